@@ -1,0 +1,49 @@
+# Everything starts here: each target first makes the environment it needs (scripts/setup.sh, docs/toolchain.md).
+# `make` alone lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+export FINETUNE_VENV := $(VENV)
+BIN := $(VENV)/bin
+
+# `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test test-all test-current lint format bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup:  ## make the environment (.venv); every other target does this by itself
+	@scripts/setup.sh
+
+demo: setup  ## fine-tune a small model on data that comes along, and push it
+	$(BIN)/finetune demo
+
+test: setup  ## run the tests, without the long ones
+	$(PYTEST) -m "not long"
+
+test-all: setup  ## run every test
+	$(PYTEST) -m ""
+
+test-current:  ## run the tests with current Python and TFX (lane B), in a Debian 13 root where the host is older
+	@scripts/test_current.sh
+
+lint: setup  ## check style, formatting and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+format: setup  ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup  ## measure against peers and write the tables
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the environment and tools' caches; keeps runs/ with its models
+	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find . -path ./.git -prune -o -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

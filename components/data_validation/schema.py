@@ -1,0 +1,61 @@
+"""TFX's SchemaGen, with domains only where values are classes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx import types
+from tfx.components import SchemaGen
+from tfx.components.schema_gen import executor
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils
+
+from transforms import features
+
+IDENTIFIERS = (features.IMAGE, features.PATH, features.SHA256)
+
+
+class IdentifierAwareExecutor(executor.Executor):
+    """Infers the schema, then drops the domains that a small data set lends to values that are unique by nature.
+
+    Statistics over fewer than about a hundred examples list every file name, and SchemaGen takes the list for the set
+    of all valid ones; every file of another split would then be an anomaly.
+    """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `schema.pbtxt`."""
+        super().Do(input_dict, output_dict, exec_properties)
+        folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.SCHEMA_KEY])
+        path = os.path.join(folder, executor.DEFAULT_FILE_NAME)
+        schema = io_utils.parse_pbtxt_file(path, schema_pb2.Schema())
+        io_utils.write_pbtxt_file(path, without_identifier_domains(schema))
+
+
+def without_identifier_domains(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """Returns a copy of the schema in which image, path and digest are free bytes."""
+    result = schema_pb2.Schema()
+    result.CopyFrom(schema)
+    dropped = set()
+    for feature in result.feature:
+        if feature.name in IDENTIFIERS and feature.WhichOneof("domain_info"):
+            dropped.add(feature.domain)
+            feature.ClearField(feature.WhichOneof("domain_info"))
+    kept = [domain for domain in result.string_domain if domain.name not in dropped]
+    del result.string_domain[:]
+    result.string_domain.extend(kept)
+    return result
+
+
+def schema_gen(statistics: types.BaseChannel) -> SchemaGen:
+    """Returns the SchemaGen node, which looks at the train split alone."""
+    node = SchemaGen(statistics=statistics, infer_feature_shape=True, exclude_splits=["val", "test"])
+    node.executor_spec = executor_spec.ExecutorClassSpec(IdentifierAwareExecutor)
+    return node

@@ -1,0 +1,31 @@
+"""Reads back what TFX's Evaluator measured."""
+
+from __future__ import annotations
+
+import tensorflow_model_analysis as tfma
+
+from components.evaluation.eval_config import CANDIDATE, CHAMPION
+from components.evaluation.gates import Metrics, SliceKey
+
+
+def read_metrics(evaluation_uri: str) -> tuple[Metrics, Metrics | None]:
+    """Returns the metrics of candidate and champion by slice; None in place of a champion that was not there.
+
+    Args:
+        evaluation_uri: Folder of a ModelEvaluation artifact.
+    """
+    by_model: dict[str, dict[SliceKey, dict[str, float]]] = {}
+    for record in tfma.load_metrics(evaluation_uri):
+        key = tuple(sorted((single.column, _slice_value(single)) for single in record.slice_key.single_slice_keys))
+        for entry in record.metric_keys_and_values:
+            if entry.key.is_diff or entry.value.WhichOneof("type") != "double_value":
+                continue
+            model = by_model.setdefault(entry.key.model_name or CANDIDATE, {})
+            model.setdefault(key, {})[entry.key.name] = entry.value.double_value.value
+    return by_model.get(CANDIDATE, {}), by_model.get(CHAMPION)
+
+
+def _slice_value(single) -> str:
+    kind = single.WhichOneof("kind")
+    value = getattr(single, kind)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,16 @@
+"""Reads images and labels from disk, and writes them as train, val and test examples.
+
+    settings.py     what the user can choose
+    files.py        one file: what it is, its bytes; one folder: the files in it
+    layouts.py      which files a data root offers, under which label and in which split folder
+    manifest.py     the same from a CSV file
+    fingerprint.py  one string that changes when the data changes
+    images.py       whether bytes are a picture that training and serving can decode
+    splits.py       which split a file belongs to
+    selection.py    from all files: which become examples of which split, and the report
+    progress.py     how far a pass is
+    passes.py       what Beam's workers do: read a file, write a shard
+    component.py    the TFX component around these
+
+Only component.py imports TFX, and only passes.py besides it imports Beam and TensorFlow.
+"""

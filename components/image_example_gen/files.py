@@ -1,0 +1,216 @@
+"""One file on disk: what it is, and its bytes. One folder: the files in it, whatever its links do."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+# A tf.Example must stay far below protobuf's 2 GiB, and readers hold many of them at a time.
+MAX_FILE_BYTES = 512 * 2**20
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+# What operating systems and tools leave in folders of pictures, besides names with a leading dot.
+LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found"}
+
+
+class FileProblem(Exception):
+    """Why one file cannot be used.
+
+    Attributes:
+        reason: A few words to count by, such as `truncated`.
+        detail: One sentence for the person who mends the file.
+    """
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What is known about one file; the ingest fills it in pass by pass.
+
+    Attributes:
+        path: Path relative to the data root, with `/`. Bytes that are not UTF-8 appear as surrogate escapes.
+        label: Class.
+        folder: Split folder, or the value in the manifest's split column; None when the layout has none.
+        size: Bytes.
+        mtime_ns: Time of the last change, in nanoseconds since 1970.
+        readable: Whether this process may read the file.
+        slices: Value of each slice column.
+        sha256: Hex digest of the bytes; None until they are read.
+        reason, detail: Why the file cannot be used (see FileProblem); None while nothing speaks against it.
+    """
+
+    path: str
+    label: str
+    folder: str | None = None
+    size: int = 0
+    mtime_ns: int = 0
+    readable: bool = True
+    slices: dict[str, str] = field(default_factory=dict)
+    sha256: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+    def without(self, problem: FileProblem) -> FileRecord:
+        """Returns this record, marked as unusable because of `problem`."""
+        return dataclasses.replace(self, reason=problem.reason, detail=problem.detail)
+
+    def to_json(self) -> str:
+        """Returns one line of ASCII, also for names that are not UTF-8."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> FileRecord:
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(line))
+
+
+def printable(path: str) -> str:
+    """Returns `path` on one line of valid Unicode: line breaks, control characters and stray bytes escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in path)
+
+
+def is_hidden(name: str) -> bool:
+    """Tells whether a file or folder of this name is litter that nobody meant as data."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def list_folder(path: str) -> list[tuple[str, bool]]:
+    """Returns the names in a folder, sorted and without litter, each with whether it is (a link to) a folder.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+
+    def is_folder(entry: os.DirEntry) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError:  # Such as a link to itself.
+            return False
+
+    with os.scandir(path) as entries:
+        return sorted((entry.name, is_folder(entry)) for entry in entries if not is_hidden(entry.name))
+
+
+def label_problem(label: str) -> FileProblem | None:
+    """Returns why `label` cannot name a class, or None. Vocabulary files hold one UTF-8 label a line."""
+    if not label:
+        return FileProblem("empty label", "expected the name of a class")
+    if "\n" in label or "\r" in label:
+        return FileProblem("bad label", f"class '{printable(label)}' has a line break in its name; rename it")
+    if any("\ud800" <= c <= "\udfff" for c in label):
+        return FileProblem("bad label", f"class '{printable(label)}' has a name that is not UTF-8; rename it")
+    return None
+
+
+def describe_file(root: str, record: FileRecord) -> FileRecord:
+    """Fills in size, time and readability, and what can be said against a file without opening it."""
+    full = os.path.join(root, record.path)
+    try:
+        info = os.stat(full)
+    except OSError as error:
+        if error.errno == errno.ENOENT and os.path.islink(full):
+            return record.without(FileProblem("broken symlink", "it points to a file that does not exist"))
+        return record.without(_os_problem(error))
+    record = dataclasses.replace(
+        record, size=info.st_size, mtime_ns=info.st_mtime_ns, readable=os.access(full, os.R_OK, effective_ids=True)
+    )
+    try:
+        _check_kind(info)
+    except FileProblem as problem:
+        return record.without(problem)
+    return record
+
+
+def read_file(path: str) -> bytes:
+    """Returns the bytes of a regular file. Never blocks, also when a pipe has taken the file's place.
+
+    Raises:
+        FileProblem: It is missing, unreadable, not a regular file, or larger than MAX_FILE_BYTES.
+    """
+    try:
+        # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            _check_kind(os.fstat(file.fileno()))
+            return file.read(MAX_FILE_BYTES)
+    except OSError as error:
+        raise _os_problem(error) from None
+
+
+def walk_folder(root: str, folder: str, label: str, split_folder: str | None) -> Iterator[FileRecord]:
+    """Yields a record for each file in root/folder and the folders in it, and for what cannot be entered.
+
+    Links to folders are followed; a folder that is reached twice is read once, and a link back to a folder that it
+    lies in is yielded as a `symlink loop`.
+
+    Args:
+        root: Data root.
+        folder: Folder relative to root.
+        label: Class of all files in it.
+        split_folder: Recorded as the files' split folder.
+    """
+    seen: set[str] = set()
+    # Each entry: a folder relative to root, and the real paths of the folders on the way to it.
+    pending = [(folder, (os.path.realpath(root), os.path.realpath(os.path.dirname(os.path.join(root, folder)))))]
+    while pending:
+        here, parents = pending.pop()
+        real = os.path.realpath(os.path.join(root, here))
+        here_record = FileRecord(here, label, split_folder)
+        if any(parent == real or parent.startswith(os.path.join(real, "")) for parent in parents):
+            yield here_record.without(FileProblem("symlink loop", "it links back to a folder that it lies in"))
+            continue
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            names = list_folder(os.path.join(root, here))
+        except OSError as error:
+            yield here_record.without(
+                FileProblem("unreadable folder", f"{error.strerror}; make the folder readable, or remove it")
+            )
+            continue
+        for name, is_folder in names:
+            record = FileRecord(f"{here}/{name}", label, split_folder)
+            if not is_folder:
+                yield describe_file(root, record)
+            elif name.lower().endswith(IMAGE_EXTENSIONS):
+                yield record.without(_folder_problem())
+            else:
+                pending.append((record.path, (*parents, real)))
+
+
+def _check_kind(info: os.stat_result) -> None:
+    if stat.S_ISDIR(info.st_mode):
+        raise _folder_problem()
+    if not stat.S_ISREG(info.st_mode):
+        kinds = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+        kind = kinds.get(stat.S_IFMT(info.st_mode), "device")
+        raise FileProblem("not a regular file", f"it is a {kind}")
+    if info.st_size == 0:
+        raise FileProblem("empty file", "it has no bytes; copy it again from its source")
+    if info.st_size >= MAX_FILE_BYTES:
+        raise FileProblem("too large", f"it has {info.st_size:,} bytes; expected less than {MAX_FILE_BYTES:,}")
+
+
+def _folder_problem() -> FileProblem:
+    return FileProblem("is a folder", "it is named like a picture; rename the folder if its files are meant")
+
+
+def _os_problem(error: OSError) -> FileProblem:
+    if error.errno == errno.ENOENT:
+        return FileProblem("missing file", "it is not there, or went away while the data was read")
+    if error.errno == errno.ELOOP:
+        return FileProblem("symlink loop", "it links to itself in the end")
+    if error.errno == errno.EISDIR:
+        return _folder_problem()
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return FileProblem("unreadable", f"{error.strerror}; give the user who runs this read permission")
+    return FileProblem("unreadable", f"{error.strerror}")

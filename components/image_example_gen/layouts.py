@@ -1,0 +1,98 @@
+"""Which files a data root offers, under which label and in which split folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from components.image_example_gen.files import FileRecord, label_problem, list_folder, printable, walk_folder
+from components.image_example_gen.manifest import read_manifest
+from components.image_example_gen.settings import SPLITS, IngestSettings
+from components.image_example_gen.splits import SplitPlan, plan_splits
+from pipeline.errors import DataError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the ingest is about to read.
+
+    Attributes:
+        layout: `classes`, `splits` or `manifest`.
+        files: One record a file or manifest row, sorted by path.
+        classes: All classes, also those without files, sorted.
+        plan: How the files are divided into splits.
+        ignored: Paths at the side of the class folders, which are not read.
+        manifest_sha256: Hex digest of the manifest, if there is one.
+    """
+
+    layout: str
+    files: list[FileRecord]
+    classes: list[str]
+    plan: SplitPlan
+    ignored: list[str]
+    manifest_sha256: str | None = None
+
+
+def list_files(root: str, settings: IngestSettings) -> Listing:
+    """Lists the files under `root` without opening them (apart from the manifest).
+
+    Raises:
+        DataError: The root, a named split folder or the manifest is missing or cannot be understood.
+    """
+    folders, others = _entries(root)
+    layout = _choose_layout(root, folders, settings)
+    if layout == "manifest":
+        manifest = read_manifest(root, settings)
+        classes = sorted({record.label for record in manifest.files if not label_problem(record.label)})
+        plan = plan_splits(
+            settings.splits, manifest.split_values, settings.split_salt, f"values in column {settings.split_column!r}"
+        )
+        files = sorted(manifest.files, key=_order)
+        return Listing(layout, files, classes, plan, [], manifest.sha256)
+
+    offered = folders if layout == "splits" else None
+    plan = plan_splits(settings.splits, offered, settings.split_salt, f"folders of {root!r}")
+    if layout == "classes":
+        tops: list[str | None] = [None]
+    else:
+        tops = list(plan.folders.values()) or [split for split in SPLITS if split in folders]
+    files, classes, ignored = [], set(), []
+    if layout == "splits":
+        ignored = [name for name in [*folders, *others] if name not in tops]
+    for top in tops:
+        class_folders, others = _entries(os.path.join(root, top or ""))
+        prefix = f"{top}/" if top else ""
+        ignored += [prefix + name for name in others]
+        classes.update(class_folders)
+        for name in class_folders:
+            problem = label_problem(name)
+            walk = walk_folder(root, prefix + name, label=name, split_folder=top)
+            files += [record.without(problem) for record in walk] if problem else walk
+    return Listing(layout, sorted(files, key=_order), sorted(classes), plan, sorted(ignored))
+
+
+def _choose_layout(root: str, folders: list[str], settings: IngestSettings) -> str:
+    if settings.layout != "auto":
+        return settings.layout
+    if settings.manifest:
+        return "manifest"
+    names_folders = any(isinstance(value, str) for value in (settings.splits or {}).values())
+    if names_folders or ("train" in folders and _entries(os.path.join(root, "train"))[0]):
+        return "splits"
+    return "classes"
+
+
+def _entries(folder: str) -> tuple[list[str], list[str]]:
+    """Returns the names of the folders in `folder` and of everything else, without litter, each sorted."""
+    try:
+        kinds = list_folder(folder)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"data.root: got {printable(folder)!r} ({getattr(error, 'strerror', None) or error}); expected a readable "
+            "folder on this machine, with one subfolder per class. Mend the path, or mount the data there."
+        ) from None
+    return [name for name, is_folder in kinds if is_folder], [name for name, is_folder in kinds if not is_folder]
+
+
+def _order(record: FileRecord) -> tuple[str, str, str]:
+    return record.path, record.label, record.folder or ""

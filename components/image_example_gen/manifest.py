@@ -1,0 +1,142 @@
+"""Files, labels, splits and slices from a CSV manifest. Its rows may come from anywhere, so paths are not trusted."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from components.image_example_gen.files import (
+    FileProblem,
+    FileRecord,
+    describe_file,
+    label_problem,
+    read_file,
+)
+from components.image_example_gen.settings import IngestSettings
+from pipeline.errors import DataError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that could be read.
+
+    Attributes:
+        files: One record a row; rows that cannot be used say why.
+        split_values: Distinct values in the split column; None when none is configured.
+        sha256: Hex digest of the manifest's bytes.
+    """
+
+    files: list[FileRecord]
+    split_values: list[str] | None
+    sha256: str
+
+
+def read_manifest(root: str, settings: IngestSettings) -> Manifest:
+    """Reads the manifest that `settings` names and looks up each row's file under `root`.
+
+    Raises:
+        DataError: The manifest is missing, is not CSV in UTF-8, or lacks a column.
+    """
+    path = os.path.join(root, settings.manifest)
+    try:
+        data = read_file(path)
+    except FileProblem as problem:
+        raise DataError(
+            f"data.manifest: got {settings.manifest!r} ({problem}); expected a CSV file; its path is "
+            f"relative to data.root {root!r}."
+        ) from None
+    rows = csv.DictReader(io.StringIO(_decode(path, data), newline=""))
+    try:
+        rows.fieldnames = [name.strip() for name in rows.fieldnames or []]
+        _check_columns(path, rows.fieldnames, settings)
+        files = list(_records(root, rows, settings))
+    except csv.Error as error:
+        raise DataError(
+            f"data.manifest: line {rows.line_num} of {path!r} cannot be read as CSV ({error}). Look there for a quote "
+            'that is never closed; write a quote inside a field as "".'
+        ) from None
+    split_values = None
+    if settings.split_column:
+        split_values = sorted({record.folder for record in files if record.folder})
+    return Manifest(files, split_values, hashlib.sha256(data).hexdigest())
+
+
+def _decode(path: str, data: bytes) -> str:
+    if b"\0" in data:
+        raise DataError(
+            f"data.manifest: {path!r} is not plain text (it has NUL bytes); expected a CSV file in UTF-8. A "
+            "spreadsheet program exports one as `CSV UTF-8`."
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"data.manifest: line {line} of {path!r} is not UTF-8 (byte 0x{data[error.start]:02x}). Save the file as "
+            "`CSV UTF-8`, or convert it: iconv -f LATIN1 -t UTF-8."
+        ) from None
+
+
+def _check_columns(path: str, received: list[str], settings: IngestSettings) -> None:
+    wanted = {
+        "path_column": settings.path_column,
+        "label_column": settings.label_column,
+        "split_column": settings.split_column,
+        **{f"slice_columns[{i}]": name for i, name in enumerate(settings.slice_columns)},
+    }
+    problems = []
+    for key, name in wanted.items():
+        if name is None:
+            continue
+        if received.count(name) > 1:
+            problems.append(f"data.{key}: {path!r} has {received.count(name)} columns named {name!r}; expected one.")
+        elif name not in received:
+            columns = ", ".join(map(repr, received)) or "none: the file is empty"
+            problems.append(
+                f"data.{key}: got {name!r}; the columns of {path!r} are {columns}.{did_you_mean(name, received)}"
+            )
+    if problems and len(received) == 1 and any(mark in received[0] for mark in ";\t"):
+        problems.append("The columns seem to be separated by semicolons or tabs; expected commas.")
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Iterator[FileRecord]:
+    seen = set()
+    for row in rows:
+        # A short row has None in its last columns; a long one has the rest under the key None.
+        values = {name: (row[name] or "").strip() for name in rows.fieldnames}
+        record = FileRecord(
+            path=posixpath.normpath(values[settings.path_column]),
+            label=values[settings.label_column],
+            folder=values[settings.split_column] if settings.split_column else None,
+            slices={name: values[name] for name in settings.slice_columns},
+        )
+        key = (record.path, record.label, record.folder)
+        problem = _path_problem(values[settings.path_column], record.path) or label_problem(record.label)
+        if None in row:
+            problem = FileProblem("bad row", "it has more fields than columns; put a field with commas in quotes")
+        if not problem and key in seen:
+            problem = FileProblem("duplicate row", "an earlier row says the same")
+        seen.add(key)
+        where = f"line {rows.line_num} of the manifest"
+        record = record.without(problem) if problem else describe_file(root, record)
+        if record.reason:
+            record = record.without(FileProblem(record.reason, f"{where}: {record.detail}"))
+        yield record
+
+
+def _path_problem(given: str, path: str) -> FileProblem | None:
+    """Args: given: as in the manifest. path: the same, normalized."""
+    if not given:
+        return FileProblem("empty path", "expected the path of an image")
+    if path.startswith("/") or path == ".." or path.startswith("../"):
+        return FileProblem("unsafe path", "it leaves the data root; expected a path relative to data.root")
+    if "\\" in given:
+        return FileProblem("unsafe path", "it has a backslash; expected folders separated by /")
+    return None

@@ -1,0 +1,205 @@
+"""From all files that were read: which become examples of which split, what stops the run, and the report."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.image_example_gen.files import FileProblem, FileRecord, printable
+from components.image_example_gen.layouts import Listing
+from components.image_example_gen.settings import SPLITS
+from components.image_example_gen.splits import HELD_OUT_ORDER
+from pipeline.errors import DataError, did_you_mean
+
+# Left out, but nothing is wrong with the data.
+NOT_BAD = ("duplicate across splits", "duplicate row")
+SHOWN_FILES = 5
+SHOWN_PROBLEMS = 10
+
+# Fills a shard, whichever comes first: enough shards to spread over workers, few enough to list.
+MAX_SHARD_BYTES = 64 * 2**20
+MAX_SHARD_EXAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What becomes of the data.
+
+    Attributes:
+        examples: Per split (train, val, test) its files, sorted by content digest, then path.
+        report: The content of `ingest_report.json`; all paths are valid Unicode on one line.
+        problems: What stops the run, one message each; empty if nothing does.
+    """
+
+    examples: dict[str, list[FileRecord]]
+    report: dict[str, Any]
+    problems: list[str]
+
+
+def select_examples(listing: Listing, records: Sequence[FileRecord], max_bad_fraction: float) -> Selection:
+    """Decides about every file.
+
+    Args:
+        listing: What was to be read.
+        records: The listing's files after reading: each with a digest, or with a reason why it is unusable.
+        max_bad_fraction: A larger fraction of unusable files is a problem.
+    """
+    conflicts = _find_conflicts(records)
+    decided: list[tuple[FileRecord, str | None]] = []
+    for record in records:
+        if record.reason is None and listing.plan.folders and record.folder not in listing.plan.folders.values():
+            expected = ", ".join(map(repr, listing.plan.folders.values()))
+            record = record.without(FileProblem("unknown split", f"got {record.folder!r}; expected one of {expected}"))
+        elif record.reason is None and record.sha256 in conflicts:
+            labels = sorted({repr(copy.label) for copy in conflicts[record.sha256]})
+            record = record.without(FileProblem("conflict", f"the same bytes are labelled {' and '.join(labels)}"))
+        decided.append((record, None if record.reason else listing.plan.split_of(record.folder, record.sha256)))
+
+    keeper: dict[str, str] = {}
+    for split in HELD_OUT_ORDER:
+        for record, own_split in decided:
+            if own_split == split:
+                keeper.setdefault(record.sha256, split)
+    examples: dict[str, list[FileRecord]] = {split: [] for split in SPLITS}
+    skipped: list[FileRecord] = []
+    for record, split in decided:
+        if split and keeper[record.sha256] != split:
+            detail = f"a copy of it is in {keeper[record.sha256]}, which keeps it; this one was for {split}"
+            record = record.without(FileProblem("duplicate across splits", detail))
+        (skipped if record.reason else examples[split]).append(record)
+    for files in examples.values():
+        files.sort(key=lambda record: (record.sha256, record.path))
+    skipped.sort(key=lambda record: (record.path, record.label))
+
+    report = _report(listing, examples, skipped, conflicts)
+    problems = _bad_fraction_problems(report, max_bad_fraction) or _split_problems(listing, report)
+    return Selection(examples, report, problems)
+
+
+def make_shards(examples: Iterable[FileRecord]) -> Iterator[list[FileRecord]]:
+    """Cuts examples, in their order, into shards of at most 64 MiB of files (or one larger file) and 1,000 examples."""
+    shard: list[FileRecord] = []
+    size = 0
+    for record in examples:
+        if shard and (size + record.size > MAX_SHARD_BYTES or len(shard) == MAX_SHARD_EXAMPLES):
+            yield shard
+            shard, size = [], 0
+        shard.append(record)
+        size += record.size
+    if shard:
+        yield shard
+
+
+def stop_error(selection: Selection, report_path: str | None) -> DataError:
+    """Returns the error that stops the run, with the first unusable files and where the whole list is."""
+    lines = selection.problems[:SHOWN_PROBLEMS]
+    if len(selection.problems) > SHOWN_PROBLEMS:
+        lines.append(f"... and {len(selection.problems) - SHOWN_PROBLEMS} more problems of this kind")
+    bad = [file for file in selection.report["skipped"] if file["reason"] not in NOT_BAD]
+    if bad:
+        counts = Counter(file["reason"] for file in bad)
+        by_reason = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+        lines.append(f"Unusable files: {by_reason}.")
+        lines += [f"  {file['path']}: {file['reason']}: {file['detail']}" for file in bad[:SHOWN_FILES]]
+        if len(bad) > SHOWN_FILES:
+            lines.append(f"  ... and {len(bad) - SHOWN_FILES} more")
+    if report_path:
+        lines.append(f"The whole list: {report_path}")
+    return DataError("\n".join(lines))
+
+
+def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]]:
+    """Returns the files of each content that has more than one label."""
+    copies = defaultdict(list)
+    for record in records:
+        if record.reason is None:
+            copies[record.sha256].append(record)
+    return {sha256: files for sha256, files in copies.items() if len({file.label for file in files}) > 1}
+
+
+def _report(
+    listing: Listing,
+    examples: dict[str, list[FileRecord]],
+    skipped: list[FileRecord],
+    conflicts: dict[str, list[FileRecord]],
+) -> dict[str, Any]:
+    bad = sum(record.reason not in NOT_BAD for record in skipped)
+    used = sum(map(len, examples.values()))
+    files = used + len(skipped)
+    return {
+        "files": files,
+        "used": used,
+        "splits": {
+            split: {
+                "examples": len(records),
+                "classes": dict(sorted(Counter(printable(record.label) for record in records).items())),
+            }
+            for split, records in examples.items()
+        },
+        "skipped": [
+            {"path": printable(record.path), "reason": record.reason, "detail": record.detail} for record in skipped
+        ],
+        "conflicts": [
+            {
+                "sha256": sha256,
+                "files": [{"path": printable(copy.path), "label": printable(copy.label)} for copy in copies],
+            }
+            for sha256, copies in sorted(conflicts.items())
+        ],
+        "duplicates": {
+            "within_split": used - sum(len({record.sha256 for record in records}) for records in examples.values()),
+            "across_splits": [
+                printable(record.path) for record in skipped if record.reason == "duplicate across splits"
+            ],
+        },
+        "bad_fraction": bad / files if files else 0.0,
+        "ignored": [printable(path) for path in listing.ignored],
+    }
+
+
+def _bad_fraction_problems(report: dict[str, Any], max_bad_fraction: float) -> list[str]:
+    if report["files"] == 0:
+        ignored = ", ".join(report["ignored"][:SHOWN_FILES]) or "(nothing)"
+        return [
+            "data.root: got no files in class folders; expected one subfolder of images per class. Found at the side "
+            f"of them: {ignored}."
+        ]
+    if report["bad_fraction"] <= max_bad_fraction:
+        return []
+    bad = round(report["bad_fraction"] * report["files"])
+    return [
+        f"data.max_bad_fraction: got {bad} unusable of {report['files']} files ({report['bad_fraction']:.1%}); "
+        f"expected at most {max_bad_fraction:.1%}. Mend or remove the files, or raise data.max_bad_fraction."
+    ]
+
+
+def _split_problems(listing: Listing, report: dict[str, Any]) -> list[str]:
+    """Returns what makes usable files unusable as a data set."""
+    classes = {split: set(content["classes"]) for split, content in report["splits"].items()}
+    used = set().union(*classes.values())
+    names = [printable(name) for name in listing.classes]
+    problems = [
+        f"data.root: class {name!r} has no usable image. Add images, or remove the class."
+        for name in names
+        if name not in used
+    ]
+    if len(names) < 2:
+        problems.append(
+            f"data.root: got {len(names)} class ({', '.join(names)}); expected at least 2, each a subfolder with "
+            "images (or a label in the manifest)."
+        )
+    for name in sorted(used - classes["train"]):
+        where = " and ".join(split for split in SPLITS if name in classes[split])
+        problems.append(
+            f"data.splits: class {name!r} has images in {where} and none in train, so it cannot be learned. Add images "
+            f"to train, or remove the class.{did_you_mean(name, classes['train'])}"
+        )
+    for split in SPLITS:
+        if not classes[split]:
+            problems.append(
+                f"data.splits: {split} has no example. Add images, give {split} a larger fraction, or name a folder "
+                "for it in data.splits."
+            )
+    return problems

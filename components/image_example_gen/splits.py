@@ -1,0 +1,92 @@
+"""Which split a file belongs to: by its folder, or by its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from components.image_example_gen.settings import SPLITS
+from pipeline.errors import DataError, did_you_mean
+
+DEFAULT_CUT = 0.15
+# From the most to the least held out: of identical files in two splits, the first of these keeps its copy.
+HELD_OUT_ORDER = ("test", "val", "train")
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How files are divided.
+
+    Attributes:
+        folders: Split to the folder (or manifest value) that becomes it; empty when all files are cut by content.
+        cuts: Fraction of the train folder (or of everything, without folders) cut by content; `val`, `test` or both.
+        salt: Prefix of the hashed content.
+    """
+
+    folders: Mapping[str, str]
+    cuts: Mapping[str, float]
+    salt: str = ""
+
+    def split_of(self, folder: str | None, sha256: str) -> str:
+        """Returns the split of a file.
+
+        Args:
+            folder: Its split folder; only read when the plan has folders.
+            sha256: Hex digest of its bytes.
+        """
+        for split, name in self.folders.items():
+            if name == folder and split != "train":
+                return split
+        position, start = content_position(sha256, self.salt), 0.0
+        for split in HELD_OUT_ORDER[:2]:
+            start += self.cuts.get(split, 0.0)
+            if position < start:
+                return split
+        return "train"
+
+
+def content_position(sha256: str, salt: str) -> float:
+    """Returns a number in [0, 1) that looks random and depends on nothing but the content and the salt."""
+    digest = hashlib.sha256(salt.encode() + bytes.fromhex(sha256)).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def plan_splits(
+    splits: Mapping[str, float | str] | None, offered: Collection[str] | None, salt: str, where: str
+) -> SplitPlan:
+    """Matches the wanted splits with what the data offers.
+
+    Args:
+        splits: Per split a folder's name or a fraction; None takes the folders train, val and test that are offered
+            and cuts each missing one from train at 0.15, or cuts everything at 0.7 / 0.15 / 0.15.
+        offered: Names of folders (or values of the manifest's split column); None when the layout has none.
+        salt: See SplitPlan.
+        where: What `offered` are, for error messages, such as `folders of /data`.
+
+    Raises:
+        DataError: A named folder is not offered, is named twice, or the layout has no split folders.
+    """
+    if splits is None:
+        if offered is None:
+            return SplitPlan({}, {"val": DEFAULT_CUT, "test": DEFAULT_CUT}, salt)
+        splits = {split: split if split in offered else DEFAULT_CUT for split in SPLITS}
+        splits["train"] = "train"
+    folders = {split: value for split, value in splits.items() if isinstance(value, str)}
+    cuts = {split: value for split, value in splits.items() if split != "train" and not isinstance(value, str)}
+    if folders and offered is None:
+        raise DataError(
+            f"data.splits: got the names {', '.join(map(repr, folders.values()))}, and this layout has no named splits "
+            "to take. Give fractions, or set data.layout to `splits` or data.split_column for a manifest."
+        )
+    for split, name in folders.items():
+        if name not in offered:
+            there = ", ".join(sorted(map(repr, offered))) or "(none)"
+            raise DataError(f"data.splits.{split}: got {name!r}; the {where} are {there}.{did_you_mean(name, offered)}")
+        first = next(other for other, value in folders.items() if value == name)
+        if first != split:
+            raise DataError(
+                f"data.splits.{split}: got {name!r}, which is already {first}; expected another name, or a fraction to "
+                "cut from train."
+            )
+    return SplitPlan(folders, cuts, salt)

@@ -1,0 +1,61 @@
+"""Scores of a model from its predictions. No TensorFlow here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn import metrics
+
+
+def score(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+    """Scores predicted class names against the true ones.
+
+    Args:
+        labels: True class of each example.
+        predicted: Predicted class of each example.
+        classes: All classes, in the order of the matrix.
+
+    Returns:
+        `accuracy` and `macro_f1` in [0, 1]; `classes`; `confusion`, counts by true class (row) and predicted class
+        (column); `per_class`, with `class`, `precision`, `recall`, `f1` and `support`.
+    """
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=list(classes), zero_division=0.0
+    )
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)),
+        "classes": list(classes),
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=list(classes)).tolist(),
+        "per_class": [
+            {
+                "class": name,
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "support": int(support[i]),
+            }
+            for i, name in enumerate(classes)
+        ],
+    }
+
+
+def choose_samples(correct: Sequence[bool], confidence: Sequence[float], wanted: int) -> list[int]:
+    """Picks examples to show: the most confident mistakes first, then correct ones over the whole range of confidence.
+
+    Args:
+        correct: Whether each example was classified correctly.
+        confidence: Probability of the predicted class of each.
+        wanted: How many to pick, half of them mistakes where there are that many.
+
+    Returns:
+        Indices of examples, mistakes first.
+    """
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    is_correct = np.asarray(correct, dtype=bool)[order]
+    mistakes, hits = order[~is_correct], order[is_correct]
+    mistakes = mistakes[: max(wanted // 2, wanted - len(hits))]
+    spread = np.linspace(0, len(hits) - 1, min(wanted - len(mistakes), len(hits))).round().astype(int)
+    return [int(i) for i in (*mistakes, *hits[spread])]

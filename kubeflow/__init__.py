@@ -1,0 +1,1 @@
+"""The same DAG on Kubernetes, through Kubeflow Pipelines."""

@@ -1,0 +1,474 @@
+"""The config: typed sections, defaults, YAML, dotted overrides, and every mistake reported at once.
+
+A leaf: it imports nothing of ours but the errors, and neither TensorFlow nor TFX.
+Relative paths in a config are relative to the folder that `finetune` is started in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from pipeline.errors import ConfigError, did_you_mean
+
+SPLITS = ("train", "val", "test")
+
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """What is trained on, and how it is split."""
+
+    root: LocalPath = Field(description="folder of images")
+    layout: Literal["auto", "classes", "splits", "manifest"] = Field(
+        "auto", description="`root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest; `auto` looks"
+    )
+    splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
+        None,
+        description="per split: the folder (or manifest value) that becomes it, or the fraction cut from train by "
+        "content. Default: the folders of that name, what is missing cut at 0.15; 0.7 / 0.15 / 0.15 without any",
+    )
+    split_salt: str = Field("", description="another salt cuts other random splits")
+    manifest: LocalPath | None = Field(None, description="CSV file, relative to `root`")
+    path_column: str = Field("path", description="manifest column: image path, relative to `root`")
+    label_column: str = Field("label", description="manifest column: class")
+    split_column: str | None = Field(None, description="manifest column: split")
+    slice_columns: list[str] = Field([], description="manifest columns that gates and reports can slice by")
+    max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
+    max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")
+    schema_file: LocalPath | None = Field(
+        None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
+    )
+
+    @field_validator("splits")
+    @classmethod
+    def _splits_are_complete(cls, splits: dict[str, float | str] | None) -> dict[str, float | str] | None:
+        if splits is None:
+            return None
+        missing = [name for name in SPLITS if name not in splits]
+        if missing:
+            raise ValueError(f"expected train, val and test; missing: {', '.join(missing)}")
+        fractions = [value for value in splits.values() if isinstance(value, float)]
+        if any(not 0 < value < 1 for value in fractions) or "" in splits.values():
+            raise ValueError("expected per split the name of a folder, or a fraction between 0 and 1")
+        if len(fractions) == len(SPLITS) and abs(sum(fractions) - 1) > 1e-6:
+            raise ValueError(f"expected fractions that add up to 1, and these add up to {sum(fractions):g}")
+        if len(fractions) < len(SPLITS):
+            if isinstance(splits["train"], float):
+                raise ValueError("expected `train` to name a folder when val or test does")
+            if sum(fractions) >= 1:
+                raise ValueError(
+                    f"expected fractions cut from train to leave some of it; they add up to {sum(fractions):g}"
+                )
+        return splits
+
+    @model_validator(mode="after")
+    def _manifest_goes_with_its_layout(self) -> DataConfig:
+        if self.layout == "manifest" and self.manifest is None:
+            raise ValueError("layout `manifest` expects `data.manifest`, the path of a CSV file")
+        if self.manifest is None and (self.split_column or self.slice_columns):
+            raise ValueError("`split_column` and `slice_columns` are columns of a manifest; set `data.manifest`")
+        reserved = sorted({"image", "label", "path", "sha256"} & set(self.slice_columns))
+        if reserved:
+            raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
+        return self
+
+
+class BackboneConfig(_Section):
+    """The pretrained network."""
+
+    name: str = Field(description="a name that `finetune backbones` lists")
+    weights: LocalPath = Field(description="`imagenet`, `random`, or the path of a weights file without its top")
+    image_size: int | None = Field(None, ge=8, le=4096, description="pixels; default: the backbone's own")
+    arguments: dict[str, bool | int | float | str] = Field(
+        {}, description="further arguments of the constructor, such as `alpha: 0.35`"
+    )
+
+    @field_validator("arguments")
+    @classmethod
+    def _arguments_are_not_ours(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        ours = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "classifier_activation"}
+        taken = sorted(ours & set(arguments)) + sorted({"include_preprocessing"} & set(arguments))
+        if taken:
+            raise ValueError(f"{', '.join(taken)} is set by the pipeline; leave it out")
+        return arguments
+
+
+class HeadConfig(_Section):
+    """The layers on top of the backbone: pooling, dense layers, dropout, and one softmax unit per class."""
+
+    units: list[Annotated[int, Field(ge=1, le=65536)]] = Field([256], description="width of each hidden dense layer")
+    dropout: float = Field(0.5, ge=0, lt=1, description="after each hidden layer")
+    l2: float = Field(0.0, ge=0, description="L2 penalty on the head's kernels")
+
+
+class Unfreeze(_Section):
+    """The layers of the backbone that a phase trains. Written `none`, `all`, or `{last_layers: N}`."""
+
+    last_layers: int | Literal["all"] = Field(0, description="how many layers, counted from the output")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_words(cls, value: Any) -> Any:
+        if value is None or value == "none":
+            return {"last_layers": 0}
+        if value == "all":
+            return {"last_layers": "all"}
+        if not isinstance(value, dict | Unfreeze):
+            raise ValueError("expected `none`, `all` or `{last_layers: N}`")
+        return value
+
+    @field_validator("last_layers")
+    @classmethod
+    def _count_is_not_negative(cls, count: int | str) -> int | str:
+        if isinstance(count, int) and count < 0:
+            raise ValueError("expected a number of layers, 0 or more")
+        return count
+
+    def __str__(self) -> str:
+        if self.last_layers == "all":
+            return "all layers"
+        return f"the last {self.last_layers} layers" if self.last_layers else "nothing: the head alone trains"
+
+
+class EarlyStoppingConfig(_Section):
+    """When a phase ends before its epochs do. The best weights by validation loss are kept either way."""
+
+    patience: int = Field(5, ge=1, description="epochs without a better validation loss")
+    min_delta: float = Field(0.0, ge=0, description="a smaller gain does not count as better")
+
+
+class PhaseConfig(_Section):
+    """One stretch of training with one set of trainable layers and one optimiser."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    unfreeze: Unfreeze = Field(Unfreeze(), description="`none`, `all` or `{last_layers: N}`", validate_default=True)
+    epochs: int = Field(ge=1, le=100_000)
+    learning_rate: float = Field(gt=0, le=10)
+    early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
+
+
+# The starting values of practice: a head at 1e-3 for ten epochs, then the last ten layers one to two orders of
+# magnitude lower for twenty (Keras guide to transfer learning; Howard and Ruder 2018 for the order of unfreezing).
+TWO_PHASE = (
+    PhaseConfig(name="head", epochs=10, learning_rate=1e-3),
+    PhaseConfig(name="fine_tune", unfreeze={"last_layers": 10}, epochs=20, learning_rate=1e-5),
+)
+
+
+class TrainingConfig(_Section):
+    """How the model is trained."""
+
+    seed: int = Field(1, ge=0, lt=2**31)
+    batch_size: int = Field(32, ge=1, le=65536, description="examples a step, over all devices together")
+    head: HeadConfig = HeadConfig()
+    phases: list[PhaseConfig] = Field(list(TWO_PHASE), min_length=1)
+
+    @field_validator("phases")
+    @classmethod
+    def _names_differ(cls, phases: list[PhaseConfig]) -> list[PhaseConfig]:
+        names = [phase.name for phase in phases]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected each phase to have its own name; twice: {', '.join(twice)}")
+        return phases
+
+
+class AugmentationConfig(_Section):
+    """Random changes of training pictures. All off by default; 0.1 each is the usual start."""
+
+    horizontal_flip: bool = False
+    rotation: float = Field(0.0, ge=0, le=0.5, description="fraction of a full turn, either way")
+    zoom: float = Field(0.0, ge=0, lt=1, description="fraction, in or out")
+    shift: float = Field(0.0, ge=0, lt=1, description="fraction of height and of width, either way")
+    brightness: float = Field(0.0, ge=0, le=1, description="fraction of the full range, either way")
+    contrast: float = Field(0.0, ge=0, lt=1, description="factor from 1 - x to 1 + x")
+
+
+class DistributionConfig(_Section):
+    """Which `tf.distribute` strategy trains."""
+
+    strategy: Literal["auto", "one_device", "mirrored", "multi_worker_mirrored", "tpu"] = Field(
+        "auto",
+        description="`auto`: several workers in TF_CONFIG -> multi_worker_mirrored, several GPUs -> mirrored, "
+        "else one_device",
+    )
+
+
+Metric = Literal["accuracy", "macro_f1", "loss"]
+
+
+class GateConfig(_Section):
+    """One condition that a candidate must meet on the test split before it is pushed."""
+
+    metric: Metric
+    min: float | None = Field(None, description="least value; relative to the champion: least difference")
+    max: float | None = Field(None, description="largest value; relative to the champion: largest difference")
+    relative_to: Literal["champion"] | None = Field(
+        None, description="compare with the latest blessed model; passes while there is none"
+    )
+    slice: dict[str, str | int | float] = Field({}, description="only these examples, such as `{label: rose}`")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> GateConfig:
+        if (self.min is None) == (self.max is None):
+            raise ValueError("expected exactly one of `min` and `max`")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The gate as a sentence part, such as ``accuracy >= 0.85 on label=rose``."""
+        sign, bound = (">=", self.min) if self.min is not None else ("<=", self.max)
+        where = " on " + ", ".join(f"{key}={value}" for key, value in self.slice.items()) if self.slice else ""
+        if self.relative_to:
+            return f"{self.metric} - champion {sign} {bound:+g}{where}"
+        return f"{self.metric} {sign} {bound:g}{where}"
+
+
+class EvaluationConfig(_Section):
+    """What a candidate must show before it is pushed."""
+
+    gates: list[GateConfig] = Field(
+        [GateConfig(metric="accuracy", min=-0.01, relative_to="champion")],
+        description="conditions on the test split; all must hold",
+    )
+    baselines: list[Literal["from_scratch"]] = Field(
+        [], description="`from_scratch`: the same network, trained from random weights on the same images"
+    )
+
+    @field_validator("gates")
+    @classmethod
+    def _at_least_one(cls, gates: list[GateConfig]) -> list[GateConfig]:
+        if not gates:
+            raise ValueError("expected at least one gate; without one nothing could be blessed")
+        names = [gate.name for gate in gates]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected gates that differ; twice: {'; '.join(twice)}")
+        return gates
+
+
+class PushConfig(_Section):
+    """Where a blessed model goes."""
+
+    directory: LocalPath | None = Field(
+        None, description="folder of numbered versions, as TensorFlow Serving reads it; default: <output_dir>/pushed"
+    )
+
+
+class Config(_Section):
+    """A whole pipeline."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case letters, digits, - and _")
+    output_dir: LocalPath | None = Field(None, description="default: ./runs/<name>")
+    data: DataConfig
+    backbone: BackboneConfig
+    training: TrainingConfig = TrainingConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    distribution: DistributionConfig = DistributionConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    push: PushConfig = PushConfig()
+
+    @property
+    def output_path(self) -> Path:
+        """Everything that a run writes goes below this folder, but for a `push.directory` of your own."""
+        return Path(self.output_dir or f"runs/{self.name}").absolute()
+
+    @property
+    def metadata_path(self) -> Path:
+        """The SQLite file of ML Metadata, for runs on this machine."""
+        return self.output_path / "metadata.sqlite"
+
+    @property
+    def push_path(self) -> Path:
+        """The folder of pushed versions."""
+        return Path(self.push.directory).absolute() if self.push.directory else self.output_path / "pushed"
+
+    def to_yaml(self) -> str:
+        """The config with its defaults filled in."""
+        return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False, allow_unicode=True)
+
+
+Check = Callable[[dict[str, Any]], list[str]]
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = (), checks: Iterable[Check] = ()) -> Config:
+    """Reads a YAML file, applies `key=value` overrides, validates everything.
+
+    Args:
+        path: The YAML file.
+        overrides: Such as ``training.phases[1].epochs=5`` or ``data.root=photos``; values are read as YAML.
+        checks: Further checks of the raw mapping, each returning problems; for what this leaf cannot know.
+
+    Raises:
+        ConfigError: With every problem found, one line each.
+    """
+    raw = _read_yaml(Path(path))
+    problems = []
+    for override in overrides:
+        try:
+            _apply_override(raw, override)
+        except ValueError as error:
+            problems.append(str(error))
+    config = None
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems += [_describe(detail) for detail in error.errors()]
+    for check in checks:
+        problems += check(raw)
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
+    assert config is not None
+    return config
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Plain YAML silently keeps the last of two equal keys; here that is a mistake."""
+
+
+def _mapping_with_unique_keys(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    twice = [str(key) for position, key in enumerate(keys) if key in keys[:position]]
+    if twice:
+        line = node.start_mark.line + 1
+        raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} stands twice below line {line}")
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_with_unique_keys)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file; expected a YAML config, such as configs/flowers.yaml"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: cannot be read as UTF-8 text: {error}"]) from None
+    try:
+        raw = yaml.load(text, _UniqueKeyLoader)
+    except (yaml.YAMLError, TypeError, RecursionError) as error:
+        raise ConfigError([f"{path}: not valid YAML: {' '.join(str(error).split())}"]) from None
+    if not isinstance(raw, dict):
+        received = "an empty file" if raw is None else f"a {type(raw).__name__}"
+        raise ConfigError([f"{path}: got {received}; expected sections such as `data:` and `backbone:`"])
+    return raw
+
+
+_KEY_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    """Sets one dotted key in place; raises ValueError with a sentence where it cannot."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"{override!r}: expected key=value, such as training.seed=2")
+    try:
+        value = yaml.load(text, _UniqueKeyLoader) if text else ""
+    except yaml.YAMLError:
+        raise ValueError(f"{key}: the value {text!r} is not valid YAML") from None
+    parts = [name or int(index) for name, index in _KEY_PART.findall(key)]
+    rebuilt = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+    if rebuilt != key or isinstance(parts[0], int):
+        raise ValueError(f"{key!r}: expected a dotted key, such as training.phases[1].epochs")
+    place: Any = raw
+    for depth, part in enumerate(parts):
+        here = ".".join(map(str, parts[:depth])) or "the config"
+        if isinstance(part, int):
+            if not isinstance(place, list) or part >= len(place):
+                length = len(place) if isinstance(place, list) else "no"
+                raise ValueError(f"{key}: {here} is given with {length} entries in the file; there is no [{part}]")
+        elif not isinstance(place, dict):
+            raise ValueError(f"{key}: {here} holds {place!r}, which has no keys")
+        if depth == len(parts) - 1:
+            place[part] = value
+        elif isinstance(part, int):
+            place = place[part]
+        else:
+            if place.get(part) is None:
+                place[part] = {}
+            place = place[part]
+
+
+def _describe(detail: dict[str, Any]) -> str:
+    """One pydantic error as `key: got X; expected Y. Did you mean 'Z'?`."""
+    place = [part for part in detail["loc"] if not _names_a_union_branch(part)]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or "config"
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        names = _field_names(place[:-1])
+        return f"{key}: unknown key; expected one of {', '.join(names)}.{did_you_mean(str(place[-1]), names)}"
+    if kind == "missing":
+        return f"{key}: missing; expected {_expectation(place)}"
+    received = f"got {detail['input']!r}"
+    if len(received) > 120:
+        received = received[:120] + "..."
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        return f"{key}: {received}; expected {context['expected']}.{did_you_mean(str(detail['input']), choices)}"
+    if kind == "value_error":
+        return f"{key}: {received}; {context['error']}"
+    message = detail["msg"].replace("Input should be ", "").replace("Value should ", "")
+    return f"{key}: {received}; expected {message[0].lower() + message[1:]}"
+
+
+def _names_a_union_branch(part: str | int) -> bool:
+    """pydantic puts the branch that it tried into the location, such as `constrained-float` or `literal['all']`."""
+    return isinstance(part, str) and (part in ("float", "int", "str") or part.startswith(("constrained", "literal[")))
+
+
+def _models_at(place: Iterable[str | int]) -> Iterator[type[BaseModel]]:
+    model: type[BaseModel] | None = Config
+    yield model
+    for part in place:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part) if model else None
+        model = _model_within(field.annotation) if field else None
+        if model is None:
+            return
+        yield model
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _model_within(argument)
+        if found:
+            return found
+    return None
+
+
+def _field_names(place: list[str | int]) -> list[str]:
+    *_, model = _models_at(place)
+    return list(model.model_fields)
+
+
+def _expectation(place: list[str | int]) -> str:
+    *_, model = _models_at(place[:-1])
+    field = model.model_fields.get(str(place[-1]))
+    section = _model_within(field.annotation) if field else None
+    if section:
+        needed = [name for name, inner in section.model_fields.items() if inner.is_required()]
+        return f"a section with {' and '.join(needed)}"
+    return field.description if field and field.description else "a value"

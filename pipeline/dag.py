@@ -1,0 +1,136 @@
+"""The DAG: the only file that wires components. Local and Kubernetes runs share it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfx.components import Evaluator, StatisticsGen, Trainer, Transform
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.dsl.compiler import compiler
+from tfx.orchestration import metadata
+from tfx.orchestration import pipeline as tfx_pipeline
+from tfx.proto import trainer_pb2, transform_pb2
+from tfx.proto.orchestration import pipeline_pb2
+
+from components.champion.resolver import champion_resolver
+from components.data_validation.schema import schema_gen
+from components.data_validation.validator import example_validator
+from components.evaluation.eval_config import eval_config
+from components.image_example_gen.component import ImageExampleGen
+from components.pusher.component import atomic_pusher
+from components.test_predictions.component import TestPredictor
+from pipeline.config import Config
+from pipeline.plan import scratch_phases
+from transforms.backbones import backbone_record
+
+
+def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
+    """Wires the pipeline of a config.
+
+    Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
+    config, the data, the weights or the code concerns, and nothing else.
+    """
+    examples = ImageExampleGen(root=config.data.root, settings=_ingest_settings(config))
+    statistics = StatisticsGen(examples=examples.outputs["examples"])
+    if config.data.schema_file:
+        schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))
+    else:
+        schema = schema_gen(statistics.outputs["statistics"])
+    validator = example_validator(statistics.outputs["statistics"], schema.outputs["schema"])
+    transform = Transform(
+        examples=examples.outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="transforms.preprocessing.preprocessing_fn",
+        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
+        custom_config={"image_size": _image_size(config), "code": _code_digest("transforms")},
+    )
+    # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
+    transform.add_upstream_node(validator)
+    trainer = _trainer(config, transform, schema, "Trainer", _trainer_settings(config))
+    nodes: list[Any] = [examples, statistics, schema, validator, transform, trainer]
+    scratch = None
+    if "from_scratch" in config.evaluation.baselines:
+        scratch = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
+        nodes.append(scratch)
+    champion = champion_resolver(trainer.outputs["model"])
+    evaluator = Evaluator(
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=champion.outputs["model"],
+        example_splits=["test"],
+        eval_config=eval_config(config.evaluation.gates, config.data.slice_columns),
+        schema=schema.outputs["schema"],
+    )
+    predictor = TestPredictor(
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        scratch_model=scratch.outputs["model"] if scratch else None,
+    )
+    pusher = atomic_pusher(trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path))
+    nodes += [champion, evaluator, predictor, pusher]
+    return tfx_pipeline.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(config.output_path / "artifacts"),
+        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        components=nodes,
+        enable_cache=True,
+        beam_pipeline_args=["--direct_num_workers=1"],
+    )
+
+
+def compile_ir(config: Config) -> pipeline_pb2.Pipeline:
+    """Returns TFX's intermediate representation of the config's pipeline."""
+    return compiler.Compiler().compile(build_pipeline(config))
+
+
+def _ingest_settings(config: Config) -> dict[str, Any]:
+    settings = config.data.model_dump(exclude={"root", "schema_file"})
+    return {**settings, "report_dir": str(config.output_path / "reports")}
+
+
+def _image_size(config: Config) -> int:
+    return config.backbone.image_size or backbone_record(config.backbone.name).image_size
+
+
+def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, settings: dict[str, Any]) -> Trainer:
+    return Trainer(
+        run_fn="trainer_module.recipe.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema.outputs["schema"],
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["val"]),
+        custom_config={**settings, "component": node_id},
+    ).with_id(node_id)
+
+
+def _trainer_settings(config: Config) -> dict[str, Any]:
+    sections = {"training", "backbone", "augmentation", "distribution"}
+    weights = Path(config.backbone.weights)
+    return {
+        **json.loads(config.model_dump_json(include=sections)),
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
+        "code": _code_digest("trainer_module", "transforms"),
+    }
+
+
+def _scratch_settings(config: Config) -> dict[str, Any]:
+    phases = scratch_phases(config.training.phases)
+    scratch = config.model_copy(
+        update={
+            "training": config.training.model_copy(update={"phases": phases}),
+            "backbone": config.backbone.model_copy(update={"weights": "random"}),
+        }
+    )
+    return _trainer_settings(scratch)
+
+
+def _code_digest(*packages: str) -> str:
+    """SHA-256 over the Python files of packages of ours: a changed preprocessing or recipe must not be cached."""
+    root = Path(__file__).parents[1]
+    files: Sequence[Path] = sorted(path for package in packages for path in (root / package).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()

@@ -1,0 +1,108 @@
+"""The demo's data and its backbone, made from scikit-learn's bundled handwritten digits (UCI, 1,797 pictures of 8x8).
+
+The backbone learns the digits 0 to 4. The digits 5 to 9, which it has never seen, become the team's "own data".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from pipeline.errors import RunError
+
+CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
+IMAGE_SIZE = 32
+TRAIN_PER_CLASS = 20
+VAL_PER_CLASS = 20
+PRETRAIN_EPOCHS = 12
+SEED = 1
+_MADE = "made.json"
+
+
+def prepare(directory: Path) -> str:
+    """Writes `images/{train,val,test}/<digit>/*.png` and `backbone.h5`, unless an earlier call did.
+
+    Returns:
+        A sentence about what was made.
+
+    Raises:
+        RunError: The folder holds something else under these names.
+    """
+    images, weights, made = directory / "images", directory / "backbone.h5", directory / _MADE
+    if made.is_file():
+        return json.loads(made.read_text())["made"]
+    for path in (images, weights):
+        if path.exists() and not (directory / ".preparing").exists():
+            raise RunError(f"--directory: {path} exists and is not this demo's; choose another folder.")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / ".preparing").touch()
+    shutil.rmtree(images, ignore_errors=True)
+    counts = _write_images(images)
+    accuracy = _pretrain(weights)
+    sentence = (
+        f"Backbone pretrained on digits 0 to 4 ({accuracy:.0%} right on pictures kept back). "
+        f"Digits 5 to 9: {counts['train']} to train on, {counts['val']} to validate, {counts['test']} to test."
+    )
+    made.write_text(json.dumps({"made": sentence}))
+    (directory / ".preparing").unlink()
+    return sentence
+
+
+def _write_images(root: Path) -> dict[str, int]:
+    """Writes the digits 5 to 9 as PNG files: the first of each class to train, the next to val, the rest to test."""
+    pictures, targets = _digits()
+    counts = {"train": 0, "val": 0, "test": 0}
+    for digit in range(5, 10):
+        for number, picture in enumerate(pictures[targets == digit]):
+            split = (
+                "train" if number < TRAIN_PER_CLASS else "val" if number < TRAIN_PER_CLASS + VAL_PER_CLASS else "test"
+            )
+            folder = root / split / str(digit)
+            folder.mkdir(parents=True, exist_ok=True)
+            _to_image(picture).save(folder / f"{number:03}.png")
+            counts[split] += 1
+    return counts
+
+
+def _pretrain(weights: Path) -> float:
+    """Trains the backbone on the digits 0 to 4, saves its weights, returns its accuracy on a tenth kept back."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import numpy as np
+    import tf_keras as keras
+
+    from trainer_module.small_cnn import small_cnn
+
+    keras.utils.set_random_seed(SEED)
+    pictures, targets = _digits()
+    pictures, targets = pictures[targets < 5], targets[targets < 5]
+    x = np.stack([np.asarray(_to_image(picture).convert("RGB"), np.float32) for picture in pictures]) / 127.5 - 1.0
+    kept_back = len(x) // 10
+    backbone = small_cnn(IMAGE_SIZE)
+    pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
+    model = keras.Model(backbone.input, keras.layers.Dense(5, activation="softmax")(pooled))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x[kept_back:], targets[kept_back:], batch_size=32, epochs=PRETRAIN_EPOCHS, verbose=0)
+    _, accuracy = model.evaluate(x[:kept_back], targets[:kept_back], verbose=0)
+    partial = weights.with_name(f"partial-{weights.name}")
+    backbone.save_weights(partial)
+    partial.replace(weights)
+    return accuracy
+
+
+def _digits():
+    """Returns pictures float64 [1797, 8, 8] in [0, 16] and their digits int64 [1797]."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return data.images, data.target
+
+
+def _to_image(picture):
+    """Enlarges an 8x8 picture to a grey PNG of the backbone's size."""
+    import numpy as np
+    from PIL import Image
+
+    grey = np.clip(picture * (255.0 / 16.0), 0, 255).round().astype("uint8")
+    return Image.fromarray(grey).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)

@@ -1,0 +1,54 @@
+"""Every error that the product raises on purpose.
+
+    FinetuneError           exit code 1 unless a subclass says otherwise
+    ├── ConfigError         a config, an override or a command that cannot be used (exit code 2)
+    ├── DataError           input data that cannot be trained on
+    ├── BackboneError       a backbone or its weights that cannot be used
+    └── RunError            a run that cannot start or go on
+
+Messages say what was received, what was expected, and how to mend it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FinetuneError(Exception):
+    """Base of all errors that are meant for the user; shown without a traceback."""
+
+    exit_code = 1
+
+
+class ConfigError(FinetuneError):
+    """One or more mistakes in a config, all reported together.
+
+    Attributes:
+        problems: One line per mistake, each naming the key, what was received and what was expected.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[str]):
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(FinetuneError):
+    """Input data that cannot be trained on."""
+
+
+class BackboneError(FinetuneError):
+    """A backbone, or weights for it, that cannot be used."""
+
+
+class RunError(FinetuneError):
+    """A run that cannot start or cannot go on."""
+
+
+def did_you_mean(received: str, valid: Iterable[str]) -> str:
+    """Returns `` Did you mean 'x'?`` for the valid name nearest to `received`, or an empty string."""
+    by_folded = {name.casefold(): name for name in valid}
+    nearest = difflib.get_close_matches(received.casefold(), by_folded, n=1, cutoff=0.6)
+    return f" Did you mean {by_folded[nearest[0]]!r}?" if nearest else ""

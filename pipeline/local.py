@@ -1,0 +1,160 @@
+"""Runs the DAG on this machine with TFX's LocalDagRunner, and says what is going on."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import events
+from pipeline.config import Config
+from pipeline.errors import FinetuneError, RunError
+from pipeline.plan import node_ids
+from pipeline.saved_report import save_report, write_json
+
+if TYPE_CHECKING:
+    from pipeline.run_metadata import RunMetadata
+
+SUMMARY_FILE = "summary.json"
+LOG_FILE = "log.txt"
+
+
+def run_pipeline(config: Config) -> dict[str, Any]:
+    """Runs everything that is not cached.
+
+    Nothing that a component logs reaches the terminal; it goes to `log.txt` in the run's folder.
+
+    Returns:
+        The summary (see `pipeline.summary`), also written to the run's folder beside `report.html`.
+
+    Raises:
+        RunError: Another run holds the output folder, or it cannot be written.
+    """
+    run_id = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    run_dir = config.output_path / "runs" / run_id
+    with _only_run(config.output_path), _logs_to(run_dir / LOG_FILE):
+        events.emit("run_started", components=node_ids(config), log_file=str(run_dir / LOG_FILE))
+        start = time.monotonic()
+        # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
+        events.emit("note", text="loading TensorFlow and TFX", level="info")
+        from pipeline import summary
+        from pipeline.run_metadata import RunMetadata
+
+        metadata = RunMetadata(config.metadata_path, run_id)
+        components: list[dict[str, Any]] = []
+        error: str | None = None
+        try:
+            _run_nodes(config, run_id, metadata, components)
+        except Exception as failure:
+            logging.getLogger(__name__).exception("run %s failed", run_id)
+            error = _readable(failure, components, run_dir / LOG_FILE)
+        collected = summary.collect(
+            config,
+            run_id=run_id,
+            run_dir=run_dir,
+            outputs=metadata.outputs(),
+            components=components,
+            seconds=time.monotonic() - start,
+            error=error,
+        )
+        write_json(run_dir / SUMMARY_FILE, collected.summary)
+        save_report(run_dir, collected.report_data)
+    return collected.summary
+
+
+def _run_nodes(config: Config, run_id: str, metadata: RunMetadata, components: list[dict[str, Any]]) -> None:
+    """Runs one node after the other, each with TFX's LocalDagRunner on a pipeline of that node alone.
+
+    Args:
+        components: Gets `id`, `seconds` and `state` (ran, cached or failed) of each node as it ends.
+    """
+    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.orchestration.portable import runtime_parameter_utils
+
+    from pipeline.dag import compile_ir
+
+    whole = compile_ir(config)
+    runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    for node in whole.nodes:
+        node_id = node.pipeline_node.node_info.id
+        alone = type(whole)()
+        alone.CopyFrom(whole)
+        del alone.nodes[:]
+        alone.nodes.append(node)
+        events.emit("component_started", component=node_id)
+        start = time.monotonic()
+        state = "failed"
+        try:
+            LocalDagRunner().run_with_ir(alone)
+            state = "cached" if metadata.is_cached(node_id) else "ran"
+        finally:
+            ended = {"id": node_id, "seconds": round(time.monotonic() - start, 2), "state": state}
+            components.append(ended)
+            events.emit("component_finished", component=node_id, state=state, seconds=ended["seconds"])
+
+
+@contextmanager
+def _only_run(output: Path) -> Iterator[None]:
+    """Makes the output folder and keeps other runs out of it; the lock goes with the process, however it ends."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("a+")
+    except OSError as error:
+        raise RunError(f"output_dir: {output} cannot be written: {error}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"output_dir: another run is going on in {output}; wait for it, or set another output_dir."
+            ) from None
+        yield
+
+
+@contextmanager
+def _logs_to(path: Path) -> Iterator[None]:
+    """Sends what TFX, Beam and TensorFlow's C++ print to a file; the console of the live view keeps the terminal."""
+    path.parent.mkdir(parents=True)
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with path.open("a", encoding="utf-8", errors="replace") as log:
+        os.dup2(log.fileno(), 2)
+        root = logging.getLogger()
+        before, level = root.handlers[:], root.level
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        root.handlers[:] = [handler]
+        root.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            root.handlers[:] = before
+            root.setLevel(level)
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _readable(failure: BaseException, components: list[dict[str, Any]], log_file: Path) -> str:
+    """A sentence for the user: our own message where one of ours was raised, else the last line of the exception."""
+    where = "".join(f"{component['id']}: " for component in components if component["state"] == "failed")
+    ours = next((error for error in _chain(failure) if isinstance(error, FinetuneError)), None)
+    if ours is not None:
+        # Beam appends the step that an error was raised in.
+        return where + re.sub(r" \[while running '[^']*'\]", "", str(ours))
+    lines = [line for line in str(failure).splitlines() if line.strip()] or [""]
+    return f"{where}{type(failure).__name__}: {lines[-1]}\nThe log has the whole story: {log_file}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,83 @@
+"""What a config would do, as plain decisions and text. No TensorFlow here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.config import Config, PhaseConfig
+from transforms.backbones import BACKBONES, backbone_record
+
+
+def scratch_phases(phases: Sequence[PhaseConfig]) -> list[PhaseConfig]:
+    """The phase list of the from-scratch baseline: everything trains, for as many epochs, at the highest rate."""
+    return [
+        PhaseConfig(
+            name="from_scratch",
+            unfreeze="all",
+            epochs=sum(phase.epochs for phase in phases),
+            learning_rate=max(phase.learning_rate for phase in phases),
+            early_stopping=phases[-1].early_stopping,
+        )
+    ]
+
+
+def node_ids(config: Config) -> list[str]:
+    """The nodes of the DAG in the order that they run; a test holds it against the compiled pipeline."""
+    return [
+        "ImageExampleGen",
+        "StatisticsGen",
+        "ImportSchemaGen" if config.data.schema_file else "SchemaGen",
+        "ExampleValidator",
+        "Transform",
+        "Trainer",
+        *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
+        "ChampionResolver",
+        "Evaluator",
+        "TestPredictor",
+        "Pusher",
+    ]
+
+
+def print_plan(config: Config, console: Console) -> None:
+    """Prints nodes, backbone, phases, gates and places."""
+    record = backbone_record(config.backbone.name)
+    size = config.backbone.image_size or record.image_size
+    console.print(f"[bold]{config.name}[/bold]", highlight=False)
+    console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
+    console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
+    console.print(f"backbone   {record.name}, {size} x {size}, weights: {config.backbone.weights}", highlight=False)
+    phases = Table("phase", "trains", "epochs", "rate", "stops early after", box=None, pad_edge=False)
+    for phase in config.training.phases:
+        stopping = phase.early_stopping
+        phases.add_row(
+            phase.name,
+            f"head; of the backbone {phase.unfreeze}" if phase.unfreeze.last_layers else "head",
+            str(phase.epochs),
+            f"{phase.learning_rate:g}",
+            f"{stopping.patience} epochs without gain" if stopping else "never",
+        )
+    console.print(phases)
+    gates = Table("gate on the test split", box=None, pad_edge=False)
+    for gate in config.evaluation.gates:
+        gates.add_row(gate.name)
+    console.print(gates)
+    console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
+
+
+def print_backbones(console: Console) -> None:
+    """Prints the catalogue as a table."""
+    table = Table("name", "pixels", "input range", "imagenet weights", box=None, pad_edge=False)
+    ranges = {
+        "none": "0 to 255",
+        "minus_one_to_one": "-1 to 1",
+        "imagenet_bgr_mean": "BGR, ImageNet mean subtracted",
+        "imagenet_mean_std": "ImageNet mean 0, deviation 1",
+    }
+    for record in BACKBONES.values():
+        table.add_row(
+            record.name, str(record.image_size), ranges[record.scaling], "yes" if record.has_imagenet_weights else "no"
+        )
+    console.print(table)

@@ -1,0 +1,88 @@
+"""Classifies files with a pushed model, which needs nothing but TensorFlow and the model's folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.pusher.versions import versions
+from pipeline.errors import RunError
+
+BATCH = 32
+
+
+def predict_files(model_dir: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Predicts each file.
+
+    Args:
+        model_dir: A pushed version, or a folder of versions, of which the newest is used.
+        files: Images.
+
+    Returns:
+        A row per file in order: `file`, `label`, `probability` and `probabilities` by class; or `file` and `error`
+        for one that cannot be used.
+
+    Raises:
+        RunError: There is no model in `model_dir`.
+    """
+    path = find_version(model_dir)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+
+    def classify(contents: list[bytes]) -> list[dict[str, Any]]:
+        outputs = {name: value.numpy() for name, value in serve(tf.constant(contents)).items()}
+        classes = [name.decode() for name in outputs["classes"][0]]
+        return [
+            {
+                "label": label.decode(),
+                "probability": float(row.max()),
+                "probabilities": dict(zip(classes, map(float, row), strict=True)),
+            }
+            for row, label in zip(outputs["probabilities"], outputs["label"], strict=True)
+        ]
+
+    def classify_each(contents: list[bytes]) -> list[dict[str, Any]]:
+        """One bad picture fails its whole batch; then each is tried by itself."""
+        try:
+            return classify(contents)
+        except tf.errors.OpError as error:
+            if len(contents) == 1:
+                return [{"error": f"not a picture that can be decoded: {error.message.splitlines()[0][:160]}"}]
+            return [row for content in contents for row in classify_each([content])]
+
+    rows: list[dict[str, Any]] = []
+    for begin in range(0, len(files), BATCH):
+        group: list[dict[str, Any]] = [{"file": str(file)} for file in files[begin : begin + BATCH]]
+        contents = []
+        for row in group:
+            try:
+                contents.append(Path(row["file"]).read_bytes())
+            except OSError as error:
+                row["error"] = error.strerror or str(error)
+        readable = [row for row in group if "error" not in row]
+        if readable:
+            for row, result in zip(readable, classify_each(contents), strict=True):
+                row.update(result)
+        rows += group
+    return rows
+
+
+def find_version(model_dir: Path) -> Path:
+    """Returns the SavedModel in a folder, or the newest version below it.
+
+    Raises:
+        RunError: There is none.
+    """
+    if (model_dir / "saved_model.pb").is_file():
+        return model_dir
+    found = versions(model_dir) if model_dir.is_dir() else []
+    if not found:
+        raise RunError(
+            f"MODEL_DIR: got {str(model_dir)!r}; expected a pushed version (a folder with saved_model.pb) or a folder "
+            "of numbered versions, such as runs/flowers/pushed."
+        )
+    return model_dir / str(found[-1])

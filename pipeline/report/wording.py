@@ -1,0 +1,200 @@
+"""The words and number formats that the console and the HTML report share, so that one run reads the same in both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MISSING = "n/a"
+METRIC_LABELS = {"macro_f1": "macro F1", "f1": "F1", "auc": "AUC", "ece": "calibration error"}
+LOWER_IS_BETTER = {"loss", "error", "ece", "brier", "latency", "seconds", "ms", "bytes"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a run: `tone` is `good`, `warn` or `bad`; `sentences` say why, most important first."""
+
+    word: str
+    tone: str
+    reason: str
+    sentences: tuple[str, ...]
+
+
+def as_number(value: object) -> float | None:
+    """`value` as a float (it may be NaN or infinite), or None when it is not a number at all."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def finite(value: object) -> float | None:
+    """`value` as a finite float, or None."""
+    found = as_number(value)
+    return found if found is not None and math.isfinite(found) else None
+
+
+def number(value: object, digits: int = 3) -> str:
+    """A metric or loss: `0.913`, `4.2e-05`, `12,345`, `nan`; `n/a` when there is none."""
+    found = as_number(value)
+    if found is None:
+        return MISSING
+    if 0 < abs(found) < 0.5 * 10**-digits:
+        return f"{found:.2g}"
+    if 10_000 <= abs(found) < math.inf:
+        return f"{found:,.0f}"
+    return f"{found:.{digits}f}"
+
+
+def value_and_bound(value: object, bound: object) -> tuple[str, str]:
+    """Both numbers with enough digits to tell them apart, so that 0.8497 never reads as `0.850` beside `0.850`."""
+    for digits in (3, 4, 5, 6):
+        texts = number(value, digits), number(bound, digits)
+        if texts[0] != texts[1] or as_number(value) == as_number(bound):
+            break
+    return texts
+
+
+def count(value: object) -> str:
+    """A whole number with thousands separators, or `n/a`."""
+    found = finite(value)
+    return MISSING if found is None else f"{found:,.0f}"
+
+
+def short_count(value: object) -> str:
+    """A parameter count in about four characters: `6.4 k`, `2.26 M`, `1.10 B`."""
+    found = finite(value)
+    if found is None:
+        return MISSING
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(found) >= size:
+            return f"{found / size:.3g} {unit}"
+    return f"{found:.0f}"
+
+
+def percent(share: object) -> str:
+    """A share of one as a percentage: `4.2%`, `57%`."""
+    found = finite(share)
+    if found is None:
+        return MISSING
+    return f"{found * 100:.1f}%" if 0 < found < 0.1 else f"{found * 100:.0f}%"
+
+
+def duration(seconds: object) -> str:
+    """`2.1 s`, `42 s`, `3 min 12 s`, `1 h 04 min`."""
+    found = finite(seconds)
+    if found is None:
+        return MISSING
+    if found < 9.95:
+        return f"{max(found, 0):.1f} s"
+    whole = round(found)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def label(name: object) -> str:
+    """The name of a metric or a baseline as people write it: `macro F1`, `from scratch`."""
+    return METRIC_LABELS.get(str(name), str(name).replace("_", " "))
+
+
+def plural(amount: int, noun: str) -> str:
+    """`1 gate`, `3 gates`, `2 classes`."""
+    ending = "" if amount == 1 else "es" if noun.endswith("s") else "s"
+    return f"{amount:,} {noun}{ending}"
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of `metric` is the better one."""
+    return not LOWER_IS_BETTER.isdisjoint(metric.lower().split("_"))
+
+
+def listing(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def failed_gates(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The gates of a run that did not pass."""
+    return [gate for gate in summary.get("gates") or [] if not gate.get("passed")]
+
+
+def gate_reason(gate: Mapping[str, Any]) -> str:
+    """Why a gate passed or failed, in words; made from value and bound when the gate gives no reason itself."""
+    if gate.get("reason"):
+        return str(gate["reason"])
+    value, bound = value_and_bound(gate.get("value"), gate.get("bound"))
+    return "the metric could not be measured" if value == MISSING else f"measured {value}, the bound is {bound}"
+
+
+def verdict(summary: Mapping[str, Any]) -> Verdict:
+    """The outcome of a run in words: pushed, refused or failed, and why."""
+    status = str(summary.get("status") or "unknown")
+    gates = summary.get("gates") or []
+    failed = failed_gates(summary)
+    if status == "pushed":
+        if not gates:
+            why, note = "no gate was configured", ["Nothing checked this model before it was pushed."]
+        elif failed:
+            why, note = f"although {plural(len(failed), 'gate')} failed", [_gate_sentence(gate) for gate in failed]
+        else:
+            why, note = "the only gate passed" if len(gates) == 1 else f"all {len(gates)} gates passed", []
+        return Verdict("Pushed", "good" if gates and not failed else "warn", why, (*note, *_quality(summary)))
+    if status == "refused":
+        why = f"{len(failed)} of {plural(len(gates), 'gate')} failed" if failed else "the model was not blessed"
+        sentences = [_gate_sentence(gate) for gate in failed]
+        if not failed:
+            sentences = [str(summary.get("error") or "No gate failed; the log says what refused the model.")]
+        return Verdict("Refused", "warn", why, (*sentences, "Nothing was pushed.", *_quality(summary)))
+    where = [str(part.get("id")) for part in summary.get("components") or [] if part.get("state") == "failed"]
+    why = f"in {listing(where)}" if where else "before the run was complete"
+    word = "Failed" if status == "failed" else status.capitalize()
+    return Verdict(word, "bad", why, ("Nothing was pushed.",))
+
+
+def next_steps(summary: Mapping[str, Any]) -> list[str]:
+    """What to do after a run that was not pushed, as short instructions; empty for a pushed run."""
+    status = summary.get("status")
+    if status == "pushed":
+        return []
+    if status != "refused":
+        return [
+            "Read the end of the log: the first error there is usually the cause.",
+            "Mend it and run the same command again.",
+        ]
+    steps = [
+        "See the weakest classes and the most confident mistakes in the report: they show where the model errs.",
+        "Add or relabel data for those classes, train longer, or unfreeze more of the backbone; then run again.",
+    ]
+    if any(gate.get("value") is None for gate in failed_gates(summary)):
+        steps.insert(0, "A gate without a value could not be measured: check its metric and slice in the config.")
+    if failed_gates(summary):
+        steps.append("If a bound is wrong for this task, change it under evaluation.gates in the config.")
+    return steps
+
+
+def _gate_sentence(gate: Mapping[str, Any]) -> str:
+    return f"{gate.get('name') or label(gate.get('metric'))}: {gate_reason(gate).rstrip('.')}."
+
+
+def _quality(summary: Mapping[str, Any]) -> list[str]:
+    """One sentence on how good the candidate is and what it is compared with; none without metrics."""
+    metrics = summary.get("metrics") or {}
+    shown = [name for name in ("accuracy", "macro_f1") if finite(metrics.get(name)) is not None]
+    if not shown:
+        return []
+    examples = (summary.get("splits") or {}).get("test")
+    reached = listing([f"{label(name)} {number(metrics[name])}" for name in shown])
+    rivals = {"the champion": summary.get("champion_metrics") or {}}
+    rivals |= {
+        f"the baseline ‘{label(name)}’": values or {} for name, values in (summary.get("baselines") or {}).items()
+    }
+    values = {rival: finite(metrics_of.get(shown[0])) for rival, metrics_of in rivals.items()}
+    compared = [f"{number(value)} for {rival}" for rival, value in values.items() if value is not None]
+    against = f"; {label(shown[0])} is {listing(compared)}" if compared else ""
+    where = f"On {plural(int(examples), 'test example')} it" if finite(examples) else "It"
+    return [f"{where} reaches {reached}{against}."]

@@ -1,0 +1,117 @@
+"""What a run did, collected from MLMD and its artifacts: the summary for scripts and the data for the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata as packages
+from pathlib import Path
+from typing import Any
+
+from components.evaluation.gates import OVERALL, judge
+from components.evaluation.results import read_metrics
+from components.test_predictions.component import RESULT_FILE
+from pipeline.config import Config
+from trainer_module.recipe import HISTORY_FILE
+from transforms.backbones import backbone_record
+
+SCHEMA_VERSION = 1
+_VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The summary, and all that the report shows."""
+
+    summary: dict[str, Any]
+    report_data: dict[str, Any]
+
+
+def collect(
+    config: Config,
+    run_id: str,
+    run_dir: Path,
+    outputs: Mapping[str, Mapping[str, Any]],
+    components: Sequence[dict[str, Any]],
+    seconds: float,
+    error: str | None,
+) -> Collected:
+    """Collects what the run left behind; parts that a failed run did not reach are empty.
+
+    Args:
+        config: Of the run.
+        run_id: TFX's pipeline run id.
+        outputs: MLMD's output artifacts of each node that succeeded, by output name.
+        run_dir: Where summary, report and log are written.
+        components: Of each node that ended, `id`, `seconds` and `state`.
+        seconds: Wall time of the run.
+        error: Why the run failed; None if it did not.
+    """
+    ingest = _read_json(outputs, "ImageExampleGen", "examples", "ingest_report.json")
+    history = _read_json(outputs, "Trainer", "model_run", HISTORY_FILE)
+    tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
+    evaluation = outputs.get("Evaluator", {}).get("evaluation")
+    candidate, champion = read_metrics(evaluation.uri) if evaluation else ({}, None)
+    gates = [result.to_dict() for result in judge(config.evaluation.gates, candidate, champion)] if candidate else []
+    pushed = outputs.get("Pusher", {}).get("pushed_model")
+    pushed_model = pushed.custom_properties["pushed_destination"].string_value if pushed else ""
+    if error is None and pushed_model and not Path(pushed_model).is_dir():
+        error = (
+            f"push.directory: the version of this model, {pushed_model}, was pushed by an earlier run and is gone. "
+            "Put it back, or change training.seed to train and push a new one."
+        )
+    summary = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "name": config.name,
+        "status": "failed" if error else "pushed" if pushed_model else "refused",
+        "error": error,
+        "pushed_model": pushed_model or None if not error else None,
+        "metrics": dict(candidate.get(OVERALL, {})),
+        "champion_metrics": dict(champion.get(OVERALL, {})) if champion else None,
+        "baselines": tested.get("baselines", {}),
+        "gates": gates,
+        "phases": history.get("phases", []),
+        "components": list(components),
+        "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
+        "backbone": _backbone(config),
+        "output_dir": str(config.output_path),
+        "report": str(run_dir / "report.html"),
+        "log_file": str(run_dir / "log.txt"),
+        "seconds": round(seconds, 2),
+    }
+    predictions = outputs.get("TestPredictor", {}).get("predictions")
+    report_data = {
+        "title": config.name,
+        "summary": summary,
+        "curves": history.get("curves", []),
+        "classes": tested.get("classes", []),
+        "confusion": tested.get("confusion", []),
+        "per_class": tested.get("per_class", []),
+        "samples": [
+            {**sample, "image": str(Path(predictions.uri) / sample["image"])} for sample in tested.get("samples", [])
+        ],
+        "ingest": ingest,
+        "config_yaml": config.to_yaml(),
+        "versions": {"python": platform.python_version(), **{name: packages.version(name) for name in _VERSIONED}},
+    }
+    return Collected(summary, report_data)
+
+
+def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str, file_name: str) -> dict[str, Any]:
+    artifact = outputs.get(node, {}).get(output)
+    path = Path(artifact.uri) / file_name if artifact else None
+    return json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
+
+
+def _backbone(config: Config) -> dict[str, Any]:
+    weights = Path(config.backbone.weights)
+    is_file = weights.is_file()
+    return {
+        "name": backbone_record(config.backbone.name).name,
+        "source": str(weights) if is_file else config.backbone.weights,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if is_file else None,
+    }

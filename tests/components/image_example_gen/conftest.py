@@ -1,0 +1,67 @@
+"""Small pictures and folders of them, made on the spot."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.image_example_gen.files import FileProblem, FileRecord, read_file
+from components.image_example_gen.images import check_image
+from components.image_example_gen.layouts import Listing
+
+
+def _picture(seed: int = 0, format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (8, 6), **save) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).convert("L" if mode == "I;16" else mode).convert(mode).save(buffer, format, **save)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def picture() -> Callable[..., bytes]:
+    """Returns the bytes of a picture of noise: picture(seed, format, mode, size)."""
+    return _picture
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[dict[str, bytes]], str]:
+    """Writes {relative path: bytes} under a data root, and returns the root."""
+
+    def write(files: dict[str, bytes]) -> str:
+        root = tmp_path / "data"
+        for path, data in files.items():
+            full = os.path.join(root, path)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            with open(full, "wb") as file:
+                file.write(data)
+        return str(root)
+
+    return write
+
+
+@pytest.fixture
+def read() -> Callable[[str, Listing], list[FileRecord]]:
+    """Reads and checks all files of a listing as the Beam pass does, without TensorFlow's opinion."""
+
+    def read_records(root: str, listing: Listing) -> list[FileRecord]:
+        records = []
+        for record in listing.files:
+            if record.reason is None:
+                try:
+                    data = read_file(os.path.join(root, record.path))
+                    check_image(data, max_pixels=10_000)
+                    record = dataclasses.replace(record, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+                except FileProblem as problem:
+                    record = record.without(problem)
+            records.append(record)
+        return records
+
+    return read_records

@@ -1,0 +1,424 @@
+import io
+import logging
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+from pipeline import console as subject
+from pipeline import events
+from pipeline.console import RunView, print_summary
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def pipe(width: int = 200) -> Console:
+    return Console(file=io.StringIO(), width=width)
+
+
+def terminal(width: int = 80, height: int = 40) -> Console:
+    return Console(file=Terminal(), width=width, height=height, force_terminal=True, color_system="standard")
+
+
+def text(console: Console) -> str:
+    return console.file.getvalue()
+
+
+def drawn(view: RunView, console: Console) -> list[str]:
+    """The rows that the live view would draw now."""
+    plain = Console(file=io.StringIO(), width=console.width, height=console.height)
+    plain.print(view._render())
+    return plain.file.getvalue().splitlines()
+
+
+PHASE = {
+    "component": "Trainer",
+    "phase": "head",
+    "index": 0,
+    "phases": 2,
+    "epochs": 10,
+    "steps_per_epoch": 16,
+    "trainable_parameters": 6405,
+    "total_parameters": 2264389,
+    "learning_rate": 1e-3,
+}
+EPOCH = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.85, "seconds": 2.0}
+
+SUMMARY = {
+    "schema_version": 1,
+    "run_id": "r1",
+    "name": "flowers",
+    "status": "pushed",
+    "error": None,
+    "pushed_model": "/runs/my flowers/serving/7",
+    "metrics": {"accuracy": 0.9133, "macro_f1": 0.91},
+    "champion_metrics": {"accuracy": 0.88},
+    "baselines": {"from_scratch": {"accuracy": 0.59}},
+    "gates": [
+        {
+            "name": "accuracy >= 0.85",
+            "metric": "accuracy",
+            "value": 0.9133,
+            "bound": 0.85,
+            "passed": True,
+            "reason": "fine",
+        }
+    ],
+    "phases": [
+        {
+            "name": "head",
+            "epochs": 7,
+            "seconds": 21.0,
+            "trainable_parameters": 6405,
+            "total_parameters": 2264389,
+            "val_loss": 0.4,
+            "val_accuracy": 0.87,
+            "stopped_early": True,
+        }
+    ],
+    "components": [{"id": "Trainer", "seconds": 1.0, "state": "ran"}],
+    "splits": {"train": 510, "val": 90, "test": 150},
+    "report": "/runs/report.html",
+    "log_file": "/runs/run.log",
+    "seconds": 248.7,
+}
+REFUSED = {
+    **SUMMARY,
+    "status": "refused",
+    "pushed_model": None,
+    "gates": [
+        {"name": "accuracy >= 0.95", "value": 0.9497, "bound": 0.95, "passed": False, "reason": "0.9497 is below 0.95"}
+    ],
+}
+FAILED = {"name": "flowers", "status": "failed", "error": "DataError: no files\nin /data", "log_file": "/runs/run.log"}
+
+
+def send_training() -> None:
+    events.emit("run_started", components=["Gen", "Trainer", "Pusher"], log_file="/tmp/run.log")
+    events.emit("component_started", component="Gen")
+    events.emit("progress", component="Gen", done=30, total=60, unit="files")
+    events.emit("component_finished", component="Gen", state="cached", seconds=0.2)
+    events.emit("component_started", component="Trainer")
+    events.emit("phase_started", **PHASE)
+    events.emit("step", component="Trainer", phase="head", epoch=1, step=3, loss=1.5, accuracy=0.3)
+    events.emit("epoch", component="Trainer", phase="head", epoch=1, epochs=10, **EPOCH)
+
+
+def test_a_pipe_gets_one_plain_line_per_component_phase_and_epoch():
+    console = pipe()
+    with RunView(console, "flowers"):
+        send_training()
+        events.emit(
+            "phase_finished",
+            component="Trainer",
+            phase="head",
+            epochs=1,
+            stopped_early=True,
+            best_epoch=1,
+            val_loss=0.4,
+            val_accuracy=0.85,
+            seconds=2.0,
+        )
+        events.emit("component_finished", component="Trainer", state="ran", seconds=3.25)
+    lines = [line.split(" ", 1)[1] for line in text(console).splitlines()]
+    assert lines == [
+        "flowers",
+        "3 components to run; log: /tmp/run.log",
+        "Gen: started",
+        "Gen: cached after 0.2 s",
+        "Trainer: started",
+        "Trainer: phase 1/2 head started: up to 10 epochs, 6,405 of 2,264,389 parameters trainable, learning rate 0.001",
+        "Trainer: head, epoch 1/10: loss 0.500, accuracy 0.800, val_loss 0.400, val_accuracy 0.850, 2.0 s, best so far",
+        "Trainer: phase 1/2 head finished after 1 epoch (stopped early): best epoch 1, val_loss 0.400, "
+        "val_accuracy 0.850, 2.0 s",
+        "Trainer: ran after 3.2 s",
+    ]
+
+
+@pytest.mark.parametrize("console", [pipe(), Console(file=io.StringIO(), force_terminal=True, width=60)])
+def test_nothing_but_a_terminal_gets_escape_codes(console: Console):
+    """The second console is what FORCE_COLOR, common in CI, makes of a pipe."""
+    with RunView(console, "flowers"):
+        send_training()
+        events.emit("note", text="a \x1b[31mred\x1b[0m name", level="warning")
+    assert "\x1b" not in text(console)
+    assert "warning: a ?[31mred?[0m name" in text(console)
+
+
+def test_lines_are_flushed_as_they_come():
+    class Pipe(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    file = Pipe()
+    with RunView(Console(file=file, width=80), "flowers"):
+        events.emit("component_started", component="Gen")
+        assert "Gen: started" in file.flushed
+
+
+def test_the_live_view_shows_states_and_training():
+    console = terminal()
+    with RunView(console, "flowers") as view:
+        send_training()
+        rows = "\n".join(drawn(view, console))
+    for shown in (
+        "flowers",
+        "Gen      cached",
+        "Trainer  running",
+        "Pusher   waiting",
+        "phase 1/2 head, epoch 1/10, step 16/16",
+        "6.41 k of 2.26 M parameters train, rate 0.001",
+        "train loss 0.500   accuracy 0.800",
+        "val   loss 0.400   accuracy 0.850",
+        "best  loss 0.400   accuracy 0.850  epoch 1",
+        "log: /tmp/run.log",
+    ):
+        assert shown in rows
+
+
+def test_a_running_component_shows_its_progress():
+    console = terminal()
+    with RunView(console, "flowers") as view:
+        events.emit("component_started", component="Gen")
+        events.emit("progress", component="Gen", done=1200, total=6000, unit="files")
+        assert "1,200/6,000 files" in "\n".join(drawn(view, console))
+        events.emit("progress", component="Gen", done=1200, total=None, unit="files")
+        assert any(row.strip() == "1,200 files" for row in drawn(view, console))
+
+
+@pytest.mark.parametrize("width", [80, 50, 20, 8])
+def test_the_live_view_fits_its_terminal(width: int):
+    console = terminal(width=width, height=14)
+    with RunView(console, "a rather long title for a view " * 3) as view:
+        events.emit("run_started", components=[f"Component{i}" for i in range(20)], log_file="/very/long" * 30)
+        events.emit("component_finished", component="Component0", state="ran", seconds=1.0)
+        events.emit("component_started", component="Component1")
+        events.emit("phase_started", **{**PHASE, "component": "Component1", "phase": "head" * 30})
+        events.emit("epoch", component="Component1", phase="head" * 30, epoch=1, epochs=10, **EPOCH)
+        rows = drawn(view, console)
+    assert len(rows) < 14
+    assert max(map(len, rows)) <= width
+
+
+def test_a_low_terminal_folds_what_is_not_running():
+    console = terminal(height=14)
+    with RunView(console, "flowers") as view:
+        events.emit("run_started", components=[f"C{i}" for i in range(20)])
+        for index in range(3):
+            events.emit("component_finished", component=f"C{index}", state="ran", seconds=1.0)
+        events.emit("component_started", component="C3")
+        rows = "\n".join(drawn(view, console))
+    assert "3 finished" in rows and "16 waiting" in rows and "C3" in rows and "C4" not in rows
+
+
+def test_time_left_is_measured_from_the_first_step():
+    phase = subject._Phase("head", "", 10, 10, None, None, None)
+    assert phase.seconds_left(100.0) is None
+    phase.epoch, phase.step = 1, 1
+    phase.advanced(now=100.0)
+    assert phase.seconds_left(100.0) is None
+    phase.epoch, phase.step = 2, 1
+    # 10 of 100 steps in 5 seconds since the first step, 89 steps to go.
+    assert phase.seconds_left(105.0) == pytest.approx(44.5)
+
+
+def test_the_best_epoch_has_the_lowest_validation_loss_and_nan_never_wins():
+    console = pipe()
+    with RunView(console, "flowers") as view:
+        for number, loss in enumerate((float("nan"), 0.5, 0.7, 0.3, float("inf")), start=1):
+            events.emit("epoch", component="T", phase="head", epoch=number, epochs=5, loss=1.0, val_loss=loss)
+        assert view._state.components["T"].phase.best["epoch"] == 4
+    assert "val_loss nan" in text(console) and "val_loss inf" in text(console)
+    assert [line.count("best so far") for line in text(console).splitlines()[1:]] == [0, 1, 0, 1, 0]
+
+
+def test_two_trainers_do_not_mix():
+    console = terminal()
+    with RunView(console, "flowers") as view:
+        for name, loss in (("Trainer", 0.123), ("ScratchTrainer", 0.987)):
+            events.emit("component_started", component=name)
+            events.emit("phase_started", **{**PHASE, "component": name})
+            events.emit("step", component=name, phase="head", epoch=1, step=1, loss=loss)
+        rows = "\n".join(drawn(view, console))
+    assert "loss 0.123" in rows and "loss 0.987" in rows
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+KINDS = (
+    "run_started component_started component_finished progress phase_started step epoch phase_finished note"
+).split()
+ODD_VALUES = [
+    None,
+    "x",
+    "[/red]",
+    -1,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    [None],
+    object(),
+    b"\xff",
+    10**400,
+    Unprintable(),
+]
+
+
+@pytest.mark.parametrize("make_console", [pipe, terminal])
+def test_malformed_events_change_nothing_but_the_display(make_console):
+    console = make_console()
+    fields = [
+        *PHASE,
+        *EPOCH,
+        "components",
+        "log_file",
+        "state",
+        "done",
+        "total",
+        "unit",
+        "epoch",
+        "step",
+        "best_epoch",
+        "text",
+    ]
+    with RunView(console, "flowers") as view:
+        for kind in [*KINDS, "never_heard_of", "", None, 7, "apply", Unprintable()]:
+            events.emit(kind)
+            for value in ODD_VALUES:
+                events.emit(kind, **dict.fromkeys(fields, value))
+                events.emit(kind, **{**dict.fromkeys(fields, value), "component": "Trainer", "phase": "head"})
+                drawn(view, console)
+        logging.getLogger(events.LOGGER_NAME).info("no event")
+        logging.getLogger(events.LOGGER_NAME).info("no dict", extra={"event": 3})
+        events.emit("component_finished", component="Last", state="ran", seconds=1.0)
+        assert view._state.components["Last"].state == "ran"
+
+
+@pytest.mark.parametrize(("error", "state"), [(ValueError("boom"), "failed"), (KeyboardInterrupt(), "stopped")])
+def test_an_exception_ends_the_view_and_gives_the_terminal_back(error: BaseException, state: str):
+    console = terminal()
+    logger = logging.getLogger(events.LOGGER_NAME)
+    before = (list(logger.handlers), logger.propagate)
+    with pytest.raises(type(error)), RunView(console, "flowers"):
+        events.emit("component_started", component="Trainer")
+        raise error
+    assert text(console).rindex("\x1b[?25h") > text(console).rindex("\x1b[?25l"), "the cursor is hidden"
+    assert state in text(console)
+    assert (logger.handlers, logger.propagate) == before
+    for thread in threading.enumerate():
+        if "refresh" in type(thread).__name__.lower():
+            thread.join(timeout=5)
+            assert not thread.is_alive(), "the view is still drawn"
+
+
+def test_events_from_many_threads_are_all_counted():
+    console = terminal()
+    with RunView(console, "flowers") as view:
+
+        def work(name: str) -> None:
+            events.emit("component_started", component=name)
+            for step in range(100):
+                events.emit("progress", component=name, done=step, total=100, unit="files")
+                if step % 20 == 0:
+                    events.emit("note", text=f"{name} is at {step}")
+            events.emit("component_finished", component=name, state="ran", seconds=1.0)
+
+        threads = [threading.Thread(target=work, args=(f"C{i}",)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=20)
+        assert not any(thread.is_alive() for thread in threads), "deadlock between drawing and events"
+        assert [view._state.components[f"C{i}"].state for i in range(6)] == ["ran"] * 6
+    assert "C5 is at 80" in text(console)
+
+
+def test_names_are_never_markup():
+    console = terminal()
+    with RunView(console, "[bold]t[/bold]") as view:
+        events.emit("run_started", components=["[red]x[/red]", "[/]"])
+        events.emit("note", text="skipped [/nope] [link=x]")
+        assert "[red]x[/red]" in "\n".join(drawn(view, console))
+    assert "skipped [/nope] [link=x]" in text(console)
+
+
+def test_an_ascii_console_does_not_end_the_run():
+    raw = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(raw, encoding="ascii"), width=80)
+    with RunView(console, "Blüten"):
+        events.emit("component_started", component="日本")
+    print_summary(console, {**REFUSED, "name": "Blüten"})
+    console.file.flush()
+    assert b"Bl?ten" in raw.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("summary", "first"),
+    [
+        (SUMMARY, "PUSHED flowers: the only gate passed (4 min 09 s)"),
+        (REFUSED, "REFUSED flowers: 1 of 1 gate failed (4 min 09 s)"),
+        (FAILED, "FAILED flowers: before the run was complete"),
+    ],
+)
+def test_the_summary_opens_with_the_verdict(summary: dict, first: str):
+    console = pipe()
+    print_summary(console, summary)
+    assert text(console).strip().splitlines()[0] == first
+    assert "\x1b" not in text(console)
+
+
+def test_the_summary_of_a_pushed_run_says_how_to_try_it():
+    console = pipe(width=60)
+    print_summary(console, SUMMARY)
+    shown = text(console)
+    assert "finetune predict '/runs/my flowers/serving/7' image.jpg" in shown.splitlines()[-1]
+    assert "What to do next" not in shown
+    for part in ("champion", "from scratch", "0.913", "0.880", "0.590", "7*", "/runs/report.html", "/runs/run.log"):
+        assert part in shown
+
+
+def test_the_summary_of_a_refused_run_says_which_gates_failed_and_what_to_do():
+    console = pipe()
+    print_summary(console, REFUSED)
+    shown = text(console)
+    assert "accuracy >= 0.95: 0.9497 is below 0.95." in shown
+    # Three digits would show 0.950 beside 0.950.
+    assert "0.9497" in shown and "0.9500" in shown
+    assert "Nothing was pushed." in shown and "What to do next" in shown and "evaluation.gates" in shown
+    assert "finetune predict" not in shown
+
+
+def test_the_summary_of_a_failed_run_shows_the_error_and_the_log():
+    console = pipe()
+    print_summary(console, FAILED)
+    assert "DataError: no files\n  in /data" in "\n".join(line.rstrip() for line in text(console).splitlines())
+    assert "/runs/run.log" in text(console)
+
+
+@pytest.mark.parametrize("summary", [SUMMARY, REFUSED, FAILED, {"status": "failed"}, {"status": "pushed"}, {}])
+@pytest.mark.parametrize("width", [80, 50, 24])
+def test_every_summary_fits_except_for_paths(summary: dict, width: int):
+    console = pipe(width=width)
+    print_summary(console, summary)
+    rows = [row for row in text(console).splitlines() if "/runs/" not in row]
+    assert max(map(len, rows)) <= width
+
+
+def test_importing_the_console_is_light():
+    code = "import sys, pipeline.console; print([m for m in ('rich.live', 'jinja2', 'matplotlib', 'tensorflow') if m in sys.modules])"
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert time.perf_counter() - started < 5

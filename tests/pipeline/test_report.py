@@ -1,0 +1,448 @@
+import io
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.report import figures, page, wording, write_report
+
+HOSTILE = "<script>alert(1)</script>\"'>&{{ 7 * 7 }}$x_$"
+CLASSES = ["daisy", "roses", "tulips"]
+# Elements that close themselves.
+VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
+
+
+def thumbnail(kind: str = "JPEG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "green").save(buffer, kind)
+    return buffer.getvalue()
+
+
+def summary(**changes: object) -> dict:
+    return {
+        "schema_version": 1,
+        "run_id": "run-7",
+        "name": "flowers",
+        "status": "pushed",
+        "error": None,
+        "pushed_model": "/runs/serving/7",
+        "metrics": {"accuracy": 0.9133, "macro_f1": 0.91, "loss": 0.298},
+        "champion_metrics": {"accuracy": 0.88, "macro_f1": 0.87, "loss": 0.35},
+        "baselines": {"from_scratch": {"accuracy": 0.59, "macro_f1": 0.57}},
+        "gates": [
+            {
+                "name": "accuracy >= 0.85",
+                "metric": "accuracy",
+                "value": 0.9133,
+                "bound": 0.85,
+                "passed": True,
+                "reason": "yes",
+            }
+        ],
+        "phases": [
+            {"name": "head", "epochs": 2, "seconds": 3.0, "val_loss": 0.4, "stopped_early": True, "cached_trunk": True}
+        ],
+        "components": [
+            {"id": "Trainer", "seconds": 61.0, "state": "ran"},
+            {"id": "SchemaGen", "seconds": 0.1, "state": "cached"},
+        ],
+        "splits": {"train": 510, "val": 90, "test": 150},
+        "backbone": {"name": "mobilenet_v2", "source": "/models/m.h5", "sha256": "ab" * 32},
+        "output_dir": "/runs",
+        "report": "/runs/report.html",
+        "log_file": "/runs/run.log",
+        "seconds": 65.0,
+        **changes,
+    }
+
+
+def curve(phase: str, epoch: int, **changes: object) -> dict:
+    row = {
+        "phase": phase,
+        "epoch": epoch,
+        "loss": 1 / epoch,
+        "accuracy": 0.5,
+        "val_loss": 1.1 / epoch,
+        "val_accuracy": 0.4,
+    }
+    return {**row, **changes}
+
+
+def data(**changes: object) -> dict:
+    return {
+        "title": "flowers",
+        "summary": summary(),
+        "curves": [curve("head", 1), curve("head", 2), curve("fine-tune", 1)],
+        "classes": CLASSES,
+        "confusion": [[9, 1, 0], [0, 8, 2], [0, 5, 5]],
+        "per_class": [
+            {"class": name, "precision": 0.9, "recall": 0.9, "f1": f1, "support": 10}
+            for name, f1 in zip(CLASSES, (0.95, 0.8, 0.6), strict=True)
+        ],
+        "samples": [
+            {
+                "path": "/d/a.jpg",
+                "label": "daisy",
+                "predicted": "daisy",
+                "probability": 0.9,
+                "image": thumbnail(),
+                "correct": True,
+            },
+            {
+                "path": "/d/b.jpg",
+                "label": "roses",
+                "predicted": "tulips",
+                "probability": 0.7,
+                "image": thumbnail("PNG"),
+                "correct": False,
+            },
+            {
+                "path": "/d/c.jpg",
+                "label": "tulips",
+                "predicted": "roses",
+                "probability": 0.8,
+                "image": thumbnail(),
+                "correct": False,
+            },
+        ],
+        "ingest": {
+            "files": 753,
+            "used": 750,
+            "splits": {"train": {"examples": 510, "classes": {"daisy": 170, "roses": 170, "tulips": 170}}},
+            "skipped": [{"path": "/d/x.jpg", "reason": "not_an_image", "detail": "0 bytes"}],
+            "conflicts": [{"sha256": "cd" * 32, "files": [{"path": "/d/1.jpg", "label": "roses"}]}],
+            "duplicates": {"within_split": 2, "across_splits": ["/d/dup.jpg"]},
+            "bad_fraction": 0.004,
+        },
+        "config_yaml": "training:\n  seed: 1234\n",
+        "versions": {"tensorflow": "2.16.2"},
+        **changes,
+    }
+
+
+class Page(HTMLParser):
+    """A page as its elements and texts; fails on elements that are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.styles: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, text: str) -> None:
+        (self.styles if self.open[-1:] == ["style"] else self.words).append(text)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def render(**changes: object) -> Page:
+    return Page(page.render(data(**changes)))
+
+
+def test_the_verdict_comes_first_and_the_parts_follow_in_order():
+    text = render().text
+    places = [text.index(part) for part in ("Pushed: all", "On 150 test examples") if part in text]
+    assert text.index("Pushed:") < text.index("the only gate passed") < text.index("On 150 test examples")
+    titles = ["Gates", "Metrics", "Training", "Confusion", "Classes", "Predictions", "Data", "Run"]
+    headings = re.findall(r"<h2>(.*?)</h2>", page.render(data()))
+    assert headings == titles, places
+
+
+def test_everything_that_was_measured_is_on_the_page():
+    text = render().text
+    for part in (
+        "accuracy >= 0.85", "✓ passed", "0.913", "0.033 better than the champion", "from scratch", "0.590",
+        "stopped early, frozen part computed once", "22 of 30 examples correct", "weakest", "750 of 753 files were used.",
+        "Skipped: 1 not an image.", "Repeated within a split: 2 files.", "/d/dup.jpg", "mobilenet_v2", "ab" * 32, "1234",
+        "tensorflow", "2.16.2", "1 min 01 s", "cached", "0.4%",
+    ):  # fmt: skip
+        assert part in text, part
+
+
+def test_the_page_loads_nothing_from_anywhere():
+    html = page.render(data())
+    parsed = Page(html)
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in parsed.elements}
+    sources = [
+        attributes[key] for _, attributes in parsed.elements for key in ("src", "srcset", "href") if key in attributes
+    ]
+    assert sources
+    assert all(source.startswith(("data:image/", "#")) for source in sources)
+    styles = "".join(parsed.styles)
+    assert "url(" not in styles
+    assert "@import" not in styles
+    assert not re.search(r"https?://", html)
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_every_image_says_what_it_shows(classes: int):
+    images = render(confusion=np.eye(classes, dtype=int) * 3).all("img")
+    assert images
+    assert all(image["alt"] for image in images)
+
+
+def hostile(value: object) -> object:
+    """`value` with every text in it, keys included, made hostile."""
+    if isinstance(value, dict):
+        return {key: hostile(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [hostile(item) for item in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+def test_hostile_names_are_shown_as_text():
+    changes = hostile(data())
+    changes["summary"]["status"] = "refused"
+    changes["summary"]["gates"][0]["passed"] = False
+    changes["summary"]["baselines"] = {HOSTILE: {HOSTILE: 0.1, "accuracy": 0.5}}
+    changes["summary"]["metrics"] = {"accuracy": 0.5, HOSTILE: 0.1}
+    changes["ingest"]["splits"] = {HOSTILE: {"examples": 1, "classes": {HOSTILE: 1}}}
+    changes["versions"] = {HOSTILE: HOSTILE}
+    parsed = Page(page.render(changes))
+    assert not parsed.all("script")
+    assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
+    assert "<script>alert(1)</script>" in parsed.text
+    assert "{{ 7 * 7 }}" in parsed.text
+
+
+def test_names_outside_utf8_and_latin_are_written(tmp_path: Path):
+    path = tmp_path / "report.html"
+    odd = "\udcff日本\x00\x1b"
+    write_report(data(title=odd, classes=[odd] * 3, curves=[curve(odd, 1), curve(odd, 2)]), str(path))
+    assert "日本" in path.read_text(encoding="utf-8")
+
+
+PARTS = ["curves", "classes", "confusion", "per_class", "samples", "ingest", "config_yaml", "versions"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("empty", [None, [], "missing"])
+def test_any_part_may_be_missing(part: str, empty: object):
+    given = data()
+    given.pop(part)
+    if empty != "missing":
+        given[part] = empty
+    Page(page.render(given))
+
+
+@pytest.mark.parametrize("key", summary())
+def test_any_part_of_the_summary_may_be_missing(key: str):
+    given = summary()
+    del given[key]
+    Page(page.render({"title": "t", "summary": given}))
+
+
+def test_an_empty_part_says_why():
+    changes = {"title": "t", "summary": summary(gates=[], metrics={}, champion_metrics=None, phases=[], splits={})}
+    text = Page(page.render(changes)).text
+    for reason in (
+        "No gate is configured", "gave no metrics.", "left no record of its phases", "no confusion matrix",
+        "no metrics per class", "No sample predictions", "no report on its input data",
+        "Nothing checked this model before it was pushed.",
+    ):  # fmt: skip
+        assert reason in text, reason
+
+
+def test_a_failed_run_shows_its_error_and_says_once_what_it_did_not_reach():
+    failed = {
+        "status": "failed",
+        "error": "DataError: no files\nin /data",
+        "components": [{"id": "Gen", "state": "failed", "seconds": 1.0}],
+        "log_file": "/runs/run.log",
+    }
+    html = page.render({"title": "t", "summary": failed})
+    text = Page(html).text
+    assert "Failed: in Gen" in text
+    assert "DataError: no files\nin /data" in html
+    assert "/runs/run.log" in text
+    assert text.count("The run failed before") == 1
+    assert "gates, metrics, training, confusion, classes, predictions, data." in text
+
+
+def test_a_failed_run_shows_how_far_it_came():
+    text = render(
+        summary=summary(status="failed", metrics={}, gates=[]), confusion=None, per_class=None, samples=None
+    ).text
+    assert "anything to show of: gates, metrics, confusion, classes, predictions." in text
+    assert "750 of 753 files" in text
+
+
+def test_a_refused_run_says_which_gates_failed():
+    gate = {
+        "name": "accuracy >= 0.95",
+        "value": 0.9497,
+        "bound": 0.95,
+        "passed": False,
+        "reason": "0.9497 is below 0.95",
+    }
+    text = render(summary=summary(status="refused", pushed_model=None, gates=[gate])).text
+    assert "Refused: 1 of 1 gate failed accuracy >= 0.95: 0.9497 is below 0.95. Nothing was pushed." in text
+    assert "0.9497 0.9500" in text, "value and bound must not both read 0.950"
+
+
+def test_a_first_run_says_that_there_is_no_champion():
+    text = render(summary=summary(champion_metrics=None)).text
+    assert "No champion to compare with" in text
+    assert "0.323 better than from scratch" in text
+    assert "No champion" not in render().text
+
+
+@pytest.mark.parametrize(("champion", "tone"), [(0.35, "better"), (0.25, "worse"), (0.298, "level")])
+def test_a_lower_loss_is_better(champion: float, tone: str):
+    cards = page.page(data(summary=summary(champion_metrics={"loss": champion})))["metrics"]
+    assert tone in next(card for card in cards if card["name"] == "loss")["change"]["text"]
+
+
+def test_metrics_that_are_not_numbers_do_no_harm():
+    metrics = {"accuracy": float("nan"), "macro_f1": None, "loss": float("inf"), "note": "text", "auc": np.float32(0.5)}
+    text = render(summary=summary(metrics=metrics)).text
+    assert "nan" in text
+    assert "inf" in text
+    assert "AUC" in text
+
+
+@pytest.mark.parametrize("size", [1, 2, page.MATRIX_CLASSES])
+def test_a_small_confusion_matrix_shows_every_count(size: int):
+    matrix = np.arange(size * size).reshape(size, size) + 1000
+    text = render(confusion=matrix, classes=[f"c{i}" for i in range(size)]).text
+    assert all(str(count) in text for count in matrix.flat)
+
+
+def test_a_large_confusion_matrix_is_a_picture_and_its_largest_mistakes():
+    size = 120
+    matrix = np.eye(size, dtype=int) * 20
+    matrix[5, 6] = 14
+    parsed = render(confusion=matrix, classes=[f"species {i}" for i in range(size)])
+    assert not [table for table in parsed.all("table") if "matrix" in (table.get("class") or "")]
+    assert "species 5 species 6 14 41%" in parsed.text
+    assert any("120 classes" in image["alt"] for image in parsed.all("img"))
+
+
+def test_rows_of_the_confusion_matrix_are_true_classes():
+    mistakes = page.page(data())["confusion"]["mistakes"]
+    assert mistakes[0] == {"true": "tulips", "predicted": "roses", "count": 5, "share": 0.5}
+
+
+@pytest.mark.parametrize("matrix", [[], [[]], [[0, 0], [0, 0]]])
+def test_a_confusion_matrix_without_examples_is_missing(matrix: list):
+    assert "no confusion matrix" in render(confusion=matrix).text
+
+
+def test_the_weakest_class_comes_first_and_is_marked_and_one_without_examples_is_not():
+    rows = [{"class": "empty", "f1": 0.0, "support": 0}, *data()["per_class"]]
+    shown = page.page(data(per_class=rows))["classes"]
+    assert [row["class"] for row in shown] == ["tulips", "roses", "daisy", "empty"]
+    assert [row["weakest"] for row in shown] == [True, False, False, False]
+    assert "weakest" not in render(per_class=rows[1:2]).text.replace("Weakest", "")
+
+
+def test_the_most_confident_mistake_comes_first():
+    samples = page.page(data())["samples"]
+    assert [sample["file"] for sample in samples["mistakes"]] == ["c.jpg", "b.jpg"]
+    assert [sample["file"] for sample in samples["correct"]] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("image", [None, b"", b"<svg onload=alert(1)>", b"GIF89a"])
+def test_only_jpeg_and_png_are_embedded(image: bytes | None):
+    sample = {
+        "path": "/d/a.txt",
+        "label": "spam",
+        "predicted": "ham",
+        "probability": 0.9,
+        "image": image,
+        "correct": False,
+    }
+    parsed = render(samples=[{**sample, "text": "win a prize"}, sample])
+    assert not [picture for picture in parsed.all("img") if "predicted as" in picture["alt"]]
+    assert "win a prize" in parsed.text
+    assert "no preview" in parsed.text
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [curve("head", 1)],
+        [curve("head", 1, loss=float("nan"), val_loss=float("inf"), accuracy=None)],
+        [{"phase": "head", "epoch": 1, "loss": 0.5}],
+        [curve("$broken_{math", 1), curve("<b>&", 2), curve("a name that is far too long for its place", 3)],
+        [curve(f"phase {i}", i) for i in range(1, 60)],
+    ],
+)
+def test_odd_curves_are_drawn(rows: list):
+    for narrow in (False, True):
+        assert figures.learning_curves(rows, narrow).startswith("data:image/svg+xml;base64,")
+
+
+def test_curves_without_a_number_are_missing_in_words():
+    assert (
+        "No learning curves were kept"
+        in render(curves=[curve("head", 1) | dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"))]).text
+    )
+
+
+def test_the_best_epoch_is_counted_over_all_phases():
+    assert page.page(data())["training"]["curves"]["best"] == (
+        "The lowest validation loss, 0.550, is at epoch 2 (in head), with validation accuracy 0.400."
+    )
+
+
+def test_the_same_run_gives_the_same_file():
+    assert page.render(data()) == page.render(data())
+
+
+def test_writing_makes_folders_and_leaves_no_other_file(tmp_path: Path):
+    path = tmp_path / "a" / "b" / "report.html"
+    write_report(data(), str(path))
+    write_report(data(title="second"), str(path))
+    assert os.listdir(path.parent) == ["report.html"]
+    assert "second" in path.read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path):
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    with pytest.raises(KeyError):
+        write_report({"title": "no summary"}, str(path))
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (wording.number(0.91333), "0.913"), (wording.number(0), "0.000"), (wording.number(4.2e-5), "4.2e-05"),
+        (wording.number(12345.6), "12,346"), (wording.number(None), "n/a"), (wording.number(float("-inf")), "-inf"),
+        (wording.duration(0.04), "0.0 s"), (wording.duration(9.97), "10 s"), (wording.duration(59.6), "1 min 00 s"),
+        (wording.duration(3840), "1 h 04 min"), (wording.duration(float("nan")), "n/a"),
+        (wording.short_count(6405), "6.41 k"), (wording.short_count(2264389), "2.26 M"), (wording.short_count(12), "12"),
+        (wording.percent(0.042), "4.2%"), (wording.percent(0.57), "57%"), (wording.percent(None), "n/a"),
+        (wording.plural(1, "class"), "1 class"), (wording.plural(2, "class"), "2 classes"),
+        (wording.listing(["a", "b", "c"]), "a, b and c"), (wording.listing(["a"]), "a"), (wording.listing([]), ""),
+        (wording.value_and_bound(0.84999, 0.85), ("0.84999", "0.85000")),
+        (wording.value_and_bound(0.85, 0.85), ("0.850", "0.850")),
+        (wording.value_and_bound(None, 0.85), ("n/a", "0.850")),
+    ],
+)  # fmt: skip
+def test_numbers_in_words(shown: object, expected: object):
+    assert shown == expected

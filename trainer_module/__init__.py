@@ -1,0 +1,1 @@
+"""The Trainer: freeze the backbone, train the head, unfreeze, fine-tune, export."""

@@ -1,0 +1,120 @@
+"""The network: a backbone with its weights, the input operation that belongs to it, and a head on top."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from pipeline.config import BackboneConfig, HeadConfig
+from pipeline.errors import BackboneError
+from trainer_module.heads import add_head
+from trainer_module.small_cnn import small_cnn
+from transforms.backbones import OWN, Backbone, Scaling, backbone_record
+from transforms.image import scale
+
+
+def build_backbone(config: BackboneConfig) -> keras.Model:
+    """Builds the backbone without its top and loads its weights.
+
+    Returns:
+        A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
+        map float32 [batch, height, width, channels].
+
+    Raises:
+        BackboneError: The name, an argument, the input size or the weights cannot be used.
+    """
+    record = backbone_record(config.name)
+    size = config.image_size or record.image_size
+    weights = _checked_weights(config, record)
+    if record.source == OWN:
+        if config.arguments:
+            raise BackboneError(f"backbone.arguments: got {config.arguments}; {record.name} takes none.")
+        backbone = small_cnn(size)
+        if weights:
+            _load_weights(backbone, weights)
+        return backbone
+    arguments: dict[str, Any] = {"include_top": False, "input_shape": (size, size, 3), **config.arguments}
+    try:
+        backbone = getattr(keras.applications, record.name)(weights=None, **arguments)
+    except TypeError as error:
+        raise BackboneError(f"backbone.arguments: got {config.arguments}; {record.name} says: {error}") from None
+    except ValueError as error:
+        raise BackboneError(f"backbone: {record.name} with {arguments} cannot be built: {error}") from None
+    if weights == "imagenet":
+        return _imagenet_weights(record, arguments)
+    if weights:
+        _load_weights(backbone, weights)
+    return backbone
+
+
+def build_model(backbone: keras.Model, scaling: Scaling, head: HeadConfig, classes: int, seed: int) -> keras.Model:
+    """Puts input scaling before the backbone and a head behind it.
+
+    The backbone is called in inference mode: its BatchNorm layers use their stored statistics and never update them,
+    while frozen and after unfreezing alike, so that a small data set cannot spoil what pretraining measured.
+
+    Args:
+        backbone: From `build_backbone`.
+        scaling: As in `transforms.backbones.Backbone.scaling`.
+        head: Layers of the head.
+        classes: Number of classes.
+        seed: Seeds the head's initial weights and its dropout.
+
+    Returns:
+        A model from [batch, size, size, 3] in [0, 255] to probabilities float32 [batch, classes].
+    """
+    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
+    feature_map = backbone(_Scale(scaling, name="scale")(pixels), training=False)
+    return keras.Model(pixels, add_head(feature_map, head, classes, seed))
+
+
+class _Scale(keras.layers.Layer):
+    def __init__(self, scaling: Scaling, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self._scaling = scaling
+
+    def call(self, pixels: tf.Tensor) -> tf.Tensor:
+        return scale(pixels, self._scaling)
+
+
+def _checked_weights(config: BackboneConfig, record: Backbone) -> str | None:
+    """Returns `imagenet`, the path of a file that exists, or None for random weights."""
+    if config.weights == "random":
+        return None
+    if config.weights == "imagenet":
+        if not record.has_imagenet_weights:
+            raise BackboneError(
+                f"backbone.weights: got imagenet; {record.name} has none. Give the path of a weights file, or random."
+            )
+        return "imagenet"
+    if not os.path.isfile(config.weights):
+        raise BackboneError(
+            f"backbone.weights: got {config.weights!r}, which is not a file; expected imagenet, random, or the path of "
+            f"an .h5 file with the weights of {record.name} without its top."
+        )
+    return config.weights
+
+
+def _imagenet_weights(record: Backbone, arguments: dict[str, Any]) -> keras.Model:
+    try:
+        return getattr(keras.applications, record.name)(weights="imagenet", **arguments)
+    except Exception as error:
+        raise BackboneError(
+            f"backbone.weights: imagenet weights of {record.name} with {arguments} could not be had: {error}\n"
+            "They are downloaded once and kept in ~/.keras/models. Without a network, copy the file there, or give "
+            "its path as backbone.weights."
+        ) from error
+
+
+def _load_weights(backbone: keras.Model, path: str) -> None:
+    try:
+        backbone.load_weights(path)
+    except (ValueError, OSError, KeyError, tf.errors.OpError) as error:
+        shapes = f"{len(backbone.layers)} layers, {backbone.count_params():,} parameters"
+        raise BackboneError(
+            f"backbone.weights: {path!r} does not fit {backbone.name} without its top ({shapes}): {error}\n"
+            "Check backbone.name, backbone.arguments (such as alpha) and that the file was saved without its top."
+        ) from None

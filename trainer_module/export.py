@@ -1,0 +1,89 @@
+"""What is served, and nothing else: a plain SavedModel with raw input and named classes.
+
+A `tf.Module` with two signatures loads about ten times faster than the same network saved as a Keras model, and TFMA
+does not mistake it for one.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_transform as tft
+import tf_keras as keras
+
+from transforms import features
+from transforms.image import parse_pixels
+
+# First byte of every serialised tf.Example that holds anything: field 1, a message. No image format begins with it.
+_EXAMPLE_MARK = b"\x0a"
+
+
+class ServedModel(tf.Module):
+    """The trained network behind the Transform graph that it was trained with."""
+
+    def __init__(self, model: keras.Model, transform_output: tft.TFTransformOutput, image_size: int):
+        super().__init__(name="served_model")
+        # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
+        self._weights = list(model.variables)
+        self._transform = transform_output.transform_features_layer()
+        self._model_call = _Untracked(lambda pixels: model(pixels, training=False))
+        self._raw_spec = transform_output.raw_feature_spec()
+        self._image_size = image_size
+        names = transform_output.vocabulary_by_name(features.CLASSES)
+        self._classes = tf.constant([name.decode() for name in names])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies pictures.
+
+        Args:
+            examples: string [batch]; each either the bytes of an image file or a serialised raw tf.Example.
+
+        Returns:
+            `probabilities` float32 [batch, classes], `label` string [batch], the most probable class, and
+            `classes` string [batch, classes], the name of each column of `probabilities`.
+        """
+        is_example = tf.strings.substr(examples, 0, 1) == _EXAMPLE_MARK
+        spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string, default_value="")}
+        parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
+        images = tf.where(is_example, parsed[features.IMAGE], examples)
+        serialised = self._transform({features.IMAGE: self._as_parsed(images)})[features.PIXELS]
+        pixels = tf.map_fn(
+            lambda one: parse_pixels(one, self._image_size),
+            serialised,
+            fn_output_signature=tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8),
+        )
+        probabilities = self._model_call(tf.cast(pixels, tf.float32))
+        return {
+            "probabilities": probabilities,
+            "label": tf.gather(self._classes, tf.argmax(probabilities, axis=-1)),
+            "classes": tf.tile(self._classes[tf.newaxis], [tf.shape(examples)[0], 1]),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Looks up the labels of raw examples for the Evaluator: string [batch] to `label_index` int64 [batch]."""
+        raw = tf.io.parse_example(examples, {features.LABEL: self._raw_spec[features.LABEL]})
+        return {features.LABEL_INDEX: self._transform(raw)[features.LABEL_INDEX]}
+
+    def _as_parsed(self, images: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
+        """Shapes a string [batch] as the schema parses the feature."""
+        spec = self._raw_spec[features.IMAGE]
+        if isinstance(spec, tf.io.VarLenFeature):
+            return tf.sparse.from_dense(images[:, tf.newaxis])
+        return tf.reshape(images, [-1, *spec.shape])
+
+
+class _Untracked:
+    """Hides a callable from object tracking."""
+
+    def __init__(self, call):
+        self._call = call
+
+    def __call__(self, *arguments):
+        return self._call(*arguments)
+
+
+def export_model(served: ServedModel, directory: str) -> None:
+    """Writes the SavedModel with its signatures `serving_default` and `transform_features`."""
+    signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
+    tf.saved_model.save(served, directory, signatures=signatures)

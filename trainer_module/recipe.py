@@ -1,0 +1,82 @@
+"""The recipe that TFX's Trainer runs: reads top to bottom."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+import tf_keras as keras
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
+from trainer_module.backbone_model import build_backbone, build_model
+from trainer_module.export import ServedModel, export_model
+from trainer_module.input_data import evaluation_batches, keys, load_split
+from trainer_module.phases import run_phase
+from trainer_module.strategy import current_strategy
+from transforms import features
+from transforms.backbones import backbone_record
+
+HISTORY_FILE = "history.json"
+VAL_PREDICTIONS_FILE = "val_predictions.npz"
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains, phase by phase, and exports what is served.
+
+    Args:
+        fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
+            of the config, and `component`, the id of the node.
+
+    Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
+        history.json: `phases`, a row for each; `curves`, a row for each epoch.
+        val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
+            network in memory gives them: what the served model is held against.
+    """
+    settings = fn_args.custom_config
+    training = TrainingConfig.model_validate(settings["training"])
+    backbone_config = BackboneConfig.model_validate(settings["backbone"])
+    augmentation = AugmentationConfig.model_validate(settings["augmentation"])
+    distribution = DistributionConfig.model_validate(settings["distribution"])
+    record = backbone_record(backbone_config.name)
+    image_size = backbone_config.image_size or record.image_size
+
+    make_deterministic(training.seed)
+    strategy = current_strategy(distribution.strategy)
+
+    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    classes = transform_output.vocabulary_size_by_name(features.CLASSES)
+    train = load_split(fn_args.train_files, image_size)
+    val = load_split(fn_args.eval_files, image_size)
+
+    with strategy.scope():
+        backbone = build_backbone(backbone_config)
+        model = build_model(backbone, record.scaling, training.head, classes, training.seed)
+
+    rows: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    for index in range(len(training.phases)):
+        with strategy.scope():
+            row, curve = run_phase(
+                model, backbone, training.phases, index, train, val, training, augmentation, settings["component"]
+            )
+        rows.append(row)
+        curves += curve
+
+    probabilities = model.predict(evaluation_batches(val, training.batch_size), verbose=0)
+    os.makedirs(fn_args.model_run_dir, exist_ok=True)
+    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
+    with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
+        json.dump({"phases": rows, "curves": curves}, file, indent=1)
+    export_model(ServedModel(model, transform_output, image_size), fn_args.serving_model_dir)
+
+
+def make_deterministic(seed: int) -> None:
+    """Starts from a clean graph and makes every random draw and every sum a function of the seed."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()

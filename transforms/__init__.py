@@ -1,0 +1,1 @@
+"""Backbone records and the preprocessing that follows from them."""

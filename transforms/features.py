@@ -1,0 +1,15 @@
+"""Names of the features that travel through the pipeline. No TensorFlow here."""
+
+# Raw: what ExampleGen writes and what a serving request holds.
+IMAGE = "image"
+LABEL = "label"
+PATH = "path"
+SHA256 = "sha256"
+
+# Transformed: what Transform writes and what the Trainer reads.
+PIXELS = "pixels"
+LABEL_INDEX = "label_index"
+KEY = "key"
+
+# Vocabulary of class names inside the Transform graph; the line number is the label index.
+CLASSES = "classes"

@@ -1,0 +1,37 @@
+"""The preprocessing_fn that TFX's Transform component runs, and that the served model carries inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from transforms import features, image
+
+
+def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Turns raw examples into what the Trainer reads.
+
+    Args:
+        inputs: `image`, `label` and `sha256`, each string [batch, 1], sparse or dense as the schema says.
+        custom_config: `image_size` in pixels.
+
+    Returns:
+        `pixels`: string [batch], serialised uint8 [size, size, 3] (see `transforms.image.decode_and_resize`).
+        `label_index`: int64 [batch], the line of the label in the vocabulary `classes`.
+        `key`: string [batch], which identifies the picture.
+    """
+    return {
+        features.PIXELS: image.decode_and_resize(_column(inputs[features.IMAGE]), custom_config["image_size"]),
+        features.LABEL_INDEX: tft.compute_and_apply_vocabulary(
+            _column(inputs[features.LABEL]), vocab_filename=features.CLASSES
+        ),
+        features.KEY: _column(inputs[features.SHA256]),
+    }
+
+
+def _column(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
+    if isinstance(values, tf.SparseTensor):
+        values = tf.sparse.to_dense(values, default_value="")
+    return tf.reshape(values, [-1])
