@@ -179,6 +179,11 @@ class TrainingConfig(_Section):
 
     seed: int = Field(1, ge=0, lt=2**31)
     batch_size: int = Field(32, ge=1, le=65536, description="examples a step, over all devices together")
+    batch_norm: Literal["frozen", "train"] = Field(
+        "frozen",
+        description="BatchNorm of the backbone: `frozen` keeps the stored statistics throughout; `train` updates them "
+        "in the layers that a phase trains",
+    )
     head: HeadConfig = HeadConfig()
     phases: list[PhaseConfig] = Field(list(TWO_PHASE), min_length=1)
 

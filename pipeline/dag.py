@@ -24,7 +24,7 @@ from components.image_example_gen.component import ImageExampleGen
 from components.pusher.component import atomic_pusher
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
-from pipeline.plan import scratch_phases
+from pipeline.plan import scratch_training
 from transforms.backbones import backbone_record
 
 
@@ -119,10 +119,9 @@ def _trainer_settings(config: Config) -> dict[str, Any]:
 
 
 def _scratch_settings(config: Config) -> dict[str, Any]:
-    phases = scratch_phases(config.training.phases)
     scratch = config.model_copy(
         update={
-            "training": config.training.model_copy(update={"phases": phases}),
+            "training": scratch_training(config.training),
             "backbone": config.backbone.model_copy(update={"weights": "random"}),
         }
     )

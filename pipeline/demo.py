@@ -70,21 +70,26 @@ def _pretrain(weights: Path) -> float:
     """Trains the backbone on the digits 0 to 4, saves its weights, returns its accuracy on a tenth kept back."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import numpy as np
+    import tensorflow as tf
     import tf_keras as keras
 
+    from trainer_module.loop import eval_step, run_epoch, train_step
     from trainer_module.small_cnn import small_cnn
 
     keras.utils.set_random_seed(SEED)
     pictures, targets = _digits()
     pictures, targets = pictures[targets < 5], targets[targets < 5]
     x = np.stack([np.asarray(_to_image(picture).convert("RGB"), np.float32) for picture in pictures]) / 127.5 - 1.0
-    kept_back = len(x) // 10
     backbone = small_cnn(IMAGE_SIZE)
     pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
     model = keras.Model(backbone.input, keras.layers.Dense(5, activation="softmax")(pooled))
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x[kept_back:], targets[kept_back:], batch_size=32, epochs=PRETRAIN_EPOCHS, verbose=0)
-    _, accuracy = model.evaluate(x[:kept_back], targets[:kept_back], verbose=0)
+    strategy = tf.distribute.get_strategy()
+    step, evaluate = train_step(model, keras.optimizers.Adam(), strategy), eval_step(model, strategy)
+    data = tf.data.Dataset.from_tensor_slices((x, targets.astype(np.int64)))
+    learned, kept_back = data.skip(len(x) // 10), data.take(len(x) // 10)
+    for _ in range(PRETRAIN_EPOCHS):
+        run_epoch(step, learned.shuffle(len(x)).batch(32, drop_remainder=True))
+    accuracy = run_epoch(evaluate, kept_back.batch(32)).means()["accuracy"]
     partial = weights.with_name(f"partial-{weights.name}")
     backbone.save_weights(partial)
     partial.replace(weights)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import Config, PhaseConfig
+from pipeline.config import Config, PhaseConfig, TrainingConfig
 from transforms.backbones import BACKBONES, backbone_record
 
+# Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
+SCRATCH_LEARNING_RATE = 1e-3
 
-def scratch_phases(phases: Sequence[PhaseConfig]) -> list[PhaseConfig]:
-    """The phase list of the from-scratch baseline: everything trains, for as many epochs, at the highest rate."""
-    return [
-        PhaseConfig(
-            name="from_scratch",
-            unfreeze="all",
-            epochs=sum(phase.epochs for phase in phases),
-            learning_rate=max(phase.learning_rate for phase in phases),
-            early_stopping=phases[-1].early_stopping,
-        )
-    ]
+
+def scratch_training(training: TrainingConfig) -> TrainingConfig:
+    """The training of the from-scratch baseline.
+
+    Everything trains, for as many epochs as all phases together, and BatchNorm gathers its statistics, without which
+    random weights do not train well.
+    """
+    phase = PhaseConfig(
+        name="from_scratch",
+        unfreeze="all",
+        epochs=sum(phase.epochs for phase in training.phases),
+        learning_rate=SCRATCH_LEARNING_RATE,
+        early_stopping=training.phases[-1].early_stopping,
+    )
+    return training.model_copy(update={"phases": [phase], "batch_norm": "train"})
 
 
 def node_ids(config: Config) -> list[str]:

@@ -13,6 +13,8 @@ set -euo pipefail
 # shellcheck source=scripts/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
+PATH=$PATH:/usr/sbin:/sbin  # where debootstrap and chroot are, which other users do not have there
+
 SUITE=trixie  # Debian 13: glibc 2.41, Python 3.13
 PACKAGES=python3,python3-dev,python3-venv,g++,make,git,ca-certificates
 DEFAULT_MIRROR=http://deb.debian.org/debian
@@ -51,6 +53,7 @@ missing_rights() {
   done
 }
 
+# need_rights REASON: stops with what to do where no root can be built or entered.
 need_rights() {
   local missing
   if [ "$(id -u)" = 0 ] && ! is_complete "$root" && ! command -v debootstrap >/dev/null && command -v apt-get >/dev/null; then
@@ -188,7 +191,8 @@ main() {
   # `python -m`, because that also puts the checkout on the import path.
   [ $# -gt 0 ] || set -- python -m pytest -m 'not long'
 
-  if choice=$(FINETUNE_LANE=B "$checkout/scripts/setup.sh" --choose); then
+  choice=$(FINETUNE_LANE='' "$checkout/scripts/setup.sh" --choose) || true
+  if [ "${choice%%$'\t'*}" = B ]; then
     say 'this host runs lane B directly'
     cd "$checkout"
     # Where FINETUNE_LANE=A keeps .venv in lane A, lane B gets a folder of its own.
@@ -202,7 +206,7 @@ main() {
     PATH=$venv/bin:$PATH exec "$@"
   fi
 
-  need_rights "$choice"
+  need_rights "${choice##*$'\t'}"
   mkdir -p "$lane_b_cache"
   if ! is_complete "$root"; then
     exec 8>"$root.lock"

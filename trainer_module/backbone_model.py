@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from pipeline.config import BackboneConfig, HeadConfig
+from pipeline.config import BackboneConfig, TrainingConfig
 from pipeline.errors import BackboneError
 from trainer_module.heads import add_head
 from trainer_module.small_cnn import small_cnn
@@ -50,25 +50,26 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
     return backbone
 
 
-def build_model(backbone: keras.Model, scaling: Scaling, head: HeadConfig, classes: int, seed: int) -> keras.Model:
+def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int) -> keras.Model:
     """Puts input scaling before the backbone and a head behind it.
 
-    The backbone is called in inference mode: its BatchNorm layers use their stored statistics and never update them,
-    while frozen and after unfreezing alike, so that a small data set cannot spoil what pretraining measured.
+    With `batch_norm: frozen` the backbone is called in inference mode: its BatchNorm layers use their stored statistics
+    and never update them, while frozen and after unfreezing alike, so that a small data set cannot spoil what
+    pretraining measured. With `train` they follow the model, and Keras keeps those of frozen layers as they are.
 
     Args:
         backbone: From `build_backbone`.
         scaling: As in `transforms.backbones.Backbone.scaling`.
-        head: Layers of the head.
+        training: The head, the BatchNorm policy, and the seed of the head's initial weights and dropout.
         classes: Number of classes.
-        seed: Seeds the head's initial weights and its dropout.
 
     Returns:
         A model from [batch, size, size, 3] in [0, 255] to probabilities float32 [batch, classes].
     """
     pixels = keras.Input(backbone.input_shape[1:], name="pixels")
-    feature_map = backbone(_Scale(scaling, name="scale")(pixels), training=False)
-    return keras.Model(pixels, add_head(feature_map, head, classes, seed))
+    mode = {"training": False} if training.batch_norm == "frozen" else {}
+    feature_map = backbone(_Scale(scaling, name="scale")(pixels), **mode)
+    return keras.Model(pixels, add_head(feature_map, training.head, classes, training.seed))
 
 
 class _Scale(keras.layers.Layer):

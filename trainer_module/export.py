@@ -31,7 +31,7 @@ class ServedModel(tf.Module):
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies pictures.
 
@@ -59,7 +59,7 @@ class ServedModel(tf.Module):
             "classes": tf.tile(self._classes[tf.newaxis], [tf.shape(examples)[0], 1]),
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Looks up the labels of raw examples for the Evaluator: string [batch] to `label_index` int64 [batch]."""
         raw = tf.io.parse_example(examples, {features.LABEL: self._raw_spec[features.LABEL]})

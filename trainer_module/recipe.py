@@ -48,26 +48,27 @@ def run_fn(fn_args: FnArgs) -> None:
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
-    transform_output = tft.TFTransformOutput(fn_args.transform_output)
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = transform_output.vocabulary_size_by_name(features.CLASSES)
     train = load_split(fn_args.train_files, image_size)
     val = load_split(fn_args.eval_files, image_size)
 
     with strategy.scope():
         backbone = build_backbone(backbone_config)
-        model = build_model(backbone, record.scaling, training.head, classes, training.seed)
+        model = build_model(backbone, record.scaling, training, classes)
 
     rows: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     for index in range(len(training.phases)):
-        with strategy.scope():
-            row, curve = run_phase(
-                model, backbone, training.phases, index, train, val, training, augmentation, settings["component"]
-            )
+        row, curve = run_phase(
+            model, backbone, training, index, train, val, augmentation, strategy, settings["component"]
+        )
         rows.append(row)
         curves += curve
 
-    probabilities = model.predict(evaluation_batches(val, training.batch_size), verbose=0)
+    predict = tf.function(lambda pixels: model(pixels, training=False), autograph=False, reduce_retracing=True)
+    batches = evaluation_batches(val, training.batch_size)
+    probabilities = np.concatenate([predict(pixels).numpy() for pixels, _ in batches])
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:

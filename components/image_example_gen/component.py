@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import apache_beam as beam
 from tfx import types
@@ -19,7 +19,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from components.image_example_gen.files import FileRecord, printable
 from components.image_example_gen.fingerprint import fingerprint
 from components.image_example_gen.layouts import list_files
-from components.image_example_gen.passes import ReadFile, WriteShard
+from components.image_example_gen.passes import ReadFile, WriteShard, write_json
 from components.image_example_gen.progress import Progress
 from components.image_example_gen.selection import make_shards, select_examples, stop_error
 from components.image_example_gen.settings import SPLITS, IngestSettings
@@ -36,12 +36,14 @@ MAX_ATTEMPTS = 3
 class ImageExampleGenSpec(component_spec.ComponentSpec):
     """Inputs, outputs and parameters of ImageExampleGen."""
 
-    PARAMETERS = {
+    PARAMETERS: ClassVar = {
         ROOT_KEY: component_spec.ExecutionParameter(type=str),
         SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
     }
-    INPUTS = {}
-    OUTPUTS = {standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+    INPUTS: ClassVar = {}
+    OUTPUTS: ClassVar = {
+        standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)
+    }
 
 
 class ImageDriver(driver.Driver):
@@ -93,7 +95,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
             report_path = None
             if settings.report_dir:
                 report_path = os.path.join(settings.report_dir, STOPPED_REPORT_NAME)
-                _write_json(selection.report, report_path)
+                write_json(selection.report, report_path)
             if selection.problems:
                 raise stop_error(selection, report_path)
             with Progress("write", selection.report["used"], "examples"):
@@ -107,7 +109,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
                 f"{printable(lost[0].path)!r}; expected data that stands still. Run again when nothing writes there."
             )
 
-        _write_json(selection.report, os.path.join(examples_artifact.uri, REPORT_NAME))
+        write_json(selection.report, os.path.join(examples_artifact.uri, REPORT_NAME))
         examples_utils.set_payload_format(examples_artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(
             examples_artifact, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP)
@@ -124,7 +126,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
                 | "Spread" >> beam.Reshuffle()
                 | "Work" >> beam.ParDo(work)
                 | "Gather" >> beam.combiners.ToList()
-                | "Keep" >> beam.Map(_write_json, results)
+                | "Keep" >> beam.Map(write_json, results)
             )
         with fileio.open(results) as file:
             return [FileRecord.from_json(line) for line in json.load(file)]
@@ -149,12 +151,6 @@ def _shard_elements(examples: dict[str, list[FileRecord]], artifact: types.Artif
             lines = [record.to_json() for record in shard]
             elements.append(json.dumps({"file": os.path.join(folder, name), "records": lines}))
     return elements
-
-
-def _write_json(value: Any, path: str) -> None:
-    fileio.makedirs(os.path.dirname(path))
-    with fileio.open(path, "w") as file:
-        file.write(json.dumps(value, indent=1))
 
 
 class ImageExampleGen(base_beam_component.BaseBeamComponent):

@@ -49,13 +49,11 @@ def select_examples(listing: Listing, records: Sequence[FileRecord], max_bad_fra
     conflicts = _find_conflicts(records)
     decided: list[tuple[FileRecord, str | None]] = []
     for record in records:
-        if record.reason is None and listing.plan.folders and record.folder not in listing.plan.folders.values():
-            expected = ", ".join(map(repr, listing.plan.folders.values()))
-            record = record.without(FileProblem("unknown split", f"got {record.folder!r}; expected one of {expected}"))
-        elif record.reason is None and record.sha256 in conflicts:
-            labels = sorted({repr(copy.label) for copy in conflicts[record.sha256]})
-            record = record.without(FileProblem("conflict", f"the same bytes are labelled {' and '.join(labels)}"))
-        decided.append((record, None if record.reason else listing.plan.split_of(record.folder, record.sha256)))
+        problem = None if record.reason else _split_or_label_problem(record, listing, conflicts)
+        if record.reason or problem:
+            decided.append((record.without(problem) if problem else record, None))
+        else:
+            decided.append((record, listing.plan.split_of(record.folder, record.sha256)))
 
     keeper: dict[str, str] = {}
     for split in HELD_OUT_ORDER:
@@ -65,10 +63,13 @@ def select_examples(listing: Listing, records: Sequence[FileRecord], max_bad_fra
     examples: dict[str, list[FileRecord]] = {split: [] for split in SPLITS}
     skipped: list[FileRecord] = []
     for record, split in decided:
-        if split and keeper[record.sha256] != split:
+        if split is None:
+            skipped.append(record)
+        elif keeper[record.sha256] == split:
+            examples[split].append(record)
+        else:
             detail = f"a copy of it is in {keeper[record.sha256]}, which keeps it; this one was for {split}"
-            record = record.without(FileProblem("duplicate across splits", detail))
-        (skipped if record.reason else examples[split]).append(record)
+            skipped.append(record.without(FileProblem("duplicate across splits", detail)))
     for files in examples.values():
         files.sort(key=lambda record: (record.sha256, record.path))
     skipped.sort(key=lambda record: (record.path, record.label))
@@ -108,6 +109,19 @@ def stop_error(selection: Selection, report_path: str | None) -> DataError:
     if report_path:
         lines.append(f"The whole list: {report_path}")
     return DataError("\n".join(lines))
+
+
+def _split_or_label_problem(
+    record: FileRecord, listing: Listing, conflicts: dict[str, list[FileRecord]]
+) -> FileProblem | None:
+    folders = listing.plan.folders.values()
+    if folders and record.folder not in folders:
+        expected = ", ".join(map(repr, folders))
+        return FileProblem("unknown split", f"got {record.folder!r}; expected one of {expected}")
+    if record.sha256 in conflicts:
+        labels = sorted({repr(copy.label) for copy in conflicts[record.sha256]})
+        return FileProblem("conflict", f"the same bytes are labelled {' and '.join(labels)}")
+    return None
 
 
 def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]]:

@@ -68,7 +68,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], narrow: bool = False) -> 
         figure = Figure(figsize=NARROW if narrow else WIDE, layout="constrained")
         figure.get_layout_engine().set(wspace=0.06, hspace=0.06)
         panels = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
-        for axes, name in zip(panels, ("loss", "accuracy")):
+        for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
             _curves_panel(axes, rows, name, width_points=(NARROW[0] if narrow else WIDE[0] / 2) * 72 - 40)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
             axes.set_xlim(0.5, len(rows) + 0.5)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import functools
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.report import figures, wording
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 HERE = Path(__file__).parent
 # Up to this many classes a confusion matrix reads well as numbers; beyond, a picture and a list of mistakes do better.
@@ -32,7 +36,15 @@ SECTIONS = {
     "run": "Run",
 }
 PHASE_KEYS = (
-    "name epochs seconds trainable_parameters total_parameters val_loss val_accuracy stopped_early cached_trunk".split()
+    "name",
+    "epochs",
+    "seconds",
+    "trainable_parameters",
+    "total_parameters",
+    "val_loss",
+    "val_accuracy",
+    "stopped_early",
+    "cached_trunk",
 )
 LEADING_METRICS = ("accuracy", "macro_f1", "loss")
 IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
@@ -62,6 +74,11 @@ def write_report(data: Mapping[str, Any], path: str) -> None:
 
 def render(data: Mapping[str, Any]) -> str:
     """The report as HTML text; see `write_report` for `data`. Everything in `data` is escaped."""
+    return _template().render(page(data))
+
+
+@functools.cache
+def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -77,7 +94,7 @@ def render(data: Mapping[str, Any]) -> str:
         "plural": wording.plural,
         "shortened": lambda name: name if len(name) <= MATRIX_LETTERS else f"{name[: MATRIX_LETTERS - 1]}…",
     }
-    return environment.get_template("template.html.j2").render(page(data))
+    return environment.get_template("template.html.j2")
 
 
 def page(data: Mapping[str, Any]) -> View:
@@ -229,7 +246,7 @@ def _confusion(rows: list[Sequence[int]], classes: list[str]) -> View | None:
         return None
     names = [classes[index] if index < len(classes) else f"class {index + 1}" for index in range(len(counts))]
     totals = [sum(row) for row in counts]
-    shares = [[_share(cell, total) for cell in row] for row, total in zip(counts, totals)]
+    shares = [[_share(cell, total) for cell in row] for row, total in zip(counts, totals, strict=True)]
     mistakes = [
         {"true": names[i], "predicted": names[j], "count": counts[i][j], "share": shares[i][j]}
         for i in range(len(counts))
@@ -245,7 +262,7 @@ def _confusion(rows: list[Sequence[int]], classes: list[str]) -> View | None:
             {
                 "name": names[i],
                 "total": totals[i],
-                "cells": [_cell(*pair, j == i) for j, pair in enumerate(zip(counts[i], shares[i]))],
+                "cells": [_cell(*pair, j == i) for j, pair in enumerate(zip(counts[i], shares[i], strict=True))],
             }
             for i in range(len(counts))
         ]

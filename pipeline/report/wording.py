@@ -191,7 +191,7 @@ def _quality(summary: Mapping[str, Any]) -> list[str]:
     reached = listing([f"{label(name)} {number(metrics[name])}" for name in shown])
     rivals = {"the champion": summary.get("champion_metrics") or {}}
     rivals |= {
-        f"the baseline ‘{label(name)}’": values or {} for name, values in (summary.get("baselines") or {}).items()
+        f"the baseline '{label(name)}'": values or {} for name, values in (summary.get("baselines") or {}).items()
     }
     values = {rival: finite(metrics_of.get(shown[0])) for rival, metrics_of in rivals.items()}
     compared = [f"{number(value)} for {rival}" for rival, value in values.items() if value is not None]

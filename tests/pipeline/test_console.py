@@ -3,7 +3,6 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from rich.console import Console
@@ -133,7 +132,8 @@ def test_a_pipe_gets_one_plain_line_per_component_phase_and_epoch():
         "Gen: started",
         "Gen: cached after 0.2 s",
         "Trainer: started",
-        "Trainer: phase 1/2 head started: up to 10 epochs, 6,405 of 2,264,389 parameters trainable, learning rate 0.001",
+        "Trainer: phase 1/2 head started: up to 10 epochs, 6,405 of 2,264,389 parameters trainable, "
+        "learning rate 0.001",
         "Trainer: head, epoch 1/10: loss 0.500, accuracy 0.800, val_loss 0.400, val_accuracy 0.850, 2.0 s, best so far",
         "Trainer: phase 1/2 head finished after 1 epoch (stopped early): best epoch 1, val_loss 0.400, "
         "val_accuracy 0.850, 2.0 s",
@@ -216,7 +216,10 @@ def test_a_low_terminal_folds_what_is_not_running():
             events.emit("component_finished", component=f"C{index}", state="ran", seconds=1.0)
         events.emit("component_started", component="C3")
         rows = "\n".join(drawn(view, console))
-    assert "3 finished" in rows and "16 waiting" in rows and "C3" in rows and "C4" not in rows
+    assert "3 finished" in rows
+    assert "16 waiting" in rows
+    assert "C3" in rows
+    assert "C4" not in rows
 
 
 def test_time_left_is_measured_from_the_first_step():
@@ -236,7 +239,8 @@ def test_the_best_epoch_has_the_lowest_validation_loss_and_nan_never_wins():
         for number, loss in enumerate((float("nan"), 0.5, 0.7, 0.3, float("inf")), start=1):
             events.emit("epoch", component="T", phase="head", epoch=number, epochs=5, loss=1.0, val_loss=loss)
         assert view._state.components["T"].phase.best["epoch"] == 4
-    assert "val_loss nan" in text(console) and "val_loss inf" in text(console)
+    assert "val_loss nan" in text(console)
+    assert "val_loss inf" in text(console)
     assert [line.count("best so far") for line in text(console).splitlines()[1:]] == [0, 1, 0, 1, 0]
 
 
@@ -248,7 +252,8 @@ def test_two_trainers_do_not_mix():
             events.emit("phase_started", **{**PHASE, "component": name})
             events.emit("step", component=name, phase="head", epoch=1, step=1, loss=loss)
         rows = "\n".join(drawn(view, console))
-    assert "loss 0.123" in rows and "loss 0.987" in rows
+    assert "loss 0.123" in rows
+    assert "loss 0.987" in rows
 
 
 class Unprintable:
@@ -256,9 +261,7 @@ class Unprintable:
         raise RuntimeError("no text")
 
 
-KINDS = (
-    "run_started component_started component_finished progress phase_started step epoch phase_finished note"
-).split()
+KINDS = [name.removeprefix("_on_") for name in vars(subject._RunState) if name.startswith("_on_")]
 ODD_VALUES = [
     None,
     "x",
@@ -311,9 +314,14 @@ def test_an_exception_ends_the_view_and_gives_the_terminal_back(error: BaseExcep
     console = terminal()
     logger = logging.getLogger(events.LOGGER_NAME)
     before = (list(logger.handlers), logger.propagate)
-    with pytest.raises(type(error)), RunView(console, "flowers"):
-        events.emit("component_started", component="Trainer")
-        raise error
+
+    def run() -> None:
+        with RunView(console, "flowers"):
+            events.emit("component_started", component="Trainer")
+            raise error
+
+    with pytest.raises(type(error)):
+        run()
     assert text(console).rindex("\x1b[?25h") > text(console).rindex("\x1b[?25l"), "the cursor is hidden"
     assert state in text(console)
     assert (logger.handlers, logger.propagate) == before
@@ -395,8 +403,11 @@ def test_the_summary_of_a_refused_run_says_which_gates_failed_and_what_to_do():
     shown = text(console)
     assert "accuracy >= 0.95: 0.9497 is below 0.95." in shown
     # Three digits would show 0.950 beside 0.950.
-    assert "0.9497" in shown and "0.9500" in shown
-    assert "Nothing was pushed." in shown and "What to do next" in shown and "evaluation.gates" in shown
+    assert "0.9497" in shown
+    assert "0.9500" in shown
+    assert "Nothing was pushed." in shown
+    assert "What to do next" in shown
+    assert "evaluation.gates" in shown
     assert "finetune predict" not in shown
 
 
@@ -417,8 +428,7 @@ def test_every_summary_fits_except_for_paths(summary: dict, width: int):
 
 
 def test_importing_the_console_is_light():
-    code = "import sys, pipeline.console; print([m for m in ('rich.live', 'jinja2', 'matplotlib', 'tensorflow') if m in sys.modules])"
-    started = time.perf_counter()
+    heavy = ["rich.live", "jinja2", "matplotlib", "tensorflow"]
+    code = f"import sys, pipeline.console; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert time.perf_counter() - started < 5

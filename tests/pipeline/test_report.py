@@ -12,8 +12,24 @@ from pipeline.report import figures, page, wording, write_report
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{ 7 * 7 }}$x_$"
 CLASSES = ["daisy", "roses", "tulips"]
+DRAW_CURVES = figures.learning_curves
 # Elements that close themselves.
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def draw_once():
+    """Most tests show the same curves: those are drawn once, which is most of the time that a report takes."""
+    drawn: dict[tuple[str, bool], str] = {}
+
+    def draw(rows: list, narrow: bool = False) -> str:
+        key = (repr(rows), narrow)
+        drawn[key] = drawn.get(key) or DRAW_CURVES(rows, narrow)
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "learning_curves", draw)
+        yield
 
 
 def thumbnail(kind: str = "JPEG") -> bytes:
@@ -143,7 +159,8 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        assert self.open[-1:] == [tag], f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
 
     def handle_data(self, text: str) -> None:
         (self.styles if self.open[-1:] == ["style"] else self.words).append(text)
@@ -162,20 +179,19 @@ def render(**changes: object) -> Page:
 
 def test_the_verdict_comes_first_and_the_parts_follow_in_order():
     text = render().text
-    places = [text.index(part) for part in ("Pushed: all", "On 150 test examples") if part in text]
     assert text.index("Pushed:") < text.index("the only gate passed") < text.index("On 150 test examples")
-    titles = ["Gates", "Metrics", "Training", "Confusion", "Classes", "Predictions", "Data", "Run"]
     headings = re.findall(r"<h2>(.*?)</h2>", page.render(data()))
-    assert headings == titles, places
+    assert headings == ["Gates", "Metrics", "Training", "Confusion", "Classes", "Predictions", "Data", "Run"]
 
 
 def test_everything_that_was_measured_is_on_the_page():
     text = render().text
     for part in (
         "accuracy >= 0.85", "✓ passed", "0.913", "0.033 better than the champion", "from scratch", "0.590",
-        "stopped early, frozen part computed once", "22 of 30 examples correct", "weakest", "750 of 753 files were used.",
-        "Skipped: 1 not an image.", "Repeated within a split: 2 files.", "/d/dup.jpg", "mobilenet_v2", "ab" * 32, "1234",
-        "tensorflow", "2.16.2", "1 min 01 s", "cached", "0.4%",
+        "stopped early, frozen part computed once", "22 of 30 examples correct", "weakest",
+        "750 of 753 files were used.", "Skipped: 1 not an image.", "Repeated within a split: 2 files.", "/d/dup.jpg",
+        "mobilenet_v2", "ab" * 32,
+        "1234", "tensorflow", "2.16.2", "1 min 01 s", "cached", "0.4%",
     ):  # fmt: skip
         assert part in text, part
 
@@ -214,6 +230,7 @@ def hostile(value: object) -> object:
 def test_hostile_names_are_shown_as_text():
     changes = hostile(data())
     changes["summary"]["status"] = "refused"
+    changes["summary"]["error"] = HOSTILE
     changes["summary"]["gates"][0]["passed"] = False
     changes["summary"]["baselines"] = {HOSTILE: {HOSTILE: 0.1, "accuracy": 0.5}}
     changes["summary"]["metrics"] = {"accuracy": 0.5, HOSTILE: 0.1}
@@ -386,19 +403,16 @@ def test_only_jpeg_and_png_are_embedded(image: bytes | None):
         [curve("head", 1, loss=float("nan"), val_loss=float("inf"), accuracy=None)],
         [{"phase": "head", "epoch": 1, "loss": 0.5}],
         [curve("$broken_{math", 1), curve("<b>&", 2), curve("a name that is far too long for its place", 3)],
-        [curve(f"phase {i}", i) for i in range(1, 60)],
+        [curve(f"phase {i}", i) for i in range(1, 20)],
     ],
 )
 def test_odd_curves_are_drawn(rows: list):
     for narrow in (False, True):
-        assert figures.learning_curves(rows, narrow).startswith("data:image/svg+xml;base64,")
+        assert DRAW_CURVES(rows, narrow).startswith("data:image/svg+xml;base64,")
 
 
 def test_curves_without_a_number_are_missing_in_words():
-    assert (
-        "No learning curves were kept"
-        in render(curves=[curve("head", 1) | dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"))]).text
-    )
+    assert "No learning curves were kept" in render(curves=[{"phase": "head", "epoch": 1, "loss": None}]).text
 
 
 def test_the_best_epoch_is_counted_over_all_phases():
@@ -408,6 +422,8 @@ def test_the_best_epoch_is_counted_over_all_phases():
 
 
 def test_the_same_run_gives_the_same_file():
+    rows = data()["curves"]
+    assert DRAW_CURVES(rows) == DRAW_CURVES(rows)
     assert page.render(data()) == page.render(data())
 
 
@@ -419,11 +435,18 @@ def test_writing_makes_folders_and_leaves_no_other_file(tmp_path: Path):
     assert "second" in path.read_text(encoding="utf-8")
 
 
-def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path):
+def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "report.html"
     path.write_text("old")
     with pytest.raises(KeyError):
         write_report({"title": "no summary"}, str(path))
+
+    def full(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(data(), str(path))
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["report.html"]
 
@@ -435,8 +458,9 @@ def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path):
         (wording.number(12345.6), "12,346"), (wording.number(None), "n/a"), (wording.number(float("-inf")), "-inf"),
         (wording.duration(0.04), "0.0 s"), (wording.duration(9.97), "10 s"), (wording.duration(59.6), "1 min 00 s"),
         (wording.duration(3840), "1 h 04 min"), (wording.duration(float("nan")), "n/a"),
-        (wording.short_count(6405), "6.41 k"), (wording.short_count(2264389), "2.26 M"), (wording.short_count(12), "12"),
-        (wording.percent(0.042), "4.2%"), (wording.percent(0.57), "57%"), (wording.percent(None), "n/a"),
+        (wording.short_count(6405), "6.41 k"), (wording.short_count(2264389), "2.26 M"),
+        (wording.short_count(12), "12"), (wording.percent(0.042), "4.2%"), (wording.percent(0.57), "57%"),
+        (wording.percent(None), "n/a"),
         (wording.plural(1, "class"), "1 class"), (wording.plural(2, "class"), "2 classes"),
         (wording.listing(["a", "b", "c"]), "a, b and c"), (wording.listing(["a"]), "a"), (wording.listing([]), ""),
         (wording.value_and_bound(0.84999, 0.85), ("0.84999", "0.85000")),

@@ -71,7 +71,7 @@ def test_damaged_file_is_refused(fetch_uv, index, tmp_path):
 
 
 def test_index_without_this_version(fetch_uv, index, tmp_path):
-    with pytest.raises(SystemExit, match="expected a link to uv-9.9.9-"):
+    with pytest.raises(SystemExit, match=r"expected a link to uv-9\.9\.9-"):
         fetch_uv.main("9.9.9", tmp_path / "bin")
 
 

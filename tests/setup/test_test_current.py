@@ -23,7 +23,7 @@ apt-config() { :; }
 
 @pytest.fixture
 def build(shell, tmp_path):
-    """Returns `run(good)`: builds <tmp>/root where only the mirror `good` works; gives the result and the mirrors tried."""
+    """Returns `run(good)`: builds <tmp>/root where only the mirror `good` works; gives the result and the tries."""
 
     def run(good):
         log = tmp_path / "log"

@@ -25,6 +25,15 @@ def _picture(seed: int = 0, format: str = "PNG", mode: str = "RGB", size: tuple[
     return buffer.getvalue()
 
 
+def _read(root: str, record: FileRecord) -> FileRecord:
+    try:
+        data = read_file(os.path.join(root, record.path))
+        check_image(data, max_pixels=10_000)
+    except FileProblem as problem:
+        return record.without(problem)
+    return dataclasses.replace(record, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
 @pytest.fixture
 def picture() -> Callable[..., bytes]:
     """Returns the bytes of a picture of noise: picture(seed, format, mode, size)."""
@@ -52,16 +61,6 @@ def read() -> Callable[[str, Listing], list[FileRecord]]:
     """Reads and checks all files of a listing as the Beam pass does, without TensorFlow's opinion."""
 
     def read_records(root: str, listing: Listing) -> list[FileRecord]:
-        records = []
-        for record in listing.files:
-            if record.reason is None:
-                try:
-                    data = read_file(os.path.join(root, record.path))
-                    check_image(data, max_pixels=10_000)
-                    record = dataclasses.replace(record, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-                except FileProblem as problem:
-                    record = record.without(problem)
-            records.append(record)
-        return records
+        return [record if record.reason else _read(root, record) for record in listing.files]
 
     return read_records

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
 from PIL import Image
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components import SchemaGen, StatisticsGen
 from tfx.orchestration import metadata, pipeline
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -25,7 +26,6 @@ from components.image_example_gen.component import ImageExampleGen, ImageExecuto
 from components.image_example_gen.files import FileProblem
 from components.image_example_gen.images import check_image, check_tensorflow_decodes
 from pipeline.errors import DataError
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 REAL_DATA = Path(os.environ.get("FINETUNE_REAL_DATA", Path(__file__).parents[4] / "shared" / "real"))
 SPLITS = ("train", "val", "test")
@@ -108,7 +108,7 @@ def test_caching_and_downstream_components(tree, files, tmp_path, picture):
     ]
     with metadata.Metadata(connection) as store:
         (artifact,) = store.store.get_artifacts_by_type("Examples")
-    properties = {name: value for name, value in artifact.custom_properties.items()}
+    properties = dict(artifact.custom_properties.items())
     assert properties["payload_format"].string_value == "FORMAT_TF_EXAMPLE"
     assert properties["file_format"].string_value == "tfrecords_gzip"
     assert properties["span"].int_value == 0
@@ -142,7 +142,14 @@ def test_examples_hold_the_bytes_of_the_files(tree, files, ingest):
 
 
 @pytest.mark.parametrize(
-    "beam_args", [(), ("--direct_num_workers=2", "--direct_running_mode=multi_processing")], ids=["same", "processes"]
+    "beam_args",
+    [
+        pytest.param((), id="same"),
+        # Each worker imports TensorFlow, once a pass.
+        pytest.param(
+            ("--direct_num_workers=2", "--direct_running_mode=multi_processing"), id="processes", marks=pytest.mark.long
+        ),
+    ],
 )
 def test_shards_have_the_same_bytes_in_every_run(tree, files, ingest, beam_args, monkeypatch):
     monkeypatch.setattr("components.image_example_gen.selection.MAX_SHARD_EXAMPLES", 2)
@@ -229,6 +236,7 @@ def test_files_that_go_or_change_between_the_passes(tree, files, ingest, picture
         return selection
 
     monkeypatch.setattr(subject, "select_examples", select_then_change)
+    monkeypatch.setattr("components.image_example_gen.selection.MAX_SHARD_EXAMPLES", 2)
     uri = ingest(root, max_bad_fraction=0.1)
     (skip,) = report(uri)["skipped"]
     assert (skip["path"], skip["reason"]) == (
@@ -285,7 +293,8 @@ def test_progress_is_told(tree, files, ingest, caplog, monkeypatch):
         ingest(tree(files))
     events = [record.event for record in caplog.records if record.name == "finetune.progress"]
     read = [event["done"] for event in events if event["unit"] == "files"]
-    assert read == sorted(read) and set(read) == set(range(19))
+    assert read == sorted(read)
+    assert set(read) == set(range(19))
     assert {event["total"] for event in events} == {18}
     assert events[-1] == {
         "kind": "progress", "component": "ImageExampleGen", "done": 18, "total": 18, "unit": "examples"

@@ -71,7 +71,7 @@ def test_pipes_sockets_and_devices(tree, picture):
 def test_reading_never_blocks_when_something_takes_the_place_of_a_file(tmp_path, kind):
     path = tmp_path / "a.jpg"
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
-    with pytest.raises(FileProblem, match="not a regular file|is a folder"):
+    with pytest.raises(FileProblem, match=r"not a regular file|is a folder"):
         read_file(str(path))
 
 

@@ -127,4 +127,5 @@ def test_split_column(manifest, read, tmp_path):
         "test": ["c.png"],
     }
     (skipped,) = selection.report["skipped"]
-    assert skipped["reason"] == "unknown split" and "'tst'" in skipped["detail"]
+    assert skipped["reason"] == "unknown split"
+    assert "'tst'" in skipped["detail"]

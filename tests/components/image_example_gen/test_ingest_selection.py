@@ -93,7 +93,8 @@ def test_of_copies_across_splits_the_most_held_out_is_kept(select, three_splits,
     assert [(s["path"], s["reason"]) for s in selection.report["skipped"]] == [
         (path, "duplicate across splits") for path in expected
     ]
-    assert selection.report["bad_fraction"] == 0 and selection.problems == []
+    assert selection.report["bad_fraction"] == 0
+    assert selection.problems == []
     assert selection.report["files"] == selection.report["used"] + len(left_out)
 
 
@@ -131,14 +132,16 @@ def test_stop_error_shows_the_first_files_the_counts_and_where_the_list_is(selec
     message = str(stop_error(select({**three_splits, **bad}, 0.05), "/reports/bad_files.json"))
     assert "Unusable files: 7 not an image, 1 empty file." in message
     assert "train/rose/0.jpg: not an image: it looks like text" in message
-    assert "train/rose/5.jpg" not in message and "... and 3 more" in message
+    assert "train/rose/5.jpg" not in message
+    assert "... and 3 more" in message
     assert message.endswith("The whole list: /reports/bad_files.json")
 
 
 def test_report_is_json_on_valid_unicode(select, three_splits):
     odd = {"train/rose/caf\udce9.txt": b"x", "train/rose/a\nb.txt": b"x"}
     text = json.dumps(select({**three_splits, **odd}).report, ensure_ascii=False)
-    assert "caf\\\\udce9.txt" in text and "a\\\\nb.txt" in text
+    assert "caf\\\\udce9.txt" in text
+    assert "a\\\\nb.txt" in text
     text.encode("utf-8")
 
 
@@ -147,12 +150,11 @@ def test_report_is_json_on_valid_unicode(select, three_splits):
     [
         (lambda name: not name.startswith("train/rose"), "class 'rose' has images in val and test and none in train"),
         (lambda name: "rose" not in name, "got 1 class (daisy); expected at least 2"),
-        (lambda name: name.startswith("train"), None),
     ],
 )
 def test_classes_that_cannot_be_learned(select, three_splits, change, says):
     problems = select({name: data for name, data in three_splits.items() if change(name)}).problems
-    assert any(says in problem for problem in problems) if says else "test has no example" not in problems
+    assert any(says in problem for problem in problems)
 
 
 def test_misspelt_class_in_val(select, three_splits, picture):
@@ -176,7 +178,8 @@ def test_empty_split(select, three_splits, empty):
 
 def test_no_files_at_all(select):
     (problem,) = select({"a.jpg": b"x", "b.jpg": b"y"}).problems
-    assert "got no files in class folders" in problem and "a.jpg, b.jpg" in problem
+    assert "got no files in class folders" in problem
+    assert "a.jpg, b.jpg" in problem
 
 
 def test_many_problems_are_cut_short(select, three_splits):
@@ -187,7 +190,14 @@ def test_many_problems_are_cut_short(select, three_splits):
 def test_shards_by_number_and_size(monkeypatch):
     monkeypatch.setattr(subject, "MAX_SHARD_EXAMPLES", 3)
     monkeypatch.setattr(subject, "MAX_SHARD_BYTES", 100)
-    sizes = [10, 10, 10, 10, 90, 20, 500, 60, 40]
+    sizes = [300, 10, 10, 10, 10, 90, 20, 500, 60, 40]
     shards = make_shards(FileRecord(str(i), "rose", size=size) for i, size in enumerate(sizes))
-    assert [[record.size for record in shard] for shard in shards] == [[10, 10, 10], [10, 90], [20], [500], [60, 40]]
+    assert [[record.size for record in shard] for shard in shards] == [
+        [300],
+        [10, 10, 10],
+        [10, 90],
+        [20],
+        [500],
+        [60, 40],
+    ]
     assert list(make_shards([])) == []
