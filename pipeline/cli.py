@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -119,8 +125,104 @@ def report(
     Console().print(_or_exit(lambda: rebuild_report(run_dir)), soft_wrap=True)
 
 
+KfpHost = Annotated[
+    str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="URL of the Kubeflow Pipelines API.")
+]
+KfpToken = Annotated[
+    str | None, typer.Option("--token", envvar="KF_PIPELINES_TOKEN", help="Bearer token, where the server wants one.")
+]
+KfpParameters = Annotated[
+    list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the package; may be repeated.")
+]
+Send = Annotated[bool, typer.Option("--send/--dry-run", help="Send it, or show what would be sent.")]
+
+
+@app.command(name="compile")
+def compile_(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="YAML file to write.")] = Path("pipeline.yaml"),
+) -> None:
+    """Writes the pipeline as a package for Kubeflow Pipelines; `kubernetes:` in the config says where nodes run.
+
+    Relative paths in the config are then paths on the volume that all nodes share.
+    """
+    loaded = _load_for_cluster(config, overrides)
+    _compile(loaded, output)
+    Console().print(f"[green]compiled[/green]  {output}: {output.stat().st_size / 1024:.0f} KiB", soft_wrap=True)
+
+
+@app.command()
+def submit(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    host: KfpHost = "http://localhost:8888",
+    token: KfpToken = None,
+    parameter: KfpParameters = None,
+    send: Send = False,
+    follow: Annotated[bool, typer.Option(help="Wait for the end of the run.")] = True,
+) -> None:
+    """Runs the pipeline on Kubernetes, once. Shows what would be sent, unless `--send` is given.
+
+    Exit code: 0 sent and, if followed, succeeded; 1 failed.
+    """
+    with _request(config, overrides, parameter, None, host, send) as (package, request):
+        server = _or_exit(lambda: _kubeflow("submit").Server(host, request.namespace, token))
+        run_id, link = _or_exit(lambda: server.run(package, request))
+    print(f"run {run_id}\n{link}")
+    if follow and _or_exit(lambda: server.follow(run_id, print)) != "SUCCEEDED":
+        raise typer.Exit(FinetuneError.exit_code)
+
+
+@app.command()
+def schedule(
+    config: ConfigFile,
+    cron: Annotated[str, typer.Option(help="Minute, hour, day, month, weekday, such as '0 3 * * 1'.")],
+    overrides: Overrides = None,
+    host: KfpHost = "http://localhost:8888",
+    token: KfpToken = None,
+    parameter: KfpParameters = None,
+    send: Send = False,
+) -> None:
+    """Runs the pipeline on Kubernetes again and again, in place of its earlier schedule."""
+    with _request(config, overrides, parameter, cron, host, send) as (package, request):
+        server = _or_exit(lambda: _kubeflow("submit").Server(host, request.namespace, token))
+        schedule_id, link = _or_exit(lambda: server.schedule(package, request))
+    print(f"recurring run {schedule_id}\n{link}")
+
+
+@app.command()
+def replay(
+    package: Annotated[Path, typer.Argument(help="YAML file from `finetune compile`.")],
+    workspace: Annotated[Path, typer.Option(help="Folder for volumes, metadata and logs.")],
+    parameter: KfpParameters = None,
+    volume: Annotated[
+        list[str] | None, typer.Option(metavar="CLAIM=FOLDER", help="A folder of yours in place of a claim.")
+    ] = None,
+    secrets: Annotated[
+        Path | None, typer.Option(help="Folder of files SECRET/KEY; default: metadata in SQLite.")
+    ] = None,
+) -> None:
+    """Runs a compiled package without a cluster, each task as a process of its own."""
+
+    def show(result: Any) -> None:
+        attempts = f", {len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
+        print(f"{result.state:7} {result.name}  {result.seconds:.0f} s{attempts}", flush=True)
+
+    parameters, volumes = _pairs("--parameter", parameter), _pairs("--volume", volume)
+    folders = {claim: Path(folder) for claim, folder in volumes.items()}
+    results = _or_exit(
+        lambda: _kubeflow("replay").replay(package, workspace, parameters, folders, secrets, on_result=show)
+    )
+    if results[-1].state == "failed":
+        print(f"the log: {results[-1].log}", file=sys.stderr)
+        raise typer.Exit(FinetuneError.exit_code)
+
+
 def main() -> None:
     """Entry point of the console script."""
+    # Google's client libraries announce, on import, the end of support for Python versions to come.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     app()
 
 
@@ -128,6 +230,52 @@ def _load(path: Path, overrides: list[str] | None) -> Config:
     from pipeline.checks import backbone_exists, files_exist
 
     return _or_exit(lambda: load_config(path, overrides or [], checks=[backbone_exists, files_exist]))
+
+
+def _kubeflow(name: str) -> ModuleType:
+    """A module of the layer above this one, loaded when a command needs it."""
+    return importlib.import_module(f"kubeflow.{name}")
+
+
+def _load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
+    """The files that it names are on the cluster's volume, not here."""
+    from pipeline.checks import backbone_exists
+
+    return _or_exit(lambda: load_config(path, overrides or [], checks=[backbone_exists]))
+
+
+def _compile(config: Config, output: Path) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with Console(stderr=True).status("Compiling: loading TFX"):
+        _or_exit(lambda: _kubeflow("compile").compile_package(config, output))
+
+
+@contextmanager
+def _request(
+    config: Path, overrides: list[str] | None, parameters: list[str] | None, cron: str | None, host: str, send: bool
+) -> Iterator[tuple[Path, Any]]:
+    """Compiles a package for the time of the block, and ends the program after showing it if nothing is to be sent."""
+    loaded = _load_for_cluster(config, overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "pipeline.yaml"
+        _compile(loaded, package)
+        settings = loaded.kubernetes
+        given = _pairs("--parameter", parameters)
+        request = _or_exit(
+            lambda: _kubeflow("submit").request(package, settings.namespace, settings.service_account, given, cron)
+        )
+        if not send:
+            print(request.sentences(host))
+            Console(stderr=True).print("Nothing was sent. Add --send to send it.", style="yellow")
+            raise typer.Exit()
+        yield package, request
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    wrong = [text for text in texts or [] if not text.partition("=")[0] or "=" not in text]
+    if wrong:
+        _fail(ConfigError(f"{option}: got {text!r}; expected NAME=VALUE" for text in wrong))
+    return dict(text.split("=", 1) for text in texts or [])
 
 
 def _run(config: Config, summary_file: Path | None) -> NoReturn:
@@ -143,7 +291,14 @@ def _run(config: Config, summary_file: Path | None) -> NoReturn:
     print_summary(console, summary)
     if summary_file:
         write_json(summary_file, summary)
+    _silence_shutdown()
     raise typer.Exit({"pushed": 0, "refused": REFUSED, "failed": FinetuneError.exit_code}[summary["status"]])
+
+
+def _silence_shutdown() -> None:
+    """TensorFlow prints tracebacks of no consequence while the interpreter takes its modules apart."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _or_exit(action: Callable[[], Any]) -> Any:

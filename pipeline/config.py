@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError, did_you_mean
+from pipeline.kubernetes_config import KubernetesConfig
 
 SPLITS = ("train", "val", "test")
 
@@ -216,6 +217,15 @@ class DistributionConfig(_Section):
         description="`auto`: several workers in TF_CONFIG -> multi_worker_mirrored, several GPUs -> mirrored, "
         "else one_device",
     )
+    workers: int = Field(
+        1, ge=1, le=256, description="on Kubernetes: machines that train together, as the pods of an Indexed Job"
+    )
+
+    @model_validator(mode="after")
+    def _workers_go_with_their_strategy(self) -> DistributionConfig:
+        if self.workers > 1 and self.strategy not in ("auto", "multi_worker_mirrored"):
+            raise ValueError(f"{self.workers} workers go with strategy `auto` or `multi_worker_mirrored`")
+        return self
 
 
 Metric = Literal["accuracy", "macro_f1", "loss"]
@@ -268,6 +278,9 @@ class EvaluationConfig(_Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"expected gates that differ; twice: {'; '.join(twice)}")
+        relative = [(gate.metric, *sorted(gate.slice.items())) for gate in gates if gate.relative_to]
+        if len(set(relative)) < len(relative):
+            raise ValueError("expected at most one gate relative to the champion for each metric and slice")
         return gates
 
 
@@ -291,6 +304,7 @@ class Config(_Section):
     distribution: DistributionConfig = DistributionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
+    kubernetes: KubernetesConfig = KubernetesConfig()
 
     @property
     def output_path(self) -> Path:

@@ -84,12 +84,13 @@ def _pretrain(weights: Path) -> float:
     pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
     model = keras.Model(backbone.input, keras.layers.Dense(5, activation="softmax")(pooled))
     strategy = tf.distribute.get_strategy()
-    step, evaluate = train_step(model, keras.optimizers.Adam(), strategy), eval_step(model, strategy)
     data = tf.data.Dataset.from_tensor_slices((x, targets.astype(np.int64)))
-    learned, kept_back = data.skip(len(x) // 10), data.take(len(x) // 10)
+    learned = data.skip(len(x) // 10).shuffle(len(x)).batch(32)
+    kept_back = data.take(len(x) // 10).batch(32)
+    step = train_step(model, keras.optimizers.Adam(), strategy, learned.element_spec)
     for _ in range(PRETRAIN_EPOCHS):
-        run_epoch(step, learned.shuffle(len(x)).batch(32, drop_remainder=True))
-    accuracy = run_epoch(evaluate, kept_back.batch(32)).means()["accuracy"]
+        run_epoch(step, learned)
+    accuracy = run_epoch(eval_step(model, strategy, kept_back.element_spec), kept_back).means()["accuracy"]
     partial = weights.with_name(f"partial-{weights.name}")
     backbone.save_weights(partial)
     partial.replace(weights)

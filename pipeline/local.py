@@ -81,20 +81,17 @@ def _run_nodes(config: Config, run_id: str, metadata: RunMetadata, components: l
     from tfx.orchestration.portable import runtime_parameter_utils
 
     from pipeline.dag import compile_ir
+    from pipeline.nodes import alone
 
     whole = compile_ir(config)
     runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     for node in whole.nodes:
         node_id = node.pipeline_node.node_info.id
-        alone = type(whole)()
-        alone.CopyFrom(whole)
-        del alone.nodes[:]
-        alone.nodes.append(node)
         events.emit("component_started", component=node_id)
         start = time.monotonic()
         state = "failed"
         try:
-            LocalDagRunner().run_with_ir(alone)
+            LocalDagRunner().run_with_ir(alone(whole, node_id))
             state = "cached" if metadata.is_cached(node_id) else "ran"
         finally:
             ended = {"id": node_id, "seconds": round(time.monotonic() - start, 2), "state": state}

@@ -39,8 +39,8 @@ def node_ids(config: Config) -> list[str]:
         "Trainer",
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         "ChampionResolver",
-        "Evaluator",
         "TestPredictor",
+        "Evaluator",
         "Pusher",
     ]
 

@@ -14,7 +14,7 @@ class EarlyStopping:
 
     Attributes:
         config: Patience and least gain; None never stops.
-        best_epoch: Epoch with the lowest validation loss, from 1; 0 before the first.
+        best_epoch: Epoch with the lowest validation loss, from 1; 0 stands for the weights before the phase.
         best_loss: That loss.
     """
 
@@ -25,7 +25,7 @@ class EarlyStopping:
     _loss_to_beat: float = math.inf
 
     def is_best(self, epoch: int, val_loss: float) -> bool:
-        """Takes the loss of an epoch, from 1, and says whether it is the lowest so far."""
+        """Takes the loss of an epoch and says whether it is the lowest so far."""
         min_delta = self.config.min_delta if self.config else 0.0
         if val_loss < self._loss_to_beat - min_delta:
             self._loss_to_beat, self._last_gain = val_loss, epoch

@@ -1,7 +1,7 @@
 """The training loop: one compiled step, run over an epoch, the same under every `tf.distribute` strategy.
 
 `Model.fit` of Keras 2 has AutoGraph rewrite all of `tf_keras`, which TensorFlow does not know as a library; on two
-cores that takes longer than training a head. A step of our own needs no rewriting, and leaves every number in our hands.
+cores that takes longer than training a head. A step of our own needs no rewriting, and leaves every number to us.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -38,13 +39,16 @@ class Totals:
         return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}
 
 
-def train_step(model: keras.Model, optimizer: keras.optimizers.Optimizer, strategy: tf.distribute.Strategy) -> Step:
+def train_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, strategy: tf.distribute.Strategy, batch_spec: Any
+) -> Step:
     """Compiles one step of training.
 
     Args:
         model: Gives probabilities; its `trainable_variables` are read once, when the step is first called.
         optimizer: Built under the strategy's scope.
         strategy: Splits each batch over its replicas.
+        batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
 
     Returns:
         A function from a batch (inputs, int64 [batch] labels) to its totals, which updates the model.
@@ -63,10 +67,10 @@ def train_step(model: keras.Model, optimizer: keras.optimizers.Optimizer, strate
         optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
         return share * in_all_replicas, _correct(labels, probabilities), examples
 
-    return _compiled(replica_step, strategy)
+    return _compiled(replica_step, strategy, batch_spec)
 
 
-def eval_step(model: keras.Model, strategy: tf.distribute.Strategy) -> Step:
+def eval_step(model: keras.Model, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
     """Compiles one step of evaluation: nothing is updated, dropout is off, and the loss is the cross-entropy alone."""
 
     def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -75,7 +79,7 @@ def eval_step(model: keras.Model, strategy: tf.distribute.Strategy) -> Step:
         examples = tf.cast(tf.shape(labels)[0], tf.float32)
         return tf.reduce_sum(losses), _correct(labels, probabilities), examples
 
-    return _compiled(replica_step, strategy)
+    return _compiled(replica_step, strategy, batch_spec)
 
 
 def run_epoch(
@@ -101,8 +105,8 @@ def _correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float32))
 
 
-def _compiled(replica_step: Callable, strategy: tf.distribute.Strategy) -> Step:
-    @tf.function(autograph=False, reduce_retracing=True)
+def _compiled(replica_step: Callable, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
+    @tf.function(autograph=False, input_signature=[batch_spec])
     def whole_step(batch: tuple) -> list[tf.Tensor]:
         sums = strategy.run(replica_step, args=batch)
         return [strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in sums]

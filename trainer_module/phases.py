@@ -77,19 +77,22 @@ def run_phase(
     )
 
     epochs_before = sum(earlier.epochs for earlier in training.phases[:index])
-    train_batches = iter(
-        strategy.experimental_distribute_dataset(
-            training_batches(train, training.batch_size, training.seed, augmentation, first_epoch=epochs_before)
-        )
+    train_batches = strategy.experimental_distribute_dataset(
+        training_batches(train, training.batch_size, training.seed, augmentation, first_epoch=epochs_before)
     )
     val_batches = strategy.experimental_distribute_dataset(evaluation_batches(val, training.batch_size))
-    step, evaluate = train_step(model, optimizer, strategy), eval_step(model, strategy)
+    step = train_step(model, optimizer, strategy, train_batches.element_spec)
+    evaluate = eval_step(model, strategy, val_batches.element_spec)
+    endless = iter(train_batches)
     stopping = EarlyStopping(phase.early_stopping)
+    # A phase that never gains leaves the weights as it found them.
+    before = run_epoch(evaluate, val_batches).means("val_")
+    stopping.is_best(0, before["val_loss"])
     best_weights = model.get_weights()
     curve: list[dict[str, Any]] = []
     for epoch in range(1, phase.epochs + 1):
         epoch_start = time.monotonic()
-        means = run_epoch(step, train_batches, steps, _StepEvents(where, epoch)).means()
+        means = run_epoch(step, endless, steps, _StepEvents(where, epoch)).means()
         means |= run_epoch(evaluate, val_batches).means("val_")
         curve.append({"phase": phase.name, "epoch": epoch, **means, "learning_rate": phase.learning_rate})
         seconds = time.monotonic() - epoch_start
@@ -101,7 +104,7 @@ def run_phase(
             break
     model.set_weights(best_weights)
 
-    at_best = curve[stopping.best_epoch - 1]
+    at_best = curve[stopping.best_epoch - 1] if stopping.best_epoch else before
     outcome = {
         "epochs": len(curve),
         "seconds": round(time.monotonic() - start, 2),

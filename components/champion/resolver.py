@@ -1,8 +1,8 @@
 """Finds the champion: the latest blessed model that is not the candidate itself.
 
-When nothing has changed, the Trainer is served from the cache and the candidate *is* the latest blessed model. Comparing
-it with itself would be a new evaluation, a new blessing and a second push of the same model. Without it, the Evaluator
-sees the inputs that it saw before, and is served from the cache too.
+When nothing has changed, the Trainer is served from the cache and the candidate *is* the latest blessed model.
+Comparing it with itself would be a new evaluation, a new blessing and a second push of the same model. Without it, the
+Evaluator sees the inputs that it saw before, and is served from the cache too.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tensorflow_model_analysis as tfma
-from google.protobuf.wrappers_pb2 import DoubleValue
 
 from components.evaluation.gates import slice_key
 from pipeline.config import GateConfig
@@ -14,7 +13,8 @@ from transforms import features
 CANDIDATE = "candidate"
 CHAMPION = "champion"
 
-_METRIC_CLASSES = {
+# Name in the config to TFMA's class, and the module of those that are ours.
+METRICS = {
     "accuracy": ("SparseCategoricalAccuracy", ""),
     "loss": ("SparseCategoricalCrossentropy", ""),
     "macro_f1": ("MacroF1", "components.evaluation.macro_f1"),
@@ -50,7 +50,7 @@ def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> tf
             config=f'"name": "{metric}"',
             **_thresholds([gate for gate in gates if gate.metric == metric]),
         )
-        for metric, (class_name, module) in _METRIC_CLASSES.items()
+        for metric, (class_name, module) in METRICS.items()
     ]
     metrics.append(tfma.MetricConfig(class_name="ExampleCount"))
     gate_slices = {slice_key(gate.slice) for gate in gates if gate.slice}
@@ -69,9 +69,7 @@ def _thresholds(gates: Sequence[GateConfig]) -> dict:
         by_slice.setdefault(slice_key(gate.slice), []).append(gate)
     result: dict = {}
     for key, group in by_slice.items():
-        threshold = tfma.MetricThreshold()
-        for gate in group:
-            _add_bound(threshold, gate)
+        threshold = _threshold(group)
         if not key:
             result["threshold"] = threshold
         else:
@@ -83,26 +81,19 @@ def _thresholds(gates: Sequence[GateConfig]) -> dict:
     return result
 
 
-def _add_bound(threshold: tfma.MetricThreshold, gate: GateConfig) -> None:
-    if gate.relative_to:
-        bound, direction = (
-            (gate.min, tfma.MetricDirection.HIGHER_IS_BETTER)
-            if gate.min is not None
-            else (gate.max, tfma.MetricDirection.LOWER_IS_BETTER)
-        )
-        threshold.change_threshold.absolute.value = bound
-        threshold.change_threshold.direction = direction
-    elif gate.min is not None:
-        held = threshold.value_threshold.lower_bound
-        held.CopyFrom(
-            DoubleValue(
-                value=max(gate.min, held.value) if threshold.value_threshold.HasField("lower_bound") else gate.min
-            )
-        )
-    else:
-        held = threshold.value_threshold.upper_bound
-        held.CopyFrom(
-            DoubleValue(
-                value=min(gate.max, held.value) if threshold.value_threshold.HasField("upper_bound") else gate.max
-            )
-        )
+def _threshold(gates: Sequence[GateConfig]) -> tfma.MetricThreshold:
+    threshold = tfma.MetricThreshold()
+    floors = [gate.min for gate in gates if gate.min is not None and not gate.relative_to]
+    ceilings = [gate.max for gate in gates if gate.max is not None and not gate.relative_to]
+    if floors:
+        threshold.value_threshold.lower_bound.value = max(floors)
+    if ceilings:
+        threshold.value_threshold.upper_bound.value = min(ceilings)
+    for gate in gates:
+        if gate.relative_to and gate.min is not None:
+            threshold.change_threshold.absolute.value = gate.min
+            threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
+        elif gate.relative_to:
+            threshold.change_threshold.absolute.value = gate.max
+            threshold.change_threshold.direction = tfma.MetricDirection.LOWER_IS_BETTER
+    return threshold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow_model_analysis as tfma
 
-from components.evaluation.eval_config import CANDIDATE, CHAMPION
+from components.evaluation.eval_config import CANDIDATE, CHAMPION, METRICS
 from components.evaluation.gates import Metrics, SliceKey
 
 
@@ -18,7 +18,7 @@ def read_metrics(evaluation_uri: str) -> tuple[Metrics, Metrics | None]:
     for record in tfma.load_metrics(evaluation_uri):
         key = tuple(sorted((single.column, _slice_value(single)) for single in record.slice_key.single_slice_keys))
         for entry in record.metric_keys_and_values:
-            if entry.key.is_diff or entry.value.WhichOneof("type") != "double_value":
+            if entry.key.is_diff or entry.key.name not in METRICS or entry.value.WhichOneof("type") != "double_value":
                 continue
             model = by_model.setdefault(entry.key.model_name or CANDIDATE, {})
             model.setdefault(key, {})[entry.key.name] = entry.value.double_value.value

@@ -103,8 +103,10 @@ def check_tensorflow_decodes(data: bytes) -> None:
     """
     import tensorflow as tf
 
+    from transforms.image import decode
+
     try:
-        pixels = tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
+        pixels = decode(tf.constant(data)).numpy()
     except tf.errors.OpError as error:
         cause = error.message.split("}} ")[-1].split(" [Op:")[0]
         raise FileProblem(

@@ -1,0 +1,26 @@
+"""Scores and the choice of samples, against values computed by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.test_predictions.scores import choose_samples, score
+
+
+def test_scores_of_a_small_confusion():
+    labels, predicted = ["a", "a", "a", "b", "b", "c"], ["a", "a", "b", "b", "a", "b"]
+    result = score(labels, predicted, ["a", "b", "c"])
+    assert result["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 1, 0]]
+    assert result["accuracy"] == pytest.approx(3 / 6)
+    # F1: a = 2*2/(3+3), b = 2*1/(2+3), c = 0.
+    assert result["macro_f1"] == pytest.approx((4 / 6 + 2 / 5 + 0) / 3)
+    assert [row["support"] for row in result["per_class"]] == [3, 2, 1]
+
+
+def test_samples_are_the_most_confident_mistakes_and_a_spread_of_hits():
+    correct = [True, False, True, False, True, True, False, True]
+    confidence = [0.9, 0.3, 0.5, 0.8, 0.99, 0.6, 0.7, 0.4]
+    assert choose_samples(correct, confidence, 4) == [3, 6, 4, 7]
+    assert choose_samples([True] * 3, [0.5, 0.9, 0.7], 4) == [1, 2, 0]
+    assert choose_samples([False] * 3, [0.5, 0.9, 0.7], 2) == [1, 2]
+    assert choose_samples([], [], 4) == []

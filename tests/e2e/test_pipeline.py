@@ -1,0 +1,227 @@
+"""The main job in small: ingest, train, gate, push, serve; then the same again from the cache."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.pusher.versions import versions
+from pipeline.plan import node_ids
+
+pytest.importorskip("tfx")
+
+STATES_OF_A_RERUN = {"ChampionResolver": "ran"}
+
+
+def states(summary: dict) -> dict[str, str]:
+    return {component["id"]: component["state"] for component in summary["components"]}
+
+
+def artifacts(summary: dict, node: str, output: str) -> Path:
+    folder = Path(summary["output_dir"]) / "artifacts" / node / output
+    return max(folder.iterdir(), key=lambda path: int(path.name))
+
+
+def test_the_first_run_trains_and_pushes(first_run):
+    assert first_run["error"] is None
+    assert first_run["status"] == "pushed"
+    assert set(states(first_run).values()) == {"ran"}
+    assert first_run["splits"] == {"train": 36, "val": 18, "test": 24}
+    assert Path(first_run["pushed_model"], "saved_model.pb").is_file()
+    assert first_run["metrics"]["accuracy"] > 0.5, "three shapes with a third of them right would be chance"
+
+
+def test_the_nodes_that_plan_prints_are_the_nodes_that_run(first_run, raw_config):
+    from pipeline.config import Config
+
+    assert [component["id"] for component in first_run["components"]] == node_ids(Config.model_validate(raw_config))
+
+
+def test_the_summary_keeps_its_contract(first_run):
+    summary = {key: value for key, value in first_run.items() if key != "_events"}
+    saved = json.loads(Path(summary["report"]).with_name("summary.json").read_text())
+    assert saved == json.loads(json.dumps(summary))
+    contract = {
+        "schema_version", "run_id", "status", "pushed_model", "metrics", "gates", "phases", "components", "splits",
+        "backbone", "output_dir",
+    }  # fmt: skip
+    assert contract <= set(summary)
+    assert {"accuracy", "macro_f1", "loss"} == set(summary["metrics"])
+    for gate in summary["gates"]:
+        assert set(gate) >= {"name", "value", "bound", "passed", "reason"}
+    for phase in summary["phases"]:
+        assert set(phase) >= {
+            "name", "epochs", "seconds", "trainable_parameters", "total_parameters", "val_loss", "val_accuracy",
+            "stopped_early", "cached_trunk",
+        }  # fmt: skip
+    assert set(summary["backbone"]) >= {"name", "source", "sha256"}
+
+
+def test_tfma_and_the_predictions_agree(first_run):
+    """Accuracy and macro F1 by TFMA, from its own pass over the data, equal scikit-learn's from ours."""
+    tested = json.loads((artifacts(first_run, "TestPredictor", "predictions") / "test_predictions.json").read_text())
+    for metric in ("accuracy", "macro_f1"):
+        assert first_run["metrics"][metric] == pytest.approx(tested[metric], abs=1e-6)
+    assert len(tested["predictions"]) == 24
+    assert sum(map(sum, tested["confusion"])) == 24
+
+
+def test_a_slice_gate_is_measured_on_its_slice(first_run):
+    gate = next(gate for gate in first_run["gates"] if gate["name"] == "loss <= 100 on label=disc")
+    assert gate["value"] != pytest.approx(first_run["metrics"]["loss"])
+
+
+def test_events_tell_the_whole_story(first_run):
+    kinds = [event["kind"] for event in first_run["_events"]]
+    assert kinds.count("component_started") == kinds.count("component_finished") == len(first_run["components"])
+    assert kinds.count("phase_started") == kinds.count("phase_finished") == 2
+    assert kinds.count("epoch") == sum(phase["epochs"] for phase in first_run["phases"])
+    assert "step" in kinds
+
+
+def test_the_report_stands_alone(first_run):
+    page = Path(first_run["report"]).read_text()
+    assert "<img" in page
+    assert "Pushed" in page
+    assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))
+
+
+def test_nothing_of_the_log_reaches_the_terminal(first_run, capfd):
+    assert Path(first_run["log_file"]).stat().st_size > 1000
+    assert "INFO" not in capfd.readouterr().err
+
+
+def test_the_pushed_model_serves_alone_and_equals_the_trainer(first_run, images, tmp_path):
+    """Copied elsewhere, served by a process that knows neither the run's folders nor our package."""
+    run = artifacts(first_run, "Trainer", "model_run")
+    with np.load(run / "val_predictions.npz") as saved:
+        expected = dict(zip(saved["keys"].tolist(), saved["probabilities"], strict=True))
+    model = tmp_path / "model"
+    shutil.copytree(first_run["pushed_model"], model)
+    hidden = Path(first_run["output_dir"]).rename(tmp_path / "hidden")
+    script = tmp_path / "serve.py"
+    script.write_text(
+        "import hashlib, json, sys, time\n"
+        "import tensorflow as tf\n"
+        "start = time.monotonic()\n"
+        "serve = tf.saved_model.load(sys.argv[1]).signatures['serving_default']\n"
+        "seconds = time.monotonic() - start\n"
+        "out = {}\n"
+        "for path in sys.argv[2:]:\n"
+        "    data = open(path, 'rb').read()\n"
+        "    result = serve(tf.constant([data]))\n"
+        "    out[hashlib.sha256(data).hexdigest()] = result['probabilities'][0].numpy().tolist()\n"
+        "assert not any(name.split('.')[0] in ('trainer_module', 'transforms', 'tfx') for name in sys.modules)\n"
+        "print(json.dumps({'seconds': seconds, 'out': out}))\n"
+    )
+    try:
+        files = [str(path) for path in sorted((images / "val").rglob("*.png"))]
+        command = [sys.executable, "-I", str(script), str(model), *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    finally:
+        hidden.rename(first_run["output_dir"])
+    served = json.loads(done.stdout.splitlines()[-1])
+    print(f"loaded in {served['seconds']:.2f} s")
+    assert set(served["out"]) == set(expected)
+    for key, probabilities in served["out"].items():
+        np.testing.assert_allclose(probabilities, expected[key], rtol=0, atol=1e-5)
+
+
+def test_raw_bytes_and_raw_examples_are_served_alike(first_run, images):
+    import tensorflow as tf
+
+    data = next((images / "test" / "ring").iterdir()).read_bytes()
+    feature = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))}
+    example = tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    serve = tf.saved_model.load(first_run["pushed_model"]).signatures["serving_default"]
+    outputs = serve(tf.constant([data, example]))
+    np.testing.assert_array_equal(outputs["probabilities"][0], outputs["probabilities"][1])
+    np.testing.assert_allclose(outputs["probabilities"].numpy().sum(axis=1), 1, atol=1e-5)
+    assert sorted(outputs["classes"].numpy()[0]) == [b"disc", b"ring", b"square"]
+    best = outputs["probabilities"].numpy().argmax(axis=1)
+    assert outputs["label"].numpy()[0] == outputs["classes"].numpy()[0][best[0]]
+
+
+def test_predict_answers_for_good_files_and_says_why_not_for_bad_ones(first_run, images, tmp_path):
+    from pipeline.predict import predict_files
+
+    good = next((images / "test" / "disc").iterdir())
+    bad = tmp_path / "text.jpg"
+    bad.write_text("no picture")
+    gif = tmp_path / "disc.gif"
+    Image.open(good).save(gif)
+    rows = predict_files(Path(first_run["pushed_model"]).parent, [good, bad, tmp_path / "absent.png", gif])
+    assert [row["file"] for row in rows] == [str(good), str(bad), str(tmp_path / "absent.png"), str(gif)]
+    assert set(rows[0]["probabilities"]) == {"disc", "ring", "square"}
+    assert rows[0]["probability"] == max(rows[0]["probabilities"].values())
+    assert "not a picture" in rows[1]["error"]
+    assert "No such file" in rows[2]["error"]
+    assert rows[3]["label"] == rows[0]["label"]
+
+
+def test_the_same_config_again_is_cached_and_pushes_nothing_twice(first_run, runner):
+    again = runner.run()
+    assert again["status"] == "pushed"
+    assert again["pushed_model"] == first_run["pushed_model"]
+    assert states(again) == {**dict.fromkeys(states(first_run), "cached"), **STATES_OF_A_RERUN}
+    assert again["metrics"] == first_run["metrics"]
+    assert again["champion_metrics"] is None, "a model is not its own champion"
+    assert versions(Path(first_run["pushed_model"]).parent) == [1]
+
+
+def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, runner):
+    changed = runner.run("training.seed=2")
+    cached = {component for component, state in states(changed).items() if state == "cached"}
+    assert cached == {"ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"}
+    assert changed["champion_metrics"] == pytest.approx(first_run["metrics"])
+    relative = next(gate for gate in changed["gates"] if "champion" in gate["name"])
+    assert relative["value"] == pytest.approx(changed["metrics"]["accuracy"] - first_run["metrics"]["accuracy"])
+    assert versions(Path(first_run["pushed_model"]).parent) == [1, 2]
+
+
+def test_a_refused_model_is_not_pushed_and_every_failed_gate_is_named(first_run, runner):
+    pushed = versions(Path(first_run["pushed_model"]).parent)
+    gates = "[{metric: accuracy, min: 1.1}, {metric: loss, max: 0}, {metric: accuracy, min: 0.1}]"
+    refused = runner.run(f"evaluation.gates={gates}")
+    assert refused["status"] == "refused"
+    assert refused["pushed_model"] is None
+    assert [gate["passed"] for gate in refused["gates"]] == [False, False, True]
+    assert states(refused)["Trainer"] == "cached"
+    assert versions(Path(first_run["pushed_model"]).parent) == pushed
+
+
+def test_anomalies_stop_the_run_with_a_readable_message(first_run, runner, tmp_path):
+    generated = artifacts(first_run, "SchemaGen", "schema") / "schema.pbtxt"
+    curated = tmp_path / "schema.pbtxt"
+    curated.write_text(generated.read_text().replace('value: "ring"', 'value: "triangle"'))
+    stopped = runner.run(f"data.schema_file={curated}")
+    assert stopped["status"] == "failed"
+    assert stopped["components"][-1] == {**stopped["components"][-1], "id": "ExampleValidator", "state": "failed"}
+    assert "ExampleValidator: The data do not fit the schema:" in stopped["error"]
+    assert "train: label: Unexpected string values" in stopped["error"]
+    assert "data.schema_file" in stopped["error"]
+
+
+def test_a_fault_of_a_component_names_the_component_and_the_log(runner, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    failed = runner.run(f"data.root={folder}", f"output_dir={tmp_path / 'out'}")
+    assert failed["status"] == "failed"
+    assert failed["error"].startswith("ImageExampleGen: data.root")
+    assert Path(failed["report"]).is_file()
+    assert Path(failed["log_file"]).is_file()
+
+
+def test_two_runs_do_not_share_an_output_folder(first_run, runner):
+    from pipeline.errors import RunError
+    from pipeline.local import _only_run
+
+    with _only_run(Path(first_run["output_dir"])), pytest.raises(RunError, match="another run is going on"):
+        runner.run()

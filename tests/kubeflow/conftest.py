@@ -1,0 +1,59 @@
+"""What the Kubernetes tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden packages anew (tests/kubeflow)")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with 48 small pictures of two kinds, and `tiny.yaml`, a config that trains on them in a second."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("tiny")
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 6), ("test", 6)):
+        for label, grey in (("dark", 60), ("light", 190)):
+            place = folder / "images" / split / label
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = (grey + draw.integers(-50, 50, (32, 32, 3))).astype("uint8")
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    (folder / "tiny.yaml").write_text(
+        """
+name: tiny
+data: {root: images, splits: {train: train, val: val, test: test}}
+backbone: {name: SmallCNN, weights: random}
+training:
+  batch_size: 8
+  head: {units: [8]}
+  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
+evaluation: {gates: [{metric: accuracy, min: 0.0}]}
+kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
+"""
+    )
+    return folder
+
+
+def finetune(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own, as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

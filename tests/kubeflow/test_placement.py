@@ -1,0 +1,110 @@
+"""Placement decisions, without KFP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kubeflow import placement
+from pipeline.config import Config, load_config
+from pipeline.errors import ConfigError
+from pipeline.plan import node_ids
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(*overrides: str, file: str = "digits.yaml") -> Config:
+    return load_config(ROOT / "configs" / file, overrides)
+
+
+def problems(*overrides: str, file: str = "digits.yaml") -> list[str]:
+    made = config(*overrides, file=file)
+    return placement.problems(made, node_ids(made))
+
+
+def test_a_component_replaces_only_the_keys_that_it_sets():
+    made = config(
+        "kubernetes.defaults={image: a, memory: 2Gi, tolerations: [{key: x, operator: Exists}]}",
+        "kubernetes.components.Trainer={image: b, tolerations: []}",
+    )
+    trainer, other = placement.placement(made, "Trainer"), placement.placement(made, "Pusher")
+    assert (trainer.image, trainer.memory, trainer.tolerations) == ("b", "2Gi", [])
+    assert (other.image, other.memory, other.tolerations[0].key) == ("a", "2Gi", "x")
+
+
+def test_only_a_component_with_an_accelerator_sees_a_gpu():
+    made = config("kubernetes.components.Trainer.accelerator.count=1")
+    for node_id in node_ids(made):
+        hidden = placement.environment(made, placement.placement(made, node_id)).get("CUDA_VISIBLE_DEVICES")
+        assert hidden == (None if node_id == "Trainer" else "-1"), node_id
+
+
+def test_an_accelerator_for_everyone_is_refused():
+    with pytest.raises(ConfigError, match=r"kubernetes\.defaults: .*components that use them"):
+        config("kubernetes.defaults.accelerator.count=1")
+
+
+def test_kueue_labels_come_from_queue_and_priority():
+    made = config("kubernetes.defaults={queue: team, queue_priority: batch, labels: {a: b}}")
+    labels = placement.pod_labels(placement.placement(made, "Trainer"))
+    expected = {"a": "b", "kueue.x-k8s.io/queue-name": "team", "kueue.x-k8s.io/priority-class": "batch"}
+    assert labels == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("kubernetes.components.Trainr={cpu: 2}", "Did you mean 'Trainer'?"),
+        ("kubernetes.components.Trainer={priority_class: high}", "a KFP task has none"),
+        ("kubernetes.components.Trainer={service_account: me}", "all tasks of a KFP run share one"),
+        ("kubernetes.components.Trainer={accelerator: {count: 3}}", "KFP takes one of 1, 2, 4, 8, 16"),
+        (
+            "kubernetes.components.Trainer={volumes: [{claim: a, mount_path: /finetune}]}",
+            "/finetune is mounted twice",
+        ),
+        ("kubernetes.components.Trainer={env: {FINETUNE_ROOT: /x}}", "FINETUNE_ROOT is set twice"),
+    ],
+)
+def test_what_kfp_cannot_express_is_a_problem(override: str, problem: str):
+    found = problems(override)
+    assert len(found) == 1
+    assert problem in found[0]
+
+
+def test_the_recipes_have_no_problems():
+    assert problems() == []
+    assert problems(file="flowers_gpu.yaml") == []
+
+
+def test_workers_may_have_what_a_kfp_task_may_not():
+    several = ("distribution.workers=2", "kubernetes.components.Trainer={priority_class: high, service_account: me}")
+    assert problems(*several) == []
+
+
+def test_the_task_that_watches_workers_asks_for_no_gpu():
+    made = config(file="flowers_gpu.yaml")
+    watching, working = placement.task_placement(made, "Trainer"), placement.placement(made, "Trainer")
+    assert working.accelerator
+    assert watching.accelerator is None
+    assert not watching.node_selector
+    assert watching.queue is None
+    assert (watching.image, watching.timeout_minutes) == (working.image, working.timeout_minutes)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("kubernetes.defaults.memory=8GB", r"memory: got '8GB'; expected an amount of bytes, such as 8Gi"),
+        ("kubernetes.defaults.cpu=two", r"cpu: got 'two'; expected a number of CPUs"),
+        ("kubernetes.volume.mount_path=finetune", "expected an absolute path"),
+        ("kubernetes.defaults.queue_priority=x", "`queue_priority` goes with `queue`"),
+        ("kubernetes.defaults.secrets=[{name: a}]", "expected `env` or `mount_path`"),
+        ("kubernetes.defaults.tolerations=[{effect: NoSchedule}]", "expected `key`, or operator `Exists`"),
+        ("kubernetes.defaults.gpu=1", "unknown key; expected one of image"),
+        ("distribution={workers: 2, strategy: mirrored}", "go with strategy `auto` or `multi_worker_mirrored`"),
+    ],
+)
+def test_a_wrong_section_is_explained(override: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        config(override)

@@ -1,0 +1,298 @@
+"""Training on a handful of pictures: what is frozen stays, what is seeded repeats, what is exported agrees."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig, TrainingConfig
+from pipeline.errors import BackboneError, DataError, RunError
+
+tf = pytest.importorskip("tensorflow")
+keras = importlib.import_module("tf_keras")
+backbone_model = importlib.import_module("trainer_module.backbone_model")
+augmentation = importlib.import_module("trainer_module.augmentation")
+input_data = importlib.import_module("trainer_module.input_data")
+loop = importlib.import_module("trainer_module.loop")
+phases = importlib.import_module("trainer_module.phases")
+recipe = importlib.import_module("trainer_module.recipe")
+
+SIZE = 8
+STRONG = AugmentationConfig(horizontal_flip=True, rotation=0.1, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2)
+
+
+def transformed(count: int, seed: int = 0) -> list[bytes]:
+    """Serialised transformed examples: class 1 is brighter than class 0."""
+    random = np.random.default_rng(seed)
+    records = []
+    for number in range(count):
+        label = number % 2
+        pixels = random.integers(0, 100, (SIZE, SIZE, 3)).astype(np.uint8) + np.uint8(100 * label)
+        feature = {
+            "pixels": tf.train.Feature(
+                bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(tf.constant(pixels)).numpy()])
+            ),
+            "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+            "key": tf.train.Feature(bytes_list=tf.train.BytesList(value=[f"{number:04}".encode()])),
+        }
+        records.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return records
+
+
+def write(path, records) -> str:
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for record in records:
+            writer.write(record)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    files = [write(folder / f"{name}.gz", transformed(count, count)) for name, count in (("train", 21), ("val", 9))]
+    return [input_data.load_split([file], SIZE) for file in files]
+
+
+def training(**changes) -> TrainingConfig:
+    defaults = {
+        "batch_size": 8,
+        "head": HeadConfig(units=[4], dropout=0.3),
+        "phases": [
+            PhaseConfig(name="head", epochs=2, learning_rate=1e-2),
+            PhaseConfig(name="tune", unfreeze={"last_layers": 5}, epochs=2, learning_rate=3e-3),
+        ],
+    }
+    return TrainingConfig(**{**defaults, **changes})
+
+
+def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None):
+    """Trains all phases; returns the model, its backbone, the rows and the curves."""
+    recipe.make_deterministic(config.seed)
+    strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        backbone = backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE))
+        model = backbone_model.build_model(backbone, "minus_one_to_one", config, classes=2)
+    rows, curves = [], []
+    for index in range(len(config.phases)):
+        before = {layer.name: layer.get_weights() for layer in backbone.layers}
+        row, curve = phases.run_phase(
+            model, backbone, config, index, *splits, augmentation, strategy, component="Trainer"
+        )
+        rows.append(row)
+        curves += curve
+        if after_phase:
+            after_phase(index, backbone, before)
+    return model, backbone, rows, curves
+
+
+def test_frozen_layers_are_bit_identical_after_each_phase_and_the_others_move(splits):
+    def check(index, backbone, before):
+        trains = [index == 1 and position >= len(backbone.layers) - 5 for position in range(len(backbone.layers))]
+        moved = []
+        for layer, may_move in zip(backbone.layers, trains, strict=True):
+            for old, new, variable in zip(before[layer.name], layer.get_weights(), layer.variables, strict=True):
+                if "moving" in variable.name or not may_move:
+                    np.testing.assert_array_equal(old, new, err_msg=f"{layer.name} in phase {index}")
+                else:
+                    moved.append(not np.array_equal(old, new))
+        assert all(moved)
+        assert bool(moved) == (index == 1)
+
+    fit(splits, training(), augmentation=AugmentationConfig(), after_phase=check)
+
+
+def test_batch_norm_gathers_statistics_only_when_asked_and_only_where_it_trains(splits):
+    moved = {}
+
+    def check(index, backbone, before):
+        for layer in backbone.layers:
+            if "bn" in layer.name:
+                old, new = before[layer.name][2], layer.get_weights()[2]
+                moved[index, layer.name] = not np.array_equal(old, new)
+
+    fit(splits, training(batch_norm="train"), after_phase=check)
+    assert {key for key, value in moved.items() if value} == {(1, "block3_bn_b")}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
+    first, *_, curves = fit(splits, training())
+    again, *_, curves_again = fit(splits, training())
+    other, *_ = fit(splits, training(seed=2))
+    assert curves == curves_again
+    for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any(not np.array_equal(a, b) for a, b in zip(first.get_weights(), other.get_weights(), strict=True))
+
+
+def test_rows_and_curves_say_what_happened(splits):
+    _, backbone, rows, curves = fit(splits, training())
+    assert [(row["name"], row["epochs"]) for row in rows] == [("head", 2), ("tune", 2)]
+    head = 64 * 4 + 4 + 4 * 2 + 2
+    assert rows[0]["trainable_parameters"] == head
+    assert rows[0]["total_parameters"] == head + backbone.count_params()
+    assert rows[1]["trainable_parameters"] > head
+    assert [(point["phase"], point["epoch"]) for point in curves] == [
+        ("head", 1),
+        ("head", 2),
+        ("tune", 1),
+        ("tune", 2),
+    ]
+    for row in rows:
+        points = [point for point in curves if point["phase"] == row["name"]]
+        assert row["val_loss"] == min(point["val_loss"] for point in points)
+
+
+def test_the_best_epoch_is_what_a_phase_leaves_behind(splits):
+    phase = PhaseConfig(name="wild", epochs=6, learning_rate=0.5, unfreeze="all", early_stopping=None)
+    model, _, (row,), _ = fit(splits, training(phases=[phase]))
+    assert row["best_epoch"] < 6, "a rate this wild was meant to spoil the last epochs"
+    batches = input_data.evaluation_batches(splits[1], 4)
+    step = loop.eval_step(model, tf.distribute.get_strategy(), batches.element_spec)
+    means = loop.run_epoch(step, batches).means("val_")
+    assert means["val_loss"] == pytest.approx(row["val_loss"], rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_rate(splits):
+    phase = PhaseConfig(name="wild", epochs=3, learning_rate=10, unfreeze="all")
+    broken = [input_data.Split(split.records, split.examples, SIZE) for split in splits]
+    model_training = training(phases=[phase], head=HeadConfig(units=[], dropout=0, l2=1e38))
+    with pytest.raises(RunError, match=r"phase wild, epoch 1: .*loss.* learning rate 10"):
+        fit(broken, model_training)
+
+
+def test_loss_and_gradient_equal_an_independent_computation():
+    """One step of plain SGD on a linear softmax model, with an L2 penalty, against NumPy."""
+    random = np.random.default_rng(3)
+    x, labels = random.normal(size=(5, 3)).astype(np.float32), np.array([0, 1, 1, 0, 1])
+    kernel = random.normal(size=(3, 2)).astype(np.float32)
+    inputs = keras.Input((3,))
+    layer = keras.layers.Dense(2, "softmax", use_bias=False, kernel_regularizer=keras.regularizers.L2(0.1))
+    model = keras.Model(inputs, layer(inputs))
+    layer.set_weights([kernel])
+    spec = (tf.TensorSpec([None, 3]), tf.TensorSpec([None], tf.int64))
+    step = loop.train_step(model, keras.optimizers.SGD(0.5), tf.distribute.get_strategy(), spec)
+    totals = step((tf.constant(x), tf.constant(labels)))
+
+    logits = x @ kernel
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    losses = -np.log(probabilities[np.arange(5), labels]) + 0.1 * (kernel**2).sum()
+    gradient = x.T @ (probabilities - np.eye(2)[labels]) / 5 + 0.2 * kernel
+    assert totals.loss == pytest.approx(losses.sum(), rel=1e-5)
+    assert totals.correct == (probabilities.argmax(axis=1) == labels).sum()
+    np.testing.assert_allclose(layer.get_weights()[0], kernel - 0.5 * gradient, rtol=1e-5, atol=1e-6)
+
+
+def test_epochs_hold_every_example_once_in_an_order_of_their_own(splits):
+    train = splits[0]
+    plain = AugmentationConfig()
+
+    def epochs(seed, first_epoch=0, count=3):
+        batches = iter(input_data.training_batches(train, 8, seed, plain, first_epoch))
+        return [
+            [tuple(row) for _ in range(train.steps(8)) for row in next(batches)[0].numpy().reshape(-1, SIZE * SIZE * 3)]
+            for _ in range(count)
+        ]
+
+    one, two, three = epochs(1)
+    assert len(one) == 21
+    assert sorted(one) == sorted(two)
+    assert one != two
+    assert epochs(1)[1] == two
+    assert epochs(1, first_epoch=2, count=1)[0] == three
+    assert epochs(2)[0] != one
+
+
+def test_the_order_of_records_on_disk_does_not_matter(tmp_path):
+    records = transformed(12)
+    one = input_data.load_split([write(tmp_path / "a.gz", records)], SIZE)
+    two = input_data.load_split([write(tmp_path / "b.gz", records[::-1])], SIZE)
+    assert list(one.records.as_numpy_iterator()) == list(two.records.as_numpy_iterator())
+    assert input_data.keys(one) == [f"{number:04}" for number in range(12)]
+
+
+def test_a_split_over_the_memory_budget_is_streamed_with_the_same_elements(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.gz", transformed(12))
+    held = input_data.load_split([path], SIZE)
+    monkeypatch.setattr(input_data, "MEMORY_BUDGET_BYTES", 500)
+    streamed = input_data.load_split([path], SIZE)
+    assert streamed.examples == held.examples == 12
+    assert list(streamed.records.as_numpy_iterator()) == list(held.records.as_numpy_iterator())
+
+
+def test_an_empty_split_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no examples in"):
+        input_data.load_split([write(tmp_path / "a.gz", [])], SIZE)
+
+
+def test_augmentation_repeats_for_a_seed_and_stays_in_range():
+    pixels = tf.constant(np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8))
+    seed = tf.constant([1, 2], tf.int64)
+    one = augmentation.augment(pixels, seed, STRONG).numpy()
+    np.testing.assert_array_equal(one, augmentation.augment(pixels, seed, STRONG).numpy())
+    assert not np.array_equal(one, augmentation.augment(pixels, tf.constant([1, 3], tf.int64), STRONG).numpy())
+    assert one.shape == (SIZE, SIZE, 3)
+    assert one.min() >= 0
+    assert one.max() <= 255
+
+
+def test_each_augmentation_alone_does_what_its_name_says():
+    y, x = np.mgrid[0:SIZE, 0:SIZE]
+    pixels = np.stack([x * 20, y * 20, x * 0 + 60], axis=-1).astype(np.uint8)
+    seeds = [tf.constant([7, n], tf.int64) for n in range(20)]
+
+    def results(**strength):
+        config = AugmentationConfig(**strength)
+        return [augmentation.augment(tf.constant(pixels), seed, config).numpy() for seed in seeds]
+
+    assert not augmentation.is_active(AugmentationConfig())
+    for flipped in results(horizontal_flip=True):
+        assert np.array_equal(flipped, pixels) or np.array_equal(flipped, pixels[:, ::-1])
+    brightness = np.array([image[..., 2].mean() - 60 for image in results(brightness=0.1)])
+    assert np.abs(brightness).max() <= 25.5 + 1e-3
+    assert np.ptp(brightness) > 10
+    for contrasted in results(contrast=0.2):
+        spread = np.ptp(contrasted[..., 0]) / np.ptp(pixels[..., 0])
+        assert 0.8 - 1e-3 <= spread <= 1.2 + 1e-3
+    for moved in results(shift=0.25):
+        differences = np.diff(moved[2:-2, 2:-2, 0], axis=1)
+        assert np.abs(differences).max() <= 20 + 1e-3
+    zoomed = results(zoom=0.5)
+    steps = [np.median(np.diff(image[SIZE // 2, 2:-2, 0])) for image in zoomed]
+    assert 10 - 1e-2 <= min(steps) < 20 < max(steps) <= 30 + 1e-2
+
+
+def test_weights_that_do_not_fit_are_an_error_that_says_what_to_check(tmp_path):
+    other = keras.Sequential([keras.layers.Dense(3, input_shape=(2,))])
+    path = tmp_path / "other.h5"
+    other.save_weights(path)
+    with pytest.raises(BackboneError, match="does not fit SmallCNN without its top"):
+        backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights=str(path)))
+    (tmp_path / "noise.h5").write_bytes(b"noise")
+    with pytest.raises(BackboneError, match="does not fit SmallCNN"):
+        backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights=str(tmp_path / "noise.h5")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "MobileNetV2", "arguments": {"alfa": 1.0}}, "alfa"),
+        ({"name": "MobileNetV2", "image_size": 16}, "cannot be built"),
+        ({"name": "SmallCNN", "weights": "imagenet"}, "has none"),
+        ({"name": "SmallCNN", "weights": "absent.h5"}, "not a file"),
+        ({"name": "SmallCNN", "arguments": {"alpha": 1}}, "takes none"),
+    ],
+)
+def test_a_backbone_that_cannot_be_built(changes, message):
+    with pytest.raises(BackboneError, match=message):
+        backbone_model.build_backbone(BackboneConfig(**{"weights": "random", **changes}))
+
+
+def test_a_real_backbone_with_real_weights_is_built(real_data):
+    weights = real_data / "weights" / "mobilenet_v2_0.35_224_no_top.h5"
+    config = BackboneConfig(name="MobileNetV2", weights=str(weights), arguments={"alpha": 0.35})
+    backbone = backbone_model.build_backbone(config)
+    assert backbone.count_params() == 410_208
+    with pytest.raises(BackboneError, match="does not fit"):
+        backbone_model.build_backbone(config.model_copy(update={"arguments": {"alpha": 0.5}}))
