@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format bench clean
+.PHONY: help setup demo test test-all test-current lint format docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,8 +40,8 @@ format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup  ## measure against peers and write the tables
-	$(BIN)/python -m benchmarks
+docs: setup  ## write the generated pages of docs/ anew
+	$(BIN)/python -m pipeline.reference > docs/config.md
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing

@@ -160,10 +160,10 @@ class EarlyStoppingConfig(_Section):
 class PhaseConfig(_Section):
     """One stretch of training with one set of trainable layers and one optimiser."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="in the summary and the report")
     unfreeze: Unfreeze = Field(Unfreeze(), description="`none`, `all` or `{last_layers: N}`", validate_default=True)
-    epochs: int = Field(ge=1, le=100_000)
-    learning_rate: float = Field(gt=0, le=10)
+    epochs: int = Field(ge=1, le=100_000, description="at most; early stopping may end the phase before")
+    learning_rate: float = Field(gt=0, le=10, description="of Adam")
     early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
 
 
@@ -178,7 +178,7 @@ TWO_PHASE = (
 class TrainingConfig(_Section):
     """How the model is trained."""
 
-    seed: int = Field(1, ge=0, lt=2**31)
+    seed: int = Field(1, ge=0, lt=2**31, description="the same config and seed give the same weights")
     batch_size: int = Field(32, ge=1, le=65536, description="examples a step, over all devices together")
     batch_norm: Literal["frozen", "train"] = Field(
         "frozen",
@@ -201,7 +201,7 @@ class TrainingConfig(_Section):
 class AugmentationConfig(_Section):
     """Random changes of training pictures. All off by default; 0.1 each is the usual start."""
 
-    horizontal_flip: bool = False
+    horizontal_flip: bool = Field(False, description="half of the pictures, left to right")
     rotation: float = Field(0.0, ge=0, le=0.5, description="fraction of a full turn, either way")
     zoom: float = Field(0.0, ge=0, lt=1, description="fraction, in or out")
     shift: float = Field(0.0, ge=0, lt=1, description="fraction of height and of width, either way")
@@ -234,7 +234,7 @@ Metric = Literal["accuracy", "macro_f1", "loss"]
 class GateConfig(_Section):
     """One condition that a candidate must meet on the test split before it is pushed."""
 
-    metric: Metric
+    metric: Metric = Field(description="measured on the test split")
     min: float | None = Field(None, description="least value; relative to the champion: least difference")
     max: float | None = Field(None, description="largest value; relative to the champion: largest difference")
     relative_to: Literal["champion"] | None = Field(

@@ -85,12 +85,14 @@ def training_batches(
     """
     augmented = augmentation.is_active(config)
 
+    @tf.autograph.experimental.do_not_convert
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
         records = split.records.shuffle(
             min(split.examples, SHUFFLE_WINDOW), seed=epoch_seed, reshuffle_each_iteration=False
         )
 
+        @tf.autograph.experimental.do_not_convert
         def one(position: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             pixels, label = _parse(record, split.image_size)
             if augmented:
@@ -106,6 +108,7 @@ def training_batches(
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """One pass in a fixed order, without augmentation: the same elements as `training_batches`."""
 
+    @tf.autograph.experimental.do_not_convert
     def one(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels, label = _parse(record, split.image_size)
         return tf.cast(pixels, tf.float32), label

@@ -207,3 +207,9 @@ def test_reading_a_config_imports_neither_tensorflow_nor_tfx(tmp_path, command):
     done = subprocess.run([sys.executable, "-c", code, command, str(path)], capture_output=True, text=True, check=True)
     print(f"{command}: {time.monotonic() - start:.2f} s")
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_reference_in_the_docs_is_the_one_of_the_code():
+    from pipeline.reference import config_reference
+
+    assert (ROOT / "docs" / "config.md").read_text() == config_reference(), "run `make docs`"

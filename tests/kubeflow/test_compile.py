@@ -1,0 +1,198 @@
+"""Compiled packages against golden ones; `pytest tests/kubeflow/test_compile.py --update-golden` writes those anew."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp import components
+
+from kubeflow import compile as kfp_compile
+from kubeflow import late_values
+from kubeflow.placement import METADATA_ENV
+from kubeflow.replay import read_package
+from pipeline.config import load_config
+from pipeline.errors import ConfigError
+from pipeline.plan import node_ids
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"
+RECIPES = ("digits", "flowers_gpu")
+
+
+def compiled(folder: Path, recipe: str, *overrides: str) -> Path:
+    package = folder / f"{recipe}.yaml"
+    kfp_compile.compile_package(load_config(ROOT / "configs" / f"{recipe}.yaml", overrides), package)
+    return package
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("packages")
+    return {recipe: compiled(folder, recipe) for recipe in RECIPES}
+
+
+def readable(package: Path) -> str:
+    """All of a package, with each node's IR written out, and without the version of the SDK that wrote it."""
+    pipeline, platform = yaml.safe_load_all(package.read_text())
+    assert re.fullmatch(r"kfp-2\.\d+\.\d+", pipeline.pop("sdkVersion"))
+    for executor in pipeline["deploymentSpec"]["executors"].values():
+        arguments = executor["container"]["args"]
+        place = arguments.index("--node") + 1
+        ir = json_format.MessageToDict(kfp_compile.unpack(arguments[place]))
+        arguments[place] = _without_lane(ir)
+        resources = executor["container"].get("resources", {})
+        for name in ("cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"):
+            resources.pop(name, None)  # numbers that older back ends read; the quantities beside them say the same
+        for one in executor["container"]["env"]:
+            one["value"] = _parsed(one["value"])
+    for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        for secret in config["secretAsEnv"]:
+            assert not secret.pop("optional", False)  # later SDKs write the default out
+    return yaml.safe_dump_all([pipeline, platform], width=120)
+
+
+def _without_lane(value: Any) -> Any:
+    """TFX and Beam write their versions into some flags."""
+    if isinstance(value, dict):
+        return {key: _without_lane(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_lane(item) for item in value]
+    return _parsed(value)
+
+
+def _parsed(value: Any) -> Any:
+    """JSON within a string, as what it means: two lanes may space it differently."""
+    return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_package_is_the_golden_one(packages: dict[str, Path], recipe: str, request: pytest.FixtureRequest):
+    golden = GOLDEN / f"{recipe}.yaml"
+    now = readable(packages[recipe])
+    if request.config.getoption("--update-golden", default=False):
+        golden.write_text(now)
+    expected = golden.read_text()
+    difference = "\n".join(difflib.unified_diff(expected.splitlines(), now.splitlines(), "golden", "now", lineterm=""))
+    assert not difference, f"{difference}\nIf that is meant, write the golden packages anew with --update-golden."
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_kfp_reads_the_package(packages: dict[str, Path], recipe: str):
+    loaded = components.load_component_from_file(str(packages[recipe]))
+    assert loaded.pipeline_spec.schema_version == "2.1.0"
+    assert loaded.platform_spec.platforms["kubernetes"]
+    assert "data_root" in loaded.component_spec.inputs
+    assert len(loaded.pipeline_spec.root.dag.tasks) == len(node_ids(load_config(ROOT / "configs" / f"{recipe}.yaml")))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_package_is_small_and_holds_no_secret_and_no_place_of_this_machine(packages: dict[str, Path], recipe: str):
+    text = packages[recipe].read_text()
+    assert len(text) < 100_000
+    whole = text + readable(packages[recipe])
+    assert str(ROOT) not in whole
+    assert "/tmp/" not in whole
+    assert "sqlite" not in whole
+    assert "mysql" not in whole
+    for line in whole.splitlines():
+        assert "PASSWORD" not in line or line.strip() == "- envVar: FINETUNE_MLMD_PASSWORD"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_task_has_what_it_needs(packages: dict[str, Path], recipe: str):
+    package = read_package(packages[recipe])
+    executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
+    for name, task in package.pipeline.root.dag.tasks.items():
+        label = package.pipeline.components[task.component_ref.name].executor_label
+        assert not task.caching_options.enable_cache, name
+        assert task.inputs.parameters["run_id"].runtime_value.constant.string_value == "{{$.pipeline_job_uuid}}"
+        secrets = package.executor_configs[label].secret_as_env
+        assert {one.env_var for use in secrets for one in use.key_to_env} == set(METADATA_ENV)
+        container = executors[label]["container"]
+        hidden = {"name": "CUDA_VISIBLE_DEVICES", "value": "-1"} in container["env"]
+        assert hidden == ("accelerator" not in container["resources"]), name
+        arguments = container["args"]
+        single = kfp_compile.unpack(arguments[arguments.index("--node") + 1])
+        assert len(single.nodes) == 1
+
+
+def test_the_order_of_tasks_is_that_of_the_dag(packages: dict[str, Path]):
+    tasks = read_package(packages["digits"]).pipeline.root.dag.tasks
+    assert sorted(tasks["transform"].dependent_tasks) == ["example-validator", "image-example-gen", "schema-gen"]
+    assert sorted(tasks["pusher"].dependent_tasks) == ["evaluator", "trainer"]
+
+
+def test_runtime_keys_become_parameters(tmp_path: Path):
+    runtime = "kubernetes.runtime=[data.root, training.seed, 'training.phases[0].learning_rate', backbone.weights]"
+    package = read_package(compiled(tmp_path, "digits", runtime, "backbone.weights=w.h5"))
+    parameters = package.pipeline.root.input_definitions.parameters
+    assert {name: json_format.MessageToDict(one.default_value) for name, one in parameters.items()} == {
+        "data_root": "runs/digits/images",
+        "training_seed": 1,
+        "training_phases_0_learning_rate": 3e-3,
+        "backbone_weights": "w.h5",
+    }
+    executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
+    arguments = executors["exec-trainer"]["container"]["args"]
+    assert arguments[4:7] == ["--value", "training.seed", "{{$.inputs.parameters['training_seed']}}"]
+    ir = kfp_compile.unpack(arguments[3])
+    assert "<<runtime backbone.weights>>" in late_values.tokens(ir)
+    late_values.resolve(ir, lambda kind, argument: {"training.seed": 5}.get(argument, f"{kind}-{argument}"))
+    settings = json.loads(ir.nodes[0].pipeline_node.parameters.parameters["custom_config"].field_value.string_value)
+    assert settings["training"]["seed"] == 5
+    assert settings["backbone"]["weights"] == "runtime-backbone.weights"
+    assert settings["weights_sha256"] == "sha256-runtime-backbone.weights"
+    assert settings["code"] == "code-trainer_module transforms"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("kubernetes.runtime=[training.sead]", "Did you mean 'seed'?"),
+        ("kubernetes.runtime=[training.phases]", "expected a key with a text, a number, true or false"),
+        ("kubernetes.runtime=[output_dir]", "expected a key with a text, a number"),
+        ("kubernetes.runtime=[name]", "shapes the package itself"),
+        ("kubernetes.runtime=[data.max_bad_fraction, kubernetes.namespace]", "shapes the package itself"),
+        ("kubernetes.components.Trainer.accelerator.count=5", "KFP takes one of 1, 2, 4, 8, 16"),
+        ("data.root=gs://bucket/images", "A bucket can be that volume"),
+    ],
+)
+def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message: str):
+    with pytest.raises(ConfigError) as caught:
+        compiled(tmp_path, "digits", override)
+    assert message in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_runtime_key_that_shapes_the_dag_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="decides how the DAG is built"):
+        compiled(tmp_path, "digits", "kubernetes.runtime=['training.phases[0].epochs']")
+
+
+def test_what_lies_where_one_compiles_makes_no_difference(
+    packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    weights = tmp_path / "runs" / "digits" / "backbone.h5"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"other weights")
+    monkeypatch.chdir(tmp_path)
+    assert readable(compiled(tmp_path, "digits")) == readable(packages["digits"])
+
+
+def test_paths_on_the_volume_are_open_and_others_stay(tmp_path: Path):
+    package = read_package(
+        compiled(
+            tmp_path, "digits", "output_dir=/finetune/out", "push.directory=/models/digits", "data.root=/finetune/in"
+        )
+    )
+    executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
+    pusher = str(kfp_compile.unpack(executors["exec-pusher"]["container"]["args"][3]))
+    assert "<<root>>/out/artifacts" in pusher
+    assert "/models/digits" in pusher

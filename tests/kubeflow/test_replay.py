@@ -1,0 +1,213 @@
+"""Replay of packages: of tasks made for the purpose, in seconds; and of a whole pipeline, in minutes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, finetune
+from kfp import compiler, dsl, kubernetes
+
+from kubeflow import replay
+from pipeline.errors import ConfigError
+
+
+def package_of(folder: Path, code: str, retries: int = 0, timeout: int = 0, secret: str = "") -> Path:
+    """A package of two tasks: `first` prints its environment, arguments and folder as JSON; `second` runs `code`."""
+    show = "import json, os, sys; print(json.dumps([dict(os.environ), sys.argv[1:], os.getcwd()]))"
+
+    @dsl.container_component
+    def first(run_id: str, text: str, number: float, flag: bool):
+        arguments = ["-c", show, run_id, text, number, flag, "/data/x"]
+        return dsl.ContainerSpec(image="x", command=["python"], args=arguments)
+
+    @dsl.container_component
+    def second():
+        return dsl.ContainerSpec(image="x", command=["python", "-c", code])
+
+    @dsl.pipeline(name="made")
+    def pipeline(text: str = "it's", number: float = 2.0, flag: bool = True):
+        last = second()
+        show_task = first(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, text=text, number=number, flag=flag)
+        last.after(show_task).set_retry(retries, backoff_duration="0s")
+        show_task.set_env_variable("DECLARED", "/data").set_env_variable("PLAIN", "5")
+        kubernetes.mount_pvc(show_task, pvc_name="claim", mount_path="/data")
+        kubernetes.use_field_path_as_env(show_task, "POD", "metadata.name")
+        if secret:
+            kubernetes.use_secret_as_env(show_task, secret, {"key": "FROM_SECRET"})
+        if timeout:
+            kubernetes.set_timeout(last, timeout)
+
+    file = folder / "package.yaml"
+    compiler.Compiler().compile(pipeline, str(file))
+    return file
+
+
+def test_a_task_gets_what_is_declared_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ONLY_HERE", "x")
+    results = replay.replay(package_of(tmp_path, "pass"), tmp_path / "w", {"number": "0.5", "flag": "false"})
+    assert [(result.name, result.state) for result in results] == [("first", "ran"), ("second", "ran")]
+    environment, arguments, folder = json.loads(results[0].log.read_text())
+    claim = str(tmp_path / "w" / "volumes" / "claim")
+    environment.pop("LC_CTYPE", None)  # Python sets it for itself
+    assert set(environment) == {"PATH", "HOME", "DECLARED", "PLAIN", "POD"}
+    assert (environment["DECLARED"], environment["PLAIN"], environment["POD"]) == (claim, "5", "first")
+    assert arguments == [results[0].log.parent.name, "it's", "0.5", "false", f"{claim}/x"]
+    assert folder == str(tmp_path / "w")
+
+
+def test_secrets_come_from_files(tmp_path: Path):
+    secrets = tmp_path / "secrets"
+    (secrets / "mine").mkdir(parents=True)
+    (secrets / "mine" / "key").write_text("value\n")
+    package = package_of(tmp_path, "pass", secret="mine")
+    (result, _) = replay.replay(package, tmp_path / "w", secrets_dir=secrets)
+    assert json.loads(result.log.read_text())[0]["FROM_SECRET"] == "value"
+    with pytest.raises(ConfigError, match="first needs mine/key"):
+        replay.replay(package, tmp_path / "w")
+
+
+def test_a_task_that_is_killed_is_tried_again(tmp_path: Path):
+    marker = tmp_path / "marker"
+    code = (
+        f"import os, pathlib; marker = pathlib.Path({str(marker)!r})\n"
+        "if not marker.exists(): marker.touch(); os.kill(os.getpid(), 9)"
+    )
+    (_, result) = replay.replay(package_of(tmp_path, code, retries=1), tmp_path / "w")
+    assert (result.state, result.attempts) == ("ran", [-signal.SIGKILL, 0])
+
+
+def test_a_task_fails_when_its_retries_are_used_up(tmp_path: Path):
+    (_, result) = replay.replay(package_of(tmp_path, "raise SystemExit(3)", retries=2), tmp_path / "w")
+    assert (result.state, result.attempts) == ("failed", [3, 3, 3])
+
+
+def test_a_task_ends_at_its_time_limit_with_all_that_it_started(tmp_path: Path):
+    child = tmp_path / "child"
+    code = (
+        "import pathlib, subprocess, time; child = subprocess.Popen(['sleep', '600'])\n"
+        f"pathlib.Path({str(child)!r}).write_text(str(child.pid)); time.sleep(600)"
+    )
+    (_, result) = replay.replay(package_of(tmp_path, code, timeout=3), tmp_path / "w")
+    assert (result.state, result.attempts) == ("failed", [-signal.SIGKILL])
+    assert "time limit of 3 s" in result.log.read_text()
+    deadline = time.monotonic() + 5
+    while _runs(int(child.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(int(child.read_text()))
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_what_cannot_be_replayed_is_said(tmp_path: Path):
+    package = package_of(tmp_path, "pass")
+    with pytest.raises(ConfigError) as caught:
+        replay.replay(package, tmp_path / "w", {"numbr": "1", "flag": "2"})
+    assert caught.value.problems == [
+        "--parameter numbr: the package has no such parameter; expected one of flag, number, text. "
+        "Did you mean 'number'?",
+        "--parameter flag: got '2'; expected true or false",
+    ]
+    with pytest.raises(ConfigError, match="mounts no claim 'other'; expected one of claim"):
+        replay.replay(package, tmp_path / "w", volumes={"other": tmp_path})
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("name: digits")
+    with pytest.raises(ConfigError, match="not a KFP v2 package"):
+        replay.replay(wrong, tmp_path / "w")
+
+
+def test_pauses_grow_up_to_the_longest():
+    assert replay.pauses(5, 30, 2, 100) == (30, 60, 100, 100, 100)
+
+
+def test_tasks_run_behind_those_that_they_wait_for():
+    def task(name: str, *after: str) -> replay.Task:
+        return replay.Task(name, after, [], {})
+
+    ordered = replay.in_order([task("c", "a", "b"), task("b", "a"), task("a")])
+    assert [one.name for one in ordered] == ["a", "b", "c"]
+    with pytest.raises(ConfigError, match="a, b: these tasks wait for each other"):
+        replay.in_order([task("a", "b"), task("b", "a")])
+
+
+@pytest.mark.parametrize(("value", "text"), [(2.0, "2"), (0.5, "0.5"), (True, "true"), ("x y", "x y"), ("", "")])
+def test_parameters_are_written_as_kfp_writes_them(value: Any, text: str):
+    assert replay.as_text(value) == text
+
+
+def pushed(folder: Path) -> dict[str, bytes]:
+    """The files of the one pushed version."""
+    version = folder / "runs" / "tiny" / "pushed" / "1"
+    assert [path.name for path in version.parent.iterdir() if path.is_dir()] == ["1"]
+    return {str(path.relative_to(version)): path.read_bytes() for path in version.rglob("*") if path.is_file()}
+
+
+def states(output: str) -> dict[str, str]:
+    """The state of each task, from what `finetune replay` prints."""
+    return {line.split()[1]: line.split()[0] for line in output.splitlines()}
+
+
+@pytest.mark.long
+def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
+    """Killed while it trains, retried to its end; the same model as a local run's; a second replay is cached."""
+    here, package = tmp_path / "volume", tmp_path / "tiny-package.yaml"
+    shutil.copytree(tiny, here)
+    compiled = finetune("compile", "tiny.yaml", "-o", package, cwd=here)
+    assert compiled.returncode == 0, compiled.stderr
+
+    command = [sys.executable, "-m", "pipeline.cli", "replay", str(package)]
+    command += ["--workspace", str(tmp_path / "w"), "--volume", f"finetune={here}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    kill_when_training(tmp_path / "w")
+    output, _ = first.communicate(timeout=900)
+    assert first.returncode == 0, output
+    assert set(states(output).values()) == {"ran"}
+    assert "ran     trainer" in output
+    (trainer,) = [line for line in output.splitlines() if " trainer " in line]
+    assert "2 attempts" in trainer
+
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=900)
+    assert {name for name, state in states(again.stdout).items() if state != "cached"} == {"champion-resolver"}
+    replayed = pushed(here)
+
+    local = tmp_path / "local"
+    shutil.copytree(tiny, local)
+    ran = finetune("run", "tiny.yaml", cwd=local)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert replayed == pushed(local)
+
+
+def kill_when_training(workspace: Path) -> None:
+    """Kills the first attempt of the Trainer once it has begun to train."""
+    deadline = time.monotonic() + 600
+    while time.monotonic() < deadline:
+        for log in workspace.glob("logs/*/trainer.1.log"):
+            if '"kind": "phase_started"' in log.read_text(errors="replace"):
+                for process in Path("/proc").iterdir():
+                    if process.name.isdecimal() and _is_trainer(process, workspace):
+                        os.kill(int(process.name), signal.SIGKILL)
+                return
+        time.sleep(0.05)
+    raise AssertionError("the Trainer did not begin within 10 minutes")
+
+
+def _is_trainer(process: Path, workspace: Path) -> bool:
+    """Whether a process is a task of this workspace; one runs at a time."""
+    try:
+        here = Path(os.readlink(process / "cwd"))
+        command = (process / "cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"kubeflow.run_node" in command and workspace.parent in (here, *here.parents)
