@@ -247,8 +247,8 @@ def _path_problems(config: Config) -> list[str]:
         "push.directory": config.push.directory,
     }
     return [
-        f"{key}: got {path!r}; expected a path on the shared volume. A bucket can be that volume: claim it through its "
-        "CSI driver (Cloud Storage FUSE, Mountpoint for S3) and name the claim in kubernetes.volume.claim"
+        f"{key}: got {path!r}; expected a path. Copy it to the shared volume; a bucket that is only read from can be "
+        "mounted through its CSI driver (Cloud Storage FUSE, Mountpoint for S3) as one of kubernetes.defaults.volumes"
         for key, path in paths.items()
         if path and re.match(r"[a-z0-9]+:/", path)
     ]

@@ -59,7 +59,7 @@ def _follow(jobs: Any, core: Any, namespace: str, name: str, poll_seconds: float
     followed: set[str] = set()
     failed = 0
     while True:
-        status = jobs.read_namespaced_job_status(name, namespace).status
+        status = jobs.read_namespaced_job(name, namespace).status
         if (status.failed or 0) > failed:
             failed = status.failed
             _logger.warning("Job %s: %d pods have failed so far; their indexes are started again", name, failed)
@@ -92,7 +92,7 @@ def _delete_job(jobs: Any, namespace: str, name: str, poll_seconds: float) -> No
     try:
         jobs.delete_namespaced_job(name, namespace, propagation_policy="Foreground")
         while True:
-            jobs.read_namespaced_job_status(name, namespace)
+            jobs.read_namespaced_job(name, namespace)
             time.sleep(poll_seconds)
     except client.ApiException as error:
         if error.status != 404:

@@ -1,6 +1,8 @@
 """The demo's data and its backbone, made from scikit-learn's bundled handwritten digits (UCI, 1,797 pictures of 8x8).
 
-The backbone learns the digits 0 to 4. The digits 5 to 9, which it has never seen, become the team's "own data".
+The backbone learns the digits 0 to 4, each turned and mirrored in eight ways that count as classes of their own:
+telling forty classes apart leaves it with features that serve more than five digits. The digits 5 to 9, which it has
+never seen, become the team's "own data".
 """
 
 from __future__ import annotations
@@ -10,13 +12,16 @@ import os
 import shutil
 from pathlib import Path
 
+from pipeline.config import AugmentationConfig
 from pipeline.errors import RunError
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
 IMAGE_SIZE = 32
 TRAIN_PER_CLASS = 20
 VAL_PER_CLASS = 20
-PRETRAIN_EPOCHS = 12
+PRETRAIN_STEPS = 900
+PRETRAIN_RATE = 2e-3
+PRETRAIN_AUGMENTATION = AugmentationConfig(rotation=0.03, zoom=0.15, shift=0.1)
 SEED = 1
 _MADE = "made.json"
 
@@ -42,7 +47,8 @@ def prepare(directory: Path) -> str:
     counts = _write_images(images)
     accuracy = _pretrain(weights)
     sentence = (
-        f"Backbone pretrained on digits 0 to 4 ({accuracy:.0%} right on pictures kept back). "
+        f"Backbone pretrained on digits 0 to 4, turned and mirrored ({accuracy:.0%} of 40 classes right on pictures "
+        "kept back). "
         f"Digits 5 to 9: {counts['train']} to train on, {counts['val']} to validate, {counts['test']} to test."
     )
     made.write_text(json.dumps({"made": sentence}))
@@ -73,28 +79,51 @@ def _pretrain(weights: Path) -> float:
     import tensorflow as tf
     import tf_keras as keras
 
+    from trainer_module.augmentation import augment
     from trainer_module.loop import eval_step, run_epoch, train_step
     from trainer_module.small_cnn import small_cnn
+    from transforms.image import scale
 
     keras.utils.set_random_seed(SEED)
     pictures, targets = _digits()
-    pictures, targets = pictures[targets < 5], targets[targets < 5]
-    x = np.stack([np.asarray(_to_image(picture).convert("RGB"), np.float32) for picture in pictures]) / 127.5 - 1.0
+    known = targets < 5
+    x = np.stack([np.asarray(_to_image(picture).convert("RGB")) for picture in pictures[known]])
+    kept_back = len(x) // 10
+    learned, tested = (
+        _turned(x[kept_back:], targets[known][kept_back:]),
+        _turned(x[:kept_back], targets[known][:kept_back]),
+    )
+
+    @tf.autograph.experimental.do_not_convert
+    def varied(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels, label = example
+        return scale(augment(pixels, tf.stack([SEED, number]), PRETRAIN_AUGMENTATION), "minus_one_to_one"), label
+
+    train = tf.data.Dataset.from_tensor_slices(learned).shuffle(len(learned[0]), seed=SEED).repeat().enumerate()
+    train = train.map(varied, num_parallel_calls=tf.data.AUTOTUNE).batch(32).prefetch(tf.data.AUTOTUNE)
+    test = tf.data.Dataset.from_tensor_slices((scale(tested[0], "minus_one_to_one"), tested[1])).batch(64)
+
     backbone = small_cnn(IMAGE_SIZE)
     pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
-    model = keras.Model(backbone.input, keras.layers.Dense(5, activation="softmax")(pooled))
+    pooled = keras.layers.Dropout(0.2, seed=SEED)(pooled)
+    model = keras.Model(backbone.input, keras.layers.Dense(5 * 8, activation="softmax")(pooled))
     strategy = tf.distribute.get_strategy()
-    data = tf.data.Dataset.from_tensor_slices((x, targets.astype(np.int64)))
-    learned = data.skip(len(x) // 10).shuffle(len(x)).batch(32)
-    kept_back = data.take(len(x) // 10).batch(32)
-    step = train_step(model, keras.optimizers.Adam(), strategy, learned.element_spec)
-    for _ in range(PRETRAIN_EPOCHS):
-        run_epoch(step, learned)
-    accuracy = run_epoch(eval_step(model, strategy, kept_back.element_spec), kept_back).means()["accuracy"]
+    step = train_step(model, keras.optimizers.Adam(PRETRAIN_RATE), strategy, train.element_spec)
+    run_epoch(step, train, PRETRAIN_STEPS)
+    accuracy = run_epoch(eval_step(model, strategy, test.element_spec), test).means()["accuracy"]
     partial = weights.with_name(f"partial-{weights.name}")
     backbone.save_weights(partial)
     partial.replace(weights)
     return accuracy
+
+
+def _turned(pictures, digits):
+    """The eight ways to turn and mirror square pictures [n, h, h, 3], and a class [8 n] for each digit and way."""
+    import numpy as np
+
+    ways = [np.rot90(pictures, turns, (1, 2))[:, :, ::step] for turns in range(4) for step in (1, -1)]
+    classes = [digits.astype(np.int64) * 8 + way for way in range(8)]
+    return np.concatenate(ways), np.concatenate(classes)
 
 
 def _digits():

@@ -1,0 +1,218 @@
+"""A locally served Kubernetes API with just the Jobs, Services, Pods and logs that worker Jobs use.
+
+Every request is recorded. A Job's pods are processes on this machine, with the environment of the Job and nothing else; host
+names of workers become ports of the loopback device. A pod that fails is replaced, as often as `backoffLimit` says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+
+class FakeCluster:
+    """Use as a context manager; `kubeconfig` is the file to point clients to."""
+
+    def __init__(self, folder: Path, refuse: tuple[int, str] | None = None):
+        self.requests: list[tuple[str, str, Any]] = []
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.pods: list[dict[str, Any]] = []
+        self.folder = folder
+        self.refuse = refuse
+        self._lock = threading.RLock()
+        cluster = self
+
+        class Handler(_Handler):
+            fake = cluster
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.kubeconfig = folder / "kubeconfig"
+        url = f"http://127.0.0.1:{self._server.server_port}"
+        self.kubeconfig.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "fake",
+                    "clusters": [{"name": "fake", "cluster": {"server": url}}],
+                    "users": [{"name": "fake", "user": {}}],
+                    "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+                }
+            )
+        )
+
+    def __enter__(self) -> FakeCluster:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        for pod in self.pods:
+            pod["process"].kill()
+            pod["process"].wait()
+
+    def calls(self) -> list[tuple[str, str]]:
+        """Method and path of each request, without repetitions that follow each other."""
+        calls = [(method, path) for method, path, _ in self.requests]
+        return [call for number, call in enumerate(calls) if number == 0 or calls[number - 1] != call]
+
+    def kill(self, index: int) -> None:
+        """Kills the pod that now has a completion index."""
+        next(pod for pod in reversed(self.pods) if pod["index"] == index)["process"].kill()
+
+    def create_job(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            name = manifest["metadata"]["name"]
+            job = json.loads(json.dumps(manifest))
+            job["metadata"]["uid"] = f"uid-{name}"
+            job["status"] = {"failed": 0, "succeeded": 0}
+            job["ports"] = [_free_port() for _ in range(job["spec"]["completions"])]
+            self.jobs[name] = job
+            for index in range(job["spec"]["completions"]):
+                self._start(name, index)
+            return job
+
+    def delete_job(self, name: str) -> None:
+        with self._lock:
+            del self.jobs[name]
+            for pod in self.pods:
+                if pod["job"] == name:
+                    pod["process"].kill()
+
+    def look(self) -> None:
+        """Does what the Job controller does: counts ends, replaces what failed, ends Jobs."""
+        with self._lock:
+            for name, job in self.jobs.items():
+                for pod in [pod for pod in self.pods if pod["job"] == name and not pod["counted"]]:
+                    code = pod["process"].poll()
+                    if code is None:
+                        continue
+                    pod["counted"] = True
+                    job["status"]["succeeded" if code == 0 else "failed"] += 1
+                    if code and job["status"]["failed"] <= job["spec"]["backoffLimit"]:
+                        self._start(name, pod["index"])
+                if job["status"]["succeeded"] == job["spec"]["completions"]:
+                    job["status"]["conditions"] = [{"type": "Complete", "status": "True"}]
+                if job["status"]["failed"] > job["spec"]["backoffLimit"]:
+                    message = "Job has reached the specified backoff limit."
+                    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": message}
+                    job["status"]["conditions"] = [failed]
+
+    def pods_of(self, name: str, index: int) -> list[dict[str, Any]]:
+        with self._lock:
+            return [pod for pod in self.pods if (pod["job"], pod["index"]) == (name, index)]
+
+    def _start(self, name: str, index: int) -> None:
+        job = self.jobs[name]
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        environment = {one["name"]: one["value"] for one in container["env"]}
+        for number, port in enumerate(job["ports"]):
+            for key, value in environment.items():
+                environment[key] = value.replace(f"{name}-{number}.{name}:2222", f"127.0.0.1:{port}")
+        image = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "HOME": str(self.folder)}
+        pod_name = f"{name}-{index}-{sum(pod['job'] == name for pod in self.pods)}"
+        log = self.folder / f"{pod_name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*container["command"], *container.get("args", [])],
+                env={**image, **environment, "JOB_COMPLETION_INDEX": str(index)},
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        pod = {"job": name, "index": index, "name": pod_name, "process": process, "log": log, "counted": False}
+        self.pods.append(pod)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    fake: FakeCluster
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def _answer(self) -> None:
+        url = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        fake, parts = self.fake, url.path.strip("/").split("/")
+        fake.requests.append((self.command, url.path, body))
+        fake.look()
+        if fake.refuse:
+            self._send(fake.refuse[0], {"kind": "Status", "message": fake.refuse[1]})
+        elif "jobs" in parts:
+            self._jobs(parts, body)
+        elif parts[-1] == "services":
+            self._send(201, body)
+        elif parts[-1] == "log":
+            self._log(parts[-2])
+        else:
+            selector = parse_qs(url.query)["labelSelector"][0]
+            labels = dict(pair.split("=") for pair in selector.split(","))
+            found = fake.pods_of(
+                labels["batch.kubernetes.io/job-name"], int(labels["batch.kubernetes.io/job-completion-index"])
+            )
+            items = [{"metadata": {"name": pod["name"]}, "status": {"phase": "Running"}} for pod in found]
+            self._send(200, {"kind": "PodList", "items": items})
+
+    def _jobs(self, parts: list[str], body: Any) -> None:
+        fake, name = self.fake, parts[-1]
+        if self.command == "POST":
+            self._send(201, fake.create_job(body))
+        elif name not in fake.jobs:
+            self._send(404, {"kind": "Status", "message": f'jobs.batch "{name}" not found'})
+        elif self.command == "DELETE":
+            fake.delete_job(name)
+            self._send(200, {"kind": "Status", "status": "Success"})
+        else:
+            self._send(200, fake.jobs[name])
+
+    def _log(self, pod_name: str) -> None:
+        """Sends the log until the pod ends, as `follow=true` asks for."""
+        pod = next(pod for pod in self.fake.pods if pod["name"] == pod_name)
+        self.send_response(200)
+        self.end_headers()
+        with pod["log"].open("rb") as log:
+            while True:
+                ended = pod["process"].poll() is not None
+                if text := log.read():
+                    self.wfile.write(text)
+                    self.wfile.flush()
+                if ended:
+                    return
+                time.sleep(0.05)
+
+    def _send(self, status: int, body: Any) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

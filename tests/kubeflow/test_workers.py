@@ -1,0 +1,163 @@
+"""The Job of workers: its manifests, TF_CONFIG, and its life against a locally served Kubernetes API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from fake_cluster import FakeCluster
+from kubernetes import client
+from kubernetes import config as kubernetes_config
+
+from kubeflow import worker_job, workers
+from pipeline.config import load_config
+from pipeline.errors import ConfigError, RunError
+
+OWNER = {"name": "trainer-pod", "uid": "123"}
+JOBS = "/apis/batch/v1/namespaces/kubeflow/jobs"
+NAMESPACE = "/api/v1/namespaces/kubeflow"
+
+
+def manifest(code: str = "pass", **spec: Any) -> dict[str, Any]:
+    """The Job of flowers_gpu.yaml, with pods that run `code`."""
+    template = workers.job(load_config(ROOT / "configs" / "flowers_gpu.yaml"), "Trainer")
+    made = workers.named_job(template, "train", OWNER, "/finetune", "/finetune/invocation.pb")
+    made["spec"] |= spec
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    container["command"], container["args"] = ["python", "-c", textwrap.dedent(code)], []
+    return made
+
+
+@pytest.fixture
+def cluster(tmp_path: Path):
+    with FakeCluster(tmp_path) as fake:
+        yield fake
+
+
+def api(fake: FakeCluster) -> client.ApiClient:
+    return kubernetes_config.new_client_from_config(str(fake.kubeconfig))
+
+
+def test_the_job_is_complete_and_owned_by_its_creator():
+    made = workers.named_job(
+        workers.job(load_config(ROOT / "configs" / "flowers_gpu.yaml"), "Trainer"), "train", OWNER, "/mnt", "/mnt/i.pb"
+    )
+    assert made["metadata"]["ownerReferences"] == [{"apiVersion": "v1", "kind": "Pod", **OWNER}]
+    assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "finetune"
+    spec = made["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (
+        "Indexed",
+        2,
+        2,
+        6,
+    )
+    pod = spec["template"]["spec"]
+    assert (pod["subdomain"], pod["restartPolicy"]) == ("train", "Never")
+    (container,) = pod["containers"]
+    assert container["args"] == ["/mnt/i.pb"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    assert environment == {"FINETUNE_ROOT": "/mnt", "FINETUNE_WORKERS": "train-0.train:2222,train-1.train:2222"}
+    assert workers.service("train", "1")["spec"]["selector"] == {"batch.kubernetes.io/job-name": "train"}
+
+
+def test_workers_get_no_credentials_of_the_metadata_store():
+    assert "MLMD" not in json.dumps(manifest())
+
+
+def test_tf_config_comes_from_the_completion_index():
+    made = json.loads(workers.tf_config({"FINETUNE_WORKERS": "a:1,b:2", "JOB_COMPLETION_INDEX": "1"}))
+    assert made == {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
+    for index in ("", "2", "x"):
+        with pytest.raises(ConfigError, match="expected the index of this pod"):
+            workers.tf_config({"FINETUNE_WORKERS": "a:1,b:2", "JOB_COMPLETION_INDEX": index})
+
+
+def test_a_job_runs_to_its_end_and_is_deleted(cluster: FakeCluster, capfd: pytest.CaptureFixture[str]):
+    code = "import os; print('worker', os.environ['JOB_COMPLETION_INDEX'], os.environ['FINETUNE_WORKERS'])"
+    sent = manifest(code)
+    worker_job.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1)
+    calls = cluster.calls()
+    assert calls[:3] == [("DELETE", f"{JOBS}/train"), ("POST", JOBS), ("POST", f"{NAMESPACE}/services")]
+    assert ("GET", f"{NAMESPACE}/pods/train-0-0/log") in calls
+    assert calls[-2:] == [("DELETE", f"{JOBS}/train"), ("GET", f"{JOBS}/train")]
+    bodies = [body for method, _, body in cluster.requests if method == "POST"]
+    assert bodies == [sent, workers.service("train", "uid-train")]
+    assert cluster.jobs == {}
+    assert "worker 0 127.0.0.1:" in capfd.readouterr().err
+
+
+def test_a_worker_that_fails_is_replaced(cluster: FakeCluster):
+    code = """
+    import os, pathlib
+    marker = pathlib.Path('failed-once')
+    if os.environ['JOB_COMPLETION_INDEX'] == '1' and not marker.exists():
+        marker.touch()
+        raise SystemExit(1)
+    """
+    worker_job.run_job(api(cluster), "kubeflow", manifest(code), poll_seconds=0.1)
+    assert [pod["index"] for pod in cluster.pods] == [0, 1, 1]
+
+
+def test_a_job_that_fails_too_often_is_an_error_and_is_deleted(cluster: FakeCluster):
+    with pytest.raises(RunError, match="Job train: BackoffLimitExceeded: Job has reached the specified backoff limit"):
+        worker_job.run_job(api(cluster), "kubeflow", manifest("raise SystemExit(1)", backoffLimit=1), poll_seconds=0.1)
+    assert cluster.jobs == {}
+
+
+def test_what_a_killed_attempt_left_is_deleted_first(cluster: FakeCluster):
+    left = manifest("import time; time.sleep(600)")
+    cluster.create_job(left)
+    worker_job.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
+    assert cluster.calls()[:3] == [("DELETE", f"{JOBS}/train"), ("GET", f"{JOBS}/train"), ("POST", JOBS)]
+
+
+def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
+    (tmp_path / "job.json").write_text(json.dumps(manifest("import time; time.sleep(600)")))
+    code = """
+    import json, pathlib, sys
+    from kubernetes import config
+    from kubeflow.worker_job import run_job
+    run_job(config.new_client_from_config(sys.argv[1]), "kubeflow", json.loads(pathlib.Path(sys.argv[2]).read_text()), 0.1)
+    """
+    watching = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(cluster.kubeconfig), str(tmp_path / "job.json")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    deadline = time.monotonic() + 30
+    while not any(path.endswith("/log") for _, path, _ in cluster.requests) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    watching.send_signal(signal.SIGTERM)
+    assert watching.wait(30) == 128 + signal.SIGTERM
+    assert cluster.jobs == {}
+
+
+def test_a_refusal_is_a_sentence(tmp_path: Path):
+    with FakeCluster(tmp_path, refuse=(403, "jobs.batch is forbidden")) as fake:
+        with pytest.raises(RunError, match=r"Kubernetes refused \(403\): jobs\.batch is forbidden\. .*rbac\.yaml"):
+            worker_job.run_job(api(fake), "kubeflow", manifest(), poll_seconds=0.1)
+
+
+def test_the_role_allows_what_is_asked_and_nothing_more(cluster: FakeCluster):
+    worker_job.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
+    documents = yaml.safe_load_all((ROOT / "kubeflow" / "manifests" / "base" / "rbac.yaml").read_text())
+    role = next(one for one in documents if one["kind"] == "Role")
+    allowed = {(name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]}
+    assert {_right(method, path) for method, path in cluster.calls()} == allowed
+
+
+def _right(method: str, path: str) -> tuple[str, str]:
+    """Resource and verb of a request, as RBAC names them."""
+    resource, *rest = path.split("/namespaces/kubeflow/")[1].split("/")
+    verb = {"POST": "create", "DELETE": "delete"}.get(method, "get" if rest else "list")
+    return f"{resource}/{rest[1]}" if len(rest) == 2 else resource, verb
