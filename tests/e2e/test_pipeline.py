@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from components.pusher.versions import versions
+from pipeline.config import Config
 from pipeline.plan import node_ids
 
 pytest.importorskip("tfx")
@@ -38,10 +39,23 @@ def test_the_first_run_trains_and_pushes(first_run):
     assert first_run["metrics"]["accuracy"] > 0.5, "three shapes with a third of them right would be chance"
 
 
-def test_the_nodes_that_plan_prints_are_the_nodes_that_run(first_run, raw_config):
-    from pipeline.config import Config
+def test_the_nodes_that_plan_prints_are_the_nodes_that_run(first_run, raw_config, tmp_path):
+    from pipeline.dag import compile_ir
 
-    assert [component["id"] for component in first_run["components"]] == node_ids(Config.model_validate(raw_config))
+    def compiled(raw: dict) -> tuple[list[str], list[str]]:
+        config = Config.model_validate(raw)
+        return [node.pipeline_node.node_info.id for node in compile_ir(config).nodes], node_ids(config)
+
+    real, planned = compiled(raw_config)
+    assert [component["id"] for component in first_run["components"]] == real == planned
+    (tmp_path / "schema.pbtxt").write_text("")
+    everything = {
+        **raw_config,
+        "data": {**raw_config["data"], "schema_file": str(tmp_path / "schema.pbtxt")},
+        "evaluation": {"baselines": ["from_scratch"]},
+    }
+    real, planned = compiled(everything)
+    assert real == planned
 
 
 def test_the_summary_keeps_its_contract(first_run):
