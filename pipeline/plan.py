@@ -32,8 +32,7 @@ def node_ids(config: Config) -> list[str]:
     """The nodes of the DAG in the order that they run; a test holds it against the compiled pipeline."""
     return [
         "ImageExampleGen",
-        "StatisticsGen",
-        "ImportSchemaGen" if config.data.schema_file else "SchemaGen",
+        *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),

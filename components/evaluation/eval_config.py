@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.gates import slice_key
 from pipeline.config import GateConfig
@@ -21,7 +21,7 @@ METRICS = {
 }
 
 
-def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> tfma.EvalConfig:
+def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> config_pb2.EvalConfig:
     """Builds what TFX's Evaluator computes and blesses by.
 
     Args:
@@ -33,7 +33,7 @@ def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> tf
         when the Evaluator is given no champion.
     """
     specs = [
-        tfma.ModelSpec(
+        config_pb2.ModelSpec(
             name=name,
             is_baseline=name == CHAMPION,
             signature_name="serving_default",
@@ -44,7 +44,7 @@ def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> tf
         for name in (CANDIDATE, CHAMPION)
     ]
     metrics = [
-        tfma.MetricConfig(
+        config_pb2.MetricConfig(
             class_name=class_name,
             module=module,
             config=f'"name": "{metric}"',
@@ -52,14 +52,16 @@ def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> tf
         )
         for metric, (class_name, module) in METRICS.items()
     ]
-    metrics.append(tfma.MetricConfig(class_name="ExampleCount"))
+    metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
     gate_slices = {slice_key(gate.slice) for gate in gates if gate.slice}
     slices = [
-        tfma.SlicingSpec(),
-        *(tfma.SlicingSpec(feature_keys=[column]) for column in slice_columns),
-        *(tfma.SlicingSpec(feature_values=dict(key)) for key in sorted(gate_slices)),
+        config_pb2.SlicingSpec(),
+        *(config_pb2.SlicingSpec(feature_keys=[column]) for column in slice_columns),
+        *(config_pb2.SlicingSpec(feature_values=dict(key)) for key in sorted(gate_slices)),
     ]
-    return tfma.EvalConfig(model_specs=specs, metrics_specs=[tfma.MetricsSpec(metrics=metrics)], slicing_specs=slices)
+    return config_pb2.EvalConfig(
+        model_specs=specs, metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)], slicing_specs=slices
+    )
 
 
 def _thresholds(gates: Sequence[GateConfig]) -> dict:
@@ -74,15 +76,15 @@ def _thresholds(gates: Sequence[GateConfig]) -> dict:
             result["threshold"] = threshold
         else:
             result.setdefault("per_slice_thresholds", []).append(
-                tfma.PerSliceMetricThreshold(
-                    slicing_specs=[tfma.SlicingSpec(feature_values=dict(key))], threshold=threshold
+                config_pb2.PerSliceMetricThreshold(
+                    slicing_specs=[config_pb2.SlicingSpec(feature_values=dict(key))], threshold=threshold
                 )
             )
     return result
 
 
-def _threshold(gates: Sequence[GateConfig]) -> tfma.MetricThreshold:
-    threshold = tfma.MetricThreshold()
+def _threshold(gates: Sequence[GateConfig]) -> config_pb2.MetricThreshold:
+    threshold = config_pb2.MetricThreshold()
     floors = [gate.min for gate in gates if gate.min is not None and not gate.relative_to]
     ceilings = [gate.max for gate in gates if gate.max is not None and not gate.relative_to]
     if floors:
@@ -92,8 +94,8 @@ def _threshold(gates: Sequence[GateConfig]) -> tfma.MetricThreshold:
     for gate in gates:
         if gate.relative_to and gate.min is not None:
             threshold.change_threshold.absolute.value = gate.min
-            threshold.change_threshold.direction = tfma.MetricDirection.HIGHER_IS_BETTER
+            threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
         elif gate.relative_to:
             threshold.change_threshold.absolute.value = gate.max
-            threshold.change_threshold.direction = tfma.MetricDirection.LOWER_IS_BETTER
+            threshold.change_threshold.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
     return threshold
