@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from components.image_example_gen.files import FileProblem, read_file
+from components.image_example_gen.images import check_image, check_tensorflow_decodes
 from components.pusher.versions import versions
+from pipeline.config import DataConfig
 from pipeline.errors import RunError
 
 BATCH = 32
@@ -49,9 +52,9 @@ def predict_files(model_dir: Path, files: Sequence[Path]) -> list[dict[str, Any]
         """One bad picture fails its whole batch; then each is tried by itself."""
         try:
             return classify(contents)
-        except tf.errors.OpError as error:
+        except tf.errors.OpError:
             if len(contents) == 1:
-                return [{"error": f"not a picture that can be decoded: {error.message.splitlines()[0][:160]}"}]
+                return [{"error": _why_not(contents[0])}]
             return [row for content in contents for row in classify_each([content])]
 
     rows: list[dict[str, Any]] = []
@@ -60,15 +63,25 @@ def predict_files(model_dir: Path, files: Sequence[Path]) -> list[dict[str, Any]
         contents = []
         for row in group:
             try:
-                contents.append(Path(row["file"]).read_bytes())
-            except OSError as error:
-                row["error"] = error.strerror or str(error)
+                contents.append(read_file(row["file"]))
+            except FileProblem as problem:
+                row["error"] = str(problem)
         readable = [row for row in group if "error" not in row]
         if readable:
             for row, result in zip(readable, classify_each(contents), strict=True):
                 row.update(result)
         rows += group
     return rows
+
+
+def _why_not(content: bytes) -> str:
+    """The reason that ingest would give for leaving the file out."""
+    try:
+        check_image(content, DataConfig.model_fields["max_pixels"].default)
+        check_tensorflow_decodes(content)
+    except FileProblem as problem:
+        return str(problem)
+    return "the model cannot decode it"
 
 
 def find_version(model_dir: Path) -> Path:

@@ -43,12 +43,13 @@ def test_killed_in_every_component_it_completes_with_the_same_model(raw_config, 
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump({**raw_config, "output_dir": str(tmp_path / "killed")}))
     for node in node_ids(Config.model_validate(raw_config)):
-        run = subprocess.Popen([FINETUNE, "run", config], cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1)
-        for line in run.stdout:
-            if f"{node}: started" in line:
-                run.send_signal(signal.SIGKILL)
-                break
-        assert run.wait() == -signal.SIGKILL, f"the run ended before {node} started"
+        command = [FINETUNE, "run", config]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1) as run:
+            for line in run.stdout:
+                if f"{node}: started" in line:
+                    run.send_signal(signal.SIGKILL)
+                    break
+        assert run.returncode == -signal.SIGKILL, f"the run ended before {node} started"
     summary = tmp_path / "summary.json"
     completed = finetune("run", config, "--summary", summary)
     assert completed.returncode == 0, completed.stdout

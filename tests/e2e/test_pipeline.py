@@ -175,8 +175,8 @@ def test_predict_answers_for_good_files_and_says_why_not_for_bad_ones(first_run,
     assert [row["file"] for row in rows] == [str(good), str(bad), str(tmp_path / "absent.png"), str(gif)]
     assert set(rows[0]["probabilities"]) == {"disc", "ring", "square"}
     assert rows[0]["probability"] == max(rows[0]["probabilities"].values())
-    assert "not a picture" in rows[1]["error"]
-    assert "No such file" in rows[2]["error"]
+    assert rows[1]["error"].startswith("not an image: ")
+    assert rows[2]["error"].startswith("missing file: ")
     assert rows[3]["label"] == rows[0]["label"]
 
 
