@@ -95,10 +95,49 @@ def test_unfreeze_is_written_in_words_or_as_a_count(load, unfreeze, expected):
     assert load({**GOOD, "training": {"phases": [phase]}}).training.phases[0].unfreeze.last_layers == expected
 
 
-@pytest.mark.parametrize("unfreeze", ["some", 4, {"last_layers": -1}, {"last_layer": 2}, ["all"]])
+@pytest.mark.parametrize(
+    "unfreeze",
+    [
+        "some",
+        4,
+        {"last_layers": -1},
+        {"last_layer": 2},
+        ["all"],
+        {"last_blocks": 0},
+        {"fraction": 1.5},
+        {"variables": "("},
+        {"last_blocks": 1, "fraction": 0.5},
+        {"last_layers": "all", "from_layer": "block_1"},
+    ],
+)
 def test_unfreeze_that_means_nothing(load, unfreeze):
     phase = {"name": "a", "epochs": 1, "learning_rate": 1e-3, "unfreeze": unfreeze}
     assert "unfreeze" in problems(load, {**GOOD, "training": {"phases": [phase]}})[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"epochs": 0}, "epochs: got 0; expected greater than or equal to 1"),
+        ({"epochs": None}, "expected exactly one of `epochs`, `steps` and `examples`"),
+        ({"steps": 5}, "expected exactly one of `epochs`, `steps` and `examples`"),
+        ({"optimizer": "adamm"}, "Did you mean 'adam'?"),
+        ({"optimizer": {"clipnorm": 1.0, "clipvalue": 0.5}}, "expected at most one of `clipnorm`, `clipvalue`"),
+        ({"schedule": {"name": "cosine", "warmup_epochs": 1}}, "warmup_epochs: expected less than the 1 epochs"),
+        ({"block_rate_factor": 2}, "block_rate_factor: got 2; expected less than or equal to 1"),
+    ],
+)
+def test_phases_that_cannot_be(load, keys, message):
+    phase = {"name": "a", "epochs": 1, "learning_rate": 1e-3, **keys}
+    assert message in problems(load, {**GOOD, "training": {"phases": [phase]}})[0]
+
+
+def test_one_loss_at_a_time_and_durations_that_a_baseline_can_add_up(load):
+    both = {**GOOD, "training": {"label_smoothing": 0.1, "focal_gamma": 2}}
+    assert "at most one of `label_smoothing` and `focal_gamma`" in problems(load, both)[0]
+    phases = [{"name": unit, unit: 5, "learning_rate": 1e-3} for unit in ("steps", "epochs")]
+    mixed = {**GOOD, "training": {"phases": phases}, "evaluation": {"baselines": ["from_scratch"]}}
+    assert "these have epochs and steps" in problems(load, mixed)[0]
 
 
 def test_overrides_reach_sections_lists_and_absent_sections(load):
