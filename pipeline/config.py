@@ -287,11 +287,45 @@ class PhaseConfig(_Section):
 
 
 # The starting values of practice: a head at 1e-3 for ten epochs, then the last ten layers one to two orders of
-# magnitude lower for twenty (Keras guide to transfer learning; Howard and Ruder 2018 for the order of unfreezing).
-TWO_PHASE = (
-    PhaseConfig(name="head", epochs=10, learning_rate=1e-3),
-    PhaseConfig(name="fine_tune", unfreeze={"last_layers": 10}, epochs=20, learning_rate=1e-5),
-)
+# magnitude lower for twenty (Keras guide to transfer learning). A new head comes first in every strategy: through a
+# head of random weights, the first gradients would spoil what the backbone has learned (Kumar et al. 2022).
+HEAD = PhaseConfig(name="head", epochs=10, learning_rate=1e-3)
+TWO_PHASE = (HEAD, PhaseConfig(name="fine_tune", unfreeze={"last_layers": 10}, epochs=20, learning_rate=1e-5))
+
+
+def _one_block_more(epochs: int, patience: int) -> tuple[PhaseConfig, ...]:
+    """Three phases, each with one block more than the one before (gradual unfreezing, Howard and Ruder 2018)."""
+    return tuple(
+        PhaseConfig(
+            name=f"block_{blocks}_from_top",
+            unfreeze={"last_blocks": blocks},
+            epochs=epochs,
+            learning_rate=1e-5,
+            early_stopping={"patience": patience},
+        )
+        for blocks in (1, 2, 3)
+    )
+
+
+STRATEGIES: dict[str, tuple[PhaseConfig, ...]] = {
+    "linear_probe": (HEAD.model_copy(update={"epochs": 30}),),
+    "two_phase": TWO_PHASE,
+    "gradual": (HEAD, *_one_block_more(epochs=7, patience=5)),
+    # Early stopping is what makes it adaptive: the next block follows when the validation loss stops improving.
+    "adaptive": (HEAD, *_one_block_more(epochs=40, patience=2)),
+    "full": (HEAD, PhaseConfig(name="fine_tune", unfreeze="all", epochs=20, learning_rate=1e-5)),
+    "discriminative": (
+        HEAD,
+        PhaseConfig(
+            name="fine_tune",
+            unfreeze="all",
+            epochs=20,
+            learning_rate=1e-4,
+            schedule={"name": "cosine", "warmup_epochs": 2},
+            block_rate_factor=0.38,  # 1 / 2.6 (Howard and Ruder 2018, section 3.2)
+        ),
+    ),
+}
 
 
 class TrainingConfig(_Section):
@@ -323,7 +357,26 @@ class TrainingConfig(_Section):
         "classes of the train split count the same",
     )
     head: HeadConfig = HeadConfig()
-    phases: list[PhaseConfig] = Field(list(TWO_PHASE), min_length=1)
+    strategy: Literal["linear_probe", "two_phase", "gradual", "adaptive", "full", "discriminative", "auto"] = Field(
+        "two_phase",
+        description="phases by name: `finetune plan` prints them. `auto` lets the Trainer choose by the number of "
+        "examples and classes and the size of the backbone, and say why. Phases of your own win",
+    )
+    phases: list[PhaseConfig] = Field([], description="phases of your own; default: those of `strategy`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _phases_of_strategy(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("phases") is None:
+            named = STRATEGIES.get(str(value.get("strategy", "two_phase")), ())
+            return {**value, "phases": list(named)}
+        return value
+
+    @model_validator(mode="after")
+    def _some_phase(self) -> TrainingConfig:
+        if not self.phases and self.strategy != "auto":
+            raise ValueError("phases: expected at least one, or none of the key `phases` for those of `strategy`")
+        return self
 
     @model_validator(mode="after")
     def _one_loss(self) -> TrainingConfig:
@@ -440,6 +493,11 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:
+        if self.evaluation.baselines and not self.training.phases:
+            raise ValueError(
+                "evaluation.baselines: `from_scratch` trains for as long as all phases together, which strategy `auto` "
+                "does not know beforehand; expected phases, another strategy, or no baseline"
+            )
         units = {phase.duration.split()[1] for phase in self.training.phases}
         if self.evaluation.baselines and len(units) > 1:
             raise ValueError(

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import Config, PhaseConfig, TrainingConfig
+from trainer_module.auto_strategy import AUTO_RULE
 from transforms.backbones import BACKBONES, backbone_record
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
@@ -65,7 +66,12 @@ def print_plan(config: Config, console: Console) -> None:
             _rate(phase),
             f"{stopping.patience} epochs without gain" if stopping else "never",
         )
-    console.print(phases)
+    if config.training.phases:
+        console.print(phases)
+    else:
+        console.print("phases     chosen by the Trainer when it has counted the examples:", highlight=False)
+        for line in AUTO_RULE:
+            console.print(f"           {line}", highlight=False)
     gates = Table("gate on the test split", box=None, pad_edge=False)
     for gate in config.evaluation.gates:
         gates.add_row(gate.name)

@@ -11,7 +11,9 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from pipeline import events
 from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
+from trainer_module.auto_strategy import with_phases
 from trainer_module.backbone_model import build_backbone, build_model
 from trainer_module.class_weights import class_weights
 from trainer_module.export import ServedModel, export_model
@@ -59,6 +61,9 @@ def run_fn(fn_args: FnArgs) -> None:
     with strategy.scope():
         backbone = build_backbone(backbone_config)
         model = build_model(backbone, record.scaling, training, len(class_names))
+    training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
+    if chosen:
+        events.emit("note", text=f"{settings['component']}: {chosen}")
     check_phases(layers_of(backbone), training)
 
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from pipeline.checks import backbone_exists, files_exist
-from pipeline.config import Config, GateConfig, load_config
+from pipeline.config import STRATEGIES, Config, GateConfig, load_config
 from pipeline.errors import ConfigError
+from pipeline.plan import print_plan
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"name": "birds", "data": {"root": "birds"}, "backbone": {"name": "MobileNetV2", "weights": "random"}}
@@ -130,6 +133,34 @@ def test_unfreeze_that_means_nothing(load, unfreeze):
 def test_phases_that_cannot_be(load, keys, message):
     phase = {"name": "a", "epochs": 1, "learning_rate": 1e-3, **keys}
     assert message in problems(load, {**GOOD, "training": {"phases": [phase]}})[0]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_strategies_are_phases_by_name_and_phases_of_ones_own_win(load, strategy):
+    assert load({**GOOD, "training": {"strategy": strategy}}).training.phases == list(STRATEGIES[strategy])
+    own = {"strategy": strategy, "phases": [{"name": "own", "epochs": 1, "learning_rate": 0.1}]}
+    assert [phase.name for phase in load({**GOOD, "training": own}).training.phases] == ["own"]
+
+
+def test_auto_leaves_the_phases_to_the_trainer(load):
+    config = load({**GOOD, "training": {"strategy": "auto"}})
+    assert config.training.phases == []
+    assert load(config.to_yaml()) == config
+    assert "at least one" in problems(load, {**GOOD, "training": {"phases": []}})[0]
+    baseline = {"training": {"strategy": "auto"}, "evaluation": {"baselines": ["from_scratch"]}}
+    assert "which strategy `auto` does not know" in problems(load, {**GOOD, **baseline})[0]
+    assert "Did you mean 'gradual'?" in problems(load, {**GOOD, "training": {"strategy": "gradul"}})[0]
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "auto"])
+def test_the_plan_prints_the_phases_of_every_strategy(load, strategy):
+    out = io.StringIO()
+    print_plan(load({**GOOD, "training": {"strategy": strategy}}), Console(file=out, width=200))
+    rule = "fewer than 20 examples a class: linear_probe"
+    for expected in [phase.name for phase in STRATEGIES[strategy]] if strategy != "auto" else [rule]:
+        assert expected in out.getvalue()
+    if strategy == "discriminative":
+        assert "0.0001, cosine after 2 epochs of warm-up, x 0.38 a block" in out.getvalue()
 
 
 def test_one_loss_at_a_time_and_durations_that_a_baseline_can_add_up(load):
