@@ -76,7 +76,8 @@ def demo(
 def validate(config: ConfigFile, overrides: Overrides = None) -> None:
     """Checks a config and the files that it names, and reports every mistake at once."""
     loaded = _load(config, overrides)
-    Console().print(f"[green]valid[/green]  {config}: pipeline {loaded.name}, {len(loaded.training.phases)} phases")
+    phases = f"{len(loaded.training.phases)} phases" if loaded.training.phases else "phases chosen by the Trainer"
+    Console().print(f"[green]valid[/green]  {config}: pipeline {loaded.name}, {phases}")
 
 
 @app.command()

@@ -118,13 +118,36 @@ class HeadConfig(_Section):
 
     units: list[Annotated[int, Field(ge=1, le=65536)]] = Field([256], description="width of each hidden dense layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="after each hidden layer")
-    l2: float = Field(0.0, ge=0, description="L2 penalty on the head's kernels")
+    spatial_dropout: float = Field(0.0, ge=0, lt=1, description="of whole channels of the feature map, before pooling")
+    l1: float = Field(0.0, ge=0, description="L1 penalty on the head's kernels")
+    l2: float = Field(0.0, ge=0, description="L2 penalty on the head's kernels; 1e-4 is the usual start")
+
+
+class AugmentationConfig(_Section):
+    """Random changes of training pictures. All off by default; 0.1 each is the usual start."""
+
+    horizontal_flip: bool = Field(False, description="half of the pictures, left to right")
+    rotation: float = Field(0.0, ge=0, le=0.5, description="fraction of a full turn, either way")
+    zoom: float = Field(0.0, ge=0, lt=1, description="fraction, in or out")
+    shift: float = Field(0.0, ge=0, lt=1, description="fraction of height and of width, either way")
+    brightness: float = Field(0.0, ge=0, le=1, description="fraction of the full range, either way")
+    contrast: float = Field(0.0, ge=0, lt=1, description="factor from 1 - x to 1 + x")
+
+
+UNFREEZE_FORMS = (
+    "`none`, `all`, `{last_layers: N}`, `{last_blocks: N}`, `{fraction: X}`, `{from_layer: NAME}` or "
+    "`{variables: REGEX}`"
+)
 
 
 class Unfreeze(_Section):
-    """The layers of the backbone that a phase trains. Written `none`, `all`, or `{last_layers: N}`."""
+    """The part of the backbone that a phase trains, counted from the output. The head always trains."""
 
-    last_layers: int | Literal["all"] = Field(0, description="how many layers, counted from the output")
+    last_layers: int | Literal["all"] = Field(0, description="how many layers")
+    last_blocks: int | None = Field(None, ge=1, description="how many blocks, such as `block_16` of MobileNetV2")
+    fraction: float | None = Field(None, gt=0, le=1, description="share of the layers, rounded up")
+    from_layer: str | None = Field(None, min_length=1, description="a layer or block, and all that follows it")
+    variables: str | None = Field(None, min_length=1, description="regular expression, found in a variable's name")
 
     @model_validator(mode="before")
     @classmethod
@@ -134,7 +157,7 @@ class Unfreeze(_Section):
         if value == "all":
             return {"last_layers": "all"}
         if not isinstance(value, dict | Unfreeze):
-            raise ValueError("expected `none`, `all` or `{last_layers: N}`")
+            raise ValueError(f"expected {UNFREEZE_FORMS}")
         return value
 
     @field_validator("last_layers")
@@ -144,10 +167,78 @@ class Unfreeze(_Section):
             raise ValueError("expected a number of layers, 0 or more")
         return count
 
+    @field_validator("variables")
+    @classmethod
+    def _pattern_compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"expected a regular expression; {error}") from None
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Unfreeze:
+        others = [self.last_blocks, self.fraction, self.from_layer, self.variables]
+        if sum(form is not None for form in others) + (self.last_layers != 0) > 1:
+            raise ValueError(f"expected exactly one of {UNFREEZE_FORMS}")
+        return self
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the head alone trains."""
+        return self == Unfreeze()
+
     def __str__(self) -> str:
+        if self.last_blocks:
+            return f"the last {self.last_blocks} blocks" if self.last_blocks > 1 else "the last block"
+        if self.fraction:
+            return f"the last {100 * self.fraction:g} % of the layers"
+        if self.from_layer:
+            return f"all from {self.from_layer} on"
+        if self.variables:
+            return f"variables that match {self.variables!r}"
         if self.last_layers == "all":
             return "all layers"
         return f"the last {self.last_layers} layers" if self.last_layers else "nothing: the head alone trains"
+
+
+class OptimizerConfig(_Section):
+    """What turns gradients into updates. Written as a name, or as a section."""
+
+    name: Literal["adam", "adamw", "sgd", "rmsprop", "nadam"] = "adam"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.004, ge=0, description="of adamw, on kernels only: biases and norms do not decay")
+    clipnorm: float | None = Field(None, gt=0, description="largest norm of each variable's gradient, such as 1.0")
+    clipvalue: float | None = Field(None, gt=0, description="largest size of each number of a gradient, such as 0.5")
+    global_clipnorm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way_to_clip(self) -> OptimizerConfig:
+        if sum(bound is not None for bound in (self.clipnorm, self.clipvalue, self.global_clipnorm)) > 1:
+            raise ValueError("expected at most one of `clipnorm`, `clipvalue` and `global_clipnorm`")
+        return self
+
+
+class ScheduleConfig(_Section):
+    """How the learning rate changes within a phase. Written as a name, or as a section."""
+
+    name: Literal["constant", "cosine", "exponential"] = Field(
+        "constant", description="after warm-up; `cosine` falls over the rest of the phase, `exponential` in stairs"
+    )
+    alpha: float = Field(0.01, ge=0, le=1, description="cosine: what is left of the rate at the end")
+    decay_rate: float = Field(0.96, gt=0, le=1, description="exponential: factor of each stair")
+    decay_steps: int = Field(10_000, ge=1, description="exponential: steps of each stair")
+    warmup_epochs: float = Field(0.0, ge=0, description="the rate rises linearly over these; 5 is the usual start")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
 class EarlyStoppingConfig(_Section):
@@ -161,18 +252,80 @@ class PhaseConfig(_Section):
     """One stretch of training with one set of trainable layers and one optimiser."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="in the summary and the report")
-    unfreeze: Unfreeze = Field(Unfreeze(), description="`none`, `all` or `{last_layers: N}`", validate_default=True)
-    epochs: int = Field(ge=1, le=100_000, description="at most; early stopping may end the phase before")
-    learning_rate: float = Field(gt=0, le=10, description="of Adam")
+    unfreeze: Unfreeze = Field(Unfreeze(), description=UNFREEZE_FORMS, validate_default=True)
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="at most; early stopping may end it before. Or `steps`, or `examples`",
+    )
+    steps: int | None = Field(None, ge=1, description="at most, in place of `epochs`: updates")
+    examples: int | None = Field(None, ge=1, description="at most, in place of `epochs`: examples seen")
+    learning_rate: float = Field(gt=0, le=10, description="the highest of the schedule")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    block_rate_factor: float = Field(
+        1.0, gt=0, le=1, description="each block of the backbone learns at this times the rate of the one above it"
+    )
     early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
+    augmentation: AugmentationConfig | None = Field(
+        None, description="in this phase, in place of the section `augmentation`"
+    )
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> PhaseConfig:
+        if sum(duration is not None for duration in (self.epochs, self.steps, self.examples)) != 1:
+            raise ValueError("expected exactly one of `epochs`, `steps` and `examples`")
+        if self.epochs and self.schedule.warmup_epochs and self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(f"schedule.warmup_epochs: expected less than the {self.epochs} epochs of the phase")
+        return self
+
+    @property
+    def duration(self) -> str:
+        """How long the phase lasts at most, in words."""
+        return next(f"{count} {unit}" for unit in ("epochs", "steps", "examples") if (count := getattr(self, unit)))
 
 
 # The starting values of practice: a head at 1e-3 for ten epochs, then the last ten layers one to two orders of
-# magnitude lower for twenty (Keras guide to transfer learning; Howard and Ruder 2018 for the order of unfreezing).
-TWO_PHASE = (
-    PhaseConfig(name="head", epochs=10, learning_rate=1e-3),
-    PhaseConfig(name="fine_tune", unfreeze={"last_layers": 10}, epochs=20, learning_rate=1e-5),
-)
+# magnitude lower for twenty (Keras guide to transfer learning). A new head comes first in every strategy: through a
+# head of random weights, the first gradients would spoil what the backbone has learned (Kumar et al. 2022).
+HEAD = PhaseConfig(name="head", epochs=10, learning_rate=1e-3)
+TWO_PHASE = (HEAD, PhaseConfig(name="fine_tune", unfreeze={"last_layers": 10}, epochs=20, learning_rate=1e-5))
+
+
+def _one_block_more(epochs: int, patience: int) -> tuple[PhaseConfig, ...]:
+    """Three phases, each with one block more than the one before (gradual unfreezing, Howard and Ruder 2018)."""
+    return tuple(
+        PhaseConfig(
+            name=f"block_{blocks}_from_top",
+            unfreeze={"last_blocks": blocks},
+            epochs=epochs,
+            learning_rate=1e-5,
+            early_stopping={"patience": patience},
+        )
+        for blocks in (1, 2, 3)
+    )
+
+
+STRATEGIES: dict[str, tuple[PhaseConfig, ...]] = {
+    "linear_probe": (HEAD.model_copy(update={"epochs": 30}),),
+    "two_phase": TWO_PHASE,
+    "gradual": (HEAD, *_one_block_more(epochs=7, patience=5)),
+    # Early stopping is what makes it adaptive: the next block follows when the validation loss stops improving.
+    "adaptive": (HEAD, *_one_block_more(epochs=40, patience=2)),
+    "full": (HEAD, PhaseConfig(name="fine_tune", unfreeze="all", epochs=20, learning_rate=1e-5)),
+    "discriminative": (
+        HEAD,
+        PhaseConfig(
+            name="fine_tune",
+            unfreeze="all",
+            epochs=20,
+            learning_rate=1e-4,
+            schedule={"name": "cosine", "warmup_epochs": 2},
+            block_rate_factor=0.38,  # 1 / 2.6 (Howard and Ruder 2018, section 3.2)
+        ),
+    ),
+}
 
 
 class TrainingConfig(_Section):
@@ -180,13 +333,56 @@ class TrainingConfig(_Section):
 
     seed: int = Field(1, ge=0, lt=2**31, description="the same config and seed give the same weights")
     batch_size: int = Field(32, ge=1, le=65536, description="examples a step, over all devices together")
-    batch_norm: Literal["frozen", "train"] = Field(
+    micro_batches: int = Field(
+        1,
+        ge=1,
+        le=65536,
+        description="parts that a device's share of a batch is cut into, one after the other, to need less memory; "
+        "their gradients add up to that of the whole batch",
+    )
+    batch_norm: Literal["frozen", "train", "train_affine_only"] = Field(
         "frozen",
-        description="BatchNorm of the backbone: `frozen` keeps the stored statistics throughout; `train` updates them "
-        "in the layers that a phase trains",
+        description="BatchNorm of the backbone, in the layers that a phase trains: `frozen` keeps statistics, scale "
+        "and offset as they are; `train_affine_only` trains scale and offset; `train` updates the statistics too",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each label that is spread over all classes; 0.1 is the usual start"
+    )
+    focal_gamma: float = Field(
+        0.0, ge=0, le=10, description="focal loss: how much less examples count that are right already; 2 is usual"
+    )
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        description="how much each class counts in the loss: a weight per class, or `balanced`, which makes all "
+        "classes of the train split count the same",
     )
     head: HeadConfig = HeadConfig()
-    phases: list[PhaseConfig] = Field(list(TWO_PHASE), min_length=1)
+    strategy: Literal["linear_probe", "two_phase", "gradual", "adaptive", "full", "discriminative", "auto"] = Field(
+        "two_phase",
+        description="phases by name: `finetune plan` prints them. `auto` lets the Trainer choose by the number of "
+        "examples and classes and the size of the backbone, and say why. Phases of your own win",
+    )
+    phases: list[PhaseConfig] = Field([], description="phases of your own; default: those of `strategy`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _phases_of_strategy(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("phases") is None:
+            named = STRATEGIES.get(str(value.get("strategy", "two_phase")), ())
+            return {**value, "phases": list(named)}
+        return value
+
+    @model_validator(mode="after")
+    def _some_phase(self) -> TrainingConfig:
+        if not self.phases and self.strategy != "auto":
+            raise ValueError("phases: expected at least one, or none of the key `phases` for those of `strategy`")
+        return self
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> TrainingConfig:
+        if self.label_smoothing and self.focal_gamma:
+            raise ValueError("expected at most one of `label_smoothing` and `focal_gamma`")
+        return self
 
     @field_validator("phases")
     @classmethod
@@ -196,17 +392,6 @@ class TrainingConfig(_Section):
         if twice:
             raise ValueError(f"expected each phase to have its own name; twice: {', '.join(twice)}")
         return phases
-
-
-class AugmentationConfig(_Section):
-    """Random changes of training pictures. All off by default; 0.1 each is the usual start."""
-
-    horizontal_flip: bool = Field(False, description="half of the pictures, left to right")
-    rotation: float = Field(0.0, ge=0, le=0.5, description="fraction of a full turn, either way")
-    zoom: float = Field(0.0, ge=0, lt=1, description="fraction, in or out")
-    shift: float = Field(0.0, ge=0, lt=1, description="fraction of height and of width, either way")
-    brightness: float = Field(0.0, ge=0, le=1, description="fraction of the full range, either way")
-    contrast: float = Field(0.0, ge=0, lt=1, description="factor from 1 - x to 1 + x")
 
 
 class DistributionConfig(_Section):
@@ -305,6 +490,21 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
+
+    @model_validator(mode="after")
+    def _scratch_knows_how_long(self) -> Config:
+        if self.evaluation.baselines and not self.training.phases:
+            raise ValueError(
+                "evaluation.baselines: `from_scratch` trains for as long as all phases together, which strategy `auto` "
+                "does not know beforehand; expected phases, another strategy, or no baseline"
+            )
+        units = {phase.duration.split()[1] for phase in self.training.phases}
+        if self.evaluation.baselines and len(units) > 1:
+            raise ValueError(
+                "evaluation.baselines: `from_scratch` trains for as long as all phases together; expected phases "
+                f"that last all in one of epochs, steps and examples, and these have {' and '.join(sorted(units))}"
+            )
+        return self
 
     @property
     def output_path(self) -> Path:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import Config, PhaseConfig, TrainingConfig
+from trainer_module.auto_strategy import AUTO_RULE
 from transforms.backbones import BACKBONES, backbone_record
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
@@ -15,13 +16,14 @@ SCRATCH_LEARNING_RATE = 1e-3
 def scratch_training(training: TrainingConfig) -> TrainingConfig:
     """The training of the from-scratch baseline.
 
-    Everything trains, for as many epochs as all phases together, and BatchNorm gathers its statistics, without which
+    Everything trains, for as long as all phases together, and BatchNorm gathers its statistics, without which
     random weights do not train well.
     """
+    unit = next(unit for unit in ("epochs", "steps", "examples") if getattr(training.phases[0], unit))
     phase = PhaseConfig(
         name="from_scratch",
         unfreeze="all",
-        epochs=sum(phase.epochs for phase in training.phases),
+        **{unit: sum(getattr(phase, unit) for phase in training.phases)},
         learning_rate=SCRATCH_LEARNING_RATE,
         early_stopping=training.phases[-1].early_stopping,
     )
@@ -52,22 +54,37 @@ def print_plan(config: Config, console: Console) -> None:
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
     console.print(f"backbone   {record.name}, {size} x {size}, weights: {config.backbone.weights}", highlight=False)
-    phases = Table("phase", "trains", "epochs", "rate", "stops early after", box=None, pad_edge=False)
+    phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping
         phases.add_row(
             phase.name,
-            f"head; of the backbone {phase.unfreeze}" if phase.unfreeze.last_layers else "head",
-            str(phase.epochs),
-            f"{phase.learning_rate:g}",
+            "head" if phase.unfreeze.is_nothing else f"head; of the backbone {phase.unfreeze}",
+            phase.duration,
+            phase.optimizer.name,
+            _rate(phase),
             f"{stopping.patience} epochs without gain" if stopping else "never",
         )
-    console.print(phases)
+    if config.training.phases:
+        console.print(phases)
+    else:
+        console.print("phases     chosen by the Trainer when it has counted the examples:", highlight=False)
+        for line in AUTO_RULE:
+            console.print(f"           {line}", highlight=False)
     gates = Table("gate on the test split", box=None, pad_edge=False)
     for gate in config.evaluation.gates:
         gates.add_row(gate.name)
     console.print(gates)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
+
+
+def _rate(phase: PhaseConfig) -> str:
+    """The rate and what changes it, such as `1e-05, cosine after 5 epochs of warm-up, x 0.38 a block`."""
+    schedule = phase.schedule
+    warm_up = f" after {schedule.warmup_epochs:g} epochs of warm-up" if schedule.warmup_epochs else ""
+    shape = f", {schedule.name}{warm_up}" if warm_up or schedule.name != "constant" else ""
+    factor = f", x {phase.block_rate_factor:g} a block" if phase.block_rate_factor < 1 else ""
+    return f"{phase.learning_rate:g}{shape}{factor}"
 
 
 def print_backbones(console: Console) -> None:

@@ -53,9 +53,9 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
 def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int) -> keras.Model:
     """Puts input scaling before the backbone and a head behind it.
 
-    With `batch_norm: frozen` the backbone is called in inference mode: its BatchNorm layers use their stored statistics
-    and never update them, while frozen and after unfreezing alike, so that a small data set cannot spoil what
-    pretraining measured. With `train` they follow the model, and Keras keeps those of frozen layers as they are.
+    Unless `batch_norm` is `train`, the backbone is called in inference mode: its BatchNorm layers use their stored
+    statistics and never update them, while frozen and after unfreezing alike, so that a small data set cannot spoil
+    what pretraining measured. With `train` they follow the model, and Keras keeps those of frozen layers as they are.
 
     Args:
         backbone: From `build_backbone`.
@@ -67,7 +67,7 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
         A model from [batch, size, size, 3] in [0, 255] to probabilities float32 [batch, classes].
     """
     pixels = keras.Input(backbone.input_shape[1:], name="pixels")
-    mode = {"training": False} if training.batch_norm == "frozen" else {}
+    mode = {} if training.batch_norm == "train" else {"training": False}
     feature_map = backbone(_Scale(scaling, name="scale")(pixels), **mode)
     return keras.Model(pixels, add_head(feature_map, training.head, classes, training.seed))
 

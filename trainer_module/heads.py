@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import tensorflow as tf
 import tf_keras as keras
 
 from pipeline.config import HeadConfig
 
 
 def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
-    """Pools, then dense layers with dropout, then one softmax unit per class.
+    """Drops channels, pools, then dense layers with dropout, then one softmax unit per class.
 
     Args:
         feature_map: float32 [batch, height, width, channels].
@@ -19,7 +22,7 @@ def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, see
     Returns:
         Probabilities, float32 [batch, classes].
     """
-    penalty = keras.regularizers.L2(head.l2) if head.l2 else None
+    penalty = keras.regularizers.L1L2(head.l1, head.l2) if head.l1 or head.l2 else None
 
     def dense(units: int, activation: str, name: str, layer_seed: int) -> keras.layers.Dense:
         initial = keras.initializers.GlorotUniform(seed=layer_seed)
@@ -27,9 +30,50 @@ def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, see
             units, activation, kernel_initializer=initial, kernel_regularizer=penalty, dtype="float32", name=name
         )
 
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(feature_map)
+    x = feature_map
+    if head.spatial_dropout:
+        x = SeededDropout(head.spatial_dropout, seed, spatial=True, name="head_spatial_dropout")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
     for number, units in enumerate(head.units, start=1):
         x = dense(units, "relu", f"head_dense_{number}", seed + number)(x)
         if head.dropout:
-            x = keras.layers.Dropout(head.dropout, seed=seed + number, name=f"head_dropout_{number}")(x)
+            x = SeededDropout(head.dropout, seed + number, name=f"head_dropout_{number}")(x)
     return dense(classes, "softmax", "probabilities", seed)(x)
+
+
+class SeededDropout(keras.layers.Layer):
+    """Dropout whose masks are a function of its seed and of how often it was called.
+
+    Keras' own draws from a generator inside TensorFlow, whose state cannot be saved: a run that goes on after a kill
+    would draw other masks. The count of calls is a variable of this layer, saved with the weights.
+    """
+
+    def __init__(self, rate: float, seed: int, spatial: bool = False, **kwargs: Any):
+        """Drops single numbers at `rate`, or with `spatial`, whole channels of [batch, height, width, channels]."""
+        super().__init__(**kwargs)
+        self._rate = rate
+        self._seed = seed
+        self._spatial = spatial
+
+    def build(self, input_shape: Any) -> None:
+        self._calls = self.add_weight(
+            "calls",
+            (),
+            tf.int64,
+            initializer="zeros",
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        super().build(input_shape)
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not training:
+            return x
+        shape = tf.shape(x)
+        if self._spatial:
+            shape = tf.stack([shape[0], 1, 1, shape[3]])
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = tf.stack([self._seed + 1_000_003 * tf.cast(replica, tf.int64), self._calls])
+        kept = tf.random.stateless_uniform(shape, seed) >= self._rate
+        self._calls.assign_add(1)
+        return tf.where(kept, x / (1.0 - self._rate), 0.0)

@@ -69,7 +69,12 @@ def load_split(patterns: Sequence[str], image_size: int) -> Split:
 
 
 def training_batches(
-    split: Split, batch_size: int, seed: int, config: AugmentationConfig, first_epoch: int = 0
+    split: Split,
+    batch_size: int,
+    seed: int,
+    config: AugmentationConfig,
+    first_epoch: int = 0,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Endless batches, epoch after epoch, shuffled and augmented anew in each.
 
@@ -79,6 +84,7 @@ def training_batches(
         seed: Of shuffling and augmentation.
         config: Augmentation strengths.
         first_epoch: Epoch to begin with; epoch N is the same whether one starts at 0 or at N.
+        first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
     Returns:
         (pixels float32 [batch, size, size, 3] in [0, 255], label int64 [batch]); `split.steps` batches an epoch.
@@ -99,7 +105,8 @@ def training_batches(
                 pixels = augmentation.augment(pixels, tf.stack([epoch_seed, position]), config)
             return tf.cast(pixels, tf.float32), label
 
-        return records.enumerate().map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
+        return records.enumerate().skip(left_out).map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     return _unsharded(epochs.flat_map(epoch_of)).prefetch(tf.data.AUTOTUNE)
@@ -115,6 +122,14 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
     batches = split.records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
+
+
+def label_counts(split: Split, classes: int) -> list[int]:
+    """How many examples of each class there are, by label."""
+    counts = [0] * classes
+    for record in split.records.as_numpy_iterator():
+        counts[_feature(record, features.LABEL_INDEX).int64_list.value[0]] += 1
+    return counts
 
 
 def keys(split: Split) -> list[str]:
@@ -134,8 +149,11 @@ def _parse(record: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _key_of(record: bytes) -> bytes:
-    feature = tf.train.Example.FromString(record).features.feature
-    return feature[features.KEY].bytes_list.value[0]
+    return _feature(record, features.KEY).bytes_list.value[0]
+
+
+def _feature(record: bytes, name: str) -> tf.train.Feature:
+    return tf.train.Example.FromString(record).features.feature[name]
 
 
 def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:

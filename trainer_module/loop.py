@@ -6,47 +6,39 @@ cores that takes longer than training a head. A step of our own needs no rewriti
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-Step = Callable[[tuple[tf.Tensor, tf.Tensor]], "Totals"]
+from trainer_module.losses import Loss
+from trainer_module.optimizers import PhaseOptimizer
+from trainer_module.totals import Totals
 
-
-@dataclass(frozen=True)
-class Totals:
-    """Sums over examples.
-
-    Attributes:
-        loss: Sum of the examples' losses; in training, each with the penalties of the layers added.
-        correct: How many examples the most probable class was right for.
-        examples: How many examples there were.
-    """
-
-    loss: float = 0.0
-    correct: float = 0.0
-    examples: float = 0.0
-
-    def __add__(self, other: Totals) -> Totals:
-        return Totals(self.loss + other.loss, self.correct + other.correct, self.examples + other.examples)
-
-    def means(self, prefix: str = "") -> dict[str, float]:
-        """`loss` and `accuracy` as means over the examples, under names that begin with `prefix`."""
-        return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}
+Step = Callable[[tuple[tf.Tensor, tf.Tensor]], Totals]
+# Sums over the examples of one replica: losses, right answers, examples.
+Sums = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 def train_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, strategy: tf.distribute.Strategy, batch_spec: Any
+    model: keras.Model,
+    variables: Sequence[tf.Variable],
+    optimizer: PhaseOptimizer,
+    loss: Loss,
+    micro_batches: int,
+    strategy: tf.distribute.Strategy,
+    batch_spec: Any,
 ) -> Step:
     """Compiles one step of training.
 
     Args:
-        model: Gives probabilities; its `trainable_variables` are read once, when the step is first called.
-        optimizer: Built under the strategy's scope.
+        model: Gives probabilities.
+        variables: What trains.
+        optimizer: Of these variables.
+        loss: Of each example, from labels and probabilities.
+        micro_batches: Parts that each replica's share of the batch is cut into, one after the other. Their gradients
+            add up to that of the whole batch.
         strategy: Splits each batch over its replicas.
         batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
 
@@ -54,26 +46,60 @@ def train_step(
         A function from a batch (inputs, int64 [batch] labels) to its totals, which updates the model.
     """
 
-    def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def part_step(inputs: tf.Tensor, labels: tf.Tensor, in_all_replicas: tf.Tensor) -> tuple[list[tf.Tensor], Sums]:
         examples = tf.cast(tf.shape(labels)[0], tf.float32)
-        in_all_replicas = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, examples)
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+            losses = loss(labels, probabilities)
             penalty = tf.add_n(model.losses) if model.losses else 0.0
-            # Replicas add up their gradients, so each contributes its share of the mean over the whole batch.
+            # Replicas and parts add up their gradients: each contributes its share of the mean over the whole batch.
             share = (tf.reduce_sum(losses) + examples * penalty) / in_all_replicas
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
-        return share * in_all_replicas, _correct(labels, probabilities), examples
+        gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return gradients, (share * in_all_replicas, _correct(labels, probabilities), examples)
+
+    def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> Sums:
+        replica = tf.distribute.get_replica_context()
+        examples = tf.cast(tf.shape(labels)[0], tf.float32)
+        in_all_replicas = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
+        if micro_batches == 1:
+            gradients, sums = part_step(inputs, labels, in_all_replicas)
+        else:
+            gradients, sums = _accumulated(part_step, micro_batches, variables, inputs, labels, in_all_replicas)
+        optimizer.apply(replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients))
+        return sums
 
     return _compiled(replica_step, strategy, batch_spec)
+
+
+def _accumulated(
+    part_step: Callable,
+    parts: int,
+    variables: Sequence[tf.Variable],
+    inputs: tf.Tensor,
+    labels: tf.Tensor,
+    in_all_replicas: tf.Tensor,
+) -> tuple[list[tf.Tensor], Sums]:
+    """Runs `part_step` over equal parts of a batch, strictly one after the other, and adds up what it returns."""
+    examples = tf.shape(labels)[0]
+    size = tf.maximum((examples + parts - 1) // parts, 1)
+
+    def body(start: tf.Tensor, gradients: list[tf.Tensor], sums: Sums) -> tuple:
+        more, further = part_step(inputs[start : start + size], labels[start : start + size], in_all_replicas)
+        added = [one + other for one, other in zip(gradients, more, strict=True)]
+        return start + size, added, tuple(one + other for one, other in zip(sums, further, strict=True))
+
+    zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
+    nothing = (tf.constant(0.0),) * 3
+    _, gradients, sums = tf.while_loop(
+        lambda start, *_: start < examples, body, (tf.constant(0), zeros, nothing), parallel_iterations=1
+    )
+    return gradients, sums
 
 
 def eval_step(model: keras.Model, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
     """Compiles one step of evaluation: nothing is updated, dropout is off, and the loss is the cross-entropy alone."""
 
-    def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> Sums:
         probabilities = model(inputs, training=False)
         losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
         examples = tf.cast(tf.shape(labels)[0], tf.float32)
@@ -82,23 +108,9 @@ def eval_step(model: keras.Model, strategy: tf.distribute.Strategy, batch_spec: 
     return _compiled(replica_step, strategy, batch_spec)
 
 
-def run_epoch(
-    step: Step, batches: Iterable, steps: int | None = None, on_step: Callable[[int, Totals], None] | None = None
-) -> Totals:
-    """Runs a step over batches.
-
-    Args:
-        step: From `train_step` or `eval_step`.
-        batches: Batches; an iterator goes on where it was left.
-        steps: How many to take; None takes all.
-        on_step: Told the number of each step, from 1, and the totals so far.
-    """
-    totals = Totals()
-    for number, batch in enumerate(itertools.islice(batches, steps), start=1):
-        totals += step(batch)
-        if on_step:
-            on_step(number, totals)
-    return totals
+def evaluate(step: Step, batches: Iterable) -> Totals:
+    """Adds up what `eval_step` says of each batch."""
+    return sum(map(step, batches), Totals())
 
 
 def _correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:

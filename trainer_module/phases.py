@@ -1,10 +1,11 @@
-"""One phase: freeze, train epoch by epoch, end early when it pays no more, keep the best weights."""
+"""The phases: freeze, train epoch by epoch, end early when it pays no more, keep the best weights."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,110 +13,195 @@ import tensorflow as tf
 import tf_keras as keras
 
 from pipeline import events
-from pipeline.config import AugmentationConfig, PhaseConfig, TrainingConfig
+from pipeline.config import AugmentationConfig, OptimizerConfig, TrainingConfig
 from pipeline.errors import RunError
 from trainer_module.early_stopping import EarlyStopping
 from trainer_module.freezing import apply_freeze
 from trainer_module.input_data import Split, evaluation_batches, training_batches
-from trainer_module.loop import Totals, eval_step, run_epoch, train_step
+from trainer_module.loop import eval_step, evaluate, train_step
+from trainer_module.losses import Loss
+from trainer_module.optimizers import PhaseOptimizer
+from trainer_module.schedules import learning_rate, total_steps
+from trainer_module.state import Snapshot, State
+from trainer_module.totals import Totals
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
 
 
-def run_phase(
-    model: keras.Model,
-    backbone: keras.Model,
-    training: TrainingConfig,
-    index: int,
-    train: Split,
-    val: Split,
-    augmentation: AugmentationConfig,
-    strategy: tf.distribute.Strategy,
-    component: str,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Runs one phase in place and leaves the weights of its best epoch in the model.
+@dataclass(frozen=True)
+class Setup:
+    """All that training needs and never changes, but for the values of the model's variables.
 
-    Args:
+    Attributes:
         model: The whole network.
         backbone: The part of it that freezing is about.
         training: Phases, batch size and seed.
-        index: Which of the phases to run, from 0.
+        loss: Of each example, in training.
         train: Training examples.
         val: Validation examples, which early stopping watches.
-        augmentation: Of training pictures.
+        augmentation: Of training pictures, in phases that have none of their own.
         strategy: Where it runs.
         component: Id of the pipeline node that this runs in.
+    """
 
-    Returns:
-        The phase's row of the summary, and its learning curve: one dict an epoch with `phase`, `epoch` (from 1),
-        `loss`, `accuracy`, `val_loss`, `val_accuracy` and `learning_rate`.
+    model: keras.Model
+    backbone: keras.Model
+    training: TrainingConfig
+    loss: Loss
+    train: Split
+    val: Split
+    augmentation: AugmentationConfig
+    strategy: tf.distribute.Strategy
+    component: str
+
+
+def run_phase(setup: Setup, state: State, keep: Callable[[State], None] = lambda state: None) -> None:
+    """Runs one phase, or the rest of it, and leaves the weights of its best epoch in the model.
+
+    Args:
+        setup: Where and on what.
+        state: Where training stands; moves on to the start of the next phase. Its `rows` get the phase's row of the
+            summary, its `curves` one entry an epoch with `phase`, `epoch` (from 1), `loss`, `accuracy`, `val_loss`,
+            `val_accuracy` and `learning_rate`.
+        keep: Called with the state at the start of the phase and at the end of each epoch.
 
     Raises:
         RunError: A loss is no longer a number.
     """
+    model, training, strategy = setup.model, setup.training, setup.strategy
+    index = state.phase
     phase = training.phases[index]
-    start = time.monotonic()
-    apply_freeze(backbone, phase.unfreeze)
+    start = time.monotonic() - state.seconds
+    everything = list(model.variables)
+    variables, factors = apply_freeze(model, setup.backbone, phase, training.batch_norm)
+    place_of = {id(variable): place for place, variable in enumerate(everything)}
+    places = [place_of[id(variable)] for variable in variables]
+    remembered = state.now.memories if _goes_on(training, index) or state.stopping else {}
     with strategy.scope():
-        optimizer = keras.optimizers.Adam(phase.learning_rate)
-        optimizer.build(model.trainable_variables)
-    steps = train.steps(training.batch_size)
-    parameters = {
-        "trainable_parameters": _count(model.trainable_variables),
-        "total_parameters": _count(model.variables),
-    }
-    where = {"component": component, "phase": phase.name}
+        optimizer = PhaseOptimizer(phase.optimizer, variables, factors, [remembered.get(place) for place in places])
+
+    def snapshot() -> Snapshot:
+        weights = [variable.numpy() for variable in everything]
+        return Snapshot(weights, dict(zip(places, optimizer.memories(), strict=True)))
+
+    steps_per_epoch = setup.train.steps(training.batch_size)
+    steps = total_steps(phase, setup.train.examples, training.batch_size)
+    epochs = math.ceil(steps / steps_per_epoch)
+    parameters = {"trainable_parameters": _count(variables), "total_parameters": _count(everything)}
+    where = {"component": setup.component, "phase": phase.name}
     events.emit(
         "phase_started",
         **where,
         index=index,
         phases=len(training.phases),
-        epochs=phase.epochs,
-        steps_per_epoch=steps,
-        learning_rate=phase.learning_rate,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        learning_rate=phase.learning_rate * state.rate_scale,
         **parameters,
     )
 
-    epochs_before = sum(earlier.epochs for earlier in training.phases[:index])
-    train_batches = strategy.experimental_distribute_dataset(
-        training_batches(train, training.batch_size, training.seed, augmentation, first_epoch=epochs_before)
+    epochs_before = sum(
+        math.ceil(total_steps(earlier, setup.train.examples, training.batch_size) / steps_per_epoch)
+        for earlier in training.phases[:index]
     )
-    val_batches = strategy.experimental_distribute_dataset(evaluation_batches(val, training.batch_size))
-    step = train_step(model, optimizer, strategy, train_batches.element_spec)
-    evaluate = eval_step(model, strategy, val_batches.element_spec)
+    batches = training_batches(
+        setup.train,
+        training.batch_size,
+        training.seed,
+        phase.augmentation or setup.augmentation,
+        first_epoch=epochs_before + state.epoch - 1,
+        first_step=state.step,
+    )
+    train_batches = strategy.experimental_distribute_dataset(batches)
+    val_batches = strategy.experimental_distribute_dataset(evaluation_batches(setup.val, training.batch_size))
+    step = train_step(
+        model, variables, optimizer, setup.loss, training.micro_batches, strategy, train_batches.element_spec
+    )
+    validate = eval_step(model, strategy, val_batches.element_spec)
     endless = iter(train_batches)
-    stopping = EarlyStopping(phase.early_stopping)
-    # A phase that never gains leaves the weights as it found them.
-    before = run_epoch(evaluate, val_batches).means("val_")
-    stopping.is_best(0, before["val_loss"])
-    best_weights = model.get_weights()
-    curve: list[dict[str, Any]] = []
-    for epoch in range(1, phase.epochs + 1):
-        epoch_start = time.monotonic()
-        means = run_epoch(step, endless, steps, _StepEvents(where, epoch)).means()
-        means |= run_epoch(evaluate, val_batches).means("val_")
-        curve.append({"phase": phase.name, "epoch": epoch, **means, "learning_rate": phase.learning_rate})
-        seconds = time.monotonic() - epoch_start
-        events.emit("epoch", **where, epoch=epoch, epochs=phase.epochs, **means, seconds=seconds)
-        _check_finite(phase, epoch, means)
-        if stopping.is_best(epoch, means["val_loss"]):
-            best_weights = model.get_weights()
-        if stopping.out_of_patience(epoch):
-            break
-    model.set_weights(best_weights)
+    if state.stopping is None:
+        state.stopping = EarlyStopping(phase.early_stopping)
+        state.before = evaluate(validate, val_batches).means("val_")
+        # A phase that never gains leaves the weights as it found them.
+        state.stopping.is_best(0, state.before["val_loss"])
+        state.now = state.best = snapshot()
+        keep(state)
 
-    at_best = curve[stopping.best_epoch - 1] if stopping.best_epoch else before
+    ended_because = f"its {phase.duration} were over"
+    while state.epoch <= epochs:
+        epoch_start = time.monotonic()
+        tell = _StepEvents(where, state.epoch)
+        done_before = (state.epoch - 1) * steps_per_epoch
+        while state.step < min(steps_per_epoch, steps - done_before):
+            rate = state.rate_scale * learning_rate(phase, done_before + state.step, steps, steps_per_epoch)
+            optimizer.set_rate(rate)
+            sums = step(next(endless))
+            state.step += 1
+            if not math.isfinite(sums.loss):
+                raise _bad_numbers(phase.name, state, f"the loss of step {state.step} became {sums.loss}", rate)
+            state.totals += sums
+            tell(state.step, state.totals)
+        means = state.totals.means() | evaluate(validate, val_batches).means("val_")
+        state.curves.append({"phase": phase.name, "epoch": state.epoch, **means, "learning_rate": rate})
+        seconds = time.monotonic() - epoch_start
+        events.emit("epoch", **where, epoch=state.epoch, epochs=epochs, **means, seconds=seconds)
+        if not math.isfinite(means["val_loss"]):
+            raise _bad_numbers(phase.name, state, f"the validation loss became {means['val_loss']}", rate)
+        state.now = snapshot()
+        if state.stopping.is_best(state.epoch, means["val_loss"]):
+            state.best = state.now
+        epoch = state.epoch
+        state.epoch, state.step, state.totals = epoch + 1, 0, Totals()
+        state.seconds = time.monotonic() - start
+        keep(state)
+        if state.stopping.out_of_patience(epoch):
+            ended_because = (
+                f"the validation loss of epoch {state.stopping.best_epoch}, {state.stopping.best_loss:.4f}, was not "
+                f"beaten in {phase.early_stopping.patience} epochs; the last was {means['val_loss']:.4f}"
+            )
+            break
+    restore(everything, state.best)
+
+    trained = state.epoch - 1
+    best = state.stopping.best_epoch
+    at_best = state.curves[best - 1 - trained] if best else state.before
     outcome = {
-        "epochs": len(curve),
+        "epochs": trained,
         "seconds": round(time.monotonic() - start, 2),
         "val_loss": at_best["val_loss"],
         "val_accuracy": at_best["val_accuracy"],
-        "best_epoch": stopping.best_epoch,
-        "stopped_early": len(curve) < phase.epochs,
+        "best_epoch": best,
+        "stopped_early": trained < epochs,
     }
     events.emit("phase_finished", **where, **outcome)
-    row = {"name": phase.name, **outcome, **parameters, "cached_trunk": False, "unfreeze": str(phase.unfreeze)}
-    return row, curve
+    events.emit("note", text=f"{setup.component}: phase {phase.name} ended because {ended_because}")
+    state.rows.append(
+        {
+            "name": phase.name,
+            **outcome,
+            **parameters,
+            "cached_trunk": False,
+            "unfreeze": str(phase.unfreeze),
+            "ended_because": ended_because,
+        }
+    )
+    state.now = state.best
+    state.phase, state.epoch, state.stopping, state.before, state.seconds = index + 1, 1, None, {}, 0.0
+
+
+def restore(variables: Sequence[tf.Variable], snapshot: Snapshot) -> None:
+    """Sets all variables of a model to what a snapshot holds."""
+    for variable, value in zip(variables, snapshot.weights, strict=True):
+        variable.assign(value)
+
+
+def _goes_on(training: TrainingConfig, index: int) -> bool:
+    """Whether the phase has the optimiser of the one before it; clipping may differ."""
+
+    def kept(config: OptimizerConfig) -> tuple:
+        return (config.name, config.momentum if config.name == "sgd" else None)
+
+    return index > 0 and kept(training.phases[index].optimizer) == kept(training.phases[index - 1].optimizer)
 
 
 class _StepEvents:
@@ -132,14 +218,13 @@ class _StepEvents:
             events.emit("step", **self._fields, step=step, **totals.means())
 
 
-def _check_finite(phase: PhaseConfig, epoch: int, means: dict[str, float]) -> None:
-    bad = [name for name in ("loss", "val_loss") if not math.isfinite(means[name])]
-    if bad:
-        raise RunError(
-            f"phase {phase.name}, epoch {epoch}: {' and '.join(bad)} became {means[bad[0]]} at learning rate "
-            f"{phase.learning_rate:g}. A rate ten times lower is the usual cure."
-        )
+def _bad_numbers(phase: str, state: State, what: str, rate: float) -> RunError:
+    return RunError(
+        f"phase {phase}, epoch {state.epoch}: {what} at learning rate {rate:g}. "
+        "A rate ten times lower is the usual cure; clipping (`optimizer: {name: adam, clipnorm: 1.0}`) another."
+    )
 
 
 def _count(variables: Sequence[Any]) -> int:
-    return sum(int(np.prod(variable.shape)) for variable in variables)
+    # Counters, which are whole numbers, are no parameters.
+    return sum(int(np.prod(variable.shape)) for variable in variables if variable.dtype.is_floating)

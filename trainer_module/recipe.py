@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,11 +11,17 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from pipeline import events
 from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
+from trainer_module.auto_strategy import with_phases
 from trainer_module.backbone_model import build_backbone, build_model
+from trainer_module.class_weights import class_weights
 from trainer_module.export import ServedModel, export_model
-from trainer_module.input_data import evaluation_batches, keys, load_split
-from trainer_module.phases import run_phase
+from trainer_module.freezing import check_phases, layers_of
+from trainer_module.input_data import evaluation_batches, keys, label_counts, load_split
+from trainer_module.losses import training_loss
+from trainer_module.phases import Setup, run_phase
+from trainer_module.state import State
 from trainer_module.strategy import current_strategy
 from transforms import features
 from transforms.backbones import backbone_record
@@ -49,22 +54,24 @@ def run_fn(fn_args: FnArgs) -> None:
     strategy = current_strategy(distribution.strategy)
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
-    classes = transform_output.vocabulary_size_by_name(features.CLASSES)
+    class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     train = load_split(fn_args.train_files, image_size)
     val = load_split(fn_args.eval_files, image_size)
 
     with strategy.scope():
         backbone = build_backbone(backbone_config)
-        model = build_model(backbone, record.scaling, training, classes)
+        model = build_model(backbone, record.scaling, training, len(class_names))
+    training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
+    if chosen:
+        events.emit("note", text=f"{settings['component']}: {chosen}")
+    check_phases(layers_of(backbone), training)
 
-    rows: list[dict[str, Any]] = []
-    curves: list[dict[str, Any]] = []
-    for index in range(len(training.phases)):
-        row, curve = run_phase(
-            model, backbone, training, index, train, val, augmentation, strategy, settings["component"]
-        )
-        rows.append(row)
-        curves += curve
+    weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
+    loss = training_loss(training, len(class_names), weights)
+    setup = Setup(model, backbone, training, loss, train, val, augmentation, strategy, settings["component"])
+    state = State()
+    while state.phase < len(training.phases):
+        run_phase(setup, state)
 
     predict = tf.function(lambda pixels: model(pixels, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, training.batch_size)
@@ -72,7 +79,7 @@ def run_fn(fn_args: FnArgs) -> None:
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        json.dump({"phases": rows, "curves": curves}, file, indent=1)
+        json.dump({"phases": state.rows, "curves": state.curves}, file, indent=1)
     export_model(ServedModel(model, transform_output, image_size), fn_args.serving_model_dir)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from pipeline.checks import backbone_exists, files_exist
-from pipeline.config import Config, GateConfig, load_config
+from pipeline.config import STRATEGIES, Config, GateConfig, load_config
 from pipeline.errors import ConfigError
+from pipeline.plan import print_plan
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"name": "birds", "data": {"root": "birds"}, "backbone": {"name": "MobileNetV2", "weights": "random"}}
@@ -95,10 +98,77 @@ def test_unfreeze_is_written_in_words_or_as_a_count(load, unfreeze, expected):
     assert load({**GOOD, "training": {"phases": [phase]}}).training.phases[0].unfreeze.last_layers == expected
 
 
-@pytest.mark.parametrize("unfreeze", ["some", 4, {"last_layers": -1}, {"last_layer": 2}, ["all"]])
+@pytest.mark.parametrize(
+    "unfreeze",
+    [
+        "some",
+        4,
+        {"last_layers": -1},
+        {"last_layer": 2},
+        ["all"],
+        {"last_blocks": 0},
+        {"fraction": 1.5},
+        {"variables": "("},
+        {"last_blocks": 1, "fraction": 0.5},
+        {"last_layers": "all", "from_layer": "block_1"},
+    ],
+)
 def test_unfreeze_that_means_nothing(load, unfreeze):
     phase = {"name": "a", "epochs": 1, "learning_rate": 1e-3, "unfreeze": unfreeze}
     assert "unfreeze" in problems(load, {**GOOD, "training": {"phases": [phase]}})[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"epochs": 0}, "epochs: got 0; expected greater than or equal to 1"),
+        ({"epochs": None}, "expected exactly one of `epochs`, `steps` and `examples`"),
+        ({"steps": 5}, "expected exactly one of `epochs`, `steps` and `examples`"),
+        ({"optimizer": "adamm"}, "Did you mean 'adam'?"),
+        ({"optimizer": {"clipnorm": 1.0, "clipvalue": 0.5}}, "expected at most one of `clipnorm`, `clipvalue`"),
+        ({"schedule": {"name": "cosine", "warmup_epochs": 1}}, "warmup_epochs: expected less than the 1 epochs"),
+        ({"block_rate_factor": 2}, "block_rate_factor: got 2; expected less than or equal to 1"),
+    ],
+)
+def test_phases_that_cannot_be(load, keys, message):
+    phase = {"name": "a", "epochs": 1, "learning_rate": 1e-3, **keys}
+    assert message in problems(load, {**GOOD, "training": {"phases": [phase]}})[0]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_strategies_are_phases_by_name_and_phases_of_ones_own_win(load, strategy):
+    assert load({**GOOD, "training": {"strategy": strategy}}).training.phases == list(STRATEGIES[strategy])
+    own = {"strategy": strategy, "phases": [{"name": "own", "epochs": 1, "learning_rate": 0.1}]}
+    assert [phase.name for phase in load({**GOOD, "training": own}).training.phases] == ["own"]
+
+
+def test_auto_leaves_the_phases_to_the_trainer(load):
+    config = load({**GOOD, "training": {"strategy": "auto"}})
+    assert config.training.phases == []
+    assert load(config.to_yaml()) == config
+    assert "at least one" in problems(load, {**GOOD, "training": {"phases": []}})[0]
+    baseline = {"training": {"strategy": "auto"}, "evaluation": {"baselines": ["from_scratch"]}}
+    assert "which strategy `auto` does not know" in problems(load, {**GOOD, **baseline})[0]
+    assert "Did you mean 'gradual'?" in problems(load, {**GOOD, "training": {"strategy": "gradul"}})[0]
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "auto"])
+def test_the_plan_prints_the_phases_of_every_strategy(load, strategy):
+    out = io.StringIO()
+    print_plan(load({**GOOD, "training": {"strategy": strategy}}), Console(file=out, width=200))
+    rule = "fewer than 20 examples a class: linear_probe"
+    for expected in [phase.name for phase in STRATEGIES[strategy]] if strategy != "auto" else [rule]:
+        assert expected in out.getvalue()
+    if strategy == "discriminative":
+        assert "0.0001, cosine after 2 epochs of warm-up, x 0.38 a block" in out.getvalue()
+
+
+def test_one_loss_at_a_time_and_durations_that_a_baseline_can_add_up(load):
+    both = {**GOOD, "training": {"label_smoothing": 0.1, "focal_gamma": 2}}
+    assert "at most one of `label_smoothing` and `focal_gamma`" in problems(load, both)[0]
+    phases = [{"name": unit, unit: 5, "learning_rate": 1e-3} for unit in ("steps", "epochs")]
+    mixed = {**GOOD, "training": {"phases": phases}, "evaluation": {"baselines": ["from_scratch"]}}
+    assert "these have epochs and steps" in problems(load, mixed)[0]
 
 
 def test_overrides_reach_sections_lists_and_absent_sections(load):

@@ -1,30 +1,232 @@
-"""The Trainer's plain decisions: freezing, early stopping, strategy."""
+"""The Trainer's plain decisions: freezing, early stopping, schedules, strategy."""
 
 from __future__ import annotations
 
 import json
 import math
 
+import numpy as np
 import pytest
 
-from pipeline.config import EarlyStoppingConfig, Unfreeze
-from pipeline.errors import BackboneError, RunError
+from pipeline.config import STRATEGIES, EarlyStoppingConfig, PhaseConfig, TrainingConfig, Unfreeze
+from pipeline.errors import BackboneError, DataError, RunError
+from trainer_module.auto_strategy import with_phases
+from trainer_module.class_weights import class_weights
 from trainer_module.early_stopping import EarlyStopping
-from trainer_module.freezing import trainable_layers
+from trainer_module.freezing import Layer, block_names, check_phases, rate_factors, trainable_layers
+from trainer_module.schedules import learning_rate, total_steps
 from trainer_module.strategy import choose_strategy
+
+# Names as Keras gives them, from the middle and the end of each family.
+FAMILIES = {
+    "MobileNetV2": (
+        "input_1 Conv1 expanded_conv_project block_7_expand block_7_add block_16_project Conv_1 out_relu",
+        "stem stem expanded_conv block_7 block_7 block_16 block_16 block_16",
+    ),
+    "ResNet50": (
+        "conv1_conv conv2_block3_1_conv conv2_block3_out conv3_block1_0_bn",
+        "stem conv2_block3 conv2_block3 conv3_block1",
+    ),
+    "VGG16": ("input_1 block1_conv1 block1_pool block5_conv3", "stem block1 block1 block5"),
+    "SmallCNN": ("image block1_conv_a block1_pool block3_bn_b", "stem block1 block1 block3"),
+    "EfficientNetB0": (
+        "stem_conv block1a_dwconv block2b_add block7a_bn top_conv",
+        "stem block1a block2b block7a block7a",
+    ),
+    "MobileNet": ("conv1 conv_dw_1 conv_pw_1_bn conv_dw_13", "stem conv_1 conv_1 conv_13"),
+    "MobileNetV3Small": (
+        "Conv expanded_conv/project expanded_conv_10/expand multiply",
+        "stem expanded_conv expanded_conv_10 expanded_conv_10",
+    ),
+    "ConvNeXtTiny": ("convnext_tiny_stem convnext_tiny_stage_0_block_2_gelu", "stem convnext_tiny_stage_0_block_2"),
+    "RegNetX002": ("regnetx002_stem_bn regnetx002_Stage_3_XBlock_6_conv_3x3", "stem regnetx002_Stage_3_XBlock_6"),
+    "ResNetRS50": (
+        "stem_1_stem_act_1 BlockGroup5__block_2__conv_1 add_15",
+        "stem BlockGroup5__block_2 BlockGroup5__block_2",
+    ),
+    "InceptionV3": ("conv2d mixed0 conv2d_90 mixed9_1 mixed10", "mixed0 mixed0 mixed10 mixed10 mixed10"),
+    "InceptionResNetV2": (
+        "conv2d mixed_5b conv2d_9 block35_1_mixed block35_1_conv conv_7b",
+        "mixed_5b mixed_5b block35_1 block35_1 block35_1 block35_1",
+    ),
+    "NASNetMobile": (
+        "stem_conv1 reduction_concat_stem_1 normal_left3_5 normal_concat_5",
+        "reduction_concat_stem_1 reduction_concat_stem_1 normal_concat_5 normal_concat_5",
+    ),
+}
+
+
+@pytest.mark.parametrize(("layers", "blocks"), FAMILIES.values(), ids=FAMILIES)
+def test_blocks_are_told_by_the_names_of_layers(layers, blocks):
+    assert block_names(layers.split()) == blocks.split()
+
+
+LAYERS = [
+    Layer("image"),
+    Layer("block_1_conv", ("block_1_conv/kernel",)),
+    Layer("block_1_bn", ("block_1_bn/gamma", "block_1_bn/beta"), is_batch_norm=True),
+    Layer("block_2_conv", ("block_2_conv/kernel",)),
+    Layer("block_2_bn", ("block_2_bn/gamma", "block_2_bn/beta"), is_batch_norm=True),
+    Layer("block_16_conv", ("block_16_conv/kernel", "block_16_conv/bias")),
+    Layer("out_relu"),
+]
 
 
 @pytest.mark.parametrize(
-    ("last_layers", "expected"),
-    [(0, [False] * 4), (1, [False] * 3 + [True]), (4, [True] * 4), ("all", [True] * 4)],
+    ("unfreeze", "expected"),
+    [
+        ("none", "......."),
+        ("all", "TTTTTTT"),
+        ({"last_layers": 1}, "......T"),
+        ({"last_layers": 7}, "TTTTTTT"),
+        ({"last_blocks": 1}, ".....TT"),
+        ({"last_blocks": 2}, "...TTTT"),
+        ({"last_blocks": 4}, "TTTTTTT"),
+        ({"fraction": 0.5}, "...TTTT"),
+        ({"fraction": 1.0}, "TTTTTTT"),
+        ({"from_layer": "block_2_bn"}, "....TTT"),
+        ({"from_layer": "block_2"}, "...TTTT"),
+        ({"variables": "bias$"}, ".....T."),
+        ({"variables": "^block_[12]_.*gamma"}, "..T.T.."),
+    ],
 )
-def test_the_last_layers_train(last_layers, expected):
-    assert trainable_layers(4, Unfreeze(last_layers=last_layers)) == expected
+def test_what_is_unfrozen(unfreeze, expected):
+    chosen = trainable_layers(LAYERS, Unfreeze.model_validate(unfreeze))
+    assert "".join("T" if trains else "." for trains in chosen) == expected
 
 
-def test_more_layers_than_there_are():
-    with pytest.raises(BackboneError, match=r"got 5; the backbone has 4 layers"):
-        trainable_layers(4, Unfreeze(last_layers=5))
+def test_batch_norm_stays_frozen_where_its_layer_would_train():
+    chosen = trainable_layers(LAYERS, Unfreeze.model_validate("all"), "frozen")
+    assert [layer.is_batch_norm for layer in LAYERS] == [not trains for trains in chosen]
+    assert all(trainable_layers(LAYERS, Unfreeze.model_validate("all"), "train_affine_only"))
+
+
+def test_every_phase_is_checked_before_the_first_one_runs():
+    unfreezes = [
+        {"last_layers": 8},
+        {"last_blocks": 5},
+        {"from_layer": "block_99"},
+        {"from_layer": "block_2_cov"},
+        {"variables": "kernle"},
+        {"variables": "gamma"},
+        {"last_layers": 7},
+    ]
+    phases = [
+        PhaseConfig(name=f"p{index}", epochs=1, learning_rate=1, unfreeze=unfreeze)
+        for index, unfreeze in enumerate(unfreezes)
+    ]
+    with pytest.raises(BackboneError) as caught:
+        check_phases(LAYERS, TrainingConfig(phases=phases))
+    lines = str(caught.value).splitlines()
+    for index, line in enumerate(
+        (
+            "last_layers: got 8; the backbone has 7 layers.",
+            "last_blocks: got 5; the backbone has 4 blocks: stem, block_1, block_2, block_16.",
+            "from_layer: got 'block_99'; expected one of the 7 layers or a block: stem, block_1, block_2, block_16. "
+            "Did you mean 'block_16'?",
+            "from_layer: got 'block_2_cov'; expected one of the 7 layers or a block: stem, block_1, block_2, "
+            "block_16. Did you mean 'block_2_conv'?",
+            "variables: got 'kernle', which no variable that may train matches",
+            "variables: got 'gamma', which no variable that may train matches",
+        )
+    ):
+        assert lines[index].startswith(f"training.phases[{index}].unfreeze.{line}")
+    assert len(lines) == 6
+
+
+def test_deeper_blocks_learn_at_powers_of_the_factor():
+    names = [layer.name for layer in LAYERS]
+    assert rate_factors(names, 0.5) == [0.0625, 0.125, 0.125, 0.25, 0.25, 0.5, 0.5]
+    assert set(rate_factors(names, 1.0)) == {1.0}
+
+
+def phase(**keys):
+    return PhaseConfig(**{"name": "p", "epochs": 10, "learning_rate": 0.1, **keys})
+
+
+@pytest.mark.parametrize(
+    ("duration", "steps"),
+    [
+        ({"epochs": 3}, 9),  # 21 examples in batches of 8: 3 steps an epoch
+        ({"epochs": None, "steps": 7}, 7),
+        ({"epochs": None, "examples": 5}, 1),
+        ({"epochs": None, "examples": 9}, 2),
+        ({"epochs": None, "examples": 42}, 6),
+        ({"epochs": None, "examples": 43}, 7),
+    ],
+)
+def test_durations_become_steps(duration, steps):
+    assert total_steps(phase(**duration), examples=21, batch_size=8) == steps
+
+
+def test_a_batch_larger_than_the_data_set_is_one_step_an_epoch():
+    assert total_steps(phase(epochs=4), examples=5, batch_size=64) == 4
+
+
+def rates(schedule, steps=100, steps_per_epoch=10):
+    one = phase(schedule=schedule)
+    return np.array([learning_rate(one, step, steps, steps_per_epoch) for step in range(steps)])
+
+
+def test_schedules_follow_their_closed_forms():
+    step = np.arange(100)
+    np.testing.assert_array_equal(rates("constant"), np.full(100, 0.1))
+    np.testing.assert_allclose(rates("cosine"), 0.1 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / 100))))
+    stairs = rates({"name": "exponential", "decay_steps": 30})
+    np.testing.assert_allclose(stairs, 0.1 * 0.96 ** np.floor(step / 30))
+    assert len(set(stairs)) == 4
+    assert set(rates("exponential")) == {0.1}, "the first stair is 10,000 steps wide"
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "exponential"])
+def test_warm_up_rises_linearly_to_the_full_rate_and_the_schedule_follows(name):
+    warmed = rates({"name": name, "warmup_epochs": 2, "decay_steps": 5})
+    np.testing.assert_allclose(warmed[:20], 0.1 * np.arange(1, 21) / 20)
+    np.testing.assert_allclose(warmed[20:], rates({"name": name, "decay_steps": 5}, steps=80))
+
+
+def test_balanced_weights_make_classes_count_the_same():
+    weights = class_weights("balanced", ["a", "b", "c"], [10, 30, 60])
+    np.testing.assert_allclose(np.array(weights) * [10, 30, 60], [100 / 3] * 3)
+    assert class_weights("balanced", ["only"], [7]) == [1.0]
+    assert class_weights({"b": 2.5}, ["a", "b"], [1, 1]) == [1.0, 2.5]
+    assert class_weights(None, ["a"], [1]) is None
+
+
+def test_class_weights_that_cannot_be():
+    with pytest.raises(DataError, match=r"got 'tulp'; expected names of classes: rose, tulip. Did you mean 'tulip'"):
+        class_weights({"tulp": 2.0}, ["rose", "tulip"], [1, 1])
+    with pytest.raises(DataError, match="tulip has no example in train"):
+        class_weights("balanced", ["rose", "tulip"], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("examples", "classes", "parameters", "name", "reason"),
+    [
+        (99, 5, 4_000_000, "linear_probe", "19.8 examples a class are fewer than 20"),
+        (100, 5, 400_000, "two_phase", "4,000 parameters of the backbone an example are above 2,000"),
+        (100, 5, 200_000, "discriminative", "2,000 parameters of the backbone an example are not above 2,000"),
+        (19_999, 5, 90_000_000, "two_phase", "above 2,000"),
+        (20_000, 5, 90_000_000, "full", "20,000 examples are 20,000 or more"),
+        (20_000, 2_000, 400_000, "linear_probe", "10 examples a class"),
+        (7, 1, 400_000, "linear_probe", "7 examples a class"),
+    ],
+)
+def test_auto_chooses_and_says_why(examples, classes, parameters, name, reason):
+    training, said = with_phases(TrainingConfig(strategy="auto"), examples, classes, parameters)
+    assert training.phases == list(STRATEGIES[name])
+    assert said.startswith(f"strategy auto: {name}, because ")
+    assert reason in said
+
+
+def test_phases_of_ones_own_win_over_auto():
+    own = TrainingConfig(strategy="auto", phases=[phase()])
+    assert with_phases(own, 10, 2, 1) == (own, "")
+
+
+def test_gradual_and_adaptive_unfreeze_one_block_a_phase_top_down():
+    for name in ("gradual", "adaptive"):
+        assert [one.unfreeze.last_blocks for one in STRATEGIES[name]] == [None, 1, 2, 3]
 
 
 def follow(losses, **config):

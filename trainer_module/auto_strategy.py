@@ -1,0 +1,58 @@
+"""`training.strategy: auto`: which strategy fits a data set and a backbone, and why. No TensorFlow here."""
+
+from __future__ import annotations
+
+from pipeline.config import STRATEGIES, TrainingConfig
+
+# With few examples, logistic regression on frozen features is as good as fine-tuning or better (Kornblith et al. 2019),
+# and fine-tuning distorts features that the task needs (Kumar et al. 2022). The papers give no line; 20 is ours.
+FEW_PER_CLASS = 20
+# Below this, BiT's hyper-parameter rule calls a data set small (Kolesnikov et al. 2020). From here on, all layers
+# train.
+MANY_EXAMPLES = 20_000
+# In between, the fewer examples a parameter has, the less of the backbone should move. No paper gives this figure: it
+# puts a backbone of 4 million parameters with 2,000 examples on the line.
+PARAMETERS_PER_EXAMPLE = 2_000
+
+AUTO_RULE = (
+    f"fewer than {FEW_PER_CLASS} examples a class: linear_probe",
+    f"{MANY_EXAMPLES:,} examples or more: full",
+    f"up to {PARAMETERS_PER_EXAMPLE:,} parameters of the backbone an example: discriminative",
+    "more: two_phase",
+)
+
+
+def choose_training_strategy(examples: int, classes: int, parameters: int) -> tuple[str, str]:
+    """Picks a strategy.
+
+    Args:
+        examples: In the train split.
+        classes: Number of classes.
+        parameters: Of the backbone.
+
+    Returns:
+        The name of the strategy, and the reason with its numbers.
+    """
+    per_class, per_example = examples / classes, parameters / examples
+    if per_class < FEW_PER_CLASS:
+        return "linear_probe", f"{per_class:.3g} examples a class are fewer than {FEW_PER_CLASS}"
+    if examples >= MANY_EXAMPLES:
+        return "full", f"{examples:,} examples are {MANY_EXAMPLES:,} or more"
+    if per_example <= PARAMETERS_PER_EXAMPLE:
+        return "discriminative", (
+            f"{per_class:.3g} examples a class are enough, and {per_example:,.0f} parameters of the backbone an "
+            f"example are not above {PARAMETERS_PER_EXAMPLE:,}"
+        )
+    return "two_phase", f"{per_example:,.0f} parameters of the backbone an example are above {PARAMETERS_PER_EXAMPLE:,}"
+
+
+def with_phases(training: TrainingConfig, examples: int, classes: int, parameters: int) -> tuple[TrainingConfig, str]:
+    """Fills in the phases where `auto` left them open.
+
+    Returns:
+        The training with phases, and a sentence that says what was chosen and why; empty if nothing was.
+    """
+    if training.phases:
+        return training, ""
+    name, reason = choose_training_strategy(examples, classes, parameters)
+    return training.model_copy(update={"phases": list(STRATEGIES[name])}), f"strategy auto: {name}, because {reason}"

@@ -1,0 +1,27 @@
+"""Sums over examples, from which losses and accuracies are made. No TensorFlow here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over examples.
+
+    Attributes:
+        loss: Sum of the examples' losses; in training, each with the penalties of the layers added.
+        correct: How many examples the most probable class was right for.
+        examples: How many examples there were.
+    """
+
+    loss: float = 0.0
+    correct: float = 0.0
+    examples: float = 0.0
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(self.loss + other.loss, self.correct + other.correct, self.examples + other.examples)
+
+    def means(self, prefix: str = "") -> dict[str, float]:
+        """`loss` and `accuracy` as means over the examples, under names that begin with `prefix`."""
+        return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}
