@@ -16,13 +16,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from kubeflow.placement import METADATA_ENV
+from kubeflow.workers import JOB_ENV
 from pipeline.errors import ConfigError, RunError, did_you_mean
 
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
@@ -123,7 +124,7 @@ def resolve_tasks(
     given, problems = pipeline_parameters(package.pipeline, parameters)
     executors = json_format.MessageToDict(package.pipeline.deployment_spec).get("executors", {})
     tasks = []
-    for name, task in package.pipeline.root.dag.tasks.items():
+    for name, task in sorted(package.pipeline.root.dag.tasks.items()):
         component = package.pipeline.components[task.component_ref.name]
         container = executors.get(component.executor_label, {}).get("container")
         if container is None:
@@ -185,6 +186,7 @@ def replay(
     parameters: Mapping[str, str] | None = None,
     volumes: Mapping[str, Path] | None = None,
     secrets_dir: Path | None = None,
+    cluster_environment: Mapping[str, str] | None = None,
     on_result: Callable[[TaskResult], None] = lambda result: None,
 ) -> list[TaskResult]:
     """Runs the tasks one after the other, and stops at the first that fails for good.
@@ -196,6 +198,8 @@ def replay(
         volumes: Folders for claims that are not to be folders of the workspace.
         secrets_dir: Folder of files `<Secret or ConfigMap>/<key>`. Without it, the Secret of the metadata store points
             to a SQLite file in the workspace.
+        cluster_environment: What a cluster would add by itself. Tasks with a Job of workers need KUBECONFIG, in place
+            of their service account.
         on_result: Is told of each task as it ends.
 
     Raises:
@@ -212,6 +216,15 @@ def replay(
     claims |= {claim: folder.absolute() for claim, folder in (volumes or {}).items()}
     run_id = str(uuid.uuid4())
     tasks = resolve_tasks(package, parameters or {}, run_id, claims, workspace / "metadata.sqlite", secrets_dir)
+    added = dict(cluster_environment or {})
+    with_workers = [task.name for task in tasks if JOB_ENV in task.environment]
+    if with_workers and "KUBECONFIG" not in added:
+        raise ConfigError(
+            f"{name}: trains in a Job of several workers, which takes a cluster; "
+            "compile with distribution.workers=1 to replay the package here"
+            for name in with_workers
+        )
+    tasks = [replace(task, environment={**task.environment, **added}) for task in tasks]
     logs = workspace / "logs" / run_id
     try:
         for folder in (logs, *claims.values()):
@@ -289,7 +302,7 @@ def pipeline_parameters(pipeline: Any, given: Mapping[str, str]) -> tuple[dict[s
 
     declared = pipeline.root.input_definitions.parameters
     problems = [
-        f"--parameter {name}: the package has no such parameter; expected one of {', '.join(declared)}."
+        f"--parameter {name}: the package has no such parameter; expected one of {', '.join(sorted(declared))}."
         f"{did_you_mean(name, declared)}"
         for name in given
         if name not in declared

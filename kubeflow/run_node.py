@@ -76,7 +76,16 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
     node_id = ir.nodes[0].pipeline_node.node_info.id
     events.emit("component_started", component=node_id, run_id=run_id)
     start = time.monotonic()
-    launch(with_metadata_connection(ir, connection))
+    try:
+        launch(with_metadata_connection(ir, connection))
+    except RuntimeError as error:
+        if "connection to Metadata storage" not in str(error):
+            raise
+        tried = " ".join(environ[name] for name in METADATA_ENV if name != "FINETUNE_MLMD_PASSWORD")
+        raise RunError(
+            f"FINETUNE_MLMD_HOST, _PORT, _DATABASE, _USER: got {tried}; the metadata store there cannot be reached, or "
+            "it refuses this user or password."
+        ) from error
     state = _state(connection, run_id, f"{ir.pipeline_info.id}.{node_id}")
     seconds = round(time.monotonic() - start, 2)
     events.emit("component_finished", component=node_id, state=state, seconds=seconds)

@@ -1,7 +1,7 @@
 """A locally served Kubernetes API with just the Jobs, Services, Pods and logs that worker Jobs use.
 
-Every request is recorded. A Job's pods are processes on this machine, with the environment of the Job and nothing else; host
-names of workers become ports of the loopback device. A pod that fails is replaced, as often as `backoffLimit` says.
+Every request is recorded. A Job's pods are processes on this machine, with the environment of the Job and nothing else;
+host names of workers become ports of the loopback device. A pod that fails is replaced as often as `backoffLimit` says.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class FakeCluster:
         self.requests: list[tuple[str, str, Any]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
         self.pods: list[dict[str, Any]] = []
+        self.ended: list[dict[str, Any]] = []  # whose Job is deleted
         self.folder = folder
         self.refuse = refuse
         self._lock = threading.RLock()
+        self._over = threading.Event()
         cluster = self
 
         class Handler(_Handler):
@@ -55,9 +57,11 @@ class FakeCluster:
 
     def __enter__(self) -> FakeCluster:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._control, daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._over.set()
         self._server.shutdown()
         self._server.server_close()
         for pod in self.pods:
@@ -88,9 +92,11 @@ class FakeCluster:
     def delete_job(self, name: str) -> None:
         with self._lock:
             del self.jobs[name]
-            for pod in self.pods:
-                if pod["job"] == name:
-                    pod["process"].kill()
+            for pod in [pod for pod in self.pods if pod["job"] == name]:
+                pod["process"].kill()
+                pod["process"].wait()
+                self.pods.remove(pod)
+                self.ended.append(pod)
 
     def look(self) -> None:
         """Does what the Job controller does: counts ends, replaces what failed, ends Jobs."""
@@ -111,6 +117,10 @@ class FakeCluster:
                     failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": message}
                     job["status"]["conditions"] = [failed]
 
+    def _control(self) -> None:
+        while not self._over.wait(0.1):
+            self.look()
+
     def pods_of(self, name: str, index: int) -> list[dict[str, Any]]:
         with self._lock:
             return [pod for pod in self.pods if (pod["job"], pod["index"]) == (name, index)]
@@ -123,7 +133,7 @@ class FakeCluster:
             for key, value in environment.items():
                 environment[key] = value.replace(f"{name}-{number}.{name}:2222", f"127.0.0.1:{port}")
         image = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "HOME": str(self.folder)}
-        pod_name = f"{name}-{index}-{sum(pod['job'] == name for pod in self.pods)}"
+        pod_name = f"{name}-{index}-{len(self.pods) + len(self.ended)}"
         log = self.folder / f"{pod_name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -158,7 +168,6 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         fake, parts = self.fake, url.path.strip("/").split("/")
         fake.requests.append((self.command, url.path, body))
-        fake.look()
         if fake.refuse:
             self._send(fake.refuse[0], {"kind": "Status", "message": fake.refuse[1]})
         elif "jobs" in parts:
@@ -190,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _log(self, pod_name: str) -> None:
         """Sends the log until the pod ends, as `follow=true` asks for."""
-        pod = next(pod for pod in self.fake.pods if pod["name"] == pod_name)
+        pod = next(pod for pod in [*self.fake.pods, *self.fake.ended] if pod["name"] == pod_name)
         self.send_response(200)
         self.end_headers()
         with pod["log"].open("rb") as log:

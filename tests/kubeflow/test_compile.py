@@ -16,7 +16,7 @@ from kfp import components
 from kubeflow import compile as kfp_compile
 from kubeflow import late_values
 from kubeflow.placement import METADATA_ENV
-from kubeflow.replay import read_package
+from kubeflow.replay import read_package, replay
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.plan import node_ids
@@ -129,9 +129,17 @@ def test_the_order_of_tasks_is_that_of_the_dag(packages: dict[str, Path]):
     assert sorted(tasks["pusher"].dependent_tasks) == ["evaluator", "trainer"]
 
 
+def test_a_package_with_workers_is_not_replayed_without_a_cluster(packages: dict[str, Path], tmp_path: Path):
+    with pytest.raises(ConfigError, match="trainer: trains in a Job of several workers, which takes a cluster"):
+        replay(packages["flowers_gpu"], tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
 def test_runtime_keys_become_parameters(tmp_path: Path):
     runtime = "kubernetes.runtime=[data.root, training.seed, 'training.phases[0].learning_rate', backbone.weights]"
-    package = read_package(compiled(tmp_path, "digits", runtime, "backbone.weights=w.h5"))
+    package = read_package(
+        compiled(tmp_path, "digits", runtime, "backbone.weights=w.h5", "training.phases[0].learning_rate=3.0e-3")
+    )
     parameters = package.pipeline.root.input_definitions.parameters
     assert {name: json_format.MessageToDict(one.default_value) for name, one in parameters.items()} == {
         "data_root": "runs/digits/images",

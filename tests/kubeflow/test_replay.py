@@ -127,6 +127,15 @@ def test_what_cannot_be_replayed_is_said(tmp_path: Path):
         replay.replay(wrong, tmp_path / "w")
 
 
+def test_the_command_says_what_is_wrong(tmp_path: Path):
+    wrong = finetune("replay", "absent.yaml", "--workspace", "w", "-p", "x", cwd=tmp_path)
+    assert (wrong.returncode, wrong.stderr) == (2, "--parameter: got 'x'; expected NAME=VALUE\n")
+    absent = finetune("replay", "absent.yaml", "--workspace", "w", cwd=tmp_path)
+    assert absent.returncode == 2
+    assert "absent.yaml: not a KFP v2 package: " in absent.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_pauses_grow_up_to_the_longest():
     assert replay.pauses(5, 30, 2, 100) == (30, 60, 100, 100, 100)
 
@@ -147,7 +156,7 @@ def test_parameters_are_written_as_kfp_writes_them(value: Any, text: str):
 
 
 def pushed(folder: Path) -> dict[str, bytes]:
-    """The files of the one pushed version."""
+    """The files of the one pushed version, by their names in it."""
     version = folder / "runs" / "tiny" / "pushed" / "1"
     assert [path.name for path in version.parent.iterdir() if path.is_dir()] == ["1"]
     return {str(path.relative_to(version)): path.read_bytes() for path in version.rglob("*") if path.is_file()}
@@ -180,13 +189,23 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
 
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=900)
     assert {name for name, state in states(again.stdout).items() if state != "cached"} == {"champion-resolver"}
-    replayed = pushed(here)
-
     local = tmp_path / "local"
     shutil.copytree(tiny, local)
     ran = finetune("run", "tiny.yaml", cwd=local)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert replayed == pushed(local)
+    weights, local_weights = pushed(here), pushed(local)
+    # TensorFlow numbers a graph's functions throughout a process, so the graph itself has other names.
+    for files in (weights, local_weights):
+        del files["saved_model.pb"], files["fingerprint.pb"]
+    assert len(weights) == 3
+    assert weights == local_weights
+    pictures = sorted(tiny.glob("images/test/*/*.png"))
+    answers = [
+        finetune("predict", "--json", folder / "runs" / "tiny" / "pushed", *pictures, cwd=folder).stdout
+        for folder in (here, local)
+    ]
+    assert len(answers[0].splitlines()) == len(pictures)
+    assert answers[0] == answers[1]
 
 
 def kill_when_training(workspace: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_worker_that_fails_is_replaced(cluster: FakeCluster):
         raise SystemExit(1)
     """
     worker_job.run_job(api(cluster), "kubeflow", manifest(code), poll_seconds=0.1)
-    assert [pod["index"] for pod in cluster.pods] == [0, 1, 1]
+    assert [pod["index"] for pod in cluster.ended] == [0, 1, 1]
 
 
 def test_a_job_that_fails_too_often_is_an_error_and_is_deleted(cluster: FakeCluster):
@@ -128,7 +128,8 @@ def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
     import json, pathlib, sys
     from kubernetes import config
     from kubeflow.worker_job import run_job
-    run_job(config.new_client_from_config(sys.argv[1]), "kubeflow", json.loads(pathlib.Path(sys.argv[2]).read_text()), 0.1)
+    manifest = json.loads(pathlib.Path(sys.argv[2]).read_text())
+    run_job(config.new_client_from_config(sys.argv[1]), "kubeflow", manifest, poll_seconds=0.1)
     """
     watching = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), str(cluster.kubeconfig), str(tmp_path / "job.json")],
@@ -143,9 +144,12 @@ def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
 
 
 def test_a_refusal_is_a_sentence(tmp_path: Path):
-    with FakeCluster(tmp_path, refuse=(403, "jobs.batch is forbidden")) as fake:
-        with pytest.raises(RunError, match=r"Kubernetes refused \(403\): jobs\.batch is forbidden\. .*rbac\.yaml"):
-            worker_job.run_job(api(fake), "kubeflow", manifest(), poll_seconds=0.1)
+    sentence = r"Kubernetes refused \(403\): jobs\.batch is forbidden\. .*rbac\.yaml"
+    with (
+        FakeCluster(tmp_path, refuse=(403, "jobs.batch is forbidden")) as fake,
+        pytest.raises(RunError, match=sentence),
+    ):
+        worker_job.run_job(api(fake), "kubeflow", manifest(), poll_seconds=0.1)
 
 
 def test_the_role_allows_what_is_asked_and_nothing_more(cluster: FakeCluster):

@@ -1,0 +1,96 @@
+"""Every manifest and the worker Job against the OpenAPI schemas of Kubernetes, offline; and what each file must say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from kubeflow import workers
+from kubeflow.placement import METADATA_ENV
+from pipeline.config import load_config
+
+validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate brings the schemas of Kubernetes")
+
+MANIFESTS = ROOT / "kubeflow" / "manifests"
+FILES = sorted(MANIFESTS.rglob("*.yaml"))
+OLDEST = (1, 28)
+
+
+def versions() -> list[str]:
+    """All versions of Kubernetes that there are schemas for, from 1.28."""
+    folder = resources.files("kubernetes_validate") / "kubernetes-json-schema"
+    found = {
+        tuple(map(int, one.name[1:].split("-")[0].split(".")[:2])) for one in folder.iterdir() if one.name[0] == "v"
+    }
+    return [f"{major}.{minor}" for major, minor in sorted(found) if (major, minor) >= OLDEST]
+
+
+def documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    for file in FILES:
+        if file.name != "kustomization.yaml":
+            for document in yaml.safe_load_all(file.read_text()):
+                yield f"{file.name}:{document['kind']}/{document['metadata']['name']}", document
+    config = load_config(ROOT / "configs" / "flowers_gpu.yaml")
+    template = workers.job(config, "Trainer")
+    owner = {"name": "pod", "uid": "1"}
+    yield "worker Job", workers.named_job(template, "train", owner, "/finetune", "/finetune/i.pb")
+    yield "worker Service", workers.service("train", "1")
+
+
+DOCUMENTS = dict(documents())
+
+
+def test_there_are_schemas_from_1_28_on():
+    assert versions()[0] == "1.28"
+    assert len(versions()) >= 5
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_it_is_valid(name: str):
+    for version in versions():
+        validate.validate(DOCUMENTS[name], version, strict=True)
+
+
+def test_a_wrong_key_is_noticed():
+    wrong = workers.service("train", "1")
+    wrong["spec"]["clusterIp"] = wrong["spec"].pop("clusterIP")
+    with pytest.raises(validate.ValidationError):
+        validate.validate(wrong, versions()[-1], strict=True)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(MANIFESTS)))
+def test_each_file_opens_with_its_commands(file: Path):
+    head = file.read_text().split("\napiVersion:")[0]
+    assert all(f"\n# {word}" in head for word in ("Apply:", "Check:", "Clean up:"))
+
+
+def test_the_kustomizations_name_files_that_are_there():
+    for file in FILES:
+        if file.name == "kustomization.yaml":
+            for resource in yaml.safe_load(file.read_text())["resources"]:
+                assert (file.parent / resource).exists(), f"{file}: {resource}"
+
+
+def test_the_names_are_those_that_configs_default_to():
+    settings = load_config(ROOT / "configs" / "digits.yaml").kubernetes
+    by_kind = {document["kind"]: document for document in DOCUMENTS.values()}
+    assert by_kind["PersistentVolumeClaim"]["metadata"]["name"] == settings.volume.claim
+    assert by_kind["ServiceAccount"]["metadata"]["name"] == settings.service_account
+    assert by_kind["Namespace"]["metadata"]["name"] == settings.namespace
+    secret = by_kind["Secret"]
+    assert secret["metadata"]["name"] == settings.metadata_secret
+    assert set(secret["stringData"]) == set(METADATA_ENV.values())
+    assert secret["stringData"]["password"] == ""
+    assert secret["stringData"]["host"] == by_kind["StatefulSet"]["metadata"]["name"]
+
+
+def test_no_kustomization_holds_a_secret():
+    for file in FILES:
+        if file.name == "kustomization.yaml":
+            assert "secret" not in file.read_text().split("\napiVersion:")[1].lower()
