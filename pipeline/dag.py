@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from components.image_example_gen.component import ImageExampleGen
 from components.pusher.component import atomic_pusher
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
+from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import backbone_record
 
@@ -46,7 +46,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={"image_size": _image_size(config), "code": _code_digest("transforms")},
+        custom_config={"image_size": _image_size(config), "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -114,7 +114,7 @@ def _trainer_settings(config: Config) -> dict[str, Any]:
     return {
         **json.loads(config.model_dump_json(include=sections)),
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
-        "code": _code_digest("trainer_module", "transforms"),
+        "code": code_digest("trainer_module", "transforms"),
     }
 
 
@@ -126,10 +126,3 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
         }
     )
     return _trainer_settings(scratch)
-
-
-def _code_digest(*packages: str) -> str:
-    """SHA-256 over the Python files of packages of ours: a changed preprocessing or recipe must not be cached."""
-    root = Path(__file__).parents[1]
-    files: Sequence[Path] = sorted(path for package in packages for path in (root / package).rglob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
