@@ -328,6 +328,19 @@ STRATEGIES: dict[str, tuple[PhaseConfig, ...]] = {
 }
 
 
+class CheckpointConfig(_Section):
+    """Where training stands is saved at the end of each epoch, and within an epoch as these say."""
+
+    every_steps: int | None = Field(None, ge=1, description="of an epoch; or `every_minutes`")
+    every_minutes: float | None = Field(None, gt=0, description="on one machine; several count steps")
+
+    @model_validator(mode="after")
+    def _one_interval(self) -> CheckpointConfig:
+        if self.every_steps and self.every_minutes:
+            raise ValueError("expected at most one of `every_steps` and `every_minutes`")
+        return self
+
+
 class TrainingConfig(_Section):
     """How the model is trained."""
 
@@ -356,6 +369,11 @@ class TrainingConfig(_Section):
         description="how much each class counts in the loss: a weight per class, or `balanced`, which makes all "
         "classes of the train split count the same",
     )
+    on_nan: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="when a loss is no longer a number: stop, or return to the last good state with half the rate",
+    )
+    checkpoint: CheckpointConfig = CheckpointConfig()
     head: HeadConfig = HeadConfig()
     strategy: Literal["linear_probe", "two_phase", "gradual", "adaptive", "full", "discriminative", "auto"] = Field(
         "two_phase",

@@ -104,7 +104,12 @@ def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, se
         schema=schema.outputs["schema"],
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["val"]),
-        custom_config={**settings, "component": node_id},
+        custom_config={
+            **settings,
+            "component": node_id,
+            # Not below the Trainer's output, which TFX removes when the Trainer fails.
+            "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
+        },
     ).with_id(node_id)
 
 

@@ -15,6 +15,7 @@ import tf_keras as keras
 from pipeline import events
 from pipeline.config import AugmentationConfig, OptimizerConfig, TrainingConfig
 from pipeline.errors import RunError
+from trainer_module.checkpoint import Checkpoints
 from trainer_module.early_stopping import EarlyStopping
 from trainer_module.freezing import apply_freeze
 from trainer_module.input_data import Split, evaluation_batches, training_batches
@@ -26,6 +27,8 @@ from trainer_module.state import Snapshot, State
 from trainer_module.totals import Totals
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
+# A rate 32 times lower that still fails is not what is wrong.
+MOST_ROLLBACKS = 5
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,57 @@ class Setup:
     component: str
 
 
-def run_phase(setup: Setup, state: State, keep: Callable[[State], None] = lambda state: None) -> None:
+class BadNumbersError(RunError):
+    """A loss is no longer a number."""
+
+
+def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
+    """Runs all phases, or the rest of them, and leaves the weights of the last one's best epoch in the model.
+
+    Args:
+        setup: Where and on what.
+        checkpoints: Where to go on from, and where to save.
+
+    Returns:
+        The state at the end, with a row of the summary for each phase in `rows` and an entry for each epoch in
+        `curves`.
+
+    Raises:
+        BadNumbersError: A loss is no longer a number, and `training.on_nan` is `stop` or has been tried too often.
+    """
+    variables = list(setup.model.variables)
+    state = checkpoints.load()
+    restore(variables, state.now)
+    good = state.kept()
+
+    def keep(state: State) -> None:
+        nonlocal good
+        good = state.kept()
+        checkpoints.save(state)
+
+    while state.phase < len(setup.training.phases):
+        try:
+            run_phase(setup, state, keep, checkpoints.is_due)
+        except BadNumbersError as error:
+            if setup.training.on_nan == "stop" or good.rollbacks == MOST_ROLLBACKS:
+                raise
+            # Of the kept state itself, so that numbers which go bad again at once are counted too.
+            good.rollbacks, good.rate_scale = good.rollbacks + 1, good.rate_scale / 2
+            state = good.kept()
+            restore(variables, state.now)
+            events.emit(
+                "note",
+                level="warning",
+                text=f"{setup.component}: {error} Training returns to epoch {state.epoch}, step {state.step} with "
+                f"{state.rate_scale:g} times the rate.",
+            )
+    checkpoints.save(state)
+    return state
+
+
+def run_phase(
+    setup: Setup, state: State, keep: Callable[[State], None], is_due: Callable[[int], bool] = lambda step: False
+) -> None:
     """Runs one phase, or the rest of it, and leaves the weights of its best epoch in the model.
 
     Args:
@@ -63,10 +116,11 @@ def run_phase(setup: Setup, state: State, keep: Callable[[State], None] = lambda
         state: Where training stands; moves on to the start of the next phase. Its `rows` get the phase's row of the
             summary, its `curves` one entry an epoch with `phase`, `epoch` (from 1), `loss`, `accuracy`, `val_loss`,
             `val_accuracy` and `learning_rate`.
-        keep: Called with the state at the start of the phase and at the end of each epoch.
+        keep: Called with the state at the start of the phase, at the end of each epoch, and when it is due.
+        is_due: Says after how many steps of an epoch.
 
     Raises:
-        RunError: A loss is no longer a number.
+        BadNumbersError: A loss is no longer a number.
     """
     model, training, strategy = setup.model, setup.training, setup.strategy
     index = state.phase
@@ -132,7 +186,8 @@ def run_phase(setup: Setup, state: State, keep: Callable[[State], None] = lambda
         epoch_start = time.monotonic()
         tell = _StepEvents(where, state.epoch)
         done_before = (state.epoch - 1) * steps_per_epoch
-        while state.step < min(steps_per_epoch, steps - done_before):
+        steps_this_epoch = min(steps_per_epoch, steps - done_before)
+        while state.step < steps_this_epoch:
             rate = state.rate_scale * learning_rate(phase, done_before + state.step, steps, steps_per_epoch)
             optimizer.set_rate(rate)
             sums = step(next(endless))
@@ -141,6 +196,9 @@ def run_phase(setup: Setup, state: State, keep: Callable[[State], None] = lambda
                 raise _bad_numbers(phase.name, state, f"the loss of step {state.step} became {sums.loss}", rate)
             state.totals += sums
             tell(state.step, state.totals)
+            if state.step < steps_this_epoch and is_due(state.step):
+                state.now, state.seconds = snapshot(), time.monotonic() - start
+                keep(state)
         means = state.totals.means() | evaluate(validate, val_batches).means("val_")
         state.curves.append({"phase": phase.name, "epoch": state.epoch, **means, "learning_rate": rate})
         seconds = time.monotonic() - epoch_start
@@ -187,12 +245,14 @@ def run_phase(setup: Setup, state: State, keep: Callable[[State], None] = lambda
     )
     state.now = state.best
     state.phase, state.epoch, state.stopping, state.before, state.seconds = index + 1, 1, None, {}, 0.0
+    state.rate_scale, state.rollbacks = 1.0, 0
 
 
 def restore(variables: Sequence[tf.Variable], snapshot: Snapshot) -> None:
-    """Sets all variables of a model to what a snapshot holds."""
-    for variable, value in zip(variables, snapshot.weights, strict=True):
-        variable.assign(value)
+    """Sets all variables of a model to what a snapshot holds; an empty one leaves them as they are."""
+    if snapshot.weights:
+        for variable, value in zip(variables, snapshot.weights, strict=True):
+            variable.assign(value)
 
 
 def _goes_on(training: TrainingConfig, index: int) -> bool:
@@ -218,8 +278,8 @@ class _StepEvents:
             events.emit("step", **self._fields, step=step, **totals.means())
 
 
-def _bad_numbers(phase: str, state: State, what: str, rate: float) -> RunError:
-    return RunError(
+def _bad_numbers(phase: str, state: State, what: str, rate: float) -> BadNumbersError:
+    return BadNumbersError(
         f"phase {phase}, epoch {state.epoch}: {what} at learning rate {rate:g}. "
         "A rate ten times lower is the usual cure; clipping (`optimizer: {name: adam, clipnorm: 1.0}`) another."
     )

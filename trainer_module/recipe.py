@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,14 +16,14 @@ from pipeline import events
 from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
 from trainer_module.auto_strategy import with_phases
 from trainer_module.backbone_model import build_backbone, build_model
+from trainer_module.checkpoint import Checkpoints, fingerprint
 from trainer_module.class_weights import class_weights
 from trainer_module.export import ServedModel, export_model
 from trainer_module.freezing import check_phases, layers_of
 from trainer_module.input_data import evaluation_batches, keys, label_counts, load_split
 from trainer_module.losses import training_loss
-from trainer_module.phases import Setup, run_phase
-from trainer_module.state import State
-from trainer_module.strategy import current_strategy
+from trainer_module.phases import Setup, run_phases
+from trainer_module.strategy import current_strategy, is_chief
 from transforms import features
 from transforms.backbones import backbone_record
 
@@ -35,7 +36,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
-            of the config, and `component`, the id of the node.
+            of the config, `component`, the id of the node, and `checkpoint_dir`, a folder that survives a failed run.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `phases`, a row for each; `curves`, a row for each epoch.
@@ -69,9 +70,8 @@ def run_fn(fn_args: FnArgs) -> None:
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
     loss = training_loss(training, len(class_names), weights)
     setup = Setup(model, backbone, training, loss, train, val, augmentation, strategy, settings["component"])
-    state = State()
-    while state.phase < len(training.phases):
-        run_phase(setup, state)
+    checkpoints = open_checkpoints(settings, setup)
+    state = run_phases(setup, checkpoints)
 
     predict = tf.function(lambda pixels: model(pixels, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, training.batch_size)
@@ -81,6 +81,27 @@ def run_fn(fn_args: FnArgs) -> None:
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
         json.dump({"phases": state.rows, "curves": state.curves}, file, indent=1)
     export_model(ServedModel(model, transform_output, image_size), fn_args.serving_model_dir)
+    checkpoints.clear()
+
+
+def open_checkpoints(settings: dict[str, Any], setup: Setup) -> Checkpoints:
+    """Opens the checkpoints that belong to this config, data and code, on this hardware."""
+    strategy, folder = setup.strategy, settings["checkpoint_dir"]
+    several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    facts = {
+        "settings": {key: value for key, value in settings.items() if key != "checkpoint_dir"},
+        "phases": setup.training.model_dump(mode="json"),
+        "train": setup.train.digest,
+        "val": setup.val.digest,
+        "tensorflow": tf.__version__,
+        "strategy": [type(strategy).__name__, strategy.num_replicas_in_sync],
+    }
+    every = setup.training.checkpoint
+    if several:
+        # Reading a variable takes all workers at once, and their clocks differ.
+        every = every.model_copy(update={"every_minutes": None})
+    writes = not several or is_chief(os.environ.get("TF_CONFIG"))
+    return Checkpoints(folder, fingerprint(facts), every, setup.component, writes)
 
 
 def make_deterministic(seed: int) -> None:

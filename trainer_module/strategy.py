@@ -60,6 +60,16 @@ def current_strategy(wanted: str):
     return make_strategy(choose_strategy(wanted, gpus, os.environ.get("TF_CONFIG")))
 
 
+def is_chief(tf_config: str | None) -> bool:
+    """Whether this process is the one of a cluster that writes what all share: the chief, or without one, worker 0."""
+    if not _workers(tf_config):
+        return True
+    content = json.loads(tf_config)
+    task = content.get("task", {})
+    first = "chief" if content["cluster"].get("chief") else "worker"
+    return task.get("type") == first and task.get("index") == 0
+
+
 def _workers(tf_config: str | None) -> int:
     if not tf_config:
         return 0

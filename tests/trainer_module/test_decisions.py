@@ -15,7 +15,7 @@ from trainer_module.class_weights import class_weights
 from trainer_module.early_stopping import EarlyStopping
 from trainer_module.freezing import Layer, block_names, check_phases, rate_factors, trainable_layers
 from trainer_module.schedules import learning_rate, total_steps
-from trainer_module.strategy import choose_strategy
+from trainer_module.strategy import choose_strategy, is_chief
 
 # Names as Keras gives them, from the middle and the end of each family.
 FAMILIES = {
@@ -282,6 +282,18 @@ def cluster(workers):
 )
 def test_strategy_follows_hardware_and_config(wanted, gpus, tf_config, expected):
     assert choose_strategy(wanted, gpus, tf_config) == expected
+
+
+def test_one_worker_of_a_cluster_writes():
+    assert is_chief(None)
+    for workers, task, expected in (
+        ({"worker": ["a:1", "b:1"]}, ("worker", 0), True),
+        ({"worker": ["a:1", "b:1"]}, ("worker", 1), False),
+        ({"chief": ["c:1"], "worker": ["a:1"]}, ("worker", 0), False),
+        ({"chief": ["c:1"], "worker": ["a:1"]}, ("chief", 0), True),
+    ):
+        content = {"cluster": workers, "task": {"type": task[0], "index": task[1]}}
+        assert is_chief(json.dumps(content)) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
+from small_training import SIZE, STRONG, fit, make_splits, training, transformed, write
 
 from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
 from pipeline.errors import BackboneError, DataError, RunError
@@ -22,70 +23,10 @@ phases = importlib.import_module("trainer_module.phases")
 recipe = importlib.import_module("trainer_module.recipe")
 state = importlib.import_module("trainer_module.state")
 
-SIZE = 8
-STRONG = AugmentationConfig(horizontal_flip=True, rotation=0.1, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2)
-
-
-def transformed(count: int, seed: int = 0) -> list[bytes]:
-    """Serialised transformed examples: class 1 is brighter than class 0."""
-    random = np.random.default_rng(seed)
-    records = []
-    for number in range(count):
-        label = number % 2
-        pixels = random.integers(0, 100, (SIZE, SIZE, 3)).astype(np.uint8) + np.uint8(100 * label)
-        feature = {
-            "pixels": tf.train.Feature(
-                bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(tf.constant(pixels)).numpy()])
-            ),
-            "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-            "key": tf.train.Feature(bytes_list=tf.train.BytesList(value=[f"{number:04}".encode()])),
-        }
-        records.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-    return records
-
-
-def write(path, records) -> str:
-    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-        for record in records:
-            writer.write(record)
-    return str(path)
-
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples")
-    files = [write(folder / f"{name}.gz", transformed(count, count)) for name, count in (("train", 21), ("val", 9))]
-    return [input_data.load_split([file], SIZE) for file in files]
-
-
-def training(**changes) -> TrainingConfig:
-    defaults = {
-        "batch_size": 8,
-        "head": HeadConfig(units=[16], dropout=0.3),
-        "phases": [
-            PhaseConfig(name="head", epochs=2, learning_rate=1e-2),
-            PhaseConfig(name="tune", unfreeze={"last_layers": 5}, epochs=2, learning_rate=1e-3),
-        ],
-    }
-    return TrainingConfig(**{**defaults, **changes})
-
-
-def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None):
-    """Trains all phases; returns the model, its backbone, the rows and the curves."""
-    recipe.make_deterministic(config.seed)
-    strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
-    with strategy.scope():
-        backbone = backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE))
-        model = backbone_model.build_model(backbone, "minus_one_to_one", config, classes=2)
-    loss = losses.training_loss(config, 2, None)
-    setup = phases.Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer")
-    progress = state.State()
-    for index in range(len(config.phases)):
-        before = {layer.name: layer.get_weights() for layer in backbone.layers}
-        phases.run_phase(setup, progress)
-        if after_phase:
-            after_phase(index, backbone, before)
-    return model, backbone, progress.rows, progress.curves
+    return make_splits(tmp_path_factory.mktemp("examples"))
 
 
 MOVES = {"frozen": set(), "train_affine_only": {"gamma", "beta"}, "train": {"gamma", "beta", "moving_mean"}}
@@ -164,10 +105,9 @@ def test_the_best_epoch_is_what_a_phase_leaves_behind(splits):
 
 def test_a_loss_that_is_no_number_stops_with_the_rate(splits):
     phase = PhaseConfig(name="wild", epochs=3, learning_rate=10, unfreeze="all")
-    broken = [input_data.Split(split.records, split.examples, SIZE) for split in splits]
     model_training = training(phases=[phase], head=HeadConfig(units=[], dropout=0, l2=1e38))
     with pytest.raises(RunError, match=r"phase wild, epoch 1: .*loss.* learning rate 10"):
-        fit(broken, model_training)
+        fit(splits, model_training)
 
 
 def test_loss_and_gradient_equal_an_independent_computation():

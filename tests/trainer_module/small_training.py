@@ -1,0 +1,81 @@
+"""Training on a handful of pictures, for tests: splits, a config, and a run of all phases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig, TrainingConfig
+from trainer_module import backbone_model, input_data, losses, phases, recipe
+from trainer_module.state import State
+
+SIZE = 8
+STRONG = AugmentationConfig(horizontal_flip=True, rotation=0.1, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2)
+
+
+def transformed(count: int, seed: int = 0) -> list[bytes]:
+    """Serialised transformed examples: class 1 is brighter than class 0."""
+    random = np.random.default_rng(seed)
+    records = []
+    for number in range(count):
+        label = number % 2
+        pixels = random.integers(0, 100, (SIZE, SIZE, 3)).astype(np.uint8) + np.uint8(100 * label)
+        feature = {
+            "pixels": tf.train.Feature(
+                bytes_list=tf.train.BytesList(value=[tf.io.serialize_tensor(tf.constant(pixels)).numpy()])
+            ),
+            "label_index": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+            "key": tf.train.Feature(bytes_list=tf.train.BytesList(value=[f"{number:04}".encode()])),
+        }
+        records.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return records
+
+
+def write(path, records) -> str:
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for record in records:
+            writer.write(record)
+    return str(path)
+
+
+def make_splits(folder: Path) -> list[input_data.Split]:
+    """Writes and loads 21 training and 9 validation examples."""
+    files = [write(folder / f"{name}.gz", transformed(count, count)) for name, count in (("train", 21), ("val", 9))]
+    return [input_data.load_split([file], SIZE) for file in files]
+
+
+def training(**changes) -> TrainingConfig:
+    defaults = {
+        "batch_size": 8,
+        "head": HeadConfig(units=[16], dropout=0.3),
+        "phases": [
+            PhaseConfig(name="head", epochs=2, learning_rate=1e-2),
+            PhaseConfig(name="tune", unfreeze={"last_layers": 5}, epochs=2, learning_rate=1e-3),
+        ],
+    }
+    return TrainingConfig(**{**defaults, **changes})
+
+
+def setup_of(splits, config: TrainingConfig, augmentation=STRONG, strategy=None) -> phases.Setup:
+    """A new network, and all that training it needs."""
+    recipe.make_deterministic(config.seed)
+    strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        backbone = backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE))
+        model = backbone_model.build_model(backbone, "minus_one_to_one", config, classes=2)
+    loss = losses.training_loss(config, 2, None)
+    return phases.Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer")
+
+
+def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None):
+    """Trains all phases; returns the model, its backbone, the rows and the curves."""
+    setup = setup_of(splits, config, augmentation, strategy)
+    progress = State()
+    for index in range(len(config.phases)):
+        before = {layer.name: layer.get_weights() for layer in setup.backbone.layers}
+        phases.run_phase(setup, progress, keep=lambda progress: None)
+        if after_phase:
+            after_phase(index, setup.backbone, before)
+    return setup.model, setup.backbone, progress.rows, progress.curves
