@@ -80,7 +80,7 @@ def _pretrain(weights: Path) -> float:
     import tf_keras as keras
 
     from trainer_module.augmentation import augment
-    from trainer_module.loop import eval_step, run_epoch, train_step
+    from trainer_module.loop import eval_step, evaluate
     from trainer_module.small_cnn import small_cnn
     from transforms.image import scale
 
@@ -107,10 +107,20 @@ def _pretrain(weights: Path) -> float:
     pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
     pooled = keras.layers.Dropout(0.2, seed=SEED)(pooled)
     model = keras.Model(backbone.input, keras.layers.Dense(5 * 8, activation="softmax")(pooled))
-    strategy = tf.distribute.get_strategy()
-    step = train_step(model, keras.optimizers.Adam(PRETRAIN_RATE), strategy, train.element_spec)
-    run_epoch(step, train, PRETRAIN_STEPS)
-    accuracy = run_epoch(eval_step(model, strategy, test.element_spec), test).means()["accuracy"]
+    optimizer, variables = keras.optimizers.Adam(PRETRAIN_RATE), model.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function(autograph=False, input_signature=[train.element_spec])
+    def step(batch: tuple[tf.Tensor, tf.Tensor]) -> None:
+        pixels, labels = batch
+        with tf.GradientTape() as tape:
+            losses = keras.losses.sparse_categorical_crossentropy(labels, model(pixels, training=True))
+            loss = tf.reduce_mean(losses)
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+    for batch in train.take(PRETRAIN_STEPS):
+        step(batch)
+    accuracy = evaluate(eval_step(model, tf.distribute.get_strategy(), test.element_spec), test).means()["accuracy"]
     partial = weights.with_name(f"partial-{weights.name}")
     backbone.save_weights(partial)
     partial.replace(weights)
