@@ -46,25 +46,27 @@ def train_step(
         A function from a batch (inputs, int64 [batch] labels) to its totals, which updates the model.
     """
 
-    def part_step(inputs: tf.Tensor, labels: tf.Tensor, in_all_replicas: tf.Tensor) -> tuple[list[tf.Tensor], Sums]:
-        examples = tf.cast(tf.shape(labels)[0], tf.float32)
+    def part_step(
+        inputs: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor, in_all_replicas: tf.Tensor
+    ) -> tuple[list[tf.Tensor], Sums]:
+        examples = tf.reduce_sum(counts)
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
-            losses = loss(labels, probabilities)
+            losses = counts * loss(labels, probabilities)
             penalty = tf.add_n(model.losses) if model.losses else 0.0
             # Replicas and parts add up their gradients: each contributes its share of the mean over the whole batch.
             share = (tf.reduce_sum(losses) + examples * penalty) / in_all_replicas
         gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return gradients, (share * in_all_replicas, _correct(labels, probabilities), examples)
+        return gradients, (share * in_all_replicas, _correct(labels, probabilities, counts), examples)
 
     def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> Sums:
         replica = tf.distribute.get_replica_context()
-        examples = tf.cast(tf.shape(labels)[0], tf.float32)
-        in_all_replicas = replica.all_reduce(tf.distribute.ReduceOp.SUM, examples)
+        batch = _never_empty(inputs, labels)
+        in_all_replicas = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch[-1]))
         if micro_batches == 1:
-            gradients, sums = part_step(inputs, labels, in_all_replicas)
+            gradients, sums = part_step(*batch, in_all_replicas)
         else:
-            gradients, sums = _accumulated(part_step, micro_batches, variables, inputs, labels, in_all_replicas)
+            gradients, sums = _accumulated(part_step, micro_batches, variables, batch, in_all_replicas)
         optimizer.apply(replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients))
         return sums
 
@@ -75,16 +77,15 @@ def _accumulated(
     part_step: Callable,
     parts: int,
     variables: Sequence[tf.Variable],
-    inputs: tf.Tensor,
-    labels: tf.Tensor,
+    batch: Sequence[tf.Tensor],
     in_all_replicas: tf.Tensor,
 ) -> tuple[list[tf.Tensor], Sums]:
     """Runs `part_step` over equal parts of a batch, strictly one after the other, and adds up what it returns."""
-    examples = tf.shape(labels)[0]
+    examples = tf.shape(batch[0])[0]
     size = tf.maximum((examples + parts - 1) // parts, 1)
 
     def body(start: tf.Tensor, gradients: list[tf.Tensor], sums: Sums) -> tuple:
-        more, further = part_step(inputs[start : start + size], labels[start : start + size], in_all_replicas)
+        more, further = part_step(*(each[start : start + size] for each in batch), in_all_replicas)
         added = [one + other for one, other in zip(gradients, more, strict=True)]
         return start + size, added, tuple(one + other for one, other in zip(sums, further, strict=True))
 
@@ -100,10 +101,10 @@ def eval_step(model: keras.Model, strategy: tf.distribute.Strategy, batch_spec: 
     """Compiles one step of evaluation: nothing is updated, dropout is off, and the loss is the cross-entropy alone."""
 
     def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> Sums:
+        inputs, labels, counts = _never_empty(inputs, labels)
         probabilities = model(inputs, training=False)
-        losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-        examples = tf.cast(tf.shape(labels)[0], tf.float32)
-        return tf.reduce_sum(losses), _correct(labels, probabilities), examples
+        losses = counts * keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        return tf.reduce_sum(losses), _correct(labels, probabilities, counts), tf.reduce_sum(counts)
 
     return _compiled(replica_step, strategy, batch_spec)
 
@@ -113,8 +114,20 @@ def evaluate(step: Step, batches: Iterable) -> Totals:
     return sum(map(step, batches), Totals())
 
 
-def _correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float32))
+def _never_empty(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns a replica's share of a batch, and how much each of its examples counts: 1.
+
+    The last batch of an epoch may be smaller than there are replicas. Convolutions on a CPU give nonsense for no
+    example at all, so an empty share gets one of zeros, which counts 0.
+    """
+    examples = tf.shape(labels)[0]
+    added = tf.maximum(1 - examples, 0)
+    counts = tf.pad(tf.ones([examples]), [[0, added]])
+    return tf.pad(inputs, [[0, added]] + [[0, 0]] * (inputs.shape.rank - 1)), tf.pad(labels, [[0, added]]), counts
+
+
+def _correct(labels: tf.Tensor, probabilities: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(counts * tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float32))
 
 
 def _compiled(replica_step: Callable, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:

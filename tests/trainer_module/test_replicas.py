@@ -1,0 +1,50 @@
+"""Two devices train to the result of one. In a process of its own: devices are fixed when TensorFlow starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = """
+import sys, tempfile
+from pathlib import Path
+sys.path.insert(0, "tests/trainer_module")
+import pipeline
+import numpy as np
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from pipeline.config import HeadConfig, PhaseConfig
+from small_training import fit, make_splits, training
+splits = make_splits(Path(tempfile.mkdtemp()))
+# SGD: Adam would make large updates of rounding errors, where a gradient is nearly zero.
+config = training(
+    micro_batches=2,
+    head=HeadConfig(units=[8], dropout=0.0, l2=0.01),
+    phases=[
+        PhaseConfig(name="head", epochs=1, learning_rate=1e-2, optimizer="sgd"),
+        PhaseConfig(
+            name="tune", unfreeze={"last_blocks": 1}, epochs=2, learning_rate=1e-3, block_rate_factor=0.5,
+            optimizer={"name": "sgd", "global_clipnorm": 1.0},
+        ),
+    ],
+)
+strategies = [tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])]
+one, two = [fit(splits, config, strategy=strategy) for strategy in strategies]
+for variable, a, b in zip(one[0].weights, one[0].get_weights(), two[0].get_weights()):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=variable.name)
+for a, b in zip(one[3], two[3]):
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
+print("replicas", strategies[1].num_replicas_in_sync)
+"""
+
+
+def test_two_mirrored_devices_train_to_the_result_of_one():
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == "replicas 2"
