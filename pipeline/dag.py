@@ -19,7 +19,7 @@ from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
-from components.image_example_gen.component import ImageExampleGen
+from components.example_gen.component import ImageExampleGen
 from components.pusher.component import atomic_pusher
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config

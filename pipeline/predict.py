@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.image_example_gen.files import FileProblem, read_file
-from components.image_example_gen.images import check_image, check_tensorflow_decodes
+from components.example_gen.files import FileProblem, read_file
+from components.example_gen.images import check_image, check_tensorflow_decodes
 from components.pusher.versions import versions
 from pipeline.config import DataConfig
 from pipeline.errors import RunError

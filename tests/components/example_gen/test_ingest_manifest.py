@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.image_example_gen.layouts import list_files
-from components.image_example_gen.selection import select_examples
-from components.image_example_gen.settings import IngestSettings
+from components.example_gen.layouts import list_files
+from components.example_gen.selection import select_examples
+from components.example_gen.settings import IngestSettings
 from pipeline.errors import DataError
 
 

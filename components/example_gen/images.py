@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from components.image_example_gen.files import FileProblem
+from components.example_gen.files import FileProblem
 
 # First bytes -> Pillow's name of the format, and the mark that a complete file has near its end.
 USABLE = {

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import apache_beam as beam
 import tensorflow as tf
 
-from components.image_example_gen.files import FileProblem, FileRecord, read_file
-from components.image_example_gen.images import check_image, check_tensorflow_decodes
-from components.image_example_gen.progress import Progress
+from components.example_gen.files import FileProblem, FileRecord, read_file
+from components.example_gen.images import check_image, check_tensorflow_decodes
+from components.example_gen.progress import Progress
 
 
 class ReadFile(beam.DoFn):

@@ -10,14 +10,14 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.image_example_gen.files import (
+from components.example_gen.files import (
     FileProblem,
     FileRecord,
     describe_file,
     label_problem,
     read_file,
 )
-from components.image_example_gen.settings import IngestSettings
+from components.example_gen.settings import IngestSettings
 from pipeline.errors import DataError, did_you_mean
 
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from components.image_example_gen.layouts import list_files
-from components.image_example_gen.settings import IngestSettings
+from components.example_gen.layouts import list_files
+from components.example_gen.settings import IngestSettings
 from pipeline.errors import DataError
 
 

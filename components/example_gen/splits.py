@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from components.image_example_gen.settings import SPLITS
+from components.example_gen.settings import SPLITS
 from pipeline.errors import DataError, did_you_mean
 
 DEFAULT_CUT = 0.15

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.image_example_gen.files import FileProblem, FileRecord, printable
-from components.image_example_gen.layouts import Listing
-from components.image_example_gen.settings import SPLITS
-from components.image_example_gen.splits import HELD_OUT_ORDER
+from components.example_gen.files import FileProblem, FileRecord, printable
+from components.example_gen.layouts import Listing
+from components.example_gen.settings import SPLITS
+from components.example_gen.splits import HELD_OUT_ORDER
 from pipeline.errors import DataError, did_you_mean
 
 # Left out, but nothing is wrong with the data.

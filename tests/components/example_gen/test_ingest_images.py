@@ -7,8 +7,8 @@ import zlib
 import pytest
 from PIL import Image, ImageFile
 
-from components.image_example_gen.files import FileProblem
-from components.image_example_gen.images import check_image
+from components.example_gen.files import FileProblem
+from components.example_gen.images import check_image
 
 
 def problem_of(data: bytes, max_pixels: int = 10_000) -> FileProblem:

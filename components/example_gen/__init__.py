@@ -1,4 +1,4 @@
-"""Reads images and labels from disk, and writes them as train, val and test examples.
+"""Reads examples and labels from disk, and writes them as train, val and test examples.
 
     settings.py     what the user can choose
     files.py        one file: what it is, its bytes; one folder: the files in it

@@ -21,10 +21,10 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components.image_example_gen import component as subject
-from components.image_example_gen.component import ImageExampleGen, ImageExecutor
-from components.image_example_gen.files import FileProblem
-from components.image_example_gen.images import check_image, check_tensorflow_decodes
+from components.example_gen import component as subject
+from components.example_gen.component import ImageExampleGen, ImageExecutor
+from components.example_gen.files import FileProblem
+from components.example_gen.images import check_image, check_tensorflow_decodes
 from pipeline.errors import DataError
 
 REAL_DATA = Path(os.environ.get("FINETUNE_REAL_DATA", Path(__file__).parents[4] / "shared" / "real"))
@@ -152,7 +152,7 @@ def test_examples_hold_the_bytes_of_the_files(tree, files, ingest):
     ],
 )
 def test_shards_have_the_same_bytes_in_every_run(tree, files, ingest, beam_args, monkeypatch):
-    monkeypatch.setattr("components.image_example_gen.selection.MAX_SHARD_EXAMPLES", 2)
+    monkeypatch.setattr("components.example_gen.selection.MAX_SHARD_EXAMPLES", 2)
     root = tree(files)
 
     def written(uri: str) -> dict[str, bytes]:
@@ -236,7 +236,7 @@ def test_files_that_go_or_change_between_the_passes(tree, files, ingest, picture
         return selection
 
     monkeypatch.setattr(subject, "select_examples", select_then_change)
-    monkeypatch.setattr("components.image_example_gen.selection.MAX_SHARD_EXAMPLES", 2)
+    monkeypatch.setattr("components.example_gen.selection.MAX_SHARD_EXAMPLES", 2)
     uri = ingest(root, max_bad_fraction=0.1)
     (skip,) = report(uri)["skipped"]
     assert (skip["path"], skip["reason"]) == (
@@ -288,7 +288,7 @@ def test_conflicting_manifest_rows(tree, files, ingest):
 
 
 def test_progress_is_told(tree, files, ingest, caplog, monkeypatch):
-    monkeypatch.setattr("components.image_example_gen.progress.SECONDS_BETWEEN_EVENTS", 0)
+    monkeypatch.setattr("components.example_gen.progress.SECONDS_BETWEEN_EVENTS", 0)
     with caplog.at_level(logging.INFO, "finetune.progress"):
         ingest(tree(files))
     events = [record.event for record in caplog.records if record.name == "finetune.progress"]

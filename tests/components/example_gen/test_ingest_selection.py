@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from components.image_example_gen import selection as subject
-from components.image_example_gen.files import FileRecord
-from components.image_example_gen.layouts import list_files
-from components.image_example_gen.selection import Selection, make_shards, select_examples, stop_error
-from components.image_example_gen.settings import IngestSettings
+from components.example_gen import selection as subject
+from components.example_gen.files import FileRecord
+from components.example_gen.layouts import list_files
+from components.example_gen.selection import Selection, make_shards, select_examples, stop_error
+from components.example_gen.settings import IngestSettings
 
 
 @pytest.fixture

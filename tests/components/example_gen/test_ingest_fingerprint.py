@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.image_example_gen.fingerprint import fingerprint
-from components.image_example_gen.settings import IngestSettings
+from components.example_gen.fingerprint import fingerprint
+from components.example_gen.settings import IngestSettings
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from components.image_example_gen import files
-from components.image_example_gen.files import FileProblem, FileRecord, describe_file, printable, read_file, walk_folder
+from components.example_gen import files
+from components.example_gen.files import FileProblem, FileRecord, describe_file, printable, read_file, walk_folder
 
 NOBODY = 65534
 

@@ -6,8 +6,8 @@ import dataclasses
 import hashlib
 import json
 
-from components.image_example_gen.layouts import list_files
-from components.image_example_gen.settings import IngestSettings
+from components.example_gen.layouts import list_files
+from components.example_gen.settings import IngestSettings
 from pipeline.errors import DataError
 
 # Part of every fingerprint: raise it when the ingest writes something else for the same data.

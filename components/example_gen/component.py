@@ -16,13 +16,13 @@ from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
-from components.image_example_gen.files import FileRecord, printable
-from components.image_example_gen.fingerprint import fingerprint
-from components.image_example_gen.layouts import list_files
-from components.image_example_gen.passes import ReadFile, WriteShard, write_json
-from components.image_example_gen.progress import Progress
-from components.image_example_gen.selection import make_shards, select_examples, stop_error
-from components.image_example_gen.settings import SPLITS, IngestSettings
+from components.example_gen.files import FileRecord, printable
+from components.example_gen.fingerprint import fingerprint
+from components.example_gen.layouts import list_files
+from components.example_gen.passes import ReadFile, WriteShard, write_json
+from components.example_gen.progress import Progress
+from components.example_gen.selection import make_shards, select_examples, stop_error
+from components.example_gen.settings import SPLITS, IngestSettings
 from pipeline.errors import DataError
 
 ROOT_KEY = "root"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.image_example_gen.files import FileProblem, FileRecord, read_file
-from components.image_example_gen.images import check_image
-from components.image_example_gen.layouts import Listing
+from components.example_gen.files import FileProblem, FileRecord, read_file
+from components.example_gen.images import check_image
+from components.example_gen.layouts import Listing
 
 
 def _picture(seed: int = 0, format: str = "PNG", mode: str = "RGB", size: tuple[int, int] = (8, 6), **save) -> bytes:

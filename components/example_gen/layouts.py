@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from components.image_example_gen.files import FileRecord, label_problem, list_folder, printable, walk_folder
-from components.image_example_gen.manifest import read_manifest
-from components.image_example_gen.settings import SPLITS, IngestSettings
-from components.image_example_gen.splits import SplitPlan, plan_splits
+from components.example_gen.files import FileRecord, label_problem, list_folder, printable, walk_folder
+from components.example_gen.manifest import read_manifest
+from components.example_gen.settings import SPLITS, IngestSettings
+from components.example_gen.splits import SplitPlan, plan_splits
 from pipeline.errors import DataError
 
 
