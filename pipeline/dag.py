@@ -62,7 +62,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.evaluation.gates, config.data.slice_columns),
+        eval_config=eval_config(config.evaluation.gates, config.evaluation.report_slices(config.data.slice_columns)),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(
