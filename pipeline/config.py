@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -280,6 +281,11 @@ class CheckpointConfig(_Section):
         return self
 
 
+def _yaml_off(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
 class TrainingConfig(_Section):
     """How the model is trained."""
 
@@ -290,7 +296,12 @@ class TrainingConfig(_Section):
         ge=1,
         le=65536,
         description="parts that a device's share of a batch is cut into, one after the other, to need less memory; "
-        "their gradients add up to that of the whole batch",
+        "their gradients add up to that of the whole batch. Doubled by itself when memory runs out",
+    )
+    mixed_precision: Annotated[Literal["off", "float16", "bfloat16"], BeforeValidator(_yaml_off)] = Field(
+        "off",
+        description="what the backbone computes in; its variables, the head, the loss and the exported model stay "
+        "float32. `float16`, with dynamic loss scaling, suits GPUs; `bfloat16` TPUs and new GPUs. CPUs get slower",
     )
     batch_norm: Literal["frozen", "train", "train_affine_only"] = Field(
         "frozen",
