@@ -19,13 +19,15 @@ from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
-from components.example_gen.component import ImageExampleGen
+from components.example_gen.image_component import ImageExampleGen
+from components.example_gen.text_component import TextExampleGen
 from components.pusher.component import atomic_pusher
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import backbone_record
+from transforms.settings import transform_settings
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -34,7 +36,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
     config, the data, the weights or the code concerns, and nothing else.
     """
-    examples = ImageExampleGen(root=config.data.root, settings=_ingest_settings(config))
+    ingest = TextExampleGen if backbone_record(config.backbone.name).modality == "text" else ImageExampleGen
+    examples = ingest(root=config.data.root, settings=_ingest_settings(config))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:
         schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))
@@ -46,7 +49,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={"image_size": _image_size(config), "code": code_digest("transforms")},
+        custom_config={**transform_settings(config.backbone), "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -94,10 +97,6 @@ def _ingest_settings(config: Config) -> dict[str, Any]:
     return {**settings, "report_dir": str(config.output_path / "reports")}
 
 
-def _image_size(config: Config) -> int:
-    return config.backbone.image_size or backbone_record(config.backbone.name).image_size
-
-
 def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, settings: dict[str, Any]) -> Trainer:
     return Trainer(
         run_fn="trainer_module.recipe.run_fn",
@@ -129,7 +128,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.model_copy(update={"weights": "random"}),
+            "backbone": config.backbone.with_random_weights(),
         }
     )
     return _trainer_settings(scratch)

@@ -16,6 +16,7 @@ from components.evaluation.results import read_metrics
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
 from pipeline.evaluation_config import GateConfig
+from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
 from transforms.backbones import backbone_record
 
@@ -51,7 +52,7 @@ def collect(
         seconds: Wall time of the run.
         error: Why the run failed; None if it did not.
     """
-    ingest = _read_json(outputs, "ImageExampleGen", "examples", "ingest_report.json")
+    ingest = _read_json(outputs, ingest_node_id(config), "examples", "ingest_report.json")
     history = _read_json(outputs, "Trainer", "model_run", HISTORY_FILE)
     tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
     evaluation = outputs.get("Evaluator", {}).get("evaluation")
@@ -94,7 +95,8 @@ def collect(
         "confusion": tested.get("confusion", []),
         "per_class": tested.get("per_class", []),
         "samples": [
-            {**sample, "image": str(Path(predictions.uri) / sample["image"])} for sample in tested.get("samples", [])
+            {**sample, "image": str(Path(predictions.uri) / sample["image"])} if "image" in sample else sample
+            for sample in tested.get("samples", [])
         ],
         "ingest": ingest,
         "config_yaml": config.to_yaml(),
