@@ -341,6 +341,22 @@ class CheckpointConfig(_Section):
         return self
 
 
+class TrunkCacheConfig(_Section):
+    """What may be kept of the outputs of the frozen part of the backbone (`cache_trunk`)."""
+
+    dtype: Literal["float32", "float16"] = Field(
+        "float32", description="of the numbers; float16 takes half the room and rounds to three digits"
+    )
+    memory_mb: int = Field(
+        2048, ge=0, description="what a phase reads is held in memory up to this size, and read from files above it"
+    )
+    disk_gb: float = Field(
+        20.0,
+        ge=0,
+        description="all files in `<output_dir>/trunk` together; those not used for longest make room, after a day",
+    )
+
+
 class TrainingConfig(_Section):
     """How the model is trained."""
 
@@ -374,6 +390,12 @@ class TrainingConfig(_Section):
         description="when a loss is no longer a number: stop, or return to the last good state with half the rate",
     )
     checkpoint: CheckpointConfig = CheckpointConfig()
+    cache_trunk: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="run the frozen part of the backbone once and train on what it gave: `auto` where that pays, `on` "
+        "wherever it is possible",
+    )
+    trunk_cache: TrunkCacheConfig = TrunkCacheConfig()
     head: HeadConfig = HeadConfig()
     strategy: Literal["linear_probe", "two_phase", "gradual", "adaptive", "full", "discriminative", "auto"] = Field(
         "two_phase",

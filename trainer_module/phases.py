@@ -18,13 +18,14 @@ from pipeline.errors import RunError
 from trainer_module.checkpoint import Checkpoints
 from trainer_module.early_stopping import EarlyStopping
 from trainer_module.freezing import apply_freeze
-from trainer_module.input_data import Split, evaluation_batches, training_batches
+from trainer_module.input_data import Split
 from trainer_module.loop import eval_step, evaluate, train_step
 from trainer_module.losses import Loss
 from trainer_module.optimizers import PhaseOptimizer
 from trainer_module.schedules import learning_rate, total_steps
 from trainer_module.state import Snapshot, State
 from trainer_module.totals import Totals
+from trainer_module.trunk.cache import TrunkCache
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
 # A rate 32 times lower that still fails is not what is wrong.
@@ -45,6 +46,7 @@ class Setup:
         augmentation: Of training pictures, in phases that have none of their own.
         strategy: Where it runs.
         component: Id of the pipeline node that this runs in.
+        trunk: Keeps what the frozen part of the backbone gives.
     """
 
     model: keras.Model
@@ -56,6 +58,7 @@ class Setup:
     augmentation: AugmentationConfig
     strategy: tf.distribute.Strategy
     component: str
+    trunk: TrunkCache
 
 
 class BadNumbersError(RunError):
@@ -158,20 +161,13 @@ def run_phase(
         math.ceil(total_steps(earlier, setup.train.examples, training.batch_size) / steps_per_epoch)
         for earlier in training.phases[:index]
     )
-    batches = training_batches(
-        setup.train,
-        training.batch_size,
-        training.seed,
-        phase.augmentation or setup.augmentation,
-        first_epoch=epochs_before + state.epoch - 1,
-        first_step=state.step,
-    )
-    train_batches = strategy.experimental_distribute_dataset(batches)
-    val_batches = strategy.experimental_distribute_dataset(evaluation_batches(setup.val, training.batch_size))
+    feed = setup.trunk.feed(index, epochs_before + state.epoch - 1, state.step)
+    train_batches = strategy.experimental_distribute_dataset(feed.train)
+    val_batches = strategy.experimental_distribute_dataset(feed.val)
     step = train_step(
-        model, variables, optimizer, setup.loss, training.micro_batches, strategy, train_batches.element_spec
+        feed.train_model, variables, optimizer, setup.loss, training.micro_batches, strategy, train_batches.element_spec
     )
-    validate = eval_step(model, strategy, val_batches.element_spec)
+    validate = eval_step(feed.val_model, strategy, val_batches.element_spec)
     endless = iter(train_batches)
     if state.stopping is None:
         state.stopping = EarlyStopping(phase.early_stopping)
@@ -238,7 +234,7 @@ def run_phase(
             "name": phase.name,
             **outcome,
             **parameters,
-            "cached_trunk": False,
+            **feed.row,
             "unfreeze": str(phase.unfreeze),
             "ended_because": ended_because,
         }
