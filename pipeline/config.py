@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -23,74 +23,15 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.data_config import DataConfig, LocalPath
 from pipeline.errors import ConfigError, did_you_mean
+from pipeline.evaluation_config import EvaluationConfig
 from pipeline.kubernetes_config import KubernetesConfig
-
-SPLITS = ("train", "val", "test")
-
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
+from pipeline.text_config import TextConfig
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataConfig(_Section):
-    """What is trained on, and how it is split."""
-
-    root: LocalPath = Field(description="folder of images")
-    layout: Literal["auto", "classes", "splits", "manifest"] = Field(
-        "auto", description="`root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest; `auto` looks"
-    )
-    splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
-        None,
-        description="per split: the folder (or manifest value) that becomes it, or the fraction cut from train by "
-        "content. Default: the folders of that name, what is missing cut at 0.15; 0.7 / 0.15 / 0.15 without any",
-    )
-    split_salt: str = Field("", description="another salt cuts other random splits")
-    manifest: LocalPath | None = Field(None, description="CSV file, relative to `root`")
-    path_column: str = Field("path", description="manifest column: image path, relative to `root`")
-    label_column: str = Field("label", description="manifest column: class")
-    split_column: str | None = Field(None, description="manifest column: split")
-    slice_columns: list[str] = Field([], description="manifest columns that gates and reports can slice by")
-    max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
-    max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")
-    schema_file: LocalPath | None = Field(
-        None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
-    )
-
-    @field_validator("splits")
-    @classmethod
-    def _splits_are_complete(cls, splits: dict[str, float | str] | None) -> dict[str, float | str] | None:
-        if splits is None:
-            return None
-        missing = [name for name in SPLITS if name not in splits]
-        if missing:
-            raise ValueError(f"expected train, val and test; missing: {', '.join(missing)}")
-        fractions = [value for value in splits.values() if isinstance(value, float)]
-        if any(not 0 < value < 1 for value in fractions) or "" in splits.values():
-            raise ValueError("expected per split the name of a folder, or a fraction between 0 and 1")
-        if len(fractions) == len(SPLITS) and abs(sum(fractions) - 1) > 1e-6:
-            raise ValueError(f"expected fractions that add up to 1, and these add up to {sum(fractions):g}")
-        if len(fractions) < len(SPLITS):
-            if isinstance(splits["train"], float):
-                raise ValueError("expected `train` to name a folder when val or test does")
-            if sum(fractions) >= 1:
-                raise ValueError(
-                    f"expected fractions cut from train to leave some of it; they add up to {sum(fractions):g}"
-                )
-        return splits
-
-    @model_validator(mode="after")
-    def _manifest_goes_with_its_layout(self) -> DataConfig:
-        if self.layout == "manifest" and self.manifest is None:
-            raise ValueError("layout `manifest` expects `data.manifest`, the path of a CSV file")
-        if self.manifest is None and (self.split_column or self.slice_columns):
-            raise ValueError("`split_column` and `slice_columns` are columns of a manifest; set `data.manifest`")
-        reserved = sorted({"image", "label", "path", "sha256"} & set(self.slice_columns))
-        if reserved:
-            raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
-        return self
 
 
 class BackboneConfig(_Section):
@@ -102,6 +43,7 @@ class BackboneConfig(_Section):
     arguments: dict[str, bool | int | float | str] = Field(
         {}, description="further arguments of the constructor, such as `alpha: 0.35`"
     )
+    text: TextConfig = TextConfig()
 
     @field_validator("arguments")
     @classmethod
@@ -111,6 +53,13 @@ class BackboneConfig(_Section):
         if taken:
             raise ValueError(f"{', '.join(taken)} is set by the pipeline; leave it out")
         return arguments
+
+    def with_random_weights(self) -> BackboneConfig:
+        """The same network from random weights; a table of word vectors still says which words there are."""
+        if self.weights == "random":
+            return self
+        text = self.text.model_copy(update={"vocabulary": self.text.vocabulary or self.weights})
+        return self.model_copy(update={"weights": "random", "text": text})
 
 
 class HeadConfig(_Section):
@@ -357,6 +306,11 @@ class TrunkCacheConfig(_Section):
     )
 
 
+def _yaml_switch(value: Any) -> Any:
+    """YAML reads a bare `off` as false and a bare `on` as true."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
+
+
 class TrainingConfig(_Section):
     """How the model is trained."""
 
@@ -367,7 +321,12 @@ class TrainingConfig(_Section):
         ge=1,
         le=65536,
         description="parts that a device's share of a batch is cut into, one after the other, to need less memory; "
-        "their gradients add up to that of the whole batch",
+        "their gradients add up to that of the whole batch. Doubled by itself when memory runs out",
+    )
+    mixed_precision: Annotated[Literal["off", "float16", "bfloat16"], BeforeValidator(_yaml_switch)] = Field(
+        "off",
+        description="what the backbone computes in; its variables, the head, the loss and the exported model stay "
+        "float32. `float16`, with dynamic loss scaling, suits GPUs; `bfloat16` TPUs and new GPUs. CPUs get slower",
     )
     batch_norm: Literal["frozen", "train", "train_affine_only"] = Field(
         "frozen",
@@ -390,7 +349,7 @@ class TrainingConfig(_Section):
         description="when a loss is no longer a number: stop, or return to the last good state with half the rate",
     )
     checkpoint: CheckpointConfig = CheckpointConfig()
-    cache_trunk: Literal["auto", "on", "off"] = Field(
+    cache_trunk: Annotated[Literal["auto", "on", "off"], BeforeValidator(_yaml_switch)] = Field(
         "auto",
         description="run the frozen part of the backbone once and train on what it gave: `auto` where that pays, `on` "
         "wherever it is possible",
@@ -453,68 +412,13 @@ class DistributionConfig(_Section):
         return self
 
 
-Metric = Literal["accuracy", "macro_f1", "loss"]
-
-
-class GateConfig(_Section):
-    """One condition that a candidate must meet on the test split before it is pushed."""
-
-    metric: Metric = Field(description="measured on the test split")
-    min: float | None = Field(None, description="least value; relative to the champion: least difference")
-    max: float | None = Field(None, description="largest value; relative to the champion: largest difference")
-    relative_to: Literal["champion"] | None = Field(
-        None, description="compare with the latest blessed model; passes while there is none"
-    )
-    slice: dict[str, str | int | float] = Field({}, description="only these examples, such as `{label: rose}`")
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> GateConfig:
-        if (self.min is None) == (self.max is None):
-            raise ValueError("expected exactly one of `min` and `max`")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The gate as a sentence part, such as ``accuracy >= 0.85 on label=rose``."""
-        sign, bound = (">=", self.min) if self.min is not None else ("<=", self.max)
-        where = " on " + ", ".join(f"{key}={value}" for key, value in self.slice.items()) if self.slice else ""
-        if self.relative_to:
-            return f"{self.metric} - champion {sign} {bound:+g}{where}"
-        return f"{self.metric} {sign} {bound:g}{where}"
-
-
-class EvaluationConfig(_Section):
-    """What a candidate must show before it is pushed."""
-
-    gates: list[GateConfig] = Field(
-        [GateConfig(metric="accuracy", min=-0.01, relative_to="champion")],
-        description="conditions on the test split; all must hold",
-    )
-    baselines: list[Literal["from_scratch"]] = Field(
-        [], description="`from_scratch`: the same network, trained from random weights on the same images"
-    )
-
-    @field_validator("gates")
-    @classmethod
-    def _at_least_one(cls, gates: list[GateConfig]) -> list[GateConfig]:
-        if not gates:
-            raise ValueError("expected at least one gate; without one nothing could be blessed")
-        names = [gate.name for gate in gates]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"expected gates that differ; twice: {'; '.join(twice)}")
-        relative = [(gate.metric, *sorted(gate.slice.items())) for gate in gates if gate.relative_to]
-        if len(set(relative)) < len(relative):
-            raise ValueError("expected at most one gate relative to the champion for each metric and slice")
-        return gates
-
-
 class PushConfig(_Section):
     """Where a blessed model goes."""
 
     directory: LocalPath | None = Field(
         None, description="folder of numbered versions, as TensorFlow Serving reads it; default: <output_dir>/pushed"
     )
+    keep: int = Field(5, ge=1, description="versions left after a push, the newest ones; `finetune rollback` needs 2")
 
 
 class Config(_Section):
@@ -533,16 +437,28 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:
-        if self.evaluation.baselines and not self.training.phases:
+        scratch = "from_scratch" in self.evaluation.baselines
+        if scratch and not self.training.phases:
             raise ValueError(
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together, which strategy `auto` "
                 "does not know beforehand; expected phases, another strategy, or no baseline"
             )
         units = {phase.duration.split()[1] for phase in self.training.phases}
-        if self.evaluation.baselines and len(units) > 1:
+        if scratch and len(units) > 1:
             raise ValueError(
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together; expected phases "
                 f"that last all in one of epochs, steps and examples, and these have {' and '.join(sorted(units))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_columns(self) -> Config:
+        known = {"label", *self.data.slice_columns}
+        unknown = sorted(self.evaluation.columns() - known)
+        if unknown:
+            raise ValueError(
+                f"evaluation: got a slice by {', '.join(unknown)}; expected label or one of data.slice_columns "
+                f"({', '.join(self.data.slice_columns) or 'none is named'}).{did_you_mean(unknown[0], known)}"
             )
         return self
 

@@ -19,13 +19,15 @@ from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
-from components.example_gen.component import ImageExampleGen
+from components.example_gen.image_component import ImageExampleGen
+from components.example_gen.text_component import TextExampleGen
 from components.pusher.component import atomic_pusher
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import backbone_record
+from transforms.settings import transform_settings
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -34,7 +36,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
     config, the data, the weights or the code concerns, and nothing else.
     """
-    examples = ImageExampleGen(root=config.data.root, settings=_ingest_settings(config))
+    ingest = TextExampleGen if backbone_record(config.backbone.name).modality == "text" else ImageExampleGen
+    examples = ingest(root=config.data.root, settings=_ingest_settings(config))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:
         schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))
@@ -46,7 +49,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={"image_size": _image_size(config), "code": code_digest("transforms")},
+        custom_config={**transform_settings(config.backbone), "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -62,7 +65,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.evaluation.gates, config.data.slice_columns),
+        eval_config=eval_config(config.evaluation.gates, config.evaluation.report_slices(config.data.slice_columns)),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(
@@ -70,7 +73,9 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         scratch_model=scratch.outputs["model"] if scratch else None,
     )
-    pusher = atomic_pusher(trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path))
+    pusher = atomic_pusher(
+        trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path), config.push.keep
+    )
     nodes += [champion, evaluator, predictor, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
@@ -90,10 +95,6 @@ def compile_ir(config: Config) -> pipeline_pb2.Pipeline:
 def _ingest_settings(config: Config) -> dict[str, Any]:
     settings = config.data.model_dump(exclude={"root", "schema_file"})
     return {**settings, "report_dir": str(config.output_path / "reports")}
-
-
-def _image_size(config: Config) -> int:
-    return config.backbone.image_size or backbone_record(config.backbone.name).image_size
 
 
 def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, settings: dict[str, Any]) -> Trainer:
@@ -128,7 +129,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.model_copy(update={"weights": "random"}),
+            "backbone": config.backbone.with_random_weights(),
         }
     )
     return _trainer_settings(scratch)

@@ -30,10 +30,15 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     return training.model_copy(update={"phases": [phase], "batch_norm": "train"})
 
 
+def ingest_node_id(config: Config) -> str:
+    """The node that reads the data."""
+    return {"image": "ImageExampleGen", "text": "TextExampleGen"}[backbone_record(config.backbone.name).modality]
+
+
 def node_ids(config: Config) -> list[str]:
     """The nodes of the DAG in the order that they run; a test holds it against the compiled pipeline."""
     return [
-        "ImageExampleGen",
+        ingest_node_id(config),
         *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",
@@ -50,10 +55,11 @@ def print_plan(config: Config, console: Console) -> None:
     """Prints nodes, backbone, phases, gates and places."""
     record = backbone_record(config.backbone.name)
     size = config.backbone.image_size or record.image_size
+    shown = f"{size} x {size}" if record.modality == "image" else f"at most {config.backbone.text.max_words} words"
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
-    console.print(f"backbone   {record.name}, {size} x {size}, weights: {config.backbone.weights}", highlight=False)
+    console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.weights}", highlight=False)
     phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping
@@ -98,6 +104,9 @@ def print_backbones(console: Console) -> None:
     }
     for record in BACKBONES.values():
         table.add_row(
-            record.name, str(record.image_size), ranges[record.scaling], "yes" if record.has_imagenet_weights else "no"
+            record.name,
+            str(record.image_size) if record.modality == "image" else "",
+            ranges[record.scaling] if record.modality == "image" else "texts",
+            "yes" if record.has_imagenet_weights else "no",
         )
     console.print(table)

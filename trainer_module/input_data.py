@@ -18,7 +18,7 @@ from pipeline.config import AugmentationConfig
 from pipeline.errors import DataError
 from trainer_module import augmentation
 from transforms import features
-from transforms.image import parse_pixels
+from transforms.inputs import Inputs, NetworkInput
 
 # Splits of up to this size are held in memory, compressed pictures as they are on disk uncompressed; larger ones are
 # streamed from their files each epoch and shuffled within a window.
@@ -33,14 +33,14 @@ class Split:
     Attributes:
         records: Serialised tf.Examples, each scalar string.
         examples: How many there are.
-        image_size: Height and width of the pictures in pixels.
+        inputs: How the network's input is read of them.
         digest: Of the examples, whatever order they are in.
         order: Of the examples: `sorted`, or a digest of the order that they were read in.
     """
 
     records: tf.data.Dataset
     examples: int
-    image_size: int
+    inputs: Inputs
     digest: str
     order: str = "sorted"
 
@@ -54,7 +54,7 @@ class Split:
         return math.ceil(self.examples / batch_size)
 
 
-def load_split(patterns: Sequence[str], image_size: int) -> Split:
+def load_split(patterns: Sequence[str], inputs: Inputs) -> Split:
     """Opens the gzipped TFRecord files that match `patterns`.
 
     Raises:
@@ -79,9 +79,9 @@ def load_split(patterns: Sequence[str], image_size: int) -> Split:
     if not examples:
         raise DataError(f"no examples in {', '.join(patterns)}; expected the transformed examples of a split.")
     if held is None:
-        return Split(stream, examples, image_size, f"{digest:x}", order.hexdigest())
+        return Split(stream, examples, inputs, f"{digest:x}", order.hexdigest())
     held.sort(key=_key_of)
-    return Split(tf.data.Dataset.from_tensor_slices(held), examples, image_size, f"{digest:x}")
+    return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, f"{digest:x}")
 
 
 def training_batches(
@@ -103,17 +103,17 @@ def training_batches(
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
     Returns:
-        (pixels float32 [batch, size, size, 3] in [0, 255], label int64 [batch]); `split.steps` batches an epoch.
+        (what `split.inputs` finishes, batched; label int64 [batch]); `split.steps` batches an epoch.
     """
     augmented = augmentation.is_active(config)
 
     def batches_of(records: tf.data.Dataset, epoch_seed: tf.Tensor) -> tf.data.Dataset:
         @tf.autograph.experimental.do_not_convert
-        def one(position: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            pixels, label = _parse(record, split.image_size)
+        def one(position: tf.Tensor, record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
+            value, label = _parse(record, split.inputs)
             if augmented:
-                pixels = augmentation.augment(pixels, tf.stack([epoch_seed, position]), config)
-            return tf.cast(pixels, tf.float32), label
+                value = augmentation.augment(value, tf.stack([epoch_seed, position]), config)
+            return split.inputs.finish(value), label
 
         return records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
 
@@ -124,9 +124,9 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """One pass in a fixed order, without augmentation: the same elements as `training_batches`."""
 
     @tf.autograph.experimental.do_not_convert
-    def one(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels, label = _parse(record, split.image_size)
-        return tf.cast(pixels, tf.float32), label
+    def one(record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
+        value, label = _parse(record, split.inputs)
+        return split.inputs.finish(value), label
 
     batches = split.records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
@@ -220,8 +220,8 @@ def numbered_inputs(split: Split, wanted: np.ndarray, batch_size: int) -> tf.dat
     table = tf.constant(wanted)
 
     @tf.autograph.experimental.do_not_convert
-    def one(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return number, tf.cast(_parse(record, split.image_size)[0], tf.float32)
+    def one(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
+        return number, split.inputs.finish(_parse(record, split.inputs)[0])
 
     chosen = split.records.enumerate().filter(lambda number, record: table[number])
     batches = chosen.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
@@ -254,15 +254,10 @@ def keys(split: Split) -> list[str]:
     return [_key_of(record).decode() for record in split.records.as_numpy_iterator()]
 
 
-def _parse(record: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    example = tf.io.parse_single_example(
-        record,
-        {
-            features.PIXELS: tf.io.FixedLenFeature([], tf.string),
-            features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64),
-        },
-    )
-    return parse_pixels(example[features.PIXELS], image_size), example[features.LABEL_INDEX]
+def _parse(record: tf.Tensor, inputs: Inputs) -> tuple[NetworkInput, tf.Tensor]:
+    spec = {**inputs.feature_spec(), features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    example = tf.io.parse_single_example(record, spec)
+    return inputs.read(example), example[features.LABEL_INDEX]
 
 
 def _key_of(record: bytes) -> bytes:

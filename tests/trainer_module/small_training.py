@@ -11,8 +11,10 @@ from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, Phas
 from trainer_module import backbone_model, input_data, losses, phases, recipe
 from trainer_module.state import State
 from trainer_module.trunk.cache import TrunkCache
+from transforms.inputs import ImageInputs
 
 SIZE = 8
+INPUTS = ImageInputs(SIZE)
 STRONG = AugmentationConfig(horizontal_flip=True, rotation=0.1, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2)
 
 
@@ -44,7 +46,7 @@ def write(path, records) -> str:
 def make_splits(folder: Path) -> list[input_data.Split]:
     """Writes and loads 21 training and 9 validation examples."""
     files = [write(folder / f"{name}.gz", transformed(count, count)) for name, count in (("train", 21), ("val", 9))]
-    return [input_data.load_split([file], SIZE) for file in files]
+    return [input_data.load_split([file], INPUTS) for file in files]
 
 
 def training(**changes) -> TrainingConfig:
@@ -65,8 +67,8 @@ def setup_of(splits, config: TrainingConfig, augmentation=STRONG, strategy=None,
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        backbone = backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE))
-        model = backbone_model.build_model(backbone, "minus_one_to_one", config, classes=2)
+        network = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
+        backbone, model = backbone_model.build_network(network, config, classes=2)
     loss = losses.training_loss(config, 2, None)
     trunk = TrunkCache(trunk_dir, model, backbone, config, augmentation, *splits, "Trainer")
     return phases.Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer", trunk)

@@ -100,17 +100,19 @@ class TrunkCache:
         self._item_bytes = tf.as_dtype(training.trunk_cache.dtype).size
         self._trained = [self._trained_layers(index) for index in range(len(training.phases))]
         self._cuts = [self._cut(trained) for trained in self._trained]
+        self._at_once = training.batch_size
         self._broken = ""
 
-    def feed(self, index: int, first_epoch: int, first_step: int, eval_batch: int | None = None) -> Feed:
+    def feed(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feed:
         """Returns what a phase trains on, after one pass over the pictures where something has to be filled.
 
         Args:
             index: Of the phase.
             first_epoch: Of all epochs of the run, from 0, to begin with.
             first_step: Of that epoch to begin with.
-            eval_batch: Examples in a batch of validation; None takes `training.batch_size`.
+            at_once: Examples for which memory suffices; None takes `training.batch_size`.
         """
+        self._at_once = at_once or self._training.batch_size
         decision = self._decisions()[index]
         kept: dict[str, Kept] = {}
         if decision.train != "off" or decision.val != "off":
@@ -125,7 +127,7 @@ class TrunkCache:
                     ) from error
                 self._say(f"{self._broken}; training goes on without it", level="warning")
                 decision = self._decisions()[index]
-        return self._feed(index, decision, kept, first_epoch, first_step, eval_batch or self._training.batch_size)
+        return self._feed(index, decision, kept, first_epoch, first_step)
 
     def _feed(
         self,
@@ -134,7 +136,6 @@ class TrunkCache:
         kept: dict[str, Kept],
         first_epoch: int,
         first_step: int,
-        eval_batch: int,
     ) -> Feed:
         training, train, val = self._training, self._splits["train"], self._splits["val"]
         tail = self._network.tail(self._cuts[index]) if kept else None
@@ -145,7 +146,10 @@ class TrunkCache:
             train_batches = training_batches(
                 train, training.batch_size, training.seed, self._augmentations[index], **first
             )
-        val_batches = evaluation_rows(kept["val"], eval_batch) if "val" in kept else evaluation_batches(val, eval_batch)
+        if "val" in kept:
+            val_batches = evaluation_rows(kept["val"], self._at_once)
+        else:
+            val_batches = evaluation_batches(val, self._at_once)
         return Feed(
             tail if "train" in kept else self._model,
             train_batches,
@@ -286,7 +290,7 @@ class TrunkCache:
     @property
     def _fill_batch(self) -> int:
         """A power of two, so that no batch crosses the end of a shard."""
-        return 2 ** (min(FILL_BATCH, self._training.batch_size).bit_length() - 1)
+        return 2 ** (min(FILL_BATCH, self._at_once).bit_length() - 1)
 
     def _stored(self, cut: Cut) -> tf.DType:
         """The configured type, or that of the output where it is smaller."""

@@ -166,6 +166,8 @@ def _settings(layer: keras.layers.Layer) -> Any:
 
 
 def _multiply_adds(layer: keras.layers.Layer, shape: tuple[int, ...]) -> int:
-    """Of convolutions and dense layers: each kernel is applied at each place of the output."""
+    """Of convolutions and dense layers: each kernel is applied at each place of the output. Looking up takes none."""
+    if isinstance(layer, keras.layers.Embedding):
+        return 0
     places = math.prod(shape[:-1])
     return places * sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)

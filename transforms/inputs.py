@@ -1,0 +1,126 @@
+"""What a network reads of a transformed example: for each modality, the features, and how they become its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import tensorflow as tf
+
+from pipeline.config import BackboneConfig
+from transforms import features
+from transforms.backbones import backbone_record
+from transforms.image import parse_pixels
+
+# First byte of every serialised tf.Example that holds anything.
+_EXAMPLE_MARK = b"\x0a"
+
+# What the network takes: one tensor, or several by name.
+NetworkInput = tf.Tensor | dict[str, tf.Tensor]
+
+
+class Inputs(Protocol):
+    """The way from what Transform writes to what the network takes, the same in training and in serving.
+
+    Attributes:
+        raw: Name of the raw feature that Transform makes it from.
+    """
+
+    raw: str
+
+    def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        """How the transformed features of one example are parsed."""
+
+    def read(self, parsed: Mapping[str, tf.Tensor]) -> NetworkInput:
+        """Reads one parsed example, as it is before augmentation."""
+
+    def finish(self, value: NetworkInput) -> NetworkInput:
+        """Brings what `read` or augmentation returned into the network's type."""
+
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """Tells, for each string that is to be served, whether it is a serialised tf.Example: bool, same shape."""
+
+    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
+        """Reads a batch straight from Transform's outputs: `read` and `finish` of each example."""
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """Pictures: uint8 [size, size, 3] when read, float32 in [0, 255] when finished.
+
+    Attributes:
+        image_size: Height and width in pixels.
+    """
+
+    image_size: int
+    raw: str = features.IMAGE
+
+    def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        """Pixels travel as one serialised tensor."""
+        return {features.PIXELS: tf.io.FixedLenFeature([], tf.string)}
+
+    def read(self, parsed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns uint8 [size, size, 3]."""
+        return parse_pixels(parsed[features.PIXELS], self.image_size)
+
+    def finish(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns float32 of the same shape."""
+        return tf.cast(value, tf.float32)
+
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """An example begins with field 1, a message; no image format begins with its mark."""
+        return tf.strings.substr(served, 0, 1) == _EXAMPLE_MARK
+
+    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns float32 [batch, size, size, 3]."""
+        spec = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
+        return self.finish(
+            tf.map_fn(
+                lambda one: parse_pixels(one, self.image_size), transformed[features.PIXELS], fn_output_signature=spec
+            )
+        )
+
+
+@dataclass(frozen=True)
+class WordInputs:
+    """Ids of words: int64 [max_words].
+
+    Attributes:
+        max_words: Length, with padding.
+    """
+
+    max_words: int
+    raw: str = features.TEXT
+
+    def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        """Ids travel as they are."""
+        return {features.WORD_IDS: tf.io.FixedLenFeature([self.max_words], tf.int64)}
+
+    def read(self, parsed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns int64 [max_words]."""
+        return parsed[features.WORD_IDS]
+
+    def finish(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns it as it is."""
+        return value
+
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow."""
+        return tf.strings.regex_full_match(served, _TEXT_EXAMPLE)
+
+    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns int64 [batch, max_words]."""
+        return transformed[features.WORD_IDS]
+
+
+# The mark, then somewhere the entry of a map: field 1, the key `text`; field 2, its value. `\C` is any byte.
+_TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
+
+
+def inputs_of(config: BackboneConfig) -> Inputs:
+    """Returns how the network of a config reads its examples."""
+    record = backbone_record(config.name)
+    if record.modality == "text":
+        return WordInputs(config.text.max_words)
+    return ImageInputs(config.image_size or record.image_size)
