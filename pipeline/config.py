@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,12 +22,11 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.backbone_config import BackboneConfig, LocalPath
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.kubernetes_config import KubernetesConfig
 
 SPLITS = ("train", "val", "test")
-
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
 
 
 class _Section(BaseModel):
@@ -91,26 +89,6 @@ class DataConfig(_Section):
         if reserved:
             raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
         return self
-
-
-class BackboneConfig(_Section):
-    """The pretrained network."""
-
-    name: str = Field(description="a name that `finetune backbones` lists")
-    weights: LocalPath = Field(description="`imagenet`, `random`, or the path of a weights file without its top")
-    image_size: int | None = Field(None, ge=8, le=4096, description="pixels; default: the backbone's own")
-    arguments: dict[str, bool | int | float | str] = Field(
-        {}, description="further arguments of the constructor, such as `alpha: 0.35`"
-    )
-
-    @field_validator("arguments")
-    @classmethod
-    def _arguments_are_not_ours(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        ours = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "classifier_activation"}
-        taken = sorted(ours & set(arguments)) + sorted({"include_preprocessing"} & set(arguments))
-        if taken:
-            raise ValueError(f"{', '.join(taken)} is set by the pipeline; leave it out")
-        return arguments
 
 
 class HeadConfig(_Section):
@@ -508,6 +486,15 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
+
+    @model_validator(mode="after")
+    def _scratch_can_be_built(self) -> Config:
+        if self.evaluation.baselines and not self.backbone.name:
+            raise ValueError(
+                "evaluation.baselines: `from_scratch` builds the backbone with random weights, which only a `backbone.name` "
+                "allows; a handle or a file is its weights"
+            )
+        return self
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:

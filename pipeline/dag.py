@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
-from transforms.backbones import backbone_record
+from transforms.backbones import record_of
+from transforms.digests import sha256_of
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -46,7 +46,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={"image_size": _image_size(config), "code": code_digest("transforms")},
+        custom_config={"image_size": record_of(config.backbone).image_size, "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -92,10 +92,6 @@ def _ingest_settings(config: Config) -> dict[str, Any]:
     return {**settings, "report_dir": str(config.output_path / "reports")}
 
 
-def _image_size(config: Config) -> int:
-    return config.backbone.image_size or backbone_record(config.backbone.name).image_size
-
-
 def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, settings: dict[str, Any]) -> Trainer:
     return Trainer(
         run_fn="trainer_module.recipe.run_fn",
@@ -115,10 +111,9 @@ def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, se
 
 def _trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"training", "backbone", "augmentation", "distribution"}
-    weights = Path(config.backbone.weights)
     return {
         **json.loads(config.model_dump_json(include=sections)),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
+        "weights_sha256": sha256_of(config.backbone.local_path),
         "code": code_digest("trainer_module", "transforms"),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,8 @@ from components.evaluation.results import read_metrics
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
 from trainer_module.recipe import HISTORY_FILE
-from transforms.backbones import backbone_record
+from transforms.backbones import record_of
+from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1
 _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
@@ -77,7 +77,7 @@ def collect(
         "phases": history.get("phases", []),
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
-        "backbone": _backbone(config),
+        "backbone": history.get("backbone") or _backbone(config),
         "output_dir": str(config.output_path),
         "report": str(run_dir / "report.html"),
         "log_file": str(run_dir / "log.txt"),
@@ -108,10 +108,9 @@ def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str,
 
 
 def _backbone(config: Config) -> dict[str, Any]:
-    weights = Path(config.backbone.weights)
-    is_file = weights.is_file()
+    """What is known without the Trainer, which also has the digest of what it downloaded."""
     return {
-        "name": backbone_record(config.backbone.name).name,
-        "source": str(weights) if is_file else config.backbone.weights,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if is_file else None,
+        "name": record_of(config.backbone).name,
+        "source": config.backbone.source,
+        "sha256": sha256_of(config.backbone.local_path),
     }

@@ -5,15 +5,15 @@ No TensorFlow here: reading a config, printing a plan and listing the catalogue 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
+from pipeline.backbone_config import BackboneConfig, Scaling
 from pipeline.errors import BackboneError, did_you_mean
-
-Scaling = Literal["none", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
 
 KERAS_APPLICATIONS = "tf.keras.applications"
 OWN = "trainer_module.small_cnn"
+HUB = "tensorflow_hub"
+KERAS_FILE = "Keras file"
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ class Backbone:
 
     Attributes:
         name: The name that a config uses; for Keras applications, the name of the constructor.
-        source: `tf.keras.applications`, or the module of ours that builds the network.
+        source: `tf.keras.applications`, the module of ours that builds the network, `tensorflow_hub` or `Keras file`.
         family: Submodule of `tf.keras.applications` that holds the family's own `preprocess_input`.
         image_size: Height and width in pixels that the published weights were trained at.
         scaling: How pixels in [0, 255] become the network's input:
-            `none` leaves them (the network rescales by itself); `minus_one_to_one` maps to [-1, 1];
+            `none` leaves them (the network rescales by itself); `zero_to_one` maps to [0, 1], as TF Hub's common
+            signature for images has it; `minus_one_to_one` maps to [-1, 1];
             `imagenet_bgr_mean` swaps to BGR and subtracts the ImageNet mean; `imagenet_mean_std` maps to [0, 1] and
             standardises each channel. They are the modes `tf`, `caffe` and `torch` of
             `keras.applications.imagenet_utils.preprocess_input`.
@@ -91,6 +92,28 @@ _RECORDS: list[Backbone] = [
 ]
 
 BACKBONES: dict[str, Backbone] = {record.name: record for record in _RECORDS}
+
+
+def record_of(config: BackboneConfig) -> Backbone:
+    """Returns the record of the backbone that a config asks for, with the image size that the config wants.
+
+    That of a `handle` or a `file` is made from what the config says of it.
+
+    Raises:
+        BackboneError: No backbone has that name.
+    """
+    if config.name:
+        record = backbone_record(config.name)
+        return replace(record, image_size=config.image_size or record.image_size)
+    source, where = (HUB, config.handle) if config.handle else (KERAS_FILE, config.file)
+    return Backbone(
+        name=where.rstrip("/").rpartition("/")[-1] if source == KERAS_FILE else where,
+        source=source,
+        family="",
+        image_size=config.image_size,
+        scaling=config.scaling or "zero_to_one",
+        has_imagenet_weights=False,
+    )
 
 
 def backbone_record(name: str) -> Backbone:
