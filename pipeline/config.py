@@ -24,6 +24,7 @@ from pydantic import (
 
 from pipeline.backbone_config import BackboneConfig, LocalPath
 from pipeline.errors import ConfigError, did_you_mean
+from pipeline.evaluation_config import EvaluationConfig
 from pipeline.kubernetes_config import KubernetesConfig
 
 SPLITS = ("train", "val", "test")
@@ -409,68 +410,13 @@ class DistributionConfig(_Section):
         return self
 
 
-Metric = Literal["accuracy", "macro_f1", "loss"]
-
-
-class GateConfig(_Section):
-    """One condition that a candidate must meet on the test split before it is pushed."""
-
-    metric: Metric = Field(description="measured on the test split")
-    min: float | None = Field(None, description="least value; relative to the champion: least difference")
-    max: float | None = Field(None, description="largest value; relative to the champion: largest difference")
-    relative_to: Literal["champion"] | None = Field(
-        None, description="compare with the latest blessed model; passes while there is none"
-    )
-    slice: dict[str, str | int | float] = Field({}, description="only these examples, such as `{label: rose}`")
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> GateConfig:
-        if (self.min is None) == (self.max is None):
-            raise ValueError("expected exactly one of `min` and `max`")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The gate as a sentence part, such as ``accuracy >= 0.85 on label=rose``."""
-        sign, bound = (">=", self.min) if self.min is not None else ("<=", self.max)
-        where = " on " + ", ".join(f"{key}={value}" for key, value in self.slice.items()) if self.slice else ""
-        if self.relative_to:
-            return f"{self.metric} - champion {sign} {bound:+g}{where}"
-        return f"{self.metric} {sign} {bound:g}{where}"
-
-
-class EvaluationConfig(_Section):
-    """What a candidate must show before it is pushed."""
-
-    gates: list[GateConfig] = Field(
-        [GateConfig(metric="accuracy", min=-0.01, relative_to="champion")],
-        description="conditions on the test split; all must hold",
-    )
-    baselines: list[Literal["from_scratch"]] = Field(
-        [], description="`from_scratch`: the same network, trained from random weights on the same images"
-    )
-
-    @field_validator("gates")
-    @classmethod
-    def _at_least_one(cls, gates: list[GateConfig]) -> list[GateConfig]:
-        if not gates:
-            raise ValueError("expected at least one gate; without one nothing could be blessed")
-        names = [gate.name for gate in gates]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"expected gates that differ; twice: {'; '.join(twice)}")
-        relative = [(gate.metric, *sorted(gate.slice.items())) for gate in gates if gate.relative_to]
-        if len(set(relative)) < len(relative):
-            raise ValueError("expected at most one gate relative to the champion for each metric and slice")
-        return gates
-
-
 class PushConfig(_Section):
     """Where a blessed model goes."""
 
     directory: LocalPath | None = Field(
         None, description="folder of numbered versions, as TensorFlow Serving reads it; default: <output_dir>/pushed"
     )
+    keep: int = Field(5, ge=1, description="versions left after a push, the newest ones; `finetune rollback` needs 2")
 
 
 class Config(_Section):
@@ -498,16 +444,28 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:
-        if self.evaluation.baselines and not self.training.phases:
+        scratch = "from_scratch" in self.evaluation.baselines
+        if scratch and not self.training.phases:
             raise ValueError(
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together, which strategy `auto` "
                 "does not know beforehand; expected phases, another strategy, or no baseline"
             )
         units = {phase.duration.split()[1] for phase in self.training.phases}
-        if self.evaluation.baselines and len(units) > 1:
+        if scratch and len(units) > 1:
             raise ValueError(
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together; expected phases "
                 f"that last all in one of epochs, steps and examples, and these have {' and '.join(sorted(units))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_columns(self) -> Config:
+        known = {"label", *self.data.slice_columns}
+        unknown = sorted(self.evaluation.columns() - known)
+        if unknown:
+            raise ValueError(
+                f"evaluation: got a slice by {', '.join(unknown)}; expected label or one of data.slice_columns "
+                f"({', '.join(self.data.slice_columns) or 'none is named'}).{did_you_mean(unknown[0], known)}"
             )
         return self
 

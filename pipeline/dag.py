@@ -62,7 +62,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.evaluation.gates, config.data.slice_columns),
+        eval_config=eval_config(config.evaluation.gates, config.evaluation.report_slices(config.data.slice_columns)),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(
@@ -70,7 +70,9 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         scratch_model=scratch.outputs["model"] if scratch else None,
     )
-    pusher = atomic_pusher(trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path))
+    pusher = atomic_pusher(
+        trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path), config.push.keep
+    )
     nodes += [champion, evaluator, predictor, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-from components.evaluation.gates import OVERALL, judge
+from components.evaluation.gates import OVERALL, Evidence, Metrics, judge, slice_key
 from components.evaluation.results import read_metrics
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
+from pipeline.evaluation_config import GateConfig
 from trainer_module.recipe import HISTORY_FILE
 from transforms.backbones import record_of
 from transforms.digests import sha256_of
@@ -55,7 +56,8 @@ def collect(
     tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
     evaluation = outputs.get("Evaluator", {}).get("evaluation")
     candidate, champion = read_metrics(evaluation.uri) if evaluation else ({}, None)
-    gates = [result.to_dict() for result in judge(config.evaluation.gates, candidate, champion)] if candidate else []
+    results = judge(config.evaluation.gates, _evidence(candidate, champion)) if candidate else []
+    gates = [result.to_dict() for result in results]
     pushed = outputs.get("Pusher", {}).get("pushed_model")
     pushed_model = pushed.custom_properties["pushed_destination"].string_value if pushed else ""
     if error is None and pushed_model and not Path(pushed_model).is_dir():
@@ -99,6 +101,18 @@ def collect(
         "versions": {"python": platform.python_version(), **{name: packages.version(name) for name in _VERSIONED}},
     }
     return Collected(summary, report_data)
+
+
+def _evidence(candidate: Metrics, champion: Metrics | None) -> Callable[[GateConfig], Evidence]:
+    def of(gate: GateConfig) -> Evidence:
+        key = slice_key(gate.slice)
+        value = candidate.get(key, {}).get(gate.metric)
+        where = ", ".join(f"{column}={value}" for column, value in key)
+        missing = f"the test split has no example with {where}" if key and key not in candidate else ""
+        reference = (champion or {}).get(key, {}).get(gate.metric)
+        return Evidence(value, reference, "champion", first_run=champion is None, missing=missing)
+
+    return of
 
 
 def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str, file_name: str) -> dict[str, Any]:

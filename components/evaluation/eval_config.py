@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation.gates import slice_key
-from pipeline.config import GateConfig
+from components.evaluation.gates import ROUNDING, slice_key
+from pipeline.evaluation_config import EACH, GateConfig
 from transforms import features
 
 CANDIDATE = "candidate"
@@ -21,12 +21,23 @@ METRICS = {
 }
 
 
-def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> config_pb2.EvalConfig:
+def tfma_decides(gate: GateConfig) -> bool:
+    """Whether a gate can be a threshold of TFMA, which knows no intervals, baselines, classes or smallest slices."""
+    return (
+        gate.metric in METRICS
+        and gate.relative_to in (None, "champion")
+        and gate.confidence is None
+        and gate.min_examples == 1
+        and EACH not in gate.slice.values()
+    )
+
+
+def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) -> config_pb2.EvalConfig:
     """Builds what TFX's Evaluator computes and blesses by.
 
     Args:
-        gates: Each becomes a value threshold or, relative to the champion, a change threshold.
-        slice_columns: Raw features to slice by, beside the slices that gates name.
+        gates: Each that TFMA can decide becomes a value threshold or, relative to the champion, a change threshold.
+        slices: Raw features to slice by, each one or a cross of several, beside the slices that gates name.
 
     Returns:
         A config with a candidate and a baseline model; TFMA drops the baseline, and with it the change thresholds,
@@ -48,19 +59,19 @@ def eval_config(gates: Sequence[GateConfig], slice_columns: Sequence[str]) -> co
             class_name=class_name,
             module=module,
             config=f'"name": "{metric}"',
-            **_thresholds([gate for gate in gates if gate.metric == metric]),
+            **_thresholds([gate for gate in gates if gate.metric == metric and tfma_decides(gate)]),
         )
         for metric, (class_name, module) in METRICS.items()
     ]
     metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
-    gate_slices = {slice_key(gate.slice) for gate in gates if gate.slice}
-    slices = [
+    gate_slices = {slice_key(gate.slice) for gate in gates if gate.slice and tfma_decides(gate)}
+    slicing = [
         config_pb2.SlicingSpec(),
-        *(config_pb2.SlicingSpec(feature_keys=[column]) for column in slice_columns),
+        *(config_pb2.SlicingSpec(feature_keys=list(columns)) for columns in slices),
         *(config_pb2.SlicingSpec(feature_values=dict(key)) for key in sorted(gate_slices)),
     ]
     return config_pb2.EvalConfig(
-        model_specs=specs, metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)], slicing_specs=slices
+        model_specs=specs, metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)], slicing_specs=slicing
     )
 
 
@@ -88,14 +99,21 @@ def _threshold(gates: Sequence[GateConfig]) -> config_pb2.MetricThreshold:
     floors = [gate.min for gate in gates if gate.min is not None and not gate.relative_to]
     ceilings = [gate.max for gate in gates if gate.max is not None and not gate.relative_to]
     if floors:
-        threshold.value_threshold.lower_bound.value = max(floors)
+        threshold.value_threshold.lower_bound.value = max(floors) - ROUNDING
     if ceilings:
-        threshold.value_threshold.upper_bound.value = min(ceilings)
-    for gate in gates:
-        if gate.relative_to and gate.min is not None:
-            threshold.change_threshold.absolute.value = gate.min
-            threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
-        elif gate.relative_to:
-            threshold.change_threshold.absolute.value = gate.max
-            threshold.change_threshold.direction = config_pb2.MetricDirection.LOWER_IS_BETTER
+        threshold.value_threshold.upper_bound.value = min(ceilings) + ROUNDING
+    relative = [gate for gate in gates if gate.relative_to]
+    # A change threshold has one direction: `min` gates have it when there are both, and our judge has all of them.
+    rising = [gate for gate in relative if gate.min is not None]
+    change = threshold.change_threshold
+    for gate in rising or relative:
+        bound = gate.min - ROUNDING if rising else gate.max + ROUNDING
+        stricter = max if rising else min
+        change.direction = (
+            config_pb2.MetricDirection.HIGHER_IS_BETTER if rising else config_pb2.MetricDirection.LOWER_IS_BETTER
+        )
+        # TFMA's relative change is the difference over the baseline: a ratio less one.
+        kind, bound = ("relative", bound - 1) if gate.compare == "ratio" else ("absolute", bound)
+        held = getattr(change, kind)
+        held.value = stricter(held.value, bound) if change.HasField(kind) else bound
     return threshold

@@ -13,8 +13,9 @@ import yaml
 from rich.console import Console
 
 from pipeline.checks import backbone_exists, files_exist
-from pipeline.config import STRATEGIES, Config, GateConfig, load_config
+from pipeline.config import STRATEGIES, Config, load_config
 from pipeline.errors import ConfigError
+from pipeline.evaluation_config import GateConfig
 from pipeline.plan import print_plan
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,8 @@ def test_all_mistakes_are_reported_at_once(load):
         "backbone.arguments: got {'pooling': 'avg'}; pooling is set by the pipeline",
         "training.phases[0].epochs: got 'ten'; expected a valid integer",
         "training.phases[0].learning_rate: got 0; expected greater than 0",
-        "evaluation.gates[0].metric: got 'acuracy'; expected 'accuracy', 'macro_f1' or 'loss'.",
+        "evaluation.gates[0].metric: got 'acuracy'; expected 'accuracy', 'macro_f1', 'weighted_f1',",
+        "Did you mean 'accuracy'?",
         "evaluation.gates[1]: got {'metric': 'loss'}; expected exactly one of `min` and `max`",
         "distribution.strategy: got 'mirored';",
         "Did you mean 'mirrored'?",
@@ -236,9 +238,32 @@ def test_gates_are_named_after_what_they_ask():
 def test_gates_must_differ(load):
     gate = {"metric": "accuracy", "min": 0.5}
     assert "twice: accuracy >= 0.5" in problems(load, {**GOOD, "evaluation": {"gates": [gate, gate]}})[0]
-    relative = [{"metric": "accuracy", "relative_to": "champion", bound: 0} for bound in ("min", "max")]
-    assert "at most one gate relative" in problems(load, {**GOOD, "evaluation": {"gates": relative}})[0]
     assert "at least one gate" in problems(load, {**GOOD, "evaluation": {"gates": []}})[0]
+
+
+@pytest.mark.parametrize(
+    ("gate", "problem"),
+    [
+        ({"metric": "recall"}, "expected `of_class` with precision, recall, f1"),
+        ({"metric": "accuracy", "of_class": "rose"}, "expected `of_class` with precision, recall, f1"),
+        ({"metric": "loss", "compare": "ratio"}, "expected `relative_to` beside a ratio"),
+        ({"metric": "loss", "refuse_when": "disproven"}, "expected `confidence` beside it"),
+        ({"metric": "size_mb", "slice": {"label": "rose"}}, "measured on the exported model, not on test examples"),
+        ({"metric": "size_mb", "relative_to": "majority"}, "baselines are not served"),
+        ({"metric": "loss", "relative_to": "from_scratch"}, "expected from_scratch to be listed in `baselines`"),
+        ({"metric": "loss", "slice": {"site": "a"}}, "got a slice by site; expected label or one of data.slice_col"),
+    ],
+)
+def test_a_gate_that_cannot_be_judged_is_a_mistake_in_the_config(load, gate, problem):
+    assert problem in problems(load, {**GOOD, "evaluation": {"gates": [{"min": 0.5, **gate}]}})[0]
+
+
+def test_slices_of_the_report_are_columns_or_crosses_of_two(load):
+    assert load(GOOD).evaluation.report_slices(["site"]) == [["label"], ["site"]]
+    assert "got a slice by sites" in problems(load, {**GOOD, "evaluation": {"slices": [["label", "sites"]]}})[0]
+    for columns in ([], ["label", "label"], ["a", "b", "c"]):
+        found = problems(load, {**GOOD, "evaluation": {"slices": [columns]}})[0]
+        assert "expected one column or two different ones" in found
 
 
 def test_checks_add_their_problems_to_the_others(load):

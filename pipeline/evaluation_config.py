@@ -1,0 +1,168 @@
+"""The section of a config that says what a candidate must show before it is pushed. A leaf: plain pydantic models."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# Measured on the test split, over all examples or over those of a slice.
+QUALITY_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc", "ece", "loss")
+# Measured on the test split for one class.
+CLASS_METRICS = ("precision", "recall", "f1")
+BATCH_SIZES = (1, 8, 32)
+# Measured on the exported model in a process of its own.
+SERVING_METRICS = (
+    "load_seconds",
+    *(f"latency_{quantile}_ms_batch{size}" for size in BATCH_SIZES for quantile in ("p50", "p95", "p99")),
+    *(f"throughput_per_second_batch{size}" for size in BATCH_SIZES),
+    "peak_memory_mb",
+    "size_mb",
+    "parity_max_difference",
+)
+BASELINES = ("majority", "logistic_regression", "from_scratch")
+EACH = "*"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GateConfig(_Section):
+    """One condition that a candidate must meet on the test split before it is pushed."""
+
+    metric: Literal[(*QUALITY_METRICS, *CLASS_METRICS, *SERVING_METRICS)] = Field(
+        description="what is measured: on the test split, or on the exported model"
+    )
+    of_class: str | None = Field(
+        None, description="for `precision`, `recall` and `f1`: the class; `*` makes one gate of each"
+    )
+    min: float | None = Field(None, description="least value; with `relative_to`: least difference or ratio")
+    max: float | None = Field(None, description="largest value; with `relative_to`: largest difference or ratio")
+    relative_to: Literal[("champion", "baseline", *BASELINES)] | None = Field(
+        None,
+        description="compare with the latest pushed model (passes while there is none), with one baseline, or with "
+        "`baseline`, the best of them",
+    )
+    compare: Literal["difference", "ratio"] = Field(
+        "difference", description="with `relative_to`: candidate minus the other, or candidate divided by the other"
+    )
+    slice: dict[str, str | int | float] = Field(
+        {}, description="only these examples, such as `{label: rose}`; `*` makes one gate of each value"
+    )
+    min_examples: int = Field(1, ge=1, description="a smaller slice (or class) is not judged; an empty one refuses")
+    confidence: float | None = Field(
+        None, gt=0.5, lt=1, description="such as 0.95: hold an end of the interval against the bound, not the point"
+    )
+    refuse_when: Literal["unproven", "disproven"] | None = Field(
+        None,
+        description="with `confidence`: unless the whole interval meets the bound, or only if none of it does. "
+        "Default: `disproven` relative to the champion, else `unproven`",
+    )
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> GateConfig:
+        if (self.min is None) == (self.max is None):
+            raise ValueError("expected exactly one of `min` and `max`")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> GateConfig:
+        if (self.metric in CLASS_METRICS) != (self.of_class is not None):
+            raise ValueError(f"expected `of_class` with {', '.join(CLASS_METRICS)}, and with no other metric")
+        if self.compare == "ratio" and self.relative_to is None:
+            raise ValueError("compare: expected `relative_to` beside a ratio")
+        if self.refuse_when and self.confidence is None:
+            raise ValueError("refuse_when: expected `confidence` beside it")
+        if self.is_serving:
+            if self.slice or self.confidence or self.min_examples > 1:
+                raise ValueError(
+                    f"{self.metric} is measured on the exported model, not on test examples: expected no `slice`, "
+                    "`confidence` or `min_examples`"
+                )
+            if self.relative_to not in (None, "champion"):
+                raise ValueError(f"{self.metric}: expected `relative_to: champion`; baselines are not served")
+        return self
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the metric is of the exported model rather than of its predictions."""
+        return self.metric in SERVING_METRICS
+
+    @property
+    def refuses_when(self) -> str:
+        """`refuse_when`, with its default filled in."""
+        return self.refuse_when or ("disproven" if self.relative_to == "champion" else "unproven")
+
+    @property
+    def name(self) -> str:
+        """The gate as a sentence part, such as ``accuracy >= 0.85 on label=rose``."""
+        sign, bound = (">=", self.min) if self.min is not None else ("<=", self.max)
+        metric = f"{self.metric} of {self.of_class}" if self.of_class else self.metric
+        where = " on " + ", ".join(f"{key}={value}" for key, value in self.slice.items()) if self.slice else ""
+        sure = f" at {100 * self.confidence:g} %" if self.confidence else ""
+        if self.relative_to is None:
+            return f"{metric} {sign} {bound:g}{where}{sure}"
+        other = self.relative_to.replace("_", " ")
+        if self.compare == "ratio":
+            return f"{metric} / {other} {sign} {bound:g}{where}{sure}"
+        return f"{metric} - {other} {sign} {bound:+g}{where}{sure}"
+
+
+class EvaluationConfig(_Section):
+    """What a candidate must show before it is pushed."""
+
+    gates: list[GateConfig] = Field(
+        [GateConfig(metric="accuracy", min=-0.01, relative_to="champion")],
+        description="conditions on the test split; all must hold",
+    )
+    mode: Literal["enforce", "report_only"] = Field(
+        "enforce", description="`report_only` pushes whatever the gates say, and marks what is pushed"
+    )
+    baselines: list[Literal[BASELINES]] = Field(
+        ["majority"],
+        description="scored beside the candidate. `majority`: always the most frequent class of train; "
+        "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "
+        "from random weights on the same examples",
+    )
+    slices: list[list[str]] | None = Field(
+        None,
+        description="what the report cuts the test split by: each one column or a cross of two. "
+        "Default: `label` and each of `data.slice_columns`",
+    )
+
+    @field_validator("gates")
+    @classmethod
+    def _at_least_one(cls, gates: list[GateConfig]) -> list[GateConfig]:
+        if not gates:
+            raise ValueError("expected at least one gate; without one nothing could be blessed")
+        names = [gate.name for gate in gates]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected gates that differ; twice: {'; '.join(twice)}")
+        return gates
+
+    @field_validator("slices")
+    @classmethod
+    def _one_or_two_columns(cls, slices: list[list[str]] | None) -> list[list[str]] | None:
+        for columns in slices or []:
+            if len(columns) not in (1, 2) or len(set(columns)) < len(columns):
+                raise ValueError(f"expected one column or two different ones in each, and got {columns}")
+        return slices
+
+    @model_validator(mode="after")
+    def _baselines_are_scored(self) -> EvaluationConfig:
+        for gate in self.gates:
+            if gate.relative_to == "baseline" and not self.baselines:
+                raise ValueError(f"gate `{gate.name}`: expected a baseline to compare with; `baselines` is empty")
+            if gate.relative_to in BASELINES and gate.relative_to not in self.baselines:
+                raise ValueError(f"gate `{gate.name}`: expected {gate.relative_to} to be listed in `baselines`")
+        return self
+
+    def columns(self) -> set[str]:
+        """Every column that a gate or a slice of the report names."""
+        return {column for gate in self.gates for column in gate.slice}.union(*(self.slices or []))
+
+    def report_slices(self, slice_columns: list[str]) -> list[list[str]]:
+        """What the report cuts the test split by."""
+        return [["label"], *([column] for column in slice_columns)] if self.slices is None else self.slices
