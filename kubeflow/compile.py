@@ -146,6 +146,7 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
         for size in range(1, len(OUR_PACKAGES) + 1)
         for packages in itertools.combinations(OUR_PACKAGES, size)
     }
+
     def leave_open(text: str) -> str:
         for digest, token in digests.items():
             text = text.replace(digest, token)
@@ -217,7 +218,9 @@ def _signature(types: dict[str, type], defaults: dict[str, Any] | None = None) -
 
 
 def _description(config: Config) -> str:
-    return f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(config.evaluation.gates)} gates."
+    return (
+        f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(config.evaluation.gates)} gates."
+    )
 
 
 def _open_weights(value: Any) -> Any:

@@ -16,7 +16,6 @@ UrlOrPath = Annotated[
 ]
 
 
-
 class BackboneConfig(BaseModel):
     """The pretrained network: `name`, `handle` or `file`."""
 
@@ -82,7 +81,7 @@ class BackboneConfig(BaseModel):
             raise ValueError(f"weights: missing; expected {type(self).model_fields['weights'].description}")
         if not self.name and not self.image_size:
             raise ValueError(
-                f"image_size: missing; a `{kinds[0]}` needs it, and `finetune inspect` shows what the network was made for"
+                f"image_size: missing; a `{kinds[0]}` needs it; `finetune inspect` shows what it was made for"
             )
         if self.file and not self.scaling:
             raise ValueError(f"scaling: missing; a `file` needs it: one of {', '.join(get_args(Scaling))}")

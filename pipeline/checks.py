@@ -58,7 +58,8 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     file = backbone.get("file")
     if isinstance(file, str) and not Path(file).expanduser().is_file() and not _is_saved_model(file):
         problems.append(
-            f"backbone.file: got {file!r}, which is not here; expected a .keras or .h5 file, or the folder of a SavedModel"
+            f"backbone.file: got {file!r}, which is not here; "
+            "expected a .keras or .h5 file, or the folder of a SavedModel"
         )
     return problems
 

@@ -53,7 +53,10 @@ def print_plan(config: Config, console: Console) -> None:
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
-    console.print(f"backbone   {record.name}, {size} x {size}, weights: {config.backbone.weights or record.source}", highlight=False)
+    console.print(
+        f"backbone   {record.name}, {size} x {size}, weights: {config.backbone.weights or record.source}",
+        highlight=False,
+    )
     phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping

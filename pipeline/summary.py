@@ -126,5 +126,6 @@ def _backbone(config: Config) -> dict[str, Any]:
     return {
         "name": record_of(config.backbone).name,
         "source": config.backbone.source,
+        "licence": record_of(config.backbone).licence,
         "sha256": sha256_of(config.backbone.local_path),
     }

@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
 from pipeline.config import BackboneConfig, TrainingConfig
-from pipeline.errors import BackboneError
+from trainer_module.catalogue_backbone import catalogue_backbone
 from trainer_module.heads import add_head
-from trainer_module.small_cnn import small_cnn
-from transforms.backbones import OWN, Backbone, Scaling, backbone_record
+from trainer_module.hub_backbone import hub_backbone
+from transforms.backbones import Scaling
 from transforms.image import scale
 
 
-def build_backbone(config: BackboneConfig) -> keras.Model:
-    """Builds the backbone without its top and loads its weights.
+def build_backbone(config: BackboneConfig) -> tuple[keras.Model, str | None]:
+    """Builds the backbone that the config asks for, with its weights.
 
     Returns:
         A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
-        map float32 [batch, height, width, channels].
+        map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]; and the sha256 of
+        its weights, None for random ones.
 
     Raises:
         BackboneError: The name, an argument, the input size or the weights cannot be used.
     """
-    record = backbone_record(config.name)
-    size = config.image_size or record.image_size
-    weights = _checked_weights(config, record)
-    if record.source == OWN:
-        if config.arguments:
-            raise BackboneError(f"backbone.arguments: got {config.arguments}; {record.name} takes none.")
-        backbone = small_cnn(size)
-        if weights:
-            _load_weights(backbone, weights)
-        return backbone
-    arguments: dict[str, Any] = {"include_top": False, "input_shape": (size, size, 3), **config.arguments}
-    try:
-        backbone = getattr(keras.applications, record.name)(weights=None, **arguments)
-    except TypeError as error:
-        raise BackboneError(f"backbone.arguments: got {config.arguments}; {record.name} says: {error}") from None
-    except ValueError as error:
-        raise BackboneError(f"backbone: {record.name} with {arguments} cannot be built: {error}") from None
-    if weights == "imagenet":
-        return _imagenet_weights(record, arguments)
-    if weights:
-        _load_weights(backbone, weights)
-    return backbone
+    if config.handle:
+        return hub_backbone(config)
+    return catalogue_backbone(config)
 
 
 def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int) -> keras.Model:
@@ -68,8 +49,8 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
     """
     pixels = keras.Input(backbone.input_shape[1:], name="pixels")
     mode = {} if training.batch_norm == "train" else {"training": False}
-    feature_map = backbone(_Scale(scaling, name="scale")(pixels), **mode)
-    return keras.Model(pixels, add_head(feature_map, training.head, classes, training.seed))
+    features = backbone(_Scale(scaling, name="scale")(pixels), **mode)
+    return keras.Model(pixels, add_head(features, training.head, classes, training.seed))
 
 
 class _Scale(keras.layers.Layer):
@@ -79,43 +60,3 @@ class _Scale(keras.layers.Layer):
 
     def call(self, pixels: tf.Tensor) -> tf.Tensor:
         return scale(pixels, self._scaling)
-
-
-def _checked_weights(config: BackboneConfig, record: Backbone) -> str | None:
-    """Returns `imagenet`, the path of a file that exists, or None for random weights."""
-    if config.weights == "random":
-        return None
-    if config.weights == "imagenet":
-        if not record.has_imagenet_weights:
-            raise BackboneError(
-                f"backbone.weights: got imagenet; {record.name} has none. Give the path of a weights file, or random."
-            )
-        return "imagenet"
-    if not os.path.isfile(config.weights):
-        raise BackboneError(
-            f"backbone.weights: got {config.weights!r}, which is not a file; expected imagenet, random, or the path of "
-            f"an .h5 file with the weights of {record.name} without its top."
-        )
-    return config.weights
-
-
-def _imagenet_weights(record: Backbone, arguments: dict[str, Any]) -> keras.Model:
-    try:
-        return getattr(keras.applications, record.name)(weights="imagenet", **arguments)
-    except Exception as error:
-        raise BackboneError(
-            f"backbone.weights: imagenet weights of {record.name} with {arguments} could not be had: {error}\n"
-            "They are downloaded once and kept in ~/.keras/models. Without a network, copy the file there, or give "
-            "its path as backbone.weights."
-        ) from error
-
-
-def _load_weights(backbone: keras.Model, path: str) -> None:
-    try:
-        backbone.load_weights(path)
-    except (ValueError, OSError, KeyError, tf.errors.OpError) as error:
-        shapes = f"{len(backbone.layers)} layers, {backbone.count_params():,} parameters"
-        raise BackboneError(
-            f"backbone.weights: {path!r} does not fit {backbone.name} without its top ({shapes}): {error}\n"
-            "Check backbone.name, backbone.arguments (such as alpha) and that the file was saved without its top."
-        ) from None

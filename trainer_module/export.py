@@ -6,12 +6,18 @@ does not mistake it for one.
 
 from __future__ import annotations
 
+import json
+import os
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras as keras
 
 from transforms import features
 from transforms.inputs import Inputs
+
+FACTS_FILE = "assets.extra/finetune.json"
 
 # First byte of every serialised tf.Example that holds anything: field 1, a message. No image format begins with it.
 _EXAMPLE_MARK = b"\x0a"
@@ -77,7 +83,17 @@ class _Untracked:
         return self._call(*arguments)
 
 
-def export_model(served: ServedModel, directory: str) -> None:
-    """Writes the SavedModel with its signatures `serving_default` and `transform_features`."""
+def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
+    """Writes the SavedModel with its signatures `serving_default` and `transform_features`.
+
+    Args:
+        served: The model.
+        directory: Where to.
+        facts: Of its origin; they go beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
+    """
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)
+    path = os.path.join(directory, FACTS_FILE)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(facts, indent=1))

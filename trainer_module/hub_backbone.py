@@ -31,8 +31,8 @@ def resolve_handle(handle: str) -> Path:
     except Exception as error:  # Resolvers raise whatever their protocol does.
         raise BackboneError(
             f"backbone.handle: {handle} could not be downloaded: {error}\n"
-            f"Without a network: download it elsewhere, unpack it, and give its folder as backbone.handle; or copy that "
-            f"machine's folder of {CACHE_VARIABLE} here. {CACHE_VARIABLE} is "
+            f"Without a network: download it elsewhere, unpack it, and give its folder as backbone.handle; or copy "
+            f"that machine's folder of {CACHE_VARIABLE} here. {CACHE_VARIABLE} is "
             f"{os.environ.get(CACHE_VARIABLE) or 'not set: downloads go to a temporary folder'}."
         ) from error
 
@@ -97,7 +97,9 @@ def interface_of(saved: SavedModel) -> Interface:
     if saved.call:
         return saved.call
     if not saved.signatures:
-        raise BackboneError(f"{saved.folder}: it has neither a `__call__` nor a signature; nothing can be done with it.")
+        raise BackboneError(
+            f"{saved.folder}: it has neither a `__call__` nor a signature; nothing can be done with it."
+        )
     return saved.signatures[serving_signature(saved)]
 
 
@@ -124,16 +126,14 @@ def check_image_interface(saved: SavedModel, config: BackboneConfig) -> None:
     else:
         (entry,) = interface.inputs
         if not entry.dtype.startswith("float"):
-            problems.append(f"backbone.handle: the model takes {entry.dtype}; pictures are float32")
+            problems.append(f"backbone.handle: the model takes {entry}; pictures are float32")
         elif entry.dtype != "float32" or not _fits(entry.shape, wanted):
             problems.append(
                 f"backbone.image_size: got {size}, a batch of float32 [any, {size}, {size}, 3]; the model takes {entry}"
             )
     outputs = {tensor.name: tensor for tensor in interface.outputs}
     if config.output and (config.output not in outputs or (saved.call and list(outputs) == [""])):
-        problems.append(
-            f"backbone.output: got {config.output!r}; the model gives {_listed(interface.outputs) or 'one output without a name'}"
-        )
+        problems.append(f"backbone.output: got {config.output!r}; the model gives {_listed(interface.outputs)}")
     elif len(outputs) > 1 and not config.output:
         problems.append(f"backbone.output: missing; the model gives {_listed(interface.outputs)}")
     else:

@@ -25,7 +25,7 @@ from trainer_module.losses import training_loss
 from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
 from transforms import features
-from transforms.backbones import backbone_record
+from transforms.backbones import record_of
 from transforms.inputs import ImageInputs
 
 HISTORY_FILE = "history.json"
@@ -40,7 +40,7 @@ def run_fn(fn_args: FnArgs) -> None:
             of the config, `component`, the id of the node, and `checkpoint_dir`, a folder that survives a failed run.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
-        history.json: `phases`, a row for each; `curves`, a row for each epoch.
+        history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
     """
@@ -49,8 +49,8 @@ def run_fn(fn_args: FnArgs) -> None:
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
     distribution = DistributionConfig.model_validate(settings["distribution"])
-    record = backbone_record(backbone_config.name)
-    inputs = ImageInputs(backbone_config.image_size or record.image_size)
+    record = record_of(backbone_config)
+    inputs = ImageInputs(record.image_size)
 
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
@@ -61,7 +61,7 @@ def run_fn(fn_args: FnArgs) -> None:
     val = load_split(fn_args.eval_files, inputs)
 
     with strategy.scope():
-        backbone = build_backbone(backbone_config)
+        backbone, sha256 = build_backbone(backbone_config)
         model = build_model(backbone, record.scaling, training, len(class_names))
     training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
     if chosen:
@@ -77,11 +77,12 @@ def run_fn(fn_args: FnArgs) -> None:
     predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, training.batch_size)
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
+    origin = {"name": record.name, "source": backbone_config.source, "licence": record.licence, "sha256": sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        json.dump({"phases": state.rows, "curves": state.curves}, file, indent=1)
-    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir)
+        json.dump({"phases": state.rows, "curves": state.curves, "backbone": origin}, file, indent=1)
+    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir, {"backbone": origin})
     checkpoints.clear()
 
 

@@ -152,9 +152,7 @@ def _call(objects: Any, function: Any) -> Interface | None:
         return None
     trace = objects.concrete_functions[function.concrete_functions[0]]
     specification = {field.key: field.value for field in function.function_spec.fullargspec.named_tuple_value.values}
-    arguments = [
-        value.string_value for key in ("args", "kwonlyargs") for value in specification[key].list_value.values
-    ]
+    arguments = [value.string_value for key in ("args", "kwonlyargs") for value in specification[key].list_value.values]
     inputs = _tensors(trace.canonicalized_input_signature, "")
     return Interface(tuple(inputs), tuple(_tensors(trace.output_signature, "")), "training" in arguments)
 

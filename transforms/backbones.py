@@ -32,6 +32,8 @@ class Backbone:
             standardises each channel. They are the modes `tf`, `caffe` and `torch` of
             `keras.applications.imagenet_utils.preprocess_input`.
         has_imagenet_weights: Whether `weights: imagenet` names something.
+        min_size: Smallest height and width that the network can be built for.
+        licence: Of the ImageNet weights, as Keras documents it; empty where nothing is stated.
     """
 
     name: str
@@ -40,27 +42,38 @@ class Backbone:
     image_size: int
     scaling: Scaling
     has_imagenet_weights: bool = True
+    min_size: int = 8
+    licence: str = ""
 
 
-def _family(family: str, scaling: Scaling, sizes: dict[str, int]) -> list[Backbone]:
-    return [Backbone(name, KERAS_APPLICATIONS, family, size, scaling) for name, size in sizes.items()]
+def _family(
+    family: str, scaling: Scaling, sizes: dict[str, int], licence: str = "", min_size: int = 32
+) -> list[Backbone]:
+    return [
+        Backbone(name, KERAS_APPLICATIONS, family, size, scaling, min_size=min_size, licence=licence)
+        for name, size in sizes.items()
+    ]
 
 
 _RECORDS: list[Backbone] = [
     Backbone("SmallCNN", OWN, "", 32, "minus_one_to_one", has_imagenet_weights=False),
-    *_family("xception", "minus_one_to_one", {"Xception": 299}),
-    *_family("vgg16", "imagenet_bgr_mean", {"VGG16": 224}),
-    *_family("vgg19", "imagenet_bgr_mean", {"VGG19": 224}),
-    *_family("resnet", "imagenet_bgr_mean", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224}),
-    *_family("resnet_v2", "minus_one_to_one", {"ResNet50V2": 224, "ResNet101V2": 224, "ResNet152V2": 224}),
+    *_family("xception", "minus_one_to_one", {"Xception": 299}, "MIT", min_size=71),
+    *_family("vgg16", "imagenet_bgr_mean", {"VGG16": 224}, "CC-BY-4.0"),
+    *_family("vgg19", "imagenet_bgr_mean", {"VGG19": 224}, "CC-BY-4.0"),
+    *_family("resnet", "imagenet_bgr_mean", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224}, "MIT"),
+    *_family(
+        "resnet_v2", "minus_one_to_one", {"ResNet50V2": 224, "ResNet101V2": 224, "ResNet152V2": 224}, "BSD-3-Clause"
+    ),
     *_family("resnet_rs", "none", {f"ResNetRS{n}": 224 for n in (50, 101, 152, 200, 270, 350, 420)}),
-    *_family("inception_v3", "minus_one_to_one", {"InceptionV3": 299}),
-    *_family("inception_resnet_v2", "minus_one_to_one", {"InceptionResNetV2": 299}),
-    *_family("mobilenet", "minus_one_to_one", {"MobileNet": 224}),
-    *_family("mobilenet_v2", "minus_one_to_one", {"MobileNetV2": 224}),
+    *_family("inception_v3", "minus_one_to_one", {"InceptionV3": 299}, "Apache-2.0", min_size=75),
+    *_family("inception_resnet_v2", "minus_one_to_one", {"InceptionResNetV2": 299}, "Apache-2.0", min_size=75),
+    *_family("mobilenet", "minus_one_to_one", {"MobileNet": 224}, "Apache-2.0"),
+    *_family("mobilenet_v2", "minus_one_to_one", {"MobileNetV2": 224}, "Apache-2.0"),
     *_family("mobilenet_v3", "none", {"MobileNetV3Small": 224, "MobileNetV3Large": 224}),
-    *_family("densenet", "imagenet_mean_std", {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224}),
-    *_family("nasnet", "minus_one_to_one", {"NASNetMobile": 224, "NASNetLarge": 331}),
+    *_family(
+        "densenet", "imagenet_mean_std", {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224}, "BSD-3-Clause"
+    ),
+    *_family("nasnet", "minus_one_to_one", {"NASNetMobile": 224, "NASNetLarge": 331}, "Apache-2.0"),
     *_family(
         "efficientnet",
         "none",

@@ -34,8 +34,8 @@ def check_sha256(path: Path, expected: str | None) -> str:
     found = sha256_of(path)
     if expected and found != expected:
         raise BackboneError(
-            f"backbone.sha256: got {expected}; {path} has {found}. Put the right weights there, or, if you trust these, "
-            "change backbone.sha256."
+            f"backbone.sha256: got {expected}; {path} has {found}. Put the right weights there, or, if you trust "
+            "these, change backbone.sha256."
         )
     return found
 
