@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.data_config import LocalPath
+
+Modality = Literal["image", "text"]
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
 
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
 UrlOrPath = Annotated[
     str, Field(min_length=1), AfterValidator(lambda text: text if "://" in text else str(Path(text).expanduser()))
 ]
@@ -36,6 +38,7 @@ class BackboneConfig(BaseModel):
     cut_at: str | None = Field(
         None, min_length=1, description="of `file`: the layer whose output the head takes; default: the last"
     )
+    modality: Modality = Field("image", description="of `handle` and `file`: what it is shown")
     scaling: Scaling | None = Field(
         None,
         description="of `handle` and `file`: range of the input; `none` is 0 to 255. Default of `handle`: "
@@ -79,11 +82,11 @@ class BackboneConfig(BaseModel):
             raise ValueError(f"{', '.join(wrong)} does not go with `{kinds[0]}`; leave it out")
         if self.name and not self.weights:
             raise ValueError(f"weights: missing; expected {type(self).model_fields['weights'].description}")
-        if not self.name and not self.image_size:
+        if not self.name and self.modality == "image" and not self.image_size:
             raise ValueError(
                 f"image_size: missing; a `{kinds[0]}` needs it; `finetune inspect` shows what it was made for"
             )
-        if self.file and not self.scaling:
+        if self.file and self.modality == "image" and not self.scaling:
             raise ValueError(f"scaling: missing; a `file` needs it: one of {', '.join(get_args(Scaling))}")
         if self.sha256 and self.weights == "random":
             raise ValueError("sha256: random weights have none; leave it out")

@@ -11,24 +11,50 @@ from pipeline.config import BackboneConfig, TrainingConfig
 from trainer_module.catalogue_backbone import catalogue_backbone
 from trainer_module.heads import add_head
 from trainer_module.hub_backbone import hub_backbone
-from transforms.backbones import Scaling
+from transforms.backbones import Scaling, record_of
 from transforms.image import scale
 
 
-def build_backbone(config: BackboneConfig) -> tuple[keras.Model, str | None]:
+def build_network(config: BackboneConfig, training: TrainingConfig, classes: int) -> tuple[keras.Model, keras.Model]:
+    """Builds the backbone, and the whole network around it.
+
+    With `training.mixed_precision`, the backbone alone computes in half precision: its variables, the scaling of pixels
+    and the head are float32. A SavedModel computes in what it was saved with.
+    """
+    policy = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}[training.mixed_precision]
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        backbone = build_backbone(config)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    return backbone, build_model(backbone, record_of(config).scaling, training, classes)
+
+
+def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig, classes: int) -> keras.Model:
+    """Returns the network with the same weights that computes in float32 throughout: what is exported."""
+    if training.mixed_precision == "off":
+        return model
+    if config.name:
+        config = config.model_copy(update={"weights": "random", "sha256": None})
+    _, copy = build_network(config, training.model_copy(update={"mixed_precision": "off"}), classes)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def build_backbone(config: BackboneConfig) -> keras.Model:
     """Builds the backbone that the config asks for, with its weights.
 
     Returns:
         A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
-        map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]; and the sha256 of
-        its weights, None for random ones.
+        map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]. Its attribute
+        `weights_sha256` is the digest of the weights; None for random ones.
 
     Raises:
         BackboneError: The name, an argument, the input size or the weights cannot be used.
     """
-    if config.handle:
-        return hub_backbone(config)
-    return catalogue_backbone(config)
+    backbone, digest = hub_backbone(config) if config.handle else catalogue_backbone(config)
+    backbone.weights_sha256 = digest
+    return backbone
 
 
 def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int) -> keras.Model:

@@ -70,7 +70,7 @@ def hub_backbone(config: BackboneConfig) -> tuple[keras.Model, str]:
     saved, digest = open_handle(config)
     check_image_interface(saved, config)
     size = config.image_size
-    pixels = keras.Input((size, size, 3), name="image")
+    pixels = keras.Input((size, size, 3), dtype="float32", name="image")
     layer = hub_layer(saved, config.output)
     return keras.Model(pixels, layer(pixels), name=LAYER), digest
 
@@ -82,10 +82,10 @@ def hub_layer(saved: SavedModel, output: str | None) -> hub.KerasLayer:
     """
     folder = str(saved.folder)
     if saved.call:
-        return hub.KerasLayer(folder, trainable=True, output_key=output, name=LAYER)
+        return hub.KerasLayer(folder, trainable=True, output_key=output, name=LAYER, dtype="float32")
     name = serving_signature(saved)
     output = output or saved.signatures[name].outputs[0].name
-    return hub.KerasLayer(folder, signature=name, output_key=output, name=LAYER)
+    return hub.KerasLayer(folder, signature=name, output_key=output, name=LAYER, dtype="float32")
 
 
 def interface_of(saved: SavedModel) -> Interface:

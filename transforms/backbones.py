@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pipeline.backbone_config import BackboneConfig, Scaling
+from pipeline.backbone_config import BackboneConfig, Modality, Scaling
 from pipeline.errors import BackboneError, did_you_mean
 
 KERAS_APPLICATIONS = "tf.keras.applications"
@@ -34,6 +34,7 @@ class Backbone:
         has_imagenet_weights: Whether `weights: imagenet` names something.
         min_size: Smallest height and width that the network can be built for.
         licence: Of the ImageNet weights, as Keras documents it; empty where nothing is stated.
+        modality: What it is shown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Backbone:
     has_imagenet_weights: bool = True
     min_size: int = 8
     licence: str = ""
+    modality: Modality = "image"
 
 
 def _family(
@@ -126,6 +128,7 @@ def record_of(config: BackboneConfig) -> Backbone:
         image_size=config.image_size,
         scaling=config.scaling or "zero_to_one",
         has_imagenet_weights=False,
+        modality=config.modality,
     )
 
 

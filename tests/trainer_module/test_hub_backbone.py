@@ -64,8 +64,8 @@ def test_a_saved_model_is_read_without_being_loaded(folder):
 def test_the_digest_of_a_folder_is_what_standard_tools_say(folder):
     command = "find . -type f | LC_ALL=C sort | xargs -d '\\n' sha256sum | sha256sum"
     said = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=True).stdout
-    backbone, digest = build_backbone(handle(folder, sha256=said.split()[0]))
-    assert digest == said.split()[0]
+    backbone = build_backbone(handle(folder, sha256=said.split()[0]))
+    assert backbone.weights_sha256 == said.split()[0]
     assert backbone.output_shape == (None, 6)
     with pytest.raises(BackboneError, match=r"backbone\.sha256: got 0000"):
         build_backbone(handle(folder, sha256="0" * 64))
@@ -140,7 +140,7 @@ def test_a_url_that_the_cache_holds_needs_no_network(monkeypatch, tmp_path, fold
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     url = "http://127.0.0.1:9/model/1"
     (tmp_path / hashlib.sha1(url.encode()).hexdigest()).symlink_to(folder)
-    assert build_backbone(handle(url))[0].output_shape == (None, 6)
+    assert build_backbone(handle(url)).output_shape == (None, 6)
 
 
 def run(splits, folder, batch_norm="frozen", **unfreeze):
@@ -150,7 +150,7 @@ def run(splits, folder, batch_norm="frozen", **unfreeze):
     recipe.make_deterministic(1)
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        backbone, _ = build_backbone(handle(folder))
+        backbone = build_backbone(handle(folder))
         model = build_model(backbone, "zero_to_one", config, classes=2)
     setup = phases.Setup(
         model,
@@ -198,7 +198,7 @@ def test_a_pattern_that_only_frozen_batch_norm_matches_is_an_error(splits, folde
 
 
 def test_penalties_count_while_the_backbone_trains(folder):
-    backbone, _ = build_backbone(handle(folder))
+    backbone = build_backbone(handle(folder))
     kernel = backbone.trainable_variables[0].numpy()
     assert float(tf.add_n(backbone.losses)) == pytest.approx(0.5 * np.sum(kernel**2) / 2, rel=1e-6)
     backbone.layers[1].trainable = False
@@ -217,7 +217,7 @@ def test_what_can_only_be_served_stays_frozen(tmp_path, splits):
     tf.saved_model.save(module, str(tmp_path / "served"), signatures=serve)
     with pytest.raises(BackboneError, match=r"backbone\.output: missing; the model gives other float32"):
         build_backbone(handle(tmp_path / "served"))
-    backbone, _ = build_backbone(handle(tmp_path / "served", output="vector"))
+    backbone = build_backbone(handle(tmp_path / "served", output="vector"))
     pixels = np.random.default_rng(0).random((2, SIZE, SIZE, 3)).astype(np.float32)
     np.testing.assert_allclose(backbone(pixels), network(pixels), atol=1e-6)
     assert not backbone.trainable_variables

@@ -33,10 +33,10 @@ def small(path, **keys) -> BackboneConfig:
 
 def test_the_digest_of_the_weights_comes_along_and_pins_them(small_weights):
     digest = hashlib.sha256(small_weights.read_bytes()).hexdigest()
-    assert build_backbone(small(small_weights, sha256=digest))[1] == digest
+    assert build_backbone(small(small_weights, sha256=digest)).weights_sha256 == digest
     with pytest.raises(BackboneError, match=f"backbone.sha256: got {'0' * 64}; .* has {digest}"):
         build_backbone(small(small_weights, sha256="0" * 64))
-    assert build_backbone(small("random"))[1] is None
+    assert build_backbone(small("random")).weights_sha256 is None
 
 
 def test_weights_that_keras_downloads_are_pinned_too(small_weights, tmp_path, monkeypatch):
@@ -44,13 +44,13 @@ def test_weights_that_keras_downloads_are_pinned_too(small_weights, tmp_path, mo
     cache = tmp_path / ".keras" / "models"
     cache.mkdir(parents=True)
     config = {"name": "MobileNetV2", "image_size": 32, "arguments": {"alpha": 0.35}}
-    network, _ = build_backbone(BackboneConfig(weights="random", **config))
+    network = build_backbone(BackboneConfig(weights="random", **config))
     path = cache / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
     network.save_weights(path)
     monkeypatch.setenv("HOME", str(tmp_path))
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
-    loaded, digest = build_backbone(BackboneConfig(weights="imagenet", sha256=expected, **config))
-    assert digest == expected
+    loaded = build_backbone(BackboneConfig(weights="imagenet", sha256=expected, **config))
+    assert loaded.weights_sha256 == expected
     np.testing.assert_array_equal(loaded.get_weights()[0], network.get_weights()[0])
 
 
@@ -79,7 +79,7 @@ def test_weights_are_taken_from_a_whole_model_too(small_weights, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         network.save(tmp_path / "model.h5")
-    loaded, _ = build_backbone(small(tmp_path / "model.h5"))
+    loaded = build_backbone(small(tmp_path / "model.h5"))
     np.testing.assert_array_equal(loaded.get_weights()[0], network.get_weights()[0])
 
 
@@ -116,7 +116,7 @@ def test_a_backbone_that_cannot_be_built(changes, message):
 def test_a_real_backbone_with_real_weights_is_built(real_data):
     weights = real_data / "weights" / "mobilenet_v2_0.35_224_no_top.h5"
     config = BackboneConfig(name="MobileNetV2", weights=str(weights), arguments={"alpha": 0.35})
-    backbone, _ = build_backbone(config)
+    backbone = build_backbone(config)
     assert backbone.count_params() == 410_208
     with pytest.raises(BackboneError, match="does not fit"):
         build_backbone(config.model_copy(update={"arguments": {"alpha": 0.5}}))
