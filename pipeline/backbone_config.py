@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.data_config import LocalPath
+from pipeline.text_config import TextConfig
 
 Modality = Literal["image", "text"]
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
@@ -52,6 +53,7 @@ class BackboneConfig(BaseModel):
         pattern=r"^[0-9a-f]{64}$",
         description="of the weights: the run stops when they have another. The summary shows that of the last run",
     )
+    text: TextConfig = TextConfig()
     allow_unsafe: bool = Field(
         False, description="of `handle` and `file`: load models that can run code or touch files, such as Lambda layers"
     )
@@ -91,6 +93,16 @@ class BackboneConfig(BaseModel):
         if self.sha256 and self.weights == "random":
             raise ValueError("sha256: random weights have none; leave it out")
         return self
+
+    def with_random_weights(self) -> BackboneConfig:
+        """The same network from random weights; a table of word vectors still says which words there are.
+
+        What is its weights, a handle or a file, stays as it is.
+        """
+        if not self.name or self.weights == "random":
+            return self
+        text = self.text.model_copy(update={"vocabulary": self.text.vocabulary or self.weights})
+        return self.model_copy(update={"weights": "random", "sha256": None, "text": text})
 
     @property
     def source(self) -> str:

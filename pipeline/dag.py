@@ -27,6 +27,7 @@ from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import record_of
 from transforms.digests import sha256_of
+from transforms.settings import transform_settings
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -48,7 +49,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={"image_size": record_of(config.backbone).image_size, "code": code_digest("transforms")},
+        custom_config={**transform_settings(config.backbone), "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -126,7 +127,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.model_copy(update={"weights": "random"}),
+            "backbone": config.backbone.with_random_weights(),
         }
     )
     return _trainer_settings(scratch)

@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.evaluation_config import GateConfig
 from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
-from transforms.backbones import record_of
+from transforms.backbones import origin_of
 from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1
@@ -95,7 +95,8 @@ def collect(
         "confusion": tested.get("confusion", []),
         "per_class": tested.get("per_class", []),
         "samples": [
-            {**sample, "image": str(Path(predictions.uri) / sample["image"])} for sample in tested.get("samples", [])
+            {**sample, "image": str(Path(predictions.uri) / sample["image"])} if "image" in sample else sample
+            for sample in tested.get("samples", [])
         ],
         "ingest": ingest,
         "config_yaml": config.to_yaml(),
@@ -124,9 +125,4 @@ def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str,
 
 def _backbone(config: Config) -> dict[str, Any]:
     """What is known without the Trainer, which also has the digest of what it downloaded."""
-    return {
-        "name": record_of(config.backbone).name,
-        "source": config.backbone.source,
-        "licence": record_of(config.backbone).licence,
-        "sha256": sha256_of(config.backbone.local_path),
-    }
+    return {**origin_of(config.backbone), "sha256": sha256_of(config.backbone.local_path)}

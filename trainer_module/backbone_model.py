@@ -34,9 +34,9 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
     """Returns the network with the same weights that computes in float32 throughout: what is exported."""
     if training.mixed_precision == "off":
         return model
-    if config.name:
-        config = config.model_copy(update={"weights": "random", "sha256": None})
-    _, copy = build_network(config, training.model_copy(update={"mixed_precision": "off"}), classes)
+    _, copy = build_network(
+        config.with_random_weights(), training.model_copy(update={"mixed_precision": "off"}), classes
+    )
     copy.set_weights(model.get_weights())
     return copy
 
@@ -46,8 +46,9 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
 
     Returns:
         A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
-        map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]. Its attribute
-        `weights_sha256` is the digest of the weights; None for random ones.
+        map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]; of texts, see
+        `trainer_module.word_vectors`. Its attribute `weights_sha256` is the digest of the weights; None for random
+        ones.
 
     Raises:
         BackboneError: The name, an argument, the input size or the weights cannot be used.
@@ -71,12 +72,22 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
         classes: Number of classes.
 
     Returns:
-        A model from [batch, size, size, 3] in [0, 255] to probabilities float32 [batch, classes].
+        A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
+        float32 [batch, classes].
     """
-    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
     mode = {} if training.batch_norm == "train" else {"training": False}
-    features = backbone(_Scale(scaling, name="scale")(pixels), **mode)
-    return keras.Model(pixels, add_head(features, training.head, classes, training.seed))
+    inputs = tf.nest.map_structure(_same_input, backbone.input)
+    features = backbone(_Scale(scaling, name="scale")(inputs) if _is_image(inputs) else inputs, **mode)
+    return keras.Model(inputs, add_head(features, training.head, classes, training.seed))
+
+
+def _same_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    name = "pixels" if _is_image(tensor) else tensor.name
+    return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+
+
+def _is_image(inputs: Any) -> bool:
+    return not tf.nest.is_nested(inputs) and inputs.shape.rank == 4
 
 
 class _Scale(keras.layers.Layer):

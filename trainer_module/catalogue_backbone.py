@@ -14,8 +14,11 @@ from pipeline.backbone_config import BackboneConfig
 from pipeline.errors import BackboneError
 from trainer_module.small_cnn import small_cnn
 from trainer_module.weights_file import load_weights
-from transforms.backbones import OWN, Backbone, record_of
+from trainer_module.word_vectors import word_vectors
+from transforms.backbones import OWN, WORD_VECTORS, Backbone, record_of
 from transforms.digests import check_sha256
+from transforms.settings import vocabulary_path
+from transforms.word_table import read_word_table
 
 
 def catalogue_backbone(config: BackboneConfig) -> tuple[keras.Model, str | None]:
@@ -32,6 +35,12 @@ def catalogue_backbone(config: BackboneConfig) -> tuple[keras.Model, str | None]
         raise BackboneError(
             f"backbone.weights: got imagenet; {record.name} has none. Give the path of a weights file, or random."
         )
+    if record.source == WORD_VECTORS:
+        path = Path(vocabulary_path(config))
+        digest = None if config.weights == "random" else check_sha256(path, config.sha256)
+        return word_vectors(
+            read_word_table(str(path)), config.text.unknown_words, config.text.max_words, config.weights == "random"
+        ), digest
     if config.weights == "imagenet":
         backbone, path = _with_imagenet_weights(record, config.arguments)
         return backbone, check_sha256(path, config.sha256)

@@ -19,9 +19,6 @@ from transforms.inputs import Inputs
 
 FACTS_FILE = "assets.extra/finetune.json"
 
-# First byte of every serialised tf.Example that holds anything: field 1, a message. No image format begins with it.
-_EXAMPLE_MARK = b"\x0a"
-
 
 class ServedModel(tf.Module):
     """The trained network behind the Transform graph that it was trained with."""
@@ -34,21 +31,22 @@ class ServedModel(tf.Module):
         self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
         self._raw_spec = transform_output.raw_feature_spec()
         self._raw_name = inputs.raw
+        self._is_example = _Untracked(inputs.is_example)
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies pictures.
+        """Classifies pictures or texts.
 
         Args:
-            examples: string [batch]; each either the bytes of an image file or a serialised raw tf.Example.
+            examples: string [batch]; each the bytes of an image file, or a text, or a serialised raw tf.Example.
 
         Returns:
             `probabilities` float32 [batch, classes], `label` string [batch], the most probable class, and
             `classes` string [batch, classes], the name of each column of `probabilities`.
         """
-        is_example = tf.strings.substr(examples, 0, 1) == _EXAMPLE_MARK
+        is_example = self._is_example(examples)
         spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
         parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
         raw = tf.where(is_example, parsed[self._raw_name], examples)

@@ -15,8 +15,8 @@ def add_head(features: keras.KerasTensor, head: HeadConfig, classes: int, seed: 
     """Drops channels, pools, then dense layers with dropout, then one softmax unit per class.
 
     Args:
-        features: A map float32 [batch, height, width, channels], or a vector float32 [batch, channels], which is
-            pooled already.
+        features: float32 [batch, height, width, channels], of a text [batch, words, channels] with zeros where
+            there is no word, or [batch, channels], which needs no pooling.
         head: Widths, dropout and penalty.
         classes: Number of classes.
         seed: Seeds initial weights and dropout; each layer gets its own seed from it.
@@ -28,10 +28,10 @@ def add_head(features: keras.KerasTensor, head: HeadConfig, classes: int, seed: 
         BackboneError: The features are neither, or channels of a vector are to be dropped.
     """
     rank = len(features.shape)
-    if rank not in (2, 4):
+    if rank not in (2, 3, 4):
         raise BackboneError(
             f"backbone: its features have the shape {list(features.shape)}; expected a map "
-            "[batch, height, width, channels] or a vector [batch, channels]."
+            "[batch, height, width, channels], words [batch, words, channels] or a vector [batch, channels]."
         )
     if head.spatial_dropout and rank == 2:
         raise BackboneError(
@@ -51,11 +51,29 @@ def add_head(features: keras.KerasTensor, head: HeadConfig, classes: int, seed: 
         x = SeededDropout(head.spatial_dropout, seed, spatial=True, name="head_spatial_dropout")(x)
     if rank == 4:
         x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    elif rank == 3:
+        x = PoolWords(name="head_pool")(x)
     for number, units in enumerate(head.units, start=1):
         x = dense(units, "relu", f"head_dense_{number}", seed + number)(x)
         if head.dropout:
             x = SeededDropout(head.dropout, seed + number, name=f"head_dropout_{number}")(x)
     return dense(classes, "softmax", "probabilities", seed)(x)
+
+
+class PoolWords(keras.layers.Layer):
+    """Mean and maximum over the words of a text.
+
+    Both together tell more than either: the mean what a text is about, the maximum what occurs in it at all. Zeros in
+    all channels are no word; a text without words gives zeros.
+    """
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """From float32 [batch, words, channels] to [batch, 2 * channels]."""
+        is_word = tf.reduce_any(vectors != 0, axis=-1, keepdims=True)
+        count = tf.reduce_sum(tf.cast(is_word, vectors.dtype), axis=1)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(vectors, axis=1), count)
+        largest = tf.reduce_max(tf.where(is_word, vectors, vectors.dtype.min), axis=1)
+        return tf.concat([mean, tf.where(count > 0, largest, 0)], axis=-1)
 
 
 class SeededDropout(keras.layers.Layer):
@@ -66,7 +84,7 @@ class SeededDropout(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, seed: int, spatial: bool = False, **kwargs: Any):
-        """Drops single numbers at `rate`, or with `spatial`, whole channels of [batch, height, width, channels]."""
+        """Drops single numbers at `rate`, or with `spatial`, whole channels of [batch, ..., channels]."""
         super().__init__(**kwargs)
         self._rate = rate
         self._seed = seed
@@ -88,7 +106,7 @@ class SeededDropout(keras.layers.Layer):
             return x
         shape = tf.shape(x)
         if self._spatial:
-            shape = tf.stack([shape[0], 1, 1, shape[3]])
+            shape = tf.concat([shape[:1], tf.ones_like(shape[1:-1]), shape[-1:]], axis=0)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([self._seed + 1_000_003 * tf.cast(replica, tf.int64), self._calls])
         kept = tf.random.stateless_uniform(shape, seed) >= self._rate

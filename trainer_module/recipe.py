@@ -26,8 +26,8 @@ from trainer_module.losses import training_loss
 from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
 from transforms import features
-from transforms.backbones import record_of
-from transforms.inputs import ImageInputs
+from transforms.backbones import origin_of
+from transforms.inputs import inputs_of
 
 HISTORY_FILE = "history.json"
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
@@ -50,8 +50,7 @@ def run_fn(fn_args: FnArgs) -> None:
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
     distribution = DistributionConfig.model_validate(settings["distribution"])
-    record = record_of(backbone_config)
-    inputs = ImageInputs(record.image_size)
+    inputs = inputs_of(backbone_config)
 
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
@@ -78,8 +77,7 @@ def run_fn(fn_args: FnArgs) -> None:
     predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
-    origin = {"name": record.name, "source": backbone_config.source, "licence": record.licence}
-    origin["sha256"] = backbone.weights_sha256
+    origin = {**origin_of(backbone_config), "sha256": backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:

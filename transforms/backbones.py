@@ -14,6 +14,7 @@ KERAS_APPLICATIONS = "tf.keras.applications"
 OWN = "trainer_module.small_cnn"
 HUB = "tensorflow_hub"
 KERAS_FILE = "Keras file"
+WORD_VECTORS = "trainer_module.word_vectors"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Backbone:
         name: The name that a config uses; for Keras applications, the name of the constructor.
         source: `tf.keras.applications`, the module of ours that builds the network, `tensorflow_hub` or `Keras file`.
         family: Submodule of `tf.keras.applications` that holds the family's own `preprocess_input`.
-        image_size: Height and width in pixels that the published weights were trained at.
+        image_size: Height and width in pixels that the published weights were trained at; 0 for texts.
         scaling: How pixels in [0, 255] become the network's input:
             `none` leaves them (the network rescales by itself); `zero_to_one` maps to [0, 1], as TF Hub's common
             signature for images has it; `minus_one_to_one` maps to [-1, 1];
@@ -58,6 +59,7 @@ def _family(
 
 
 _RECORDS: list[Backbone] = [
+    Backbone("GloVe", WORD_VECTORS, "", 0, "none", has_imagenet_weights=False, modality="text"),
     Backbone("SmallCNN", OWN, "", 32, "minus_one_to_one", has_imagenet_weights=False),
     *_family("xception", "minus_one_to_one", {"Xception": 299}, "MIT", min_size=71),
     *_family("vgg16", "imagenet_bgr_mean", {"VGG16": 224}, "CC-BY-4.0"),
@@ -125,11 +127,18 @@ def record_of(config: BackboneConfig) -> Backbone:
         name=where.rstrip("/").rpartition("/")[-1] if source == KERAS_FILE else where,
         source=source,
         family="",
-        image_size=config.image_size,
+        image_size=config.image_size or 0,
         scaling=config.scaling or "zero_to_one",
         has_imagenet_weights=False,
         modality=config.modality,
     )
+
+
+def origin_of(config: BackboneConfig) -> dict[str, str | None]:
+    """What summaries and models say of their backbone: `name`, `source` and `licence` of its weights, where known."""
+    record = record_of(config)
+    licence = record.licence if config.weights == "imagenet" else ""
+    return {"name": record.name, "source": config.source, "licence": licence or None}
 
 
 def backbone_record(name: str) -> Backbone:

@@ -1,0 +1,30 @@
+"""What Transform has to know of a backbone. No TensorFlow here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import BackboneConfig
+from transforms.backbones import record_of
+from transforms.digests import sha256_of
+
+
+def transform_settings(config: BackboneConfig) -> dict[str, Any]:
+    """Returns what preprocessing depends on, and nothing else, so that no other change reruns it."""
+    record = record_of(config)
+    if record.modality == "image":
+        return {"modality": "image", "image_size": record.image_size}
+    path = vocabulary_path(config)
+    return {
+        "modality": "text",
+        "vocabulary": path,
+        "vocabulary_sha256": sha256_of(Path(path)),
+        "unknown_words": config.text.unknown_words,
+        "max_words": config.text.max_words,
+    }
+
+
+def vocabulary_path(config: BackboneConfig) -> str:
+    """The table whose words are known."""
+    return config.text.vocabulary or config.weights
