@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.evaluation_config import GateConfig
 from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
-from transforms.backbones import origin_of
+from transforms.backbones import origin_of, record_of
 from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1
@@ -80,6 +80,7 @@ def collect(
         "phases": history.get("phases", []),
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
+        "modality": record_of(config.backbone).modality,
         "backbone": history.get("backbone") or _backbone(config),
         "output_dir": str(config.output_path),
         "report": str(run_dir / "report.html"),

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras as keras
+from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
+from trainer_module.canonical import make_canonical
 from transforms import features
 from transforms.inputs import Inputs
 
@@ -28,6 +31,7 @@ class ServedModel(tf.Module):
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
         self._transform = transform_output.transform_features_layer()
+        self._transform._saved_model_loader.__class__ = _OrderedLoader
         self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
         self._raw_spec = transform_output.raw_feature_spec()
         self._raw_name = inputs.raw
@@ -81,8 +85,19 @@ class _Untracked:
         return self._call(*arguments)
 
 
+class _OrderedLoader(SavedModelLoader):
+    """Lists the inputs of the Transform graph in the graph's order; TFT's order changes from process to process."""
+
+    def _get_unfed_input_keys(self, input_tensor_keys: Iterable[str]) -> list[str]:
+        return sorted(super()._get_unfed_input_keys(input_tensor_keys))
+
+    def _get_feeds(self, unfed_input_keys: Iterable[str]) -> list[tf.Tensor]:
+        fed = super()._get_feeds(unfed_input_keys)
+        return [tensor for tensor in self._func_graph.inputs if tensor in fed]
+
+
 def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
-    """Writes the SavedModel with its signatures `serving_default` and `transform_features`.
+    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes.
 
     Args:
         served: The model.
@@ -91,6 +106,7 @@ def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> 
     """
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)
+    make_canonical(directory)
     path = os.path.join(directory, FACTS_FILE)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.gfile.GFile(path, "w") as file:
