@@ -40,9 +40,6 @@ format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-figures: setup  ## measure the networks of the catalogue anew (a quarter of an hour)
-	$(BIN)/python -m trainer_module.measure_backbones > build-figures.json
-	mv build-figures.json transforms/backbone_figures.json
 
 docs: setup  ## write the generated pages of docs/ anew
 	$(BIN)/python -m pipeline.reference > docs/config.md

@@ -99,6 +99,7 @@ def print_backbones(console: Console) -> None:
     table = Table("name", "pixels", "input range", "imagenet weights", box=None, pad_edge=False)
     ranges = {
         "none": "0 to 255",
+        "zero_to_one": "0 to 1",
         "minus_one_to_one": "-1 to 1",
         "imagenet_bgr_mean": "BGR, ImageNet mean subtracted",
         "imagenet_mean_std": "ImageNet mean 0, deviation 1",
