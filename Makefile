@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format figures docs clean
+.PHONY: help setup demo test test-all test-current lint format docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,7 +39,6 @@ lint: setup  ## check style, formatting and the direction of imports
 format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-
 
 docs: setup  ## write the generated pages of docs/ anew
 	$(BIN)/python -m pipeline.reference > docs/config.md
