@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,14 @@ from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
 from components.example_gen.image_component import ImageExampleGen
 from components.example_gen.text_component import TextExampleGen
-from components.pusher.component import atomic_pusher
+from components.pusher.component import AtomicPusher
+from components.serving_gate.component import ServingGate
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
-from transforms.backbones import backbone_record
+from transforms.backbones import record_of
+from transforms.digests import sha256_of
 from transforms.settings import transform_settings
 
 
@@ -36,7 +37,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
     config, the data, the weights or the code concerns, and nothing else.
     """
-    ingest = TextExampleGen if backbone_record(config.backbone.name).modality == "text" else ImageExampleGen
+    ingest = TextExampleGen if record_of(config.backbone).modality == "text" else ImageExampleGen
     examples = ingest(root=config.data.root, settings=_ingest_settings(config))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:
@@ -59,7 +60,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if "from_scratch" in config.evaluation.baselines:
         scratch = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
         nodes.append(scratch)
-    champion = champion_resolver(trainer.outputs["model"])
+    champion = champion_resolver(trainer.outputs["model"], str(config.push_path))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
@@ -73,10 +74,25 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         scratch_model=scratch.outputs["model"] if scratch else None,
     )
-    pusher = atomic_pusher(
-        trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path), config.push.keep
+    serving_gate = ServingGate(
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        champion=champion.outputs["model"],
+        settings=_serving_settings(config),
     )
-    nodes += [champion, evaluator, predictor, pusher]
+    pusher = AtomicPusher(
+        directory=str(config.push_path),
+        settings=_push_settings(config),
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_gate.outputs["blessing"],
+        examples=examples.outputs["examples"],
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        serving=serving_gate.outputs["findings"],
+    ).with_id("Pusher")
+    nodes += [champion, evaluator, predictor, serving_gate, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.output_path / "artifacts"),
@@ -117,11 +133,28 @@ def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, se
 
 def _trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"training", "backbone", "augmentation", "distribution"}
-    weights = Path(config.backbone.weights)
     return {
         **json.loads(config.model_dump_json(include=sections)),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
+        "weights_sha256": sha256_of(config.backbone.local_path),
         "code": code_digest("trainer_module", "transforms"),
+    }
+
+
+def _serving_settings(config: Config) -> dict[str, Any]:
+    return {
+        "gates": [json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if gate.is_serving],
+        "serving": json.loads(config.serving.model_dump_json()),
+        "code": code_digest("components/serving_gate"),
+    }
+
+
+def _push_settings(config: Config) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "backbone": json.loads(config.backbone.model_dump_json()),
+        "keep": config.push.keep,
+        "approval": config.evaluation.approval,
+        "report_only": config.evaluation.mode == "report_only",
     }
 
 
