@@ -62,7 +62,7 @@ def _lines(config: Config) -> list[str]:
         needs.append(PhaseNeed(phase.name, cut, epochs, views))
     cache = training.trunk_cache
     item_bytes = {"float32": 4, "float16": 2}[cache.dtype]
-    budget = Budget(item_bytes, cache.memory_mb * 2**20, cache.disk_gb * 2**30)
+    budget = Budget(item_bytes, training.memory_mb * 2**20, cache.disk_gb * 2**30)
     decisions = decide(training.cache_trunk, needs, train, val, budget, RATES["cpu"])
     pictures = f"{train:,} + {val:,} pictures" if counted else f"{train:,} + {val:,} of {ASSUMED:,} pictures, say"
     lines = []

@@ -59,8 +59,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
-    train = load_split(fn_args.train_files, inputs)
-    val = load_split(fn_args.eval_files, inputs)
+    train = load_split(fn_args.train_files, inputs, training.memory_mb * 1024**2)
+    val = load_split(fn_args.eval_files, inputs, training.memory_mb * 1024**2)
 
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(class_names))
