@@ -101,6 +101,22 @@ def backbones() -> None:
 
 
 @app.command()
+def inspect(
+    handle: Annotated[str, typer.Argument(help="URL of TF Hub or Kaggle Models, or the folder of a SavedModel.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Shows what a SavedModel takes and gives, before it is `backbone.handle`; nothing of it is run."""
+    from pipeline.inspect import facts_of, print_facts
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    facts = _or_exit(lambda: facts_of(handle))
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print_facts(facts, Console(width=None if sys.stdout.isatty() else 160))
+
+
+@app.command()
 def predict(
     model_dir: Annotated[Path, typer.Argument(help="A pushed version, or the folder of versions: the newest is used.")],
     files: Annotated[
