@@ -93,11 +93,14 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def backbones() -> None:
-    """Lists the backbones that `backbone.name` can name."""
-    from pipeline.plan import print_backbones
+def backbones(
+    name: Annotated[str | None, typer.Argument(help="List the blocks of this one, for `unfreeze`.")] = None,
+) -> None:
+    """Lists the backbones that `backbone.name` can name: size, range, parameters, blocks."""
+    from pipeline.catalogue import print_backbones, print_blocks
 
-    print_backbones(Console())
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    _or_exit(lambda: print_blocks(name, console) if name else print_backbones(console))
 
 
 @app.command()
