@@ -85,8 +85,8 @@ def main() -> None:
         path.unlink()
     head = ("form", "on disk, MB", "in memory, MB", "making and writing, s", "opening, s", "each epoch, s")
     text = (
-        f"# What Transform leaves\n\n{described}.\n\n{len(files)} pictures at {SIZE} pixels, median of {REPETITIONS}.\n\n"
-        f"{table(head, rows)}\n\n`python -m benchmarks.materialise` makes this page."
+        f"# What Transform leaves\n\n{described}.\n\n{len(files)} pictures at {SIZE} pixels, median of "
+        f"{REPETITIONS}.\n\n{table(head, rows)}\n\n`python -m benchmarks.materialise` makes this page."
     )
     save("materialise", text, {"machine": described, "forms": figures})
     print(text)
