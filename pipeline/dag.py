@@ -52,7 +52,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
-    trainer = _trainer(config, transform, schema, "Trainer", _trainer_settings(config))
+    trainer = _trainer(config, transform, schema, "Trainer", trainer_settings(config))
     nodes: list[Any] = [examples, statistics, schema, validator, transform, trainer]
     scratch = None
     if "from_scratch" in config.evaluation.baselines:
@@ -117,7 +117,7 @@ def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, se
     ).with_id(node_id)
 
 
-def _trainer_settings(config: Config) -> dict[str, Any]:
+def trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"training", "backbone", "augmentation", "distribution"}
     weights = Path(config.backbone.weights)
     return {
@@ -134,4 +134,4 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
             "backbone": config.backbone.model_copy(update={"weights": "random"}),
         }
     )
-    return _trainer_settings(scratch)
+    return trainer_settings(scratch)

@@ -31,12 +31,12 @@ def build_network(config: BackboneConfig, training: TrainingConfig, classes: int
     return backbone, build_model(backbone, backbone_record(config.name).scaling, training, classes)
 
 
-def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig, classes: int) -> keras.Model:
+def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
     """Returns the network with the same weights that computes in float32 throughout: what is exported."""
     if training.mixed_precision == "off":
         return model
     random, exact = config.model_copy(update={"weights": "random"}), {"mixed_precision": "off"}
-    _, copy = build_network(random, training.model_copy(update=exact), classes)
+    _, copy = build_network(random, training.model_copy(update=exact), model.output_shape[-1])
     copy.set_weights(model.get_weights())
     return copy
 

@@ -191,8 +191,8 @@ def run_phase(
         state.now = state.best = snapshot()
         keep(state)
 
-    ended_because = f"its {phase.duration} were over"
-    while state.epoch <= epochs:
+    # Asked before each epoch, not after one: a run that goes on may stand right after the last.
+    while state.epoch <= epochs and not state.stopping.out_of_patience(state.epoch - 1):
         epoch_start = time.monotonic()
         tell = _StepEvents(where, state.epoch)
         done_before = (state.epoch - 1) * steps_per_epoch
@@ -226,20 +226,19 @@ def run_phase(
         state.now = snapshot()
         if state.stopping.is_best(state.epoch, means["val_loss"]):
             state.best = state.now
-        epoch = state.epoch
-        state.epoch, state.step, state.totals = epoch + 1, 0, Totals()
+        state.epoch, state.step, state.totals = state.epoch + 1, 0, Totals()
         state.seconds = time.monotonic() - start
         keep(state)
-        if state.stopping.out_of_patience(epoch):
-            ended_because = (
-                f"the validation loss of epoch {state.stopping.best_epoch}, {state.stopping.best_loss:.4f}, was not "
-                f"beaten in {phase.early_stopping.patience} epochs; the last was {means['val_loss']:.4f}"
-            )
-            break
     restore(everything, state.best)
 
     trained = state.epoch - 1
     best = state.stopping.best_epoch
+    ended_because = f"its {phase.duration} were over"
+    if state.stopping.out_of_patience(trained):
+        ended_because = (
+            f"the validation loss of epoch {best}, {state.stopping.best_loss:.4f}, was not beaten in "
+            f"{phase.early_stopping.patience} epochs; the last was {state.curves[-1]['val_loss']:.4f}"
+        )
     at_best = state.curves[best - 1 - trained] if best else state.before
     outcome = {
         "epochs": trained,

@@ -46,6 +46,35 @@ def run_fn(fn_args: FnArgs) -> None:
             network in memory gives them: what the served model is held against.
     """
     settings = fn_args.custom_config
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
+    checkpoints = open_checkpoints(settings, setup)
+    state = run_phases(setup, checkpoints)
+
+    training, val = setup.training, setup.val
+    model = in_float32(setup.model, BackboneConfig.model_validate(settings["backbone"]), training)
+    predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
+    batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
+    probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
+    os.makedirs(fn_args.model_run_dir, exist_ok=True)
+    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
+    with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
+        json.dump({"phases": state.rows, "curves": state.curves}, file, indent=1)
+    export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir)
+    checkpoints.clear()
+
+
+def make_setup(
+    settings: dict[str, Any], transform_output: tft.TFTransformOutput, train_files: list[str], val_files: list[str]
+) -> Setup:
+    """Builds all that training needs: strategy, data, network with pretrained weights, loss, checked phases.
+
+    Args:
+        settings: As in `run_fn`.
+        transform_output: Of the Transform node.
+        train_files: Patterns of transformed examples.
+        val_files: The same of the validation split.
+    """
     training = TrainingConfig.model_validate(settings["training"])
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
@@ -56,10 +85,9 @@ def run_fn(fn_args: FnArgs) -> None:
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
-    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
-    train = load_split(fn_args.train_files, inputs)
-    val = load_split(fn_args.eval_files, inputs)
+    train = load_split(train_files, inputs)
+    val = load_split(val_files, inputs)
 
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(class_names))
@@ -70,20 +98,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
     loss = training_loss(training, len(class_names), weights)
-    setup = Setup(model, backbone, training, loss, train, val, augmentation, strategy, settings["component"])
-    checkpoints = open_checkpoints(settings, setup)
-    state = run_phases(setup, checkpoints)
-
-    model = in_float32(model, backbone_config, training, len(class_names))
-    predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
-    batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
-    probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
-    os.makedirs(fn_args.model_run_dir, exist_ok=True)
-    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        json.dump({"phases": state.rows, "curves": state.curves}, file, indent=1)
-    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir)
-    checkpoints.clear()
+    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, settings["component"])
 
 
 def open_checkpoints(settings: dict[str, Any], setup: Setup) -> Checkpoints:

@@ -76,6 +76,42 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], narrow: bool = False) -> 
         return _svg(figure)
 
 
+def rate_curve(
+    title: str, rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], marks: Mapping[str, float]
+) -> bytes:
+    """The loss over a rising learning rate, as it was and smoothed, with rates marked.
+
+    Args:
+        title: Above the figure.
+        rates: Of each step, on a logarithmic axis.
+        losses: Of each step.
+        smoothed: The same without the noise.
+        marks: Rates to draw a line at, by what they are called.
+
+    Returns:
+        A PNG image of about 1300 by 700 pixels.
+    """
+    with _drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(rates, losses, color=MUTED, alpha=0.4, linewidth=1, label="loss of each batch")
+        axes.plot(rates, smoothed, color=BLUE, linewidth=1.8, label="smoothed")
+        for (name, rate), style in zip(marks.items(), ("-", "--", ":"), strict=False):
+            axes.axvline(rate, color=INK, linewidth=1, linestyle=style, label=name)
+        axes.set_xscale("log")
+        # A single wild batch at the end must not flatten the rest.
+        axes.set_ylim(0, 1.1 * max(*smoothed, losses[0]))
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("training loss")
+        axes.set_title(title, loc="left")
+        axes.legend(frameon=False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+        return buffer.getvalue()
+
+
 def confusion_heatmap(shares: Sequence[Sequence[float]]) -> str:
     """A confusion matrix too large to print as numbers, as a picture.
 
