@@ -27,6 +27,7 @@ from pipeline.data_config import DataConfig, LocalPath
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation_config import EvaluationConfig
 from pipeline.kubernetes_config import KubernetesConfig
+from pipeline.text_config import TextConfig
 
 
 class _Section(BaseModel):
@@ -42,6 +43,7 @@ class BackboneConfig(_Section):
     arguments: dict[str, bool | int | float | str] = Field(
         {}, description="further arguments of the constructor, such as `alpha: 0.35`"
     )
+    text: TextConfig = TextConfig()
 
     @field_validator("arguments")
     @classmethod
@@ -51,6 +53,13 @@ class BackboneConfig(_Section):
         if taken:
             raise ValueError(f"{', '.join(taken)} is set by the pipeline; leave it out")
         return arguments
+
+    def with_random_weights(self) -> BackboneConfig:
+        """The same network from random weights; a table of word vectors still says which words there are."""
+        if self.weights == "random":
+            return self
+        text = self.text.model_copy(update={"vocabulary": self.text.vocabulary or self.weights})
+        return self.model_copy(update={"weights": "random", "text": text})
 
 
 class HeadConfig(_Section):

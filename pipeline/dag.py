@@ -27,6 +27,7 @@ from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import backbone_record
+from transforms.settings import transform_settings
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -48,7 +49,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={"image_size": _image_size(config), "code": code_digest("transforms")},
+        custom_config={**transform_settings(config.backbone), "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -96,10 +97,6 @@ def _ingest_settings(config: Config) -> dict[str, Any]:
     return {**settings, "report_dir": str(config.output_path / "reports")}
 
 
-def _image_size(config: Config) -> int:
-    return config.backbone.image_size or backbone_record(config.backbone.name).image_size
-
-
 def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, settings: dict[str, Any]) -> Trainer:
     return Trainer(
         run_fn="trainer_module.recipe.run_fn",
@@ -131,7 +128,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.model_copy(update={"weights": "random"}),
+            "backbone": config.backbone.with_random_weights(),
         }
     )
     return trainer_settings(scratch)

@@ -95,7 +95,8 @@ def collect(
         "confusion": tested.get("confusion", []),
         "per_class": tested.get("per_class", []),
         "samples": [
-            {**sample, "image": str(Path(predictions.uri) / sample["image"])} for sample in tested.get("samples", [])
+            {**sample, "image": str(Path(predictions.uri) / sample["image"])} if "image" in sample else sample
+            for sample in tested.get("samples", [])
         ],
         "ingest": ingest,
         "config_yaml": config.to_yaml(),

@@ -26,8 +26,7 @@ from trainer_module.losses import training_loss
 from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
 from transforms import features
-from transforms.backbones import backbone_record
-from transforms.inputs import ImageInputs
+from transforms.inputs import inputs_of
 
 HISTORY_FILE = "history.json"
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
@@ -79,8 +78,7 @@ def make_setup(
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
     distribution = DistributionConfig.model_validate(settings["distribution"])
-    record = backbone_record(backbone_config.name)
-    inputs = ImageInputs(backbone_config.image_size or record.image_size)
+    inputs = inputs_of(backbone_config)
 
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)

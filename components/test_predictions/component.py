@@ -21,6 +21,7 @@ RESULT_FILE = "test_predictions.json"
 BATCH = 32
 SAMPLES = 24
 THUMBNAIL = (192, 192)
+SHOWN_CHARACTERS = 500
 
 
 class TestPredictions(types.Artifact):
@@ -53,7 +54,7 @@ class Executor(base_executor.BaseExecutor):
         """Writes `test_predictions.json` and `samples/*.jpg`.
 
         The file holds the scores of `components.test_predictions.scores.score`, `predictions` (path, label, predicted,
-        probability of each example), `samples` (the same with `image`, a file name) and `baselines` by name.
+        probability of each example), `samples` (the same with `image`, a file name, or `text`) and `baselines` by name.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict["predictions"])
@@ -65,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
             [row["probability"] for row in rows],
             exec_properties["sample_count"],
         )
-        images = _write_thumbnails(examples, chosen, os.path.join(folder, "samples"))
+        shown = _show(examples, chosen, os.path.join(folder, "samples"))
         baselines = {}
         if input_dict.get("scratch_model"):
             scratch, _ = _predict(_model_path(input_dict["scratch_model"]), examples)
@@ -73,7 +74,7 @@ class Executor(base_executor.BaseExecutor):
             baselines["from_scratch"] = {name: scored[name] for name in ("accuracy", "macro_f1")}
         result |= {
             "predictions": rows,
-            "samples": [{**rows[index], "image": images[index]} for index in chosen],
+            "samples": [{**rows[index], **shown[index]} for index in chosen],
             "baselines": baselines,
         }
         with open(os.path.join(folder, RESULT_FILE), "w", encoding="utf-8") as file:
@@ -152,16 +153,21 @@ def _predict(model_path: str, examples: list[types.Artifact]) -> tuple[list[dict
     return rows, classes
 
 
-def _write_thumbnails(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, str]:
+def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, dict[str, str]]:
+    """What the report shows of each chosen example: the name of a thumbnail, which is written, or a text."""
     os.makedirs(folder, exist_ok=True)
-    wanted, names = set(chosen), {}
+    wanted, shown = set(chosen), {}
     for index, (_, feature) in enumerate(_test_examples(examples)):
-        if index in wanted:
-            names[index] = f"samples/{index}.jpg"
-            with Image.open(io.BytesIO(feature[features.IMAGE].bytes_list.value[0])) as image:
-                thumbnail = ImageOps.contain(image.convert("RGB"), THUMBNAIL)
-            thumbnail.save(os.path.join(folder, f"{index}.jpg"), quality=85)
-    return names
+        if index not in wanted:
+            continue
+        if features.TEXT in feature:
+            shown[index] = {"text": _text(feature[features.TEXT])[:SHOWN_CHARACTERS]}
+            continue
+        shown[index] = {"image": f"samples/{index}.jpg"}
+        with Image.open(io.BytesIO(feature[features.IMAGE].bytes_list.value[0])) as image:
+            thumbnail = ImageOps.contain(image.convert("RGB"), THUMBNAIL)
+        thumbnail.save(os.path.join(folder, f"{index}.jpg"), quality=85)
+    return shown
 
 
 def _text(feature: Any) -> str:
