@@ -399,6 +399,20 @@ class PushConfig(_Section):
     keep: int = Field(5, ge=1, description="versions left after a push, the newest ones; `finetune rollback` needs 2")
 
 
+class MlflowConfig(_Section):
+    """An MLflow tracking server, or a folder."""
+
+    uri: str = Field(min_length=1, description="such as `http://mlflow:5000`, or `file:///data/mlruns`")
+    experiment: str = Field("finetune", min_length=1, description="made if there is none of that name")
+
+
+class TrackingConfig(_Section):
+    """Where the course of training is written besides the report. A server that is down does not end training."""
+
+    tensorboard: bool = Field(True, description="event files in <output_dir>/tensorboard")
+    mlflow: MlflowConfig | None = None
+
+
 class Config(_Section):
     """A whole pipeline."""
 
@@ -409,6 +423,7 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     distribution: DistributionConfig = DistributionConfig()
+    tracking: TrackingConfig = TrackingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()

@@ -19,6 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import FinetuneError, RunError
 from pipeline.plan import node_ids
 from pipeline.saved_report import save_report, write_json
+from trainer_module.tracking import log_outcome
 
 if TYPE_CHECKING:
     from pipeline.run_metadata import RunMetadata
@@ -64,6 +65,9 @@ def run_pipeline(config: Config) -> dict[str, Any]:
             components=components,
             seconds=time.monotonic() - start,
             error=error,
+        )
+        log_outcome(
+            config.tracking, collected.summary["mlflow_run"], collected.summary["metrics"], collected.summary["status"]
         )
         write_json(run_dir / SUMMARY_FILE, collected.summary)
         save_report(run_dir, collected.report_data)

@@ -78,6 +78,7 @@ def collect(
         "baselines": tested.get("baselines", {}),
         "gates": gates,
         "phases": history.get("phases", []),
+        "mlflow_run": history.get("mlflow_run") or None,
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
         "backbone": _backbone(config),

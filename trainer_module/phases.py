@@ -220,7 +220,8 @@ def run_phase(
         means = state.totals.means() | evaluate(validate, val_batches).means("val_")
         state.curves.append({"phase": phase.name, "epoch": state.epoch, **means, "learning_rate": rate})
         seconds = time.monotonic() - epoch_start
-        events.emit("epoch", **where, epoch=state.epoch, epochs=epochs, **means, seconds=seconds)
+        point = {"epoch": state.epoch, "epochs": epochs, "number": len(state.curves), "learning_rate": rate}
+        events.emit("epoch", **where, **point, **means, seconds=seconds)
         if not math.isfinite(means["val_loss"]):
             raise _bad_numbers(phase.name, state, f"the validation loss became {means['val_loss']}", rate)
         state.now = snapshot()
