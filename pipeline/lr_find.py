@@ -108,7 +108,7 @@ def _setup(config: Config, transform: Mapping[str, Any]) -> Any:
 
     examples = transform["transformed_examples"].uri
     return make_setup(
-        {**trainer_settings(config), "component": COMPONENT},
+        {**trainer_settings(config), "component": COMPONENT, "trunk_dir": str(config.output_path / "trunk")},
         tft.TFTransformOutput(transform["transform_graph"].uri),
         [os.path.join(examples, "Split-train", "*")],
         [os.path.join(examples, "Split-val", "*")],

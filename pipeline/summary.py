@@ -81,6 +81,7 @@ def collect(
         "mlflow_run": history.get("mlflow_run") or None,
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
+        "modality": backbone_record(config.backbone.name).modality,
         "backbone": _backbone(config),
         "output_dir": str(config.output_path),
         "report": str(run_dir / "report.html"),

@@ -28,6 +28,7 @@ from trainer_module.losses import training_loss
 from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
 from trainer_module.tracking import tracked
+from trainer_module.trunk.cache import TrunkCache
 from transforms import features
 from transforms.inputs import inputs_of
 
@@ -41,7 +42,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
             of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
-            `tracking` with `tracking_dir`.
+            `trunk_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `phases`, a row for each; `curves`, a row for each epoch; `mlflow_run`, an id or nothing.
@@ -103,7 +104,11 @@ def make_setup(
 
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
     loss = training_loss(training, len(class_names), weights)
-    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, settings["component"])
+    component = settings["component"]
+    trunk = TrunkCache(
+        settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
+    )
+    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, trunk)
 
 
 def check_classes(names: Sequence[str]) -> None:
@@ -122,7 +127,7 @@ def check_classes(names: Sequence[str]) -> None:
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """A digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
-    without = {"checkpoint_dir", "tracking", "tracking_dir"}
+    without = {"checkpoint_dir", "trunk_dir", "tracking", "tracking_dir"}
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),
