@@ -83,11 +83,25 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def plan(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Prints what a run would do: nodes, phases, gates and places."""
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also build the backbone (ten seconds or more) and list what trains.")
+    ] = False,
+) -> None:
+    """Prints what a run would do: nodes, phases, gates and places; with `--layers`, also which layers each phase trains
+    and how many parameters they have."""
     from pipeline.plan import print_plan
 
-    print_plan(_load(config, overrides), Console())
+    loaded, console = _load(config, overrides), Console()
+    print_plan(loaded, console)
+    if layers:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from pipeline.layer_plan import print_layers
+
+        with Console(stderr=True).status("Building the backbone: loading TensorFlow"):
+            _or_exit(lambda: print_layers(loaded, console))
 
 
 @app.command(name="lr-find")

@@ -197,6 +197,15 @@ class EarlyStoppingConfig(_Section):
     min_delta: float = Field(0.0, ge=0, description="a smaller gain does not count as better")
 
 
+class RegularizersConfig(_Section):
+    """Of the head in one phase; what is left out is as `training.head` says."""
+
+    dropout: float | None = Field(None, ge=0, lt=1, description="after each hidden layer")
+    spatial_dropout: float | None = Field(None, ge=0, lt=1, description="of whole channels, before pooling")
+    l1: float | None = Field(None, ge=0, description="L1 penalty on the head's kernels")
+    l2: float | None = Field(None, ge=0, description="L2 penalty on the head's kernels")
+
+
 class PhaseConfig(_Section):
     """One stretch of training with one set of trainable layers and one optimiser."""
 
@@ -220,6 +229,7 @@ class PhaseConfig(_Section):
     augmentation: AugmentationConfig | None = Field(
         None, description="in this phase, in place of the section `augmentation`"
     )
+    regularizers: RegularizersConfig = RegularizersConfig()
 
     @model_validator(mode="after")
     def _one_duration(self) -> PhaseConfig:
@@ -360,6 +370,11 @@ class TrainingConfig(_Section):
         "two_phase",
         description="phases by name: `finetune plan` prints them. `auto` lets the Trainer choose by the number of "
         "examples and classes and the size of the backbone, and say why. Phases of your own win",
+    )
+    similarity: Literal["similar", "different"] = Field(
+        "similar",
+        description="for `auto`: whether your data look like those that the backbone was pretrained on, such as photos "
+        "of things for ImageNet; scans, spectrograms and drawings are `different`, and more layers train",
     )
     phases: list[PhaseConfig] = Field([], description="phases of your own; default: those of `strategy`")
 

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from pipeline.config import BackboneConfig, TrainingConfig
 from pipeline.errors import BackboneError
-from trainer_module.heads import add_head
+from trainer_module.heads import add_head, with_all_regularizers
 from trainer_module.small_cnn import small_cnn
 from trainer_module.word_vectors import word_vectors
 from transforms.backbones import OWN, WORD_VECTORS, Backbone, Scaling, backbone_record
@@ -101,7 +101,7 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
     mode = {} if training.batch_norm == "train" else {"training": False}
     inputs = tf.nest.map_structure(_same_input, backbone.input)
     feature_map = backbone(_Scale(scaling, name="scale")(inputs) if _is_image(inputs) else inputs, **mode)
-    return keras.Model(inputs, add_head(feature_map, training.head, classes, training.seed))
+    return keras.Model(inputs, add_head(feature_map, with_all_regularizers(training), classes, training.seed))
 
 
 def _same_input(tensor: keras.KerasTensor) -> keras.KerasTensor:

@@ -18,6 +18,7 @@ from pipeline.errors import RunError
 from trainer_module.checkpoint import Checkpoints
 from trainer_module.early_stopping import EarlyStopping
 from trainer_module.freezing import apply_freeze
+from trainer_module.heads import regularize
 from trainer_module.input_data import Split
 from trainer_module.loop import eval_step, evaluate, train_step
 from trainer_module.losses import Loss
@@ -140,6 +141,7 @@ def run_phase(
     start = time.monotonic() - state.seconds
     everything = list(model.variables)
     variables, factors = apply_freeze(model, setup.backbone, phase, training.batch_norm)
+    regularize(model, training.head, phase)
     place_of = {id(variable): place for place, variable in enumerate(everything)}
     places = [place_of[id(variable)] for variable in variables]
     remembered = state.now.memories if _goes_on(training, index) or state.stopping else {}

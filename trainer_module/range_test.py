@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from trainer_module.checkpoint import Checkpoints
 from trainer_module.freezing import apply_freeze
+from trainer_module.heads import regularize
 from trainer_module.input_data import training_batches
 from trainer_module.loop import train_step
 from trainer_module.optimizers import PhaseOptimizer
@@ -49,6 +50,7 @@ def losses_at(
     everything = list(model.variables)
     before = Snapshot([variable.numpy() for variable in everything])
     variables, factors = apply_freeze(model, setup.backbone, phase, training.batch_norm)
+    regularize(model, training.head, phase)
     with strategy.scope():
         optimizer = PhaseOptimizer(phase.optimizer, variables, factors, [None] * len(variables))
         # The first factor of dynamic loss scaling may overflow, and so skip steps; without any, small gradients vanish.

@@ -109,3 +109,4 @@ def test_two_worker_processes_train_to_the_result_of_one_device():
         # One that waits for the other would wait for ever.
         for worker in workers:
             worker.kill()
+            worker.communicate()
