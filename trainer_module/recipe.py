@@ -30,6 +30,7 @@ from trainer_module.strategy import current_strategy, is_chief
 from trainer_module.tracking import tracked
 from trainer_module.trunk.cache import TrunkCache
 from transforms import features
+from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
 
 HISTORY_FILE = "history.json"
@@ -45,7 +46,8 @@ def run_fn(fn_args: FnArgs) -> None:
             `trunk_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
-        history.json: `phases`, a row for each; `curves`, a row for each epoch; `mlflow_run`, an id or nothing.
+        history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with;
+            `mlflow_run`, an id or nothing.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
     """
@@ -58,15 +60,18 @@ def run_fn(fn_args: FnArgs) -> None:
         state = run_phases(setup, checkpoints)
 
     training, val = setup.training, setup.val
-    model = in_float32(setup.model, BackboneConfig.model_validate(settings["backbone"]), training)
+    backbone_config = BackboneConfig.model_validate(settings["backbone"])
+    model = in_float32(setup.model, backbone_config, training)
     predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
+    origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        json.dump({"phases": state.rows, "curves": state.curves, "mlflow_run": run_id}, file, indent=1)
-    export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir)
+        history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
+        json.dump(history, file, indent=1)
+    export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir, {"backbone": origin})
     checkpoints.clear()
 
 
