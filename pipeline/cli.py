@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib
 import json
 import os
+import socket
 import sys
 import tempfile
 import warnings
@@ -126,6 +128,24 @@ def report(
     Console().print(_or_exit(lambda: rebuild_report(run_dir)), soft_wrap=True)
 
 
+@app.command()
+def rollback(
+    target: Annotated[
+        Path, typer.Argument(metavar="CONFIG|PUSH_DIR", help="The config, or the folder of pushed versions.")
+    ],
+    overrides: Overrides = None,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Version whose model is to be served; default: the one before.")
+    ] = None,
+) -> None:
+    """Serves an earlier version again: publishes its model under a new highest number."""
+    from components.pusher.versions import roll_back
+
+    directory = target if target.is_dir() else _load_for_cluster(target, overrides).push_path
+    version, of = _or_exit(lambda: roll_back(directory, to, by=_person()))
+    Console().print(f"[green]serving[/green]  {version}: the model of version {of}", soft_wrap=True, highlight=False)
+
+
 KfpHost = Annotated[
     str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="URL of the Kubeflow Pipelines API.")
 ]
@@ -225,6 +245,15 @@ def main() -> None:
     # Google's client libraries announce, on import, the end of support for Python versions to come.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     app()
+
+
+def _person() -> str:
+    """Who gives the command, such as ann@build7."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 def _load(path: Path, overrides: list[str] | None) -> Config:

@@ -438,6 +438,7 @@ class PushConfig(_Section):
     directory: LocalPath | None = Field(
         None, description="folder of numbered versions, as TensorFlow Serving reads it; default: <output_dir>/pushed"
     )
+    keep: int = Field(5, ge=1, description="versions left after a push, the newest ones; `finetune rollback` needs 2")
 
 
 class Config(_Section):

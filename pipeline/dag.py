@@ -70,7 +70,9 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         scratch_model=scratch.outputs["model"] if scratch else None,
     )
-    pusher = atomic_pusher(trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path))
+    pusher = atomic_pusher(
+        trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path), config.push.keep
+    )
     nodes += [champion, evaluator, predictor, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,

@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 import tf_keras as keras
 
 from transforms import features
-from transforms.image import parse_pixels
+from transforms.inputs import Inputs
 
 # First byte of every serialised tf.Example that holds anything: field 1, a message. No image format begins with it.
 _EXAMPLE_MARK = b"\x0a"
@@ -20,14 +20,14 @@ _EXAMPLE_MARK = b"\x0a"
 class ServedModel(tf.Module):
     """The trained network behind the Transform graph that it was trained with."""
 
-    def __init__(self, model: keras.Model, transform_output: tft.TFTransformOutput, image_size: int):
+    def __init__(self, model: keras.Model, transform_output: tft.TFTransformOutput, inputs: Inputs):
         super().__init__(name="served_model")
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
         self._transform = transform_output.transform_features_layer()
-        self._model_call = _Untracked(lambda pixels: model(pixels, training=False))
+        self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
         self._raw_spec = transform_output.raw_feature_spec()
-        self._image_size = image_size
+        self._raw_name = inputs.raw
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
 
@@ -43,16 +43,10 @@ class ServedModel(tf.Module):
             `classes` string [batch, classes], the name of each column of `probabilities`.
         """
         is_example = tf.strings.substr(examples, 0, 1) == _EXAMPLE_MARK
-        spec = {features.IMAGE: tf.io.FixedLenFeature([], tf.string, default_value="")}
+        spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
         parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
-        images = tf.where(is_example, parsed[features.IMAGE], examples)
-        serialised = self._transform({features.IMAGE: self._as_parsed(images)})[features.PIXELS]
-        pixels = tf.map_fn(
-            lambda one: parse_pixels(one, self._image_size),
-            serialised,
-            fn_output_signature=tf.TensorSpec([self._image_size, self._image_size, 3], tf.uint8),
-        )
-        probabilities = self._model_call(tf.cast(pixels, tf.float32))
+        raw = tf.where(is_example, parsed[self._raw_name], examples)
+        probabilities = self._network(self._transform({self._raw_name: self._as_parsed(raw)}))
         return {
             "probabilities": probabilities,
             "label": tf.gather(self._classes, tf.argmax(probabilities, axis=-1)),
@@ -65,12 +59,12 @@ class ServedModel(tf.Module):
         raw = tf.io.parse_example(examples, {features.LABEL: self._raw_spec[features.LABEL]})
         return {features.LABEL_INDEX: self._transform(raw)[features.LABEL_INDEX]}
 
-    def _as_parsed(self, images: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
+    def _as_parsed(self, raw: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
         """Shapes a string [batch] as the schema parses the feature."""
-        spec = self._raw_spec[features.IMAGE]
+        spec = self._raw_spec[self._raw_name]
         if isinstance(spec, tf.io.VarLenFeature):
-            return tf.sparse.from_dense(images[:, tf.newaxis])
-        return tf.reshape(images, [-1, *spec.shape])
+            return tf.sparse.from_dense(raw[:, tf.newaxis])
+        return tf.reshape(raw, [-1, *spec.shape])
 
 
 class _Untracked:

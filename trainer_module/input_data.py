@@ -17,7 +17,7 @@ from pipeline.config import AugmentationConfig
 from pipeline.errors import DataError
 from trainer_module import augmentation
 from transforms import features
-from transforms.image import parse_pixels
+from transforms.inputs import Inputs, NetworkInput
 
 # Splits of up to this size are held in memory, compressed pictures as they are on disk uncompressed; larger ones are
 # streamed from their files each epoch and shuffled within a window.
@@ -32,13 +32,13 @@ class Split:
     Attributes:
         records: Serialised tf.Examples, each scalar string.
         examples: How many there are.
-        image_size: Height and width of the pictures in pixels.
+        inputs: How the network's input is read of them.
         digest: Of the examples, whatever order they are in.
     """
 
     records: tf.data.Dataset
     examples: int
-    image_size: int
+    inputs: Inputs
     digest: str
 
     def steps(self, batch_size: int) -> int:
@@ -46,7 +46,7 @@ class Split:
         return math.ceil(self.examples / batch_size)
 
 
-def load_split(patterns: Sequence[str], image_size: int) -> Split:
+def load_split(patterns: Sequence[str], inputs: Inputs) -> Split:
     """Opens the gzipped TFRecord files that match `patterns`.
 
     Raises:
@@ -70,7 +70,7 @@ def load_split(patterns: Sequence[str], image_size: int) -> Split:
     if held is not None:
         held.sort(key=_key_of)
         stream = tf.data.Dataset.from_tensor_slices(held)
-    return Split(stream, examples, image_size, f"{digest:x}")
+    return Split(stream, examples, inputs, f"{digest:x}")
 
 
 def training_batches(
@@ -92,7 +92,7 @@ def training_batches(
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
     Returns:
-        (pixels float32 [batch, size, size, 3] in [0, 255], label int64 [batch]); `split.steps` batches an epoch.
+        (what `split.inputs` finishes, batched; label int64 [batch]); `split.steps` batches an epoch.
     """
     augmented = augmentation.is_active(config)
 
@@ -104,11 +104,11 @@ def training_batches(
         )
 
         @tf.autograph.experimental.do_not_convert
-        def one(position: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            pixels, label = _parse(record, split.image_size)
+        def one(position: tf.Tensor, record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
+            value, label = _parse(record, split.inputs)
             if augmented:
-                pixels = augmentation.augment(pixels, tf.stack([epoch_seed, position]), config)
-            return tf.cast(pixels, tf.float32), label
+                value = augmentation.augment(value, tf.stack([epoch_seed, position]), config)
+            return split.inputs.finish(value), label
 
         left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
         return records.enumerate().skip(left_out).map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
@@ -121,9 +121,9 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """One pass in a fixed order, without augmentation: the same elements as `training_batches`."""
 
     @tf.autograph.experimental.do_not_convert
-    def one(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels, label = _parse(record, split.image_size)
-        return tf.cast(pixels, tf.float32), label
+    def one(record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
+        value, label = _parse(record, split.inputs)
+        return split.inputs.finish(value), label
 
     batches = split.records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
@@ -142,15 +142,10 @@ def keys(split: Split) -> list[str]:
     return [_key_of(record).decode() for record in split.records.as_numpy_iterator()]
 
 
-def _parse(record: tf.Tensor, image_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    example = tf.io.parse_single_example(
-        record,
-        {
-            features.PIXELS: tf.io.FixedLenFeature([], tf.string),
-            features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64),
-        },
-    )
-    return parse_pixels(example[features.PIXELS], image_size), example[features.LABEL_INDEX]
+def _parse(record: tf.Tensor, inputs: Inputs) -> tuple[NetworkInput, tf.Tensor]:
+    spec = {**inputs.feature_spec(), features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    example = tf.io.parse_single_example(record, spec)
+    return inputs.read(example), example[features.LABEL_INDEX]
 
 
 def _key_of(record: bytes) -> bytes:

@@ -15,8 +15,9 @@ import tf_keras as keras
 from trainer_module.losses import Loss
 from trainer_module.optimizers import PhaseOptimizer
 from trainer_module.totals import Totals
+from transforms.inputs import NetworkInput
 
-Step = Callable[[tuple[tf.Tensor, tf.Tensor]], Totals]
+Step = Callable[[tuple[NetworkInput, tf.Tensor]], Totals]
 # Sums over the examples of one replica: losses, right answers, examples.
 Sums = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
@@ -47,7 +48,7 @@ def train_step(
     """
 
     def part_step(
-        inputs: tf.Tensor, labels: tf.Tensor, counts: tf.Tensor, in_all_replicas: tf.Tensor
+        inputs: NetworkInput, labels: tf.Tensor, counts: tf.Tensor, in_all_replicas: tf.Tensor
     ) -> tuple[list[tf.Tensor], Sums]:
         examples = tf.reduce_sum(counts)
         with tf.GradientTape() as tape:
@@ -59,7 +60,7 @@ def train_step(
         gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return gradients, (share * in_all_replicas, _correct(labels, probabilities, counts), examples)
 
-    def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> Sums:
+    def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
         replica = tf.distribute.get_replica_context()
         batch = _never_empty(inputs, labels)
         in_all_replicas = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch[-1]))
@@ -77,15 +78,16 @@ def _accumulated(
     part_step: Callable,
     parts: int,
     variables: Sequence[tf.Variable],
-    batch: Sequence[tf.Tensor],
+    batch: tuple[NetworkInput, tf.Tensor, tf.Tensor],
     in_all_replicas: tf.Tensor,
 ) -> tuple[list[tf.Tensor], Sums]:
     """Runs `part_step` over equal parts of a batch, strictly one after the other, and adds up what it returns."""
-    examples = tf.shape(batch[0])[0]
+    examples = tf.shape(batch[-1])[0]
     size = tf.maximum((examples + parts - 1) // parts, 1)
 
     def body(start: tf.Tensor, gradients: list[tf.Tensor], sums: Sums) -> tuple:
-        more, further = part_step(*(each[start : start + size] for each in batch), in_all_replicas)
+        part = tf.nest.map_structure(lambda tensor: tensor[start : start + size], batch)
+        more, further = part_step(*part, in_all_replicas)
         added = [one + other for one, other in zip(gradients, more, strict=True)]
         return start + size, added, tuple(one + other for one, other in zip(sums, further, strict=True))
 
@@ -100,7 +102,7 @@ def _accumulated(
 def eval_step(model: keras.Model, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
     """Compiles one step of evaluation: nothing is updated, dropout is off, and the loss is the cross-entropy alone."""
 
-    def replica_step(inputs: tf.Tensor, labels: tf.Tensor) -> Sums:
+    def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
         inputs, labels, counts = _never_empty(inputs, labels)
         probabilities = model(inputs, training=False)
         losses = counts * keras.losses.sparse_categorical_crossentropy(labels, probabilities)
@@ -114,7 +116,7 @@ def evaluate(step: Step, batches: Iterable) -> Totals:
     return sum(map(step, batches), Totals())
 
 
-def _never_empty(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _never_empty(inputs: NetworkInput, labels: tf.Tensor) -> tuple[NetworkInput, tf.Tensor, tf.Tensor]:
     """Returns a replica's share of a batch, and how much each of its examples counts: 1.
 
     The last batch of an epoch may be smaller than there are replicas. Convolutions on a CPU give nonsense for no
@@ -122,8 +124,11 @@ def _never_empty(inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     """
     examples = tf.shape(labels)[0]
     added = tf.maximum(1 - examples, 0)
-    counts = tf.pad(tf.ones([examples]), [[0, added]])
-    return tf.pad(inputs, [[0, added]] + [[0, 0]] * (inputs.shape.rank - 1)), tf.pad(labels, [[0, added]]), counts
+
+    def padded(tensor: tf.Tensor) -> tf.Tensor:
+        return tf.pad(tensor, [[0, added]] + [[0, 0]] * (tensor.shape.rank - 1))
+
+    return tf.nest.map_structure(padded, inputs), padded(labels), padded(tf.ones([examples]))
 
 
 def _correct(labels: tf.Tensor, probabilities: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:

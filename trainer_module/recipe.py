@@ -26,6 +26,7 @@ from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
 from transforms import features
 from transforms.backbones import backbone_record
+from transforms.inputs import ImageInputs
 
 HISTORY_FILE = "history.json"
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
@@ -49,15 +50,15 @@ def run_fn(fn_args: FnArgs) -> None:
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
     distribution = DistributionConfig.model_validate(settings["distribution"])
     record = backbone_record(backbone_config.name)
-    image_size = backbone_config.image_size or record.image_size
+    inputs = ImageInputs(backbone_config.image_size or record.image_size)
 
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
-    train = load_split(fn_args.train_files, image_size)
-    val = load_split(fn_args.eval_files, image_size)
+    train = load_split(fn_args.train_files, inputs)
+    val = load_split(fn_args.eval_files, inputs)
 
     with strategy.scope():
         backbone = build_backbone(backbone_config)
@@ -73,14 +74,14 @@ def run_fn(fn_args: FnArgs) -> None:
     checkpoints = open_checkpoints(settings, setup)
     state = run_phases(setup, checkpoints)
 
-    predict = tf.function(lambda pixels: model(pixels, training=False), autograph=False, reduce_retracing=True)
+    predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, training.batch_size)
-    probabilities = np.concatenate([predict(pixels).numpy() for pixels, _ in batches])
+    probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
         json.dump({"phases": state.rows, "curves": state.curves}, file, indent=1)
-    export_model(ServedModel(model, transform_output, image_size), fn_args.serving_model_dir)
+    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir)
     checkpoints.clear()
 
 

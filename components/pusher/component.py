@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,20 @@ class AtomicPushExecutor(executor.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
         model = self.GetModelPath(input_dict)
-        version, _ = push_version(Path(model), Path(destination.filesystem.base_directory))
+        settings = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        directory = Path(destination.filesystem.base_directory)
+        version, _ = push_version(Path(model), directory, keep=settings["keep"])
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
 
-def atomic_pusher(model: types.BaseChannel, blessing: types.BaseChannel, directory: str) -> Pusher:
-    """Returns the Pusher node; `directory` is the folder of versions."""
+def atomic_pusher(model: types.BaseChannel, blessing: types.BaseChannel, directory: str, keep: int) -> Pusher:
+    """Returns the Pusher node; `directory` is the folder of versions, of which the last `keep` are kept."""
     destination = pusher_pb2.PushDestination(filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=directory))
     return Pusher(
         model=model,
         model_blessing=blessing,
         push_destination=destination,
+        custom_config={"keep": keep},
         custom_executor_spec=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
     ).with_id("Pusher")

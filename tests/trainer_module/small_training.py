@@ -10,8 +10,10 @@ import tensorflow as tf
 from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig, TrainingConfig
 from trainer_module import backbone_model, input_data, losses, phases, recipe
 from trainer_module.state import State
+from transforms.inputs import ImageInputs
 
 SIZE = 8
+INPUTS = ImageInputs(SIZE)
 STRONG = AugmentationConfig(horizontal_flip=True, rotation=0.1, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2)
 
 
@@ -43,7 +45,7 @@ def write(path, records) -> str:
 def make_splits(folder: Path) -> list[input_data.Split]:
     """Writes and loads 21 training and 9 validation examples."""
     files = [write(folder / f"{name}.gz", transformed(count, count)) for name, count in (("train", 21), ("val", 9))]
-    return [input_data.load_split([file], SIZE) for file in files]
+    return [input_data.load_split([file], INPUTS) for file in files]
 
 
 def training(**changes) -> TrainingConfig:

@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
-from small_training import SIZE, STRONG, fit, make_splits, training, transformed, write
+from small_training import INPUTS, SIZE, STRONG, fit, make_splits, training, transformed, write
 
 from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
 from pipeline.errors import BackboneError, DataError, RunError
@@ -157,24 +157,24 @@ def test_epochs_hold_every_example_once_in_an_order_of_their_own(splits):
 
 def test_the_order_of_records_on_disk_does_not_matter(tmp_path):
     records = transformed(12)
-    one = input_data.load_split([write(tmp_path / "a.gz", records)], SIZE)
-    two = input_data.load_split([write(tmp_path / "b.gz", records[::-1])], SIZE)
+    one = input_data.load_split([write(tmp_path / "a.gz", records)], INPUTS)
+    two = input_data.load_split([write(tmp_path / "b.gz", records[::-1])], INPUTS)
     assert list(one.records.as_numpy_iterator()) == list(two.records.as_numpy_iterator())
     assert input_data.keys(one) == [f"{number:04}" for number in range(12)]
 
 
 def test_a_split_over_the_memory_budget_is_streamed_with_the_same_elements(tmp_path, monkeypatch):
     path = write(tmp_path / "a.gz", transformed(12))
-    held = input_data.load_split([path], SIZE)
+    held = input_data.load_split([path], INPUTS)
     monkeypatch.setattr(input_data, "MEMORY_BUDGET_BYTES", 500)
-    streamed = input_data.load_split([path], SIZE)
+    streamed = input_data.load_split([path], INPUTS)
     assert streamed.examples == held.examples == 12
     assert list(streamed.records.as_numpy_iterator()) == list(held.records.as_numpy_iterator())
 
 
 def test_an_empty_split_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no examples in"):
-        input_data.load_split([write(tmp_path / "a.gz", [])], SIZE)
+        input_data.load_split([write(tmp_path / "a.gz", [])], INPUTS)
 
 
 def test_augmentation_repeats_for_a_seed_and_stays_in_range():
