@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -23,75 +23,14 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.data_config import DataConfig, LocalPath
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation_config import EvaluationConfig
 from pipeline.kubernetes_config import KubernetesConfig
 
-SPLITS = ("train", "val", "test")
-
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataConfig(_Section):
-    """What is trained on, and how it is split."""
-
-    root: LocalPath = Field(description="folder of images")
-    layout: Literal["auto", "classes", "splits", "manifest"] = Field(
-        "auto", description="`root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest; `auto` looks"
-    )
-    splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
-        None,
-        description="per split: the folder (or manifest value) that becomes it, or the fraction cut from train by "
-        "content. Default: the folders of that name, what is missing cut at 0.15; 0.7 / 0.15 / 0.15 without any",
-    )
-    split_salt: str = Field("", description="another salt cuts other random splits")
-    manifest: LocalPath | None = Field(None, description="CSV file, relative to `root`")
-    path_column: str = Field("path", description="manifest column: image path, relative to `root`")
-    label_column: str = Field("label", description="manifest column: class")
-    split_column: str | None = Field(None, description="manifest column: split")
-    slice_columns: list[str] = Field([], description="manifest columns that gates and reports can slice by")
-    max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
-    max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")
-    schema_file: LocalPath | None = Field(
-        None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
-    )
-
-    @field_validator("splits")
-    @classmethod
-    def _splits_are_complete(cls, splits: dict[str, float | str] | None) -> dict[str, float | str] | None:
-        if splits is None:
-            return None
-        missing = [name for name in SPLITS if name not in splits]
-        if missing:
-            raise ValueError(f"expected train, val and test; missing: {', '.join(missing)}")
-        fractions = [value for value in splits.values() if isinstance(value, float)]
-        if any(not 0 < value < 1 for value in fractions) or "" in splits.values():
-            raise ValueError("expected per split the name of a folder, or a fraction between 0 and 1")
-        if len(fractions) == len(SPLITS) and abs(sum(fractions) - 1) > 1e-6:
-            raise ValueError(f"expected fractions that add up to 1, and these add up to {sum(fractions):g}")
-        if len(fractions) < len(SPLITS):
-            if isinstance(splits["train"], float):
-                raise ValueError("expected `train` to name a folder when val or test does")
-            if sum(fractions) >= 1:
-                raise ValueError(
-                    f"expected fractions cut from train to leave some of it; they add up to {sum(fractions):g}"
-                )
-        return splits
-
-    @model_validator(mode="after")
-    def _manifest_goes_with_its_layout(self) -> DataConfig:
-        if self.layout == "manifest" and self.manifest is None:
-            raise ValueError("layout `manifest` expects `data.manifest`, the path of a CSV file")
-        if self.manifest is None and (self.split_column or self.slice_columns):
-            raise ValueError("`split_column` and `slice_columns` are columns of a manifest; set `data.manifest`")
-        reserved = sorted({"image", "label", "path", "sha256"} & set(self.slice_columns))
-        if reserved:
-            raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
-        return self
 
 
 class BackboneConfig(_Section):
@@ -342,6 +281,11 @@ class CheckpointConfig(_Section):
         return self
 
 
+def _yaml_off(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
 class TrainingConfig(_Section):
     """How the model is trained."""
 
@@ -352,7 +296,12 @@ class TrainingConfig(_Section):
         ge=1,
         le=65536,
         description="parts that a device's share of a batch is cut into, one after the other, to need less memory; "
-        "their gradients add up to that of the whole batch",
+        "their gradients add up to that of the whole batch. Doubled by itself when memory runs out",
+    )
+    mixed_precision: Annotated[Literal["off", "float16", "bfloat16"], BeforeValidator(_yaml_off)] = Field(
+        "off",
+        description="what the backbone computes in; its variables, the head, the loss and the exported model stay "
+        "float32. `float16`, with dynamic loss scaling, suits GPUs; `bfloat16` TPUs and new GPUs. CPUs get slower",
     )
     batch_norm: Literal["frozen", "train", "train_affine_only"] = Field(
         "frozen",

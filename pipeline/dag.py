@@ -19,7 +19,8 @@ from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
-from components.example_gen.component import ImageExampleGen
+from components.example_gen.image_component import ImageExampleGen
+from components.example_gen.text_component import TextExampleGen
 from components.pusher.component import atomic_pusher
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
@@ -34,7 +35,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
     config, the data, the weights or the code concerns, and nothing else.
     """
-    examples = ImageExampleGen(root=config.data.root, settings=_ingest_settings(config))
+    ingest = TextExampleGen if backbone_record(config.backbone.name).modality == "text" else ImageExampleGen
+    examples = ingest(root=config.data.root, settings=_ingest_settings(config))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:
         schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))

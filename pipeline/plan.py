@@ -30,10 +30,15 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     return training.model_copy(update={"phases": [phase], "batch_norm": "train"})
 
 
+def ingest_node_id(config: Config) -> str:
+    """The node that reads the data."""
+    return {"image": "ImageExampleGen", "text": "TextExampleGen"}[backbone_record(config.backbone.name).modality]
+
+
 def node_ids(config: Config) -> list[str]:
     """The nodes of the DAG in the order that they run; a test holds it against the compiled pipeline."""
     return [
-        "ImageExampleGen",
+        ingest_node_id(config),
         *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",

@@ -16,6 +16,7 @@ from components.evaluation.results import read_metrics
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
 from pipeline.evaluation_config import GateConfig
+from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
 from transforms.backbones import backbone_record
 
@@ -51,7 +52,7 @@ def collect(
         seconds: Wall time of the run.
         error: Why the run failed; None if it did not.
     """
-    ingest = _read_json(outputs, "ImageExampleGen", "examples", "ingest_report.json")
+    ingest = _read_json(outputs, ingest_node_id(config), "examples", "ingest_report.json")
     history = _read_json(outputs, "Trainer", "model_run", HISTORY_FILE)
     tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
     evaluation = outputs.get("Evaluator", {}).get("evaluation")

@@ -16,6 +16,31 @@ from transforms.backbones import OWN, Backbone, Scaling, backbone_record
 from transforms.image import scale
 
 
+def build_network(config: BackboneConfig, training: TrainingConfig, classes: int) -> tuple[keras.Model, keras.Model]:
+    """Builds the backbone, and the whole network around it.
+
+    With `training.mixed_precision`, the backbone alone computes in half precision: its variables, the scaling of pixels
+    and the head are float32.
+    """
+    policy = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}[training.mixed_precision]
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        backbone = build_backbone(config)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    return backbone, build_model(backbone, backbone_record(config.name).scaling, training, classes)
+
+
+def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig, classes: int) -> keras.Model:
+    """Returns the network with the same weights that computes in float32 throughout: what is exported."""
+    if training.mixed_precision == "off":
+        return model
+    random, exact = config.model_copy(update={"weights": "random"}), {"mixed_precision": "off"}
+    _, copy = build_network(random, training.model_copy(update=exact), classes)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def build_backbone(config: BackboneConfig) -> keras.Model:
     """Builds the backbone without its top and loads its weights.
 

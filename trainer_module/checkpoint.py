@@ -22,13 +22,14 @@ import numpy as np
 from pipeline import events
 from pipeline.config import CheckpointConfig, EarlyStoppingConfig
 from trainer_module.early_stopping import EarlyStopping
+from trainer_module.loss_scale import LossScale
 from trainer_module.optimizers import Memory
 from trainer_module.state import Snapshot, State
 from trainer_module.totals import Totals
 
 KEPT = 2
 # What JSON holds as it is.
-_PLAIN = ("phase", "epoch", "step", "before", "rate_scale", "rollbacks", "seconds", "rows", "curves")
+_PLAIN = ("phase", "epoch", "step", "before", "rate_scale", "rollbacks", "micro_batches", "seconds", "rows", "curves")
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
@@ -114,6 +115,7 @@ def _pack(fingerprint: str, state: State) -> bytes:
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
     plain["totals"] = dataclasses.astuple(state.totals)
+    plain["loss_scale"] = dataclasses.astuple(state.loss_scale)
     if state.stopping:
         config = state.stopping.config
         plain["stopping"] = {**vars(state.stopping), "config": config.model_dump() if config else None}
@@ -150,7 +152,8 @@ def _read(path: Path) -> tuple[str, State] | None:
 
         now = snapshot("now")
         best = now if plain["best_is_now"] else snapshot("best")
-    state = State(**{name: plain[name] for name in _PLAIN}, totals=Totals(*plain["totals"]), now=now, best=best)
+    totals, loss_scale = Totals(*plain["totals"]), LossScale(*plain["loss_scale"])
+    state = State(**{name: plain[name] for name in _PLAIN}, totals=totals, loss_scale=loss_scale, now=now, best=best)
     if "stopping" in plain:
         config = plain["stopping"].pop("config")
         state.stopping = EarlyStopping(config and EarlyStoppingConfig(**config), **plain["stopping"])

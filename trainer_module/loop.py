@@ -18,8 +18,8 @@ from trainer_module.totals import Totals
 from transforms.inputs import NetworkInput
 
 Step = Callable[[tuple[NetworkInput, tf.Tensor]], Totals]
-# Sums over the examples of one replica: losses, right answers, examples.
-Sums = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+# Sums over the examples of one replica, in the order of `Totals`; the last may be missing.
+Sums = tuple[tf.Tensor, ...]
 
 
 def train_step(
@@ -30,6 +30,7 @@ def train_step(
     micro_batches: int,
     strategy: tf.distribute.Strategy,
     batch_spec: Any,
+    loss_scale: tf.Variable | None = None,
 ) -> Step:
     """Compiles one step of training.
 
@@ -42,6 +43,8 @@ def train_step(
             add up to that of the whole batch.
         strategy: Splits each batch over its replicas.
         batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
+        loss_scale: What the loss is multiplied with while gradients are computed; where one of them overflows, nothing
+            is updated and the step counts as skipped. None neither scales nor looks.
 
     Returns:
         A function from a batch (inputs, int64 [batch] labels) to its totals, which updates the model.
@@ -57,7 +60,8 @@ def train_step(
             penalty = tf.add_n(model.losses) if model.losses else 0.0
             # Replicas and parts add up their gradients: each contributes its share of the mean over the whole batch.
             share = (tf.reduce_sum(losses) + examples * penalty) / in_all_replicas
-        gradients = tape.gradient(share, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            scaled = share if loss_scale is None else share * loss_scale
+        gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return gradients, (share * in_all_replicas, _correct(labels, probabilities, counts), examples)
 
     def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
@@ -68,10 +72,27 @@ def train_step(
             gradients, sums = part_step(*batch, in_all_replicas)
         else:
             gradients, sums = _accumulated(part_step, micro_batches, variables, batch, in_all_replicas)
-        optimizer.apply(replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients))
-        return sums
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if loss_scale is None:
+            optimizer.apply(gradients)
+            return sums
+        gradients = [gradient / loss_scale for gradient in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+        # A condition around an update is allowed outside of replicas alone; all have the same sums, so one may decide.
+        replica.merge_call(_apply_if_finite, args=(optimizer, gradients, finite))
+        return *sums, tf.where(finite, 0.0, 1.0 / replica.num_replicas_in_sync)
 
     return _compiled(replica_step, strategy, batch_spec)
+
+
+def _apply_if_finite(
+    strategy: tf.distribute.Strategy, optimizer: PhaseOptimizer, gradients: list[tf.Tensor], finite: tf.Tensor
+) -> None:
+    def apply() -> tf.Tensor:
+        strategy.extended.call_for_each_replica(optimizer.apply, args=(gradients,))
+        return tf.constant(0)
+
+    tf.cond(strategy.experimental_local_results(finite)[0], apply, lambda: tf.constant(0))
 
 
 def _accumulated(

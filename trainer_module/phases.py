@@ -21,6 +21,7 @@ from trainer_module.freezing import apply_freeze
 from trainer_module.input_data import Split, evaluation_batches, training_batches
 from trainer_module.loop import eval_step, evaluate, train_step
 from trainer_module.losses import Loss
+from trainer_module.memory import smaller_parts
 from trainer_module.optimizers import PhaseOptimizer
 from trainer_module.schedules import learning_rate, total_steps
 from trainer_module.state import Snapshot, State
@@ -75,6 +76,7 @@ def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
 
     Raises:
         BadNumbersError: A loss is no longer a number, and `training.on_nan` is `stop` or has been tried too often.
+        RunError: Memory ran out, and smaller micro-batches cannot be had.
     """
     variables = list(setup.model.variables)
     state = checkpoints.load()
@@ -89,6 +91,12 @@ def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
     while state.phase < len(setup.training.phases):
         try:
             run_phase(setup, state, keep, checkpoints.is_due)
+        except tf.errors.ResourceExhaustedError as error:
+            # Of the kept state itself, like rollbacks below: what was found out must not be forgotten.
+            good.micro_batches = _smaller_parts(setup, good, error)
+            state = good.kept()
+            restore(variables, state.now)
+            checkpoints.save(state)
         except BadNumbersError as error:
             if setup.training.on_nan == "stop" or good.rollbacks == MOST_ROLLBACKS:
                 raise
@@ -123,6 +131,7 @@ def run_phase(
         BadNumbersError: A loss is no longer a number.
     """
     model, training, strategy = setup.model, setup.training, setup.strategy
+    parts = state.micro_batches = max(state.micro_batches, training.micro_batches)
     index = state.phase
     phase = training.phases[index]
     start = time.monotonic() - state.seconds
@@ -133,6 +142,7 @@ def run_phase(
     remembered = state.now.memories if _goes_on(training, index) or state.stopping else {}
     with strategy.scope():
         optimizer = PhaseOptimizer(phase.optimizer, variables, factors, [remembered.get(place) for place in places])
+        scale = tf.Variable(1.0, trainable=False) if training.mixed_precision == "float16" else None
 
     def snapshot() -> Snapshot:
         weights = [variable.numpy() for variable in everything]
@@ -167,10 +177,10 @@ def run_phase(
         first_step=state.step,
     )
     train_batches = strategy.experimental_distribute_dataset(batches)
-    val_batches = strategy.experimental_distribute_dataset(evaluation_batches(setup.val, training.batch_size))
-    step = train_step(
-        model, variables, optimizer, setup.loss, training.micro_batches, strategy, train_batches.element_spec
+    val_batches = strategy.experimental_distribute_dataset(
+        evaluation_batches(setup.val, math.ceil(training.batch_size / parts))
     )
+    step = train_step(model, variables, optimizer, setup.loss, parts, strategy, train_batches.element_spec, scale)
     validate = eval_step(model, strategy, val_batches.element_spec)
     endless = iter(train_batches)
     if state.stopping is None:
@@ -190,10 +200,18 @@ def run_phase(
         while state.step < steps_this_epoch:
             rate = state.rate_scale * learning_rate(phase, done_before + state.step, steps, steps_per_epoch)
             optimizer.set_rate(rate)
+            if scale is not None:
+                scale.assign(state.loss_scale.value)
             sums = step(next(endless))
             state.step += 1
             if not math.isfinite(sums.loss):
                 raise _bad_numbers(phase.name, state, f"the loss of step {state.step} became {sums.loss}", rate)
+            if scale is not None:
+                state.loss_scale = state.loss_scale.after(overflowed=bool(sums.skipped))
+                if state.loss_scale.is_exhausted:
+                    raise _bad_numbers(
+                        phase.name, state, f"the gradients of step {state.step} overflow float16 unscaled", rate
+                    )
             state.totals += sums
             tell(state.step, state.totals)
             if state.step < steps_this_epoch and is_due(state.step):
@@ -238,6 +256,7 @@ def run_phase(
             "name": phase.name,
             **outcome,
             **parameters,
+            "micro_batches": parts,
             "cached_trunk": False,
             "unfreeze": str(phase.unfreeze),
             "ended_because": ended_because,
@@ -253,6 +272,26 @@ def restore(variables: Sequence[tf.Variable], snapshot: Snapshot) -> None:
     if snapshot.weights:
         for variable, value in zip(variables, snapshot.weights, strict=True):
             variable.assign(value)
+
+
+def _smaller_parts(setup: Setup, good: State, error: tf.errors.ResourceExhaustedError) -> int:
+    """Says into how many parts batches are cut from now on, and reports it."""
+    training, phase = setup.training, setup.training.phases[good.phase].name
+    parts = max(good.micro_batches, training.micro_batches)
+    parts = smaller_parts(parts, training.batch_size, setup.strategy.num_replicas_in_sync)
+    several = isinstance(setup.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if parts is None or several:
+        cure = f"training.micro_batches={parts}, for all workers alike" if parts else "a smaller backbone.image_size"
+        first_line = str(error).splitlines()[0]
+        raise RunError(f"phase {phase}: memory ran out. Set {cure}. TensorFlow says: {first_line}") from error
+    events.emit(
+        "note",
+        level="warning",
+        text=f"{setup.component}: memory ran out in phase {phase}. Each batch of {training.batch_size} is now computed "
+        f"in {parts} micro-batches, whose gradients add up to the same; training returns to epoch {good.epoch}, step "
+        f"{good.step}. training.micro_batches={parts} would spare the attempt.",
+    )
+    return parts
 
 
 def _goes_on(training: TrainingConfig, index: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from typing import Any
 
@@ -15,7 +16,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from pipeline import events
 from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
 from trainer_module.auto_strategy import with_phases
-from trainer_module.backbone_model import build_backbone, build_model
+from trainer_module.backbone_model import build_network, in_float32
 from trainer_module.checkpoint import Checkpoints, fingerprint
 from trainer_module.class_weights import class_weights
 from trainer_module.export import ServedModel, export_model
@@ -61,8 +62,7 @@ def run_fn(fn_args: FnArgs) -> None:
     val = load_split(fn_args.eval_files, inputs)
 
     with strategy.scope():
-        backbone = build_backbone(backbone_config)
-        model = build_model(backbone, record.scaling, training, len(class_names))
+        backbone, model = build_network(backbone_config, training, len(class_names))
     training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
     if chosen:
         events.emit("note", text=f"{settings['component']}: {chosen}")
@@ -74,8 +74,9 @@ def run_fn(fn_args: FnArgs) -> None:
     checkpoints = open_checkpoints(settings, setup)
     state = run_phases(setup, checkpoints)
 
+    model = in_float32(model, backbone_config, training, len(class_names))
     predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
-    batches = evaluation_batches(val, training.batch_size)
+    batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainer_module.early_stopping import EarlyStopping
+from trainer_module.loss_scale import LossScale
 from trainer_module.optimizers import Memory
 from trainer_module.totals import Totals
 
@@ -39,6 +40,8 @@ class State:
         stopping: Follows the phase; None until it starts.
         rate_scale: What learning rates are multiplied with since numbers went bad; 1 if they never did.
         rollbacks: How often they did.
+        loss_scale: Of the next step; used with float16 alone.
+        micro_batches: Parts that a batch must be cut into, as far as running out of memory has shown.
         seconds: Spent in this phase.
         rows: Of the summary, one for each finished phase.
         curves: One entry for each finished epoch.
@@ -54,6 +57,8 @@ class State:
     stopping: EarlyStopping | None = None
     rate_scale: float = 1.0
     rollbacks: int = 0
+    loss_scale: LossScale = field(default_factory=LossScale)
+    micro_batches: int = 1
     seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)

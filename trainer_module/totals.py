@@ -13,14 +13,21 @@ class Totals:
         loss: Sum of the examples' losses; in training, each with the penalties of the layers added.
         correct: How many examples the most probable class was right for.
         examples: How many examples there were.
+        skipped: How many updates were skipped, because a scaled gradient overflowed.
     """
 
     loss: float = 0.0
     correct: float = 0.0
     examples: float = 0.0
+    skipped: float = 0.0
 
     def __add__(self, other: Totals) -> Totals:
-        return Totals(self.loss + other.loss, self.correct + other.correct, self.examples + other.examples)
+        return Totals(
+            self.loss + other.loss,
+            self.correct + other.correct,
+            self.examples + other.examples,
+            self.skipped + other.skipped,
+        )
 
     def means(self, prefix: str = "") -> dict[str, float]:
         """`loss` and `accuracy` as means over the examples, under names that begin with `prefix`."""

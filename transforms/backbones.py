@@ -10,6 +10,7 @@ from typing import Literal
 
 from pipeline.errors import BackboneError, did_you_mean
 
+Modality = Literal["image", "text"]
 Scaling = Literal["none", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
 
 KERAS_APPLICATIONS = "tf.keras.applications"
@@ -31,6 +32,7 @@ class Backbone:
             standardises each channel. They are the modes `tf`, `caffe` and `torch` of
             `keras.applications.imagenet_utils.preprocess_input`.
         has_imagenet_weights: Whether `weights: imagenet` names something.
+        modality: What it is shown.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Backbone:
     image_size: int
     scaling: Scaling
     has_imagenet_weights: bool = True
+    modality: Modality = "image"
 
 
 def _family(family: str, scaling: Scaling, sizes: dict[str, int]) -> list[Backbone]:

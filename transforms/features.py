@@ -2,12 +2,14 @@
 
 # Raw: what ExampleGen writes and what a serving request holds.
 IMAGE = "image"
+TEXT = "text"
 LABEL = "label"
 PATH = "path"
 SHA256 = "sha256"
 
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"
+WORD_IDS = "word_ids"
 LABEL_INDEX = "label_index"
 KEY = "key"
 

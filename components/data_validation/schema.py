@@ -15,7 +15,7 @@ from tfx.utils import io_utils
 
 from transforms import features
 
-IDENTIFIERS = (features.IMAGE, features.PATH, features.SHA256)
+IDENTIFIERS = (features.IMAGE, features.TEXT, features.PATH, features.SHA256)
 
 
 class IdentifierAwareExecutor(executor.Executor):
@@ -40,7 +40,7 @@ class IdentifierAwareExecutor(executor.Executor):
 
 
 def without_identifier_domains(schema: schema_pb2.Schema) -> schema_pb2.Schema:
-    """Returns a copy of the schema in which image, path and digest are free bytes."""
+    """Returns a copy of the schema in which image, text, path and digest are free bytes."""
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
     dropped = set()

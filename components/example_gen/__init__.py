@@ -4,13 +4,16 @@
     files.py        one file: what it is, its bytes; one folder: the files in it
     layouts.py      which files a data root offers, under which label and in which split folder
     manifest.py     the same from a CSV file
+    tables.py       rows of texts from CSV, TSV and JSONL files
+    columns.py      whether a table has the columns that are wanted
     fingerprint.py  one string that changes when the data changes
     images.py       whether bytes are a picture that training and serving can decode
     splits.py       which split a file belongs to
     selection.py    from all files: which become examples of which split, and the report
     progress.py     how far a pass is
     passes.py       what Beam's workers do: read a file, write a shard
-    component.py    the TFX component around these
+    component.py    what the two TFX components around these share
+    image_component.py, text_component.py
 
-Only component.py imports TFX, and only passes.py besides it imports Beam and TensorFlow.
+Only these three import TFX, and only passes.py besides them imports Beam and TensorFlow.
 """

@@ -17,7 +17,7 @@ class Listing:
     """What the ingest is about to read.
 
     Attributes:
-        layout: `classes`, `splits` or `manifest`.
+        layout: `classes`, `splits`, `manifest` or `table`.
         files: One record a file or manifest row, sorted by path.
         classes: All classes, also those without files, sorted.
         plan: How the files are divided into splits.
@@ -31,6 +31,16 @@ class Listing:
     plan: SplitPlan
     ignored: list[str]
     manifest_sha256: str | None = None
+
+    @property
+    def noun(self) -> str:
+        """What an example is, for messages."""
+        return "text" if self.layout == "table" else "image"
+
+    @property
+    def unit(self) -> str:
+        """What `files` are, for messages and the report."""
+        return "rows" if self.layout == "table" else "files"
 
 
 def list_files(root: str, settings: IngestSettings) -> Listing:

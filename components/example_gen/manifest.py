@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.example_gen.columns import check_columns, common_columns
 from components.example_gen.files import (
     FileProblem,
     FileRecord,
@@ -18,7 +19,7 @@ from components.example_gen.files import (
     read_file,
 )
 from components.example_gen.settings import IngestSettings
-from pipeline.errors import DataError, did_you_mean
+from pipeline.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     rows = csv.DictReader(io.StringIO(_decode(path, data), newline=""))
     try:
         rows.fieldnames = [name.strip() for name in rows.fieldnames or []]
-        _check_columns(path, rows.fieldnames, settings)
+        check_columns(path, rows.fieldnames, {"path_column": settings.path_column, **common_columns(settings)})
         files = list(_records(root, rows, settings))
     except csv.Error as error:
         raise DataError(
@@ -80,30 +81,6 @@ def _decode(path: str, data: bytes) -> str:
             f"data.manifest: line {line} of {path!r} is not UTF-8 (byte 0x{data[error.start]:02x}). Save the file as "
             "`CSV UTF-8`, or convert it: iconv -f LATIN1 -t UTF-8."
         ) from None
-
-
-def _check_columns(path: str, received: list[str], settings: IngestSettings) -> None:
-    wanted = {
-        "path_column": settings.path_column,
-        "label_column": settings.label_column,
-        "split_column": settings.split_column,
-        **{f"slice_columns[{i}]": name for i, name in enumerate(settings.slice_columns)},
-    }
-    problems = []
-    for key, name in wanted.items():
-        if name is None:
-            continue
-        if received.count(name) > 1:
-            problems.append(f"data.{key}: {path!r} has {received.count(name)} columns named {name!r}; expected one.")
-        elif name not in received:
-            columns = ", ".join(map(repr, received)) or "none: the file is empty"
-            problems.append(
-                f"data.{key}: got {name!r}; the columns of {path!r} are {columns}.{did_you_mean(name, received)}"
-            )
-    if problems and len(received) == 1 and any(mark in received[0] for mark in ";\t"):
-        problems.append("The columns seem to be separated by semicolons or tabs; expected commas.")
-    if problems:
-        raise DataError("\n".join(problems))
 
 
 def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Iterator[FileRecord]:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from components.example_gen.files import FileProblem, FileRecord, read_file
 from components.example_gen.images import check_image, check_tensorflow_decodes
 from components.example_gen.progress import Progress
+from transforms import features
 
 
 class ReadFile(beam.DoFn):
@@ -65,20 +66,21 @@ def write_json(value: object, path: str) -> None:
         file.write(json.dumps(value, indent=1))
 
 
-def make_example(record: FileRecord, data: bytes) -> bytes:
-    """Returns a serialized tf.Example with one bytes value each: image, label, path, sha256, and the slice columns.
+def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) -> bytes:
+    """Returns a serialized tf.Example with one bytes value each: `name`, label, path, sha256, and the slice columns.
 
     Args:
-        record: A usable file. Its path is written as the bytes that the file system has.
-        data: The file's bytes, which become `image` as they are.
+        record: A usable file or row. Its path is written as the bytes that the file system has.
+        data: What becomes the feature `name`, as it is.
+        name: Of the feature that the model will read.
     """
     values = {
-        "image": data,
+        name: data,
         "label": record.label.encode(),
         "path": record.path.encode("utf-8", "surrogateescape"),
         "sha256": record.sha256.encode(),
         **{name: value.encode() for name, value in record.slices.items()},
     }
-    features = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()}
-    example = tf.train.Example(features=tf.train.Features(feature=features))
+    feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()}
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)

@@ -20,9 +20,14 @@ class Progress:
 
     _current: Progress | None = None
 
-    def __init__(self, message: str, total: int, unit: str):
-        """Args: message: `read` or `write`. total: items to come. unit: plural of an item, such as `files`."""
-        self._message, self._total, self._unit = message, total, unit
+    def __init__(self, component: str, message: str, total: int, unit: str):
+        """Args:
+        component: Id of the node.
+        message: `read` or `write`.
+        total: Items to come.
+        unit: Plural of an item, such as `files`.
+        """
+        self._component, self._message, self._total, self._unit = component, message, total, unit
         self._done = 0
         self._lock = threading.Lock()
         self._last_event = time.monotonic()
@@ -51,5 +56,5 @@ class Progress:
 
     def _emit(self) -> None:
         self._last_event = time.monotonic()
-        event = {"kind": "progress", "component": "ImageExampleGen", "done": self._done, "total": self._total}
+        event = {"kind": "progress", "component": self._component, "done": self._done, "total": self._total}
         _logger.info(self._message, extra={"event": {**event, "unit": self._unit}})

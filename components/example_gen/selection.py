@@ -75,7 +75,7 @@ def select_examples(listing: Listing, records: Sequence[FileRecord], max_bad_fra
     skipped.sort(key=lambda record: (record.path, record.label))
 
     report = _report(listing, examples, skipped, conflicts)
-    problems = _bad_fraction_problems(report, max_bad_fraction) or _split_problems(listing, report)
+    problems = _bad_fraction_problems(listing, report, max_bad_fraction) or _split_problems(listing, report)
     return Selection(examples, report, problems)
 
 
@@ -102,7 +102,7 @@ def stop_error(selection: Selection, report_path: str | None) -> DataError:
     if bad:
         counts = Counter(file["reason"] for file in bad)
         by_reason = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-        lines.append(f"Unusable files: {by_reason}.")
+        lines.append(f"Unusable {selection.report['unit']}: {by_reason}.")
         lines += [f"  {file['path']}: {file['reason']}: {file['detail']}" for file in bad[:SHOWN_FILES]]
         if len(bad) > SHOWN_FILES:
             lines.append(f"  ... and {len(bad) - SHOWN_FILES} more")
@@ -143,6 +143,7 @@ def _report(
     used = sum(map(len, examples.values()))
     files = used + len(skipped)
     return {
+        "unit": listing.unit,
         "files": files,
         "used": used,
         "splits": {
@@ -173,7 +174,9 @@ def _report(
     }
 
 
-def _bad_fraction_problems(report: dict[str, Any], max_bad_fraction: float) -> list[str]:
+def _bad_fraction_problems(listing: Listing, report: dict[str, Any], max_bad_fraction: float) -> list[str]:
+    if report["files"] == 0 and listing.layout == "table":
+        return ["data.root: got no rows; expected at least one text of each class."]
     if report["files"] == 0:
         ignored = ", ".join(report["ignored"][:SHOWN_FILES]) or "(nothing)"
         return [
@@ -184,8 +187,9 @@ def _bad_fraction_problems(report: dict[str, Any], max_bad_fraction: float) -> l
         return []
     bad = round(report["bad_fraction"] * report["files"])
     return [
-        f"data.max_bad_fraction: got {bad} unusable of {report['files']} files ({report['bad_fraction']:.1%}); "
-        f"expected at most {max_bad_fraction:.1%}. Mend or remove the files, or raise data.max_bad_fraction."
+        f"data.max_bad_fraction: got {bad} unusable of {report['files']} {listing.unit} "
+        f"({report['bad_fraction']:.1%}); "
+        f"expected at most {max_bad_fraction:.1%}. Mend or remove the {listing.unit}, or raise data.max_bad_fraction."
     ]
 
 
@@ -195,25 +199,23 @@ def _split_problems(listing: Listing, report: dict[str, Any]) -> list[str]:
     used = set().union(*classes.values())
     names = [printable(name) for name in listing.classes]
     problems = [
-        f"data.root: class {name!r} has no usable image. Add images, or remove the class."
+        f"data.root: class {name!r} has no usable {listing.noun}. Add {listing.noun}s, or remove the class."
         for name in names
         if name not in used
     ]
     if len(names) < 2:
-        problems.append(
-            f"data.root: got {len(names)} class ({', '.join(names)}); expected at least 2, each a subfolder with "
-            "images (or a label in the manifest)."
-        )
+        where = "a label in the table" if listing.layout == "table" else "a subfolder (or a label in the manifest)"
+        problems.append(f"data.root: got {len(names)} class ({', '.join(names)}); expected at least 2, each {where}.")
     for name in sorted(used - classes["train"]):
         where = " and ".join(split for split in SPLITS if name in classes[split])
         problems.append(
-            f"data.splits: class {name!r} has images in {where} and none in train, so it cannot be learned. Add images "
-            f"to train, or remove the class.{did_you_mean(name, classes['train'])}"
+            f"data.splits: class {name!r} has {listing.noun}s in {where} and none in train, so it cannot be learned. "
+            f"Add {listing.noun}s to train, or remove the class.{did_you_mean(name, classes['train'])}"
         )
     for split in SPLITS:
         if not classes[split]:
             problems.append(
-                f"data.splits: {split} has no example. Add images, give {split} a larger fraction, or name a folder "
-                "for it in data.splits."
+                f"data.splits: {split} has no example. Add {listing.noun}s, give {split} a larger fraction, or name a "
+                "folder for it in data.splits."
             )
     return problems

@@ -13,15 +13,20 @@ class IngestSettings:
     """The `data` section of a config, as far as it concerns the ingest.
 
     Attributes:
-        layout: `auto`, `classes` (root/<class>/*), `splits` (root/<split>/<class>/*) or `manifest`.
-        splits: Per split the folder under root (for a manifest: the value in its split column) that becomes it, or
-            the fraction cut by content. None takes the defaults of `splits.plan_splits`.
+        layout: `auto`, `classes` (root/<class>/*), `splits` (root/<split>/<class>/*), `manifest`, or for texts `table`.
+        splits: Per split the folder under root (with a split column: the value in it; for tables: the name of the file
+            without its extension) that becomes it, or the fraction cut by content. None takes the defaults of
+            `splits.plan_splits`.
         split_salt: Another salt cuts other splits.
         manifest: Path of a CSV file, relative to root.
-        path_column, label_column, split_column: Columns of the manifest.
-        slice_columns: Columns of the manifest that become features of the same name.
+        columns: Names of a table's columns when its first line does not hold them.
+        path_column: Column of the manifest.
+        text_column: Column of tables of texts.
+        label_column, split_column: Columns of either.
+        slice_columns: Columns of either that become features of the same name.
         max_bad_fraction: A larger fraction of unusable files stops the run; in [0, 1].
         max_pixels: Larger pictures (width x height) are skipped without decoding them.
+        max_characters: Longer texts are skipped.
         report_dir: Folder that keeps the report when the run is stopped; None keeps none.
     """
 
@@ -29,12 +34,15 @@ class IngestSettings:
     splits: dict[str, float | str] | None = None
     split_salt: str = ""
     manifest: str | None = None
+    columns: list[str] | None = None
     path_column: str = "path"
+    text_column: str = "text"
     label_column: str = "label"
     split_column: str | None = None
     slice_columns: list[str] = field(default_factory=list)
     max_bad_fraction: float = 0.05
     max_pixels: int = 64_000_000
+    max_characters: int = 100_000
     report_dir: str | None = None
 
     @classmethod

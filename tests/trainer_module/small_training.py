@@ -65,8 +65,8 @@ def setup_of(splits, config: TrainingConfig, augmentation=STRONG, strategy=None)
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        backbone = backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE))
-        model = backbone_model.build_model(backbone, "minus_one_to_one", config, classes=2)
+        network = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
+        backbone, model = backbone_model.build_network(network, config, classes=2)
     loss = losses.training_loss(config, 2, None)
     return phases.Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer")
 

@@ -39,6 +39,15 @@ for variable, a, b in zip(one[0].weights, one[0].get_weights(), two[0].get_weigh
 for a, b in zip(one[3], two[3]):
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
+# With a loss scale, what overflows is skipped on both devices, and what does not is the gradient.
+from test_mixed_precision import Half, gradient
+top = np.linspace(-1e3, 1e3, 15, dtype=np.float32).reshape(5, 3)
+half = Half(top, strategy=strategies[1])
+assert half.step(2.0**15).skipped == 1.0
+assert not half.kernel.numpy().any()
+assert half.step(2.0**-3).skipped == 0.0
+for copy in strategies[1].experimental_local_results(half.kernel):
+    np.testing.assert_allclose(-copy.numpy(), gradient(top), rtol=5e-3)
 print("replicas", strategies[1].num_replicas_in_sync)
 """
 

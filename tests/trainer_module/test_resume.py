@@ -22,6 +22,7 @@ from small_training import make_splits, setup_of, training
 from trainer_module import phases
 from trainer_module.checkpoint import Checkpoints, fingerprint
 from trainer_module.early_stopping import EarlyStopping
+from trainer_module.loss_scale import LossScale
 from trainer_module.optimizers import Memory
 from trainer_module.state import Snapshot, State
 from trainer_module.totals import Totals
@@ -89,7 +90,8 @@ def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(
 def a_state(**changes) -> State:
     now = Snapshot([np.arange(3.0), np.array(7)], {1: Memory(4, (np.ones(2), np.array(0.5)))})
     stopping = EarlyStopping(None, 2, 0.25, 1, 0.5)
-    state = State(1, 3, 2, Totals(1.5, 2, 3), {"val_loss": 0.1}, stopping, 0.5, 1, 9.5, [{"name": "a"}], [{"loss": 1}])
+    state = State(1, 3, 2, Totals(1.5, 2, 3, 1), {"val_loss": 0.1}, stopping, 0.5, 1, LossScale(4.0, 5), 2, 9.5)
+    state.rows, state.curves = [{"name": "a"}], [{"loss": 1}]
     state.now, state.best = now, Snapshot([np.zeros(3), np.array(6)])
     for name, value in changes.items():
         setattr(state, name, value)

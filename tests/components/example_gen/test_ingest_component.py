@@ -21,9 +21,9 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components.example_gen import component as subject
-from components.example_gen.component import ImageExampleGen, ImageExecutor
+from components.example_gen import image_component as subject
 from components.example_gen.files import FileProblem
+from components.example_gen.image_component import ImageExampleGen, ImageExecutor
 from components.example_gen.images import check_image, check_tensorflow_decodes
 from pipeline.errors import DataError
 

@@ -39,6 +39,7 @@ def test_everything_usable(select, three_splits):
     assert selection.problems == []
     assert paths(selection) == {s: {p for p in three_splits if p.startswith(s)} for s in ("train", "val", "test")}
     assert selection.report == {
+        "unit": "files",
         "files": 24,
         "used": 24,
         "splits": {s: {"examples": 8, "classes": {"daisy": 4, "rose": 4}} for s in ("train", "val", "test")},

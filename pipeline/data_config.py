@@ -1,0 +1,94 @@
+"""The section of a config that says what is trained on, and how it is split. A leaf: plain pydantic models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SPLITS = ("train", "val", "test")
+
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
+
+
+class DataConfig(BaseModel):
+    """What is trained on, and how it is split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    root: LocalPath = Field(description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them")
+    layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
+        "auto",
+        description="images: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. Texts: tables, of "
+        "which those called train, val and test are splits. `auto` looks",
+    )
+    splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
+        None,
+        description="per split: the folder (table, or value in the split column) that becomes it, or the fraction cut "
+        "from train by content. Default: the folders of that name, what is missing cut at 0.15; 0.7 / 0.15 / 0.15 "
+        "without any",
+    )
+    split_salt: str = Field("", description="another salt cuts other random splits")
+    manifest: LocalPath | None = Field(None, description="CSV file, relative to `root`")
+    columns: list[str] | None = Field(
+        None, min_length=1, description="names of a CSV or TSV table's columns, when its first line does not hold them"
+    )
+    path_column: str = Field("path", description="manifest column: image path, relative to `root`")
+    text_column: str = Field("text", description="table column: what is classified")
+    label_column: str = Field("label", description="manifest or table column: class")
+    split_column: str | None = Field(None, description="manifest or table column: split")
+    slice_columns: list[str] = Field([], description="manifest or table columns that gates and reports can slice by")
+    max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
+    max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")
+    max_characters: int = Field(100_000, ge=1, description="longer texts are skipped (quotes that are never closed)")
+    schema_file: LocalPath | None = Field(
+        None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
+    )
+
+    @field_validator("splits")
+    @classmethod
+    def _splits_are_complete(cls, splits: dict[str, float | str] | None) -> dict[str, float | str] | None:
+        if splits is None:
+            return None
+        missing = [name for name in SPLITS if name not in splits]
+        if missing:
+            raise ValueError(f"expected train, val and test; missing: {', '.join(missing)}")
+        fractions = [value for value in splits.values() if isinstance(value, float)]
+        if any(not 0 < value < 1 for value in fractions) or "" in splits.values():
+            raise ValueError("expected per split the name of a folder, or a fraction between 0 and 1")
+        if len(fractions) == len(SPLITS) and abs(sum(fractions) - 1) > 1e-6:
+            raise ValueError(f"expected fractions that add up to 1, and these add up to {sum(fractions):g}")
+        if len(fractions) < len(SPLITS):
+            if isinstance(splits["train"], float):
+                raise ValueError("expected `train` to name a folder when val or test does")
+            if sum(fractions) >= 1:
+                raise ValueError(
+                    f"expected fractions cut from train to leave some of it; they add up to {sum(fractions):g}"
+                )
+        return splits
+
+    @model_validator(mode="after")
+    def _columns_go_with_their_layout(self) -> DataConfig:
+        if self.layout == "manifest" and self.manifest is None:
+            raise ValueError("layout `manifest` expects `data.manifest`, the path of a CSV file")
+        if self.layout == "table" and self.manifest is not None:
+            raise ValueError("`manifest` lists images, and layout `table` is for texts; leave one of them out")
+        has_rows = self.manifest is not None or self.layout == "table"
+        if not has_rows and (self.split_column or self.slice_columns or self.columns):
+            raise ValueError(
+                "`columns`, `split_column` and `slice_columns` are about a manifest or a table; set "
+                "`data.manifest`, or `data.layout` to `table`"
+            )
+        if self.columns:
+            wanted = [self.text_column, self.label_column, self.split_column, *self.slice_columns]
+            missing = [name for name in wanted if name and name not in self.columns]
+            if missing or len(set(self.columns)) < len(self.columns):
+                raise ValueError(
+                    f"columns: got {', '.join(self.columns)}; expected every name once"
+                    + (f", and {' and '.join(missing)} among them" if missing else "")
+                )
+        reserved = sorted({"image", "text", "label", "path", "sha256"} & set(self.slice_columns))
+        if reserved:
+            raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
+        return self

@@ -1,0 +1,115 @@
+"""Memory that runs out: smaller micro-batches, the same gradient, and the change told and kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import numpy as np
+import pytest
+from small_training import make_splits, setup_of, training
+
+from pipeline.config import CheckpointConfig, PhaseConfig
+from pipeline.errors import RunError
+from trainer_module.checkpoint import Checkpoints
+from trainer_module.memory import smaller_parts
+
+tf = pytest.importorskip("tensorflow")
+from trainer_module import phases  # noqa: E402
+
+
+def test_micro_batches_halve_down_to_one_example_a_replica():
+    parts, found = 1, []
+    while parts:
+        found.append(parts)
+        parts = smaller_parts(parts, batch_size=20, replicas=2)
+    assert found == [1, 2, 4, 8, 10]
+    assert smaller_parts(1, batch_size=1, replicas=1) is None
+    assert smaller_parts(1, batch_size=3, replicas=8) is None
+
+
+def test_gpus_give_memory_as_it_is_needed():
+    assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    return make_splits(tmp_path_factory.mktemp("examples"))
+
+
+def room_for(parts_needed: int, tried: list[int], monkeypatch) -> None:
+    """Makes the third step of each attempt with fewer parts run out of memory, after it has spoilt the weights."""
+    made = phases.train_step
+
+    def make(model, variables, optimizer, loss, micro_batches, *others):
+        tried.append(micro_batches)
+        step = made(model, variables, optimizer, loss, micro_batches, *others)
+        calls = []
+
+        def limited(batch):
+            calls.append(1)
+            totals = step(batch)
+            if micro_batches < parts_needed and len(calls) == 3:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[8,8]")
+            return totals
+
+        return limited
+
+    monkeypatch.setattr(phases, "train_step", make)
+
+
+def short(**changes):
+    return training(phases=[PhaseConfig(name="head", steps=4, learning_rate=1e-2)], **changes)
+
+
+def opened(folder, **config) -> Checkpoints:
+    return Checkpoints(folder, "same", CheckpointConfig(**config), "Trainer")
+
+
+def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_batch(splits, tmp_path, monkeypatch, caplog):
+    by_hand = setup_of(splits, short(micro_batches=4))
+    expected = phases.run_phases(by_hand, opened(tmp_path / "a"))
+
+    tried: list[int] = []
+    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+        room_for(4, tried, patch)
+        setup = setup_of(splits, short())
+        state = phases.run_phases(setup, opened(tmp_path / "b"))
+    assert tried == [1, 2, 4], "two attempts in vain"
+    # Nothing of the failed attempts is left: the same weights, bit by bit, as with four parts from the start.
+    for one, other in zip(by_hand.model.get_weights(), setup.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert state.curves == expected.curves
+    assert [row["micro_batches"] for row in state.rows] == [4]
+    events = [record.event for record in caplog.records if hasattr(record, "event")]
+    told = [event["text"] for event in events if event.get("level") == "warning"]
+    assert len(told) == 2
+    assert "memory ran out in phase head. Each batch of 8 is now computed in 2 micro-batches" in told[0]
+    assert "training.micro_batches=4 would spare the attempt" in told[1]
+
+
+def test_a_run_that_goes_on_keeps_what_was_found(splits, tmp_path, monkeypatch):
+    tried: list[int] = []
+
+    class Killed(Exception):
+        pass
+
+    class Mortal(Checkpoints):
+        def save(self, state):
+            super().save(state)
+            if state.micro_batches == 2:
+                raise Killed  # as soon as it is written
+
+    with monkeypatch.context() as patch:
+        room_for(2, tried, patch)
+        with pytest.raises(Killed):
+            phases.run_phases(setup_of(splits, short()), Mortal(tmp_path, "same", CheckpointConfig(), "Trainer"))
+        state = phases.run_phases(setup_of(splits, short()), opened(tmp_path))
+    assert tried == [1, 2]
+    assert [row["micro_batches"] for row in state.rows] == [2]
+
+
+def test_one_example_that_does_not_fit_is_an_error_that_says_so(splits, tmp_path, monkeypatch):
+    room_for(99, [], monkeypatch)
+    with pytest.raises(RunError, match=r"phase head: memory ran out. Set a smaller backbone.image_size. .* OOM when"):
+        phases.run_phases(setup_of(splits, short(batch_size=1)), opened(tmp_path))
