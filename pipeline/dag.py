@@ -21,12 +21,15 @@ from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
 from components.example_gen.image_component import ImageExampleGen
 from components.example_gen.text_component import TextExampleGen
+from components.gate_keeper.component import GateKeeper
 from components.pusher.component import atomic_pusher
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import backbone_record
+
+LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -54,28 +57,44 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     transform.add_upstream_node(validator)
     trainer = _trainer(config, transform, schema, "Trainer", _trainer_settings(config))
     nodes: list[Any] = [examples, statistics, schema, validator, transform, trainer]
-    scratch = None
+    baselines = {}
+    if "logistic_regression" in config.evaluation.baselines:
+        settings = _linear_settings(config)
+        baselines["logistic_regression"] = _trainer(config, transform, schema, "LinearTrainer", settings, LINEAR_RUN_FN)
     if "from_scratch" in config.evaluation.baselines:
-        scratch = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
-        nodes.append(scratch)
+        baselines["from_scratch"] = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
+    nodes += baselines.values()
+    slices = config.evaluation.report_slices(config.data.slice_columns)
     champion = champion_resolver(trainer.outputs["model"])
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.evaluation.gates, config.evaluation.report_slices(config.data.slice_columns)),
+        eval_config=eval_config(config.evaluation.gates, slices),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
-        scratch_model=scratch.outputs["model"] if scratch else None,
+        champion=champion.outputs["model"],
+        baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
+        columns=config.data.slice_columns,
+        majority="majority" in config.evaluation.baselines,
+    )
+    keeper = GateKeeper(
+        predictions=predictor.outputs["predictions"],
+        evaluation=evaluator.outputs["evaluation"],
+        tfma_blessing=evaluator.outputs["blessing"],
+        gates=config.evaluation.gates,
+        slices=slices,
+        report_only=config.evaluation.mode == "report_only",
+        code=code_digest("components/evaluation", "components/gate_keeper"),
     )
     pusher = atomic_pusher(
-        trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path), config.push.keep
+        trainer.outputs["model"], keeper.outputs["blessing"], str(config.push_path), config.push.keep
     )
-    nodes += [champion, evaluator, predictor, pusher]
+    nodes += [champion, evaluator, predictor, keeper, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.output_path / "artifacts"),
@@ -100,9 +119,16 @@ def _image_size(config: Config) -> int:
     return config.backbone.image_size or backbone_record(config.backbone.name).image_size
 
 
-def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, settings: dict[str, Any]) -> Trainer:
+def _trainer(
+    config: Config,
+    transform: Transform,
+    schema: Any,
+    node_id: str,
+    settings: dict[str, Any],
+    run_fn: str = "trainer_module.recipe.run_fn",
+) -> Trainer:
     return Trainer(
-        run_fn="trainer_module.recipe.run_fn",
+        run_fn=run_fn,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
@@ -125,6 +151,12 @@ def _trainer_settings(config: Config) -> dict[str, Any]:
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
         "code": code_digest("trainer_module", "transforms"),
     }
+
+
+def _linear_settings(config: Config) -> dict[str, Any]:
+    settings = _trainer_settings(config)
+    kept = {name: settings[name] for name in ("backbone", "weights_sha256", "code")}
+    return {**kept, "batch_size": config.training.batch_size}
 
 
 def _scratch_settings(config: Config) -> dict[str, Any]:

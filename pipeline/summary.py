@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-from components.evaluation.gates import OVERALL, Evidence, Metrics, judge, slice_key
+from components.evaluation.gates import OVERALL
 from components.evaluation.results import read_metrics
+from components.gate_keeper.component import VERDICT_FILE
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
-from pipeline.evaluation_config import GateConfig
 from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
 from transforms.backbones import backbone_record
 
 SCHEMA_VERSION = 1
+# Of the verdict, what the report shows beside the gates.
+EVALUATION_KEYS = ("examples", "metrics", "classes", "slices", "slices_left_out", "reliability")
 _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
 
@@ -57,8 +59,7 @@ def collect(
     tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
     evaluation = outputs.get("Evaluator", {}).get("evaluation")
     candidate, champion = read_metrics(evaluation.uri) if evaluation else ({}, None)
-    results = judge(config.evaluation.gates, _evidence(candidate, champion)) if candidate else []
-    gates = [result.to_dict() for result in results]
+    verdict = _read_json(outputs, "GateKeeper", "verdict", VERDICT_FILE)
     pushed = outputs.get("Pusher", {}).get("pushed_model")
     pushed_model = pushed.custom_properties["pushed_destination"].string_value if pushed else ""
     if error is None and pushed_model and not Path(pushed_model).is_dir():
@@ -75,8 +76,9 @@ def collect(
         "pushed_model": pushed_model or None if not error else None,
         "metrics": dict(candidate.get(OVERALL, {})),
         "champion_metrics": dict(champion.get(OVERALL, {})) if champion else None,
-        "baselines": tested.get("baselines", {}),
-        "gates": gates,
+        "baselines": verdict.get("baselines", {}),
+        "gates": verdict.get("gates", []),
+        "report_only": verdict.get("report_only", False),
         "phases": history.get("phases", []),
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
@@ -94,6 +96,7 @@ def collect(
         "classes": tested.get("classes", []),
         "confusion": tested.get("confusion", []),
         "per_class": tested.get("per_class", []),
+        "evaluation": {key: verdict[key] for key in EVALUATION_KEYS if key in verdict},
         "samples": [
             {**sample, "image": str(Path(predictions.uri) / sample["image"])} for sample in tested.get("samples", [])
         ],
@@ -102,18 +105,6 @@ def collect(
         "versions": {"python": platform.python_version(), **{name: packages.version(name) for name in _VERSIONED}},
     }
     return Collected(summary, report_data)
-
-
-def _evidence(candidate: Metrics, champion: Metrics | None) -> Callable[[GateConfig], Evidence]:
-    def of(gate: GateConfig) -> Evidence:
-        key = slice_key(gate.slice)
-        value = candidate.get(key, {}).get(gate.metric)
-        where = ", ".join(f"{column}={value}" for column, value in key)
-        missing = f"the test split has no example with {where}" if key and key not in candidate else ""
-        reference = (champion or {}).get(key, {}).get(gate.metric)
-        return Evidence(value, reference, "champion", first_run=champion is None, missing=missing)
-
-    return of
 
 
 def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str, file_name: str) -> dict[str, Any]:

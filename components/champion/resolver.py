@@ -48,7 +48,10 @@ def _pushed_from(store: Any, push: int) -> int | None:
     """The id of the model that a push took, by the id of what it pushed."""
     made_by = [event.execution_id for event in store.get_events_by_artifact_ids([push]) if _is_output(event)]
     for event in store.get_events_by_execution_ids(made_by):
-        if event.type == metadata_store_pb2.Event.INPUT and event.path.steps[0].key == standard_component_specs.MODEL_KEY:
+        if (
+            event.type == metadata_store_pb2.Event.INPUT
+            and event.path.steps[0].key == standard_component_specs.MODEL_KEY
+        ):
             return event.artifact_id
     return None
 

@@ -18,7 +18,7 @@ _OURS = "components.evaluation.tfma_metrics"
 METRICS = {
     "accuracy": ("SparseCategoricalAccuracy", ""),
     # TFMA's own loss fails on a class that the champion has never heard of.
-    **{name: ("PredictionMetric", _OURS) for name in ("loss", "macro_f1", "weighted_f1", "auc", "ece")},
+    **dict.fromkeys(("loss", "macro_f1", "weighted_f1", "auc", "ece"), ("PredictionMetric", _OURS)),
 }
 
 

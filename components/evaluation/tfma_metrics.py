@@ -1,4 +1,4 @@
-"""Metrics that TFMA lacks, computed by TFMA: it reads, predicts and slices, `components.evaluation.metrics` measures."""
+"""Metrics that TFMA lacks: it reads, predicts and slices, and `components.evaluation.metrics` measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict on a candidate: all gates, and the numbers that a person needs to agree or disagree. No TensorFlow here."""
+"""The verdict on a candidate: all gates, and the numbers that a person needs to agree or not. No TensorFlow here."""
 
 from __future__ import annotations
 
@@ -96,9 +96,7 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> dict[str, An
         "metrics": {name: found for name in QUALITY_METRICS if (found := _metric(name, candidate, champion))},
         "baselines": {
             name: {
-                metric: value
-                for metric in QUALITY_METRICS
-                if np.isfinite(value := measure(metric, test_set.of(name)))
+                metric: value for metric in QUALITY_METRICS if np.isfinite(value := measure(metric, test_set.of(name)))
             }
             for name in BASELINES
             if name in test_set.probabilities

@@ -158,9 +158,7 @@ def _test_examples(examples: list[types.Artifact]) -> Iterator[tuple[bytes, Any]
         yield record, tf.train.Example.FromString(record).features.feature
 
 
-def _facts(
-    examples: list[types.Artifact], columns: Sequence[str]
-) -> tuple[list[str], list[str], dict[str, list[str]]]:
+def _facts(examples: list[types.Artifact], columns: Sequence[str]) -> tuple[list[str], list[str], dict[str, list[str]]]:
     """Returns path, label and the values of columns of each test example; an empty text where there is none."""
     paths, labels = [], []
     values: dict[str, list[str]] = {column: [] for column in columns}

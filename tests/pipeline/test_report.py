@@ -181,7 +181,8 @@ def test_the_verdict_comes_first_and_the_parts_follow_in_order():
     text = render().text
     assert text.index("Pushed:") < text.index("the only gate passed") < text.index("On 150 test examples")
     headings = re.findall(r"<h2>(.*?)</h2>", page.render(data()))
-    assert headings == ["Gates", "Metrics", "Training", "Confusion", "Classes", "Predictions", "Data", "Run"]
+    expected = ["Gates", "Metrics", "Training", "Confusion", "Classes", "Calibration", "Slices", "Predictions", "Data"]
+    assert headings == [*expected, "Run"]
 
 
 def test_everything_that_was_measured_is_on_the_page():
@@ -294,14 +295,14 @@ def test_a_failed_run_shows_its_error_and_says_once_what_it_did_not_reach():
     assert "DataError: no files\nin /data" in html
     assert "/runs/run.log" in text
     assert text.count("The run failed before") == 1
-    assert "gates, metrics, training, confusion, classes, predictions, data." in text
+    assert "gates, metrics, training, confusion, classes, calibration, slices, predictions, data." in text
 
 
 def test_a_failed_run_shows_how_far_it_came():
     text = render(
         summary=summary(status="failed", metrics={}, gates=[]), confusion=None, per_class=None, samples=None
     ).text
-    assert "anything to show of: gates, metrics, confusion, classes, predictions." in text
+    assert "anything to show of: gates, metrics, confusion, classes, calibration, slices, predictions." in text
     assert "750 of 753 files" in text
 
 
