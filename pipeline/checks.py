@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,56 @@ def backbone_exists(raw: dict[str, Any]) -> list[str]:
     return []
 
 
+# Keys that say something about pictures or texts alone, and the value that is as good as none.
+_ABOUT_IMAGES = ("data.manifest", "data.path_column", "data.max_pixels", "backbone.image_size", "backbone.arguments")
+_ABOUT_TEXTS = ("data.columns", "data.text_column", "data.max_characters", "backbone.text")
+
+
+def modality_fits(raw: dict[str, Any]) -> list[str]:
+    """What the config says goes with what the backbone is shown: pictures or texts."""
+    modality = _modality(raw)
+    if modality is None:
+        return []
+    shown, others = ("texts", _ABOUT_IMAGES) if modality == "text" else ("pictures", _ABOUT_TEXTS)
+    name = raw["backbone"]["name"]
+    problems = [
+        f"{key}: got {value!r}; {name} is shown {shown}, which it says nothing about. Leave it out"
+        for key in others
+        if (value := _value(raw, key)) not in (None, {}, [])
+    ]
+    layout = _value(raw, "data.layout")
+    fitting = ("auto", "table") if modality == "text" else ("auto", "classes", "splits", "manifest")
+    if isinstance(layout, str) and layout not in fitting:
+        problems.append(f"data.layout: got {layout!r}; {name} is shown {shown}; expected {' or '.join(fitting)}")
+    if modality == "text":
+        places = ["augmentation"]
+        phases = _value(raw, "training.phases")
+        places += [f"training.phases[{i}].augmentation" for i in range(len(phases) if isinstance(phases, list) else 0)]
+        for place in places:
+            active = {key: value for key, value in (_value(raw, place) or {}).items() if value}
+            if active:
+                problems.append(
+                    f"{place}: got {active!r}; {name} is shown texts, which have no pictures to change. Leave it out"
+                )
+        if _value(raw, "backbone.weights") == "random" and not _value(raw, "backbone.text.vocabulary"):
+            problems.append(
+                "backbone.text.vocabulary: missing; with random weights, expected the table whose words are known"
+            )
+    return problems
+
+
 def files_exist(raw: dict[str, Any]) -> list[str]:
     """What a local run reads is there."""
     problems = []
     data, backbone = (raw.get(key) if isinstance(raw.get(key), dict) else {} for key in ("data", "backbone"))
     root = data.get("root")
     if isinstance(root, str) and not Path(root).expanduser().is_dir():
-        problems.append(f"data.root: got {root!r}, which is not a folder here; expected a folder of images")
+        of_texts = _modality(raw) == "text"
+        expected = "a CSV, TSV or JSONL file, or a folder of them" if of_texts else "a folder of images"
+        if not (of_texts and Path(root).expanduser().is_file()):
+            problems.append(
+                f"data.root: got {root!r}, which is not {'' if of_texts else 'a folder '}here; expected {expected}"
+            )
     schema = data.get("schema_file")
     if isinstance(schema, str) and not Path(schema).expanduser().is_file():
         problems.append(f"data.schema_file: got {schema!r}, which is not a file here; expected a schema.pbtxt")
@@ -41,3 +85,18 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             "expected imagenet, random, or the path of a weights file"
         )
     return problems
+
+
+def _modality(raw: dict[str, Any]) -> str | None:
+    name = _value(raw, "backbone.name")
+    try:
+        return backbone_record(name).modality if isinstance(name, str) else None
+    except BackboneError:
+        return None
+
+
+def _value(raw: Any, key: str) -> Any:
+    """What a raw config holds at a dotted key; None where it holds nothing."""
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
+        raw = raw[int(index)] if index else raw.get(name) if isinstance(raw, dict) else None
+    return raw

@@ -101,14 +101,19 @@ def backbones() -> None:
 @app.command()
 def predict(
     model_dir: Annotated[Path, typer.Argument(help="A pushed version, or the folder of versions: the newest is used.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Image files.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Images, or files with one text each.")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text itself; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each file.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 3,
 ) -> None:
-    """Classifies image files with a pushed model."""
-    from pipeline.predict import predict_files
+    """Classifies images or texts with a pushed model."""
+    from pipeline.predict import predict as predict_all
 
-    rows = _or_exit(lambda: predict_files(model_dir, files))
+    if not files and not text:
+        _fail(ConfigError(["FILE: got none; expected files, or --text"]))
+    rows = _or_exit(lambda: predict_all(model_dir, files or [], text or []))
     if as_json:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False))
@@ -257,9 +262,10 @@ def _person() -> str:
 
 
 def _load(path: Path, overrides: list[str] | None) -> Config:
-    from pipeline.checks import backbone_exists, files_exist
+    from pipeline.checks import backbone_exists, files_exist, modality_fits
 
-    return _or_exit(lambda: load_config(path, overrides or [], checks=[backbone_exists, files_exist]))
+    checks = [backbone_exists, modality_fits, files_exist]
+    return _or_exit(lambda: load_config(path, overrides or [], checks=checks))
 
 
 def _kubeflow(name: str) -> ModuleType:
@@ -269,9 +275,9 @@ def _kubeflow(name: str) -> ModuleType:
 
 def _load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
     """The files that it names are on the cluster's volume, not here."""
-    from pipeline.checks import backbone_exists
+    from pipeline.checks import backbone_exists, modality_fits
 
-    return _or_exit(lambda: load_config(path, overrides or [], checks=[backbone_exists]))
+    return _or_exit(lambda: load_config(path, overrides or [], checks=[backbone_exists, modality_fits]))
 
 
 def _compile(config: Config, output: Path) -> None:
@@ -349,14 +355,18 @@ def _fail(error: FinetuneError) -> NoReturn:
 
 def _print_predictions(rows: list[dict[str, Any]], top: int) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("file", "label", "probability", "next", box=None, pad_edge=False, header_style="bold")
+    table = Table("file or text", "label", "probability", "next", box=None, pad_edge=False, header_style="bold")
     for row in rows:
+        # Without markup: a text may have brackets in it.
+        shown = Text(row["file"] if "file" in row else " ".join(row["text"].split())[:60])
         if row.get("error"):
-            table.add_row(row["file"], "[red]not used[/red]", "", row["error"])
+            table.add_row(shown, "[red]not used[/red]", "", Text(row["error"]))
             continue
         first, *others = sorted(row["probabilities"].items(), key=lambda item: -item[1])[:top]
-        table.add_row(row["file"], first[0], f"{first[1]:.3f}", "  ".join(f"{name} {p:.3f}" for name, p in others))
+        following = Text("  ".join(f"{name} {p:.3f}" for name, p in others))
+        table.add_row(shown, Text(first[0]), f"{first[1]:.3f}", following)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

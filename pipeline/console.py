@@ -462,7 +462,8 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
             # Not wrapped: a path that is cut in two can be neither clicked nor copied.
             console.print(_text(console, (f"{title:<7}", "bold"), _clean(path)), soft_wrap=True)
     if model:
-        command = f"finetune predict {shlex.quote(_clean(model))} image.jpg"
+        example = "--text 'a text'" if summary.get("modality") == "text" else "image.jpg"
+        command = f"finetune predict {shlex.quote(_clean(model))} {example}"
         console.print(_text(console, ("try it ", "bold"), command), soft_wrap=True)
     steps = wording.next_steps(summary)
     if steps:

@@ -28,6 +28,7 @@ from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import backbone_record
+from transforms.settings import transform_settings
 
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
 
@@ -51,7 +52,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={"image_size": _image_size(config), "code": code_digest("transforms")},
+        custom_config={**transform_settings(config.backbone), "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -115,10 +116,6 @@ def _ingest_settings(config: Config) -> dict[str, Any]:
     return {**settings, "report_dir": str(config.output_path / "reports")}
 
 
-def _image_size(config: Config) -> int:
-    return config.backbone.image_size or backbone_record(config.backbone.name).image_size
-
-
 def _trainer(
     config: Config,
     transform: Transform,
@@ -139,6 +136,7 @@ def _trainer(
             "component": node_id,
             # Not below the Trainer's output, which TFX removes when the Trainer fails.
             "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
+            "trunk_dir": str(config.output_path / "trunk"),
         },
     ).with_id(node_id)
 
@@ -163,7 +161,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.model_copy(update={"weights": "random"}),
+            "backbone": config.backbone.with_random_weights(),
         }
     )
     return _trainer_settings(scratch)

@@ -57,10 +57,11 @@ def print_plan(config: Config, console: Console) -> None:
     """Prints nodes, backbone, phases, gates and places."""
     record = backbone_record(config.backbone.name)
     size = config.backbone.image_size or record.image_size
+    shown = f"{size} x {size}" if record.modality == "image" else f"at most {config.backbone.text.max_words} words"
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
-    console.print(f"backbone   {record.name}, {size} x {size}, weights: {config.backbone.weights}", highlight=False)
+    console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.weights}", highlight=False)
     phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping
@@ -105,6 +106,9 @@ def print_backbones(console: Console) -> None:
     }
     for record in BACKBONES.values():
         table.add_row(
-            record.name, str(record.image_size), ranges[record.scaling], "yes" if record.has_imagenet_weights else "no"
+            record.name,
+            str(record.image_size) if record.modality == "image" else "",
+            ranges[record.scaling] if record.modality == "image" else "texts",
+            "yes" if record.has_imagenet_weights else "no",
         )
     console.print(table)

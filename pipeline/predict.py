@@ -1,4 +1,4 @@
-"""Classifies files with a pushed model, which needs nothing but TensorFlow and the model's folder."""
+"""Classifies files and texts with a pushed model, which needs nothing but TensorFlow and the model's folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from pipeline.errors import RunError
 BATCH = 32
 
 
-def predict_files(model_dir: Path, files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Predicts each file.
+def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Predicts each file, then each text.
 
     Args:
         model_dir: A pushed version, or a folder of versions, of which the newest is used.
-        files: Images.
+        files: Images, or files with one text each.
+        texts: Texts.
 
     Returns:
-        A row per file in order: `file`, `label`, `probability` and `probabilities` by class; or `file` and `error`
-        for one that cannot be used.
+        A row for each in order: `file` or `text`, `label`, `probability` and `probabilities` by class; or `file` or
+        `text` and `error` for one that cannot be used.
 
     Raises:
         RunError: There is no model in `model_dir`.
@@ -57,20 +58,21 @@ def predict_files(model_dir: Path, files: Sequence[Path]) -> list[dict[str, Any]
                 return [{"error": _why_not(contents[0])}]
             return [row for content in contents for row in classify_each([content])]
 
-    rows: list[dict[str, Any]] = []
-    for begin in range(0, len(files), BATCH):
-        group: list[dict[str, Any]] = [{"file": str(file)} for file in files[begin : begin + BATCH]]
-        contents = []
-        for row in group:
+    rows: list[dict[str, Any]] = [{"file": str(file)} for file in files] + [{"text": text} for text in texts]
+    for begin in range(0, len(rows), BATCH):
+        readable, contents = [], []
+        for row in rows[begin : begin + BATCH]:
             try:
-                contents.append(read_file(row["file"]))
+                # Bytes of an argument that are not UTF-8 arrive as surrogates, and go on as they came.
+                contents.append(
+                    read_file(row["file"]) if "file" in row else row["text"].encode("utf-8", "surrogateescape")
+                )
+                readable.append(row)
             except FileProblem as problem:
                 row["error"] = str(problem)
-        readable = [row for row in group if "error" not in row]
         if readable:
             for row, result in zip(readable, classify_each(contents), strict=True):
                 row.update(result)
-        rows += group
     return rows
 
 

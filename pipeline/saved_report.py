@@ -48,7 +48,7 @@ def _write_page(run_dir: Path, report_data: dict[str, Any]) -> None:
 
     samples = []
     for sample in report_data["samples"]:
-        path = Path(sample["image"])
-        image = path.read_bytes() if path.is_file() else b""
+        path = Path(sample["image"]) if "image" in sample else None
+        image = path.read_bytes() if path and path.is_file() else b""
         samples.append({**sample, "image": image, "correct": sample["label"] == sample["predicted"]})
     write_report({**report_data, "samples": samples}, str(run_dir / REPORT_FILE))

@@ -82,6 +82,7 @@ def collect(
         "phases": history.get("phases", []),
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
+        "modality": backbone_record(config.backbone.name).modality,
         "backbone": _backbone(config),
         "output_dir": str(config.output_path),
         "report": str(run_dir / "report.html"),
@@ -98,7 +99,8 @@ def collect(
         "per_class": tested.get("per_class", []),
         "evaluation": {key: verdict[key] for key in EVALUATION_KEYS if key in verdict},
         "samples": [
-            {**sample, "image": str(Path(predictions.uri) / sample["image"])} for sample in tested.get("samples", [])
+            {**sample, "image": str(Path(predictions.uri) / sample["image"])} if "image" in sample else sample
+            for sample in tested.get("samples", [])
         ],
         "ingest": ingest,
         "config_yaml": config.to_yaml(),

@@ -12,8 +12,11 @@ from pipeline.config import BackboneConfig, TrainingConfig
 from pipeline.errors import BackboneError
 from trainer_module.heads import add_head
 from trainer_module.small_cnn import small_cnn
-from transforms.backbones import OWN, Backbone, Scaling, backbone_record
+from trainer_module.word_vectors import word_vectors
+from transforms.backbones import OWN, WORD_VECTORS, Backbone, Scaling, backbone_record
 from transforms.image import scale
+from transforms.settings import vocabulary_path
+from transforms.word_table import read_word_table
 
 
 def build_network(config: BackboneConfig, training: TrainingConfig, classes: int) -> tuple[keras.Model, keras.Model]:
@@ -35,7 +38,7 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
     """Returns the network with the same weights that computes in float32 throughout: what is exported."""
     if training.mixed_precision == "off":
         return model
-    random, exact = config.model_copy(update={"weights": "random"}), {"mixed_precision": "off"}
+    random, exact = config.with_random_weights(), {"mixed_precision": "off"}
     _, copy = build_network(random, training.model_copy(update=exact), classes)
     copy.set_weights(model.get_weights())
     return copy
@@ -46,13 +49,16 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
 
     Returns:
         A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
-        map float32 [batch, height, width, channels].
+        map float32 [batch, height, width, channels]; of texts, see `trainer_module.word_vectors`.
 
     Raises:
         BackboneError: The name, an argument, the input size or the weights cannot be used.
     """
     record = backbone_record(config.name)
     size = config.image_size or record.image_size
+    if record.source == WORD_VECTORS:
+        table = read_word_table(vocabulary_path(config))
+        return word_vectors(table, config.text.unknown_words, config.text.max_words, config.weights == "random")
     weights = _checked_weights(config, record)
     if record.source == OWN:
         if config.arguments:
@@ -89,12 +95,22 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
         classes: Number of classes.
 
     Returns:
-        A model from [batch, size, size, 3] in [0, 255] to probabilities float32 [batch, classes].
+        A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
+        float32 [batch, classes].
     """
-    pixels = keras.Input(backbone.input_shape[1:], name="pixels")
     mode = {} if training.batch_norm == "train" else {"training": False}
-    feature_map = backbone(_Scale(scaling, name="scale")(pixels), **mode)
-    return keras.Model(pixels, add_head(feature_map, training.head, classes, training.seed))
+    inputs = tf.nest.map_structure(_same_input, backbone.input)
+    feature_map = backbone(_Scale(scaling, name="scale")(inputs) if _is_image(inputs) else inputs, **mode)
+    return keras.Model(inputs, add_head(feature_map, training.head, classes, training.seed))
+
+
+def _same_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    name = "pixels" if _is_image(tensor) else tensor.name
+    return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+
+
+def _is_image(inputs: Any) -> bool:
+    return not tf.nest.is_nested(inputs) and inputs.shape.rank == 4
 
 
 class _Scale(keras.layers.Layer):

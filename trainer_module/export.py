@@ -6,15 +6,16 @@ does not mistake it for one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras as keras
+from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
+from trainer_module.canonical import make_canonical
 from transforms import features
 from transforms.inputs import Inputs
-
-# First byte of every serialised tf.Example that holds anything: field 1, a message. No image format begins with it.
-_EXAMPLE_MARK = b"\x0a"
 
 
 class ServedModel(tf.Module):
@@ -25,24 +26,26 @@ class ServedModel(tf.Module):
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
         self._transform = transform_output.transform_features_layer()
+        self._transform._saved_model_loader.__class__ = _OrderedLoader
         self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
         self._raw_spec = transform_output.raw_feature_spec()
         self._raw_name = inputs.raw
+        self._is_example = _Untracked(inputs.is_example)
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies pictures.
+        """Classifies pictures or texts.
 
         Args:
-            examples: string [batch]; each either the bytes of an image file or a serialised raw tf.Example.
+            examples: string [batch]; each the bytes of an image file, or a text, or a serialised raw tf.Example.
 
         Returns:
             `probabilities` float32 [batch, classes], `label` string [batch], the most probable class, and
             `classes` string [batch, classes], the name of each column of `probabilities`.
         """
-        is_example = tf.strings.substr(examples, 0, 1) == _EXAMPLE_MARK
+        is_example = self._is_example(examples)
         spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
         parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
         raw = tf.where(is_example, parsed[self._raw_name], examples)
@@ -77,7 +80,19 @@ class _Untracked:
         return self._call(*arguments)
 
 
+class _OrderedLoader(SavedModelLoader):
+    """Lists the inputs of the Transform graph in the graph's order; TFT's order changes from process to process."""
+
+    def _get_unfed_input_keys(self, input_tensor_keys: Iterable[str]) -> list[str]:
+        return sorted(super()._get_unfed_input_keys(input_tensor_keys))
+
+    def _get_feeds(self, unfed_input_keys: Iterable[str]) -> list[tf.Tensor]:
+        fed = super()._get_feeds(unfed_input_keys)
+        return [tensor for tensor in self._func_graph.inputs if tensor in fed]
+
+
 def export_model(served: ServedModel, directory: str) -> None:
-    """Writes the SavedModel with its signatures `serving_default` and `transform_features`."""
+    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes."""
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)
+    make_canonical(directory)

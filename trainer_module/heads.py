@@ -14,7 +14,8 @@ def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, see
     """Drops channels, pools, then dense layers with dropout, then one softmax unit per class.
 
     Args:
-        feature_map: float32 [batch, height, width, channels].
+        feature_map: float32 [batch, height, width, channels], of a text [batch, words, channels] with zeros where
+            there is no word, or [batch, channels], which needs no pooling.
         head: Widths, dropout and penalty.
         classes: Number of classes.
         seed: Seeds initial weights and dropout; each layer gets its own seed from it.
@@ -33,12 +34,31 @@ def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, see
     x = feature_map
     if head.spatial_dropout:
         x = SeededDropout(head.spatial_dropout, seed, spatial=True, name="head_spatial_dropout")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    if x.shape.rank == 4:
+        x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    elif x.shape.rank == 3:
+        x = PoolWords(name="head_pool")(x)
     for number, units in enumerate(head.units, start=1):
         x = dense(units, "relu", f"head_dense_{number}", seed + number)(x)
         if head.dropout:
             x = SeededDropout(head.dropout, seed + number, name=f"head_dropout_{number}")(x)
     return dense(classes, "softmax", "probabilities", seed)(x)
+
+
+class PoolWords(keras.layers.Layer):
+    """Mean and maximum over the words of a text.
+
+    Both together tell more than either: the mean what a text is about, the maximum what occurs in it at all. Zeros in
+    all channels are no word; a text without words gives zeros.
+    """
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """From float32 [batch, words, channels] to [batch, 2 * channels]."""
+        is_word = tf.reduce_any(vectors != 0, axis=-1, keepdims=True)
+        count = tf.reduce_sum(tf.cast(is_word, vectors.dtype), axis=1)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(vectors, axis=1), count)
+        largest = tf.reduce_max(tf.where(is_word, vectors, vectors.dtype.min), axis=1)
+        return tf.concat([mean, tf.where(count > 0, largest, 0)], axis=-1)
 
 
 class SeededDropout(keras.layers.Layer):
@@ -49,7 +69,7 @@ class SeededDropout(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, seed: int, spatial: bool = False, **kwargs: Any):
-        """Drops single numbers at `rate`, or with `spatial`, whole channels of [batch, height, width, channels]."""
+        """Drops single numbers at `rate`, or with `spatial`, whole channels of [batch, ..., channels]."""
         super().__init__(**kwargs)
         self._rate = rate
         self._seed = seed
@@ -71,7 +91,7 @@ class SeededDropout(keras.layers.Layer):
             return x
         shape = tf.shape(x)
         if self._spatial:
-            shape = tf.stack([shape[0], 1, 1, shape[3]])
+            shape = tf.concat([shape[:1], tf.ones_like(shape[1:-1]), shape[-1:]], axis=0)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([self._seed + 1_000_003 * tf.cast(replica, tf.int64), self._calls])
         kept = tf.random.stateless_uniform(shape, seed) >= self._rate

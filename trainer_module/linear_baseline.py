@@ -17,13 +17,12 @@ from sklearn.preprocessing import StandardScaler
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.config import BackboneConfig, HeadConfig, TrainingConfig
-from trainer_module.backbone_model import build_backbone, build_model
+from trainer_module.backbone_model import build_network
 from trainer_module.export import ServedModel, export_model
 from trainer_module.input_data import evaluation_batches, load_split
 from trainer_module.recipe import make_deterministic
 from transforms import features
-from transforms.backbones import backbone_record
-from transforms.inputs import ImageInputs
+from transforms.inputs import inputs_of
 
 MAX_ITERATIONS = 1000
 
@@ -36,15 +35,14 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     settings = fn_args.custom_config
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
-    record = backbone_record(backbone_config.name)
-    inputs = ImageInputs(backbone_config.image_size or record.image_size)
+    inputs = inputs_of(backbone_config)
     training = TrainingConfig(head=HeadConfig(units=[], dropout=0.0), batch_size=settings["batch_size"])
 
     make_deterministic(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = transform_output.vocabulary_size_by_name(features.CLASSES)
     train = load_split(fn_args.train_files, inputs)
-    model = build_model(build_backbone(backbone_config), record.scaling, training, classes)
+    _, model = build_network(backbone_config, training, classes)
     output = model.layers[-1]
 
     pooled = keras.Model(model.inputs, output.input)

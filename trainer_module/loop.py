@@ -62,6 +62,8 @@ def train_step(
             share = (tf.reduce_sum(losses) + examples * penalty) / in_all_replicas
             scaled = share if loss_scale is None else share * loss_scale
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # Those of a table of word vectors come as rows; the sums over parts and replicas take whole tensors.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         return gradients, (share * in_all_replicas, _correct(labels, probabilities, counts), examples)
 
     def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:

@@ -15,6 +15,7 @@ Scaling = Literal["none", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mea
 
 KERAS_APPLICATIONS = "tf.keras.applications"
 OWN = "trainer_module.small_cnn"
+WORD_VECTORS = "trainer_module.word_vectors"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Backbone:
         name: The name that a config uses; for Keras applications, the name of the constructor.
         source: `tf.keras.applications`, or the module of ours that builds the network.
         family: Submodule of `tf.keras.applications` that holds the family's own `preprocess_input`.
-        image_size: Height and width in pixels that the published weights were trained at.
+        image_size: Height and width in pixels that the published weights were trained at; 0 for texts.
         scaling: How pixels in [0, 255] become the network's input:
             `none` leaves them (the network rescales by itself); `minus_one_to_one` maps to [-1, 1];
             `imagenet_bgr_mean` swaps to BGR and subtracts the ImageNet mean; `imagenet_mean_std` maps to [0, 1] and
@@ -49,6 +50,7 @@ def _family(family: str, scaling: Scaling, sizes: dict[str, int]) -> list[Backbo
 
 
 _RECORDS: list[Backbone] = [
+    Backbone("GloVe", WORD_VECTORS, "", 0, "none", has_imagenet_weights=False, modality="text"),
     Backbone("SmallCNN", OWN, "", 32, "minus_one_to_one", has_imagenet_weights=False),
     *_family("xception", "minus_one_to_one", {"Xception": 299}),
     *_family("vgg16", "imagenet_bgr_mean", {"VGG16": 224}),

@@ -8,8 +8,13 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from pipeline.config import BackboneConfig
 from transforms import features
+from transforms.backbones import backbone_record
 from transforms.image import parse_pixels
+
+# First byte of every serialised tf.Example that holds anything.
+_EXAMPLE_MARK = b"\x0a"
 
 # What the network takes: one tensor, or several by name.
 NetworkInput = tf.Tensor | dict[str, tf.Tensor]
@@ -32,6 +37,9 @@ class Inputs(Protocol):
 
     def finish(self, value: NetworkInput) -> NetworkInput:
         """Brings what `read` or augmentation returned into the network's type."""
+
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """Tells, for each string that is to be served, whether it is a serialised tf.Example: bool, same shape."""
 
     def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
         """Reads a batch straight from Transform's outputs: `read` and `finish` of each example."""
@@ -60,6 +68,10 @@ class ImageInputs:
         """Returns float32 of the same shape."""
         return tf.cast(value, tf.float32)
 
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """An example begins with field 1, a message; no image format begins with its mark."""
+        return tf.strings.substr(served, 0, 1) == _EXAMPLE_MARK
+
     def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns float32 [batch, size, size, 3]."""
         spec = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
@@ -68,3 +80,47 @@ class ImageInputs:
                 lambda one: parse_pixels(one, self.image_size), transformed[features.PIXELS], fn_output_signature=spec
             )
         )
+
+
+@dataclass(frozen=True)
+class WordInputs:
+    """Ids of words: int64 [max_words].
+
+    Attributes:
+        max_words: Length, with padding.
+    """
+
+    max_words: int
+    raw: str = features.TEXT
+
+    def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        """Ids travel as they are."""
+        return {features.WORD_IDS: tf.io.FixedLenFeature([self.max_words], tf.int64)}
+
+    def read(self, parsed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns int64 [max_words]."""
+        return parsed[features.WORD_IDS]
+
+    def finish(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns it as it is."""
+        return value
+
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow."""
+        return tf.strings.regex_full_match(served, _TEXT_EXAMPLE)
+
+    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns int64 [batch, max_words]."""
+        return transformed[features.WORD_IDS]
+
+
+# The mark, then somewhere the entry of a map: field 1, the key `text`; field 2, its value. `\C` is any byte.
+_TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
+
+
+def inputs_of(config: BackboneConfig) -> Inputs:
+    """Returns how the network of a config reads its examples."""
+    record = backbone_record(config.name)
+    if record.modality == "text":
+        return WordInputs(config.text.max_words)
+    return ImageInputs(config.image_size or record.image_size)

@@ -7,28 +7,42 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from transforms import features, image
+from transforms import features, image, text
+from transforms.word_table import read_word_table
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
     """Turns raw examples into what the Trainer reads.
 
     Args:
-        inputs: `image`, `label` and `sha256`, each string [batch, 1], sparse or dense as the schema says.
-        custom_config: `image_size` in pixels.
+        inputs: `image` or `text`, `label` and `sha256`, each string [batch, 1], sparse or dense as the schema says.
+        custom_config: From `transforms.settings.transform_settings`.
 
     Returns:
-        `pixels`: string [batch], serialised uint8 [size, size, 3] (see `transforms.image.decode_and_resize`).
+        Of pictures `pixels`: string [batch], serialised uint8 [size, size, 3] (`transforms.image.decode_and_resize`).
+        Of texts `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`).
         `label_index`: int64 [batch], the line of the label in the vocabulary `classes`.
-        `key`: string [batch], which identifies the picture.
+        `key`: string [batch], which identifies the example.
     """
+    modality = {"image": _of_image, "text": _of_text}[custom_config["modality"]]
     return {
-        features.PIXELS: image.decode_and_resize(_column(inputs[features.IMAGE]), custom_config["image_size"]),
+        **modality(inputs, custom_config),
         features.LABEL_INDEX: tft.compute_and_apply_vocabulary(
             _column(inputs[features.LABEL]), vocab_filename=features.CLASSES
         ),
         features.KEY: _column(inputs[features.SHA256]),
     }
+
+
+def _of_image(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.Tensor]:
+    return {features.PIXELS: image.decode_and_resize(_column(inputs[features.IMAGE]), settings["image_size"])}
+
+
+def _of_text(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.Tensor]:
+    word_ids = tft.make_and_track_object(
+        lambda: text.WordIds(read_word_table(settings["vocabulary"]), settings["unknown_words"]), name="word_ids"
+    )
+    return {features.WORD_IDS: word_ids(_column(inputs[features.TEXT]), settings["max_words"])}
 
 
 def _column(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

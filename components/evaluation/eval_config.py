@@ -85,18 +85,15 @@ def _thresholds(gates: Sequence[GateConfig]) -> dict:
     by_slice: dict[tuple, list[GateConfig]] = {}
     for gate in gates:
         by_slice.setdefault(slice_key(gate.slice), []).append(gate)
-    result: dict = {}
-    for key, group in by_slice.items():
-        threshold = _threshold(group)
-        if not key:
-            result["threshold"] = threshold
-        else:
-            result.setdefault("per_slice_thresholds", []).append(
-                config_pb2.PerSliceMetricThreshold(
-                    slicing_specs=[config_pb2.SlicingSpec(feature_values=dict(key))], threshold=threshold
-                )
+    # Also those over all examples: what TFMA calls `threshold` it holds against every slice.
+    return {
+        "per_slice_thresholds": [
+            config_pb2.PerSliceMetricThreshold(
+                slicing_specs=[config_pb2.SlicingSpec(feature_values=dict(key))], threshold=_threshold(group)
             )
-    return result
+            for key, group in by_slice.items()
+        ]
+    }
 
 
 def _threshold(gates: Sequence[GateConfig]) -> config_pb2.MetricThreshold:

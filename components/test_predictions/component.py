@@ -29,6 +29,7 @@ THUMBNAIL = (192, 192)
 MAJORITY = "majority"
 # Baselines that are models of their own, under the names of their inputs.
 TRAINED_BASELINES = ("logistic_regression", "from_scratch")
+SHOWN_CHARACTERS = 500
 
 
 class TestPredictions(types.Artifact):
@@ -69,7 +70,7 @@ class Executor(base_executor.BaseExecutor):
         """Writes `test_set.npz`, `test_predictions.json` and `samples/*.jpg`.
 
         The JSON file holds the scores of `components.test_predictions.scores.score`, `predictions` (path, label,
-        predicted, probability of each example) and `samples` (the same with `image`, a file name).
+        predicted, probability of each example) and `samples` (the same with `image`, a file name, or `text`).
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict["predictions"])
@@ -96,11 +97,11 @@ class Executor(base_executor.BaseExecutor):
         chosen = choose_samples(
             candidate.correct.tolist(), candidate.confidence.tolist(), exec_properties["sample_count"]
         )
-        images = _write_thumbnails(examples, chosen, os.path.join(folder, "samples"))
+        shown = _show(examples, chosen, os.path.join(folder, "samples"))
         known = sorted({*labels, *models[CANDIDATE][1]})
         result = score(labels, predicted, known) | {
             "predictions": rows,
-            "samples": [{**rows[index], "image": images[index]} for index in chosen],
+            "samples": [{**rows[index], **shown[index]} for index in chosen],
         }
         with open(os.path.join(folder, RESULT_FILE), "w", encoding="utf-8") as file:
             json.dump(result, file)
@@ -201,16 +202,21 @@ def _majority(examples: list[types.Artifact], count: int) -> tuple[np.ndarray, l
     return np.tile(shares.astype(np.float32), (count, 1)), names
 
 
-def _write_thumbnails(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, str]:
+def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, dict[str, str]]:
+    """What the report shows of each chosen example: the name of a thumbnail, which is written, or a text."""
     os.makedirs(folder, exist_ok=True)
-    wanted, names = set(chosen), {}
+    wanted, shown = set(chosen), {}
     for index, (_, feature) in enumerate(_test_examples(examples)):
-        if index in wanted:
-            names[index] = f"samples/{index}.jpg"
-            with Image.open(io.BytesIO(feature[features.IMAGE].bytes_list.value[0])) as image:
-                thumbnail = ImageOps.contain(image.convert("RGB"), THUMBNAIL)
-            thumbnail.save(os.path.join(folder, f"{index}.jpg"), quality=85)
-    return names
+        if index not in wanted:
+            continue
+        if features.TEXT in feature:
+            shown[index] = {"text": _text(feature[features.TEXT])[:SHOWN_CHARACTERS]}
+            continue
+        shown[index] = {"image": f"samples/{index}.jpg"}
+        with Image.open(io.BytesIO(feature[features.IMAGE].bytes_list.value[0])) as image:
+            thumbnail = ImageOps.contain(image.convert("RGB"), THUMBNAIL)
+        thumbnail.save(os.path.join(folder, f"{index}.jpg"), quality=85)
+    return shown
 
 
 def _text(feature: Any) -> str:

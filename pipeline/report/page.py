@@ -295,17 +295,19 @@ def _files(ingest: Mapping[str, Any]) -> View:
     duplicates = ingest.get("duplicates") or {}
     across = _sequence(duplicates.get("across_splits"))
     within = int(wording.finite(duplicates.get("within_split")) or 0)
-    used = f"{wording.count(ingest.get('used'))} of {wording.count(ingest.get('files'))} files were used."
+    units = "rows" if ingest.get("unit") == "rows" else "files"
+    used = f"{wording.count(ingest.get('used'))} of {wording.count(ingest.get('files'))} {units} were used."
     if ingest.get("bad_fraction"):
         used += f" Bad ones, which data.max_bad_fraction limits, are {wording.percent(ingest['bad_fraction'])} of all."
     reasons = Counter(wording.label(file["reason"] or "unknown reason") for file in skipped).most_common()
     why_skipped = "None was skipped."
     if skipped:
         why_skipped = f"Skipped: {', '.join(f'{amount:,} {reason}' for reason, amount in reasons)}."
-    repeated = f"Repeated within a split: {wording.plural(within, 'file')}."
-    crossing = f"Found in more than one split: {wording.plural(len(across), 'file')}."
+    repeated = f"Repeated within a split: {wording.plural(within, units[:-1])}."
+    crossing = f"Found in more than one split: {wording.plural(len(across), units[:-1])}."
     contradicting = f"Same content under different labels: {wording.plural(len(conflicts), 'case')}."
     return {
+        "units": units,
         "sentences": [used, why_skipped, repeated, crossing, contradicting],
         "skipped": skipped[:FILES_SHOWN],
         "skipped_total": len(skipped),

@@ -175,14 +175,14 @@ def test_raw_bytes_and_raw_examples_are_served_alike(first_run, images):
 
 
 def test_predict_answers_for_good_files_and_says_why_not_for_bad_ones(first_run, images, tmp_path):
-    from pipeline.predict import predict_files
+    from pipeline.predict import predict
 
     good = next((images / "test" / "disc").iterdir())
     bad = tmp_path / "text.jpg"
     bad.write_text("no picture")
     gif = tmp_path / "disc.gif"
     Image.open(good).save(gif)
-    rows = predict_files(Path(first_run["pushed_model"]).parent, [good, bad, tmp_path / "absent.png", gif])
+    rows = predict(Path(first_run["pushed_model"]).parent, [good, bad, tmp_path / "absent.png", gif])
     assert [row["file"] for row in rows] == [str(good), str(bad), str(tmp_path / "absent.png"), str(gif)]
     assert set(rows[0]["probabilities"]) == {"disc", "ring", "square"}
     assert rows[0]["probability"] == max(rows[0]["probabilities"].values())

@@ -1,0 +1,27 @@
+"""Gates as TFMA reads them."""
+
+import pytest
+
+pytest.importorskip("tensorflow_model_analysis")
+
+from components.evaluation.eval_config import eval_config
+from pipeline.config import GateConfig
+
+
+def test_a_gate_over_all_examples_is_not_held_against_each_slice():
+    gates = [
+        GateConfig(metric="accuracy", min=0.9),
+        GateConfig(metric="accuracy", min=0.5, slice={"label": "rose"}),
+        GateConfig(metric="accuracy", min=-0.01, relative_to="champion"),
+    ]
+    config = eval_config(gates, [["label"]])
+    (metrics,) = config.metrics_specs
+    assert not any(metric.HasField("threshold") for metric in metrics.metrics)
+    (accuracy,) = [metric for metric in metrics.metrics if metric.per_slice_thresholds]
+    bounds = {
+        str(dict(threshold.slicing_specs[0].feature_values)): threshold.threshold
+        for threshold in accuracy.per_slice_thresholds
+    }
+    assert set(bounds) == {"{}", "{'label': 'rose'}"}
+    assert bounds["{}"].value_threshold.lower_bound.value == pytest.approx(0.9, abs=1e-5)
+    assert bounds["{}"].change_threshold.absolute.value == pytest.approx(-0.01, abs=1e-5)
