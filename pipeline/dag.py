@@ -22,7 +22,8 @@ from components.evaluation.eval_config import eval_config
 from components.example_gen.image_component import ImageExampleGen
 from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
-from components.pusher.component import atomic_pusher
+from components.pusher.component import AtomicPusher
+from components.serving_gate.component import ServingGate
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
@@ -66,7 +67,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         baselines["from_scratch"] = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
     nodes += baselines.values()
     slices = config.evaluation.report_slices(config.data.slice_columns)
-    champion = champion_resolver(trainer.outputs["model"])
+    champion = champion_resolver(trainer.outputs["model"], str(config.push_path))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
@@ -83,19 +84,35 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         columns=config.data.slice_columns,
         majority="majority" in config.evaluation.baselines,
     )
+    serving_gate = ServingGate(
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        champion=champion.outputs["model"],
+        settings=_serving_settings(config),
+    )
     keeper = GateKeeper(
         predictions=predictor.outputs["predictions"],
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
+        serving=serving_gate.outputs["findings"],
         gates=config.evaluation.gates,
         slices=slices,
         report_only=config.evaluation.mode == "report_only",
         code=code_digest("components/evaluation", "components/gate_keeper"),
     )
-    pusher = atomic_pusher(
-        trainer.outputs["model"], keeper.outputs["blessing"], str(config.push_path), config.push.keep
-    )
-    nodes += [champion, evaluator, predictor, keeper, pusher]
+    pusher = AtomicPusher(
+        directory=str(config.push_path),
+        settings=_push_settings(config),
+        model=trainer.outputs["model"],
+        model_blessing=keeper.outputs["blessing"],
+        infra_blessing=serving_gate.outputs["blessing"],
+        examples=examples.outputs["examples"],
+        model_run=trainer.outputs["model_run"],
+        verdict=keeper.outputs["verdict"],
+        serving=serving_gate.outputs["findings"],
+    ).with_id("Pusher")
+    nodes += [champion, evaluator, predictor, serving_gate, keeper, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.output_path / "artifacts"),
@@ -155,6 +172,24 @@ def _linear_settings(config: Config) -> dict[str, Any]:
     settings = _trainer_settings(config)
     kept = {name: settings[name] for name in ("backbone", "weights_sha256", "code")}
     return {**kept, "batch_size": config.training.batch_size}
+
+
+def _serving_settings(config: Config) -> dict[str, Any]:
+    return {
+        "gates": [json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if gate.is_serving],
+        "serving": json.loads(config.serving.model_dump_json()),
+        "code": code_digest("components/serving_gate"),
+    }
+
+
+def _push_settings(config: Config) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "backbone": json.loads(config.backbone.model_dump_json()),
+        "keep": config.push.keep,
+        "approval": config.evaluation.approval,
+        "report_only": config.evaluation.mode == "report_only",
+    }
 
 
 def _scratch_settings(config: Config) -> dict[str, Any]:

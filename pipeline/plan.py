@@ -47,6 +47,7 @@ def node_ids(config: Config) -> list[str]:
         "Trainer",
         "ChampionResolver",
         "Evaluator",
+        "ServingGate",
         "TestPredictor",
         "GateKeeper",
         "Pusher",

@@ -15,6 +15,8 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components.evaluation.eval_config import tfma_decides
 from components.evaluation.results import tfma_failures
 from components.gate_keeper.verdict import Tfma, findings, judge_all
+from components.serving_gate import component as serving_gate
+from components.serving_gate.component import ServingFindings
 from components.test_predictions.component import TestPredictions
 from components.test_predictions.test_set import load_test_set
 from pipeline import events
@@ -43,6 +45,7 @@ class GateKeeperSpec(component_spec.ComponentSpec):
         "predictions": component_spec.ChannelParameter(type=TestPredictions),
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "tfma_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "serving": component_spec.ChannelParameter(type=ServingFindings),
     }
     OUTPUTS = {
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
@@ -76,7 +79,8 @@ class Executor(base_executor.BaseExecutor):
             ),
             failures=tuple(tfma_failures(evaluation)),
         )
-        results = judge_all(gates, test_set, tfma, [])
+        serving = Path(artifact_utils.get_single_uri(input_dict["serving"]), serving_gate.RESULT_FILE)
+        results = judge_all(gates, test_set, tfma, json.loads(serving.read_text(encoding="utf-8"))["gates"])
         failed = [result for result in results if not result["passed"]]
         blessed = not failed or bool(exec_properties["report_only"])
         for result in failed:
@@ -107,17 +111,19 @@ class GateKeeper(base_component.BaseComponent):
         predictions: types.BaseChannel,
         evaluation: types.BaseChannel,
         tfma_blessing: types.BaseChannel,
+        serving: types.BaseChannel,
         gates: Sequence[GateConfig],
         slices: Sequence[Sequence[str]],
         report_only: bool,
         code: str,
     ):
-        """Takes what TestPredictor and Evaluator found.
+        """Takes what TestPredictor, Evaluator and ServingGate found.
 
         Args:
             predictions: Of every model on the test split.
             evaluation: TFMA's metrics and validation.
             tfma_blessing: TFMA's verdict.
+            serving: The gates on the exported model, judged.
             gates: All of the config.
             slices: What the report cuts the test split by, each one column or a cross of two.
             report_only: Whether to bless whatever the gates say.
@@ -127,6 +133,7 @@ class GateKeeper(base_component.BaseComponent):
             predictions=predictions,
             evaluation=evaluation,
             tfma_blessing=tfma_blessing,
+            serving=serving,
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             verdict=types.Channel(type=Verdict),
             gates=json.dumps([json.loads(gate.model_dump_json()) for gate in gates]),
