@@ -219,12 +219,11 @@ def next_steps(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    names = [typeset(name) for name in names]
     return listing(names) if len(names) <= 2 else f"{names[0]} and {plural(len(names) - 1, 'more gate')}"
 
 
 def _gate_sentence(gate: Mapping[str, Any]) -> str:
-    return f"{typeset(gate.get('name') or label(gate.get('metric')))}: {gate_reason(gate).rstrip('.')}."
+    return f"{gate.get('name') or label(gate.get('metric'))}: {gate_reason(gate).rstrip('.')}."
 
 
 def _quality(summary: Mapping[str, Any]) -> list[str]:
