@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import Config, PhaseConfig, TrainingConfig
+from pipeline.trunk_plan import trunk_lines
 from trainer_module.auto_strategy import AUTO_RULE
-from transforms.backbones import BACKBONES, backbone_record
+from transforms.backbones import record_of
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
 SCRATCH_LEARNING_RATE = 1e-3
@@ -32,7 +33,7 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
 
 def ingest_node_id(config: Config) -> str:
     """The node that reads the data."""
-    return {"image": "ImageExampleGen", "text": "TextExampleGen"}[backbone_record(config.backbone.name).modality]
+    return {"image": "ImageExampleGen", "text": "TextExampleGen"}[record_of(config.backbone).modality]
 
 
 def node_ids(config: Config) -> list[str]:
@@ -56,13 +57,14 @@ def node_ids(config: Config) -> list[str]:
 
 def print_plan(config: Config, console: Console) -> None:
     """Prints nodes, backbone, phases, gates and places."""
-    record = backbone_record(config.backbone.name)
-    size = config.backbone.image_size or record.image_size
+    record = record_of(config.backbone)
+    size = record.image_size
     shown = f"{size} x {size}" if record.modality == "image" else f"at most {config.backbone.text.max_words} words"
+    weights = config.backbone.weights or record.source
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
-    console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.weights}", highlight=False)
+    console.print(f"backbone   {record.name}, {shown}, weights: {weights}", highlight=False)
     phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping
@@ -76,6 +78,8 @@ def print_plan(config: Config, console: Console) -> None:
         )
     if config.training.phases:
         console.print(phases)
+        for place, line in enumerate(trunk_lines(config)):
+            console.print(f"{'' if place else 'trunk':<11}{line}", highlight=False, soft_wrap=True)
     else:
         console.print("phases     chosen by the Trainer when it has counted the examples:", highlight=False)
         for line in AUTO_RULE:
@@ -94,22 +98,3 @@ def _rate(phase: PhaseConfig) -> str:
     shape = f", {schedule.name}{warm_up}" if warm_up or schedule.name != "constant" else ""
     factor = f", x {phase.block_rate_factor:g} a block" if phase.block_rate_factor < 1 else ""
     return f"{phase.learning_rate:g}{shape}{factor}"
-
-
-def print_backbones(console: Console) -> None:
-    """Prints the catalogue as a table."""
-    table = Table("name", "pixels", "input range", "imagenet weights", box=None, pad_edge=False)
-    ranges = {
-        "none": "0 to 255",
-        "minus_one_to_one": "-1 to 1",
-        "imagenet_bgr_mean": "BGR, ImageNet mean subtracted",
-        "imagenet_mean_std": "ImageNet mean 0, deviation 1",
-    }
-    for record in BACKBONES.values():
-        table.add_row(
-            record.name,
-            str(record.image_size) if record.modality == "image" else "",
-            ranges[record.scaling] if record.modality == "image" else "texts",
-            "yes" if record.has_imagenet_weights else "no",
-        )
-    console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,8 @@ from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
 from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
-from transforms.backbones import backbone_record
+from transforms.backbones import origin_of, record_of
+from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1
 # Of the verdict, what the report shows beside the gates.
@@ -87,8 +87,8 @@ def collect(
         "phases": history.get("phases", []),
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
-        "modality": backbone_record(config.backbone.name).modality,
-        "backbone": _backbone(config),
+        "modality": record_of(config.backbone).modality,
+        "backbone": history.get("backbone") or _backbone(config),
         "output_dir": str(config.output_path),
         "report": str(run_dir / "report.html"),
         "log_file": str(run_dir / "log.txt"),
@@ -135,10 +135,5 @@ def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str,
 
 
 def _backbone(config: Config) -> dict[str, Any]:
-    weights = Path(config.backbone.weights)
-    is_file = weights.is_file()
-    return {
-        "name": backbone_record(config.backbone.name).name,
-        "source": str(weights) if is_file else config.backbone.weights,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if is_file else None,
-    }
+    """What is known without the Trainer, which also has the digest of what it downloaded."""
+    return {**origin_of(config.backbone), "sha256": sha256_of(config.backbone.local_path)}

@@ -6,7 +6,10 @@ does not mistake it for one.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -17,6 +20,8 @@ from trainer_module.canonical import make_canonical
 from transforms import features
 from transforms.inputs import Inputs
 
+FACTS_FILE = "assets.extra/finetune.json"
+
 
 class ServedModel(tf.Module):
     """The trained network behind the Transform graph that it was trained with."""
@@ -25,8 +30,10 @@ class ServedModel(tf.Module):
         super().__init__(name="served_model")
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
-        self._transform = transform_output.transform_features_layer()
-        self._transform._saved_model_loader.__class__ = _OrderedLoader
+        # TFT's own TransformFeaturesLayer is a Keras model, which a save traces once more with AutoGraph, for a minute.
+        loader = _OrderedLoader(transform_output.transform_savedmodel_dir)
+        self._transform = _Untracked(loader.apply_transform_model)
+        self._loaded = loader.__dict__
         self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
         self._raw_spec = transform_output.raw_feature_spec()
         self._raw_name = inputs.raw
@@ -91,8 +98,18 @@ class _OrderedLoader(SavedModelLoader):
         return [tensor for tensor in self._func_graph.inputs if tensor in fed]
 
 
-def export_model(served: ServedModel, directory: str) -> None:
-    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes."""
+def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
+    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes.
+
+    Args:
+        served: The model.
+        directory: Where to.
+        facts: Of its origin; they go beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
+    """
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)
     make_canonical(directory)
+    path = os.path.join(directory, FACTS_FILE)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(facts, indent=1))
