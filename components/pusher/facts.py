@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -30,13 +29,14 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
     """
     ingest = _json(inputs["examples"], REPORT_NAME)
     splits = ingest.get("splits", {})
+    history = _json(inputs["model_run"], HISTORY_FILE)
     verdict = _json(inputs["verdict"], VERDICT_FILE)
     return {
         "name": settings["name"],
         "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model_sha256": digest,
         "report_only": verdict["report_only"],
-        "backbone": _backbone(settings["backbone"]),
+        "backbone": history.get("backbone"),
         "data": {
             "fingerprint": artifact_utils.get_single_instance(inputs["examples"]).get_string_custom_property(
                 FINGERPRINT_PROPERTY_NAME
@@ -44,19 +44,13 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
             "splits": {name: split["examples"] for name, split in splits.items()},
             "classes": sorted({name for split in splits.values() for name in split.get("classes", {})}),
         },
-        "phases": _json(inputs["model_run"], HISTORY_FILE).get("phases", []),
+        "phases": history.get("phases", []),
         "metrics": verdict["metrics"],
         "baselines": verdict["baselines"],
         "serving": _json(inputs["serving"], RESULT_FILE).get("metrics", {}),
         "gates": verdict["gates"],
         "environment": environment(),
     }
-
-
-def _backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    weights = Path(backbone["weights"])
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
-    return {"name": backbone["name"], "source": backbone["weights"], "sha256": digest}
 
 
 def _json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:

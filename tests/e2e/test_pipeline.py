@@ -209,6 +209,45 @@ def test_the_same_config_again_is_cached_and_pushes_nothing_twice(first_run, run
     assert versions(Path(first_run["pushed_model"]).parent) == [1]
 
 
+# The first changes what the Trainer is told, and not what it learns.
+WORSE = (
+    "training.checkpoint={every_steps: 1000}",
+    "evaluation.gates=[{metric: accuracy, min: -0.01, relative_to: champion, slice: {label: '*'}}]",
+)
+
+
+def test_a_candidate_worse_at_one_class_is_refused_and_the_class_is_named(first_run, runner, monkeypatch):
+    """The candidate is the champion but for one unit: it never says the class that the champion knows best."""
+    from trainer_module import phases
+
+    verdict = json.loads((artifacts(first_run, "GateKeeper", "verdict") / "verdict.json").read_text())
+    forgotten = max(verdict["slices"], key=lambda row: row["accuracy"])["slice"]["label"]
+    graph = artifacts(first_run, "Transform", "transform_graph")
+    (vocabulary,) = (graph / "transform_fn" / "assets").glob("classes*")
+    unit = vocabulary.read_text().split().index(forgotten)
+    train = phases.run_phases
+
+    def train_and_forget(setup, *others):
+        state = train(setup, *others)
+        kernel, offset = setup.model.layers[-1].get_weights()
+        kernel[:, unit], offset[unit] = 0, -100
+        setup.model.layers[-1].set_weights([kernel, offset])
+        return state
+
+    # TFX loads the recipe anew, which takes it from here.
+    monkeypatch.setattr(phases, "run_phases", train_and_forget)
+    refused = runner.run(*WORSE)
+    assert refused["status"] == "refused", refused["gates"]
+    failed = [gate for gate in refused["gates"] if not gate["passed"]]
+    assert [(gate["name"], gate["slice"]) for gate in failed] == [
+        (f"accuracy - champion >= -0.01 on label={forgotten}", {"label": forgotten})
+    ]
+    assert failed[0]["examples"] == 8
+    assert f"label={forgotten}" in failed[0]["advice"]
+    assert f"{failed[0]['reference']:.4f}" in failed[0]["reason"]
+    assert versions(Path(first_run["pushed_model"]).parent) == [1]
+
+
 def test_baselines_are_scored_beside_the_candidate_and_gates_can_ask_for_a_margin(first_run, runner, tmp_path):
     compared = runner.run(
         "evaluation.gates=[{metric: accuracy, min: -0.9, relative_to: baseline}, "
@@ -307,6 +346,7 @@ def test_the_pushed_folder_holds_its_card_and_is_the_model_that_was_served(first
     assert card["model_sha256"] == model_digest(version)
     blessed = json.loads((first_artifacts("ServingGate", "findings", first_run) / "serving.json").read_text())
     assert blessed["model_sha256"] == card["model_sha256"]
+    assert card["backbone"] == {"name": "SmallCNN", "source": "random", "licence": None, "sha256": None}
     assert card["data"]["splits"] == first_run["splits"]
     assert card["data"]["fingerprint"].startswith("files:")
     assert card["metrics"]["accuracy"]["value"] == pytest.approx(first_run["metrics"]["accuracy"])
