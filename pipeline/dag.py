@@ -170,7 +170,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
 
 
 def _linear_settings(config: Config) -> dict[str, Any]:
-    settings = _trainer_settings(config)
+    settings = trainer_settings(config)
     kept = {name: settings[name] for name in ("backbone", "weights_sha256", "code")}
     return {**kept, "batch_size": config.training.batch_size}
 

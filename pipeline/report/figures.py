@@ -91,7 +91,7 @@ def rate_curve(
     Returns:
         A PNG image of about 1300 by 700 pixels.
     """
-    with _drawing():
+    with drawing():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")

@@ -98,3 +98,17 @@ def test_the_test_leaves_every_variable_and_stops_where_it_diverges(tmp_path):
     assert len(set(losses)) > 3
     for one, other in zip(before, setup.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_the_curve_is_a_picture(tmp_path):
+    from PIL import Image
+
+    from pipeline.report.figures import rate_curve
+
+    rates = rising_rates(1e-6, 1.0, 30)
+    losses = curve(rates, 1e-3, 1e-1).tolist()
+    (tmp_path / "curve.png").write_bytes(rate_curve("digits", rates, losses, smoothed(losses), {"suggested": 1e-2}))
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 1000
+        assert len(picture.convert("L").getcolors()) > 10, "not an empty page"
