@@ -48,7 +48,7 @@ def _lines(config: Config) -> list[str]:
     train, val = counted or (round(ASSUMED * TRAIN_SHARE), round(ASSUMED * VAL_SHARE))
     train, val = max(1, train), max(1, val)
     nodes = graph.with_head()
-    if training.head.spatial_dropout:
+    if training.head.spatial_dropout or any(phase.regularizers.spatial_dropout for phase in training.phases):
         nodes[-2] = replace(nodes[-2], follows_mode=True)
     steps_per_epoch = -(-train // training.batch_size)
     needs = []
