@@ -22,6 +22,7 @@ from trainer_module.export import ServedModel, export_model
 from trainer_module.input_data import evaluation_batches, load_split
 from trainer_module.recipe import make_deterministic
 from transforms import features
+from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
 
 MAX_ITERATIONS = 1000
@@ -42,7 +43,7 @@ def run_fn(fn_args: FnArgs) -> None:
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = transform_output.vocabulary_size_by_name(features.CLASSES)
     train = load_split(fn_args.train_files, inputs)
-    _, model = build_network(backbone_config, training, classes)
+    backbone, model = build_network(backbone_config, training, classes)
     output = model.layers[-1]
 
     pooled = keras.Model(model.inputs, output.input)
@@ -50,7 +51,8 @@ def run_fn(fn_args: FnArgs) -> None:
     batches = evaluation_batches(train, training.batch_size)
     values, labels = zip(*((extract(value).numpy(), label.numpy()) for value, label in batches), strict=True)
     output.set_weights(fit(np.concatenate(values), np.concatenate(labels), classes))
-    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir)
+    origin = {**origin_of(backbone_config), "sha256": backbone.weights_sha256}
+    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir, {"backbone": origin})
 
 
 def fit(values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
