@@ -68,7 +68,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-    from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
+    from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
     from trainer_module.recipe import HISTORY_FILE, run_fn
 
     work = Path(folder) / "run" / str(os.getpid())
@@ -78,6 +78,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         "backbone": BackboneConfig.model_validate(weights),
         "augmentation": AugmentationConfig.model_validate(augmentation),
         "distribution": DistributionConfig(),
+        "tracking": TrackingConfig(),
     }
     trunk = Path(folder) / "trunk"
     arguments = FnArgs(
@@ -92,6 +93,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "code": "benchmark",
             "checkpoint_dir": str(work / "checkpoints"),
             "trunk_dir": str(trunk),
+            "tracking_dir": str(work / "tensorboard"),
         },
     )
     logging.getLogger(LOGGER_NAME).propagate = False
