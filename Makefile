@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs clean
+.PHONY: help setup demo test test-all test-current lint format figures docs clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +39,10 @@ lint: setup  ## check style, formatting and the direction of imports
 format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+figures: setup  ## measure the networks of the catalogue anew (a quarter of an hour)
+	$(BIN)/python -m trainer_module.measure_backbones > build-figures.json
+	mv build-figures.json transforms/backbone_figures.json
 
 docs: setup  ## write the generated pages of docs/ anew
 	$(BIN)/python -m pipeline.reference > docs/config.md

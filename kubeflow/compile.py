@@ -20,9 +20,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.backbone_config import local_path
 from pipeline.config import Config
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.plan import node_ids
+from transforms.backbones import record_of
 
 # The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
 MAX_PACKAGE_BYTES = 1_000_000
@@ -120,7 +122,6 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
 
     runtime_keys = list(runtime_keys)
     mount = config.kubernetes.volume.mount_path
-    weights = config.backbone.weights
     with tempfile.TemporaryDirectory() as stand_in, warnings.catch_warnings():
         # A late value is text, also where a number belongs; pydantic says so when it writes the config as JSON.
         warnings.filterwarnings("ignore", message="(?s)Pydantic serializer warnings")
@@ -145,13 +146,12 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
         for size in range(1, len(OUR_PACKAGES) + 1)
         for packages in itertools.combinations(OUR_PACKAGES, size)
     }
-    open_weights = late_values.runtime("backbone.weights") if "backbone.weights" in runtime_keys else weights
 
     def leave_open(text: str) -> str:
         for digest, token in digests.items():
             text = text.replace(digest, token)
         text = text.replace(stand_in, late_values.ROOT).replace(f"{mount}/", f"{late_values.ROOT}/")
-        return late_values.map_json(text, lambda value: _open_weights(value, open_weights))
+        return late_values.map_json(text, _open_weights)
 
     late_values.map_strings(ir, leave_open)
     found = late_values.tokens(ir)
@@ -218,16 +218,19 @@ def _signature(types: dict[str, type], defaults: dict[str, Any] | None = None) -
 
 
 def _description(config: Config) -> str:
-    return f"Fine-tunes {config.backbone.name} and pushes it if it passes {len(config.evaluation.gates)} gates."
+    return (
+        f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(config.evaluation.gates)} gates."
+    )
 
 
-def _open_weights(value: Any, weights: str) -> Any:
+def _open_weights(value: Any) -> Any:
     """The weights that count for the cache are those on the volume, not a file of that name where one compiles."""
-    own = isinstance(value, dict) and "weights_sha256" in value and value["backbone"]["weights"] == weights
-    if own and weights not in ("imagenet", "random"):
-        from kubeflow import late_values
+    if isinstance(value, dict) and "weights_sha256" in value:
+        path = local_path(value["backbone"])
+        if path:
+            from kubeflow import late_values
 
-        return {**value, "weights_sha256": late_values.sha256(weights)}
+            return {**value, "weights_sha256": late_values.sha256(path)}
     return value
 
 
@@ -244,6 +247,7 @@ def _path_problems(config: Config) -> list[str]:
         "data.root": config.data.root,
         "data.schema_file": config.data.schema_file,
         "backbone.weights": config.backbone.weights,
+        "backbone.file": config.backbone.file,
         "push.directory": config.push.directory,
     }
     return [

@@ -8,7 +8,6 @@ means SQLite, and the database is then a file.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from typing import Any
 from kubeflow.placement import METADATA_ENV, ROOT_ENV
 from pipeline import events
 from pipeline.errors import ConfigError, FinetuneError, RunError
+from transforms.digests import sha256_of
 
 SECRET_VARIABLES = ("FINETUNE_MLMD_PASSWORD",)
 # More often than a log can be read; the live view of a local run shows them.
@@ -135,8 +135,7 @@ def _late_value(kind: str, argument: str, root: str, values: Mapping[str, Any]) 
 
         return code_digest(*argument.split())
     if kind == "sha256":
-        path = Path(argument)
-        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        return sha256_of(Path(argument))
     raise RunError(
         f"<<{kind} {argument}>>: this image does not know such a value; compile the package with this version."
     )

@@ -11,18 +11,27 @@ from transforms.backbones import backbone_record
 
 
 def backbone_exists(raw: dict[str, Any]) -> list[str]:
-    """The backbone's name is in the catalogue, and has the weights that are asked for."""
-    section = raw.get("backbone")
-    name = section.get("name") if isinstance(section, dict) else None
+    """The backbone's name is in the catalogue, and has the weights and the input size that are asked for."""
+    section = _section(raw, "backbone")
+    name = section.get("name")
     if not isinstance(name, str):
         return []
     try:
         record = backbone_record(name)
     except BackboneError as error:
         return [f"backbone.name: {error}"]
+    problems = []
     if section.get("weights") == "imagenet" and not record.has_imagenet_weights:
-        return [f"backbone.weights: got 'imagenet'; {record.name} has none; expected random or the path of a file"]
-    return []
+        problems.append(
+            f"backbone.weights: got 'imagenet'; {record.name} has none; expected random or the path of a file"
+        )
+    size = section.get("image_size")
+    if isinstance(size, int) and size < record.min_size:
+        problems.append(
+            f"backbone.image_size: got {size}; {record.name} expects at least {record.min_size} pixels, and was "
+            f"trained with {record.image_size}"
+        )
+    return problems
 
 
 # Keys that say something about pictures or texts alone, and the value that is as good as none.
@@ -36,7 +45,8 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     if modality is None:
         return []
     shown, others = ("texts", _ABOUT_IMAGES) if modality == "text" else ("pictures", _ABOUT_TEXTS)
-    name = raw["backbone"]["name"]
+    section = raw["backbone"]
+    name = section.get("name") or section.get("handle") or section.get("file")
     problems = [
         f"{key}: got {value!r}; {name} is shown {shown}, which it says nothing about. Leave it out"
         for key in others
@@ -66,7 +76,7 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
 def files_exist(raw: dict[str, Any]) -> list[str]:
     """What a local run reads is there."""
     problems = []
-    data, backbone = (raw.get(key) if isinstance(raw.get(key), dict) else {} for key in ("data", "backbone"))
+    data, backbone = _section(raw, "data"), _section(raw, "backbone")
     root = data.get("root")
     if isinstance(root, str) and not Path(root).expanduser().is_dir():
         of_texts = _modality(raw) == "text"
@@ -84,11 +94,34 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             f"backbone.weights: got {weights!r}, which is not a file here; "
             "expected imagenet, random, or the path of a weights file"
         )
+    handle = backbone.get("handle")
+    if isinstance(handle, str) and "://" not in handle and not _is_saved_model(handle):
+        problems.append(
+            f"backbone.handle: got {handle!r}, which is no folder with a saved_model.pb here; "
+            "expected the folder of a SavedModel, or a URL"
+        )
+    file = backbone.get("file")
+    if isinstance(file, str) and not Path(file).expanduser().is_file() and not _is_saved_model(file):
+        problems.append(
+            f"backbone.file: got {file!r}, which is not here; "
+            "expected a .keras or .h5 file, or the folder of a SavedModel"
+        )
     return problems
 
 
+def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    section = raw.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _is_saved_model(folder: str) -> bool:
+    return (Path(folder).expanduser() / "saved_model.pb").is_file()
+
+
 def _modality(raw: dict[str, Any]) -> str | None:
-    name = _value(raw, "backbone.name")
+    name, section = _value(raw, "backbone.name"), _section(raw, "backbone")
+    if section.get("handle") or section.get("file"):
+        return section.get("modality", "image")
     try:
         return backbone_record(name).modality if isinstance(name, str) else None
     except BackboneError:

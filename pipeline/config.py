@@ -23,43 +23,15 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.backbone_config import BackboneConfig
 from pipeline.data_config import DataConfig, LocalPath
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation_config import EvaluationConfig
 from pipeline.kubernetes_config import KubernetesConfig
-from pipeline.text_config import TextConfig
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class BackboneConfig(_Section):
-    """The pretrained network."""
-
-    name: str = Field(description="a name that `finetune backbones` lists")
-    weights: LocalPath = Field(description="`imagenet`, `random`, or the path of a weights file without its top")
-    image_size: int | None = Field(None, ge=8, le=4096, description="pixels; default: the backbone's own")
-    arguments: dict[str, bool | int | float | str] = Field(
-        {}, description="further arguments of the constructor, such as `alpha: 0.35`"
-    )
-    text: TextConfig = TextConfig()
-
-    @field_validator("arguments")
-    @classmethod
-    def _arguments_are_not_ours(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        ours = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "classifier_activation"}
-        taken = sorted(ours & set(arguments)) + sorted({"include_preprocessing"} & set(arguments))
-        if taken:
-            raise ValueError(f"{', '.join(taken)} is set by the pipeline; leave it out")
-        return arguments
-
-    def with_random_weights(self) -> BackboneConfig:
-        """The same network from random weights; a table of word vectors still says which words there are."""
-        if self.weights == "random":
-            return self
-        text = self.text.model_copy(update={"vocabulary": self.text.vocabulary or self.weights})
-        return self.model_copy(update={"weights": "random", "text": text})
 
 
 class HeadConfig(_Section):
@@ -412,6 +384,30 @@ class Config(_Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     push: PushConfig = PushConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
+
+    @model_validator(mode="after")
+    def _handle_is_one_layer(self) -> Config:
+        if not self.backbone.handle:
+            return self
+        expected = (
+            "the layers of a `backbone.handle` cannot be told apart; expected `none`, `all` or `{variables: REGEX}` "
+            "in each phase, or training.strategy linear_probe, full or discriminative"
+        )
+        if not self.training.phases:
+            raise ValueError(f"training.strategy: got auto, which may unfreeze some layers; {expected}")
+        for index, phase in enumerate(self.training.phases):
+            if not (phase.unfreeze.is_nothing or phase.unfreeze.last_layers == "all" or phase.unfreeze.variables):
+                raise ValueError(f"training.phases[{index}].unfreeze: got {str(phase.unfreeze)!r}; {expected}")
+        return self
+
+    @model_validator(mode="after")
+    def _scratch_can_be_built(self) -> Config:
+        if self.evaluation.baselines and not self.backbone.name:
+            raise ValueError(
+                "evaluation.baselines: `from_scratch` builds the backbone with random weights, which only a "
+                "`backbone.name` allows; a handle or a file is its weights"
+            )
+        return self
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
-from transforms.backbones import backbone_record
+from transforms.backbones import record_of
+from transforms.digests import sha256_of
 from transforms.settings import transform_settings
 
 
@@ -36,7 +36,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
     config, the data, the weights or the code concerns, and nothing else.
     """
-    ingest = TextExampleGen if backbone_record(config.backbone.name).modality == "text" else ImageExampleGen
+    ingest = TextExampleGen if record_of(config.backbone).modality == "text" else ImageExampleGen
     examples = ingest(root=config.data.root, settings=_ingest_settings(config))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:
@@ -116,10 +116,9 @@ def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, se
 
 def _trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"training", "backbone", "augmentation", "distribution"}
-    weights = Path(config.backbone.weights)
     return {
         **json.loads(config.model_dump_json(include=sections)),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
+        "weights_sha256": sha256_of(config.backbone.local_path),
         "code": code_digest("trainer_module", "transforms"),
     }
 

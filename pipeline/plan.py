@@ -7,7 +7,7 @@ from rich.table import Table
 
 from pipeline.config import Config, PhaseConfig, TrainingConfig
 from trainer_module.auto_strategy import AUTO_RULE
-from transforms.backbones import BACKBONES, backbone_record
+from transforms.backbones import BACKBONES, record_of
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
 SCRATCH_LEARNING_RATE = 1e-3
@@ -32,7 +32,7 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
 
 def ingest_node_id(config: Config) -> str:
     """The node that reads the data."""
-    return {"image": "ImageExampleGen", "text": "TextExampleGen"}[backbone_record(config.backbone.name).modality]
+    return {"image": "ImageExampleGen", "text": "TextExampleGen"}[record_of(config.backbone).modality]
 
 
 def node_ids(config: Config) -> list[str]:
@@ -53,13 +53,14 @@ def node_ids(config: Config) -> list[str]:
 
 def print_plan(config: Config, console: Console) -> None:
     """Prints nodes, backbone, phases, gates and places."""
-    record = backbone_record(config.backbone.name)
-    size = config.backbone.image_size or record.image_size
+    record = record_of(config.backbone)
+    size = record.image_size
     shown = f"{size} x {size}" if record.modality == "image" else f"at most {config.backbone.text.max_words} words"
+    weights = config.backbone.weights or record.source
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
-    console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.weights}", highlight=False)
+    console.print(f"backbone   {record.name}, {shown}, weights: {weights}", highlight=False)
     phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,8 @@ from pipeline.config import Config
 from pipeline.evaluation_config import GateConfig
 from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
-from transforms.backbones import backbone_record
+from transforms.backbones import origin_of
+from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1
 _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
@@ -80,8 +80,8 @@ def collect(
         "phases": history.get("phases", []),
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
-        "modality": backbone_record(config.backbone.name).modality,
-        "backbone": _backbone(config),
+        "modality": record_of(config.backbone).modality,
+        "backbone": history.get("backbone") or _backbone(config),
         "output_dir": str(config.output_path),
         "report": str(run_dir / "report.html"),
         "log_file": str(run_dir / "log.txt"),
@@ -125,10 +125,5 @@ def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str,
 
 
 def _backbone(config: Config) -> dict[str, Any]:
-    weights = Path(config.backbone.weights)
-    is_file = weights.is_file()
-    return {
-        "name": backbone_record(config.backbone.name).name,
-        "source": str(weights) if is_file else config.backbone.weights,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest() if is_file else None,
-    }
+    """What is known without the Trainer, which also has the digest of what it downloaded."""
+    return {**origin_of(config.backbone), "sha256": sha256_of(config.backbone.local_path)}

@@ -6,7 +6,10 @@ does not mistake it for one.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -16,6 +19,8 @@ from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 from trainer_module.canonical import make_canonical
 from transforms import features
 from transforms.inputs import Inputs
+
+FACTS_FILE = "assets.extra/finetune.json"
 
 
 class ServedModel(tf.Module):
@@ -91,8 +96,18 @@ class _OrderedLoader(SavedModelLoader):
         return [tensor for tensor in self._func_graph.inputs if tensor in fed]
 
 
-def export_model(served: ServedModel, directory: str) -> None:
-    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes."""
+def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
+    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes.
+
+    Args:
+        served: The model.
+        directory: Where to.
+        facts: Of its origin; they go beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
+    """
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)
     make_canonical(directory)
+    path = os.path.join(directory, FACTS_FILE)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(facts, indent=1))

@@ -42,6 +42,16 @@ class Layer:
     variables: tuple[str, ...] = ()
     is_batch_norm: bool = False
 
+    def may_train(self, variable: str, batch_norm: str) -> bool:
+        """Whether the BatchNorm policy lets a variable train.
+
+        A layer that is a whole network, such as a SavedModel, has BatchNorm inside: what lies beside a `moving_mean`.
+        """
+        if batch_norm != "frozen":
+            return True
+        inside = f"{variable.rpartition('/')[0]}/moving_mean" in self.variables
+        return not self.is_batch_norm and not inside
+
 
 def block_names(layers: Sequence[str]) -> list[str]:
     """Finds the block that each layer belongs to, by what its name begins with.
@@ -81,9 +91,10 @@ def trainable_layers(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: st
     Raises:
         BackboneError: More is asked for than there is, or a name that no layer, block or variable has.
     """
-    chosen = _chosen(layers, unfreeze)
-    if batch_norm == "frozen":
-        chosen = [trains and not layer.is_batch_norm for trains, layer in zip(chosen, layers, strict=True)]
+    chosen = [
+        trains and (not layer.variables or bool(_trained(layer, unfreeze, batch_norm)))
+        for trains, layer in zip(_chosen(layers, unfreeze), layers, strict=True)
+    ]
     if unfreeze.variables and not any(chosen):
         raise BackboneError(
             f"unfreeze.variables: got {unfreeze.variables!r}, which no variable that may train matches; expected a "
@@ -152,11 +163,12 @@ def apply_freeze(model: Any, backbone: Any, phase: PhaseConfig, batch_norm: str)
     trains = trainable_layers(described, phase.unfreeze, batch_norm)
     factors = rate_factors([layer.name for layer in described], phase.block_rate_factor)
     factor_of, left_out = {}, set()
-    for layer, trainable, factor in zip(backbone.layers, trains, factors, strict=True):
+    for layer, description, trainable, factor in zip(backbone.layers, described, trains, factors, strict=True):
         layer.trainable = trainable
+        trained = _trained(description, phase.unfreeze, batch_norm)
         for variable in layer.trainable_variables:
             factor_of[id(variable)] = factor
-            if phase.unfreeze.variables and not re.search(phase.unfreeze.variables, variable_name(variable)):
+            if variable_name(variable) not in trained:
                 left_out.add(id(variable))
     variables = [variable for variable in model.trainable_variables if id(variable) not in left_out]
     return variables, [factor_of.get(id(variable), 1.0) for variable in variables]
@@ -167,11 +179,19 @@ def variable_name(variable: Any) -> str:
     return variable.name.split(":")[0]
 
 
+def _trained(layer: Layer, unfreeze: Unfreeze, batch_norm: str) -> set[str]:
+    """The variables of a layer that trains which train themselves."""
+    return {
+        variable
+        for variable in layer.variables
+        if layer.may_train(variable, batch_norm) and re.search(unfreeze.variables or "", variable)
+    }
+
+
 def _chosen(layers: Sequence[Layer], unfreeze: Unfreeze) -> list[bool]:
     names = [layer.name for layer in layers]
     if unfreeze.variables:
-        pattern = re.compile(unfreeze.variables)
-        return [any(pattern.search(variable) for variable in layer.variables) for layer in layers]
+        return [bool(layer.variables) for layer in layers]
     blocks = block_names(names)
     if unfreeze.last_blocks:
         distinct = list(dict.fromkeys(blocks))

@@ -8,13 +8,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from pipeline.config import HeadConfig
+from pipeline.errors import BackboneError
 
 
-def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
+def add_head(features: keras.KerasTensor, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
     """Drops channels, pools, then dense layers with dropout, then one softmax unit per class.
 
     Args:
-        feature_map: float32 [batch, height, width, channels], of a text [batch, words, channels] with zeros where
+        features: float32 [batch, height, width, channels], of a text [batch, words, channels] with zeros where
             there is no word, or [batch, channels], which needs no pooling.
         head: Widths, dropout and penalty.
         classes: Number of classes.
@@ -22,7 +23,21 @@ def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, see
 
     Returns:
         Probabilities, float32 [batch, classes].
+
+    Raises:
+        BackboneError: The features are neither, or channels of a vector are to be dropped.
     """
+    rank = len(features.shape)
+    if rank not in (2, 3, 4):
+        raise BackboneError(
+            f"backbone: its features have the shape {list(features.shape)}; expected a map "
+            "[batch, height, width, channels], words [batch, words, channels] or a vector [batch, channels]."
+        )
+    if head.spatial_dropout and rank == 2:
+        raise BackboneError(
+            f"training.head.spatial_dropout: got {head.spatial_dropout:g}; this backbone gives a vector, which has no "
+            "channels over a space. Leave it out, or use dropout."
+        )
     penalty = keras.regularizers.L1L2(head.l1, head.l2) if head.l1 or head.l2 else None
 
     def dense(units: int, activation: str, name: str, layer_seed: int) -> keras.layers.Dense:
@@ -31,12 +46,12 @@ def add_head(feature_map: keras.KerasTensor, head: HeadConfig, classes: int, see
             units, activation, kernel_initializer=initial, kernel_regularizer=penalty, dtype="float32", name=name
         )
 
-    x = feature_map
+    x = features
     if head.spatial_dropout:
         x = SeededDropout(head.spatial_dropout, seed, spatial=True, name="head_spatial_dropout")(x)
-    if x.shape.rank == 4:
+    if rank == 4:
         x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
-    elif x.shape.rank == 3:
+    elif rank == 3:
         x = PoolWords(name="head_pool")(x)
     for number, units in enumerate(head.units, start=1):
         x = dense(units, "relu", f"head_dense_{number}", seed + number)(x)

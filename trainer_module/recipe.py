@@ -26,6 +26,7 @@ from trainer_module.losses import training_loss
 from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
 from transforms import features
+from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
 
 HISTORY_FILE = "history.json"
@@ -40,7 +41,7 @@ def run_fn(fn_args: FnArgs) -> None:
             of the config, `component`, the id of the node, and `checkpoint_dir`, a folder that survives a failed run.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
-        history.json: `phases`, a row for each; `curves`, a row for each epoch.
+        history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
     """
@@ -76,11 +77,12 @@ def run_fn(fn_args: FnArgs) -> None:
     predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
+    origin = {**origin_of(backbone_config), "sha256": backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        json.dump({"phases": state.rows, "curves": state.curves}, file, indent=1)
-    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir)
+        json.dump({"phases": state.rows, "curves": state.curves, "backbone": origin}, file, indent=1)
+    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir, {"backbone": origin})
     checkpoints.clear()
 
 

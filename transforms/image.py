@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from transforms.backbones import Scaling
+from pipeline.backbone_config import Scaling
 
 # Means and standard deviations of the ImageNet training set, as in keras.applications.imagenet_utils.
 _BGR_MEAN = (103.939, 116.779, 123.68)
@@ -91,6 +91,8 @@ def scale(pixels: tf.Tensor, scaling: Scaling) -> tf.Tensor:
     x = tf.cast(pixels, tf.float32)
     if scaling == "none":
         return x
+    if scaling == "zero_to_one":
+        return x / 255.0
     if scaling == "minus_one_to_one":
         return x / 127.5 - 1.0
     if scaling == "imagenet_bgr_mean":

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pipeline.config import BackboneConfig
 from transforms import features
-from transforms.backbones import backbone_record
+from transforms.backbones import record_of
 from transforms.image import parse_pixels
 
 # First byte of every serialised tf.Example that holds anything.
@@ -120,7 +120,7 @@ _TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
 
 def inputs_of(config: BackboneConfig) -> Inputs:
     """Returns how the network of a config reads its examples."""
-    record = backbone_record(config.name)
+    record = record_of(config)
     if record.modality == "text":
         return WordInputs(config.text.max_words)
     return ImageInputs(config.image_size or record.image_size)

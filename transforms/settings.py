@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import BackboneConfig
-from transforms.backbones import backbone_record
+from transforms.backbones import record_of
+from transforms.digests import sha256_of
 
 
 def transform_settings(config: BackboneConfig) -> dict[str, Any]:
     """Returns what preprocessing depends on, and nothing else, so that no other change reruns it."""
-    record = backbone_record(config.name)
+    record = record_of(config)
     if record.modality == "image":
-        return {"modality": "image", "image_size": config.image_size or record.image_size}
+        return {"modality": "image", "image_size": record.image_size}
     path = vocabulary_path(config)
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else None
     return {
         "modality": "text",
         "vocabulary": path,
-        "vocabulary_sha256": digest,
+        "vocabulary_sha256": sha256_of(Path(path)),
         "unknown_words": config.text.unknown_words,
         "max_words": config.text.max_words,
     }

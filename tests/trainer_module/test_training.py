@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_training import INPUTS, SIZE, STRONG, fit, make_splits, training, transformed, write
 
-from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
-from pipeline.errors import BackboneError, DataError, RunError
+from pipeline.config import AugmentationConfig, HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
+from pipeline.errors import DataError, RunError
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
@@ -212,38 +212,3 @@ def test_each_augmentation_alone_does_what_its_name_says():
     zoomed = results(zoom=0.5)
     steps = [np.median(np.diff(image[SIZE // 2, 2:-2, 0])) for image in zoomed]
     assert 10 - 1e-2 <= min(steps) < 20 < max(steps) <= 30 + 1e-2
-
-
-def test_weights_that_do_not_fit_are_an_error_that_says_what_to_check(tmp_path):
-    other = keras.Sequential([keras.layers.Dense(3, input_shape=(2,))])
-    path = tmp_path / "other.h5"
-    other.save_weights(path)
-    with pytest.raises(BackboneError, match="does not fit SmallCNN without its top"):
-        backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights=str(path)))
-    (tmp_path / "noise.h5").write_bytes(b"noise")
-    with pytest.raises(BackboneError, match="does not fit SmallCNN"):
-        backbone_model.build_backbone(BackboneConfig(name="SmallCNN", weights=str(tmp_path / "noise.h5")))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"name": "MobileNetV2", "arguments": {"alfa": 1.0}}, "alfa"),
-        ({"name": "MobileNetV2", "image_size": 16}, "cannot be built"),
-        ({"name": "SmallCNN", "weights": "imagenet"}, "has none"),
-        ({"name": "SmallCNN", "weights": "absent.h5"}, "not a file"),
-        ({"name": "SmallCNN", "arguments": {"alpha": 1}}, "takes none"),
-    ],
-)
-def test_a_backbone_that_cannot_be_built(changes, message):
-    with pytest.raises(BackboneError, match=message):
-        backbone_model.build_backbone(BackboneConfig(**{"weights": "random", **changes}))
-
-
-def test_a_real_backbone_with_real_weights_is_built(real_data):
-    weights = real_data / "weights" / "mobilenet_v2_0.35_224_no_top.h5"
-    config = BackboneConfig(name="MobileNetV2", weights=str(weights), arguments={"alpha": 0.35})
-    backbone = backbone_model.build_backbone(config)
-    assert backbone.count_params() == 410_208
-    with pytest.raises(BackboneError, match="does not fit"):
-        backbone_model.build_backbone(config.model_copy(update={"arguments": {"alpha": 0.5}}))
