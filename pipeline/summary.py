@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.evaluation_config import GateConfig
 from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
-from transforms.backbones import origin_of
+from transforms.backbones import origin_of, record_of
 from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1

@@ -50,13 +50,13 @@ def run_fn(fn_args: FnArgs) -> None:
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
     distribution = DistributionConfig.model_validate(settings["distribution"])
-    inputs = inputs_of(backbone_config)
 
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
+    inputs = inputs_of(backbone_config, transform_output)
     train = load_split(fn_args.train_files, inputs)
     val = load_split(fn_args.eval_files, inputs)
 

@@ -1,4 +1,4 @@
-"""Encoders of texts as SavedModels: those that take strings, and those that take what a preprocessing SavedModel makes."""
+"""Encoders of texts as SavedModels: of strings, or of what a preprocessing SavedModel makes of them."""
 
 from __future__ import annotations
 
