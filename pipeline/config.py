@@ -262,9 +262,25 @@ class CheckpointConfig(_Section):
         return self
 
 
-def _yaml_off(value: Any) -> Any:
-    """YAML reads a bare `off` as false."""
-    return "off" if value is False else value
+class TrunkCacheConfig(_Section):
+    """What may be kept of the outputs of the frozen part of the backbone (`cache_trunk`)."""
+
+    dtype: Literal["float32", "float16"] = Field(
+        "float32", description="of the numbers; float16 takes half the room and rounds to three digits"
+    )
+    memory_mb: int = Field(
+        2048, ge=0, description="what a phase reads is held in memory up to this size, and read from files above it"
+    )
+    disk_gb: float = Field(
+        20.0,
+        ge=0,
+        description="all files in `<output_dir>/trunk` together; those not used for longest make room, after a day",
+    )
+
+
+def _yaml_switch(value: Any) -> Any:
+    """YAML reads a bare `off` as false and a bare `on` as true."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
 
 
 class TrainingConfig(_Section):
@@ -279,7 +295,7 @@ class TrainingConfig(_Section):
         description="parts that a device's share of a batch is cut into, one after the other, to need less memory; "
         "their gradients add up to that of the whole batch. Doubled by itself when memory runs out",
     )
-    mixed_precision: Annotated[Literal["off", "float16", "bfloat16"], BeforeValidator(_yaml_off)] = Field(
+    mixed_precision: Annotated[Literal["off", "float16", "bfloat16"], BeforeValidator(_yaml_switch)] = Field(
         "off",
         description="what the backbone computes in; its variables, the head, the loss and the exported model stay "
         "float32. `float16`, with dynamic loss scaling, suits GPUs; `bfloat16` TPUs and new GPUs. CPUs get slower",
@@ -305,6 +321,12 @@ class TrainingConfig(_Section):
         description="when a loss is no longer a number: stop, or return to the last good state with half the rate",
     )
     checkpoint: CheckpointConfig = CheckpointConfig()
+    cache_trunk: Annotated[Literal["auto", "on", "off"], BeforeValidator(_yaml_switch)] = Field(
+        "auto",
+        description="run the frozen part of the backbone once and train on what it gave: `auto` where that pays, `on` "
+        "wherever it is possible",
+    )
+    trunk_cache: TrunkCacheConfig = TrunkCacheConfig()
     head: HeadConfig = HeadConfig()
     strategy: Literal["linear_probe", "two_phase", "gradual", "adaptive", "full", "discriminative", "auto"] = Field(
         "two_phase",

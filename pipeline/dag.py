@@ -110,6 +110,7 @@ def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, se
             "component": node_id,
             # Not below the Trainer's output, which TFX removes when the Trainer fails.
             "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
+            "trunk_dir": str(config.output_path / "trunk"),
         },
     ).with_id(node_id)
 

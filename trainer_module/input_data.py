@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.config import AugmentationConfig
@@ -34,12 +35,19 @@ class Split:
         examples: How many there are.
         inputs: How the network's input is read of them.
         digest: Of the examples, whatever order they are in.
+        order: Of the examples: `sorted`, or a digest of the order that they were read in.
     """
 
     records: tf.data.Dataset
     examples: int
     inputs: Inputs
     digest: str
+    order: str = "sorted"
+
+    @property
+    def shuffle_window(self) -> int:
+        """How many examples are shuffled together."""
+        return min(self.examples, SHUFFLE_WINDOW)
 
     def steps(self, batch_size: int) -> int:
         """Batches in one pass; the last may be smaller."""
@@ -56,10 +64,13 @@ def load_split(patterns: Sequence[str], inputs: Inputs) -> Split:
     stream = tf.data.TFRecordDataset(files, compression_type="GZIP")
     held: list[bytes] | None = []
     held_bytes = examples = digest = 0
+    order = hashlib.sha256()
     for record in stream.as_numpy_iterator():
         examples += 1
         # A sum does not depend on the order, in which Beam may write as it likes.
-        digest += int.from_bytes(hashlib.sha256(record).digest(), "big")
+        one = hashlib.sha256(record).digest()
+        digest += int.from_bytes(one, "big")
+        order.update(one)
         held_bytes += len(record)
         if held is not None:
             held.append(record)
@@ -67,10 +78,10 @@ def load_split(patterns: Sequence[str], inputs: Inputs) -> Split:
             held = None
     if not examples:
         raise DataError(f"no examples in {', '.join(patterns)}; expected the transformed examples of a split.")
-    if held is not None:
-        held.sort(key=_key_of)
-        stream = tf.data.Dataset.from_tensor_slices(held)
-    return Split(stream, examples, inputs, f"{digest:x}")
+    if held is None:
+        return Split(stream, examples, inputs, f"{digest:x}", order.hexdigest())
+    held.sort(key=_key_of)
+    return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, f"{digest:x}")
 
 
 def training_batches(
@@ -96,13 +107,7 @@ def training_batches(
     """
     augmented = augmentation.is_active(config)
 
-    @tf.autograph.experimental.do_not_convert
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
-        records = split.records.shuffle(
-            min(split.examples, SHUFFLE_WINDOW), seed=epoch_seed, reshuffle_each_iteration=False
-        )
-
+    def batches_of(records: tf.data.Dataset, epoch_seed: tf.Tensor) -> tf.data.Dataset:
         @tf.autograph.experimental.do_not_convert
         def one(position: tf.Tensor, record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
             value, label = _parse(record, split.inputs)
@@ -110,11 +115,9 @@ def training_batches(
                 value = augmentation.augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
-        left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
-        return records.enumerate().skip(left_out).map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        return records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
 
-    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-    return _unsharded(epochs.flat_map(epoch_of)).prefetch(tf.data.AUTOTUNE)
+    return _endless(split, split.records, seed, batch_size, first_epoch, first_step, batches_of)
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
@@ -127,6 +130,115 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
     batches = split.records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the frozen trunk gave for each example of a split, in memory or in files.
+
+    Attributes:
+        labels: int64 [examples], of each example in the order of the split.
+        shape: Of what is kept of one example.
+        stored: Type of its numbers.
+        dtype: Type that they had.
+        held: [examples, *shape] in memory; None when they are in `files`.
+        files: Each with a header and rows of equal size.
+        rows_per_file: In each file but the last.
+        header_bytes: At the start of each file.
+    """
+
+    labels: tf.Tensor
+    shape: tuple[int, ...]
+    stored: tf.DType
+    dtype: tf.DType
+    held: tf.Tensor | None = None
+    files: Sequence[str] = ()
+    rows_per_file: int = 1
+    header_bytes: int = 0
+
+    def batches(self, rows: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Reads rows as batches with labels.
+
+        Args:
+            rows: Pairs of scalar int64: a position that does not matter, and the number of a row.
+            batch_size: Rows a batch.
+        """
+        if self.held is not None:
+
+            @tf.autograph.experimental.do_not_convert
+            def gather(_: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return tf.cast(tf.gather(self.held, numbers), self.dtype), tf.gather(self.labels, numbers)
+
+            return rows.batch(batch_size).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+        row_bytes = math.prod(self.shape) * self.stored.size
+        files = tf.constant(self.files)
+
+        @tf.autograph.experimental.do_not_convert
+        def read(_: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+            start = self.header_bytes + number % self.rows_per_file * row_bytes
+            file = files[number // self.rows_per_file]
+            return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
+
+        @tf.autograph.experimental.do_not_convert
+        def decode(raw: tf.Tensor, row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            values = tf.reshape(tf.io.decode_raw(raw, self.stored), [-1, *self.shape])
+            return tf.cast(values, self.dtype), tf.gather(self.labels, row[1])
+
+        found = rows.interleave(read, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        pairs = tf.data.Dataset.zip((found, rows))
+        return pairs.batch(batch_size).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def training_rows(
+    split: Split, kept: Kept, batch_size: int, seed: int, first_epoch: int = 0, first_step: int = 0
+) -> tf.data.Dataset:
+    """The batches of `training_batches` without augmentation, with what is kept of each example in place of it."""
+
+    def batches_of(numbers: tf.data.Dataset, epoch_seed: tf.Tensor) -> tf.data.Dataset:
+        return kept.batches(numbers, batch_size)
+
+    return _endless(split, tf.data.Dataset.range(split.examples), seed, batch_size, first_epoch, first_step, batches_of)
+
+
+def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
+    """The batches of `evaluation_batches`, with what is kept of each example in place of it."""
+    numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
+    return _unsharded(kept.batches(numbers, batch_size)).prefetch(tf.data.AUTOTUNE)
+
+
+def numbered_inputs(split: Split, wanted: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """One pass over chosen examples in the order of the split.
+
+    Args:
+        split: Examples.
+        wanted: bool [examples]: which of them.
+        batch_size: Examples a batch.
+
+    Returns:
+        (int64 [batch], the numbers of the examples; inputs, as in `evaluation_batches`).
+    """
+    table = tf.constant(wanted)
+
+    @tf.autograph.experimental.do_not_convert
+    def one(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
+        return number, split.inputs.finish(_parse(record, split.inputs)[0])
+
+    chosen = split.records.enumerate().filter(lambda number, record: table[number])
+    batches = chosen.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def labels(split: Split) -> tf.Tensor:
+    """The label of each example in the order of the split, int64 [examples]."""
+
+    @tf.autograph.experimental.do_not_convert
+    def one(record: tf.Tensor) -> tf.Tensor:
+        return tf.io.parse_single_example(record, {features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)})[
+            features.LABEL_INDEX
+        ]
+
+    batches = split.records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(1024)
+    return tf.constant(np.concatenate(list(batches.as_numpy_iterator())))
 
 
 def label_counts(split: Split, classes: int) -> list[int]:
@@ -154,6 +266,28 @@ def _key_of(record: bytes) -> bytes:
 
 def _feature(record: bytes, name: str) -> tf.train.Feature:
     return tf.train.Example.FromString(record).features.feature[name]
+
+
+def _endless(
+    split: Split,
+    elements: tf.data.Dataset,
+    seed: int,
+    batch_size: int,
+    first_epoch: int,
+    first_step: int,
+    batches_of: Callable[[tf.data.Dataset, tf.Tensor], tf.data.Dataset],
+) -> tf.data.Dataset:
+    """Epoch after epoch of elements, one for each example, shuffled into the same order whatever they are."""
+
+    @tf.autograph.experimental.do_not_convert
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
+        shuffled = elements.shuffle(split.shuffle_window, seed=epoch_seed, reshuffle_each_iteration=False)
+        left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
+        return batches_of(shuffled.enumerate().skip(left_out), epoch_seed)
+
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    return _unsharded(epochs.flat_map(epoch_of)).prefetch(tf.data.AUTOTUNE)
 
 
 def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -18,7 +18,7 @@ from pipeline.errors import RunError
 from trainer_module.checkpoint import Checkpoints
 from trainer_module.early_stopping import EarlyStopping
 from trainer_module.freezing import apply_freeze
-from trainer_module.input_data import Split, evaluation_batches, training_batches
+from trainer_module.input_data import Split
 from trainer_module.loop import eval_step, evaluate, train_step
 from trainer_module.losses import Loss
 from trainer_module.memory import smaller_parts
@@ -26,6 +26,7 @@ from trainer_module.optimizers import PhaseOptimizer
 from trainer_module.schedules import learning_rate, total_steps
 from trainer_module.state import Snapshot, State
 from trainer_module.totals import Totals
+from trainer_module.trunk.cache import TrunkCache
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
 # A rate 32 times lower that still fails is not what is wrong.
@@ -46,6 +47,7 @@ class Setup:
         augmentation: Of training pictures, in phases that have none of their own.
         strategy: Where it runs.
         component: Id of the pipeline node that this runs in.
+        trunk: Keeps what the frozen part of the backbone gives.
     """
 
     model: keras.Model
@@ -57,6 +59,7 @@ class Setup:
     augmentation: AugmentationConfig
     strategy: tf.distribute.Strategy
     component: str
+    trunk: TrunkCache
 
 
 class BadNumbersError(RunError):
@@ -168,20 +171,15 @@ def run_phase(
         math.ceil(total_steps(earlier, setup.train.examples, training.batch_size) / steps_per_epoch)
         for earlier in training.phases[:index]
     )
-    batches = training_batches(
-        setup.train,
-        training.batch_size,
-        training.seed,
-        phase.augmentation or setup.augmentation,
-        first_epoch=epochs_before + state.epoch - 1,
-        first_step=state.step,
+    feed = setup.trunk.feed(
+        index, epochs_before + state.epoch - 1, state.step, at_once=math.ceil(training.batch_size / parts)
     )
-    train_batches = strategy.experimental_distribute_dataset(batches)
-    val_batches = strategy.experimental_distribute_dataset(
-        evaluation_batches(setup.val, math.ceil(training.batch_size / parts))
+    train_batches = strategy.experimental_distribute_dataset(feed.train)
+    val_batches = strategy.experimental_distribute_dataset(feed.val)
+    step = train_step(
+        feed.train_model, variables, optimizer, setup.loss, parts, strategy, train_batches.element_spec, scale
     )
-    step = train_step(model, variables, optimizer, setup.loss, parts, strategy, train_batches.element_spec, scale)
-    validate = eval_step(model, strategy, val_batches.element_spec)
+    validate = eval_step(feed.val_model, strategy, val_batches.element_spec)
     endless = iter(train_batches)
     if state.stopping is None:
         state.stopping = EarlyStopping(phase.early_stopping)
@@ -257,7 +255,7 @@ def run_phase(
             **outcome,
             **parameters,
             "micro_batches": parts,
-            "cached_trunk": False,
+            **feed.row,
             "unfreeze": str(phase.unfreeze),
             "ended_because": ended_because,
         }

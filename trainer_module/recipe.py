@@ -25,6 +25,7 @@ from trainer_module.input_data import evaluation_batches, keys, label_counts, lo
 from trainer_module.losses import training_loss
 from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
+from trainer_module.trunk.cache import TrunkCache
 from transforms import features
 from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
@@ -38,7 +39,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
-            of the config, `component`, the id of the node, and `checkpoint_dir`, a folder that survives a failed run.
+            of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
+            `trunk_dir`, one that later runs share.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with.
@@ -69,7 +71,11 @@ def run_fn(fn_args: FnArgs) -> None:
 
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
     loss = training_loss(training, len(class_names), weights)
-    setup = Setup(model, backbone, training, loss, train, val, augmentation, strategy, settings["component"])
+    component = settings["component"]
+    trunk = TrunkCache(
+        settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
+    )
+    setup = Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, trunk)
     checkpoints = open_checkpoints(settings, setup)
     state = run_phases(setup, checkpoints)
 
@@ -91,7 +97,7 @@ def open_checkpoints(settings: dict[str, Any], setup: Setup) -> Checkpoints:
     strategy, folder = setup.strategy, settings["checkpoint_dir"]
     several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
     facts = {
-        "settings": {key: value for key, value in settings.items() if key != "checkpoint_dir"},
+        "settings": {key: value for key, value in settings.items() if key not in ("checkpoint_dir", "trunk_dir")},
         "phases": setup.training.model_dump(mode="json"),
         "train": setup.train.digest,
         "val": setup.val.digest,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig, TrainingConfig
 from trainer_module import backbone_model, input_data, losses, phases, recipe
 from trainer_module.state import State
+from trainer_module.trunk.cache import TrunkCache
 from transforms.inputs import ImageInputs
 
 SIZE = 8
@@ -51,6 +52,7 @@ def make_splits(folder: Path) -> list[input_data.Split]:
 def training(**changes) -> TrainingConfig:
     defaults = {
         "batch_size": 8,
+        "cache_trunk": "off",
         "head": HeadConfig(units=[16], dropout=0.3),
         "phases": [
             PhaseConfig(name="head", epochs=2, learning_rate=1e-2),
@@ -60,7 +62,7 @@ def training(**changes) -> TrainingConfig:
     return TrainingConfig(**{**defaults, **changes})
 
 
-def setup_of(splits, config: TrainingConfig, augmentation=STRONG, strategy=None) -> phases.Setup:
+def setup_of(splits, config: TrainingConfig, augmentation=STRONG, strategy=None, trunk_dir="unused") -> phases.Setup:
     """A new network, and all that training it needs."""
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -68,12 +70,13 @@ def setup_of(splits, config: TrainingConfig, augmentation=STRONG, strategy=None)
         network = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
         backbone, model = backbone_model.build_network(network, config, classes=2)
     loss = losses.training_loss(config, 2, None)
-    return phases.Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer")
+    trunk = TrunkCache(trunk_dir, model, backbone, config, augmentation, *splits, "Trainer")
+    return phases.Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer", trunk)
 
 
-def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None):
+def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, trunk_dir="unused"):
     """Trains all phases; returns the model, its backbone, the rows and the curves."""
-    setup = setup_of(splits, config, augmentation, strategy)
+    setup = setup_of(splits, config, augmentation, strategy, trunk_dir)
     progress = State()
     for index in range(len(config.phases)):
         before = {layer.name: layer.get_weights() for layer in setup.backbone.layers}

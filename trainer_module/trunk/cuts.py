@@ -1,0 +1,119 @@
+"""Where a network can be cut, as a search over plain data. No TensorFlow here.
+
+A cut is a node that everything passes through: each way from an input to the output. What lies below a cut in which
+nothing trains is a constant function, and what lies above needs its one output and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Node:
+    """One call of a layer.
+
+    Attributes:
+        name: Unique in the network.
+        inputs: Names of the nodes whose outputs it takes.
+        layer: Name of its layer.
+        in_backbone: Whether the layer is one of the backbone's, as opposed to the scaling or the head.
+        has_variables: Whether the layer has any.
+        is_batch_norm: Whether it is a BatchNorm layer, which is constant when it does not train.
+        follows_mode: Whether it may do in training what it does not do in inference, such as dropout.
+        shape: Of its output without the batch; None when it has several outputs or no fixed size.
+        item_bytes: Of one number of its output.
+        multiply_adds: That it takes for one example.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    layer: str
+    in_backbone: bool = False
+    has_variables: bool = False
+    is_batch_norm: bool = False
+    follows_mode: bool = False
+    shape: tuple[int, ...] | None = None
+    item_bytes: int = 4
+    multiply_adds: int = 0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A node to cut at.
+
+    Attributes:
+        node: Its output is what is kept.
+        below: The nodes that need not run again: the node itself and all before it, in order.
+        multiply_adds: Of them all, for one example.
+    """
+
+    node: Node
+    below: tuple[Node, ...]
+    multiply_adds: int
+
+    def row_bytes(self, item_bytes: int) -> int:
+        """Size of what is kept of one example, when each number takes `item_bytes` or less."""
+        return math.prod(self.node.shape) * min(item_bytes, self.node.item_bytes)
+
+
+def constancy(trained: Collection[str], backbone_in_inference_mode: bool) -> Callable[[Node], bool]:
+    """Says which nodes give the same output for the same input in every step of a phase.
+
+    Args:
+        trained: Layers of the backbone that the phase trains. All layers of the head with variables do.
+        backbone_in_inference_mode: Whether the backbone is called so in training too.
+    """
+
+    def is_constant(node: Node) -> bool:
+        if node.has_variables and (not node.in_backbone or node.layer in trained):
+            return False
+        return node.is_batch_norm or not node.follows_mode or (node.in_backbone and backbone_in_inference_mode)
+
+    return is_constant
+
+
+def deepest_cut(nodes: Sequence[Node], output: str, is_constant: Callable[[Node], bool]) -> Cut | None:
+    """Finds the cut farthest from the input below which every node is constant.
+
+    A node is passed by everything when, in an order in which inputs come first, no connection leads from before it to
+    behind it, and nothing begins behind it.
+
+    Args:
+        nodes: In such an order.
+        output: Name of the last one.
+        is_constant: From `constancy`.
+
+    Returns:
+        The cut, or None when there is none worth a computation.
+    """
+    live = _leading_to(nodes, output)
+    place = {node.name: index for index, node in enumerate(live)}
+    last_begin = max(index for index, node in enumerate(live) if not node.inputs)
+    reach = [0] * len(live)
+    for index, node in enumerate(live):
+        for name in node.inputs:
+            reach[place[name]] = max(reach[place[name]], index)
+    found, farthest = None, 0
+    for index, node in enumerate(live):
+        if not is_constant(node):
+            break
+        if farthest <= index and last_begin <= index and node.shape is not None:
+            found = index
+        farthest = max(farthest, reach[index])
+    if found is None:
+        return None
+    below = tuple(live[: found + 1])
+    work = sum(node.multiply_adds for node in below)
+    return Cut(live[found], below, work) if work else None
+
+
+def _leading_to(nodes: Sequence[Node], output: str) -> list[Node]:
+    wanted, live = {output}, []
+    for node in reversed(nodes):
+        if node.name in wanted:
+            wanted.update(node.inputs)
+            live.append(node)
+    return live[::-1]
