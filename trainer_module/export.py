@@ -30,6 +30,7 @@ class ServedModel(tf.Module):
         super().__init__(name="served_model")
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
+        self._tables = _tables(model)
         self._transform = transform_output.transform_features_layer()
         self._transform._saved_model_loader.__class__ = _OrderedLoader
         self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
@@ -73,6 +74,12 @@ class ServedModel(tf.Module):
         if isinstance(spec, tf.io.VarLenFeature):
             return tf.sparse.from_dense(raw[:, tf.newaxis])
         return tf.reshape(raw, [-1, *spec.shape])
+
+
+def _tables(model: keras.Model) -> list[Any]:
+    """Lookup tables and the like inside a network, as encoders of texts have them: like variables, they are tracked."""
+    found = tf.train.TrackableView(model).descendants()
+    return [each for each in found if isinstance(each, tf.saved_model.experimental.TrackableResource)]
 
 
 class _Untracked:
