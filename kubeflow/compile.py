@@ -29,7 +29,7 @@ from transforms.backbones import record_of
 # The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
 MAX_PACKAGE_BYTES = 1_000_000
 MAX_NODE_CHARACTERS = 100_000
-OUR_PACKAGES = ("components", "pipeline", "trainer_module", "transforms")
+OUR_PACKAGES = ("components", "components/serving_gate", "pipeline", "trainer_module", "transforms")
 
 _RUNTIME_TYPES = (bool, int, float, str)
 

@@ -18,11 +18,13 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from pipeline.config import Config, load_config
 from pipeline.errors import ConfigError, FinetuneError
 
 REFUSED = 3
+PENDING = 4
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +52,7 @@ def run(
 
     What an earlier run has done already is taken from the cache: run the same command again after an interruption.
 
-    Exit code: 0 pushed, 3 refused by a gate, 2 bad config or usage, 1 failed.
+    Exit code: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed.
     """
     _run(_load(config, overrides), summary)
 
@@ -134,9 +136,30 @@ def report(
 
 
 @app.command()
+def approve(
+    run: Annotated[
+        Path,
+        typer.Argument(help="A run's folder, the output folder (its latest run), or the folder of pushed versions."),
+    ],
+    by: Annotated[str | None, typer.Option(help="Who approves; default: you, on this machine.")] = None,
+) -> None:
+    """Pushes a model that passed its gates and waits for approval (`evaluation.approval: required`)."""
+    from pipeline.approved_run import approve_run
+
+    approval = _or_exit(lambda: approve_run(run, by or _person()))
+    word = "approved" if approval.new else "approved before"
+    Console().print(
+        f"[green]{word}[/green]  {approval.version}, by {escape(approval.by)} at {approval.at}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@app.command()
 def rollback(
     target: Annotated[
-        Path, typer.Argument(metavar="CONFIG|PUSH_DIR", help="The config, or the folder of pushed versions.")
+        Path,
+        typer.Argument(metavar="CONFIG|PUSH_DIR", help="The config, the output folder, or that of versions."),
     ],
     overrides: Overrides = None,
     to: Annotated[
@@ -146,7 +169,7 @@ def rollback(
     """Serves an earlier version again: publishes its model under a new highest number."""
     from components.pusher.versions import roll_back
 
-    directory = target if target.is_dir() else _load_for_cluster(target, overrides).push_path
+    directory = _push_folder(target) if target.is_dir() else _load_for_cluster(target, overrides).push_path
     version, of = _or_exit(lambda: roll_back(directory, to, by=_person()))
     Console().print(f"[green]serving[/green]  {version}: the model of version {of}", soft_wrap=True, highlight=False)
 
@@ -252,6 +275,12 @@ def main() -> None:
     app()
 
 
+def _push_folder(folder: Path) -> Path:
+    """The folder of versions: this one, or the one that an output folder has by default."""
+    inner = folder / "pushed"
+    return inner if inner.is_dir() else folder
+
+
 def _person() -> str:
     """Who gives the command, such as ann@build7."""
     try:
@@ -328,7 +357,9 @@ def _run(config: Config, summary_file: Path | None) -> NoReturn:
     if summary_file:
         write_json(summary_file, summary)
     _silence_shutdown()
-    raise typer.Exit({"pushed": 0, "refused": REFUSED, "failed": FinetuneError.exit_code}[summary["status"]])
+    raise typer.Exit(
+        {"pushed": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[summary["status"]]
+    )
 
 
 def _silence_shutdown() -> None:

@@ -28,6 +28,7 @@ from pipeline.data_config import DataConfig, LocalPath
 from pipeline.errors import ConfigError, did_you_mean
 from pipeline.evaluation_config import EvaluationConfig
 from pipeline.kubernetes_config import KubernetesConfig
+from pipeline.serving_config import PushConfig, ServingConfig
 
 
 class _Section(BaseModel):
@@ -384,15 +385,6 @@ class DistributionConfig(_Section):
         return self
 
 
-class PushConfig(_Section):
-    """Where a blessed model goes."""
-
-    directory: LocalPath | None = Field(
-        None, description="folder of numbered versions, as TensorFlow Serving reads it; default: <output_dir>/pushed"
-    )
-    keep: int = Field(5, ge=1, description="versions left after a push, the newest ones; `finetune rollback` needs 2")
-
-
 class Config(_Section):
     """A whole pipeline."""
 
@@ -404,6 +396,7 @@ class Config(_Section):
     augmentation: AugmentationConfig = AugmentationConfig()
     distribution: DistributionConfig = DistributionConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 

@@ -457,7 +457,13 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
             console.print(_text(console, ("* stopped early", "dim")))
     console.print()
     model = summary.get("pushed_model")
-    for title, path in (("model", model), ("report", summary.get("report")), ("log", summary.get("log_file"))):
+    waiting = summary.get("pending_model")
+    for title, path in (
+        ("model", model),
+        ("waits", waiting),
+        ("report", summary.get("report")),
+        ("log", summary.get("log_file")),
+    ):
         if path:
             # Not wrapped: a path that is cut in two can be neither clicked nor copied.
             console.print(_text(console, (f"{title:<7}", "bold"), _clean(path)), soft_wrap=True)

@@ -20,7 +20,8 @@ from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
 from components.example_gen.image_component import ImageExampleGen
 from components.example_gen.text_component import TextExampleGen
-from components.pusher.component import atomic_pusher
+from components.pusher.component import AtomicPusher
+from components.serving_gate.component import ServingGate
 from components.test_predictions.component import TestPredictor
 from pipeline.config import Config
 from pipeline.nodes import code_digest
@@ -59,7 +60,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if "from_scratch" in config.evaluation.baselines:
         scratch = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
         nodes.append(scratch)
-    champion = champion_resolver(trainer.outputs["model"])
+    champion = champion_resolver(trainer.outputs["model"], str(config.push_path))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
@@ -73,10 +74,25 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         scratch_model=scratch.outputs["model"] if scratch else None,
     )
-    pusher = atomic_pusher(
-        trainer.outputs["model"], evaluator.outputs["blessing"], str(config.push_path), config.push.keep
+    serving_gate = ServingGate(
+        examples=examples.outputs["examples"],
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        champion=champion.outputs["model"],
+        settings=_serving_settings(config),
     )
-    nodes += [champion, evaluator, predictor, pusher]
+    pusher = AtomicPusher(
+        directory=str(config.push_path),
+        settings=_push_settings(config),
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_gate.outputs["blessing"],
+        examples=examples.outputs["examples"],
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+        serving=serving_gate.outputs["findings"],
+    ).with_id("Pusher")
+    nodes += [champion, evaluator, predictor, serving_gate, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.output_path / "artifacts"),
@@ -121,6 +137,24 @@ def _trainer_settings(config: Config) -> dict[str, Any]:
         **json.loads(config.model_dump_json(include=sections)),
         "weights_sha256": sha256_of(config.backbone.local_path),
         "code": code_digest("trainer_module", "transforms"),
+    }
+
+
+def _serving_settings(config: Config) -> dict[str, Any]:
+    return {
+        "gates": [json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if gate.is_serving],
+        "serving": json.loads(config.serving.model_dump_json()),
+        "code": code_digest("components/serving_gate"),
+    }
+
+
+def _push_settings(config: Config) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "backbone": json.loads(config.backbone.model_dump_json()),
+        "keep": config.push.keep,
+        "approval": config.evaluation.approval,
+        "report_only": config.evaluation.mode == "report_only",
     }
 
 

@@ -119,6 +119,9 @@ class EvaluationConfig(_Section):
     mode: Literal["enforce", "report_only"] = Field(
         "enforce", description="`report_only` pushes whatever the gates say, and marks what is pushed"
     )
+    approval: Literal["none", "required"] = Field(
+        "none", description="`required`: what passes every gate waits until `finetune approve RUN`"
+    )
     baselines: list[Literal[BASELINES]] = Field(
         ["majority"],
         description="scored beside the candidate. `majority`: always the most frequent class of train; "

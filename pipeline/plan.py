@@ -47,6 +47,7 @@ def node_ids(config: Config) -> list[str]:
         "ChampionResolver",
         "TestPredictor",
         "Evaluator",
+        "ServingGate",
         "Pusher",
     ]
 

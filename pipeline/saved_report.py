@@ -28,12 +28,25 @@ def rebuild_report(run_dir: Path) -> str:
     Raises:
         RunError: There is no run in it.
     """
+    found, report_data = read_report(run_dir)
+    _write_page(found, report_data)
+    return str(found / REPORT_FILE)
+
+
+def read_report(run_dir: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder and the report data of a run.
+
+    Args:
+        run_dir: A run's folder, or an output folder, of which the latest run is taken.
+
+    Raises:
+        RunError: There is no run in it.
+    """
     candidates = [run_dir, *sorted(run_dir.glob("runs/*"), reverse=True)]
     found = next((folder for folder in candidates if (folder / REPORT_DATA_FILE).is_file()), None)
     if found is None:
         raise RunError(f"RUN_DIR: got {str(run_dir)!r}; expected a run's folder, such as runs/flowers/runs/<run id>.")
-    _write_page(found, json.loads((found / REPORT_DATA_FILE).read_text(encoding="utf-8")))
-    return str(found / REPORT_FILE)
+    return found, json.loads((found / REPORT_DATA_FILE).read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:

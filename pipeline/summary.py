@@ -12,6 +12,9 @@ from typing import Any
 
 from components.evaluation.gates import OVERALL, Evidence, Metrics, judge, slice_key
 from components.evaluation.results import read_metrics
+from components.pusher import component as pusher
+from components.pusher.approval import published_version
+from components.serving_gate import component as serving_gate
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
 from pipeline.evaluation_config import GateConfig
@@ -57,10 +60,11 @@ def collect(
     tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
     evaluation = outputs.get("Evaluator", {}).get("evaluation")
     candidate, champion = read_metrics(evaluation.uri) if evaluation else ({}, None)
-    results = judge(config.evaluation.gates, _evidence(candidate, champion)) if candidate else []
-    gates = [result.to_dict() for result in results]
-    pushed = outputs.get("Pusher", {}).get("pushed_model")
-    pushed_model = pushed.custom_properties["pushed_destination"].string_value if pushed else ""
+    of_predictions = [gate for gate in config.evaluation.gates if not gate.is_serving]
+    results = judge(of_predictions, _evidence(candidate, champion)) if candidate else []
+    serving = _read_json(outputs, "ServingGate", "findings", serving_gate.RESULT_FILE)
+    gates = [*(result.to_dict() for result in results), *serving.get("gates", [])]
+    pushed_model, pending_model = _pushed(config, outputs.get("Pusher", {}).get("pushed_model"))
     if error is None and pushed_model and not Path(pushed_model).is_dir():
         error = (
             f"push.directory: the version of this model, {pushed_model}, was pushed by an earlier run and is gone. "
@@ -70,12 +74,14 @@ def collect(
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
         "name": config.name,
-        "status": "failed" if error else "pushed" if pushed_model else "refused",
+        "status": "failed" if error else "pushed" if pushed_model else "pending" if pending_model else "refused",
         "error": error,
         "pushed_model": pushed_model or None if not error else None,
+        "pending_model": pending_model or None if not error else None,
         "metrics": dict(candidate.get(OVERALL, {})),
         "champion_metrics": dict(champion.get(OVERALL, {})) if champion else None,
         "baselines": tested.get("baselines", {}),
+        "serving": {"metrics": serving.get("metrics", {}), "champion_metrics": serving.get("champion_metrics")},
         "gates": gates,
         "phases": history.get("phases", []),
         "components": list(components),
@@ -99,11 +105,25 @@ def collect(
             {**sample, "image": str(Path(predictions.uri) / sample["image"])} if "image" in sample else sample
             for sample in tested.get("samples", [])
         ],
+        "latency_ms": serving.get("milliseconds", {}),
         "ingest": ingest,
         "config_yaml": config.to_yaml(),
         "versions": {"python": platform.python_version(), **{name: packages.version(name) for name in _VERSIONED}},
     }
     return Collected(summary, report_data)
+
+
+def _pushed(config: Config, artifact: Any | None) -> tuple[str, str]:
+    """The folder of the pushed version, and that of the model that waits for approval; "" where there is none."""
+    if artifact is None:
+        return "", ""
+    properties = artifact.custom_properties
+    destination, waiting = (properties[name].string_value for name in ("pushed_destination", pusher.PENDING_MODEL))
+    if waiting and not Path(waiting).is_dir():
+        # Approved since: the Pusher was served from the cache.
+        destination = str(published_version(config.push_path, properties[pusher.MODEL_SHA256].string_value) or waiting)
+        waiting = ""
+    return destination, waiting
 
 
 def _evidence(candidate: Metrics, champion: Metrics | None) -> Callable[[GateConfig], Evidence]:

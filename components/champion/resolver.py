@@ -1,42 +1,47 @@
-"""Finds the champion: the latest blessed model that is not the candidate itself.
+"""Finds the champion: the model that the folder of pushed versions serves, unless it is the candidate itself.
 
-When nothing has changed, the Trainer is served from the cache and the candidate *is* the latest blessed model.
+The folder decides, and not the order of runs: after a rollback the champion is what was rolled back to, a model that
+waits for approval is none, and one that was approved is one from then on.
+
+When nothing has changed, the Trainer is served from the cache and the candidate *is* the model that is served.
 Comparing it with itself would be a new evaluation, a new blessing and a second push of the same model. Without it, the
 Evaluator sees the inputs that it saw before, and is served from the cache too.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.common import resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.types import Channel, standard_artifacts
 
-MODEL, BLESSING, CANDIDATE = "model", "model_blessing", "candidate"
+from components.pusher.versions import read_record, versions
+
+MODEL, CANDIDATE = "model", "candidate"
 
 
 class ChampionStrategy(resolver.ResolverStrategy):
-    """TFX's latest blessed model, with the candidate left out."""
+    """The model of the highest pushed version that this metadata store knows, with the candidate left out."""
+
+    def __init__(self, push_directory: str):
+        self._directory = Path(push_directory)
 
     def resolve_artifacts(self, store: Any, input_dict: dict[str, list[types.Artifact]]):
-        """Returns the champion and its blessing under the keys they came by; empty lists when there is none."""
-        candidates = {artifact.id for artifact in input_dict[CANDIDATE]}
-        others = [model for model in input_dict[MODEL] if model.id not in candidates]
-        resolved = LatestBlessedModelStrategy().resolve_artifacts(
-            store, {MODEL: others, BLESSING: list(input_dict[BLESSING])}
-        )
-        return {**resolved, CANDIDATE: input_dict[CANDIDATE]}
+        """Returns the champion under `model`, and the candidate as it came; no model when there is no champion."""
+        models = {artifact.uri: artifact for artifact in input_dict[MODEL]}
+        for candidate in input_dict[CANDIDATE]:
+            models.pop(candidate.uri, None)
+        pushed = (read_record(self._directory / str(number)) for number in reversed(versions(self._directory)))
+        champion = next((models[record["model_uri"]] for record in pushed if record.get("model_uri") in models), None)
+        return {**input_dict, MODEL: [champion] if champion else []}
 
 
-def champion_resolver(candidate: types.BaseChannel) -> resolver.Resolver:
+def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> resolver.Resolver:
     """Returns the resolver node; its output `model` is the champion, and is empty when there is none."""
     return resolver.Resolver(
         strategy_class=ChampionStrategy,
-        **{
-            MODEL: Channel(type=standard_artifacts.Model),
-            BLESSING: Channel(type=standard_artifacts.ModelBlessing),
-            CANDIDATE: candidate,
-        },
+        config={"push_directory": push_directory},
+        **{MODEL: Channel(type=standard_artifacts.Model), CANDIDATE: candidate},
     ).with_id("ChampionResolver")

@@ -1,4 +1,4 @@
-"""TFX's Pusher with an atomic push."""
+"""TFX's Pusher with an atomic push, a model card, and a person's approval where the config asks for it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from tfx import types
-from tfx.components import Pusher
 from tfx.components.pusher import executor
-from tfx.dsl.components.base import executor_spec
+from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import pusher_pb2
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
-from components.pusher.versions import push_version
+from components.pusher.approval import stage
+from components.pusher.facts import gather
+from components.pusher.model_card import card_files
+from components.pusher.versions import PENDING, model_digest, push_version
+from components.serving_gate.component import DIGEST_PROPERTY, ServingFindings
+from pipeline.errors import RunError
+
+# Custom properties of the PushedModel artifact, beside TFX's own `pushed` and `pushed_destination`.
+MODEL_SHA256 = "model_sha256"
+PENDING_MODEL = "pending_model"
 
 
-class AtomicPushExecutor(executor.Executor):
-    """Pushes a blessed model as the next whole version; an unblessed one not at all."""
+class PushSpec(component_spec.ComponentSpec):
+    """What TFX's Pusher has, and what the model card is made of."""
+
+    PARAMETERS = standard_component_specs.PusherSpec.PARAMETERS
+    INPUTS = {
+        **standard_component_specs.PusherSpec.INPUTS,
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "serving": component_spec.ChannelParameter(type=ServingFindings),
+    }
+    OUTPUTS = standard_component_specs.PusherSpec.OUTPUTS
+
+
+class Executor(executor.Executor):
+    """Pushes a blessed model as the next whole version, or puts it where it waits; an unblessed one not at all."""
 
     def Do(
         self,
@@ -26,29 +48,71 @@ class AtomicPushExecutor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Pushes `input_dict["model"]` to the filesystem destination in `exec_properties`."""
+        """Pushes `input_dict["model"]` to the filesystem destination in `exec_properties`.
+
+        Raises:
+            RunError: The model is not the one that the ServingGate served, or the destination cannot be written.
+        """
         self._log_startup(input_dict, output_dict, exec_properties)
+        settings = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
-        if not self.CheckBlessing(input_dict):
+        if not self.CheckBlessing(input_dict) and not settings["report_only"]:
             self._MarkNotPushed(pushed)
             return
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
-        model = self.GetModelPath(input_dict)
-        settings = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         directory = Path(destination.filesystem.base_directory)
-        version, _ = push_version(Path(model), directory, keep=settings["keep"])
-        io_utils.copy_dir(model, pushed.uri)
+        model = Path(self.GetModelPath(input_dict))
+        digest = _checked_digest(model, input_dict)
+        files = card_files(gather(input_dict, settings, digest))
+        record = {
+            "pipeline": settings["name"],
+            "model_uri": artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
+        }
+        pushed.set_string_custom_property(MODEL_SHA256, digest)
+        if settings["approval"] == "required":
+            version = stage(model, directory, files, record, settings["keep"])
+        else:
+            version, _ = push_version(model, directory, files, record, settings["keep"])
+        if version.parent.name == PENDING:
+            self._MarkNotPushed(pushed)
+            pushed.set_string_custom_property(PENDING_MODEL, str(version))
+            return
+        io_utils.copy_dir(str(model), pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
 
-def atomic_pusher(model: types.BaseChannel, blessing: types.BaseChannel, directory: str, keep: int) -> Pusher:
-    """Returns the Pusher node; `directory` is the folder of versions, of which the last `keep` are kept."""
-    destination = pusher_pb2.PushDestination(filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=directory))
-    return Pusher(
-        model=model,
-        model_blessing=blessing,
-        push_destination=destination,
-        custom_config={"keep": keep},
-        custom_executor_spec=executor_spec.ExecutorClassSpec(AtomicPushExecutor),
-    ).with_id("Pusher")
+class AtomicPusher(base_component.BaseComponent):
+    """The node."""
+
+    SPEC_CLASS = PushSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(self, directory: str, settings: dict[str, Any], **inputs: types.BaseChannel):
+        """Args:
+        directory: Folder of versions.
+        settings: `name` of the pipeline, `backbone` (that section of the config), `keep` (versions), `approval`
+            (none or required) and `report_only` (gates do not decide).
+        **inputs: Those of PushSpec.
+        """
+        destination = pusher_pb2.PushDestination(
+            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=directory)
+        )
+        spec = PushSpec(
+            push_destination=destination,
+            custom_config=json.dumps(settings, sort_keys=True),
+            pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            **inputs,
+        )
+        super().__init__(spec=spec)
+
+
+def _checked_digest(model: Path, inputs: dict[str, list[types.Artifact]]) -> str:
+    blessing = artifact_utils.get_single_instance(inputs[standard_component_specs.INFRA_BLESSING_KEY])
+    served, digest = blessing.get_string_custom_property(DIGEST_PROPERTY), model_digest(model)
+    if served != digest:
+        raise RunError(
+            f"{model} has changed since the ServingGate served it: its digest is {digest[:12]}, and was {served[:12]}. "
+            "Nothing was pushed. Change training.seed, or remove the folder of this run, to train again."
+        )
+    return digest

@@ -101,7 +101,7 @@ def page(data: Mapping[str, Any]) -> View:
     """All that the template shows, with nothing missing: absent parts are empty lists or None."""
     summary = data["summary"]
     classes = [str(name) for name in _sequence(data.get("classes"))]
-    failed = summary.get("status") not in ("pushed", "refused")
+    failed = summary.get("status") not in ("pushed", "refused", "pending")
     parts = {
         "gates": [_gate(gate) for gate in _sequence(summary.get("gates"))],
         "metrics": _cards(summary),

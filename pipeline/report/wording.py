@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 MISSING = "n/a"
@@ -144,6 +146,9 @@ def verdict(summary: Mapping[str, Any]) -> Verdict:
         else:
             why, note = "the only gate passed" if len(gates) == 1 else f"all {len(gates)} gates passed", []
         return Verdict("Pushed", "good" if gates and not failed else "warn", why, (*note, *_quality(summary)))
+    if status == "pending":
+        why = "it passed its gates and waits for approval"
+        return Verdict("Pending", "warn", why, ("Nothing was pushed yet.", *_quality(summary)))
     if status == "refused":
         why = f"{len(failed)} of {plural(len(gates), 'gate')} failed" if failed else "the model was not blessed"
         sentences = [_gate_sentence(gate) for gate in failed]
@@ -161,6 +166,9 @@ def next_steps(summary: Mapping[str, Any]) -> list[str]:
     status = summary.get("status")
     if status == "pushed":
         return []
+    if status == "pending":
+        run = shlex.quote(str(Path(str(summary.get("report") or "RUN/report.html")).parent))
+        return ["Look at the report.", f"To push the model: finetune approve {run}"]
     if status != "refused":
         return [
             "Read the end of the log: the first error there is usually the cause.",

@@ -61,6 +61,7 @@ def raw_config(images, tmp_path_factory) -> dict:
                 {"name": "tune", "unfreeze": "all", "epochs": 6, "learning_rate": 3e-3},
             ],
         },
+        "serving": {"measure_seconds": 1},
         "evaluation": {
             "gates": [
                 {"metric": "accuracy", "min": 0.1},

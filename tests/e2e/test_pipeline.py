@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.pusher.versions import versions
+from components.pusher.versions import model_digest, versions
 from pipeline.config import Config
 from pipeline.plan import node_ids
 
@@ -28,6 +30,12 @@ def states(summary: dict) -> dict[str, str]:
 def artifacts(summary: dict, node: str, output: str) -> Path:
     folder = Path(summary["output_dir"]) / "artifacts" / node / output
     return max(folder.iterdir(), key=lambda path: int(path.name))
+
+
+def first_artifacts(node: str, output: str, summary: dict) -> Path:
+    """As `artifacts`, of the first run that shares the folder rather than the latest."""
+    folder = Path(summary["output_dir"]) / "artifacts" / node / output
+    return min(folder.iterdir(), key=lambda path: int(path.name))
 
 
 def test_the_first_run_trains_and_pushes(first_run):
@@ -206,9 +214,100 @@ def test_a_refused_model_is_not_pushed_and_every_failed_gate_is_named(first_run,
     refused = runner.run(f"evaluation.gates={gates}")
     assert refused["status"] == "refused"
     assert refused["pushed_model"] is None
-    assert [gate["passed"] for gate in refused["gates"]] == [False, False, True]
+    assert [gate["passed"] for gate in refused["gates"]] == [False, False, True, True, True]
     assert states(refused)["Trainer"] == "cached"
     assert versions(Path(first_run["pushed_model"]).parent) == pushed
+
+
+def test_another_preprocessing_in_serving_is_refused_by_parity(first_run, images, tmp_path):
+    """The model that was pushed, exported again behind a preprocessing that mirrors pictures left to right."""
+    import tensorflow as tf
+
+    from components.serving_gate.gate import Trial, try_to_serve, verdict
+    from components.serving_gate.process import AloneServer
+
+    pushed = tf.saved_model.load(first_run["pushed_model"])
+
+    class Mirrored(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.pushed = pushed
+
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+        def serve(self, examples):
+            def mirrored(one):
+                return tf.io.encode_png(tf.io.decode_png(one, channels=3)[:, ::-1])
+
+            return self.pushed.signatures["serving_default"](examples=tf.map_fn(mirrored, examples))
+
+    served = Mirrored()
+    tf.saved_model.save(served, str(tmp_path / "mirrored"), signatures={"serving_default": served.serve})
+    files = [path.read_bytes() for path in sorted((images / "val").rglob("*.png"))]
+    with np.load(first_artifacts("Trainer", "model_run", first_run) / "val_predictions.npz") as saved:
+        by_key = dict(zip(saved["keys"].tolist(), saved["probabilities"].tolist(), strict=True))
+    trained = {number: by_key[hashlib.sha256(file).hexdigest()] for number, file in enumerate(files)}
+    (tmp_path / "requests").write_bytes(b"".join(base64.b64encode(file) + b"\n" for file in files))
+
+    def launch(name, model):
+        (tmp_path / name / "process").mkdir()
+        return AloneServer(model, tmp_path / "requests", tmp_path / name / "process", timeout=120)
+
+    trial = Trial(tmp_path / "mirrored", None, len(files), trained, budget=0.1)
+    findings = try_to_serve(trial, tmp_path, launch)
+    (refused,) = [result for result in verdict([], findings) if not result.passed]
+    assert refused.metric == "parity_max_difference"
+    honest = next(gate for gate in first_run["gates"] if gate["metric"] == "parity_max_difference")
+    print(f"parity: {honest['value']:.1e} as exported, {refused.value:.2f} with pictures mirrored in serving alone")
+    assert honest["value"] < 1e-4 < 0.01 < refused.value
+
+
+def test_the_pushed_folder_holds_its_card_and_is_the_model_that_was_served(first_run):
+    version = Path(first_run["pushed_model"])
+    card = json.loads((version / "model_card.json").read_text())
+    assert card["model_sha256"] == model_digest(version)
+    blessed = json.loads((first_artifacts("ServingGate", "findings", first_run) / "serving.json").read_text())
+    assert blessed["model_sha256"] == card["model_sha256"]
+    assert card["data"]["splits"] == first_run["splits"]
+    assert card["data"]["fingerprint"].startswith("files:")
+    assert card["metrics"]["accuracy"]["value"] == first_run["metrics"]["accuracy"]
+    assert [phase["name"] for phase in card["phases"]] == ["head", "tune"]
+    page = (version / "model_card.md").read_text()
+    assert all(title in page for title in ("## Metrics", "## Gates", "## Data", "## Training", "## Environment"))
+    assert json.loads((version.parent / "champion.json").read_text())["model_sha256"] == card["model_sha256"]
+
+
+def test_a_model_waits_for_approval_and_the_run_says_so(runner, first_run, tmp_path):
+    from pipeline.approved_run import approve_run
+
+    directory = f"push.directory={tmp_path / 'pushed'}"
+    waiting = runner.run("evaluation.approval=required", directory)
+    assert (waiting["status"], waiting["pushed_model"]) == ("pending", None)
+    assert Path(waiting["pending_model"], "saved_model.pb").is_file()
+    assert versions(tmp_path / "pushed") == []
+    run_dir = Path(waiting["report"]).parent
+    assert "waits for approval" in (run_dir / "report.html").read_text()
+    assert approve_run(run_dir, "ann").new
+    assert not approve_run(run_dir, "bob").new
+    told = json.loads((run_dir / "summary.json").read_text())
+    assert (told["status"], told["approval"]["by"]) == ("pushed", "ann")
+    assert told["pushed_model"] == str(tmp_path / "pushed" / "1")
+    assert "<img" in (run_dir / "report.html").read_text()
+    again = runner.run("evaluation.approval=required", directory)
+    assert (again["status"], again["pushed_model"]) == ("pushed", told["pushed_model"])
+    assert states(again)["Pusher"] == "cached"
+
+
+def test_a_model_that_changed_after_it_was_served_is_not_pushed(runner, first_run, tmp_path):
+    graph = first_artifacts("Trainer", "model", first_run) / "Format-Serving" / "saved_model.pb"
+    kept = graph.read_bytes()
+    graph.write_bytes(kept + b" ")
+    try:
+        stopped = runner.run(f"push.directory={tmp_path / 'pushed'}")
+    finally:
+        graph.write_bytes(kept)
+    assert stopped["status"] == "failed"
+    assert "has changed since the ServingGate served it" in stopped["error"]
+    assert versions(tmp_path / "pushed") == []
 
 
 def test_anomalies_stop_the_run_with_a_readable_message(first_run, runner, tmp_path):

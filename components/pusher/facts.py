@@ -1,0 +1,67 @@
+"""Gathers what the model card says from what the components before the Pusher left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
+from tfx.types import artifact_utils
+
+from components.evaluation.gates import OVERALL
+from components.evaluation.results import read_metrics
+from components.example_gen.component import REPORT_NAME
+from components.pusher.model_card import environment
+from components.serving_gate.component import RESULT_FILE
+from trainer_module.recipe import HISTORY_FILE
+
+
+def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    """Returns the card's content (see `components.pusher.model_card.markdown`).
+
+    Args:
+        inputs: Of the Pusher.
+        settings: Of the Pusher.
+        digest: Of the model.
+    """
+    ingest = _json(inputs["examples"], REPORT_NAME)
+    splits = ingest.get("splits", {})
+    candidate, champion = read_metrics(artifact_utils.get_single_uri(inputs["evaluation"]))
+    beside = (champion or {}).get(OVERALL, {})
+    return {
+        "name": settings["name"],
+        "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "model_sha256": digest,
+        "report_only": settings["report_only"],
+        "backbone": _backbone(settings["backbone"]),
+        "data": {
+            "fingerprint": artifact_utils.get_single_instance(inputs["examples"]).get_string_custom_property(
+                FINGERPRINT_PROPERTY_NAME
+            ),
+            "splits": {name: split["examples"] for name, split in splits.items()},
+            "classes": sorted({name for split in splits.values() for name in split.get("classes", {})}),
+        },
+        "phases": _json(inputs["model_run"], HISTORY_FILE).get("phases", []),
+        "metrics": {
+            name: {"value": value, "champion": beside.get(name)} for name, value in candidate.get(OVERALL, {}).items()
+        },
+        "serving": _json(inputs["serving"], RESULT_FILE).get("metrics", {}),
+        "gates": _json(inputs["serving"], RESULT_FILE).get("gates", []),
+        "environment": environment(),
+    }
+
+
+def _backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    weights = Path(backbone["weights"])
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
+    return {"name": backbone["name"], "source": backbone["weights"], "sha256": digest}
+
+
+def _json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:
+    path = Path(artifact_utils.get_single_uri(artifacts), name)
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

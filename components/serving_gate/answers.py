@@ -1,0 +1,81 @@
+"""Whether answers are what a client was promised, and those of the trained network. No TensorFlow here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from components.serving_gate.server import Answer
+
+# Every client relies on these names; `ServedModel.serve` of the Trainer's export documents them.
+OUTPUTS = {"probabilities": "float32", "classes": "string", "label": "string"}
+# Of float32 probabilities that a softmax made.
+SUM_TOLERANCE = 1e-3
+
+
+def problems(answer: Answer, batch: int) -> list[str]:
+    """What is wrong with the answer to a batch, each as a clause.
+
+    Args:
+        answer: From the server.
+        batch: How many requests it answers.
+    """
+    if set(answer) != set(OUTPUTS):
+        return [f"its outputs are {_listing(answer)}; expected {_listing(OUTPUTS)}"]
+    found = [
+        f"its output {name} is {answer[name].dtype}; expected {dtype}"
+        for name, dtype in OUTPUTS.items()
+        if answer[name].dtype not in (dtype, None)
+    ]
+    count = answer["probabilities"].shape[-1] if len(answer["probabilities"].shape) == 2 else None
+    expected = {"probabilities": (batch, count), "classes": (batch, count), "label": (batch,)}
+    found += [
+        f"for {batch} requests its output {name} has the shape {answer[name].shape}; expected {_shape(shape)}"
+        for name, shape in expected.items()
+        if answer[name].shape != shape
+    ]
+    return found or _wrong_values(answer)
+
+
+def _wrong_values(answer: Answer) -> list[str]:
+    probabilities = np.asarray(answer["probabilities"].values, dtype=np.float64)
+    not_finite = int((~np.isfinite(probabilities)).any(axis=1).sum())
+    if not_finite:
+        return [f"{not_finite} of {len(probabilities)} answers hold NaN or infinity"]
+    found = []
+    if probabilities.min() < -SUM_TOLERANCE or np.abs(probabilities.sum(axis=1) - 1).max() > SUM_TOLERANCE:
+        found.append("its probabilities are negative or do not add up to 1")
+    rows = zip(probabilities, answer["classes"].values, answer["label"].values, strict=True)
+    wrong = [label for row, names, label in rows if dict(zip(names, row, strict=True)).get(label) != row.max()]
+    if wrong:
+        found.append(f"its label {wrong[0]!r} is not the most probable class")
+    return found
+
+
+def largest_difference(served: Mapping[str, Sequence[float]], trained: Mapping[str, Sequence[float]]) -> float:
+    """The largest difference between two probabilities of the same example and class, in [0, 1].
+
+    Args:
+        served: Per key of an example, the probabilities that the exported model answers.
+        trained: The same of the network in the Trainer's memory; of more examples, maybe.
+
+    Returns:
+        Infinity when the number of classes differs or a number is not finite.
+    """
+    largest = 0.0
+    for key, row in served.items():
+        if len(row) != len(trained[key]):
+            return math.inf
+        difference = float(np.abs(np.asarray(row, np.float64) - np.asarray(trained[key], np.float64)).max())
+        largest = max(largest, difference if math.isfinite(difference) else math.inf)
+    return largest
+
+
+def _listing(names) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+def _shape(shape) -> str:
+    return "(" + ", ".join("classes" if size is None else str(size) for size in shape) + ")"

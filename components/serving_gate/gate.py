@@ -1,0 +1,235 @@
+"""Serves a model as production would, holds it against the gates, and says what was found. No TensorFlow in here."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.evaluation.gates import Evidence, GateResult, judge
+from components.pusher.versions import model_digest
+from components.serving_gate import answers
+from components.serving_gate.server import Answer, NotServed, Server
+from components.serving_gate.timing import CONFIDENCE, Timings, candidate_beside, change_interval, time_alternately
+from pipeline.evaluation_config import BATCH_SIZES, GateConfig
+
+# Of probabilities in [0, 1]. The same network in the same precision, compiled twice, differs by some 1e-6; matrices
+# multiplied in TF32 or float16 on a GPU by up to 1e-3 or so; another decoder or resize by 1e-2 and more.
+PARITY = GateConfig(metric="parity_max_difference", max=5e-3)
+PARITY_BATCH = 32
+
+Launch = Callable[[str, Path], Server]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the gate serves and asks.
+
+    Attributes:
+        candidate: SavedModel folder.
+        champion: Another one; None when there is none.
+        requests: How many test requests there are, numbered from 0.
+        trained: Number of a further request -> the probabilities of the network in the Trainer's memory for it.
+        budget: Seconds that timing should take.
+    """
+
+    candidate: Path
+    champion: Path | None
+    requests: int
+    trained: Mapping[int, Sequence[float]]
+    budget: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured.
+
+    Attributes:
+        model_sha256: Digest of the candidate, as it was served.
+        refusal: Why the candidate cannot be served, as a clause; empty if it can.
+        metrics: Of the candidate, by name; what could not be measured is missing.
+        champion_metrics: The same of the champion; None when there is none.
+        champion_refusal: Why the champion cannot be served; empty if it can.
+        rounds: Candidate's and champion's metrics, round by round, as they are compared (see `timing`).
+        milliseconds: Of each request, by model and batch size.
+    """
+
+    model_sha256: str
+    refusal: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    champion_metrics: dict[str, float] | None = None
+    champion_refusal: str = ""
+    rounds: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
+    milliseconds: dict[str, dict[int, list[float]]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the artifact."""
+        return {
+            "model_sha256": self.model_sha256,
+            "refusal": self.refusal,
+            "metrics": self.metrics,
+            "champion_metrics": self.champion_metrics,
+            "champion_refusal": self.champion_refusal,
+            "milliseconds": self.milliseconds,
+        }
+
+
+def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> Findings:
+    """Copies the models, serves them side by side, and measures.
+
+    Args:
+        trial: What to serve and ask.
+        folder: An empty folder to work in.
+        launch: Gives a server for a name and a SavedModel folder.
+
+    Returns:
+        What was found. A model that crashes, hangs or answers wrongly is a finding, not an error.
+    """
+    candidate = _copy(trial.candidate, folder / "candidate")
+    champion = _copy(trial.champion, folder / "champion") if trial.champion else None
+    digest = model_digest(candidate)
+    servers: list[Server] = []
+    try:
+        servers.append(launch("candidate", candidate))
+        if champion:
+            servers.append(launch("champion", champion))
+        # Both start before the first one loads: loading alone is timed, with nothing else going on.
+        servers[0].prepare()
+        champion_refusal = _why_not(servers[1].prepare) if champion else ""
+        servers[0].load()
+        metrics = {"load_seconds": servers[0].load_seconds, "size_mb": _size_mb(candidate)}
+        _ask_once(servers[0], trial.requests)
+        if trial.trained:
+            metrics[PARITY.metric] = _parity(servers[0], trial.trained)
+        if champion and not champion_refusal:
+            champion_refusal = _why_not(servers[1].load)
+        timed = servers[:1] if champion_refusal else servers
+        try:
+            timings = time_alternately(timed, BATCH_SIZES, trial.requests, trial.budget)
+        except NotServed as reason:
+            # If the candidate still answers, it was the champion.
+            servers[0].seconds([0])
+            champion_refusal, timed = str(reason), servers[:1]
+            timings = time_alternately(timed, BATCH_SIZES, trial.requests, trial.budget)
+        metrics |= timings[0].pooled() | {"peak_memory_mb": servers[0].peak_memory_mb()}
+        beside = None
+        if len(timed) > 1:
+            beside = {
+                "load_seconds": servers[1].load_seconds,
+                "size_mb": _size_mb(champion),
+                "peak_memory_mb": servers[1].peak_memory_mb(),
+                **timings[1].pooled(),
+            }
+        return Findings(
+            digest,
+            metrics=metrics,
+            champion_metrics=beside,
+            champion_refusal=champion_refusal,
+            rounds=(timings[0].of_rounds(), timings[1].of_rounds()) if beside else ({}, {}),
+            milliseconds=_milliseconds(timings),
+        )
+    except NotServed as reason:
+        return Findings(digest, refusal=str(reason))
+    finally:
+        for server in servers:
+            server.close()
+
+
+def verdict(gates: Sequence[GateConfig], findings: Findings) -> list[GateResult]:
+    """Judges every gate: that the model is served at all, parity (unless the config has its own bound), and the rest.
+
+    Times are never the same twice. A gate that compares them with the champion's refuses when the interval shows that
+    the bound is missed, not when the point does.
+
+    Args:
+        gates: Those of the config that are about serving.
+        findings: What was measured.
+    """
+    served = GateResult(
+        name="served alone",
+        metric="served",
+        value=0.0 if findings.refusal else 1.0,
+        bound=1.0,
+        passed=not findings.refusal,
+        reason=findings.refusal
+        or "a process without the training code answers batches of "
+        f"{', '.join(map(str, BATCH_SIZES))} with the promised outputs",
+        advice="start `finetune predict` on the model, and read what the log says" if findings.refusal else "",
+    )
+    has_parity = any(gate.metric == PARITY.metric for gate in gates)
+    asked = [*([] if has_parity else [PARITY]), *map(_with_interval, gates)]
+    return [served, *judge(asked, lambda gate: _evidence(gate, findings))]
+
+
+def _with_interval(gate: GateConfig) -> GateConfig:
+    if gate.relative_to and gate.metric.startswith(("latency_", "throughput_")):
+        return gate.model_copy(update={"confidence": CONFIDENCE, "refuse_when": "disproven"})
+    return gate
+
+
+def _evidence(gate: GateConfig, findings: Findings) -> Evidence:
+    if findings.refusal:
+        return Evidence(None, missing="the model could not be served")
+    if gate.relative_to is None:
+        missing = "the Trainer left no predictions to compare with" if gate.metric == PARITY.metric else ""
+        return Evidence(findings.metrics.get(gate.metric), missing=missing)
+    value, beside = findings.metrics.get(gate.metric), findings.champion_metrics
+    if findings.champion_refusal:
+        return Evidence(value, missing=f"the champion could not be served: {findings.champion_refusal}")
+    if beside is None:
+        return Evidence(value, first_run=True)
+    candidate, champion = (rounds.get(gate.metric) for rounds in findings.rounds)
+    if candidate is None or champion is None:
+        missing = "parity is measured of the candidate alone" if gate.metric == PARITY.metric else ""
+        return Evidence(value, reference=beside.get(gate.metric), reference_name="champion", missing=missing)
+    reference = statistics.median(champion)
+    return Evidence(
+        candidate_beside(reference, candidate, champion, gate.compare),
+        reference=reference,
+        reference_name="champion",
+        interval=change_interval(candidate, champion, gate.compare),
+    )
+
+
+def _why_not(action: Callable[[], None]) -> str:
+    try:
+        action()
+    except NotServed as reason:
+        return str(reason)
+    return ""
+
+
+def _ask_once(server: Server, requests: int) -> None:
+    """One batch of each size, whose outputs must be what clients rely on."""
+    for batch in BATCH_SIZES:
+        found = answers.problems(server.predict([number % requests for number in range(batch)]), batch)
+        if found:
+            raise NotServed("; ".join(found))
+
+
+def _parity(server: Server, trained: Mapping[int, Sequence[float]]) -> float:
+    numbers = list(trained)
+    served: dict[int, Sequence[float]] = {}
+    for begin in range(0, len(numbers), PARITY_BATCH):
+        asked = numbers[begin : begin + PARITY_BATCH]
+        answer: Answer = server.predict(asked)
+        served |= dict(zip(asked, answer["probabilities"].values, strict=True))
+    return answers.largest_difference(served, trained)
+
+
+def _milliseconds(timings: list[Timings]) -> dict[str, dict[int, list[float]]]:
+    return {
+        name: {batch: [round(value, 4) for value in one.milliseconds(batch)] for batch in one.rounds}
+        for name, one in zip(("candidate", "champion"), timings, strict=False)
+    }
+
+
+def _copy(model: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(model, folder / "1"))
+
+
+def _size_mb(model: Path) -> float:
+    return sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6

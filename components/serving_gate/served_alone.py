@@ -1,0 +1,127 @@
+"""The serving process: a script that knows TensorFlow and one SavedModel, and nothing of this project.
+
+Started as `python -I served_alone.py PACKAGE...` in a folder of its own. The packages named cannot be imported here, so
+that a model that secretly needs the code that trained it fails now and not in production.
+
+It reads one JSON object a line from standard input, and answers each with one: what was asked for, or `error`.
+
+    {"do": "import"}                              -> tensorflow
+    {"do": "load", "model": DIR, "requests": FILE} -> seconds, inputs, outputs; FILE holds one base64 request a line
+    {"do": "predict", "requests": [0, 1]}          -> seconds, outputs {name: {dtype, shape, values}}
+    {"do": "time", "requests": [0, 1]}             -> seconds
+    {"do": "memory"}                               -> peak_kb, of this process so far
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import time
+
+
+class Hidden:
+    """An import finder that finds nothing of some packages, wherever they are installed."""
+
+    def __init__(self, packages):
+        self._packages = frozenset(packages)
+
+    def find_spec(self, name, path=None, target=None):
+        """Refuses what is hidden and leaves the rest to the next finder."""
+        if name.partition(".")[0] in self._packages:
+            raise ModuleNotFoundError(f"{name} does not exist where the model is served", name=name)
+
+
+class ServedModel:
+    """Answers the commands."""
+
+    def __init__(self):
+        self._serve = None
+        self._requests = []
+
+    def do_import(self, _):
+        """Loads TensorFlow."""
+        import tensorflow as tf
+
+        self._tf = tf
+        return {"tensorflow": tf.__version__}
+
+    def do_load(self, command):
+        """Loads the model, which alone is timed, and the requests."""
+        start = time.perf_counter()
+        # The loaded object must live as long as its signature.
+        self._model = self._tf.saved_model.load(command["model"])
+        self._serve = self._model.signatures["serving_default"]
+        seconds = time.perf_counter() - start
+        with open(command["requests"], "rb") as lines:
+            self._requests = [base64.b64decode(line) for line in lines]
+        _, inputs = self._serve.structured_input_signature
+        return {"seconds": seconds, "inputs": _specs(inputs), "outputs": _specs(self._serve.structured_outputs)}
+
+    def do_predict(self, command):
+        """Answers a batch, with the outputs."""
+        seconds, outputs = self._call(command["requests"])
+        return {"seconds": seconds, "outputs": {name: _as_json(value) for name, value in outputs.items()}}
+
+    def do_time(self, command):
+        """Answers a batch, and says only how long it took."""
+        return {"seconds": self._call(command["requests"])[0]}
+
+    def do_memory(self, _):
+        """The peak of resident memory. getrusage would count the parent's, from before this program was started."""
+        with open("/proc/self/status", encoding="ascii") as status:
+            peak = next(line for line in status if line.startswith("VmHWM:"))
+        return {"peak_kb": int(peak.split()[1])}
+
+    def _call(self, requests):
+        batch = [self._requests[index] for index in requests]
+        start = time.perf_counter()
+        outputs = self._serve(examples=self._tf.constant(batch))
+        # A result counts when it can be read.
+        outputs = {name: value.numpy() for name, value in outputs.items()}
+        return time.perf_counter() - start, outputs
+
+
+def _specs(tensors):
+    return {
+        name: {"dtype": tensor.dtype.name, "shape": tensor.shape.as_list() if tensor.shape.rank is not None else None}
+        for name, tensor in tensors.items()
+    }
+
+
+def _as_json(array):
+    values = array.tolist()
+    return {"dtype": _dtype(array), "shape": list(array.shape), "values": _text(values)}
+
+
+def _dtype(array):
+    return "string" if array.dtype.kind in "OSU" else array.dtype.name
+
+
+def _text(value):
+    if isinstance(value, list):
+        return [_text(item) for item in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def main():
+    """Answers until standard input ends."""
+    # Whatever libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.meta_path.insert(0, Hidden(sys.argv[1:]))
+    model = ServedModel()
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = getattr(model, f"do_{command['do']}")(command)
+        except Exception as error:
+            first = next((text for text in str(error).splitlines() if text.strip()), "")
+            answer = {"error": f"{type(error).__name__}: {first}"[:2000]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

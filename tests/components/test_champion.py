@@ -1,0 +1,67 @@
+"""Who the champion is: what the folder of versions serves, whatever the runs did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.pusher.versions import push_version, roll_back
+
+pytest.importorskip("tfx")
+
+from tfx.types import standard_artifacts
+
+from components.champion.resolver import ChampionStrategy
+
+
+@pytest.fixture
+def models(tmp_path):
+    """Three models as artifacts, and a function that pushes one of them."""
+    artifacts = []
+    for name in "abc":
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "saved_model.pb").write_text(name)
+        artifact = standard_artifacts.Model()
+        artifact.uri = str(folder)
+        artifacts.append(artifact)
+    return artifacts
+
+
+def push(model, tmp_path):
+    push_version(Path(model.uri), tmp_path / "pushed", record={"model_uri": model.uri})
+
+
+def champion(candidate, models, tmp_path):
+    found = ChampionStrategy(str(tmp_path / "pushed")).resolve_artifacts(
+        None, {"model": list(models), "candidate": [candidate]}
+    )
+    assert found["candidate"] == [candidate]
+    return [model.uri[-1] for model in found["model"]]
+
+
+def test_without_a_push_there_is_none(models, tmp_path):
+    assert champion(models[1], models, tmp_path) == []
+
+
+def test_it_is_the_model_that_is_served_and_never_the_candidate(models, tmp_path):
+    push(models[0], tmp_path)
+    assert champion(models[0], models, tmp_path) == []
+    assert champion(models[2], models, tmp_path) == ["a"], "b was trained later, and refused"
+    push(models[1], tmp_path)
+    assert champion(models[2], models, tmp_path) == ["b"]
+    assert champion(models[1], models, tmp_path) == ["a"], "as when b itself was judged"
+
+
+def test_a_rollback_changes_the_champion(models, tmp_path):
+    push(models[0], tmp_path)
+    push(models[1], tmp_path)
+    roll_back(tmp_path / "pushed")
+    assert champion(models[2], models, tmp_path) == ["a"]
+
+
+def test_a_version_of_another_metadata_store_is_passed_over(models, tmp_path):
+    push(models[0], tmp_path)
+    push(models[1], tmp_path)
+    assert champion(models[2], [models[0], models[2]], tmp_path) == ["a"]
