@@ -39,7 +39,8 @@ class WordPieces(tf.Module):
     def __init__(self):
         super().__init__()
         letters = "abcdefghijklmnopqrstuvwxyz"
-        self.pieces = [*self.SPECIAL, *WORDS, "##s", "##ing", *letters, *(f"##{letter}" for letter in letters)]
+        inner = [f"##{letter}" for letter in letters]
+        self.pieces = list(dict.fromkeys([*self.SPECIAL, *WORDS, "##ing", *letters, *inner]))
         table = tf.lookup.KeyValueTensorInitializer(self.pieces, tf.range(len(self.pieces), dtype=tf.int64))
         self.table = tf.lookup.StaticHashTable(table, -1)
 
