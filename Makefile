@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format figures docs clean
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-strategies clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,12 +40,19 @@ format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-figures: setup  ## measure the networks of the catalogue anew (a quarter of an hour)
-	$(BIN)/python -m trainer_module.measure_backbones > build-figures.json
-	mv build-figures.json transforms/backbone_figures.json
+figures: setup  ## measure the networks of the catalogue anew, which takes a quarter of an hour
+	$(BIN)/python -m trainer_module.measure_backbones > transforms/backbone_figures.new
+	mv transforms/backbone_figures.new transforms/backbone_figures.json
 
 docs: setup  ## write the generated pages of docs/ anew
 	$(BIN)/python -m pipeline.reference > docs/config.md
+	$(BIN)/python -m pipeline.catalogue > docs/backbones.md
+
+bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; half an hour
+	FINETUNE_PEER="$(or $(PEER),$(FINETUNE_PEER))" $(BIN)/python -m benchmarks.compare
+
+bench-strategies: setup  ## train with every strategy and five seeds on real pictures
+	$(BIN)/python -m benchmarks.strategies
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing

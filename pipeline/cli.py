@@ -93,11 +93,30 @@ def plan(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def backbones() -> None:
-    """Lists the backbones that `backbone.name` can name."""
-    from pipeline.plan import print_backbones
+def backbones(
+    name: Annotated[str | None, typer.Argument(help="List the blocks of this one, for `unfreeze`.")] = None,
+) -> None:
+    """Lists the backbones that `backbone.name` can name: size, range, parameters, blocks."""
+    from pipeline.catalogue import print_backbones, print_blocks
 
-    print_backbones(Console())
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    _or_exit(lambda: print_blocks(name, console) if name else print_backbones(console))
+
+
+@app.command()
+def inspect(
+    handle: Annotated[str, typer.Argument(help="URL of TF Hub or Kaggle Models, or the folder of a SavedModel.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Shows what a SavedModel takes and gives, before it is `backbone.handle`; nothing of it is run."""
+    from pipeline.inspect import facts_of, print_facts
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    facts = _or_exit(lambda: facts_of(handle))
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print_facts(facts, Console(width=None if sys.stdout.isatty() else 160))
 
 
 @app.command()

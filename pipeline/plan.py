@@ -7,7 +7,7 @@ from rich.table import Table
 
 from pipeline.config import Config, PhaseConfig, TrainingConfig
 from trainer_module.auto_strategy import AUTO_RULE
-from transforms.backbones import BACKBONES, record_of
+from transforms.backbones import record_of
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
 SCRATCH_LEARNING_RATE = 1e-3
@@ -93,22 +93,3 @@ def _rate(phase: PhaseConfig) -> str:
     shape = f", {schedule.name}{warm_up}" if warm_up or schedule.name != "constant" else ""
     factor = f", x {phase.block_rate_factor:g} a block" if phase.block_rate_factor < 1 else ""
     return f"{phase.learning_rate:g}{shape}{factor}"
-
-
-def print_backbones(console: Console) -> None:
-    """Prints the catalogue as a table."""
-    table = Table("name", "pixels", "input range", "imagenet weights", box=None, pad_edge=False)
-    ranges = {
-        "none": "0 to 255",
-        "minus_one_to_one": "-1 to 1",
-        "imagenet_bgr_mean": "BGR, ImageNet mean subtracted",
-        "imagenet_mean_std": "ImageNet mean 0, deviation 1",
-    }
-    for record in BACKBONES.values():
-        table.add_row(
-            record.name,
-            str(record.image_size) if record.modality == "image" else "",
-            ranges[record.scaling] if record.modality == "image" else "texts",
-            "yes" if record.has_imagenet_weights else "no",
-        )
-    console.print(table)

@@ -9,11 +9,6 @@ import tensorflow as tf
 from pipeline.config import AugmentationConfig
 
 
-def is_active(config: AugmentationConfig) -> bool:
-    """Whether the config changes pictures at all."""
-    return any(config.model_dump().values())
-
-
 def augment(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
     """Changes one picture at random.
 

@@ -11,6 +11,7 @@ from pipeline.config import BackboneConfig, TrainingConfig
 from trainer_module.catalogue_backbone import catalogue_backbone
 from trainer_module.heads import add_head
 from trainer_module.hub_backbone import hub_backbone
+from trainer_module.keras_file import keras_file_backbone
 from trainer_module.text_encoder import text_encoder
 from transforms.backbones import Scaling, record_of
 from transforms.image import scale
@@ -55,7 +56,8 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
         BackboneError: The name, an argument, the input size or the weights cannot be used.
     """
     of_handle = text_encoder if config.modality == "text" else hub_backbone
-    backbone, digest = of_handle(config) if config.handle else catalogue_backbone(config)
+    build = of_handle if config.handle else keras_file_backbone if config.file else catalogue_backbone
+    backbone, digest = build(config)
     backbone.weights_sha256 = digest
     return backbone
 

@@ -31,8 +31,10 @@ class ServedModel(tf.Module):
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
         self._tables = _tables(model)
-        self._transform = transform_output.transform_features_layer()
-        self._transform._saved_model_loader.__class__ = _OrderedLoader
+        # TFT's own TransformFeaturesLayer is a Keras model, which a save traces once more with AutoGraph, for a minute.
+        loader = _OrderedLoader(transform_output.transform_savedmodel_dir)
+        self._transform = _Untracked(loader.apply_transform_model)
+        self._loaded = loader.__dict__
         self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
         self._raw_spec = transform_output.raw_feature_spec()
         self._raw_name = inputs.raw

@@ -105,19 +105,49 @@ def training_batches(
     Returns:
         (what `split.inputs` finishes, batched; label int64 [batch]); `split.steps` batches an epoch.
     """
-    augmented = augmentation.is_active(config)
+    views = views_of(split, config, seed)
 
-    def batches_of(records: tf.data.Dataset, epoch_seed: tf.Tensor) -> tf.data.Dataset:
+    def batches_of(examples: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
         @tf.autograph.experimental.do_not_convert
-        def one(position: tf.Tensor, record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
+        def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, tf.Tensor]:
+            number, record = example
             value, label = _parse(record, split.inputs)
-            if augmented:
+            if views:
+                value = augmentation.augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
+            elif config.is_active:
                 value = augmentation.augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
-        return records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        return examples.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
 
-    return _endless(split, split.records, seed, batch_size, first_epoch, first_step, batches_of)
+    return _endless(split, split.records.enumerate(), seed, batch_size, first_epoch, first_step, batches_of)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Changed copies of each example, a fixed number of them, which epochs use in turn.
+
+    Attributes:
+        count: Copies of each example.
+        seed: int64 scalar; what changes them.
+        starts: int64 [examples], the copy that each example has in epoch 0.
+    """
+
+    count: int
+    seed: tf.Tensor
+    starts: tf.Tensor
+
+    def row(self, number: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        """Number of the copy that an example has in an epoch: those of the first copy of each come first."""
+        return (tf.gather(self.starts, number) + epoch) % self.count * len(self.starts) + number
+
+
+def views_of(split: Split, config: AugmentationConfig, seed: int) -> Views | None:
+    """The copies that the config asks for; None when every epoch changes examples anew, or none does."""
+    if config.views == "fresh" or not config.is_active:
+        return None
+    starts = tf.random.stateless_uniform([split.examples], [seed, 0], maxval=config.views, dtype=tf.int64)
+    return Views(config.views, tf.constant(seed, tf.int64), starts)
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
@@ -156,48 +186,66 @@ class Kept:
     rows_per_file: int = 1
     header_bytes: int = 0
 
-    def batches(self, rows: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-        """Reads rows as batches with labels.
+    def batches(
+        self,
+        examples: tf.data.Dataset,
+        batch_size: int,
+        row_of: Callable[[tf.Tensor], tf.Tensor] = lambda number: number,
+    ) -> tf.data.Dataset:
+        """Reads batches with labels.
 
         Args:
-            rows: Pairs of scalar int64: a position that does not matter, and the number of a row.
-            batch_size: Rows a batch.
+            examples: Pairs of scalar int64: a position that does not matter, and the number of an example.
+            batch_size: Examples a batch.
+            row_of: Says which row is read for an example.
         """
         if self.held is not None:
 
             @tf.autograph.experimental.do_not_convert
             def gather(_: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                return tf.cast(tf.gather(self.held, numbers), self.dtype), tf.gather(self.labels, numbers)
+                kept = tf.gather(self.held, row_of(numbers))
+                return tf.cast(kept, self.dtype), tf.gather(self.labels, numbers)
 
-            return rows.batch(batch_size).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+            return examples.batch(batch_size).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
         row_bytes = math.prod(self.shape) * self.stored.size
         files = tf.constant(self.files)
 
         @tf.autograph.experimental.do_not_convert
         def read(_: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
-            start = self.header_bytes + number % self.rows_per_file * row_bytes
-            file = files[number // self.rows_per_file]
+            row = row_of(number)
+            start = self.header_bytes + row % self.rows_per_file * row_bytes
+            file = files[row // self.rows_per_file]
             return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
 
         @tf.autograph.experimental.do_not_convert
-        def decode(raw: tf.Tensor, row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        def decode(raw: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
             values = tf.reshape(tf.io.decode_raw(raw, self.stored), [-1, *self.shape])
-            return tf.cast(values, self.dtype), tf.gather(self.labels, row[1])
+            return tf.cast(values, self.dtype), tf.gather(self.labels, example[1])
 
-        found = rows.interleave(read, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        pairs = tf.data.Dataset.zip((found, rows))
+        found = examples.interleave(read, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        pairs = tf.data.Dataset.zip((found, examples))
         return pairs.batch(batch_size).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def training_rows(
-    split: Split, kept: Kept, batch_size: int, seed: int, first_epoch: int = 0, first_step: int = 0
+    split: Split,
+    kept: Kept,
+    batch_size: int,
+    seed: int,
+    config: AugmentationConfig,
+    first_epoch: int = 0,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
-    """The batches of `training_batches` without augmentation, with what is kept of each example in place of it."""
+    """The batches of `training_batches`, with what is kept of each example, or copy of it, in place of it."""
+    views = views_of(split, config, seed)
 
-    def batches_of(numbers: tf.data.Dataset, epoch_seed: tf.Tensor) -> tf.data.Dataset:
-        return kept.batches(numbers, batch_size)
+    def batches_of(numbers: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
+        if views is None:
+            return kept.batches(numbers, batch_size)
+        return kept.batches(numbers, batch_size, lambda number: views.row(number, epoch))
 
-    return _endless(split, tf.data.Dataset.range(split.examples), seed, batch_size, first_epoch, first_step, batches_of)
+    elements = tf.data.Dataset.range(split.examples)
+    return _endless(split, elements, seed, batch_size, first_epoch, first_step, batches_of)
 
 
 def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
@@ -206,26 +254,38 @@ def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
     return _unsharded(kept.batches(numbers, batch_size)).prefetch(tf.data.AUTOTUNE)
 
 
-def numbered_inputs(split: Split, wanted: np.ndarray, batch_size: int) -> tf.data.Dataset:
-    """One pass over chosen examples in the order of the split.
+def numbered_inputs(
+    split: Split, wanted: np.ndarray, batch_size: int, config: AugmentationConfig | None = None, seed: int = 0
+) -> tf.data.Dataset:
+    """One pass over chosen examples in the order of the split, or of all their copies where there are some.
 
     Args:
         split: Examples.
-        wanted: bool [examples]: which of them.
-        batch_size: Examples a batch.
+        wanted: bool [rows]: which of them.
+        batch_size: Rows a batch.
+        config: Augmentation of the copies; None leaves examples as they are.
+        seed: Of the copies.
 
     Returns:
-        (int64 [batch], the numbers of the examples; inputs, as in `evaluation_batches`).
+        (int64 [batch], the numbers of the rows; inputs, as in `evaluation_batches`).
     """
     table = tf.constant(wanted)
+    views = views_of(split, config, seed) if config else None
 
     @tf.autograph.experimental.do_not_convert
-    def one(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
-        return number, split.inputs.finish(_parse(record, split.inputs)[0])
+    def copy_of_all(copy: tf.Tensor) -> tf.data.Dataset:
+        return split.records.enumerate(copy * split.examples)
 
-    chosen = split.records.enumerate().filter(lambda number, record: table[number])
-    batches = chosen.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    @tf.autograph.experimental.do_not_convert
+    def one(row: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
+        value = _parse(record, split.inputs)[0]
+        if views:
+            value = augmentation.augment(value, tf.stack([views.seed, row]), config)
+        return row, split.inputs.finish(value)
+
+    rows = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all)
+    chosen = rows.filter(lambda row, record: table[row])
+    return chosen.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def labels(split: Split) -> tf.Tensor:
@@ -275,7 +335,7 @@ def _endless(
     batch_size: int,
     first_epoch: int,
     first_step: int,
-    batches_of: Callable[[tf.data.Dataset, tf.Tensor], tf.data.Dataset],
+    batches_of: Callable[[tf.data.Dataset, tf.Tensor, tf.Tensor], tf.data.Dataset],
 ) -> tf.data.Dataset:
     """Epoch after epoch of elements, one for each example, shuffled into the same order whatever they are."""
 
@@ -284,7 +344,7 @@ def _endless(
         epoch_seed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
         shuffled = elements.shuffle(split.shuffle_window, seed=epoch_seed, reshuffle_each_iteration=False)
         left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
-        return batches_of(shuffled.enumerate().skip(left_out), epoch_seed)
+        return batches_of(shuffled.enumerate().skip(left_out), epoch_seed, epoch)
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     return _unsharded(epochs.flat_map(epoch_of)).prefetch(tf.data.AUTOTUNE)

@@ -188,7 +188,7 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     kill_when_training(tmp_path / "w")
-    output, _ = first.communicate(timeout=900)
+    output, _ = first.communicate(timeout=3600)
     assert first.returncode == 0, output
     assert set(states(output).values()) == {"ran"}
     (trainer,) = [line for line in output.splitlines() if " trainer " in line]
@@ -200,7 +200,7 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
     assert epochs_in(killed)[:3] == [1, 2, 3]
     assert epochs_in(resumed) == list(range(int(done[1]), EPOCHS + 1))
 
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=900)
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=3600)
     assert {name for name, state in states(again.stdout).items() if state != "cached"} == {"champion-resolver"}
     local = tmp_path / "local"
     shutil.copytree(tiny, local)
@@ -219,7 +219,7 @@ def epochs_in(log: Path) -> list[int]:
 
 def kill_when_training(workspace: Path) -> None:
     """Kills the first attempt of the Trainer once it has finished a few epochs."""
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + 3600
     while time.monotonic() < deadline:
         for log in workspace.glob("logs/*/trainer.1.log"):
             if len(epochs_in(log)) >= 3:
@@ -228,7 +228,7 @@ def kill_when_training(workspace: Path) -> None:
                         os.kill(int(process.name), signal.SIGKILL)
                 return
         time.sleep(0.05)
-    raise AssertionError("the Trainer did not begin within 10 minutes")
+    raise AssertionError("the Trainer did not begin within an hour")
 
 
 def _is_trainer(process: Path, workspace: Path) -> bool:

@@ -62,12 +62,16 @@ def training(**changes) -> TrainingConfig:
     return TrainingConfig(**{**defaults, **changes})
 
 
-def setup_of(splits, config: TrainingConfig, augmentation=STRONG, strategy=None, trunk_dir="unused") -> phases.Setup:
+SMALL = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
+
+
+def setup_of(
+    splits, config: TrainingConfig, augmentation=STRONG, strategy=None, trunk_dir="unused", network=SMALL
+) -> phases.Setup:
     """A new network, and all that training it needs."""
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        network = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
         backbone, model = backbone_model.build_network(network, config, classes=2)
     loss = losses.training_loss(config, 2, None)
     trunk = TrunkCache(trunk_dir, model, backbone, config, augmentation, *splits, "Trainer")

@@ -13,7 +13,7 @@ from pipeline.errors import BackboneError
 tf = pytest.importorskip("tensorflow")
 
 from saved_models import save_for_hub, vector_network  # noqa: E402
-from small_training import SIZE, make_splits  # noqa: E402
+from small_training import SIZE, make_splits, setup_of  # noqa: E402
 
 from pipeline.config import (  # noqa: E402
     AugmentationConfig,
@@ -22,8 +22,8 @@ from pipeline.config import (  # noqa: E402
     PhaseConfig,
     TrainingConfig,
 )
-from trainer_module import losses, phases, recipe  # noqa: E402
-from trainer_module.backbone_model import build_backbone, build_model  # noqa: E402
+from trainer_module import phases  # noqa: E402
+from trainer_module.backbone_model import build_backbone  # noqa: E402
 from trainer_module.hub_backbone import open_handle, resolve_handle  # noqa: E402
 from trainer_module.saved_model import Tensor, read_saved_model  # noqa: E402
 from trainer_module.state import State  # noqa: E402
@@ -144,27 +144,13 @@ def test_a_url_that_the_cache_holds_needs_no_network(monkeypatch, tmp_path, fold
 
 
 def run(splits, folder, batch_norm="frozen", **unfreeze):
-    """Trains one phase on the backbone in a folder; returns its weights by name, before and after."""
+    """Trains one phase on the backbone in a folder; returns the names of its variables that moved."""
     phase = PhaseConfig(name="tune", epochs=1, learning_rate=1e-2, **unfreeze)
     config = TrainingConfig(batch_size=8, batch_norm=batch_norm, head=HeadConfig(units=[]), phases=[phase])
-    recipe.make_deterministic(1)
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
-    with strategy.scope():
-        backbone = build_backbone(handle(folder))
-        model = build_model(backbone, "zero_to_one", config, classes=2)
-    setup = phases.Setup(
-        model,
-        backbone,
-        config,
-        losses.training_loss(config, 2, None),
-        *splits,
-        AugmentationConfig(),
-        strategy,
-        "Trainer",
-    )
-    before = {variable.name: variable.numpy() for variable in backbone.variables}
+    setup = setup_of(splits, config, AugmentationConfig(), network=handle(folder))
+    before = {variable.name: variable.numpy() for variable in setup.backbone.variables}
     phases.run_phase(setup, State(), keep=lambda state: None)
-    after = {variable.name: variable.numpy() for variable in backbone.variables}
+    after = {variable.name: variable.numpy() for variable in setup.backbone.variables}
     return {name.split(":")[0] for name in before if not np.array_equal(before[name], after[name])}
 
 

@@ -18,8 +18,9 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from pipeline.config import HeadConfig, PhaseConfig
-from small_training import fit, make_splits, training
-splits = make_splits(Path(tempfile.mkdtemp()))
+from small_training import STRONG, fit, make_splits, training
+folder = Path(tempfile.mkdtemp())
+splits = make_splits(folder)
 # SGD: Adam would make large updates of rounding errors, where a gradient is nearly zero.
 config = training(
     micro_batches=2,
@@ -33,12 +34,18 @@ config = training(
     ],
 )
 strategies = [tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])]
-one, two = [fit(splits, config, strategy=strategy) for strategy in strategies]
-for variable, a, b in zip(one[0].weights, one[0].get_weights(), two[0].get_weights()):
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=variable.name)
-for a, b in zip(one[3], two[3]):
-    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
+copies = STRONG.model_copy(update={"views": 2})
+one, two, cached = [
+    fit(splits, config.model_copy(update={"cache_trunk": mode}), copies, strategy=strategy, trunk_dir=folder)
+    for strategy, mode in zip([*strategies, strategies[1]], ("off", "off", "on"))
+]
+assert [row["cached_trunk"] for row in cached[2]] == [True, True]
+for other in (two, cached):
+    for variable, a, b in zip(one[0].weights, one[0].get_weights(), other[0].get_weights()):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=variable.name)
+    for a, b in zip(one[3], other[3]):
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
 # With a loss scale, what overflows is skipped on both devices, and what does not is the gradient.
 from test_mixed_precision import Half, gradient
 top = np.linspace(-1e3, 1e3, 15, dtype=np.float32).reshape(5, 3)

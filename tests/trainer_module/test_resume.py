@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pipeline.config import AugmentationConfig, CheckpointConfig, HeadConfig, Ph
 
 pytest.importorskip("tensorflow")
 
-from small_training import make_splits, setup_of, training
+from small_training import STRONG, make_splits, setup_of, training
 
 from trainer_module import phases
 from trainer_module.checkpoint import Checkpoints, fingerprint
@@ -72,11 +73,23 @@ def splits(tmp_path_factory):
     return make_splits(tmp_path_factory.mktemp("examples"))
 
 
-def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(splits, tmp_path):
-    undisturbed = setup_of(splits, THREE_PHASES)
+@pytest.mark.parametrize(
+    ("config", "lives"),
+    [
+        (THREE_PHASES, (3, 6, 5, 4, 8, 1000)),  # within an epoch, before it is saved, at the start of a phase ...
+        # With what the frozen trunk gave, which the runs after the first find or have to fill again.
+        (THREE_PHASES.model_copy(update={"cache_trunk": "on", "phases": THREE_PHASES.phases[:2]}), (4, 5, 1000)),
+    ],
+    ids=["whole", "cached"],
+)
+def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(splits, tmp_path, config, lives):
+    changes = STRONG if config is THREE_PHASES else AugmentationConfig()
+    undisturbed = setup_of(splits, config, changes, trunk_dir=tmp_path / "trunk_a")
     expected = phases.run_phases(undisturbed, Checkpoints(tmp_path / "a", "same", THREE_PHASES.checkpoint, "Trainer"))
-    for life in (3, 6, 5, 4, 8, 1000):  # within an epoch, before it is saved, at the start of a phase ...
-        setup = setup_of(splits, THREE_PHASES)
+    for life in lives:
+        if life == 5:
+            shutil.rmtree(tmp_path / "trunk_b", ignore_errors=True)
+        setup = setup_of(splits, config, changes, trunk_dir=tmp_path / "trunk_b")
         try:
             found = phases.run_phases(setup, Mortal(tmp_path / "b", life))
         except KilledError:
@@ -207,7 +220,7 @@ import pipeline
 import numpy as np
 from trainer_module import phases
 from trainer_module.checkpoint import Checkpoints
-from small_training import make_splits, setup_of
+from small_training import STRONG, make_splits, setup_of
 from test_resume import THREE_PHASES
 folder = Path(sys.argv[1])
 folder.mkdir(exist_ok=True)

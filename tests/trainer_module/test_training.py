@@ -197,7 +197,8 @@ def test_each_augmentation_alone_does_what_its_name_says():
         config = AugmentationConfig(**strength)
         return [augmentation.augment(tf.constant(pixels), seed, config).numpy() for seed in seeds]
 
-    assert not augmentation.is_active(AugmentationConfig())
+    assert not AugmentationConfig(views=3).is_active
+    assert AugmentationConfig(zoom=0.1).is_active
     for flipped in results(horizontal_flip=True):
         assert np.array_equal(flipped, pixels) or np.array_equal(flipped, pixels[:, ::-1])
     brightness = np.array([image[..., 2].mean() - 60 for image in results(brightness=0.1)])

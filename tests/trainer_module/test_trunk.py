@@ -17,6 +17,7 @@ tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
 cache = importlib.import_module("trainer_module.trunk.cache")
 cuts = importlib.import_module("trainer_module.trunk.cuts")
+input_data = importlib.import_module("trainer_module.input_data")
 network = importlib.import_module("trainer_module.trunk.network")
 plan = importlib.import_module("trainer_module.trunk.plan")
 store = importlib.import_module("trainer_module.trunk.store")
@@ -156,6 +157,31 @@ def test_with_augmentation_validation_alone_is_cached(splits, tmp_path):
     assert (row["cached_trunk"], row["trunk"]["val"]) == (False, "memory")
     assert "augmentation" in row["trunk"]["reason"]
     assert_same_curves(runs[0][3], runs[1][3], rtol=1e-4)
+
+
+def test_a_fixed_number_of_views_is_cached_and_gives_the_same_curves(splits, tmp_path):
+    strong = AugmentationConfig(horizontal_flip=True, brightness=0.3, views=2)
+    phases = [PHASES[0].model_copy(update={"epochs": 3})]
+    off, memory, disk = (
+        fit(splits, config(mode, phases=phases, trunk_cache={"memory_mb": mb}), strong, trunk_dir=tmp_path)
+        for mode, mb in (("off", 1), ("on", 1), ("on", 0))
+    )
+    for (row,), place in ((memory[2], "memory"), (disk[2], "disk")):
+        assert (row["cached_trunk"], row["trunk"]["views"], row["trunk"]["train"]) == (True, 2, place)
+        assert row["trunk"]["bytes"] == (2 * 21 + 9) * 64 * 4
+    assert_same_curves(off[3], memory[3], rtol=1e-4)
+    assert_same_curves(off[3], disk[3], rtol=1e-4)
+
+
+def test_epochs_use_the_views_of_each_picture_in_turn(splits):
+    config = AugmentationConfig(brightness=0.3, views=2)
+    batches = iter(input_data.training_batches(splits[0], 21, 1, config))
+    epochs = [{row.tobytes() for row in next(batches)[0].numpy()} for _ in range(4)]
+    assert epochs[0] == epochs[2]
+    assert epochs[1] == epochs[3]
+    assert not epochs[0] & epochs[1]
+    again = iter(input_data.training_batches(splits[0], 21, 1, config, first_epoch=1))
+    assert {row.tobytes() for row in next(again)[0].numpy()} == epochs[1]
 
 
 def branching(size):

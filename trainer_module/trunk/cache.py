@@ -15,7 +15,6 @@ import tf_keras as keras
 from pipeline import events
 from pipeline.config import AugmentationConfig, TrainingConfig
 from pipeline.errors import RunError
-from trainer_module import augmentation
 from trainer_module.freezing import layers_of, trainable_layers
 from trainer_module.input_data import (
     Kept,
@@ -141,7 +140,9 @@ class TrunkCache:
         tail = self._network.tail(self._cuts[index]) if kept else None
         first = {"first_epoch": first_epoch, "first_step": first_step}
         if "train" in kept:
-            train_batches = training_rows(train, kept["train"], training.batch_size, training.seed, **first)
+            train_batches = training_rows(
+                train, kept["train"], training.batch_size, training.seed, self._augmentations[index], **first
+            )
         else:
             train_batches = training_batches(
                 train, training.batch_size, training.seed, self._augmentations[index], **first
@@ -160,8 +161,10 @@ class TrunkCache:
 
     def _row(self, index: int, decision: Decision) -> dict[str, Any]:
         cut = self._cuts[index]
+        config = self._augmentations[index]
         return {
             "cut": cut.node.layer if cut else None,
+            "views": config.views if config.is_active else None,
             "train": decision.train,
             "val": decision.val,
             "bytes": (decision.train_bytes if decision.train != "off" else 0)
@@ -178,7 +181,7 @@ class TrunkCache:
                 phase.name,
                 cut,
                 total_steps(phase, train.examples, training.batch_size) / steps_per_epoch,
-                views=0 if augmentation.is_active(config) else 1,
+                views=_copies(config),
             )
             for phase, cut, config in zip(training.phases, self._cuts, self._augmentations, strict=True)
         ]
@@ -240,7 +243,8 @@ class TrunkCache:
                     "progress", component=self._component, done=done, total=total, unit="examples through the trunk"
                 )
 
-        batches = numbered_inputs(self._splits[name], rows, self._fill_batch)
+        config = self._augmentations[index] if name == "train" else None
+        batches = numbered_inputs(self._splits[name], rows, self._fill_batch, config, self._training.seed)
         fill(self._network.trunk(cuts), batches, gaps, [self._stored(cut) for cut in cuts], tell)
         size = sum(gap.rows().sum() * gap.shards.row_bytes for gap in gaps)
         self._say(
@@ -277,6 +281,7 @@ class TrunkCache:
         facts = {
             "format": 1,
             "split": {"digest": split.digest, "order": split.order, "examples": split.examples},
+            "views": self._views(name, index),
             "trunk": self._network.digest(cut),
             "cut": cut.node.layer,
             "shape": list(cut.node.shape),
@@ -285,7 +290,15 @@ class TrunkCache:
             "code": self._code,
             "tensorflow": tf.__version__,
         }
-        return Shards(self._folder, facts, split.examples, cut.row_bytes(self._item_bytes))
+        copies = _copies(self._augmentations[index]) if name == "train" else 1
+        return Shards(self._folder, facts, split.examples * copies, cut.row_bytes(self._item_bytes))
+
+    def _views(self, name: str, index: int) -> dict[str, Any] | None:
+        """What copies of examples depend on; None for the examples themselves."""
+        config = self._augmentations[index]
+        if name == "val" or not config.is_active:
+            return None
+        return {**config.model_dump(), "seed": self._training.seed}
 
     @property
     def _fill_batch(self) -> int:
@@ -298,12 +311,13 @@ class TrunkCache:
         return dtype if dtype.size <= self._item_bytes else tf.as_dtype(self._training.trunk_cache.dtype)
 
     def _fillable(self, index: int, name: str) -> list[int]:
-        """The phase, and later ones that read the same split and below whose cuts nothing trains until they begin."""
+        """The phase, and later ones that read the same rows and below whose cuts nothing trains until they begin."""
         decisions, found, trained = self._decisions(), [], set()
         for later in range(index, len(self._cuts)):
             cut, decision = self._cuts[later], decisions[later]
             place = decision.train if name == "train" else decision.val
-            if place != "off" and not trained & {node.layer for node in cut.below if node.in_backbone}:
+            same = self._views(name, later) == self._views(name, index)
+            if place != "off" and same and not trained & {node.layer for node in cut.below if node.in_backbone}:
                 found.append(later)
             trained |= self._trained[later]
         return found
@@ -323,6 +337,13 @@ class TrunkCache:
 
     def _say(self, text: str, **fields: str) -> None:
         events.emit("note", text=f"{self._component}: {text}", **fields)
+
+
+def _copies(config: AugmentationConfig) -> int:
+    """How many rows are kept of each training example; 0 where every epoch makes new ones."""
+    if not config.is_active:
+        return 1
+    return 0 if config.views == "fresh" else config.views
 
 
 def _aligned(rows: int, row_bytes: int) -> np.ndarray:

@@ -1,0 +1,120 @@
+"""One run of the product's Trainer on Transform's output, in a process of its own, measured from outside.
+
+Imports are made once, in a fork server; each run is a fork of it, with a TensorFlow that nothing has run in yet.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import resource
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
+from pipeline.events import LOGGER_NAME
+
+
+def run_trainer(
+    folder: Path,
+    training: Mapping[str, Any],
+    train: int = 600,
+    val: int = 150,
+    held_out: bool = False,
+    augmentation: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Trains in a process of its own.
+
+    Args:
+        folder: Of the benchmark's data; `folder/trunk` holds what is kept of the frozen trunk.
+        training: Section of the config.
+        train: Pictures of train/ to train on.
+        val: How many of them are the validation split.
+        held_out: Whether these are not trained on.
+        augmentation: Section of the config.
+
+    Returns:
+        `seconds` of run_fn, from reading Transform's output to the exported model; `accuracy` of the exported model on
+        the 150 pictures of val/; `peak_mb` of the process; `disk_mb` of the trunk's files; `phases` and `curves`.
+    """
+    transformed(folder)
+    files = subset(folder, train, val, held_out)
+    # Read when TensorFlow is imported, by the fork server.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainer_module.recipe"])
+    receiver, sender = context.Pipe(duplex=False)
+    arguments = (str(folder), dict(training), files, dict(augmentation or {}), sender)
+    process = context.Process(target=_train, args=arguments)
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"the Trainer ended with {process.exitcode}; see above") from None
+    finally:
+        process.join()
+
+
+def _train(folder: str, training: dict, files: dict, augmentation: dict, sender: Any) -> None:
+    import tensorflow as tf
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+    from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
+    from trainer_module.recipe import HISTORY_FILE, run_fn
+
+    work = Path(folder) / "run" / str(os.getpid())
+    weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
+    sections = {
+        "training": TrainingConfig.model_validate(training),
+        "backbone": BackboneConfig.model_validate(weights),
+        "augmentation": AugmentationConfig.model_validate(augmentation),
+        "distribution": DistributionConfig(),
+    }
+    trunk = Path(folder) / "trunk"
+    arguments = FnArgs(
+        train_files=files["train"],
+        eval_files=files["val"],
+        transform_graph_path=transformed(Path(folder))["graph"],
+        serving_model_dir=str(work / "model"),
+        model_run_dir=str(work / "run"),
+        custom_config={
+            **{name: json.loads(section.model_dump_json()) for name, section in sections.items()},
+            "component": "Trainer",
+            "code": "benchmark",
+            "checkpoint_dir": str(work / "checkpoints"),
+            "trunk_dir": str(trunk),
+        },
+    )
+    logging.getLogger(LOGGER_NAME).propagate = False
+    start = time.monotonic()
+    run_fn(arguments)
+    seconds = time.monotonic() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    served = tf.saved_model.load(str(work / "model")).signatures["serving_default"]
+    paths = pictures("val")
+    right = 0
+    for first in range(0, len(paths), 50):
+        chunk = paths[first : first + 50]
+        labels = served(examples=tf.constant([path.read_bytes() for path in chunk]))["label"].numpy()
+        right += sum(label.decode() == path.parent.name for label, path in zip(labels, chunk, strict=True))
+    history = json.loads((work / "run" / HISTORY_FILE).read_text())
+    shutil.rmtree(work)
+    disk = sum(file.stat().st_size for file in trunk.glob("*/*")) if trunk.is_dir() else 0
+    sender.send(
+        {
+            "seconds": round(seconds, 2),
+            "accuracy": right / len(paths),
+            "peak_mb": round(peak),
+            "disk_mb": round(disk / 1e6, 1),
+            **history,
+        }
+    )
+    sender.close()
