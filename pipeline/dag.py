@@ -151,7 +151,6 @@ def _serving_settings(config: Config) -> dict[str, Any]:
 def _push_settings(config: Config) -> dict[str, Any]:
     return {
         "name": config.name,
-        "backbone": json.loads(config.backbone.model_dump_json()),
         "keep": config.push.keep,
         "approval": config.evaluation.approval,
         "report_only": config.evaluation.mode == "report_only",

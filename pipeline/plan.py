@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.config import Config, PhaseConfig, TrainingConfig
+from pipeline.trunk_plan import trunk_lines
 from trainer_module.auto_strategy import AUTO_RULE
 from transforms.backbones import record_of
 
@@ -75,6 +76,8 @@ def print_plan(config: Config, console: Console) -> None:
         )
     if config.training.phases:
         console.print(phases)
+        for place, line in enumerate(trunk_lines(config)):
+            console.print(f"{'' if place else 'trunk':<11}{line}", highlight=False, soft_wrap=True)
     else:
         console.print("phases     chosen by the Trainer when it has counted the examples:", highlight=False)
         for line in AUTO_RULE:

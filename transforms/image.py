@@ -10,6 +10,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from pipeline.backbone_config import Scaling
+from transforms import exif
 
 # Means and standard deviations of the ImageNet training set, as in keras.applications.imagenet_utils.
 _BGR_MEAN = (103.939, 116.779, 123.68)
@@ -22,7 +23,7 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 
     Args:
         encoded: Scalar string, the bytes of the file. Grey is repeated over the channels, alpha is dropped,
-            CMYK is converted, 16 bits are reduced to 8.
+            CMYK is converted, 16 bits are reduced to 8. A JPEG is turned as its EXIF orientation says.
 
     Returns:
         uint8 [height, width, 3] in [0, 255].
@@ -33,7 +34,8 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 
     def decode_jpeg() -> tf.Tensor:
         # The accurate inverse transform gives the same pixels as Pillow; TensorFlow's default is off by up to 8.
-        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        picture = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        return exif.upright(picture, exif.orientation(encoded))
 
     def decode_other() -> tf.Tensor:
         return tf.io.decode_image(encoded, channels=3, expand_animations=False)

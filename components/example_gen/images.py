@@ -71,7 +71,7 @@ def check_image(data: bytes, max_pixels: int) -> None:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():
-            # Such as odd EXIF data, which no part of the pipeline reads.
+            # Such as odd EXIF data, which does not make a picture unusable.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=[name]) as picture:
                 width, height = picture.size

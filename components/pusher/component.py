@@ -91,8 +91,8 @@ class AtomicPusher(base_component.BaseComponent):
     def __init__(self, directory: str, settings: dict[str, Any], **inputs: types.BaseChannel):
         """Args:
         directory: Folder of versions.
-        settings: `name` of the pipeline, `backbone` (that section of the config), `keep` (versions), `approval`
-            (none or required) and `report_only` (gates do not decide).
+        settings: `name` of the pipeline, `keep` (versions), `approval` (none or required) and `report_only` (gates do
+            not decide).
         **inputs: Those of PushSpec.
         """
         destination = pusher_pb2.PushDestination(

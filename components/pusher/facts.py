@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -31,6 +30,7 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
     """
     ingest = _json(inputs["examples"], REPORT_NAME)
     splits = ingest.get("splits", {})
+    history = _json(inputs["model_run"], HISTORY_FILE)
     candidate, champion = read_metrics(artifact_utils.get_single_uri(inputs["evaluation"]))
     beside = (champion or {}).get(OVERALL, {})
     return {
@@ -38,7 +38,7 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
         "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model_sha256": digest,
         "report_only": settings["report_only"],
-        "backbone": _backbone(settings["backbone"]),
+        "backbone": history.get("backbone"),
         "data": {
             "fingerprint": artifact_utils.get_single_instance(inputs["examples"]).get_string_custom_property(
                 FINGERPRINT_PROPERTY_NAME
@@ -46,7 +46,7 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
             "splits": {name: split["examples"] for name, split in splits.items()},
             "classes": sorted({name for split in splits.values() for name in split.get("classes", {})}),
         },
-        "phases": _json(inputs["model_run"], HISTORY_FILE).get("phases", []),
+        "phases": history.get("phases", []),
         "metrics": {
             name: {"value": value, "champion": beside.get(name)} for name, value in candidate.get(OVERALL, {}).items()
         },
@@ -54,12 +54,6 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
         "gates": _json(inputs["serving"], RESULT_FILE).get("gates", []),
         "environment": environment(),
     }
-
-
-def _backbone(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    weights = Path(backbone["weights"])
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
-    return {"name": backbone["name"], "source": backbone["weights"], "sha256": digest}
 
 
 def _json(artifacts: list[types.Artifact], name: str) -> dict[str, Any]:

@@ -43,8 +43,6 @@ PHASE_KEYS = (
     "total_parameters",
     "val_loss",
     "val_accuracy",
-    "stopped_early",
-    "cached_trunk",
 )
 LEADING_METRICS = ("accuracy", "macro_f1", "loss")
 IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
@@ -213,7 +211,19 @@ def _training(rows: list[Mapping[str, Any]], phases: list[Mapping[str, Any]]) ->
     curves = _curves(rows)
     if curves is None and not phases:
         return None
-    return {"curves": curves, "phases": [_defaults(phase, PHASE_KEYS) for phase in phases]}
+    return {"curves": curves, "phases": [_phase(phase) for phase in phases]}
+
+
+def _phase(phase: Mapping[str, Any]) -> View:
+    trunk = phase.get("trunk") or {}
+    views = {None: "", "fresh": "new pictures in every epoch"}.get(trunk.get("views"))
+    up_to = f" (up to {trunk['cut']})" if trunk.get("cut") else ""
+    notes = (
+        "stopped early" if phase.get("stopped_early") else "",
+        f"frozen part computed once{up_to}" if phase.get("cached_trunk") else "",
+        f"{trunk['views']} views of each picture" if views is None else views,
+    )
+    return {**_defaults(phase, PHASE_KEYS), "notes": ", ".join(filter(None, notes))}
 
 
 def _curves(rows: list[Mapping[str, Any]]) -> View | None:

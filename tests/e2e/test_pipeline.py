@@ -267,6 +267,7 @@ def test_the_pushed_folder_holds_its_card_and_is_the_model_that_was_served(first
     assert card["model_sha256"] == model_digest(version)
     blessed = json.loads((first_artifacts("ServingGate", "findings", first_run) / "serving.json").read_text())
     assert blessed["model_sha256"] == card["model_sha256"]
+    assert card["backbone"] == {"name": "SmallCNN", "source": "random", "licence": None, "sha256": None}
     assert card["data"]["splits"] == first_run["splits"]
     assert card["data"]["fingerprint"].startswith("files:")
     assert card["metrics"]["accuracy"]["value"] == first_run["metrics"]["accuracy"]

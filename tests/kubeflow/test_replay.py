@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
+from components.pusher.versions import CARD_FILES, RECORD_FILE
 from kubeflow import replay
 from pipeline.errors import ConfigError
 
@@ -164,10 +165,12 @@ LONG_TRAINING = (
 
 
 def pushed(folder: Path) -> dict[str, bytes]:
-    """The files of the one pushed version, by their names in it."""
+    """The model's files in the one pushed version, by their names in it; card and record of the push tell the time."""
     version = folder / "runs" / "tiny" / "pushed" / "1"
     assert [path.name for path in version.parent.iterdir() if path.is_dir()] == ["1"]
-    return {str(path.relative_to(version)): path.read_bytes() for path in version.rglob("*") if path.is_file()}
+    files = {str(path.relative_to(version)): path for path in version.rglob("*") if path.is_file()}
+    assert {RECORD_FILE, *CARD_FILES} < set(files)
+    return {name: path.read_bytes() for name, path in files.items() if name not in (RECORD_FILE, *CARD_FILES)}
 
 
 def states(output: str) -> dict[str, str]:

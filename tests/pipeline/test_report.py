@@ -60,7 +60,16 @@ def summary(**changes: object) -> dict:
             }
         ],
         "phases": [
-            {"name": "head", "epochs": 2, "seconds": 3.0, "val_loss": 0.4, "stopped_early": True, "cached_trunk": True}
+            {
+                "name": "head",
+                "epochs": 2,
+                "seconds": 3.0,
+                "val_loss": 0.4,
+                "stopped_early": True,
+                "cached_trunk": True,
+                "trunk": {"cut": "head_pool", "views": 3},
+            },
+            {"name": "tune", "epochs": 1, "cached_trunk": False, "trunk": {"cut": "add", "views": "fresh"}},
         ],
         "components": [
             {"id": "Trainer", "seconds": 61.0, "state": "ran"},
@@ -188,7 +197,8 @@ def test_everything_that_was_measured_is_on_the_page():
     text = render().text
     for part in (
         "accuracy >= 0.85", "✓ passed", "0.913", "0.033 better than the champion", "from scratch", "0.590",
-        "stopped early, frozen part computed once", "22 of 30 examples correct", "weakest",
+        "stopped early, frozen part computed once (up to head_pool), 3 views of each picture",
+        "new pictures in every epoch", "22 of 30 examples correct", "weakest",
         "750 of 753 files were used.", "Skipped: 1 not an image.", "Repeated within a split: 2 files.", "/d/dup.jpg",
         "mobilenet_v2", "ab" * 32,
         "1234", "tensorflow", "2.16.2", "1 min 01 s", "cached", "0.4%",

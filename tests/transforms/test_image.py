@@ -7,12 +7,13 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from transforms.backbones import BACKBONES, KERAS_APPLICATIONS, backbone_record
 
 tf = pytest.importorskip("tensorflow")
 image = importlib.import_module("transforms.image")
+exif = importlib.import_module("transforms.exif")
 
 
 def encode(pixels: np.ndarray, mode: str, file_format: str) -> bytes:
@@ -52,6 +53,44 @@ def test_decoding_agrees_with_pillow(pixels, mode, file_format, tolerance):
     assert decoded.shape == (40, 60, 3)
     assert decoded.dtype == np.uint8
     assert np.abs(decoded.astype(np.int16) - expected).max() <= tolerance
+
+
+def with_orientation(pixels: np.ndarray, turned: int, byte_order: str = "II") -> bytes:
+    """A JPEG with EXIF data, behind a comment and other tags."""
+    data = Image.Exif()
+    data.endian = {"II": "<", "MM": ">"}[byte_order]
+    data[0x010F], data[0x0112], data[0x0131] = "a camera with a long name", turned, "software"
+    buffer = io.BytesIO()
+    picture = Image.fromarray(pixels)
+    picture.save(buffer, "JPEG", quality=100, exif=data.tobytes(), comment=b"\xff\xe1 no segment" * 9)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("byte_order", ["II", "MM"])
+def test_a_turned_picture_is_put_upright_as_pillow_does(pixels, turned, byte_order):
+    encoded = with_orientation(pixels, turned, byte_order)
+    with Image.open(io.BytesIO(encoded)) as opened:
+        assert opened.getexif()[0x0112] == turned
+        expected = np.asarray(ImageOps.exif_transpose(opened))
+    np.testing.assert_array_equal(image.decode(tf.constant(encoded)), expected)
+
+
+def test_exif_data_that_make_no_sense_leave_a_picture_as_it_is(pixels):
+    encoded = with_orientation(pixels, 6)
+    start = encoded.index(b"Exif\0\0") + 6
+    upright = np.asarray(Image.open(io.BytesIO(encoded)))
+    assert exif.orientation(tf.constant(encoded)) == 6
+    for damaged in (
+        encoded[: start + 4] + b"\xff\xff\xff\x7f" + encoded[start + 8 :],  # the directory lies beyond the end
+        encoded[:start] + bytes(8) + encoded[start + 8 :],
+        with_orientation(pixels, 99),
+        encode(pixels, "RGB", "JPEG"),
+    ):
+        assert exif.orientation(tf.constant(damaged)) == 1
+        assert image.decode(tf.constant(damaged)).shape == upright.shape
+    for cut in (b"", b"\xff\xd8", b"\xff\xd8\xff\xe1", encoded[: start + 3], encoded[: start + 9]):
+        assert exif.orientation(tf.constant(cut)) == 1
 
 
 @pytest.mark.parametrize("size", [16, 32, 96])

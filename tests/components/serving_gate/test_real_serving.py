@@ -21,9 +21,9 @@ def failures(findings) -> list[str]:
 
 def test_another_preprocessing_is_refused_by_parity_and_a_delay_by_the_latency_beside_the_champion(models, tmp_path):
     """The candidate has both faults; the champion, which has neither, is what makes the delay one."""
-    candidate = models.export("bgr_and_slow", bgr=True, slow_by=200)
+    candidate = models.export("bgr_and_slow", bgr=True, slow_by=1000)
     findings = try_to_serve(
-        models.trial(candidate, models.export("good"), budget=1.0), tmp_path, models.launch(tmp_path)
+        models.trial(candidate, models.export("good"), budget=4.0), tmp_path, models.launch(tmp_path)
     )
     assert findings.refusal == findings.champion_refusal == ""
     assert set(findings.metrics) == set(SERVING_METRICS)
@@ -57,6 +57,6 @@ def test_a_delay_is_refused_and_twenty_of_twenty_models_without_one_pass(models,
         refused.append(failures(findings))
         print(f"{number}: p50 and p95 / champion: {' and '.join(ratios)}; refused by {refused[-1]}", flush=True)
     assert refused == [[]] * 20
-    slow = models.export("slow", slow_by=200)
+    slow = models.export("slow", slow_by=1000)
     findings = try_to_serve(models.trial(slow, good, budget=10.0), tmp_path, models.launch(tmp_path))
     assert "latency_p50_ms_batch1" in failures(findings)
