@@ -85,11 +85,62 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def plan(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Prints what a run would do: nodes, phases, gates and places."""
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also build the backbone (ten seconds or more) and list what trains.")
+    ] = False,
+) -> None:
+    """Prints what a run would do: nodes, phases, gates and places; with `--layers`, also which layers each phase trains
+    and how many parameters they have."""
     from pipeline.plan import print_plan
 
-    print_plan(_load(config, overrides), Console())
+    loaded, console = _load(config, overrides), Console()
+    print_plan(loaded, console)
+    if layers:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from pipeline.layer_plan import print_layers
+
+        with Console(stderr=True).status("Building the backbone: loading TensorFlow"):
+            _or_exit(lambda: print_layers(loaded, console))
+
+
+@app.command(name="lr-find")
+def lr_find(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    phase: Annotated[str, typer.Option(help="Name of the phase to test, or its number.")] = "1",
+    lowest: Annotated[float, typer.Option(help="The rate of the first step.")] = 1e-6,
+    highest: Annotated[float, typer.Option(help="The rate of the last step.")] = 1.0,
+    steps: Annotated[int, typer.Option(min=10, help="How many rates to try, each on one batch.")] = 100,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file of the curve; default: <output_dir>/lr-find/<phase>.png.")
+    ] = None,
+) -> None:
+    """Suggests a learning rate for a phase, and draws the curve that it was read off.
+
+    A range test: the phase trains for a hundred steps while the rate rises from step to step. Far too low a rate leaves
+    the loss as it is, a good one lowers it, too high a one makes it explode; the test stops there. The suggestion is
+    **a tenth of the rate at which the smoothed loss is lowest**. Look at the curve before you trust it: it should be
+    flat at first, fall, and rise. Still flat at its end: raise `--highest`. Rising from the start: lower `--lowest`.
+
+    The data are made ready as `finetune run` would, and are in the cache for it afterwards. The phases before the
+    tested one are trained first, so that it is tested where it would begin: `--phase 2` takes as long as phase 1.
+    Nothing that was trained here is kept.
+
+    Then set it: `finetune run CONFIG training.phases[0].learning_rate=...`.
+
+    Exit code: 0 suggested, 2 bad config or usage, 1 failed or nothing to suggest.
+    """
+    from pipeline.console import RunView
+    from pipeline.lr_find import find_rate, print_found
+
+    loaded, console = _load(config, overrides), Console()
+    with RunView(console, f"finetune lr-find {loaded.name}"):
+        found = _or_exit(lambda: find_rate(loaded, phase, lowest, highest, steps, plot))
+    print_found(console, found)
+    _silence_shutdown()
 
 
 @app.command()

@@ -180,6 +180,15 @@ class EarlyStoppingConfig(_Section):
     min_delta: float = Field(0.0, ge=0, description="a smaller gain does not count as better")
 
 
+class RegularizersConfig(_Section):
+    """Of the head in one phase; what is left out is as `training.head` says."""
+
+    dropout: float | None = Field(None, ge=0, lt=1, description="after each hidden layer")
+    spatial_dropout: float | None = Field(None, ge=0, lt=1, description="of whole channels, before pooling")
+    l1: float | None = Field(None, ge=0, description="L1 penalty on the head's kernels")
+    l2: float | None = Field(None, ge=0, description="L2 penalty on the head's kernels")
+
+
 class PhaseConfig(_Section):
     """One stretch of training with one set of trainable layers and one optimiser."""
 
@@ -203,6 +212,7 @@ class PhaseConfig(_Section):
     augmentation: AugmentationConfig | None = Field(
         None, description="in this phase, in place of the section `augmentation`"
     )
+    regularizers: RegularizersConfig = RegularizersConfig()
 
     @model_validator(mode="after")
     def _one_duration(self) -> PhaseConfig:
@@ -344,6 +354,11 @@ class TrainingConfig(_Section):
         description="phases by name: `finetune plan` prints them. `auto` lets the Trainer choose by the number of "
         "examples and classes and the size of the backbone, and say why. Phases of your own win",
     )
+    similarity: Literal["similar", "different"] = Field(
+        "similar",
+        description="for `auto`: whether your data look like those that the backbone was pretrained on, such as photos "
+        "of things for ImageNet; scans, spectrograms and drawings are `different`, and more layers train",
+    )
     phases: list[PhaseConfig] = Field([], description="phases of your own; default: those of `strategy`")
 
     @model_validator(mode="before")
@@ -395,6 +410,20 @@ class DistributionConfig(_Section):
         return self
 
 
+class MlflowConfig(_Section):
+    """An MLflow tracking server, or a folder."""
+
+    uri: str = Field(min_length=1, description="such as `http://mlflow:5000`, or `file:///data/mlruns`")
+    experiment: str = Field("finetune", min_length=1, description="made if there is none of that name")
+
+
+class TrackingConfig(_Section):
+    """Where the course of training is written besides the report. A server that is down does not end training."""
+
+    tensorboard: bool = Field(True, description="event files in <output_dir>/tensorboard")
+    mlflow: MlflowConfig | None = None
+
+
 class Config(_Section):
     """A whole pipeline."""
 
@@ -405,6 +434,7 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     distribution: DistributionConfig = DistributionConfig()
+    tracking: TrackingConfig = TrackingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()

@@ -10,7 +10,8 @@ shown as a dash, an unknown kind is ignored. The kinds and their fields:
     phase_started       component, phase, index (from 0), phases, epochs, steps_per_epoch, trainable_parameters,
                         total_parameters, learning_rate
     step                component, phase, epoch (from 1), step (from 1), loss, accuracy
-    epoch               component, phase, epoch, epochs, loss, accuracy, val_loss, val_accuracy, seconds
+    epoch               component, phase, epoch, epochs, number (from 1, of all phases), learning_rate, loss, accuracy,
+                        val_loss, val_accuracy, seconds
     phase_finished      component, phase, epochs, stopped_early, best_epoch, val_loss, val_accuracy, seconds
     note                text, level (info | warning)
 """

@@ -20,6 +20,7 @@ from components.data_validation.validator import example_validator
 from components.evaluation.eval_config import eval_config
 from components.example_gen.image_component import ImageExampleGen
 from components.example_gen.text_component import TextExampleGen
+from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
 from components.test_predictions.component import TestPredictor
@@ -29,6 +30,8 @@ from pipeline.plan import scratch_training
 from transforms.backbones import record_of
 from transforms.digests import sha256_of
 from transforms.settings import transform_settings
+
+LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -54,25 +57,32 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
-    trainer = _trainer(config, transform, schema, "Trainer", _trainer_settings(config))
+    trainer = _trainer(config, transform, schema, "Trainer", trainer_settings(config))
     nodes: list[Any] = [examples, statistics, schema, validator, transform, trainer]
-    scratch = None
+    baselines = {}
+    if "logistic_regression" in config.evaluation.baselines:
+        settings = _linear_settings(config)
+        baselines["logistic_regression"] = _trainer(config, transform, schema, "LinearTrainer", settings, LINEAR_RUN_FN)
     if "from_scratch" in config.evaluation.baselines:
-        scratch = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
-        nodes.append(scratch)
+        baselines["from_scratch"] = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
+    nodes += baselines.values()
+    slices = config.evaluation.report_slices(config.data.slice_columns)
     champion = champion_resolver(trainer.outputs["model"], str(config.push_path))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.evaluation.gates, config.evaluation.report_slices(config.data.slice_columns)),
+        eval_config=eval_config(config.evaluation.gates, slices),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
-        scratch_model=scratch.outputs["model"] if scratch else None,
+        champion=champion.outputs["model"],
+        baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
+        columns=config.data.slice_columns,
+        majority="majority" in config.evaluation.baselines,
     )
     serving_gate = ServingGate(
         examples=examples.outputs["examples"],
@@ -81,18 +91,28 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         champion=champion.outputs["model"],
         settings=_serving_settings(config),
     )
+    keeper = GateKeeper(
+        predictions=predictor.outputs["predictions"],
+        evaluation=evaluator.outputs["evaluation"],
+        tfma_blessing=evaluator.outputs["blessing"],
+        serving=serving_gate.outputs["findings"],
+        gates=config.evaluation.gates,
+        slices=slices,
+        report_only=config.evaluation.mode == "report_only",
+        code=code_digest("components/evaluation", "components/gate_keeper"),
+    )
     pusher = AtomicPusher(
         directory=str(config.push_path),
         settings=_push_settings(config),
         model=trainer.outputs["model"],
-        model_blessing=evaluator.outputs["blessing"],
+        model_blessing=keeper.outputs["blessing"],
         infra_blessing=serving_gate.outputs["blessing"],
         examples=examples.outputs["examples"],
         model_run=trainer.outputs["model_run"],
-        evaluation=evaluator.outputs["evaluation"],
+        verdict=keeper.outputs["verdict"],
         serving=serving_gate.outputs["findings"],
     ).with_id("Pusher")
-    nodes += [champion, evaluator, predictor, serving_gate, pusher]
+    nodes += [champion, evaluator, predictor, serving_gate, keeper, pusher]
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(config.output_path / "artifacts"),
@@ -113,9 +133,16 @@ def _ingest_settings(config: Config) -> dict[str, Any]:
     return {**settings, "report_dir": str(config.output_path / "reports")}
 
 
-def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, settings: dict[str, Any]) -> Trainer:
+def _trainer(
+    config: Config,
+    transform: Transform,
+    schema: Any,
+    node_id: str,
+    settings: dict[str, Any],
+    run_fn: str = "trainer_module.recipe.run_fn",
+) -> Trainer:
     return Trainer(
-        run_fn="trainer_module.recipe.run_fn",
+        run_fn=run_fn,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
@@ -127,17 +154,25 @@ def _trainer(config: Config, transform: Transform, schema: Any, node_id: str, se
             # Not below the Trainer's output, which TFX removes when the Trainer fails.
             "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
             "trunk_dir": str(config.output_path / "trunk"),
+            "tracking": config.tracking.model_dump(mode="json"),
+            "tracking_dir": str(config.output_path / "tensorboard"),
         },
     ).with_id(node_id)
 
 
-def _trainer_settings(config: Config) -> dict[str, Any]:
+def trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
         "weights_sha256": sha256_of(config.backbone.local_path),
         "code": code_digest("trainer_module", "transforms"),
     }
+
+
+def _linear_settings(config: Config) -> dict[str, Any]:
+    settings = trainer_settings(config)
+    kept = {name: settings[name] for name in ("backbone", "weights_sha256", "code")}
+    return {**kept, "batch_size": config.training.batch_size}
 
 
 def _serving_settings(config: Config) -> dict[str, Any]:
@@ -164,4 +199,4 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
             "backbone": config.backbone.with_random_weights(),
         }
     )
-    return _trainer_settings(scratch)
+    return trainer_settings(scratch)

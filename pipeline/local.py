@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,6 +19,7 @@ from pipeline.config import Config
 from pipeline.errors import FinetuneError, RunError
 from pipeline.plan import node_ids
 from pipeline.saved_report import save_report, write_json
+from trainer_module.tracking import log_outcome
 
 if TYPE_CHECKING:
     from pipeline.run_metadata import RunMetadata
@@ -38,7 +39,7 @@ def run_pipeline(config: Config) -> dict[str, Any]:
     Raises:
         RunError: Another run holds the output folder, or it cannot be written.
     """
-    run_id = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    run_id = _new_run_id()
     run_dir = config.output_path / "runs" / run_id
     with _only_run(config.output_path), _logs_to(run_dir / LOG_FILE):
         events.emit("run_started", components=node_ids(config), log_file=str(run_dir / LOG_FILE))
@@ -65,15 +66,66 @@ def run_pipeline(config: Config) -> dict[str, Any]:
             seconds=time.monotonic() - start,
             error=error,
         )
+        log_outcome(
+            config.tracking, collected.summary["mlflow_run"], collected.summary["metrics"], collected.summary["status"]
+        )
         write_json(run_dir / SUMMARY_FILE, collected.summary)
         save_report(run_dir, collected.report_data)
     return collected.summary
 
 
-def _run_nodes(config: Config, run_id: str, metadata: RunMetadata, components: list[dict[str, Any]]) -> None:
+def run_through(
+    config: Config, last: str, component: str, work: Callable[[Mapping[str, Mapping[str, Any]]], Any], folder: Path
+) -> Any:
+    """Runs the nodes up to one that are not cached, then work of our own on what they left.
+
+    Args:
+        config: Of the pipeline.
+        last: Id of the last node to run.
+        component: What the live view calls the work.
+        work: Gets the output artifacts of each node, by output name.
+        folder: Gets the log.
+
+    Returns:
+        What `work` returns.
+
+    Raises:
+        RunError: A node or the work failed, or another run holds the output folder.
+        FinetuneError: From `work`, as it is.
+    """
+    run_id = _new_run_id()
+    log_file = folder / f"{run_id}.log"
+    with _only_run(config.output_path), _logs_to(log_file):
+        nodes = node_ids(config)
+        needed = [*nodes[: nodes.index(last) + 1], component]
+        events.emit("run_started", components=needed, log_file=str(log_file))
+        events.emit("note", text="loading TensorFlow and TFX", level="info")
+        from pipeline.run_metadata import RunMetadata
+
+        metadata = RunMetadata(config.metadata_path, run_id)
+        components: list[dict[str, Any]] = []
+        try:
+            _run_nodes(config, run_id, metadata, components, last)
+            with _told(component, components, lambda: "ran"):
+                return work(metadata.outputs())
+        except Exception as failure:
+            logging.getLogger(__name__).exception("%s failed", component)
+            if isinstance(failure, FinetuneError):
+                raise
+            raise RunError(_readable(failure, components, log_file)) from failure
+
+
+def _new_run_id() -> str:
+    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def _run_nodes(
+    config: Config, run_id: str, metadata: RunMetadata, components: list[dict[str, Any]], last: str | None = None
+) -> None:
     """Runs one node after the other, each with TFX's LocalDagRunner on a pipeline of that node alone.
 
     Args:
+        last: Id of the node to stop after; None for all.
         components: Gets `id`, `seconds` and `state` (ran, cached or failed) of each node as it ends.
     """
     from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
@@ -87,16 +139,25 @@ def _run_nodes(config: Config, run_id: str, metadata: RunMetadata, components: l
     runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     for node in whole.nodes:
         node_id = node.pipeline_node.node_info.id
-        events.emit("component_started", component=node_id)
-        start = time.monotonic()
-        state = "failed"
-        try:
+        with _told(node_id, components, lambda: "cached" if metadata.is_cached(node_id) else "ran"):  # noqa: B023
             LocalDagRunner().run_with_ir(alone(whole, node_id))
-            state = "cached" if metadata.is_cached(node_id) else "ran"
-        finally:
-            ended = {"id": node_id, "seconds": round(time.monotonic() - start, 2), "state": state}
-            components.append(ended)
-            events.emit("component_finished", component=node_id, state=state, seconds=ended["seconds"])
+        if node_id == last:
+            break
+
+
+@contextmanager
+def _told(component: str, components: list[dict[str, Any]], outcome: Callable[[], str]) -> Iterator[None]:
+    """Tells the view when a component starts and how it ended, and appends that to `components`."""
+    events.emit("component_started", component=component)
+    start = time.monotonic()
+    state = "failed"
+    try:
+        yield
+        state = outcome()
+    finally:
+        ended = {"id": component, "seconds": round(time.monotonic() - start, 2), "state": state}
+        components.append(ended)
+        events.emit("component_finished", component=component, state=state, seconds=ended["seconds"])
 
 
 @contextmanager
@@ -120,7 +181,7 @@ def _only_run(output: Path) -> Iterator[None]:
 @contextmanager
 def _logs_to(path: Path) -> Iterator[None]:
     """Sends what TFX, Beam and TensorFlow's C++ print to a file; the console of the live view keeps the terminal."""
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     terminal = os.dup(2)
     with path.open("a", encoding="utf-8", errors="replace") as log:

@@ -43,12 +43,14 @@ def node_ids(config: Config) -> list[str]:
         *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",
+        *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         "Trainer",
         "ChampionResolver",
-        "TestPredictor",
         "Evaluator",
         "ServingGate",
+        "TestPredictor",
+        "GateKeeper",
         "Pusher",
     ]
 

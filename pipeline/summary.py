@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-from components.evaluation.gates import OVERALL, Evidence, Metrics, judge, slice_key
+from components.evaluation.gates import OVERALL
 from components.evaluation.results import read_metrics
+from components.gate_keeper.component import VERDICT_FILE
 from components.pusher import component as pusher
 from components.pusher.approval import published_version
 from components.serving_gate import component as serving_gate
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
-from pipeline.evaluation_config import GateConfig
 from pipeline.plan import ingest_node_id
 from trainer_module.recipe import HISTORY_FILE
 from transforms.backbones import origin_of, record_of
 from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1
+# Of the verdict, what the report shows beside the gates.
+EVALUATION_KEYS = ("examples", "metrics", "classes", "slices", "slices_left_out", "reliability")
 _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
 
@@ -60,10 +62,8 @@ def collect(
     tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
     evaluation = outputs.get("Evaluator", {}).get("evaluation")
     candidate, champion = read_metrics(evaluation.uri) if evaluation else ({}, None)
-    of_predictions = [gate for gate in config.evaluation.gates if not gate.is_serving]
-    results = judge(of_predictions, _evidence(candidate, champion)) if candidate else []
+    verdict = _read_json(outputs, "GateKeeper", "verdict", VERDICT_FILE)
     serving = _read_json(outputs, "ServingGate", "findings", serving_gate.RESULT_FILE)
-    gates = [*(result.to_dict() for result in results), *serving.get("gates", [])]
     pushed_model, pending_model = _pushed(config, outputs.get("Pusher", {}).get("pushed_model"))
     if error is None and pushed_model and not Path(pushed_model).is_dir():
         error = (
@@ -80,10 +80,12 @@ def collect(
         "pending_model": pending_model or None if not error else None,
         "metrics": dict(candidate.get(OVERALL, {})),
         "champion_metrics": dict(champion.get(OVERALL, {})) if champion else None,
-        "baselines": tested.get("baselines", {}),
+        "baselines": verdict.get("baselines", {}),
+        "gates": verdict.get("gates", []),
+        "report_only": verdict.get("report_only", False),
         "serving": {"metrics": serving.get("metrics", {}), "champion_metrics": serving.get("champion_metrics")},
-        "gates": gates,
         "phases": history.get("phases", []),
+        "mlflow_run": history.get("mlflow_run") or None,
         "components": list(components),
         "splits": {name: split["examples"] for name, split in ingest.get("splits", {}).items()},
         "modality": record_of(config.backbone).modality,
@@ -101,6 +103,7 @@ def collect(
         "classes": tested.get("classes", []),
         "confusion": tested.get("confusion", []),
         "per_class": tested.get("per_class", []),
+        "evaluation": {key: verdict[key] for key in EVALUATION_KEYS if key in verdict},
         "samples": [
             {**sample, "image": str(Path(predictions.uri) / sample["image"])} if "image" in sample else sample
             for sample in tested.get("samples", [])
@@ -124,18 +127,6 @@ def _pushed(config: Config, artifact: Any | None) -> tuple[str, str]:
         destination = str(published_version(config.push_path, properties[pusher.MODEL_SHA256].string_value) or waiting)
         waiting = ""
     return destination, waiting
-
-
-def _evidence(candidate: Metrics, champion: Metrics | None) -> Callable[[GateConfig], Evidence]:
-    def of(gate: GateConfig) -> Evidence:
-        key = slice_key(gate.slice)
-        value = candidate.get(key, {}).get(gate.metric)
-        where = ", ".join(f"{column}={value}" for column, value in key)
-        missing = f"the test split has no example with {where}" if key and key not in candidate else ""
-        reference = (champion or {}).get(key, {}).get(gate.metric)
-        return Evidence(value, reference, "champion", first_run=champion is None, missing=missing)
-
-    return of
 
 
 def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str, file_name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from pipeline.config import BackboneConfig, TrainingConfig
 from trainer_module.catalogue_backbone import catalogue_backbone
-from trainer_module.heads import add_head
+from trainer_module.heads import add_head, with_all_regularizers
 from trainer_module.hub_backbone import hub_backbone
 from trainer_module.keras_file import keras_file_backbone
 from trainer_module.text_encoder import text_encoder
@@ -32,13 +32,12 @@ def build_network(config: BackboneConfig, training: TrainingConfig, classes: int
     return backbone, build_model(backbone, record_of(config).scaling, training, classes)
 
 
-def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig, classes: int) -> keras.Model:
+def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
     """Returns the network with the same weights that computes in float32 throughout: what is exported."""
     if training.mixed_precision == "off":
         return model
-    _, copy = build_network(
-        config.with_random_weights(), training.model_copy(update={"mixed_precision": "off"}), classes
-    )
+    random, exact = config.with_random_weights(), {"mixed_precision": "off"}
+    _, copy = build_network(random, training.model_copy(update=exact), model.output_shape[-1])
     copy.set_weights(model.get_weights())
     return copy
 
@@ -82,7 +81,7 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
     mode = {} if training.batch_norm == "train" else {"training": False}
     inputs = tf.nest.map_structure(_same_input, backbone.input)
     features = backbone(_Scale(scaling, name="scale")(inputs) if _is_image(inputs) else inputs, **mode)
-    return keras.Model(inputs, add_head(features, training.head, classes, training.seed))
+    return keras.Model(inputs, add_head(features, with_all_regularizers(training), classes, training.seed))
 
 
 def _same_input(tensor: keras.KerasTensor) -> keras.KerasTensor:

@@ -7,8 +7,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from pipeline.config import HeadConfig
+from pipeline.config import HeadConfig, PhaseConfig, TrainingConfig
 from pipeline.errors import BackboneError
+
+_REGULARIZERS = ("dropout", "spatial_dropout", "l1", "l2")
 
 
 def add_head(features: keras.KerasTensor, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
@@ -38,7 +40,7 @@ def add_head(features: keras.KerasTensor, head: HeadConfig, classes: int, seed: 
             f"training.head.spatial_dropout: got {head.spatial_dropout:g}; this backbone gives a vector, which has no "
             "channels over a space. Leave it out, or use dropout."
         )
-    penalty = keras.regularizers.L1L2(head.l1, head.l2) if head.l1 or head.l2 else None
+    penalty = _Penalty(head.l1, head.l2) if head.l1 or head.l2 else None
 
     def dense(units: int, activation: str, name: str, layer_seed: int) -> keras.layers.Dense:
         initial = keras.initializers.GlorotUniform(seed=layer_seed)
@@ -58,6 +60,40 @@ def add_head(features: keras.KerasTensor, head: HeadConfig, classes: int, seed: 
         if head.dropout:
             x = SeededDropout(head.dropout, seed + number, name=f"head_dropout_{number}")(x)
     return dense(classes, "softmax", "probabilities", seed)(x)
+
+
+def with_all_regularizers(training: TrainingConfig) -> HeadConfig:
+    """Returns the head with each regulariser at its strongest in any phase: what layers must be there."""
+    settings = [regularizers_of(training.head, phase) for phase in training.phases]
+    strongest = {name: max(values[name] for values in settings) for name in _REGULARIZERS} if settings else {}
+    return training.head.model_copy(update=strongest)
+
+
+def regularizers_of(head: HeadConfig, phase: PhaseConfig) -> dict[str, float]:
+    """The head's regularisers in one phase, by name."""
+    own = phase.regularizers.model_dump()
+    return {name: getattr(head, name) if own[name] is None else own[name] for name in _REGULARIZERS}
+
+
+def regularize(model: keras.Model, head: HeadConfig, phase: PhaseConfig) -> None:
+    """Sets the regularisers of a phase in the head of a model; to be called before its step is compiled."""
+    strength = regularizers_of(head, phase)
+    for layer in model.layers:
+        if isinstance(layer, SeededDropout):
+            layer.rate = strength["spatial_dropout" if layer.spatial else "dropout"]
+        penalty = getattr(layer, "kernel_regularizer", None)
+        if isinstance(penalty, _Penalty):
+            penalty.l1, penalty.l2 = strength["l1"], strength["l2"]
+
+
+class _Penalty(keras.regularizers.Regularizer):
+    """`l1 * sum(|x|) + l2 * sum(x^2)`, with factors that a phase may change."""
+
+    def __init__(self, l1: float, l2: float):
+        self.l1, self.l2 = l1, l2
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        return self.l1 * tf.reduce_sum(tf.abs(x)) + self.l2 * tf.reduce_sum(tf.square(x))
 
 
 class PoolWords(keras.layers.Layer):
@@ -86,9 +122,9 @@ class SeededDropout(keras.layers.Layer):
     def __init__(self, rate: float, seed: int, spatial: bool = False, **kwargs: Any):
         """Drops single numbers at `rate`, or with `spatial`, whole channels of [batch, ..., channels]."""
         super().__init__(**kwargs)
-        self._rate = rate
+        self.rate = rate
+        self.spatial = spatial
         self._seed = seed
-        self._spatial = spatial
 
     def build(self, input_shape: Any) -> None:
         self._calls = self.add_weight(
@@ -105,10 +141,10 @@ class SeededDropout(keras.layers.Layer):
         if not training:
             return x
         shape = tf.shape(x)
-        if self._spatial:
+        if self.spatial:
             shape = tf.concat([shape[:1], tf.ones_like(shape[1:-1]), shape[-1:]], axis=0)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([self._seed + 1_000_003 * tf.cast(replica, tf.int64), self._calls])
-        kept = tf.random.stateless_uniform(shape, seed) >= self._rate
+        kept = tf.random.stateless_uniform(shape, seed) >= self.rate
         self._calls.assign_add(1)
-        return tf.where(kept, x / (1.0 - self._rate), 0.0)
+        return tf.where(kept, x / (1.0 - self.rate), 0.0)

@@ -18,6 +18,7 @@ from pipeline.errors import RunError
 from trainer_module.checkpoint import Checkpoints
 from trainer_module.early_stopping import EarlyStopping
 from trainer_module.freezing import apply_freeze
+from trainer_module.heads import regularize
 from trainer_module.input_data import Split
 from trainer_module.loop import eval_step, evaluate, train_step
 from trainer_module.losses import Loss
@@ -140,6 +141,7 @@ def run_phase(
     start = time.monotonic() - state.seconds
     everything = list(model.variables)
     variables, factors = apply_freeze(model, setup.backbone, phase, training.batch_norm)
+    regularize(model, training.head, phase)
     place_of = {id(variable): place for place, variable in enumerate(everything)}
     places = [place_of[id(variable)] for variable in variables]
     remembered = state.now.memories if _goes_on(training, index) or state.stopping else {}
@@ -189,8 +191,8 @@ def run_phase(
         state.now = state.best = snapshot()
         keep(state)
 
-    ended_because = f"its {phase.duration} were over"
-    while state.epoch <= epochs:
+    # Asked before each epoch, not after one: a run that goes on may stand right after the last.
+    while state.epoch <= epochs and not state.stopping.out_of_patience(state.epoch - 1):
         epoch_start = time.monotonic()
         tell = _StepEvents(where, state.epoch)
         done_before = (state.epoch - 1) * steps_per_epoch
@@ -218,26 +220,26 @@ def run_phase(
         means = state.totals.means() | evaluate(validate, val_batches).means("val_")
         state.curves.append({"phase": phase.name, "epoch": state.epoch, **means, "learning_rate": rate})
         seconds = time.monotonic() - epoch_start
-        events.emit("epoch", **where, epoch=state.epoch, epochs=epochs, **means, seconds=seconds)
+        point = {"epoch": state.epoch, "epochs": epochs, "number": len(state.curves), "learning_rate": rate}
+        events.emit("epoch", **where, **point, **means, seconds=seconds)
         if not math.isfinite(means["val_loss"]):
             raise _bad_numbers(phase.name, state, f"the validation loss became {means['val_loss']}", rate)
         state.now = snapshot()
         if state.stopping.is_best(state.epoch, means["val_loss"]):
             state.best = state.now
-        epoch = state.epoch
-        state.epoch, state.step, state.totals = epoch + 1, 0, Totals()
+        state.epoch, state.step, state.totals = state.epoch + 1, 0, Totals()
         state.seconds = time.monotonic() - start
         keep(state)
-        if state.stopping.out_of_patience(epoch):
-            ended_because = (
-                f"the validation loss of epoch {state.stopping.best_epoch}, {state.stopping.best_loss:.4f}, was not "
-                f"beaten in {phase.early_stopping.patience} epochs; the last was {means['val_loss']:.4f}"
-            )
-            break
     restore(everything, state.best)
 
     trained = state.epoch - 1
     best = state.stopping.best_epoch
+    ended_because = f"its {phase.duration} were over"
+    if state.stopping.out_of_patience(trained):
+        ended_because = (
+            f"the validation loss of epoch {best}, {state.stopping.best_loss:.4f}, was not beaten in "
+            f"{phase.early_stopping.patience} epochs; the last was {state.curves[-1]['val_loss']:.4f}"
+        )
     at_best = state.curves[best - 1 - trained] if best else state.before
     outcome = {
         "epochs": trained,

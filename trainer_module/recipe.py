@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline import events
-from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
+from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
+from pipeline.errors import DataError
 from trainer_module.auto_strategy import with_phases
 from trainer_module.backbone_model import build_network, in_float32
 from trainer_module.checkpoint import Checkpoints, fingerprint
@@ -25,6 +27,7 @@ from trainer_module.input_data import evaluation_batches, keys, label_counts, lo
 from trainer_module.losses import training_loss
 from trainer_module.phases import Setup, run_phases
 from trainer_module.strategy import current_strategy, is_chief
+from trainer_module.tracking import tracked
 from trainer_module.trunk.cache import TrunkCache
 from transforms import features
 from transforms.backbones import origin_of
@@ -40,14 +43,49 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
             of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
-            `trunk_dir`, one that later runs share.
+            `trunk_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
-        history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with.
+        history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with;
+            `mlflow_run`, an id or nothing.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
     """
     settings = fn_args.custom_config
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
+    key = training_key(settings, setup)
+    checkpoints = open_checkpoints(settings, setup, key)
+    with tracked(tracking_of(settings), settings["tracking_dir"], key, setup.component, sections(settings)) as run_id:
+        state = run_phases(setup, checkpoints)
+
+    training, val = setup.training, setup.val
+    backbone_config = BackboneConfig.model_validate(settings["backbone"])
+    model = in_float32(setup.model, backbone_config, training)
+    predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
+    batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
+    probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
+    origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
+    os.makedirs(fn_args.model_run_dir, exist_ok=True)
+    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
+    with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
+        history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
+        json.dump(history, file, indent=1)
+    export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir, {"backbone": origin})
+    checkpoints.clear()
+
+
+def make_setup(
+    settings: dict[str, Any], transform_output: tft.TFTransformOutput, train_files: list[str], val_files: list[str]
+) -> Setup:
+    """Builds all that training needs: strategy, data, network with pretrained weights, loss, checked phases.
+
+    Args:
+        settings: As in `run_fn`.
+        transform_output: Of the Transform node.
+        train_files: Patterns of transformed examples.
+        val_files: The same of the validation split.
+    """
     training = TrainingConfig.model_validate(settings["training"])
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
@@ -56,11 +94,11 @@ def run_fn(fn_args: FnArgs) -> None:
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
-    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
+    check_classes(class_names)
     inputs = inputs_of(backbone_config, transform_output)
-    train = load_split(fn_args.train_files, inputs)
-    val = load_split(fn_args.eval_files, inputs)
+    train = load_split(train_files, inputs)
+    val = load_split(val_files, inputs)
 
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(class_names))
@@ -75,41 +113,58 @@ def run_fn(fn_args: FnArgs) -> None:
     trunk = TrunkCache(
         settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
     )
-    setup = Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, trunk)
-    checkpoints = open_checkpoints(settings, setup)
-    state = run_phases(setup, checkpoints)
-
-    model = in_float32(model, backbone_config, training, len(class_names))
-    predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
-    batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
-    probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
-    origin = {**origin_of(backbone_config), "sha256": backbone.weights_sha256}
-    os.makedirs(fn_args.model_run_dir, exist_ok=True)
-    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        json.dump({"phases": state.rows, "curves": state.curves, "backbone": origin}, file, indent=1)
-    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir, {"backbone": origin})
-    checkpoints.clear()
+    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, trunk)
 
 
-def open_checkpoints(settings: dict[str, Any], setup: Setup) -> Checkpoints:
-    """Opens the checkpoints that belong to this config, data and code, on this hardware."""
-    strategy, folder = setup.strategy, settings["checkpoint_dir"]
-    several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+def check_classes(names: Sequence[str]) -> None:
+    """Refuses data that there is nothing to tell apart in.
+
+    Raises:
+        DataError: There is one class alone.
+    """
+    if len(names) < 2:
+        raise DataError(
+            f"data: got one class, {', '.join(map(repr, names))}; expected at least two in train. For pictures, one "
+            "folder per class; a class `other` makes one thing against the rest."
+        )
+
+
+def training_key(settings: dict[str, Any], setup: Setup) -> str:
+    """A digest of the config, data and code that the course of training depends on, and of the hardware."""
+    strategy = setup.strategy
+    without = {"checkpoint_dir", "trunk_dir", "tracking", "tracking_dir"}
     facts = {
-        "settings": {key: value for key, value in settings.items() if key not in ("checkpoint_dir", "trunk_dir")},
+        "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),
         "train": setup.train.digest,
         "val": setup.val.digest,
         "tensorflow": tf.__version__,
         "strategy": [type(strategy).__name__, strategy.num_replicas_in_sync],
     }
+    return fingerprint(facts)
+
+
+def open_checkpoints(settings: dict[str, Any], setup: Setup, key: str) -> Checkpoints:
+    """Opens the checkpoints of the training with this key."""
+    several = isinstance(setup.strategy, tf.distribute.MultiWorkerMirroredStrategy)
     every = setup.training.checkpoint
     if several:
         # Reading a variable takes all workers at once, and their clocks differ.
         every = every.model_copy(update={"every_minutes": None})
     writes = not several or is_chief(os.environ.get("TF_CONFIG"))
-    return Checkpoints(folder, fingerprint(facts), every, setup.component, writes)
+    return Checkpoints(settings["checkpoint_dir"], key, every, setup.component, writes)
+
+
+def tracking_of(settings: dict[str, Any]) -> TrackingConfig:
+    """What the config says, for the process that writes; nothing for other workers."""
+    if is_chief(os.environ.get("TF_CONFIG")):
+        return TrackingConfig.model_validate(settings["tracking"])
+    return TrackingConfig(tensorboard=False)
+
+
+def sections(settings: dict[str, Any]) -> dict[str, Any]:
+    """The sections of the config that training depends on."""
+    return {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
 
 
 def make_deterministic(seed: int) -> None:

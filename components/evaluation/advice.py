@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipeline.evaluation_config import GateConfig
 
-_DATA = "more or cleaner examples of it, or a weight for it under training.class_weights"
+_DATA = "add more or cleaner examples of it, or give it a weight under training.class_weights"
+_SLICE_DATA = "add examples that are like it to the train split"
 _OF_METRIC = {
     "ece": "label smoothing, fewer epochs or a smaller head: probabilities that are too sure come from overfitting",
     "loss": "label smoothing, fewer epochs or a stronger penalty: a few very sure mistakes can make most of the loss",
@@ -30,10 +31,10 @@ def advice(gate: GateConfig, unmeasured: bool) -> str:
     if gate.is_serving:
         return "a smaller backbone or smaller inputs (backbone.image_size); repeat the run if the machine was busy"
     if gate.of_class:
-        return f"see what {gate.of_class} is confused with, then {_DATA}"
+        return f"see what {gate.of_class} is confused with; {_DATA}"
     if gate.slice:
         where = ", ".join(f"{column}={value}" for column, value in gate.slice.items())
-        return f"look at the mistakes on {where}, then {_DATA}"
+        return f"look at the mistakes on {where}; {_DATA if 'label' in gate.slice else _SLICE_DATA}"
     if gate.relative_to == "champion":
         return "compare both models by slice in the report; train longer, or on the data that the champion saw too"
     if gate.relative_to:

@@ -13,11 +13,12 @@ from transforms import features
 CANDIDATE = "candidate"
 CHAMPION = "champion"
 
+_OURS = "components.evaluation.tfma_metrics"
 # Name in the config to TFMA's class, and the module of those that are ours.
 METRICS = {
     "accuracy": ("SparseCategoricalAccuracy", ""),
-    "loss": ("SparseCategoricalCrossentropy", ""),
-    "macro_f1": ("MacroF1", "components.evaluation.macro_f1"),
+    # TFMA's own loss fails on a class that the champion has never heard of.
+    **dict.fromkeys(("loss", "macro_f1", "weighted_f1", "auc", "ece"), ("PredictionMetric", _OURS)),
 }
 
 
@@ -63,7 +64,11 @@ def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) ->
         )
         for metric, (class_name, module) in METRICS.items()
     ]
-    metrics.append(config_pb2.MetricConfig(class_name="ExampleCount"))
+    metrics += [
+        config_pb2.MetricConfig(class_name="ClassMetrics", module=_OURS),
+        config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot"),
+        config_pb2.MetricConfig(class_name="ExampleCount"),
+    ]
     gate_slices = {slice_key(gate.slice) for gate in gates if gate.slice and tfma_decides(gate)}
     slicing = [
         config_pb2.SlicingSpec(),

@@ -13,6 +13,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from components.gate_keeper.component import Verdict
 from components.pusher.approval import stage
 from components.pusher.facts import gather
 from components.pusher.model_card import card_files
@@ -33,7 +34,7 @@ class PushSpec(component_spec.ComponentSpec):
         **standard_component_specs.PusherSpec.INPUTS,
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
-        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "verdict": component_spec.ChannelParameter(type=Verdict),
         "serving": component_spec.ChannelParameter(type=ServingFindings),
     }
     OUTPUTS = standard_component_specs.PusherSpec.OUTPUTS

@@ -12,9 +12,8 @@ from tfx import types
 from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
 from tfx.types import artifact_utils
 
-from components.evaluation.gates import OVERALL
-from components.evaluation.results import read_metrics
 from components.example_gen.component import REPORT_NAME
+from components.gate_keeper.component import VERDICT_FILE
 from components.pusher.model_card import environment
 from components.serving_gate.component import RESULT_FILE
 from trainer_module.recipe import HISTORY_FILE
@@ -31,13 +30,12 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
     ingest = _json(inputs["examples"], REPORT_NAME)
     splits = ingest.get("splits", {})
     history = _json(inputs["model_run"], HISTORY_FILE)
-    candidate, champion = read_metrics(artifact_utils.get_single_uri(inputs["evaluation"]))
-    beside = (champion or {}).get(OVERALL, {})
+    verdict = _json(inputs["verdict"], VERDICT_FILE)
     return {
         "name": settings["name"],
         "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model_sha256": digest,
-        "report_only": settings["report_only"],
+        "report_only": verdict["report_only"],
         "backbone": history.get("backbone"),
         "data": {
             "fingerprint": artifact_utils.get_single_instance(inputs["examples"]).get_string_custom_property(
@@ -47,11 +45,10 @@ def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, An
             "classes": sorted({name for split in splits.values() for name in split.get("classes", {})}),
         },
         "phases": history.get("phases", []),
-        "metrics": {
-            name: {"value": value, "champion": beside.get(name)} for name, value in candidate.get(OVERALL, {}).items()
-        },
+        "metrics": verdict["metrics"],
+        "baselines": verdict["baselines"],
         "serving": _json(inputs["serving"], RESULT_FILE).get("metrics", {}),
-        "gates": _json(inputs["serving"], RESULT_FILE).get("gates", []),
+        "gates": verdict["gates"],
         "environment": environment(),
     }
 

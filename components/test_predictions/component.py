@@ -1,31 +1,39 @@
-"""The TFX component: served models over the test split, scores and samples out."""
+"""The TFX component: served models over the test split; predictions, scores and samples out."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
+from components.evaluation.evidence import CANDIDATE, CHAMPION
 from components.test_predictions.scores import choose_samples, score
+from components.test_predictions.test_set import make_test_set, save_test_set
 from transforms import features
 
 RESULT_FILE = "test_predictions.json"
 BATCH = 32
 SAMPLES = 24
 THUMBNAIL = (192, 192)
+MAJORITY = "majority"
+# Baselines that are models of their own, under the names of their inputs.
+TRAINED_BASELINES = ("logistic_regression", "from_scratch")
 SHOWN_CHARACTERS = 500
 
 
 class TestPredictions(types.Artifact):
-    """Folder with `test_predictions.json` and the thumbnails that it names."""
+    """Folder with `test_set.npz`, `test_predictions.json` and the thumbnails that it names."""
 
     TYPE_NAME = "TestPredictions"
 
@@ -33,17 +41,25 @@ class TestPredictions(types.Artifact):
 class TestPredictionsSpec(component_spec.ComponentSpec):
     """Inputs, parameters and outputs of the component."""
 
-    PARAMETERS = {"sample_count": component_spec.ExecutionParameter(type=int)}
+    PARAMETERS = {
+        "sample_count": component_spec.ExecutionParameter(type=int),
+        "columns": component_spec.ExecutionParameter(type=str),
+        "majority": component_spec.ExecutionParameter(type=int),
+    }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
-        "scratch_model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "champion": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        **{
+            name: component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)
+            for name in TRAINED_BASELINES
+        },
     }
     OUTPUTS = {"predictions": component_spec.ChannelParameter(type=TestPredictions)}
 
 
 class Executor(base_executor.BaseExecutor):
-    """Scores the candidate, and the from-scratch baseline when there is one."""
+    """Asks the candidate, the champion and the baselines about the same examples."""
 
     def Do(
         self,
@@ -51,31 +67,41 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `test_predictions.json` and `samples/*.jpg`.
+        """Writes `test_set.npz`, `test_predictions.json` and `samples/*.jpg`.
 
-        The file holds the scores of `components.test_predictions.scores.score`, `predictions` (path, label, predicted,
-        probability of each example), `samples` (the same with `image`, a file name, or `text`) and `baselines` by name.
+        The JSON file holds the scores of `components.test_predictions.scores.score`, `predictions` (path, label,
+        predicted, probability of each example) and `samples` (the same with `image`, a file name, or `text`).
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict["predictions"])
         examples = input_dict["examples"]
-        rows, classes = _predict(_model_path(input_dict["model"]), examples)
-        result = score([row["label"] for row in rows], [row["predicted"] for row in rows], classes)
+        columns = json.loads(exec_properties["columns"])
+        paths, labels, values = _facts(examples, columns)
+        inputs = {CANDIDATE: "model", CHAMPION: "champion", **{name: name for name in TRAINED_BASELINES}}
+        models = {
+            name: _predict(_model_path(input_dict[key]), examples)
+            for name, key in inputs.items()
+            if input_dict.get(key)
+        }
+        if exec_properties["majority"]:
+            models[MAJORITY] = _majority(examples, len(labels))
+        test_set = make_test_set(labels, values, models)
+        save_test_set(test_set, folder)
+
+        candidate = test_set.of(CANDIDATE)
+        predicted = [test_set.classes[column] for column in candidate.predicted]
+        rows = [
+            {"path": path, "label": label, "predicted": guess, "probability": float(probability)}
+            for path, label, guess, probability in zip(paths, labels, predicted, candidate.confidence, strict=True)
+        ]
         chosen = choose_samples(
-            [row["label"] == row["predicted"] for row in rows],
-            [row["probability"] for row in rows],
-            exec_properties["sample_count"],
+            candidate.correct.tolist(), candidate.confidence.tolist(), exec_properties["sample_count"]
         )
         shown = _show(examples, chosen, os.path.join(folder, "samples"))
-        baselines = {}
-        if input_dict.get("scratch_model"):
-            scratch, _ = _predict(_model_path(input_dict["scratch_model"]), examples)
-            scored = score([row["label"] for row in scratch], [row["predicted"] for row in scratch], classes)
-            baselines["from_scratch"] = {name: scored[name] for name in ("accuracy", "macro_f1")}
-        result |= {
+        known = sorted({*labels, *models[CANDIDATE][1]})
+        result = score(labels, predicted, known) | {
             "predictions": rows,
             "samples": [{**rows[index], **shown[index]} for index in chosen],
-            "baselines": baselines,
         }
         with open(os.path.join(folder, RESULT_FILE), "w", encoding="utf-8") as file:
             json.dump(result, file)
@@ -91,15 +117,30 @@ class TestPredictor(base_component.BaseComponent):
         self,
         examples: types.BaseChannel,
         model: types.BaseChannel,
-        scratch_model: types.BaseChannel | None = None,
+        champion: types.BaseChannel,
+        baselines: Mapping[str, types.BaseChannel],
+        columns: Sequence[str],
+        majority: bool,
     ):
-        """Takes raw examples with a split called `test`, the candidate, and the from-scratch baseline if any."""
+        """Takes what is asked about what.
+
+        Args:
+            examples: Raw, with splits called `train` and `test`.
+            model: The candidate.
+            champion: Empty when there is none.
+            baselines: Models by name, out of `TRAINED_BASELINES`.
+            columns: Raw features to keep, for slices.
+            majority: Whether the baseline that always says the most frequent class is wanted too.
+        """
         spec = TestPredictionsSpec(
             examples=examples,
             model=model,
-            scratch_model=scratch_model,
+            champion=champion,
             predictions=types.Channel(type=TestPredictions),
             sample_count=SAMPLES,
+            columns=json.dumps(list(columns)),
+            majority=int(majority),
+            **baselines,
         )
         super().__init__(spec=spec)
 
@@ -118,39 +159,47 @@ def _test_examples(examples: list[types.Artifact]) -> Iterator[tuple[bytes, Any]
         yield record, tf.train.Example.FromString(record).features.feature
 
 
-def _predict(model_path: str, examples: list[types.Artifact]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Returns one row per example, and the class names in the order of the model's outputs, sorted for people."""
+def _facts(examples: list[types.Artifact], columns: Sequence[str]) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Returns path, label and the values of columns of each test example; an empty text where there is none."""
+    paths, labels = [], []
+    values: dict[str, list[str]] = {column: [] for column in columns}
+    for _, feature in _test_examples(examples):
+        paths.append(_text(feature[features.PATH]))
+        labels.append(_text(feature[features.LABEL]))
+        for column in columns:
+            values[column].append(_text(feature[column]))
+    return paths, labels, values
+
+
+def _predict(model_path: str, examples: list[types.Artifact]) -> tuple[np.ndarray, list[str]]:
+    """Returns probabilities, float32 [examples, classes], and the name of each column."""
     import tensorflow as tf
 
     serve = tf.saved_model.load(model_path).signatures["serving_default"]
-    rows: list[dict[str, Any]] = []
-    classes: list[str] = []
+    found: list[np.ndarray] = []
+    names: list[str] = []
+    records = (record for record, _ in _test_examples(examples))
+    while batch := list(itertools.islice(records, BATCH)):
+        outputs = serve(tf.constant(batch))
+        found.append(outputs["probabilities"].numpy())
+        names = names or [name.decode() for name in outputs["classes"].numpy()[0]]
+    return np.concatenate(found), names
 
-    def run(batch: list[tuple[bytes, Any]]) -> None:
-        nonlocal classes
-        outputs = serve(tf.constant([record for record, _ in batch]))
-        probabilities = outputs["probabilities"].numpy()
-        labels = outputs["label"].numpy()
-        classes = classes or sorted(name.decode() for name in outputs["classes"].numpy()[0])
-        for (_, feature), row, label in zip(batch, probabilities, labels, strict=True):
-            rows.append(
-                {
-                    "path": _text(feature[features.PATH]),
-                    "label": _text(feature[features.LABEL]),
-                    "predicted": label.decode(),
-                    "probability": float(row.max()),
-                }
-            )
 
-    batch: list[tuple[bytes, Any]] = []
-    for example in _test_examples(examples):
-        batch.append(example)
-        if len(batch) == BATCH:
-            run(batch)
-            batch = []
-    if batch:
-        run(batch)
-    return rows, classes
+def _majority(examples: list[types.Artifact], count: int) -> tuple[np.ndarray, list[str]]:
+    """What a model says that knows the shares of the classes in train, and nothing else."""
+    import tensorflow as tf
+
+    folder = artifact_utils.get_split_uri(examples, "train")
+    records = tf.data.TFRecordDataset(tf.io.gfile.glob(os.path.join(folder, "*")), compression_type="GZIP")
+    spec = {features.LABEL: tf.io.FixedLenFeature([], tf.string)}
+    sizes: Counter[str] = Counter()
+    for batch in records.batch(BATCH).as_numpy_iterator():
+        labels = tf.io.parse_example(batch, spec)[features.LABEL].numpy()
+        sizes.update(label.decode("utf-8", "replace") for label in labels)
+    names = sorted(sizes)
+    shares = np.array([sizes[name] for name in names]) / sizes.total()
+    return np.tile(shares.astype(np.float32), (count, 1)), names
 
 
 def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, dict[str, str]]:
@@ -171,4 +220,6 @@ def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dic
 
 
 def _text(feature: Any) -> str:
-    return feature.bytes_list.value[0].decode("utf-8", "replace")
+    kind = feature.WhichOneof("kind")
+    value = next(iter(getattr(feature, kind).value), "") if kind else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

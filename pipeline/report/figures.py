@@ -61,7 +61,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], narrow: bool = False) -> 
     Returns:
         A `data:image/svg+xml` URI.
     """
-    with _drawing():
+    with drawing():
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
@@ -73,7 +73,43 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], narrow: bool = False) -> 
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
             axes.set_xlim(0.5, len(rows) + 0.5)
             axes.set_xlabel("epoch")
-        return _svg(figure)
+        return svg(figure)
+
+
+def rate_curve(
+    title: str, rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], marks: Mapping[str, float]
+) -> bytes:
+    """The loss over a rising learning rate, as it was and smoothed, with rates marked.
+
+    Args:
+        title: Above the figure.
+        rates: Of each step, on a logarithmic axis.
+        losses: Of each step.
+        smoothed: The same without the noise.
+        marks: Rates to draw a line at, by what they are called.
+
+    Returns:
+        A PNG image of about 1300 by 700 pixels.
+    """
+    with drawing():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(rates, losses, color=MUTED, alpha=0.4, linewidth=1, label="loss of each batch")
+        axes.plot(rates, smoothed, color=BLUE, linewidth=1.8, label="smoothed")
+        for (name, rate), style in zip(marks.items(), ("-", "--", ":"), strict=False):
+            axes.axvline(rate, color=INK, linewidth=1, linestyle=style, label=name)
+        axes.set_xscale("log")
+        # A single wild batch at the end must not flatten the rest.
+        axes.set_ylim(0, 1.1 * max(*smoothed, losses[0]))
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("training loss")
+        axes.set_title(title, loc="left")
+        axes.legend(frameon=False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+        return buffer.getvalue()
 
 
 def confusion_heatmap(shares: Sequence[Sequence[float]]) -> str:
@@ -85,7 +121,7 @@ def confusion_heatmap(shares: Sequence[Sequence[float]]) -> str:
     Returns:
         A `data:image/svg+xml` URI.
     """
-    with _drawing():
+    with drawing():
         from matplotlib.colors import LinearSegmentedColormap, PowerNorm
         from matplotlib.figure import Figure
 
@@ -106,7 +142,7 @@ def confusion_heatmap(shares: Sequence[Sequence[float]]) -> str:
         bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=24, ticks=[0, 0.05, 0.25, 0.5, 1])
         bar.ax.set_yticklabels(["0%", "5%", "25%", "50%", "100%"])
         bar.outline.set_visible(False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _curves_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, width_points: float) -> None:
@@ -156,7 +192,7 @@ def _plotted(value: object) -> float:
 
 
 @contextmanager
-def _drawing() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """The figures' style, without warnings on letters that the measuring font lacks: the reader's font has them."""
     import matplotlib
 
@@ -165,7 +201,7 @@ def _drawing() -> Iterator[None]:
         yield
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     buffer = io.BytesIO()
     # Without metadata: it would name the machine's library versions and the time, and differ from run to run.
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

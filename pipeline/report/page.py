@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report import figures, wording
+from pipeline.report import evaluation, figures, wording
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -30,6 +30,9 @@ SECTIONS = {
     "training": "Training",
     "confusion": "Confusion",
     "classes": "Classes",
+    "calibration": "Calibration",
+    "slices": "Slices",
+    "serving": "Serving",
     "samples": "Predictions",
     "data": "Data",
     "missing": "Not reached",
@@ -44,7 +47,6 @@ PHASE_KEYS = (
     "val_loss",
     "val_accuracy",
 )
-LEADING_METRICS = ("accuracy", "macro_f1", "loss")
 IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 View = dict[str, Any]
@@ -56,7 +58,8 @@ def write_report(data: Mapping[str, Any], path: str) -> None:
     Args:
         data: `title` and `summary` (what `finetune run --summary` writes), and as far as the run came: `curves`,
             `classes`, `confusion` (rows are true classes), `per_class`, `samples` (with `image` as JPEG or PNG bytes),
-            `ingest`, `config_yaml`, `versions`. A part that is missing is replaced by a sentence that says why.
+            `evaluation` (`components.gate_keeper.verdict.findings`), `latency_ms` (by model and batch size), `ingest`,
+            `config_yaml`, `versions`. A part that is missing is replaced by a sentence that says why.
         path: The file to write. Folders are made; a reader never sees a half-written file.
     """
     target = Path(path)
@@ -99,23 +102,34 @@ def page(data: Mapping[str, Any]) -> View:
     """All that the template shows, with nothing missing: absent parts are empty lists or None."""
     summary = data["summary"]
     classes = [str(name) for name in _sequence(data.get("classes"))]
-    failed = summary.get("status") not in ("pushed", "refused", "pending")
+    measured = data.get("evaluation") or {}
+    failed = summary.get("status") not in ("pushed", "pending", "refused")
     parts = {
-        "gates": [_gate(gate) for gate in _sequence(summary.get("gates"))],
-        "metrics": _cards(summary),
+        "gates": evaluation.gates(_sequence(summary.get("gates"))),
+        "metrics": evaluation.cards(summary, measured.get("metrics") or {}),
         "training": _training(_sequence(data.get("curves")), _sequence(summary.get("phases"))),
         "confusion": _confusion(_sequence(data.get("confusion")), classes),
-        "classes": _per_class(_sequence(data.get("per_class"))),
+        "classes": evaluation.classes(_sequence(data.get("per_class")), _sequence(measured.get("classes"))),
+        "calibration": evaluation.calibration(
+            measured.get("reliability") or {}, (summary.get("metrics") or {}).get("ece")
+        ),
+        "slices": evaluation.slices(
+            _sequence(measured.get("slices")),
+            measured.get("slices_left_out"),
+            (summary.get("metrics") or {}).get("accuracy"),
+        ),
+        "serving": evaluation.serving(summary, data.get("latency_ms") or {}),
         "samples": _samples(_sequence(data.get("samples"))),
         "data": _data(summary, data.get("ingest") or {}, classes),
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
-    absent = [name for name, part in parts.items() if not part] if failed else []
+    absent = [name for name, part in parts.items() if not part and name != "serving"] if failed else []
+    hidden = {*absent, *([] if parts["serving"] else ["serving"])}
     return {
         **parts,
         "sections": SECTIONS,
         "shown": {
-            name: title for name, title in SECTIONS.items() if name not in absent and (name != "missing" or absent)
+            name: title for name, title in SECTIONS.items() if name not in hidden and (name != "missing" or absent)
         },
         "absent": [SECTIONS[name].lower() for name in absent],
         "title": str(data["title"]),
@@ -143,68 +157,6 @@ def _defaults(found: Mapping[str, Any], keys: Iterable[str]) -> View:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
-
-
-def _gate(gate: Mapping[str, Any]) -> View:
-    """A gate's row; `fill` and `mark` place value and bound on a bar when both are shares of one."""
-    value, bound = wording.value_and_bound(gate.get("value"), gate.get("bound"))
-    numbers = wording.finite(gate.get("value")), wording.finite(gate.get("bound"))
-    on_bar = all(found is not None and 0 <= found <= 1 for found in numbers)
-    return {
-        "name": gate.get("name") or wording.label(gate.get("metric")),
-        "value": value,
-        "bound": bound,
-        "passed": bool(gate.get("passed")),
-        "reason": wording.gate_reason(gate),
-        "fill": numbers[0] if on_bar else None,
-        "mark": numbers[1] if on_bar else None,
-    }
-
-
-def _cards(summary: Mapping[str, Any]) -> list[View]:
-    """One card per metric: the candidate's value, and the same metric of all it can be compared with."""
-    metrics = {
-        name: value for name, value in (summary.get("metrics") or {}).items() if wording.as_number(value) is not None
-    }
-    rivals = {"champion": summary.get("champion_metrics") or {}}
-    rivals |= {wording.label(name): values or {} for name, values in (summary.get("baselines") or {}).items()}
-    cards = []
-    for name in sorted(metrics, key=lambda each: LEADING_METRICS.index(each) if each in LEADING_METRICS else 99):
-        others = {
-            rival: values[name] for rival, values in rivals.items() if wording.as_number(values.get(name)) is not None
-        }
-        entries = {"candidate": metrics[name], **others}
-        scale = max([1.0, *(wording.finite(value) or 0.0 for value in entries.values())])
-        cards.append(
-            {
-                "name": wording.label(name),
-                "value": metrics[name],
-                "lower_is_better": wording.lower_is_better(name),
-                "bars": [
-                    {"label": title, "value": value, "share": max(wording.finite(value) or 0.0, 0.0) / scale}
-                    for title, value in entries.items()
-                ]
-                if others
-                else [],
-                "change": _change(name, metrics[name], others),
-            }
-        )
-    return cards
-
-
-def _change(metric: str, value: object, others: Mapping[str, object]) -> View | None:
-    """How the candidate differs from the first rival (the champion, where there is one)."""
-    rival = next(iter(others), None)
-    numbers = wording.finite(value), wording.finite(others.get(rival)) if rival else None
-    if numbers[0] is None or numbers[1] is None:
-        return None
-    difference = numbers[0] - numbers[1]
-    name = "the champion" if rival == "champion" else rival
-    if round(difference, 3) == 0:
-        return {"tone": "even", "text": f"level with {name}"}
-    better = (difference < 0) == wording.lower_is_better(metric)
-    size, tone = wording.number(abs(difference)), "better" if better else "worse"
-    return {"tone": tone, "text": f"{size} {tone} than {name}"}
 
 
 def _training(rows: list[Mapping[str, Any]], phases: list[Mapping[str, Any]]) -> View | None:
@@ -292,20 +244,6 @@ def _cell(count: int, share: float, is_hit: bool) -> View:
     dark = " dark" if share > (0.72 if is_hit else 0.55) else ""
     look = "zero" if not count else f"{'hit' if is_hit else 'miss'}{dark}"
     return {"count": count, "share": share, "look": look}
-
-
-def _per_class(rows: list[Mapping[str, Any]]) -> list[View]:
-    """The classes from the lowest F1 upwards; the weakest one is marked when there are others to compare it with."""
-    shown = [_defaults(row, ("class", "precision", "recall", "f1", "support")) for row in rows]
-    # A class without examples has no F1 to be judged by: it goes last.
-    judged = {id(row): wording.finite(row["f1"]) if row["support"] != 0 else None for row in shown}
-    shown.sort(key=lambda row: judged[id(row)] if judged[id(row)] is not None else 2.0)
-    lowest = judged[id(shown[0])] if shown else None
-    distinct = len(set(judged.values()) - {None}) > 1
-    for row in shown:
-        row["weakest"] = distinct and judged[id(row)] == lowest
-        row["share"] = min(max(wording.finite(row["f1"]) or 0.0, 0.0), 1.0)
-    return shown
 
 
 def _samples(samples: list[Mapping[str, Any]]) -> View | None:

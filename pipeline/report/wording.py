@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 MISSING = "n/a"
-METRIC_LABELS = {"macro_f1": "macro F1", "f1": "F1", "auc": "AUC", "ece": "calibration error"}
+METRIC_LABELS = {
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "f1": "F1",
+    "auc": "AUC",
+    "ece": "calibration error",
+}
+# Pieces of advice beside the verdict.
+ADVICE_SHOWN = 4
 LOWER_IS_BETTER = {"loss", "error", "ece", "brier", "latency", "seconds", "ms", "bytes"}
 
 
@@ -43,6 +52,9 @@ def number(value: object, digits: int = 3) -> str:
     found = as_number(value)
     if found is None:
         return MISSING
+    if abs(found) < 1e-12:
+        # What is left over where numbers cancel out.
+        found = 0.0
     if 0 < abs(found) < 0.5 * 10**-digits:
         return f"{found:.2g}"
     if 10_000 <= abs(found) < math.inf:
@@ -104,6 +116,12 @@ def label(name: object) -> str:
     return METRIC_LABELS.get(str(name), str(name).replace("_", " "))
 
 
+def typeset(name: object) -> str:
+    """A gate's name as it is printed, with the signs of mathematics for `>=`, `<=` and `-`."""
+    text = str(name).replace(">=", "≥").replace("<=", "≤").replace(" - ", " − ")
+    return re.sub(r"(?<=[≥≤] )-(?=\d)", "−", text)
+
+
 def plural(amount: int, noun: str) -> str:
     """`1 gate`, `3 gates`, `2 classes`."""
     ending = "" if amount == 1 else "es" if noun.endswith("s") else "s"
@@ -142,9 +160,12 @@ def verdict(summary: Mapping[str, Any]) -> Verdict:
         if not gates:
             why, note = "no gate was configured", ["Nothing checked this model before it was pushed."]
         elif failed:
-            why, note = f"although {plural(len(failed), 'gate')} failed", [_gate_sentence(gate) for gate in failed]
+            why = f"although {plural(len(failed), 'gate')} failed"
+            note = [_gate_sentence(gate) for gate in failed]
+            if summary.get("report_only"):
+                note.insert(0, "evaluation.mode is report_only, so no gate could stop it.")
         else:
-            why, note = "the only gate passed" if len(gates) == 1 else f"all {len(gates)} gates passed", []
+            why, note = _all_passed(gates), []
         return Verdict("Pushed", "good" if gates and not failed else "warn", why, (*note, *_quality(summary)))
     if status == "pending":
         why = "it passed its gates and waits for approval"
@@ -161,6 +182,15 @@ def verdict(summary: Mapping[str, Any]) -> Verdict:
     return Verdict(word, "bad", why, ("Nothing was pushed.",))
 
 
+def _all_passed(gates: list[Mapping[str, Any]]) -> str:
+    idle = sum(not gate.get("judged", True) for gate in gates)
+    if idle == len(gates):
+        return "no gate had anything to judge yet"
+    if idle:
+        return f"{plural(len(gates) - idle, 'gate')} passed, {idle} had nothing to judge"
+    return "the only gate passed" if len(gates) == 1 else f"all {len(gates)} gates passed"
+
+
 def next_steps(summary: Mapping[str, Any]) -> list[str]:
     """What to do after a run that was not pushed, as short instructions; empty for a pushed run."""
     status = summary.get("status")
@@ -174,15 +204,22 @@ def next_steps(summary: Mapping[str, Any]) -> list[str]:
             "Read the end of the log: the first error there is usually the cause.",
             "Mend it and run the same command again.",
         ]
-    steps = [
-        "See the weakest classes and the most confident mistakes in the report: they show where the model errs.",
-        "Add or relabel data for those classes, train longer, or unfreeze more of the backbone; then run again.",
-    ]
-    if any(gate.get("value") is None for gate in failed_gates(summary)):
-        steps.insert(0, "A gate without a value could not be measured: check its metric and slice in the config.")
+    steps = ["See the weakest classes and the most confident mistakes in the report: they show where the model errs."]
+    by_advice: dict[str, list[str]] = {}
+    for gate in failed_gates(summary):
+        if gate.get("advice"):
+            by_advice.setdefault(str(gate["advice"]), []).append(str(gate.get("name")))
+    # The same advice once, whatever the number of gates; the report has it for each.
+    steps += [f"For {_some(names)}: {advice}." for advice, names in list(by_advice.items())[:ADVICE_SHOWN]]
+    if not by_advice:
+        steps.append("Add or relabel data for those classes, train longer, or unfreeze more of the backbone.")
     if failed_gates(summary):
         steps.append("If a bound is wrong for this task, change it under evaluation.gates in the config.")
     return steps
+
+
+def _some(names: list[str]) -> str:
+    return listing(names) if len(names) <= 2 else f"{names[0]} and {plural(len(names) - 1, 'more gate')}"
 
 
 def _gate_sentence(gate: Mapping[str, Any]) -> str:

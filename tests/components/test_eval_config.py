@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("tensorflow_model_analysis")
 
 from components.evaluation.eval_config import eval_config
-from pipeline.config import GateConfig
+from pipeline.evaluation_config import GateConfig
 
 
 def test_a_gate_over_all_examples_is_not_held_against_each_slice():

@@ -126,7 +126,8 @@ def test_every_task_has_what_it_needs(packages: dict[str, Path], recipe: str):
 def test_the_order_of_tasks_is_that_of_the_dag(packages: dict[str, Path]):
     tasks = read_package(packages["digits"]).pipeline.root.dag.tasks
     assert sorted(tasks["transform"].dependent_tasks) == ["example-validator", "image-example-gen", "schema-gen"]
-    assert sorted(tasks["pusher"].dependent_tasks) == ["evaluator", "image-example-gen", "serving-gate", "trainer"]
+    upstream = ["gate-keeper", "image-example-gen", "serving-gate", "trainer"]
+    assert sorted(tasks["pusher"].dependent_tasks) == upstream
 
 
 def test_a_package_with_workers_is_not_replayed_without_a_cluster(packages: dict[str, Path], tmp_path: Path):

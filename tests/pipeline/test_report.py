@@ -190,13 +190,14 @@ def test_the_verdict_comes_first_and_the_parts_follow_in_order():
     text = render().text
     assert text.index("Pushed:") < text.index("the only gate passed") < text.index("On 150 test examples")
     headings = re.findall(r"<h2>(.*?)</h2>", page.render(data()))
-    assert headings == ["Gates", "Metrics", "Training", "Confusion", "Classes", "Predictions", "Data", "Run"]
+    expected = ["Gates", "Metrics", "Training", "Confusion", "Classes", "Calibration", "Slices", "Predictions", "Data"]
+    assert headings == [*expected, "Run"]
 
 
 def test_everything_that_was_measured_is_on_the_page():
     text = render().text
     for part in (
-        "accuracy >= 0.85", "✓ passed", "0.913", "0.033 better than the champion", "from scratch", "0.590",
+        "accuracy ≥ 0.85", "✓ passed", "0.913", "0.033 better than the champion", "from scratch", "0.590",
         "stopped early, frozen part computed once (up to head_pool), 3 views of each picture",
         "new pictures in every epoch", "22 of 30 examples correct", "weakest",
         "750 of 753 files were used.", "Skipped: 1 not an image.", "Repeated within a split: 2 files.", "/d/dup.jpg",
@@ -304,14 +305,14 @@ def test_a_failed_run_shows_its_error_and_says_once_what_it_did_not_reach():
     assert "DataError: no files\nin /data" in html
     assert "/runs/run.log" in text
     assert text.count("The run failed before") == 1
-    assert "gates, metrics, training, confusion, classes, predictions, data." in text
+    assert "gates, metrics, training, confusion, classes, calibration, slices, predictions, data." in text
 
 
 def test_a_failed_run_shows_how_far_it_came():
     text = render(
         summary=summary(status="failed", metrics={}, gates=[]), confusion=None, per_class=None, samples=None
     ).text
-    assert "anything to show of: gates, metrics, confusion, classes, predictions." in text
+    assert "anything to show of: gates, metrics, confusion, classes, calibration, slices, predictions." in text
     assert "750 of 753 files" in text
 
 
@@ -381,7 +382,7 @@ def test_the_weakest_class_comes_first_and_is_marked_and_one_without_examples_is
     shown = page.page(data(per_class=rows))["classes"]
     assert [row["class"] for row in shown] == ["tulips", "roses", "daisy", "empty"]
     assert [row["weakest"] for row in shown] == [True, False, False, False]
-    assert "weakest" not in render(per_class=rows[1:2]).text.replace("Weakest", "")
+    assert "weakest" not in render(per_class=rows[1:2]).text.replace("Weakest", "").replace("weakest first", "")
 
 
 def test_the_most_confident_mistake_comes_first():

@@ -219,6 +219,23 @@ def test_auto_chooses_and_says_why(examples, classes, parameters, name, reason):
     assert reason in said
 
 
+@pytest.mark.parametrize(
+    ("examples", "classes", "parameters", "name", "reason"),
+    [
+        (99, 5, 4_000_000, "two_phase", "19.8 examples a class are fewer than 20, but the data differ from those of"),
+        (100, 5, 400_000, "discriminative", "the data differ from those of pretraining; 20 examples a class"),
+        (20_000, 5, 90_000_000, "full", "20,000 examples are 20,000 or more"),
+    ],
+)
+def test_auto_moves_more_layers_for_data_unlike_those_of_pretraining(examples, classes, parameters, name, reason):
+    unlike = TrainingConfig(strategy="auto", similarity="different")
+    training, said = with_phases(unlike, examples, classes, parameters)
+    assert training.phases == list(STRATEGIES[name])
+    assert reason in said
+    alike, _ = with_phases(TrainingConfig(strategy="auto"), examples, classes, parameters)
+    assert name == "full" or alike.phases != training.phases
+
+
 def test_phases_of_ones_own_win_over_auto():
     own = TrainingConfig(strategy="auto", phases=[phase()])
     assert with_phases(own, 10, 2, 1) == (own, "")

@@ -1,26 +1,29 @@
-"""Two devices train to the result of one. In a process of its own: devices are fixed when TensorFlow starts."""
+"""Two devices, and two processes, train to the result of one device.
+
+In processes of their own: devices and clusters are fixed when TensorFlow starts.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-SCRIPT = """
+PREAMBLE = """
 import sys, tempfile
 from pathlib import Path
 sys.path.insert(0, "tests/trainer_module")
 import pipeline
 import numpy as np
 import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from pipeline.config import HeadConfig, PhaseConfig
-from small_training import STRONG, fit, make_splits, training
-folder = Path(tempfile.mkdtemp())
-splits = make_splits(folder)
+from small_training import fit, make_splits, training
+
 # SGD: Adam would make large updates of rounding errors, where a gradient is nearly zero.
 config = training(
     micro_batches=2,
@@ -33,19 +36,27 @@ config = training(
         ),
     ],
 )
-strategies = [tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])]
-copies = STRONG.model_copy(update={"views": 2})
-one, two, cached = [
-    fit(splits, config.model_copy(update={"cache_trunk": mode}), copies, strategy=strategy, trunk_dir=folder)
-    for strategy, mode in zip([*strategies, strategies[1]], ("off", "off", "on"))
-]
-assert [row["cached_trunk"] for row in cached[2]] == [True, True]
-for other in (two, cached):
-    for variable, a, b in zip(one[0].weights, one[0].get_weights(), other[0].get_weights()):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=variable.name)
-    for a, b in zip(one[3], other[3]):
+
+def trained(strategy):
+    model, _, _, curves = fit(splits, config, strategy=strategy)
+    # Of several workers, all have to be there when variables are read.
+    return [variable.name for variable in model.weights], model.get_weights(), curves
+
+def compare(one, two):
+    for name, a, b in zip(*one[:2], two[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=name)
+    for a, b in zip(one[2], two[2], strict=True):
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
+"""
+
+DEVICES = """
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategies = [tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])]
+splits = make_splits(Path(tempfile.mkdtemp()))
+compare(*[trained(strategy) for strategy in strategies])
+
 # With a loss scale, what overflows is skipped on both devices, and what does not is the gradient.
 from test_mixed_precision import Half, gradient
 top = np.linspace(-1e3, 1e3, 15, dtype=np.float32).reshape(5, 3)
@@ -58,9 +69,51 @@ for copy in strategies[1].experimental_local_results(half.kernel):
 print("replicas", strategies[1].num_replicas_in_sync)
 """
 
+WORKER = """
+import os
+from trainer_module.strategy import current_strategy, is_chief
+strategy = current_strategy("auto")
+assert isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+splits = make_splits(Path(tempfile.mkdtemp()))
+chief = is_chief(os.environ["TF_CONFIG"])
+alone = trained(tf.distribute.OneDeviceStrategy("/cpu:0")) if chief else None
+together = trained(strategy)
+if chief:
+    compare(alone, together)
+print("replicas", strategy.num_replicas_in_sync)
+"""
+
+
+def started(script: str, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", PREAMBLE + script]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, **pipes)
+
+
+def expect_two_replicas(process: subprocess.Popen) -> None:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    assert output.splitlines()[-1] == "replicas 2"
+
 
 def test_two_mirrored_devices_train_to_the_result_of_one():
-    command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines()[-1] == "replicas 2"
+    expect_two_replicas(started(DEVICES))
+
+
+def test_two_worker_processes_train_to_the_result_of_one_device():
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, other)]
+    contents = [
+        json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}) for index in (0, 1)
+    ]
+    workers = [started(WORKER, TF_CONFIG=content) for content in contents]
+    try:
+        for worker in workers:
+            expect_two_replicas(worker)
+    finally:
+        # One that waits for the other would wait for ever.
+        for worker in workers:
+            worker.kill()
+            worker.communicate()

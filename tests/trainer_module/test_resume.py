@@ -30,13 +30,14 @@ from trainer_module.totals import Totals
 
 ROOT = Path(__file__).parents[2]
 
-# Everything that has a state: dropout, augmentation, moments, a schedule, early stopping, statistics of BatchNorm.
+# Everything that has a state: dropout, augmentation, moments, a schedule, statistics of BatchNorm, and a first phase
+# that ends, as those of `adaptive` do, when the validation loss does not gain enough: after two of its three epochs.
 THREE_PHASES = training(
     batch_norm="train",
     checkpoint=CheckpointConfig(every_steps=2),
     head=HeadConfig(units=[8], dropout=0.3, spatial_dropout=0.1),
     phases=[
-        PhaseConfig(name="head", epochs=2, learning_rate=1e-2),
+        PhaseConfig(name="head", epochs=3, learning_rate=1e-2, early_stopping={"patience": 2, "min_delta": 9.0}),
         PhaseConfig(name="tune", unfreeze={"last_blocks": 1}, steps=4, learning_rate=1e-3, schedule="cosine"),
         PhaseConfig(name="all", unfreeze="all", epochs=2, learning_rate=1e-3, optimizer="nadam", block_rate_factor=0.5),
     ],
@@ -86,6 +87,7 @@ def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(
     changes = STRONG if config is THREE_PHASES else AugmentationConfig()
     undisturbed = setup_of(splits, config, changes, trunk_dir=tmp_path / "trunk_a")
     expected = phases.run_phases(undisturbed, Checkpoints(tmp_path / "a", "same", THREE_PHASES.checkpoint, "Trainer"))
+    assert expected.rows[0]["stopped_early"]
     for life in lives:
         if life == 5:
             shutil.rmtree(tmp_path / "trunk_b", ignore_errors=True)

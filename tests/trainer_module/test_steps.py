@@ -7,7 +7,7 @@ import importlib
 import numpy as np
 import pytest
 
-from pipeline.config import HeadConfig, OptimizerConfig, TrainingConfig
+from pipeline.config import HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
@@ -222,3 +222,25 @@ def test_penalties_and_dropouts_of_the_head():
         "head_spatial_dropout",
         "head_dropout_1",
     ]
+
+
+def test_a_phase_has_its_own_regularisers():
+    phases = [
+        PhaseConfig(name="as_the_head", epochs=1, learning_rate=1),
+        PhaseConfig(name="own", epochs=1, learning_rate=1, regularizers={"dropout": 0.0, "l2": 0.5}),
+    ]
+    training = TrainingConfig(head=HeadConfig(units=[5], dropout=0.5, l1=0.01), phases=phases)
+    feature_map = keras.Input((2, 2, 6))
+    head = heads.with_all_regularizers(training)
+    model = keras.Model(feature_map, heads.add_head(feature_map, head, classes=3, seed=1))
+    kernels = [variable.numpy() for variable in model.trainable_variables if "kernel" in variable.name]
+    x = tf.ones((4, 2, 2, 6))
+    for phase, l1, l2, drops in (
+        (phases[0], 0.01, 0.0, True),
+        (phases[1], 0.01, 0.5, False),
+        (phases[0], 0.01, 0, True),
+    ):
+        heads.regularize(model, training.head, phase)
+        expected = [l1 * np.abs(kernel).sum() + l2 * (kernel**2).sum() for kernel in kernels]
+        np.testing.assert_allclose(sorted(float(loss) for loss in model.losses), sorted(expected), rtol=1e-5)
+        assert np.array_equal(model(x, training=True), model(x, training=False)) != drops

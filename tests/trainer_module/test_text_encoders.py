@@ -112,6 +112,8 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
             "component": "Trainer",
             "checkpoint_dir": str(folder / "checkpoints"),
             "trunk_dir": str(folder / "trunk"),
+            "tracking": {},
+            "tracking_dir": str(folder / "tracking"),
             "code": "",
         },
         transform_graph_path=str(folder / "transform"),

@@ -1,0 +1,1 @@
+"""Decides whether a candidate goes out: every gate, TFMA's own verdict, and what is said about both."""

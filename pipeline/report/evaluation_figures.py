@@ -1,0 +1,130 @@
+"""Figures of the evaluation: reliability diagram and latency histogram, as `data:image/svg+xml` URIs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.report.figures import BLUE, INK, MUTED, NARROW, RULE, WIDE, drawing, svg
+
+RELIABILITY_SIZE = (5.2, 5.4)
+LATENCY_BINS = 30
+
+
+def reliability_diagram(candidate: Sequence[Mapping[str, Any]], champion: Sequence[Mapping[str, Any]]) -> str:
+    """Accuracy against confidence; the diagonal is a model whose probabilities mean what they say.
+
+    Args:
+        candidate: Bins with `low`, `high`, `examples`, `confidence` and `accuracy`, as the evaluation gives them.
+        champion: The same, or nothing.
+    """
+    with drawing():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import PercentFormatter
+
+        figure = Figure(figsize=RELIABILITY_SIZE, layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        upper.plot([0, 1], [0, 1], color=RULE, linewidth=1.2, zorder=0)
+        upper.annotate(
+            "as right as it is sure",
+            (0.04, 0.04),
+            xytext=(0, 6),
+            textcoords="offset points",
+            rotation=45,
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+            color=MUTED,
+            fontsize=8,
+        )
+        if champion:
+            upper.plot(
+                [row["confidence"] for row in champion],
+                [row["accuracy"] for row in champion],
+                "--",
+                color=MUTED,
+                linewidth=1.2,
+                label="champion",
+            )
+        sure, right = ([row[key] for row in candidate] for key in ("confidence", "accuracy"))
+        upper.vlines(sure, sure, right, color=BLUE, alpha=0.25, linewidth=5, zorder=1)
+        upper.plot(sure, right, "-", color=BLUE, linewidth=1.2, alpha=0.6, zorder=2, label="candidate")
+        most = max(row["examples"] for row in candidate)
+        upper.scatter(
+            sure,
+            right,
+            s=[16 + 130 * row["examples"] / most for row in candidate],
+            color=BLUE,
+            edgecolor="white",
+            linewidth=1,
+            zorder=3,
+        )
+        upper.set_ylabel("right")
+        upper.set_xlim(-0.02, 1.02)
+        upper.set_ylim(-0.02, 1.02)
+        if champion:
+            upper.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="upper left")
+        lower.bar(
+            [row["low"] for row in candidate],
+            [row["examples"] for row in candidate],
+            width=[row["high"] - row["low"] for row in candidate],
+            align="edge",
+            color=BLUE,
+            alpha=0.7,
+            edgecolor="white",
+            linewidth=1,
+        )
+        lower.set_xlabel("sure")
+        lower.set_ylabel("examples")
+        for axis in (upper.xaxis, upper.yaxis):
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        return svg(figure)
+
+
+def latency_histogram(milliseconds: Mapping[str, Mapping[int, Sequence[float]]], narrow: bool = False) -> str:
+    """Times of single requests, a panel for each batch size: the candidate filled, the champion as an outline.
+
+    Args:
+        milliseconds: By model (`candidate`, maybe `champion`) and batch size.
+        narrow: Panels one above the other, for a phone, instead of side by side.
+    """
+    with drawing():
+        import numpy as np
+        from matplotlib.figure import Figure
+
+        candidate, champion = milliseconds["candidate"], milliseconds.get("champion") or {}
+        sizes = sorted(candidate)
+        figure = Figure(figsize=(NARROW[0], 2 * len(sizes)) if narrow else (WIDE[0], 2.8), layout="constrained")
+        panels = figure.subplots(len(sizes), 1) if narrow else figure.subplots(1, len(sizes))
+        for axes, size in zip(np.atleast_1d(panels), sizes, strict=True):
+            everything = np.concatenate([candidate[size], champion.get(size) or []])
+            # A handful of stragglers would press all others into one bar; they are counted in the last one.
+            end = float(np.quantile(everything, 0.98)) * 1.1 or 1.0
+            edges = np.linspace(min(float(everything.min()), end) * 0.95, end, LATENCY_BINS + 1)
+            axes.hist(np.clip(candidate[size], None, end), edges, color=BLUE, alpha=0.75, label="candidate")
+            if champion.get(size):
+                axes.hist(
+                    np.clip(champion[size], None, end),
+                    edges,
+                    histtype="step",
+                    color=INK,
+                    linewidth=1.1,
+                    label="champion",
+                )
+            half, most = np.quantile(candidate[size], [0.5, 0.95])
+            for place, name in ((half, "p50"), (most, "p95")):
+                axes.axvline(min(place, end), color=MUTED, linewidth=0.9, linestyle=":")
+                axes.annotate(
+                    name,
+                    (min(place, end), 1),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(2, -8),
+                    textcoords="offset points",
+                    color=MUTED,
+                    fontsize=7.5,
+                )
+            axes.set_title(f"Batches of {size}", loc="left", fontweight="bold", fontsize=10)
+            axes.set_xlabel("ms a batch")
+            axes.set_yticks([])
+        if champion:
+            np.atleast_1d(panels)[0].legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="center right")
+        return svg(figure)

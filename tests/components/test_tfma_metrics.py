@@ -1,0 +1,55 @@
+"""Our metrics inside TFMA's combiner: what it gathers, in however many pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow_model_analysis")
+
+from tensorflow_model_analysis.metrics import metric_types
+
+from components.evaluation.metrics import Predictions, measure
+from components.evaluation.tfma_metrics import ClassMetrics, PredictionMetric
+
+
+def element(label: int, probabilities: list[float]) -> metric_types.StandardMetricInputs:
+    return metric_types.StandardMetricInputs(labels=np.array([label]), predictions=np.array(probabilities))
+
+
+def computed(metric, examples) -> dict:
+    """Runs a metric's combiner over two pieces, then its derived computation."""
+    collected, derived = metric.computations(model_names=[""], output_names=[""], example_weighted=False)
+    combiner = collected.combiner
+    pieces = []
+    for piece in (examples[:2], examples[2:]):
+        accumulator = combiner.create_accumulator()
+        for example in piece:
+            accumulator = combiner.add_input(accumulator, element(*example))
+        pieces.append(accumulator)
+    return derived.result(combiner.extract_output(combiner.merge_accumulators(pieces)))
+
+
+EXAMPLES = [(0, [0.7, 0.2, 0.1]), (1, [0.5, 0.3, 0.2]), (2, [0.1, 0.1, 0.8]), (1, [0.2, 0.6, 0.2])]
+PREDICTIONS = Predictions(
+    np.array([label for label, _ in EXAMPLES]), np.array([row for _, row in EXAMPLES], np.float32)
+)
+
+
+@pytest.mark.parametrize("name", ["loss", "macro_f1", "weighted_f1", "auc", "ece"])
+def test_a_metric_is_that_of_all_pieces(name):
+    ((key, value),) = computed(PredictionMetric(name), EXAMPLES).items()
+    assert (key.name, value) == (name, pytest.approx(measure(name, PREDICTIONS)))
+
+
+def test_metrics_of_classes_carry_the_index_of_the_class():
+    found = computed(ClassMetrics(), EXAMPLES)
+    assert len(found) == 9
+    recall = {key.sub_key.class_id: value for key, value in found.items() if key.name == "recall"}
+    assert recall == {0: 1.0, 1: 0.5, 2: 1.0}
+
+
+def test_a_class_that_a_model_does_not_know_is_a_miss_and_no_error():
+    """Transform gives -1 to a label that is not in its vocabulary, as of a champion trained before the class was."""
+    ((_, loss),) = computed(PredictionMetric("loss"), [*EXAMPLES, (-1, [0.9, 0.05, 0.05])]).items()
+    assert loss == pytest.approx((measure("loss", PREDICTIONS) * 4 - np.log(1e-7)) / 5, rel=1e-3)

@@ -1,0 +1,287 @@
+"""What the report shows of the evaluation, made from real findings; and the whole page in a real browser."""
+
+from __future__ import annotations
+
+import functools
+import html as html_module
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.evaluation.evidence import CANDIDATE, CHAMPION, TestSet
+from components.gate_keeper.verdict import Tfma, findings, judge_all
+from components.test_predictions.scores import score
+from pipeline.evaluation_config import GateConfig
+from pipeline.report import evaluation, page, wording
+
+CLASSES = ["daisy", "dandelion", "rose", "sunflower", "tulip"]
+BATCHES = (1, 8, 32)
+GATES = [
+    {"metric": "accuracy", "min": 0.8},
+    {"metric": "accuracy", "min": 0.75, "confidence": 0.95},
+    {"metric": "accuracy", "min": -0.02, "relative_to": "champion", "slice": {"label": "*"}, "confidence": 0.95},
+    {"metric": "accuracy", "min": 0.1, "relative_to": "baseline"},
+    {"metric": "ece", "max": 0.1},
+    {"metric": "recall", "of_class": "tulip", "min": 0.7, "min_examples": 500},
+]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@functools.cache
+def duel() -> TestSet:
+    """A candidate that is better than its champion but for roses, which it takes for tulips."""
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 5, 400)
+    scores = {name: random.normal(size=(400, 5)) for name in (CANDIDATE, CHAMPION, "logistic_regression")}
+    for name, skill in ((CANDIDATE, 3.2), (CHAMPION, 2.8), ("logistic_regression", 1.8)):
+        scores[name][np.arange(400), labels] += skill
+    scores[CANDIDATE][labels == 2, 4] += 3.0
+    odds = {name: np.exp(1.6 * values) for name, values in scores.items()}
+    models = {name: values / values.sum(axis=1, keepdims=True) for name, values in odds.items()}
+    models["majority"] = np.tile(np.bincount(labels) / 400, (400, 1))
+    sites = np.array(["greenhouse", "meadow", "shop"])[random.integers(0, 3, 400)]
+    return TestSet(CLASSES, labels, {"label": np.array(CLASSES)[labels], "site": sites}, models)
+
+
+@functools.cache
+def data() -> dict:
+    chosen = duel()
+    gates = judge_all([GateConfig(**gate) for gate in GATES], chosen, Tfma(blessed=False, expected=True), [])
+    found = findings(chosen, [["label"], ["site"], ["label", "site"]])
+    candidate = chosen.of(CANDIDATE)
+    names = np.array(CLASSES)
+    random = np.random.default_rng(1)
+    times = {
+        model: {size: (speed * (4 + size) * random.gamma(30, 1 / 30, 200)).tolist() for size in BATCHES}
+        for model, speed in ((CANDIDATE, 1.0), (CHAMPION, 1.15))
+    }
+    serving = {
+        model: {
+            f"latency_{name}_ms_batch{size}": float(np.quantile(values, share))
+            for size, values in by_size.items()
+            for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+        }
+        | {f"throughput_per_second_batch{size}": 1000 * size / np.mean(values) for size, values in by_size.items()}
+        | {"load_seconds": 0.8, "peak_memory_mb": 512.0, "size_mb": 9.4, "parity_max_difference": 2e-7}
+        for model, by_size in times.items()
+    }
+    curves = [
+        {
+            "phase": "head" if epoch < 6 else "fine_tune",
+            "epoch": epoch,
+            "loss": 1.4 / (1 + epoch / 3),
+            "accuracy": 0.9 - 0.5 / (1 + epoch),
+            "val_loss": 1.5 / (1 + epoch / 4) + 0.1,
+            "val_accuracy": 0.86 - 0.45 / (1 + epoch),
+        }
+        for epoch in range(1, 13)
+    ]
+    wrong = np.flatnonzero(~candidate.correct)
+    order = wrong[np.argsort(-candidate.confidence[wrong])][:12]
+    samples = [
+        {
+            "path": f"/data/flowers/{names[candidate.labels[index]]}/{index}.jpg",
+            "label": names[candidate.labels[index]],
+            "predicted": names[candidate.predicted[index]],
+            "probability": float(candidate.confidence[index]),
+            "image": picture(index),
+            "correct": False,
+        }
+        for index in order
+    ]
+    summary = {
+        "run_id": "20260101T000000.000000Z",
+        "name": "flowers",
+        "status": "refused",
+        "metrics": {name: metric["value"] for name, metric in found["metrics"].items()},
+        "champion_metrics": {name: metric["champion"] for name, metric in found["metrics"].items()},
+        "baselines": found["baselines"],
+        "gates": gates,
+        "serving": {"metrics": serving[CANDIDATE], "champion_metrics": serving[CHAMPION]},
+        "splits": {"train": 2000, "val": 400, "test": 400},
+        "phases": [{"name": "head", "epochs": 5, "seconds": 31.0}, {"name": "fine_tune", "epochs": 7, "seconds": 80.0}],
+        "components": [{"id": "Trainer", "seconds": 111.0, "state": "ran"}],
+        "backbone": {"name": "MobileNetV2", "source": "imagenet", "sha256": None},
+        "seconds": 190.0,
+    }
+    return {
+        "title": "flowers",
+        "summary": summary,
+        "curves": curves,
+        **score(names[candidate.labels].tolist(), names[candidate.predicted].tolist(), CLASSES),
+        "samples": samples,
+        "evaluation": found,
+        "latency_ms": times,
+        "ingest": {"files": 2810, "used": 2800, "splits": {}},
+    }
+
+
+def picture(seed: int) -> bytes:
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 255, (4, 4, 3), dtype=np.uint8)).resize(
+        (96, 96), Image.Resampling.BICUBIC
+    )
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@functools.cache
+def html() -> str:
+    """The page, drawn once: figures are most of the time that a report takes."""
+    return page.render(data())
+
+
+def text(rendered: str | None = None) -> str:
+    rendered = html_module.unescape(rendered or html())
+    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", rendered, flags=re.DOTALL))
+
+
+def test_a_failed_gate_shows_value_bound_slice_interval_and_what_to_try():
+    shown = text()
+    assert "Refused: 1 of 10 gates failed" in shown
+    gate = next(gate for gate in data()["summary"]["gates"] if not gate["passed"])
+    assert gate["name"] == "accuracy - champion >= -0.02 on label=rose at 99 %"
+    for part in (
+        gate["reason"],
+        f"{gate['value']:.3f}",
+        "-0.020",
+        "Try look at the mistakes on label=rose;",
+        "examples)",
+    ):
+        assert part in shown, part
+    assert shown.index("✗ failed") < shown.index("✓ passed") < shown.index("– not judged")
+    assert f"{gate['interval']['low']:.3f} to {gate['interval']['high']:.3f}" in shown
+
+
+def test_gates_that_passed_are_folded_away_when_there_are_very_many():
+    rows = [{"name": f"gate {i}", "value": 0.5, "bound": 0.4, "passed": i != 7} for i in range(30)]
+    shown = evaluation.gates(rows)
+    assert [row["name"] for row in shown["shown"]] == ["gate 7"]
+    assert len(shown["folded"]) == 29
+
+
+def test_candidate_stands_beside_champion_and_baselines():
+    shown = text()
+    for part in ("weighted F1", "AUC", "calibration error", "logistic regression", "majority", "95 % interval"):
+        assert part in shown, part
+
+
+def test_a_difference_within_its_interval_is_called_noise():
+    summary = {"metrics": {"accuracy": 0.9}, "champion_metrics": {"accuracy": 0.88}}
+    for low, words in (
+        (-0.01, "0.020 better than the champion, within noise"),
+        (0.01, "0.020 better than the champion"),
+    ):
+        (card,) = evaluation.cards(summary, {"accuracy": {"change": {"low": low, "high": 0.05}}})
+        assert card["change"]["text"] == words
+
+
+def test_slices_are_grouped_by_columns_and_weakest_first():
+    groups = evaluation.slices(data()["evaluation"]["slices"], 3, 0.8)["groups"]
+    assert [group["name"] for group in groups] == ["class", "site", "class × site"]
+    assert groups[0]["rows"][0]["name"] == "rose"
+    assert "By class × site" in text()
+    assert evaluation.slices(data()["evaluation"]["slices"], 3, 0.8)["left_out"] == 3
+
+
+def test_calibration_is_said_in_words():
+    bins = [{"low": 0.8, "high": 1.0, "examples": 50, "confidence": 0.95, "accuracy": 0.8}]
+    found = evaluation.calibration({"candidate": bins}, 0.15)
+    assert found["sentences"][0] == "On average it is 95% sure and 80% right: it is too sure by 15 points."
+    assert "all 50 examples" not in found["alt"]
+    assert evaluation.calibration({}, None) is None
+
+
+def test_serving_is_shown_where_it_was_measured():
+    shown = text()
+    for part in ("Serving", "peak memory 512.0 MB", "largest difference to the trained network", "champion"):
+        assert part in shown, part
+    assert "Serving" not in text(page.render({"title": "t", "summary": {**data()["summary"], "serving": None}}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((0.9, 0.8, None, None, (0.6, 1.0)), {"value": 0.75, "bound": 0.5, "zero": None}),
+        ((-0.1, -0.02, {"low": -0.2, "high": 0.0}), {"low": 0.016 / 0.232, "high": 1 - 0.016 / 0.232}),
+        ((0.0, 0.0), {"value": 0.0, "bound": 0.0}),
+    ],
+)
+def test_places_on_a_gauge(arguments, expected):
+    places = evaluation.gauge(*arguments)
+    drawn = [place for place in places.values() if place is not None]
+    assert all(0 <= place <= 1 for place in drawn)
+    assert {name: places[name] for name in expected} == pytest.approx(expected)
+
+
+def test_scales_have_round_ends_and_hold_what_they_show():
+    assert evaluation.share_scale([0.87, 0.93]) == (0.8, 1.0)
+    assert evaluation.share_scale([0.02, None]) == (0.0, 0.1)
+    assert evaluation.share_scale([0.5, 1.2]) is None
+    assert evaluation.share_scale([]) is None
+
+
+def test_a_gauge_without_a_value_is_not_drawn():
+    assert evaluation.gauge(None, 0.8) is None
+    assert evaluation.gauge(float("nan"), 0.8) is None
+
+
+def test_verdicts_say_what_was_not_judged_and_what_was_pushed_against_the_gates():
+    idle = {"name": "a", "passed": True, "judged": False}
+    passed, failed = {"name": "b", "passed": True}, {"name": "c", "passed": False, "advice": "more data"}
+    assert wording.verdict({"status": "pushed", "gates": [idle]}).reason == "no gate had anything to judge yet"
+    assert (
+        wording.verdict({"status": "pushed", "gates": [idle, passed]}).reason == "1 gate passed, 1 had nothing to judge"
+    )
+    marked = wording.verdict({"status": "pushed", "gates": [failed, passed], "report_only": True})
+    assert (marked.reason, marked.tone) == ("although 1 gate failed", "warn")
+    assert marked.sentences[0] == "evaluation.mode is report_only, so no gate could stop it."
+    steps = wording.next_steps(
+        {"status": "refused", "gates": [failed, {**failed, "name": "d"}, {**failed, "name": "e"}]}
+    )
+    assert "For c and 2 more gates: more data." in steps
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium here")
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_page_in_a_browser(tmp_path: Path, width: int):
+    """No console errors, a screenshot that is not empty, and nothing that sticks out to the right."""
+    path = tmp_path / "report.html"
+    path.write_text(html(), encoding="utf-8")
+    # Headless Chromium makes no window as narrow as a phone; a frame can be. The probe goes into a copy of the page.
+    probe = (
+        "<script>addEventListener('load', () => { const page = document.documentElement;"
+        "parent.postMessage([innerWidth, page.scrollWidth, page.scrollHeight,"
+        "[...document.images].every(image => image.complete && image.naturalWidth > 0)], '*'); });</script>"
+    )
+    probed = path.read_text(encoding="utf-8").replace("</body>", f"{probe}</body>").replace(' loading="lazy"', "")
+    (tmp_path / "probed.html").write_text(probed, encoding="utf-8")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        "<script>addEventListener('message', event => document.title = JSON.stringify(event.data))</script>"
+        f'<style>body {{ margin: 0 }}</style><iframe src="probed.html" width="{width}" height="2400" frameborder="0">'
+    )
+    shot = tmp_path / "shot.png"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    flags += ["--hide-scrollbars", "--window-size=1200,2400", "--enable-logging=stderr", "--v=0"]
+    done = subprocess.run(
+        [BROWSER, *flags, f"--screenshot={shot}", "--virtual-time-budget=4000", "--dump-dom", frame.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    inner, scroll, height, images = json.loads(re.search("<title>(.*?)</title>", done.stdout).group(1))
+    assert inner == width
+    assert scroll <= width, "something sticks out to the right"
+    assert height > 3000
+    assert images
+    pixels = np.asarray(Image.open(shot).convert("L"))[:, :width]
+    assert pixels.std() > 10
+    assert (pixels < 128).mean() > 0.005
