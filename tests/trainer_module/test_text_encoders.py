@@ -99,7 +99,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
     )
     phases = [
         PhaseConfig(name="head", epochs=2, learning_rate=1e-2),
-        PhaseConfig(name="tune", unfreeze="all", epochs=3, learning_rate=1e-2),
+        PhaseConfig(name="tune", unfreeze="all", epochs=8, learning_rate=1e-2),
     ]
     training = TrainingConfig(batch_size=8, head=HeadConfig(units=[], dropout=0), phases=phases)
     sections = {
