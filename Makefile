@@ -50,6 +50,8 @@ docs: setup  ## write the generated pages of docs/ anew
 
 bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; half an hour
 	FINETUNE_PEER="$(or $(PEER),$(FINETUNE_PEER))" $(BIN)/python -m benchmarks.compare
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.materialise
 
 bench-strategies: setup  ## train with every strategy and five seeds on real pictures
 	$(BIN)/python -m benchmarks.strategies

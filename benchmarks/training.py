@@ -27,6 +27,7 @@ def run_trainer(
     val: int = 150,
     held_out: bool = False,
     augmentation: Mapping[str, Any] | None = None,
+    files: Mapping[str, list[str]] | None = None,
 ) -> dict[str, Any]:
     """Trains in a process of its own.
 
@@ -37,13 +38,14 @@ def run_trainer(
         val: How many of them are the validation split.
         held_out: Whether these are not trained on.
         augmentation: Section of the config.
+        files: TFRecord files of `train` and `val` in place of the flowers.
 
     Returns:
         `seconds` of run_fn, from reading Transform's output to the exported model; `accuracy` of the exported model on
         the 150 pictures of val/; `peak_mb` of the process; `disk_mb` of the trunk's files; `phases` and `curves`.
     """
     transformed(folder)
-    files = subset(folder, train, val, held_out)
+    files = dict(files or subset(folder, train, val, held_out))
     # Read when TensorFlow is imported, by the fork server.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     context = multiprocessing.get_context("forkserver")
@@ -66,7 +68,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-    from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
+    from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
     from trainer_module.recipe import HISTORY_FILE, run_fn
 
     work = Path(folder) / "run" / str(os.getpid())
@@ -76,6 +78,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         "backbone": BackboneConfig.model_validate(weights),
         "augmentation": AugmentationConfig.model_validate(augmentation),
         "distribution": DistributionConfig(),
+        "tracking": TrackingConfig(),
     }
     trunk = Path(folder) / "trunk"
     arguments = FnArgs(
@@ -90,6 +93,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "code": "benchmark",
             "checkpoint_dir": str(work / "checkpoints"),
             "trunk_dir": str(trunk),
+            "tracking_dir": str(work / "tensorboard"),
         },
     )
     logging.getLogger(LOGGER_NAME).propagate = False

@@ -289,9 +289,6 @@ class TrunkCacheConfig(_Section):
     dtype: Literal["float32", "float16"] = Field(
         "float32", description="of the numbers; float16 takes half the room and rounds to three digits"
     )
-    memory_mb: int = Field(
-        2048, ge=0, description="what a phase reads is held in memory up to this size, and read from files above it"
-    )
     disk_gb: float = Field(
         20.0,
         ge=0,
@@ -348,6 +345,12 @@ class TrainingConfig(_Section):
         "wherever it is possible",
     )
     trunk_cache: TrunkCacheConfig = TrunkCacheConfig()
+    memory_mb: int = Field(
+        2048,
+        ge=0,
+        description="a split, and what a phase reads of the outputs of the frozen part, are held in memory up to this "
+        "size each, and read from files above it",
+    )
     head: HeadConfig = HeadConfig()
     strategy: Literal["linear_probe", "two_phase", "gradual", "adaptive", "full", "discriminative", "auto"] = Field(
         "two_phase",

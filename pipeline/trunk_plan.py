@@ -48,7 +48,7 @@ def _lines(config: Config) -> list[str]:
     train, val = counted or (round(ASSUMED * TRAIN_SHARE), round(ASSUMED * VAL_SHARE))
     train, val = max(1, train), max(1, val)
     nodes = graph.with_head()
-    if training.head.spatial_dropout:
+    if training.head.spatial_dropout or any(phase.regularizers.spatial_dropout for phase in training.phases):
         nodes[-2] = replace(nodes[-2], follows_mode=True)
     steps_per_epoch = -(-train // training.batch_size)
     needs = []
@@ -62,7 +62,7 @@ def _lines(config: Config) -> list[str]:
         needs.append(PhaseNeed(phase.name, cut, epochs, views))
     cache = training.trunk_cache
     item_bytes = {"float32": 4, "float16": 2}[cache.dtype]
-    budget = Budget(item_bytes, cache.memory_mb * 2**20, cache.disk_gb * 2**30)
+    budget = Budget(item_bytes, training.memory_mb * 2**20, cache.disk_gb * 2**30)
     decisions = decide(training.cache_trunk, needs, train, val, budget, RATES["cpu"])
     pictures = f"{train:,} + {val:,} pictures" if counted else f"{train:,} + {val:,} of {ASSUMED:,} pictures, say"
     lines = []

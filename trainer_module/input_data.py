@@ -20,9 +20,7 @@ from trainer_module import augmentation
 from transforms import features
 from transforms.inputs import Inputs, NetworkInput
 
-# Splits of up to this size are held in memory, compressed pictures as they are on disk uncompressed; larger ones are
-# streamed from their files each epoch and shuffled within a window.
-MEMORY_BUDGET_BYTES = 2 * 1024**3
+# Splits that are not held in memory are shuffled within a window.
 SHUFFLE_WINDOW = 4096
 
 
@@ -54,8 +52,14 @@ class Split:
         return math.ceil(self.examples / batch_size)
 
 
-def load_split(patterns: Sequence[str], inputs: Inputs) -> Split:
+def load_split(patterns: Sequence[str], inputs: Inputs, memory_bytes: int = 2 * 1024**3) -> Split:
     """Opens the gzipped TFRecord files that match `patterns`.
+
+    Args:
+        patterns: Of the paths.
+        inputs: How the network's input is read of the examples.
+        memory_bytes: A split of up to this size, uncompressed, is held in memory; a larger one is streamed from its
+            files in each epoch.
 
     Raises:
         DataError: There is no example in them.
@@ -74,7 +78,7 @@ def load_split(patterns: Sequence[str], inputs: Inputs) -> Split:
         held_bytes += len(record)
         if held is not None:
             held.append(record)
-        if held_bytes > MEMORY_BUDGET_BYTES:
+        if held_bytes > memory_bytes:
             held = None
     if not examples:
         raise DataError(f"no examples in {', '.join(patterns)}; expected the transformed examples of a split.")
@@ -283,8 +287,11 @@ def numbered_inputs(
             value = augmentation.augment(value, tf.stack([views.seed, row]), config)
         return row, split.inputs.finish(value)
 
-    rows = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all)
-    chosen = rows.filter(lambda row, record: table[row])
+    @tf.autograph.experimental.do_not_convert
+    def is_wanted(row: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+        return table[row]
+
+    chosen = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all).filter(is_wanted)
     return chosen.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 

@@ -97,8 +97,8 @@ def make_setup(
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     check_classes(class_names)
     inputs = inputs_of(backbone_config, transform_output)
-    train = load_split(train_files, inputs)
-    val = load_split(val_files, inputs)
+    train = load_split(train_files, inputs, training.memory_mb * 1024**2)
+    val = load_split(val_files, inputs, training.memory_mb * 1024**2)
 
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(class_names))

@@ -148,13 +148,16 @@ class _TensorBoard:
     def __init__(self, folder: Path):
         import tensorflow as tf
 
-        self._summary = tf.summary
+        # What `tf.summary.scalar` writes; that is of the package tensorboard, which later TensorFlows do not bring.
+        self._kind = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+        self._kind.plugin_data.plugin_name = "scalars"
+        self._write = tf.summary.write
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         with self._writer.as_default():
             for name, value in values.items():
-                self._summary.scalar(name, value, step)
+                self._write(name, value, step, self._kind)
         self._writer.flush()
 
     def close(self, succeeded: bool) -> None:

@@ -112,7 +112,10 @@ def cards(summary: Mapping[str, Any], measured: Mapping[str, Any]) -> list[View]
         name: value for name, value in (summary.get("metrics") or {}).items() if wording.as_number(value) is not None
     }
     rivals = {"champion": summary.get("champion_metrics") or {}}
-    rivals |= {wording.label(name): values or {} for name, values in (summary.get("baselines") or {}).items()}
+    # The strongest baseline first: it is what the candidate is compared with in words while there is no champion.
+    baselines = [(wording.label(name), values or {}) for name, values in (summary.get("baselines") or {}).items()]
+    baselines.sort(key=lambda pair: -(wording.finite(pair[1].get("accuracy")) or 0.0))
+    rivals |= dict(baselines)
     found = []
     for name in sorted(metrics, key=lambda each: LEADING_METRICS.index(each) if each in LEADING_METRICS else 99):
         others = {

@@ -47,7 +47,7 @@ def test_what_does_not_train_on_the_cache_says_why(tmp_path):
     assert "train off, val memory" in head
     head, _ = trunk_lines(config(root, augmentation={"zoom": 0.1, "views": 3}))
     assert f"{(3 * 68 + 20) * 5120 / 1e6:.1f} MB" in head
-    head, tune = trunk_lines(config(root, {"trunk_cache": {"memory_mb": 1}}))
+    head, tune = trunk_lines(config(root, {"memory_mb": 1}))
     assert head.endswith("read from: memory")
     assert tune.endswith("read from: disk")
     other = {"name": "MobileNetV2", "weights": "random", "arguments": {"alpha": 0.77}}

@@ -163,11 +163,10 @@ def test_the_order_of_records_on_disk_does_not_matter(tmp_path):
     assert input_data.keys(one) == [f"{number:04}" for number in range(12)]
 
 
-def test_a_split_over_the_memory_budget_is_streamed_with_the_same_elements(tmp_path, monkeypatch):
+def test_a_split_over_the_memory_budget_is_streamed_with_the_same_elements(tmp_path):
     path = write(tmp_path / "a.gz", transformed(12))
     held = input_data.load_split([path], INPUTS)
-    monkeypatch.setattr(input_data, "MEMORY_BUDGET_BYTES", 500)
-    streamed = input_data.load_split([path], INPUTS)
+    streamed = input_data.load_split([path], INPUTS, memory_bytes=500)
     assert streamed.examples == held.examples == 12
     assert list(streamed.records.as_numpy_iterator()) == list(held.records.as_numpy_iterator())
 

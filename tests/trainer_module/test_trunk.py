@@ -68,7 +68,7 @@ def assert_same_curves(one, other, rtol):
 
 def test_cached_training_gives_the_curves_of_uncached_from_memory_and_from_files(splits, uncached, tmp_path, notes):
     for memory_mb, place in ((1, "memory"), (0, "disk")):
-        _, _, rows, curves = fit(splits, config(trunk_cache={"memory_mb": memory_mb}), PLAIN, trunk_dir=tmp_path)
+        _, _, rows, curves = fit(splits, config(memory_mb=memory_mb), PLAIN, trunk_dir=tmp_path)
         assert [row["trunk"]["cut"] for row in rows] == CUTS
         assert [row["cached_trunk"] for row in rows] == [True, True, True, False]
         assert [row["trunk"]["train"] for row in rows] == [place, place, place, "off"]
@@ -163,7 +163,7 @@ def test_a_fixed_number_of_views_is_cached_and_gives_the_same_curves(splits, tmp
     strong = AugmentationConfig(horizontal_flip=True, brightness=0.3, views=2)
     phases = [PHASES[0].model_copy(update={"epochs": 3})]
     off, memory, disk = (
-        fit(splits, config(mode, phases=phases, trunk_cache={"memory_mb": mb}), strong, trunk_dir=tmp_path)
+        fit(splits, config(mode, phases=phases, memory_mb=mb), strong, trunk_dir=tmp_path)
         for mode, mb in (("off", 1), ("on", 1), ("on", 0))
     )
     for (row,), place in ((memory[2], "memory"), (disk[2], "disk")):

@@ -185,7 +185,7 @@ class TrunkCache:
             )
             for phase, cut, config in zip(training.phases, self._cuts, self._augmentations, strict=True)
         ]
-        budget = Budget(self._item_bytes, training.trunk_cache.memory_mb * MIB, training.trunk_cache.disk_gb * GIB)
+        budget = Budget(self._item_bytes, training.memory_mb * MIB, training.trunk_cache.disk_gb * GIB)
         rates = RATES["gpu" if tf.config.list_logical_devices("GPU") else "cpu"]
         decisions = decide(mode, needs, train.examples, self._splits["val"].examples, budget, rates)
         return [replace(decision, reason=self._broken) for decision in decisions] if self._broken else decisions
