@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.data_config import LocalPath
-from pipeline.text_config import TextConfig
+from pipeline.text_config import TextConfig, UrlOrPath
 
 Modality = Literal["image", "text"]
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
-
-UrlOrPath = Annotated[
-    str, Field(min_length=1), AfterValidator(lambda text: text if "://" in text else str(Path(text).expanduser()))
-]
 
 
 class BackboneConfig(BaseModel):

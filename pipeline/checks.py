@@ -66,6 +66,13 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
                 problems.append(
                     f"{place}: got {active!r}; {name} is shown texts, which have no pictures to change. Leave it out"
                 )
+        foreign = ("preprocessor",) if section.get("name") else ("max_words", "unknown_words", "vocabulary")
+        problems += [
+            f"backbone.text.{key}: got {value!r}; it is about {'handles' if section.get('name') else 'tables'}, and "
+            f"{name} is none. Leave it out"
+            for key in foreign
+            if (value := _value(raw, f"backbone.text.{key}")) is not None
+        ]
         if _value(raw, "backbone.weights") == "random" and not _value(raw, "backbone.text.vocabulary"):
             problems.append(
                 "backbone.text.vocabulary: missing; with random weights, expected the table whose words are known"
@@ -98,6 +105,12 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     if isinstance(handle, str) and "://" not in handle and not _is_saved_model(handle):
         problems.append(
             f"backbone.handle: got {handle!r}, which is no folder with a saved_model.pb here; "
+            "expected the folder of a SavedModel, or a URL"
+        )
+    preprocessor = _value(raw, "backbone.text.preprocessor")
+    if isinstance(preprocessor, str) and "://" not in preprocessor and not _is_saved_model(preprocessor):
+        problems.append(
+            f"backbone.text.preprocessor: got {preprocessor!r}, which is no folder with a saved_model.pb here; "
             "expected the folder of a SavedModel, or a URL"
         )
     file = backbone.get("file")

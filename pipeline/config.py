@@ -460,7 +460,7 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _scratch_can_be_built(self) -> Config:
-        if self.evaluation.baselines and not self.backbone.name:
+        if "from_scratch" in self.evaluation.baselines and not self.backbone.name:
             raise ValueError(
                 "evaluation.baselines: `from_scratch` builds the backbone with random weights, which only a "
                 "`backbone.name` allows; a handle or a file is its weights"
@@ -633,7 +633,8 @@ def _describe(detail: dict[str, Any]) -> str:
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"{key}: {received}; expected {context['expected']}.{did_you_mean(str(detail['input']), choices)}"
     if kind == "value_error":
-        return f"{key}: {received}; {context['error']}"
+        # Of the whole config, the error names the keys and what was received.
+        return f"{key}: {received}; {context['error']}" if place else str(context["error"])
     message = detail["msg"].replace("Input should be ", "").replace("Value should ", "")
     return f"{key}: {received}; expected {message[0].lower() + message[1:]}"
 

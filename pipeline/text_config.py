@@ -8,19 +8,26 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
+UrlOrPath = Annotated[
+    str, Field(min_length=1), AfterValidator(lambda text: text if "://" in text else str(Path(text).expanduser()))
+]
 
 
 class TextConfig(BaseModel):
-    """How texts become ids: for a table of word vectors."""
+    """How texts become what the backbone takes: ids of words for a table of vectors, or a preprocessor's output."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    max_words: int = Field(128, ge=1, le=4096, description="of a text; those after them are left out")
+    max_words: int = Field(128, ge=1, le=4096, description="table: of a text; those after them are left out")
     unknown_words: Literal["skip", "average"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         "skip",
-        description="words that the table lacks: `skip` leaves them out, `average` gives them the mean of all vectors, "
+        description="table: other words: `skip` leaves them out, `average` gives them the mean of all vectors, "
         "and a number that many vectors to share by their hash, which start there and are learned",
     )
     vocabulary: LocalPath | None = Field(
         None, description="table whose words are known, when `backbone.weights` is `random`; default: the weights"
+    )
+    preprocessor: UrlOrPath | None = Field(
+        None,
+        description="handles of BERT style: URL or folder of the SavedModel that makes ids and masks of texts",
     )

@@ -12,6 +12,7 @@ from trainer_module.catalogue_backbone import catalogue_backbone
 from trainer_module.heads import add_head, with_all_regularizers
 from trainer_module.hub_backbone import hub_backbone
 from trainer_module.keras_file import keras_file_backbone
+from trainer_module.text_encoder import text_encoder
 from transforms.backbones import Scaling, record_of
 from transforms.image import scale
 
@@ -47,13 +48,14 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
     Returns:
         A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
         map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]; of texts, see
-        `trainer_module.word_vectors`. Its attribute `weights_sha256` is the digest of the weights; None for random
-        ones.
+        `trainer_module.word_vectors` and `text_encoder`. Its attribute `weights_sha256` is the digest of the weights;
+        None for random ones.
 
     Raises:
         BackboneError: The name, an argument, the input size or the weights cannot be used.
     """
-    build = hub_backbone if config.handle else keras_file_backbone if config.file else catalogue_backbone
+    of_handle = text_encoder if config.modality == "text" else hub_backbone
+    build = of_handle if config.handle else keras_file_backbone if config.file else catalogue_backbone
     backbone, digest = build(config)
     backbone.weights_sha256 = digest
     return backbone

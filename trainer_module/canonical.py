@@ -7,6 +7,8 @@ the model alone; nothing that is computed changes.
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from tensorflow.core.framework import function_pb2, node_def_pb2
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import fingerprint_pb2, meta_graph_pb2, saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
 _NUMBERED = re.compile(r"(.*?)[_-]?(\d+)")
@@ -34,6 +36,15 @@ def make_canonical(directory: str) -> None:
         _canonical_graph(meta_graph)
     path.write_bytes(saved.SerializeToString(deterministic=True))
     fingerprinting_utils.write_fingerprint(directory)
+    _steady_uuid(Path(directory) / "fingerprint.pb", path.read_bytes())
+
+
+def _steady_uuid(path: Path, model: bytes) -> None:
+    """Later TensorFlows draw an id at random for each export; here it follows from the model's bytes."""
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    if any(field.name == "uuid" for field, _ in fingerprint.ListFields()):
+        fingerprint.uuid = str(int.from_bytes(hashlib.sha256(model).digest()[:16], "big"))
+        path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def renumbered(names: Iterable[str]) -> dict[str, str]:
@@ -66,19 +77,18 @@ def map_strings(message: Message, change: Callable[[str], str]) -> None:
 
 
 def _map_entries(entries: Any, fields: Any, change: Callable[[str], str]) -> None:
+    """Empties the map before it is filled again, as a new key may be another entry's old one."""
     of_messages = fields["value"].message_type is not None
-    for key in list(entries):
-        if of_messages:
-            map_strings(entries[key], change)
-        elif fields["value"].type == fields["value"].TYPE_STRING:
-            entries[key] = change(entries[key])
+    of_strings = fields["value"].type == fields["value"].TYPE_STRING
+    kept = {key: copy.deepcopy(value) for key, value in entries.items()}
+    entries.clear()
+    for key, value in kept.items():
         new = change(key) if isinstance(key, str) else key
-        if new != key:
-            if of_messages:
-                entries[new].CopyFrom(entries[key])
-            else:
-                entries[new] = entries[key]
-            del entries[key]
+        if of_messages:
+            map_strings(value, change)
+            entries[new].CopyFrom(value)
+        else:
+            entries[new] = change(value) if of_strings else value
 
 
 def _changed(value: str | bytes, change: Callable[[str], str]) -> str | bytes:
@@ -135,8 +145,9 @@ def _name_arguments(function: function_pb2.FunctionDef) -> None:
 
     for node in function.node_def:
         node.input[:] = [renamed(one) for one in node.input]
-    for output in function.ret:
-        function.ret[output] = renamed(function.ret[output])
+    # A copy: setting an entry of a map while it is walked can lose entries.
+    for output, value in dict(function.ret).items():
+        function.ret[output] = renamed(value)
 
 
 def _in_order(nodes: Any) -> None:

@@ -30,6 +30,7 @@ class ServedModel(tf.Module):
         super().__init__(name="served_model")
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
+        self._tables = _tables(model)
         # TFT's own TransformFeaturesLayer is a Keras model, which a save traces once more with AutoGraph, for a minute.
         loader = _OrderedLoader(transform_output.transform_savedmodel_dir)
         self._transform = _Untracked(loader.apply_transform_model)
@@ -75,6 +76,12 @@ class ServedModel(tf.Module):
         if isinstance(spec, tf.io.VarLenFeature):
             return tf.sparse.from_dense(raw[:, tf.newaxis])
         return tf.reshape(raw, [-1, *spec.shape])
+
+
+def _tables(model: keras.Model) -> list[Any]:
+    """Lookup tables and the like inside a network, as encoders of texts have them: like variables, they are tracked."""
+    found = tf.train.TrackableView(model).descendants()
+    return [each for each in found if isinstance(each, tf.saved_model.experimental.TrackableResource)]
 
 
 class _Untracked:

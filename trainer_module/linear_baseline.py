@@ -36,12 +36,12 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     settings = fn_args.custom_config
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
-    inputs = inputs_of(backbone_config)
     training = TrainingConfig(head=HeadConfig(units=[], dropout=0.0), batch_size=settings["batch_size"])
 
     make_deterministic(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = transform_output.vocabulary_size_by_name(features.CLASSES)
+    inputs = inputs_of(backbone_config, transform_output)
     train = load_split(fn_args.train_files, inputs)
     backbone, model = build_network(backbone_config, training, classes)
     output = model.layers[-1]

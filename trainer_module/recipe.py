@@ -90,13 +90,13 @@ def make_setup(
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
     distribution = DistributionConfig.model_validate(settings["distribution"])
-    inputs = inputs_of(backbone_config)
 
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     check_classes(class_names)
+    inputs = inputs_of(backbone_config, transform_output)
     train = load_split(train_files, inputs, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, training.memory_mb * 1024**2)
 

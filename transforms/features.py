@@ -10,6 +10,7 @@ SHA256 = "sha256"
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"
 WORD_IDS = "word_ids"
+CLEAN_TEXT = "clean_text"
 LABEL_INDEX = "label_index"
 KEY = "key"
 

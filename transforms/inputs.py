@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import tensorflow as tf
+import tensorflow_transform as tft
 
 from pipeline.config import BackboneConfig
 from transforms import features
@@ -83,25 +84,26 @@ class ImageInputs:
 
 
 @dataclass(frozen=True)
-class WordInputs:
-    """Ids of words: int64 [max_words].
+class TextInputs:
+    """Texts as Transform left them: ids of words, a clean string, or several tensors by name.
 
     Attributes:
-        max_words: Length, with padding.
+        spec: Of the transformed features.
     """
 
-    max_words: int
+    spec: dict[str, tf.io.FixedLenFeature]
     raw: str = features.TEXT
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
-        """Ids travel as they are."""
-        return {features.WORD_IDS: tf.io.FixedLenFeature([self.max_words], tf.int64)}
+        """They travel as they are."""
+        return self.spec
 
-    def read(self, parsed: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns int64 [max_words]."""
-        return parsed[features.WORD_IDS]
+    def read(self, parsed: Mapping[str, tf.Tensor]) -> NetworkInput:
+        """Returns the tensor, or those there are by name."""
+        read = {name: parsed[name] for name in self.spec}
+        return read if len(read) > 1 else read.popitem()[1]
 
-    def finish(self, value: tf.Tensor) -> tf.Tensor:
+    def finish(self, value: NetworkInput) -> NetworkInput:
         """Returns it as it is."""
         return value
 
@@ -109,18 +111,19 @@ class WordInputs:
         """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow."""
         return tf.strings.regex_full_match(served, _TEXT_EXAMPLE)
 
-    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns int64 [batch, max_words]."""
-        return transformed[features.WORD_IDS]
+    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
+        """The same of a batch."""
+        return self.read(transformed)
 
 
 # The mark, then somewhere the entry of a map: field 1, the key `text`; field 2, its value. `\C` is any byte.
 _TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
 
 
-def inputs_of(config: BackboneConfig) -> Inputs:
+def inputs_of(config: BackboneConfig, transform_output: tft.TFTransformOutput) -> Inputs:
     """Returns how the network of a config reads its examples."""
     record = record_of(config)
-    if record.modality == "text":
-        return WordInputs(config.text.max_words)
-    return ImageInputs(config.image_size or record.image_size)
+    if record.modality == "image":
+        return ImageInputs(record.image_size)
+    spec = transform_output.transformed_feature_spec()
+    return TextInputs({name: spec[name] for name in sorted(spec) if name not in (features.LABEL_INDEX, features.KEY)})

@@ -20,7 +20,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Returns:
         Of pictures `pixels`: string [batch], serialised uint8 [size, size, 3] (`transforms.image.decode_and_resize`).
-        Of texts `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`).
+        Of texts `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`); or what the preprocessor makes, in
+        int64; or for an encoder that takes strings `clean_text`: string [batch], valid UTF-8.
         `label_index`: int64 [batch], the line of the label in the vocabulary `classes`.
         `key`: string [batch], which identifies the example.
     """
@@ -39,10 +40,19 @@ def _of_image(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.
 
 
 def _of_text(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.Tensor]:
-    word_ids = tft.make_and_track_object(
-        lambda: text.WordIds(read_word_table(settings["vocabulary"]), settings["unknown_words"]), name="word_ids"
+    texts = _column(inputs[features.TEXT])
+    if "vocabulary" in settings:
+        word_ids = tft.make_and_track_object(
+            lambda: text.WordIds(read_word_table(settings["vocabulary"]), settings["unknown_words"]), name="word_ids"
+        )
+        return {features.WORD_IDS: word_ids(texts, settings["max_words"])}
+    clean = text.valid_utf8(texts)
+    if not settings["preprocessor"]:
+        return {features.CLEAN_TEXT: clean}
+    preprocessor = tft.make_and_track_object(
+        lambda: text.load_preprocessor(settings["preprocessor"]), name="preprocessor"
     )
-    return {features.WORD_IDS: word_ids(_column(inputs[features.TEXT]), settings["max_words"])}
+    return {name: tf.cast(tensor, tf.int64) for name, tensor in preprocessor(clean).items()}
 
 
 def _column(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

@@ -15,13 +15,21 @@ def transform_settings(config: BackboneConfig) -> dict[str, Any]:
     record = record_of(config)
     if record.modality == "image":
         return {"modality": "image", "image_size": record.image_size}
-    path = vocabulary_path(config)
+    if config.name:
+        path = vocabulary_path(config)
+        return {
+            "modality": "text",
+            "vocabulary": path,
+            "vocabulary_sha256": sha256_of(Path(path)),
+            "unknown_words": config.text.unknown_words,
+            "max_words": config.text.max_words,
+        }
+    preprocessor = config.text.preprocessor
+    local = preprocessor and "://" not in preprocessor
     return {
         "modality": "text",
-        "vocabulary": path,
-        "vocabulary_sha256": sha256_of(Path(path)),
-        "unknown_words": config.text.unknown_words,
-        "max_words": config.text.max_words,
+        "preprocessor": preprocessor,
+        "preprocessor_sha256": sha256_of(Path(preprocessor)) if local else None,
     }
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import Any
 
+import tensorflow as tf
+import tensorflow_hub as hub
+
+from pipeline.errors import BackboneError
 from transforms.word_table import WordTable
 
 # In place of an id: padding, and words to leave out.
@@ -84,3 +88,32 @@ class WordIds(tf.Module):
 def vector_count(table: WordTable, unknown_words: str | int) -> int:
     """How many ids `WordIds` gives, with NO_WORD."""
     return 1 + len(table.words) + {"skip": 0, "average": 1}.get(unknown_words, unknown_words)
+
+
+def valid_utf8(texts: tf.Tensor) -> tf.Tensor:
+    """Puts U+FFFD in place of bytes that are not UTF-8: string [batch] to string [batch]."""
+    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+
+
+def load_preprocessor(handle: str) -> Any:
+    """Loads the SavedModel that makes an encoder's inputs of texts.
+
+    Args:
+        handle: Its folder, or a URL.
+
+    Raises:
+        BackboneError: It cannot be had, or has operations that this TensorFlow lacks.
+    """
+    try:
+        return hub.load(handle)
+    except tf.errors.NotFoundError as error:
+        raise BackboneError(
+            f"backbone.text.preprocessor: {handle!r} needs an operation that is not there: {error.message} "
+            "Most preprocessors of TF Hub are made of TensorFlow Text's, which this environment does not have; take "
+            "one of TensorFlow's own operations."
+        ) from None
+    except Exception as error:  # Resolvers raise whatever their protocol does.
+        raise BackboneError(
+            f"backbone.text.preprocessor: {handle!r} cannot be loaded: {error}\nExpected a folder with a "
+            "saved_model.pb, or a URL that this machine can reach; TFHUB_CACHE_DIR holds what was downloaded."
+        ) from None

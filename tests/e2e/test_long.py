@@ -103,6 +103,30 @@ def test_the_demo_shows_a_pushed_model_beside_the_one_from_scratch(tmp_path):
     assert all(set(row["probabilities"]) == set("56789") for row in rows)
 
 
+def test_spam_is_told_as_well_as_the_readme_states(real_data, tmp_path):
+    """The same pipeline and gates as for images, on texts and a table of word vectors."""
+    found = []
+    for seed in (1, 2, 3):
+        done = finetune(
+            "run",
+            "configs/sms_spam.yaml",
+            f"data.root={real_data / 'text' / 'sms_spam.tsv'}",
+            f"backbone.weights={real_data / 'weights' / 'glove_6b_50d_5k_words.json'}",
+            f"training.seed={seed}",
+            f"output_dir={tmp_path / 'out'}",
+            "--summary",
+            tmp_path / "summary.json",
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        assert sum(summary["splits"].values()) == 5574
+        found.append((summary["metrics"]["accuracy"], summary["metrics"]["macro_f1"]))
+    print(f"accuracy and macro F1 over seeds 1, 2, 3: {found}")
+    accuracies, scores = zip(*found, strict=True)
+    assert statistics.median(accuracies) >= 0.965
+    assert statistics.median(scores) >= 0.92
+
+
 def test_flowers_reach_the_accuracy_that_the_readme_states(real_data, tmp_path):
     accuracies = []
     for seed in (1, 2, 3):

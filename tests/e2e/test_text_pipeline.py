@@ -117,7 +117,9 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
     np.testing.assert_array_equal(as_examples, served)
 
     # And what Beam wrote for the Trainer is what serving makes of the same texts.
-    split = load_split([f"{artifacts(text_run, 'Transform', 'transformed_examples')}/Split-val/*"], inputs_of(config))
+    split = load_split(
+        [f"{artifacts(text_run, 'Transform', 'transformed_examples')}/Split-val/*"], inputs_of(config, transform)
+    )
     with np.load(artifacts(text_run, "Trainer", "model_run") / "val_predictions.npz") as saved:
         assert saved["keys"].tolist() == keys(split)
         (batch,) = [value for value, _ in evaluation_batches(split, 100)]

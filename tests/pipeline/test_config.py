@@ -173,6 +173,14 @@ def test_one_loss_at_a_time_and_durations_that_a_baseline_can_add_up(load):
     assert "these have epochs and steps" in problems(load, mixed)[0]
 
 
+def test_a_handle_has_every_baseline_but_from_scratch(load):
+    encoder = {**GOOD, "backbone": {"handle": "encoder", "image_size": 8}, "training": {"strategy": "linear_probe"}}
+    for baselines in (["majority"], ["logistic_regression"], []):
+        load({**encoder, "evaluation": {"baselines": baselines}})
+    problem = problems(load, {**encoder, "evaluation": {"baselines": ["from_scratch"]}})[0]
+    assert problem.startswith("evaluation.baselines: `from_scratch`")
+
+
 def test_overrides_reach_sections_lists_and_absent_sections(load):
     phases = [{"name": n, "epochs": 1, "learning_rate": 1e-3} for n in "ab"]
     config = load(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_object_graph_pb2
 
-from trainer_module.canonical import make_canonical, renumbered
+from trainer_module.canonical import make_canonical, map_strings, renumbered
 
 
 class Lookup(tf.Module):
@@ -71,3 +72,13 @@ def test_the_same_bytes_from_another_place_and_a_busier_process(models: list[Pat
 def test_names_are_numbered_anew_in_the_order_of_their_numbers():
     names = ["serve_907", "plain", "body_95", "CustomGradient-96"]
     assert renumbered(names) == {"body_95": "body_0", "CustomGradient-96": "CustomGradient_1", "serve_907": "serve_2"}
+
+
+def test_a_new_name_that_is_anothers_old_one_takes_nothing_from_it():
+    graph = saved_object_graph_pb2.SavedObjectGraph()
+    for place, name in enumerate(["body_2", "body_7", "body_9"]):
+        graph.concrete_functions[name].bound_inputs.append(place)
+    names = renumbered(graph.concrete_functions)
+    map_strings(graph, lambda text: names.get(text, text))
+    inputs = {name: list(function.bound_inputs) for name, function in graph.concrete_functions.items()}
+    assert inputs == {"body_0": [0], "body_1": [1], "body_2": [2]}

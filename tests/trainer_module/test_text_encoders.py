@@ -1,0 +1,183 @@
+"""Encoders of texts from SavedModels: Transform, training, export and serving, for strings and for BERT's style."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from small_training import write
+from tensorflow_transform.tf_metadata import metadata_io
+from text_saved_models import LENGTH, WORDS, WordPieces, save_bert, save_string_encoder
+
+from pipeline.config import (
+    AugmentationConfig,
+    BackboneConfig,
+    DistributionConfig,
+    HeadConfig,
+    PhaseConfig,
+    TrainingConfig,
+)
+from pipeline.errors import BackboneError
+from trainer_module import recipe
+from trainer_module.text_encoder import text_encoder
+from transforms.preprocessing import preprocessing_fn
+from transforms.settings import transform_settings
+
+ODD = [
+    b"",
+    b" \n\t ",
+    b"qwertz zxcvb",
+    b"the boat \xff\xfe caf\xe9",
+    "🙂 the ⛵ sail".encode(),
+    b"\n\nboat",
+    b"the wave " * 9999,
+]
+
+
+def texts(count: int, seed: int) -> list[tuple[bytes, bytes]]:
+    """Texts of two topics, with their labels."""
+    random = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        topic = WORDS[:5] if number % 2 else WORDS[5:10]
+        words = [*random.choice([*topic, *topic, *WORDS[10:]], 6), str(number)]
+        found.append((" ".join(words).encode(), b"sea" if number % 2 else b"sky"))
+    return found
+
+
+def transform(folder: Path, config: BackboneConfig, splits: dict[str, list[tuple[bytes, bytes]]]) -> dict[str, str]:
+    """Makes the Transform graph and runs it over the texts; returns the file of each split's transformed examples."""
+    metadata = tft.DatasetMetadata.from_feature_spec(
+        dict.fromkeys(("text", "label", "sha256"), tf.io.FixedLenFeature([], tf.string))
+    )
+    raw = {
+        name: {
+            "text": [text for text, _ in rows],
+            "label": [label for _, label in rows],
+            "sha256": [hashlib.sha256(text).hexdigest().encode() for text, _ in rows],
+        }
+        for name, rows in splits.items()
+    }
+    output = folder / "transform"
+    function = functools.partial(preprocessing_fn, custom_config=transform_settings(config))
+    with tft_beam.Context(temp_dir=str(folder / "tmp"), force_tf_compat_v1=False):
+        columns = raw["train"]
+        examples = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        _ = ((examples, metadata) | tft_beam.AnalyzeDataset(function)) | tft_beam.WriteTransformFn(str(output))
+    metadata_io.write_metadata(metadata, str(output / tft.TFTransformOutput.RAW_METADATA_DIR))
+    graph = tft.TFTransformOutput(str(output)).transform_features_layer()
+    files = {}
+    for name, columns in raw.items():
+        transformed = graph({column: tf.constant(values) for column, values in columns.items()})
+        rows = zip(*(tensor.numpy() for tensor in transformed.values()), strict=True)
+        files[name] = write(folder / f"{name}.gz", [_example(dict(zip(transformed, row, strict=True))) for row in rows])
+    return files
+
+
+def _example(row: dict) -> bytes:
+    feature = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        if isinstance(value, bytes)
+        else tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(value)))
+        for name, value in row.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
+    """Trains on 40 texts, validates on 20 and the odd ones; returns the history, and the folder of what was written."""
+    files = transform(
+        folder, config, {"train": texts(40, 1), "val": [*texts(20, 2), *((text, b"sea") for text in ODD)]}
+    )
+    phases = [
+        PhaseConfig(name="head", epochs=2, learning_rate=1e-2),
+        PhaseConfig(name="tune", unfreeze="all", epochs=8, learning_rate=1e-2),
+    ]
+    training = TrainingConfig(batch_size=8, head=HeadConfig(units=[], dropout=0), phases=phases)
+    sections = {
+        "training": training, "backbone": config, "augmentation": AugmentationConfig(),
+        "distribution": DistributionConfig(),
+    }  # fmt: skip
+    arguments = SimpleNamespace(
+        custom_config={
+            **{name: section.model_dump(mode="json") for name, section in sections.items()},
+            "component": "Trainer",
+            "checkpoint_dir": str(folder / "checkpoints"),
+            "trunk_dir": str(folder / "trunk"),
+            "tracking": {},
+            "tracking_dir": str(folder / "tracking"),
+            "code": "",
+        },
+        transform_graph_path=str(folder / "transform"),
+        train_files=[files["train"]],
+        eval_files=[files["val"]],
+        serving_model_dir=str(folder / "served"),
+        model_run_dir=str(folder / "run"),
+    )
+    recipe.run_fn(arguments)
+    return json.loads((folder / "run" / "history.json").read_text()), folder
+
+
+@pytest.fixture(scope="module", params=["strings", "bert"])
+def adapted(request, tmp_path_factory) -> tuple[dict, Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "strings":
+        config = BackboneConfig(handle=str(save_string_encoder(folder / "encoder")), modality="text")
+    else:
+        encoder, preprocessor = save_bert(folder)
+        config = BackboneConfig(handle=str(encoder), modality="text", text={"preprocessor": str(preprocessor)})
+    return adapt(folder, config)
+
+
+def test_an_encoder_is_frozen_and_then_tuned(adapted):
+    history, folder = adapted
+    head, tune = history["phases"]
+    variables = tf.train.list_variables(str(folder / "encoder" / "variables" / "variables"))
+    size = sum(int(np.prod(shape)) for name, shape in variables if not name.startswith("_CHECKPOINTABLE"))
+    assert tune["trainable_parameters"] - head["trainable_parameters"] == size
+    losses = [row["loss"] for row in history["curves"] if row["phase"] == "tune"]
+    assert losses[-1] < 0.8 * history["curves"][0]["loss"]
+
+
+def test_odd_texts_are_served_as_the_training_path_sees_them(adapted):
+    _, folder = adapted
+    with np.load(folder / "run" / "val_predictions.npz") as saved:
+        trained = dict(zip(saved["keys"].tolist(), saved["probabilities"], strict=True))
+    given = [*(text for text, _ in texts(20, 2)), *ODD]
+    serve = tf.saved_model.load(str(folder / "served")).signatures["serving_default"]
+    served = serve(tf.constant(given))["probabilities"].numpy()
+    expected = [trained[hashlib.sha256(text).hexdigest()] for text in given]
+    np.testing.assert_allclose(served, expected, rtol=0, atol=1e-5)
+    assert np.ptp(served[:, 0]) > 0.01, "all texts alike would agree too"
+
+
+def test_word_pieces_are_the_longest_there_are():
+    made = WordPieces()(tf.constant(["Boats sailing xyz!", "", "the " * 99]))
+    pieces = [[WordPieces().pieces[number] for number in row if number] for row in made["input_word_ids"].numpy()]
+    assert pieces[0] == ["[CLS]", "boat", "##s", "sail", "##ing", "[UNK]", "[SEP]"]
+    assert pieces[1] == ["[CLS]", "[SEP]"]
+    assert len(pieces[2]) == LENGTH
+
+
+def test_what_does_not_fit_names_both_sides(tmp_path):
+    encoder, preprocessor = save_bert(tmp_path)
+    strings = save_string_encoder(tmp_path / "strings")
+
+    def problem(handle: Path, **settings) -> str:
+        with pytest.raises(BackboneError) as caught:
+            text_encoder(BackboneConfig(handle=str(handle), modality="text", **settings))
+        return str(caught.value)
+
+    assert "backbone.handle: the encoder takes input_mask int32" in problem(encoder)
+    made_by = {"text": {"preprocessor": str(preprocessor)}}
+    assert "backbone.text.preprocessor: it makes input_mask int32" in problem(strings, **made_by)
+    assert "got 'pooled'; the encoder gives default float32" in problem(encoder, output="pooled", **made_by)
+    assert "the encoder gives sequence_output float32" in problem(encoder, output="sequence_output", **made_by)
