@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -414,6 +415,25 @@ def test_a_fault_of_a_component_names_the_component_and_the_log(runner, tmp_path
     assert failed["error"].startswith("ImageExampleGen: data.root")
     assert Path(failed["report"]).is_file()
     assert Path(failed["log_file"]).is_file()
+
+
+def test_lr_find_takes_the_data_from_the_cache_and_draws_a_curve(first_run, raw_config, caplog):
+    from pipeline.lr_find import find_rate
+
+    # Not the root logger's, which a run replaces.
+    logger = logging.getLogger("finetune.progress")
+    logger.addHandler(caplog.handler)
+    try:
+        found = find_rate(Config.model_validate(raw_config), "tune", 1e-5, 1.0, 60, None)
+    finally:
+        logger.removeHandler(caplog.handler)
+    told = [record.event for record in caplog.records if hasattr(record, "event")]
+    states = {event["component"]: event["state"] for event in told if event["kind"] == "component_finished"}
+    assert states.pop("RangeTest") == "ran"
+    assert set(states.values()) == {"cached"}
+    assert list(states)[-1] == "Transform"
+    assert 1e-6 < found.suggestion.rate < 0.1
+    assert found.plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_two_runs_do_not_share_an_output_folder(first_run, runner):

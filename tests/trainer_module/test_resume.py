@@ -248,22 +248,29 @@ def started(folder: Path) -> subprocess.Popen:
     return process
 
 
+def trained_weights(folder: Path) -> dict[str, bytes]:
+    with np.load(folder / "done.npz") as arrays:
+        return {name: arrays[name].tobytes() for name in arrays.files}
+
+
 @pytest.mark.long
 def test_kill_9_at_twenty_random_moments(tmp_path):
-    start = time.monotonic()
-    process = started(tmp_path / "undisturbed")
-    trained_from = time.monotonic()
-    assert process.wait() == 0, f"after {time.monotonic() - start:.0f} s"
-    seconds = time.monotonic() - trained_from
-    expected = np.load(tmp_path / "undisturbed" / "done.npz")
+    with started(tmp_path / "undisturbed") as process:
+        trained_from = time.monotonic()
+        assert process.wait() == 0
+        seconds = time.monotonic() - trained_from
+    expected = trained_weights(tmp_path / "undisturbed")
     moments = random.Random(7)
+    alike, unfinished = [], []
     for number in range(20):
         folder = tmp_path / f"killed_{number}"
-        process = started(folder)
-        time.sleep(moments.uniform(0, seconds))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert started(folder).wait() == 0
-        found = np.load(folder / "done.npz")
-        for name in expected.files:
-            np.testing.assert_array_equal(expected[name], found[name], err_msg=f"kill {number}")
+        with started(folder) as process:
+            time.sleep(moments.uniform(0, seconds))
+            process.send_signal(signal.SIGKILL)
+        unfinished.append(not (folder / "done.npz").exists())
+        with started(folder) as process:
+            assert process.wait() == 0
+        alike.append(trained_weights(folder) == expected)
+    print(f"{sum(unfinished)} of 20 killed before their end; {sum(alike)} of 20 end with the same bytes")
+    assert all(alike)
+    assert sum(unfinished) >= 10, "most were meant to be killed in training"
