@@ -1,16 +1,17 @@
 """Saves where training stands, so that a killed run goes on from there and ends with the same weights, bit by bit.
 
-A checkpoint is one file: a SHA-256 in hexadecimal, a newline, and what it is the sum of: an .npz archive of the arrays
-of a `State` and of one JSON text with everything else. It is written under another name and renamed, so that it is
-there as a whole or not at all; the one before is kept for the case that the disk lies.
+A checkpoint is one file: a SHA-256 in hexadecimal, a newline, and what it is the sum of: the length of a JSON text,
+that text, which lists the arrays of a `State` and holds everything else of it, and the bytes of the arrays. It is
+written under another name and renamed, so that it is there as a whole or not at all; the one before is kept for the
+case that the disk lies.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -127,10 +128,10 @@ def _pack(fingerprint: str, state: State) -> bytes:
         for place, memory in snapshot.memories.items():
             plain[name]["updates"][place] = [memory.updates, len(memory.slots)]
             arrays.update({f"{name}/{place}/{slot}": value for slot, value in enumerate(memory.slots)})
-    text = json.dumps({"fingerprint": fingerprint, "state": plain})
-    buffer = io.BytesIO()
-    np.savez(buffer, text=np.frombuffer(text.encode(), np.uint8), **arrays)
-    return buffer.getvalue()
+    index = [[name, value.dtype.str, value.shape] for name, value in arrays.items()]
+    text = json.dumps({"fingerprint": fingerprint, "state": plain, "arrays": index}).encode()
+    # An .npz archive of as many small arrays takes longer to write than an epoch of a head takes to train.
+    return b"".join([b"%d\n" % len(text), text, *(value.tobytes() for value in arrays.values())])
 
 
 def _read(path: Path) -> tuple[str, State] | None:
@@ -138,20 +139,26 @@ def _read(path: Path) -> tuple[str, State] | None:
     digest, _, payload = path.read_bytes().partition(b"\n")
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         return None
-    with np.load(io.BytesIO(payload)) as arrays:
-        text = json.loads(arrays["text"].tobytes())
-        plain = text["state"]
+    length, _, rest = payload.partition(b"\n")
+    if not length.isdigit():
+        return None
+    text = json.loads(rest[: int(length)])
+    plain, arrays, offset = text["state"], {}, int(length)
+    for name, dtype, shape in text["arrays"]:
+        count = math.prod(shape)
+        arrays[name] = np.frombuffer(rest, dtype, count, offset).reshape(shape)
+        offset += arrays[name].nbytes
 
-        def snapshot(name: str) -> Snapshot:
-            weights = [arrays[f"{name}/{place}"] for place in range(plain[name]["weights"])]
-            memories = {
-                int(place): Memory(updates, tuple(arrays[f"{name}/{place}/{slot}"] for slot in range(slots)))
-                for place, (updates, slots) in plain[name]["updates"].items()
-            }
-            return Snapshot(weights, memories)
+    def snapshot(name: str) -> Snapshot:
+        weights = [arrays[f"{name}/{place}"] for place in range(plain[name]["weights"])]
+        memories = {
+            int(place): Memory(updates, tuple(arrays[f"{name}/{place}/{slot}"] for slot in range(slots)))
+            for place, (updates, slots) in plain[name]["updates"].items()
+        }
+        return Snapshot(weights, memories)
 
-        now = snapshot("now")
-        best = now if plain["best_is_now"] else snapshot("best")
+    now = snapshot("now")
+    best = now if plain["best_is_now"] else snapshot("best")
     totals, loss_scale = Totals(*plain["totals"]), LossScale(*plain["loss_scale"])
     state = State(**{name: plain[name] for name in _PLAIN}, totals=totals, loss_scale=loss_scale, now=now, best=best)
     if "stopping" in plain:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,10 @@ from transforms.inputs import Inputs, NetworkInput
 
 # Splits that are not held in memory are shuffled within a window.
 SHUFFLE_WINDOW = 4096
+PARALLEL = len(os.sched_getaffinity(0))
+# Rows of files that are on their way at the same time.
+PARALLEL_READS = 16
+PREFETCHED = 4
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def load_split(patterns: Sequence[str], inputs: Inputs, memory_bytes: int = 2 * 
     held: list[bytes] | None = []
     held_bytes = examples = digest = 0
     order = hashlib.sha256()
-    for record in stream.as_numpy_iterator():
+    for record in _iterable(stream).as_numpy_iterator():
         examples += 1
         # A sum does not depend on the order, in which Beam may write as it likes.
         one = hashlib.sha256(record).digest()
@@ -122,7 +127,7 @@ def training_batches(
                 value = augmentation.augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
-        return examples.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        return examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
 
     return _endless(split, split.records.enumerate(), seed, batch_size, first_epoch, first_step, batches_of)
 
@@ -162,8 +167,8 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         value, label = _parse(record, split.inputs)
         return split.inputs.finish(value), label
 
-    batches = split.records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
-    return _unsharded(batches).prefetch(tf.data.AUTOTUNE)
+    batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
+    return _iterable(batches)
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ class Kept:
                 kept = tf.gather(self.held, row_of(numbers))
                 return tf.cast(kept, self.dtype), tf.gather(self.labels, numbers)
 
-            return examples.batch(batch_size).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
+            return examples.batch(batch_size).map(gather)
         row_bytes = math.prod(self.shape) * self.stored.size
         files = tf.constant(self.files)
 
@@ -226,9 +231,11 @@ class Kept:
             values = tf.reshape(tf.io.decode_raw(raw, self.stored), [-1, *self.shape])
             return tf.cast(values, self.dtype), tf.gather(self.labels, example[1])
 
-        found = examples.interleave(read, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        found = examples.interleave(
+            read, cycle_length=PARALLEL_READS, num_parallel_calls=min(PARALLEL_READS, PARALLEL), deterministic=True
+        )
         pairs = tf.data.Dataset.zip((found, examples))
-        return pairs.batch(batch_size).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return pairs.batch(batch_size).map(decode, num_parallel_calls=PARALLEL)
 
 
 def training_rows(
@@ -255,7 +262,7 @@ def training_rows(
 def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
     """The batches of `evaluation_batches`, with what is kept of each example in place of it."""
     numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
-    return _unsharded(kept.batches(numbers, batch_size)).prefetch(tf.data.AUTOTUNE)
+    return _iterable(kept.batches(numbers, batch_size))
 
 
 def numbered_inputs(
@@ -292,7 +299,7 @@ def numbered_inputs(
         return table[row]
 
     chosen = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all).filter(is_wanted)
-    return chosen.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return _iterable(chosen.map(one, num_parallel_calls=PARALLEL).batch(batch_size))
 
 
 def labels(split: Split) -> tf.Tensor:
@@ -304,21 +311,21 @@ def labels(split: Split) -> tf.Tensor:
             features.LABEL_INDEX
         ]
 
-    batches = split.records.map(one, num_parallel_calls=tf.data.AUTOTUNE).batch(1024)
-    return tf.constant(np.concatenate(list(batches.as_numpy_iterator())))
+    batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
+    return tf.constant(np.concatenate(list(_iterable(batches).as_numpy_iterator())))
 
 
 def label_counts(split: Split, classes: int) -> list[int]:
     """How many examples of each class there are, by label."""
     counts = [0] * classes
-    for record in split.records.as_numpy_iterator():
+    for record in _iterable(split.records).as_numpy_iterator():
         counts[_feature(record, features.LABEL_INDEX).int64_list.value[0]] += 1
     return counts
 
 
 def keys(split: Split) -> list[str]:
     """The key of each example, in the order of `evaluation_batches`."""
-    return [_key_of(record).decode() for record in split.records.as_numpy_iterator()]
+    return [_key_of(record).decode() for record in _iterable(split.records).as_numpy_iterator()]
 
 
 def _parse(record: tf.Tensor, inputs: Inputs) -> tuple[NetworkInput, tf.Tensor]:
@@ -354,11 +361,16 @@ def _endless(
         return batches_of(shuffled.enumerate().skip(left_out), epoch_seed, epoch)
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-    return _unsharded(epochs.flat_map(epoch_of)).prefetch(tf.data.AUTOTUNE)
+    return _iterable(epochs.flat_map(epoch_of))
 
 
-def _unsharded(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Lets several workers split batches between them by element; there is no file list to split."""
+def _iterable(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Prefetches, without tuning, and lets several workers split batches between them.
+
+    TensorFlow's tuner of parallelism runs in a thread that may miss its end, and then keeps the end of an iterator
+    waiting for up to a minute. Workers split by element, as there is no file list to split.
+    """
     options = tf.data.Options()
+    options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.with_options(options)
+    return dataset.prefetch(PREFETCHED).with_options(options)

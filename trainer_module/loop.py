@@ -160,8 +160,8 @@ def _correct(labels: tf.Tensor, probabilities: tf.Tensor, counts: tf.Tensor) -> 
 
 def _compiled(replica_step: Callable, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
     @tf.function(autograph=False, input_signature=[batch_spec])
-    def whole_step(batch: tuple) -> list[tf.Tensor]:
+    def whole_step(batch: tuple) -> tf.Tensor:
         sums = strategy.run(replica_step, args=batch)
-        return [strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in sums]
+        return tf.stack([strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in sums])
 
-    return lambda batch: Totals(*(float(value) for value in whole_step(batch)))
+    return lambda batch: Totals(*whole_step(batch).numpy().tolist())

@@ -52,6 +52,7 @@ class PhaseOptimizer:
             memories: What to go on from, for each variable; None begins anew.
         """
         self._config = config
+        self._rate: float | None = None
         self._variables = list(variables)
         members: dict[tuple[float, int], list[int]] = {}
         for index, (factor, memory) in enumerate(zip(factors, memories, strict=True)):
@@ -70,8 +71,10 @@ class PhaseOptimizer:
 
     def set_rate(self, rate: float) -> None:
         """Sets the learning rate of the next update."""
-        for group in self._groups:
-            group.optimizer.learning_rate = rate * group.factor
+        if rate != self._rate:
+            self._rate = rate
+            for group in self._groups:
+                group.optimizer.learning_rate = rate * group.factor
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """Clips and applies gradients that are summed over all replicas already; to be called in a replica."""

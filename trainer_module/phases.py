@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -173,19 +174,24 @@ def run_phase(
         math.ceil(total_steps(earlier, setup.train.examples, training.batch_size) / steps_per_epoch)
         for earlier in training.phases[:index]
     )
-    feed = setup.trunk.feed(
-        index, epochs_before + state.epoch - 1, state.step, at_once=math.ceil(training.batch_size / parts)
-    )
+    at_once = math.ceil(training.batch_size / parts)
+    feed = setup.trunk.feed(index, epochs_before + state.epoch - 1, state.step, at_once)
     train_batches = strategy.experimental_distribute_dataset(feed.train)
-    val_batches = strategy.experimental_distribute_dataset(feed.val)
+    # One iterator for all epochs: making one takes longer than validating a head.
+    val_batches = strategy.experimental_distribute_dataset(feed.val.repeat())
+    val_steps = setup.val.steps(at_once)
     step = train_step(
         feed.train_model, variables, optimizer, setup.loss, parts, strategy, train_batches.element_spec, scale
     )
-    validate = eval_step(feed.val_model, strategy, val_batches.element_spec)
-    endless = iter(train_batches)
+    eval_one = eval_step(feed.val_model, strategy, val_batches.element_spec)
+    endless, endless_val = iter(train_batches), iter(val_batches)
+
+    def validate() -> dict[str, float]:
+        return evaluate(eval_one, itertools.islice(endless_val, val_steps)).means("val_")
+
     if state.stopping is None:
         state.stopping = EarlyStopping(phase.early_stopping)
-        state.before = evaluate(validate, val_batches).means("val_")
+        state.before = validate()
         # A phase that never gains leaves the weights as it found them.
         state.stopping.is_best(0, state.before["val_loss"])
         state.now = state.best = snapshot()
@@ -217,7 +223,7 @@ def run_phase(
             if state.step < steps_this_epoch and is_due(state.step):
                 state.now, state.seconds = snapshot(), time.monotonic() - start
                 keep(state)
-        means = state.totals.means() | evaluate(validate, val_batches).means("val_")
+        means = state.totals.means() | validate()
         state.curves.append({"phase": phase.name, "epoch": state.epoch, **means, "learning_rate": rate})
         seconds = time.monotonic() - epoch_start
         point = {"epoch": state.epoch, "epochs": epochs, "number": len(state.curves), "learning_rate": rate}
