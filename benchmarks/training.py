@@ -46,8 +46,6 @@ def run_trainer(
     """
     transformed(folder)
     files = dict(files or subset(folder, train, val, held_out))
-    # Read when TensorFlow is imported, by the fork server.
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["trainer_module.recipe"])
     receiver, sender = context.Pipe(duplex=False)

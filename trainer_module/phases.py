@@ -27,6 +27,7 @@ from trainer_module.memory import smaller_parts
 from trainer_module.optimizers import PhaseOptimizer
 from trainer_module.schedules import learning_rate, total_steps
 from trainer_module.state import Snapshot, State
+from trainer_module.strategy import distributed
 from trainer_module.totals import Totals
 from trainer_module.trunk.cache import TrunkCache
 
@@ -176,9 +177,9 @@ def run_phase(
     )
     at_once = math.ceil(training.batch_size / parts)
     feed = setup.trunk.feed(index, epochs_before + state.epoch - 1, state.step, at_once)
-    train_batches = strategy.experimental_distribute_dataset(feed.train)
+    train_batches = distributed(feed.train, strategy)
     # One iterator for all epochs: making one takes longer than validating a head.
-    val_batches = strategy.experimental_distribute_dataset(feed.val.repeat())
+    val_batches = distributed(feed.val.repeat(), strategy)
     val_steps = setup.val.steps(at_once)
     step = train_step(
         feed.train_model, variables, optimizer, setup.loss, parts, strategy, train_batches.element_spec, scale

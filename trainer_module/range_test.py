@@ -18,6 +18,7 @@ from trainer_module.optimizers import PhaseOptimizer
 from trainer_module.phases import Setup, restore, run_phases
 from trainer_module.rate_finder import has_diverged
 from trainer_module.state import Snapshot
+from trainer_module.strategy import distributed
 
 
 def train_phases_before(setup: Setup, index: int) -> None:
@@ -56,9 +57,7 @@ def losses_at(
         # The first factor of dynamic loss scaling may overflow, and so skip steps; without any, small gradients vanish.
         scale = tf.Variable(2.0**10, trainable=False) if training.mixed_precision == "float16" else None
     augmentation = phase.augmentation or setup.augmentation
-    batches = strategy.experimental_distribute_dataset(
-        training_batches(setup.train, training.batch_size, training.seed, augmentation)
-    )
+    batches = distributed(training_batches(setup.train, training.batch_size, training.seed, augmentation), strategy)
     step = train_step(
         model, variables, optimizer, setup.loss, training.micro_batches, strategy, batches.element_spec, scale
     )

@@ -60,6 +60,19 @@ def current_strategy(wanted: str):
     return make_strategy(choose_strategy(wanted, gpus, os.environ.get("TF_CONFIG")))
 
 
+def distributed(batches, strategy):
+    """Cuts batches for the replicas of a strategy.
+
+    One CPU takes them as they are: the iterator over devices, which copies them to others in time, has a thread of
+    TensorFlow's that tunes it and that may sleep on for half a minute when the iterator is to end.
+    """
+    import tensorflow as tf
+
+    if isinstance(strategy, tf.distribute.OneDeviceStrategy) and "CPU" in strategy.extended.worker_devices[0].upper():
+        return batches
+    return strategy.experimental_distribute_dataset(batches)
+
+
 def is_chief(tf_config: str | None) -> bool:
     """Whether this process is the one of a cluster that writes what all share: the chief, or without one, worker 0."""
     if not _workers(tf_config):
