@@ -62,8 +62,11 @@ def run_fn(fn_args: FnArgs) -> None:
     training, val = setup.training, setup.val
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     model = in_float32(setup.model, backbone_config, training)
-    predict = tf.function(lambda value: model(value, training=False), autograph=False, reduce_retracing=True)
     batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
+    # One signature for all batches: the last one is smaller, and would have the network traced once more.
+    predict = tf.function(
+        lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
+    )
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)

@@ -6,7 +6,7 @@ import importlib
 
 import numpy as np
 import pytest
-from small_training import SIZE, make_splits, setup_of, training
+from small_training import SIZE, fit, make_splits, setup_of, training
 
 from pipeline.config import AugmentationConfig, BackboneConfig, OptimizerConfig, TrainingConfig
 from trainer_module.loss_scale import LossScale
@@ -132,6 +132,20 @@ def test_the_backbone_alone_computes_in_half_precision_and_the_export_in_float32
     assert not np.array_equal(half, whole)
     np.testing.assert_allclose(half, whole, atol=0.02)
     assert keras.mixed_precision.global_policy().name == "float32"
+
+
+@pytest.mark.parametrize("memory_mb", [1, 0], ids=["memory", "files"])
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_the_cached_trunk_gives_the_same_curves_in_half_precision(splits, precision, memory_mb, tmp_path):
+    curves, kept_bytes = [], []
+    for mode in ("off", "on"):
+        config = training(mixed_precision=precision, cache_trunk=mode, memory_mb=memory_mb)
+        _, _, rows, found = fit(splits, config, AugmentationConfig(), trunk_dir=tmp_path)
+        assert [row["cached_trunk"] for row in rows] == [mode == "on"] * 2
+        curves.append([(point["loss"], point["val_loss"]) for point in found])
+        kept_bytes.append(rows[-1]["trunk"]["bytes"])
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-3)
+    assert kept_bytes[0] == 0 < kept_bytes[1]
 
 
 def overflowing_twice(made):

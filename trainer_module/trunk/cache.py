@@ -28,7 +28,7 @@ from trainer_module.input_data import (
 )
 from trainer_module.schedules import total_steps
 from trainer_module.trunk.cuts import Cut, constancy, deepest_cut
-from trainer_module.trunk.fill import Gaps, any_rows, fill
+from trainer_module.trunk.fill import Gaps, Trunk, any_rows, fill, trunk_step
 from trainer_module.trunk.network import Network
 from trainer_module.trunk.plan import RATES, Budget, Decision, PhaseNeed, decide
 from trainer_module.trunk.store import FILL_BATCH, HEADER_BYTES, Shards, make_room
@@ -100,6 +100,7 @@ class TrunkCache:
         self._trained = [self._trained_layers(index) for index in range(len(training.phases))]
         self._cuts = [self._cut(trained) for trained in self._trained]
         self._at_once = training.batch_size
+        self._steps: dict[tuple[str, ...], Trunk] = {}
         self._broken = ""
 
     def feed(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feed:
@@ -245,7 +246,11 @@ class TrunkCache:
 
         config = self._augmentations[index] if name == "train" else None
         batches = numbered_inputs(self._splits[name], rows, self._fill_batch, config, self._training.seed)
-        fill(self._network.trunk(cuts), batches, gaps, [self._stored(cut) for cut in cuts], tell)
+        names = tuple(cut.node.name for cut in cuts)
+        if names not in self._steps:
+            dtypes = [self._stored(cut) for cut in cuts]
+            self._steps[names] = trunk_step(self._network.trunk(cuts), batches.element_spec[1], dtypes)
+        fill(self._steps[names], batches, gaps, tell)
         size = sum(gap.rows().sum() * gap.shards.row_bytes for gap in gaps)
         self._say(
             f"the frozen trunk ran once over {total:,} examples of {name} in {time.monotonic() - start:.1f} s; "
@@ -270,10 +275,12 @@ class TrunkCache:
         missing, damaged = shards.load(rows)
         if missing or damaged:
             raise OSError(f"{shards.folder}: files vanished or broke just after they were checked")
-        values = rows.view(stored.as_numpy_dtype).reshape(shards.rows, *cut.node.shape)
+        # DLPack of NumPy does not know bfloat16.
+        bits = np.uint16 if stored == tf.bfloat16 else stored.as_numpy_dtype
+        values = rows.view(bits).reshape(shards.rows, *cut.node.shape)
         with tf.device("/cpu:0"):
             # Shares the memory: a copy would need twice the budget.
-            held = tf.experimental.dlpack.from_dlpack(values.__dlpack__())
+            held = tf.bitcast(tf.experimental.dlpack.from_dlpack(values.__dlpack__()), stored)
         return Kept(all_labels, cut.node.shape, stored, self._network.dtype(cut), held=held)
 
     def _shards(self, name: str, cut: Cut, index: int) -> Shards:

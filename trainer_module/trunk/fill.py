@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from trainer_module.trunk.store import Shards
+from transforms.inputs import NetworkInput
+
+Trunk = Callable[[NetworkInput], list[tf.Tensor]]
 
 
 @dataclass
@@ -47,33 +49,38 @@ class Gaps:
             self._open, self._held = [], 0
 
 
-def fill(
-    trunk: keras.Model, batches: tf.data.Dataset, gaps: Sequence[Gaps], dtypes: Sequence[tf.DType], tell: Callable
-) -> None:
+def trunk_step(trunk: Trunk, spec: Any, dtypes: Sequence[tf.DType]) -> Trunk:
+    """Compiles a trunk.
+
+    Args:
+        trunk: From inputs to a list with one output for each cut.
+        spec: Of the inputs.
+        dtypes: In which numbers of each are kept.
+    """
+
+    @tf.function(autograph=False, input_signature=[spec])
+    def step(inputs: NetworkInput) -> list[tf.Tensor]:
+        return [tf.cast(output, dtype) for output, dtype in zip(trunk(inputs), dtypes, strict=True)]
+
+    return step
+
+
+def fill(step: Trunk, batches: tf.data.Dataset, gaps: Sequence[Gaps], tell: Callable[[int], None]) -> None:
     """Runs the trunk over batches and keeps what it gives.
 
     Args:
-        trunk: From inputs to a list with one output for each of `gaps`.
+        step: From `trunk_step`, with one output for each of `gaps`.
         batches: (rows int64 [batch], inputs), the rows in rising order; a batch lies within one shard of each cut.
         gaps: What to write.
-        dtypes: In which numbers of each are kept.
         tell: Called with the number of rows done.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written to.
     """
-    _, spec = batches.element_spec
-
-    @tf.function(autograph=False, input_signature=[spec])
-    def run(inputs: Any) -> list[tf.Tensor]:
-        outputs = trunk(inputs, training=False)
-        outputs = outputs if isinstance(outputs, list) else [outputs]
-        return [tf.cast(output, dtype) for output, dtype in zip(outputs, dtypes, strict=True)]
-
     done = 0
     for rows, inputs in batches:
         first = int(rows[0])
-        for gap, output in zip(gaps, run(inputs), strict=True):
+        for gap, output in zip(gaps, step(inputs), strict=True):
             gap.take(first, output.numpy())
         done += len(rows)
         tell(done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from trainer_module.trunk.cuts import Cut, Node
+from transforms.inputs import NetworkInput
 
 
 class Network:
@@ -44,23 +45,28 @@ class Network:
         """Whether the backbone is called in inference mode when the model trains."""
         return self._call is not None and self._call.call_kwargs.get("training") is False
 
-    def trunk(self, cuts: Sequence[Cut]) -> keras.Model:
-        """Returns the network from the model's inputs to a list of what all cuts keep, computed in one pass."""
+    def trunk(self, cuts: Sequence[Cut]) -> Callable[[NetworkInput], list[tf.Tensor]]:
+        """Returns a function from what the model takes to a list of what all cuts keep, computed in one pass."""
+        if self._call is None:
+            whole = keras.Model(self._model.inputs, [self._tensor(cut) for cut in cuts])
+            return lambda inputs: tf.nest.flatten(whole(inputs, training=False))
         inner = [cut for cut in cuts if self._is_inside(cut)]
         outer = [cut for cut in cuts if not self._is_inside(cut)]
-        kept = {}
-        if inner or (outer and self._call):
-            wanted = [self._tensor(cut) for cut in inner] + ([self._backbone.output] if outer else [])
-            outputs = keras.Model(self._backbone.inputs, wanted)(self._call.call_args[0], training=False)
-            outputs = outputs if isinstance(outputs, list) else [outputs]
-            kept.update(zip([cut.node.name for cut in inner], outputs, strict=False))
-            if outer:
-                above = keras.Model(self._call.outputs, [self._tensor(cut) for cut in outer])
-                results = above(outputs[-1], training=False)
-                kept.update(_by_name(outer, results))
-        elif outer:
-            kept.update(_by_name(outer, [self._tensor(cut) for cut in outer]))
-        return keras.Model(self._model.inputs, [kept[cut.node.name] for cut in cuts])
+        # One after the other, not called on each other: Keras would go through all layers once more for that.
+        before = keras.Model(self._model.inputs, self._call.call_args[0])
+        inside = keras.Model(
+            self._backbone.inputs, [self._tensor(cut) for cut in inner] + [self._backbone.output] * bool(outer)
+        )
+        above = keras.Model(self._call.outputs, [self._tensor(cut) for cut in outer]) if outer else None
+
+        def run(inputs: NetworkInput) -> list[tf.Tensor]:
+            found = tf.nest.flatten(inside(before(inputs, training=False), training=False))
+            if above:
+                found += tf.nest.flatten(above(found.pop(), training=False))
+            kept = {cut.node.name: output for cut, output in zip(inner + outer, found, strict=True)}
+            return [kept[cut.node.name] for cut in cuts]
+
+        return run
 
     def tail(self, cut: Cut) -> keras.Model:
         """Returns the network from what a cut keeps to the model's output; it shares the model's layers."""
@@ -150,11 +156,6 @@ def _sources(call: Any, names: dict[tuple[int, int], str]) -> tuple[str, ...]:
 def _can_be_opened(backbone: keras.Model) -> bool:
     one_each = len(getattr(backbone, "inputs", None) or []) == 1 and len(backbone.outputs or []) == 1
     return bool(one_each and getattr(backbone, "_is_graph_network", False))
-
-
-def _by_name(cuts: Iterable[Cut], outputs: Any) -> dict[str, Any]:
-    outputs = outputs if isinstance(outputs, list) else [outputs]
-    return {cut.node.name: output for cut, output in zip(cuts, outputs, strict=True)}
 
 
 def _settings(layer: keras.layers.Layer) -> Any:
