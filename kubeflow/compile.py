@@ -251,8 +251,9 @@ def _path_problems(config: Config) -> list[str]:
         "push.directory": config.push.directory,
     }
     return [
-        f"{key}: got {path!r}; expected a path. Copy it to the shared volume; a bucket that is only read from can be "
-        "mounted through its CSI driver (Cloud Storage FUSE, Mountpoint for S3) as one of kubernetes.defaults.volumes"
+        f"{key}: got {path!r}; expected a path below the shared volume. A bucket can be that volume "
+        "(kubeflow/manifests/overlays/gcs-bucket and s3-bucket); one that is only read from can be mounted as one of "
+        "kubernetes.defaults.volumes"
         for key, path in paths.items()
         if path and re.match(r"[a-z0-9]+:/", path)
     ]

@@ -170,7 +170,7 @@ def test_runtime_keys_become_parameters(tmp_path: Path):
         ("kubernetes.runtime=[name]", "shapes the package itself"),
         ("kubernetes.runtime=[data.max_bad_fraction, kubernetes.namespace]", "shapes the package itself"),
         ("kubernetes.components.Trainer.accelerator.count=5", "KFP takes one of 1, 2, 4, 8, 16"),
-        ("data.root=gs://bucket/images", "a bucket that is only read from can be mounted"),
+        ("data.root=gs://bucket/images", "A bucket can be that volume"),
     ],
 )
 def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message: str):
