@@ -72,6 +72,8 @@ def compile_package(config: Config, output: Path) -> None:
             placement.place(task, config, node_id)
             if placement.has_workers(config, node_id):
                 task.set_env_variable(workers.JOB_ENV, json.dumps(workers.job(config, node_id)))
+                if config.kubernetes.worker_job == "TrainJob":
+                    task.set_env_variable(workers.TRAIN_JOB_ENV, "1")
             tasks[node_id] = task
 
     defaults = {parameter_name(key): value for key, value in parameters.items()}

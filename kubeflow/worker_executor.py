@@ -14,7 +14,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.orchestration.portable import data_types, python_executor_operator
 from tfx.proto.orchestration import execution_invocation_pb2, execution_result_pb2
 
-from kubeflow import workers
+from kubeflow import train_job, workers
 from kubeflow.placement import POD_FIELDS, ROOT_ENV
 from kubeflow.worker_job import job_name, run_job
 
@@ -50,15 +50,17 @@ class JobExecutor(base_executor.BaseExecutor):
         invocation.write_bytes(execution.to_proto().SerializeToString())
         name = job_name(context.pipeline_run_id, context.pipeline_node.node_info.id)
         pod_name, pod_uid, namespace = (os.environ[variable] for variable in POD_FIELDS)
+        as_train_job = workers.TRAIN_JOB_ENV in os.environ
         manifest = workers.named_job(
             json.loads(os.environ[workers.JOB_ENV]),
-            name,
+            train_job.inner_job_name(name) if as_train_job else name,
             {"name": pod_name, "uid": pod_uid},
             os.environ[ROOT_ENV],
             str(invocation),
+            domain=name,
         )
         kubernetes_config.load_config()
-        run_job(client.ApiClient(), namespace, manifest)
+        run_job(client.ApiClient(), namespace, manifest, as_train_job=as_train_job)
         return execution_result_pb2.ExecutorOutput.FromString((exchange / RESULT_FILE).read_bytes())
 
 

@@ -8,13 +8,13 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from kubernetes import client
 
-from kubeflow import workers
+from kubeflow import train_job, workers
 from pipeline.errors import RunError
 
 _logger = logging.getLogger(__name__)
@@ -28,7 +28,11 @@ def job_name(run_id: str, node_id: str) -> str:
 
 
 def run_job(
-    api: client.ApiClient, namespace: str, manifest: dict[str, Any], poll_seconds: float = POLL_SECONDS
+    api: client.ApiClient,
+    namespace: str,
+    manifest: dict[str, Any],
+    poll_seconds: float = POLL_SECONDS,
+    as_train_job: bool = False,
 ) -> None:
     """Creates a Job and its Service, follows it to its end, and deletes both, whatever happens.
 
@@ -37,29 +41,104 @@ def run_job(
         namespace: Of Job and Service.
         manifest: From `workers.named_job`.
         poll_seconds: Between two looks at the Job.
+        as_train_job: Create a TrainJob that makes the Job (see `kubeflow.train_job`).
 
     Raises:
         RunError: The Job failed.
     """
+    kind = _TrainJob if as_train_job else _Job
+    made = kind(api, namespace, manifest, poll_seconds)
     jobs, core = client.BatchV1Api(api), client.CoreV1Api(api)
-    name = manifest["metadata"]["name"]
     with _exit_on_sigterm(), _sentences():
-        _delete_job(jobs, namespace, name, poll_seconds)  # of an attempt that was killed
+        made.delete()  # what an attempt that was killed has left
         try:
-            created = jobs.create_namespaced_job(namespace, manifest)
-            core.create_namespaced_service(namespace, workers.service(name, created.metadata.uid))
-            _logger.info("created Job %s with %d workers", name, manifest["spec"]["completions"])
-            _follow(jobs, core, namespace, name, poll_seconds)
+            made.create()
+            name, count = manifest["metadata"]["name"], manifest["spec"]["completions"]
+            _logger.info("created %s %s with %d workers", kind.__name__.strip("_"), name, count)
+            _follow(jobs, core, namespace, name, poll_seconds, made.check)
         finally:
-            _delete_job(jobs, namespace, name, poll_seconds)
+            made.delete()
 
 
-def _follow(jobs: Any, core: Any, namespace: str, name: str, poll_seconds: float) -> None:
+class _Job:
+    """A Job and its headless Service, which it owns."""
+
+    def __init__(self, api: client.ApiClient, namespace: str, manifest: dict[str, Any], poll_seconds: float):
+        self._jobs, self._core = client.BatchV1Api(api), client.CoreV1Api(api)
+        self._namespace, self._manifest, self._poll_seconds = namespace, manifest, poll_seconds
+        self._name = manifest["metadata"]["name"]
+
+    def create(self) -> None:
+        created = self._jobs.create_namespaced_job(self._namespace, self._manifest)
+        self._core.create_namespaced_service(self._namespace, workers.service(self._name, created.metadata.uid))
+
+    def check(self) -> None:
+        """Is asked while the Job is not there."""
+        raise RunError(f"Job {self._name}: somebody deleted it while it was watched.")
+
+    def delete(self) -> None:
+        with _unless_gone():
+            self._jobs.delete_namespaced_job(self._name, self._namespace, propagation_policy="Foreground")
+            while True:
+                self._jobs.read_namespaced_job(self._name, self._namespace)
+                time.sleep(self._poll_seconds)
+
+
+class _TrainJob:
+    """A TrainJob and its runtime; the Job is Kubeflow Trainer's and JobSet's to make and to delete."""
+
+    def __init__(self, api: client.ApiClient, namespace: str, manifest: dict[str, Any], poll_seconds: float):
+        self._objects = client.CustomObjectsApi(api)
+        self._where = (train_job.GROUP, train_job.VERSION, namespace)
+        self._runtime, self._train_job = train_job.manifests(manifest)
+        self._name, self._poll_seconds = train_job.name_of(manifest), poll_seconds
+
+    def create(self) -> None:
+        self._objects.create_namespaced_custom_object(*self._where, train_job.RUNTIMES, self._runtime)
+        self._objects.create_namespaced_custom_object(*self._where, train_job.TRAIN_JOBS, self._train_job)
+
+    def check(self) -> None:
+        """Is asked while the Job is not there: waits in a queue, or is not going to come."""
+        found = self._objects.get_namespaced_custom_object(*self._where, train_job.TRAIN_JOBS, self._name)
+        for condition in found.get("status", {}).get("conditions", []):
+            if condition["type"] == "Failed" and condition["status"] == "True":
+                raise RunError(f"TrainJob {self._name}: {condition.get('reason')}: {condition.get('message')}")
+
+    def delete(self) -> None:
+        with _unless_gone():
+            options = {"name": self._name, "propagation_policy": "Foreground"}
+            self._objects.delete_namespaced_custom_object(*self._where, train_job.TRAIN_JOBS, **options)
+            while True:
+                self._objects.get_namespaced_custom_object(*self._where, train_job.TRAIN_JOBS, self._name)
+                time.sleep(self._poll_seconds)
+        with _unless_gone():
+            self._objects.delete_namespaced_custom_object(*self._where, train_job.RUNTIMES, self._name)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Ends quietly when the server says that there is no such object."""
+    try:
+        yield
+    except client.ApiException as error:
+        if error.status != 404:
+            raise
+
+
+def _follow(
+    jobs: Any, core: Any, namespace: str, name: str, poll_seconds: float, while_absent: Callable[[], None]
+) -> None:
     """Copies the chief's log to ours until the Job has ended."""
     followed: set[str] = set()
     failed = 0
     while True:
-        status = jobs.read_namespaced_job(name, namespace).status
+        status = None
+        with _unless_gone():
+            status = jobs.read_namespaced_job(name, namespace).status
+        if status is None:
+            while_absent()
+            time.sleep(poll_seconds)
+            continue
         if (status.failed or 0) > failed:
             failed = status.failed
             _logger.warning("Job %s: %d pods have failed so far; their indexes are started again", name, failed)
@@ -85,18 +164,6 @@ def _follow(jobs: Any, core: Any, namespace: str, name: str, poll_seconds: float
                 sys.stderr.write(line.decode(errors="replace"))
         if not started:
             time.sleep(poll_seconds)
-
-
-def _delete_job(jobs: Any, namespace: str, name: str, poll_seconds: float) -> None:
-    """Deletes the Job, its pods and, as it owns it, its Service; waits until it is gone."""
-    try:
-        jobs.delete_namespaced_job(name, namespace, propagation_policy="Foreground")
-        while True:
-            jobs.read_namespaced_job(name, namespace)
-            time.sleep(poll_seconds)
-    except client.ApiException as error:
-        if error.status != 404:
-            raise
 
 
 @contextmanager

@@ -23,7 +23,8 @@ PORT = 2222
 WORKERS_ENV = "FINETUNE_WORKERS"
 INDEX_ENV = "JOB_COMPLETION_INDEX"  # Kubernetes sets it in the pods of an Indexed Job
 JOB_ENV = "FINETUNE_WORKER_JOB"
-CONTAINER = "worker"
+TRAIN_JOB_ENV = "FINETUNE_TRAIN_JOB"  # is set where the Job is to be wrapped in a TrainJob
+CONTAINER = "node"  # as Kubeflow Trainer calls it
 EXECUTOR = "kubeflow.worker_executor.JobExecutor"
 
 
@@ -84,24 +85,26 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
 
 
 def named_job(
-    template: Mapping[str, Any], name: str, owner: Mapping[str, str], root: str, invocation: str
+    template: Mapping[str, Any], name: str, owner: Mapping[str, str], root: str, invocation: str, domain: str = ""
 ) -> dict[str, Any]:
     """The Job as it is sent.
 
     Args:
         template: From `job`.
-        name: Of the Job and its Service.
+        name: Of the Job.
         owner: `name` and `uid` of the pod that creates it; Kubernetes deletes the Job with that pod.
         root: The shared folder, as the owner sees it.
         invocation: File that says what to train, on the shared volume.
+        domain: Name of the headless Service, where it is not the Job's.
     """
+    domain = domain or name
     made = json.loads(json.dumps(template))
     pod = made["spec"]["template"]["spec"]
     made["metadata"] |= {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", **owner}]}
-    pod["subdomain"] = name
+    pod["subdomain"] = domain
     (container,) = pod["containers"]
     container["args"] = [invocation]
-    addresses = [f"{name}-{index}.{name}:{PORT}" for index in range(made["spec"]["completions"])]
+    addresses = [f"{name}-{index}.{domain}:{PORT}" for index in range(made["spec"]["completions"])]
     env = {one["name"]: one for one in container["env"]}
     env |= {one["name"]: one for one in _variables({ROOT_ENV: root, WORKERS_ENV: ",".join(addresses)})}
     container["env"] = list(env.values())

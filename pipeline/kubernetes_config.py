@@ -149,6 +149,9 @@ class KubernetesConfig(_Section):
     service_account: ObjectName = Field("finetune-runner", description="of the run")
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: list[ObjectName] = []
+    worker_job: Literal["Job", "TrainJob"] = Field(
+        "Job", description="what `distribution.workers` become: plain Kubernetes' Job, or Kubeflow Trainer's TrainJob"
+    )
     runtime: list[str] = Field(["data.root"], description="keys that are parameters of the KFP pipeline")
     defaults: Placement = Placement()
     components: dict[str, Placement] = Field({}, description="per node of the DAG, what differs from `defaults`")

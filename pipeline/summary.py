@@ -15,6 +15,7 @@ from components.evaluation.results import read_metrics
 from components.gate_keeper.component import VERDICT_FILE
 from components.pusher import component as pusher
 from components.pusher.approval import published_version
+from components.pusher.versions import served_instead
 from components.serving_gate import component as serving_gate
 from components.test_predictions.component import RESULT_FILE
 from pipeline.config import Config
@@ -77,6 +78,7 @@ def collect(
         "status": "failed" if error else "pushed" if pushed_model else "pending" if pending_model else "refused",
         "error": error,
         "pushed_model": pushed_model or None if not error else None,
+        "served_instead": str(other) if (other := pushed_model and served_instead(Path(pushed_model))) else None,
         "pending_model": pending_model or None if not error else None,
         "metrics": dict(candidate.get(OVERALL, {})),
         "champion_metrics": dict(champion.get(OVERALL, {})) if champion else None,

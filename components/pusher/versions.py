@@ -123,6 +123,17 @@ def newest_version(directory: Path) -> Path | None:
     return directory / str(existing[-1]) if existing else None
 
 
+def served_instead(version: Path) -> Path | None:
+    """The version that is served in place of this one, because of a later push or a rollback; None when this one is.
+
+    A rollback to this version serves its model under another number, which is this one.
+    """
+    newest = newest_version(version.parent)
+    if newest is None or newest == version or not version.is_dir() or model_digest(newest) == model_digest(version):
+        return None
+    return newest
+
+
 def read_record(version: Path) -> dict[str, Any]:
     """What `push.json` says of a version; empty when it has none."""
     try:

@@ -166,6 +166,12 @@ def verdict(summary: Mapping[str, Any]) -> Verdict:
                 note.insert(0, "evaluation.mode is report_only, so no gate could stop it.")
         else:
             why, note = _all_passed(gates), []
+        if summary.get("served_instead"):
+            other, own = (Path(str(summary[key])).name for key in ("served_instead", "pushed_model"))
+            note.append(
+                f"It was pushed by an earlier run, as version {own}; version {other} is served in its place since. "
+                f"`finetune rollback` with --to {own} serves this one again."
+            )
         return Verdict("Pushed", "good" if gates and not failed else "warn", why, (*note, *_quality(summary)))
     if status == "pending":
         why = "it passed its gates and waits for approval"

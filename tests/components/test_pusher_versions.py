@@ -26,6 +26,7 @@ from components.pusher.versions import (
     push_version,
     read_record,
     roll_back,
+    served_instead,
     versions,
 )
 from pipeline.errors import RunError
@@ -153,6 +154,8 @@ def test_rolling_back_publishes_the_earlier_model_under_the_highest_number(model
         push_version(another(model, tmp_path, name), directory)
     version, of = roll_back(directory, by="ann")
     assert (version.name, of, served(directory)) == ("4", 2, "b")
+    instead = [served_instead(directory / name) for name in "1234"]
+    assert instead == [version, None, version, None], "2 has the model that 4 serves"
     assert read_record(version)["rolled_back_to"] == 2
     assert read_record(version)["by"] == "ann"
     assert read_record(directory / "2").get("rolled_back_to") is None, "the links must not share the record"

@@ -1,4 +1,4 @@
-"""A locally served Kubernetes API with just the Jobs, Services, Pods and logs that worker Jobs use.
+"""A locally served Kubernetes API with just the Jobs, TrainJobs, Services, Pods and logs that worker Jobs use.
 
 Every request is recorded. A Job's pods are processes on this machine, with the environment of the Job and nothing else;
 host names of workers become ports of the loopback device. A pod that fails is replaced as often as `backoffLimit` says.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -27,10 +28,13 @@ class FakeCluster:
     def __init__(self, folder: Path, refuse: tuple[int, str] | None = None):
         self.requests: list[tuple[str, str, Any]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.custom: dict[str, dict[str, dict[str, Any]]] = {"trainingruntimes": {}, "trainjobs": {}}
         self.pods: list[dict[str, Any]] = []
         self.ended: list[dict[str, Any]] = []  # whose Job is deleted
         self.folder = folder
         self.refuse = refuse
+        self.refused_train_jobs = ""  # why they fail before there is a Job
+        self.queued_train_jobs = False  # whether they wait until somebody looks at them
         self._lock = threading.RLock()
         self._over = threading.Event()
         cluster = self
@@ -98,6 +102,14 @@ class FakeCluster:
                 self.pods.remove(pod)
                 self.ended.append(pod)
 
+    def create_train_job(self, manifest: dict[str, Any]) -> None:
+        """Does what Kubeflow Trainer and JobSet do."""
+        name, runtime = (manifest[part][key] for part, key in (("metadata", "name"), ("spec", "runtimeRef")))
+        spec = self.custom["trainingruntimes"][runtime["name"]]["spec"]
+        (replicated,) = spec["template"]["spec"]["replicatedJobs"]
+        job = {**replicated["template"], "metadata": {"name": f"{name}-{replicated['name']}-0"}}
+        self.create_job({**job, "spec": {**job["spec"], "completions": spec["mlPolicy"]["numNodes"]}})
+
     def look(self) -> None:
         """Does what the Job controller does: counts ends, replaces what failed, ends Jobs."""
         with self._lock:
@@ -131,7 +143,7 @@ class FakeCluster:
         environment = {one["name"]: one["value"] for one in container["env"]}
         for number, port in enumerate(job["ports"]):
             for key, value in environment.items():
-                environment[key] = value.replace(f"{name}-{number}.{name}:2222", f"127.0.0.1:{port}")
+                environment[key] = re.sub(rf"\b{name}-{number}\.[\w-]+:2222", f"127.0.0.1:{port}", value)
         image = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "HOME": str(self.folder)}
         pod_name = f"{name}-{index}-{len(self.pods) + len(self.ended)}"
         log = self.folder / f"{pod_name}.log"
@@ -172,6 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(fake.refuse[0], {"kind": "Status", "message": fake.refuse[1]})
         elif "jobs" in parts:
             self._jobs(parts, body)
+        elif "trainer.kubeflow.org" in parts:
+            self._custom(parts, body)
         elif parts[-1] == "services":
             self._send(201, body)
         elif parts[-1] == "log":
@@ -196,6 +210,29 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {"kind": "Status", "status": "Success"})
         else:
             self._send(200, fake.jobs[name])
+
+    def _custom(self, parts: list[str], body: Any) -> None:
+        fake, (kind, *rest) = self.fake, parts[parts.index("kubeflow") + 1 :]
+        objects = fake.custom[kind]
+        if self.command == "POST":
+            objects[body["metadata"]["name"]] = body
+            if kind == "trainjobs" and fake.refused_train_jobs:
+                condition = {"type": "Failed", "status": "True", "reason": fake.refused_train_jobs}
+                body["status"] = {"conditions": [{**condition, "message": "it cannot be"}]}
+            elif kind == "trainjobs" and not fake.queued_train_jobs:
+                fake.create_train_job(body)
+            self._send(201, body)
+        elif rest[0] not in objects:
+            self._send(404, {"kind": "Status", "message": f'{kind} "{rest[0]}" not found'})
+        elif self.command == "DELETE":
+            del objects[rest[0]]
+            if f"{rest[0]}-node-0" in fake.jobs:
+                fake.delete_job(f"{rest[0]}-node-0")
+            self._send(200, {"kind": "Status", "status": "Success"})
+        else:
+            if fake.queued_train_jobs and not fake.jobs:
+                fake.create_train_job(objects[rest[0]])
+            self._send(200, objects[rest[0]])
 
     def _log(self, pod_name: str) -> None:
         """Sends the log until the pod ends, as `follow=true` asks for."""

@@ -17,6 +17,7 @@ from kubeflow import compile as kfp_compile
 from kubeflow import late_values
 from kubeflow.placement import METADATA_ENV
 from kubeflow.replay import read_package, replay
+from kubeflow.workers import TRAIN_JOB_ENV
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.plan import node_ids
@@ -128,6 +129,17 @@ def test_the_order_of_tasks_is_that_of_the_dag(packages: dict[str, Path]):
     assert sorted(tasks["transform"].dependent_tasks) == ["example-validator", "image-example-gen", "schema-gen"]
     upstream = ["gate-keeper", "image-example-gen", "serving-gate", "trainer"]
     assert sorted(tasks["pusher"].dependent_tasks) == upstream
+
+
+def test_a_package_says_whether_workers_are_a_train_job(tmp_path: Path):
+    package = compiled(tmp_path, "flowers_gpu", "kubernetes.worker_job=TrainJob")
+    executors = next(yaml.safe_load_all(package.read_text()))["deploymentSpec"]["executors"]
+    told = {
+        name
+        for name, executor in executors.items()
+        if {"name": TRAIN_JOB_ENV, "value": "1"} in executor["container"]["env"]
+    }
+    assert told == {"exec-trainer"}
 
 
 def test_a_package_with_workers_is_not_replayed_without_a_cluster(packages: dict[str, Path], tmp_path: Path):

@@ -19,19 +19,20 @@ from fake_cluster import FakeCluster
 from kubernetes import client
 from kubernetes import config as kubernetes_config
 
-from kubeflow import worker_job, workers
+from kubeflow import train_job, worker_job, workers
 from pipeline.config import load_config
 from pipeline.errors import ConfigError, RunError
 
 OWNER = {"name": "trainer-pod", "uid": "123"}
 JOBS = "/apis/batch/v1/namespaces/kubeflow/jobs"
 NAMESPACE = "/api/v1/namespaces/kubeflow"
+TRAINER = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/kubeflow"
 
 
-def manifest(code: str = "pass", **spec: Any) -> dict[str, Any]:
+def manifest(code: str = "pass", name: str = "train", **spec: Any) -> dict[str, Any]:
     """The Job of flowers_gpu.yaml, with pods that run `code`."""
     template = workers.job(load_config(ROOT / "configs" / "flowers_gpu.yaml"), "Trainer")
-    made = workers.named_job(template, "train", OWNER, "/finetune", "/finetune/invocation.pb")
+    made = workers.named_job(template, name, OWNER, "/finetune", "/finetune/invocation.pb", domain="train")
     made["spec"] |= spec
     container = made["spec"]["template"]["spec"]["containers"][0]
     container["command"], container["args"] = ["python", "-c", textwrap.dedent(code)], []
@@ -143,6 +144,61 @@ def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
     assert cluster.jobs == {}
 
 
+def test_a_train_job_trains_as_the_job_does(cluster: FakeCluster, capfd: pytest.CaptureFixture[str]):
+    code = "import os; print('worker', os.environ['JOB_COMPLETION_INDEX'], os.environ['FINETUNE_WORKERS'])"
+    sent = manifest(code, train_job.inner_job_name("train"))
+    assert "train-node-0-0.train:2222,train-node-0-1.train:2222" in json.dumps(sent)
+    worker_job.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
+    calls = cluster.calls()
+    assert calls[:4] == [
+        ("DELETE", f"{TRAINER}/trainjobs/train"),
+        ("DELETE", f"{TRAINER}/trainingruntimes/train"),
+        ("POST", f"{TRAINER}/trainingruntimes"),
+        ("POST", f"{TRAINER}/trainjobs"),
+    ]
+    assert ("GET", f"{NAMESPACE}/pods/train-node-0-0-0/log") in calls
+    assert calls[-1] == ("DELETE", f"{TRAINER}/trainingruntimes/train")
+    assert [body for method, _, body in cluster.requests if method == "POST"] == list(train_job.manifests(sent))
+    assert (cluster.jobs, cluster.custom) == ({}, {"trainingruntimes": {}, "trainjobs": {}})
+    assert "worker 0 127.0.0.1:" in capfd.readouterr().err
+
+
+def test_a_train_job_waits_in_the_queue_and_its_pods_do_not():
+    runtime, made = train_job.manifests(manifest(name=train_job.inner_job_name("train")))
+    assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "finetune"
+    assert (
+        made["metadata"]["ownerReferences"]
+        == runtime["metadata"]["ownerReferences"]
+        == [{"apiVersion": "v1", "kind": "Pod", **OWNER}]
+    )
+    assert "kueue" not in json.dumps(runtime)
+
+
+def test_a_train_job_that_trainer_refuses_is_an_error(cluster: FakeCluster):
+    cluster.refused_train_jobs = "TrainingRuntimeNotSupported"
+    sent = manifest(name=train_job.inner_job_name("train"))
+    with pytest.raises(RunError, match="TrainJob train: TrainingRuntimeNotSupported: it cannot be"):
+        worker_job.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
+    assert not cluster.custom["trainjobs"]
+
+
+def test_train_jobs_fit_the_models_of_kubeflow_trainer():
+    models = pytest.importorskip("kubeflow_trainer_api.models", reason="kubeflow-trainer-api brings the models")
+    runtime, made = train_job.manifests(manifest(name=train_job.inner_job_name("train")))
+    for kind, sent in (("TrainingRuntime", runtime), ("TrainJob", made)):
+        read = getattr(models, f"TrainerV1alpha1{kind}").from_dict(sent).to_dict()
+        assert without_defaults(read, sent) == sent
+
+
+def without_defaults(read: Any, sent: Any) -> Any:
+    """What was read, less the keys that were not sent."""
+    if isinstance(sent, dict):
+        return {key: without_defaults(read[key], value) for key, value in sent.items() if key in read}
+    if isinstance(sent, list):
+        return [without_defaults(one, other) for one, other in zip(read, sent, strict=True)]
+    return read
+
+
 def test_a_refusal_is_a_sentence(tmp_path: Path):
     sentence = r"Kubernetes refused \(403\): jobs\.batch is forbidden\. .*rbac\.yaml"
     with (
@@ -154,6 +210,9 @@ def test_a_refusal_is_a_sentence(tmp_path: Path):
 
 def test_the_role_allows_what_is_asked_and_nothing_more(cluster: FakeCluster):
     worker_job.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
+    wrapped = manifest("import time; time.sleep(1)", train_job.inner_job_name("train"))
+    cluster.queued_train_jobs = True
+    worker_job.run_job(api(cluster), "kubeflow", wrapped, poll_seconds=0.1, as_train_job=True)
     documents = yaml.safe_load_all((ROOT / "kubeflow" / "manifests" / "base" / "rbac.yaml").read_text())
     role = next(one for one in documents if one["kind"] == "Role")
     allowed = {(name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]}

@@ -244,6 +244,8 @@ def test_verdicts_say_what_was_not_judged_and_what_was_pushed_against_the_gates(
     marked = wording.verdict({"status": "pushed", "gates": [failed, passed], "report_only": True})
     assert (marked.reason, marked.tone) == ("although 1 gate failed", "warn")
     assert marked.sentences[0] == "evaluation.mode is report_only, so no gate could stop it."
+    replaced = wording.verdict({"status": "pushed", "gates": [passed], "pushed_model": "m/2", "served_instead": "m/3"})
+    assert "as version 2; version 3 is served in its place since" in replaced.sentences[0]
     steps = wording.next_steps(
         {"status": "refused", "gates": [failed, {**failed, "name": "d"}, {**failed, "name": "e"}]}
     )

@@ -22,6 +22,7 @@ optimizers = importlib.import_module("trainer_module.optimizers")
 phases = importlib.import_module("trainer_module.phases")
 recipe = importlib.import_module("trainer_module.recipe")
 state = importlib.import_module("trainer_module.state")
+strategy = importlib.import_module("trainer_module.strategy")
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +170,13 @@ def test_a_split_over_the_memory_budget_is_streamed_with_the_same_elements(tmp_p
     streamed = input_data.load_split([path], INPUTS, memory_bytes=500)
     assert streamed.examples == held.examples == 12
     assert list(streamed.records.as_numpy_iterator()) == list(held.records.as_numpy_iterator())
+
+
+def test_one_cpu_reads_batches_itself_and_no_pipeline_is_tuned_by_a_thread(splits):
+    batches = input_data.evaluation_batches(splits[1], 4)
+    assert strategy.distributed(batches, tf.distribute.OneDeviceStrategy("/cpu:0")) is batches
+    endless = input_data.training_batches(splits[0], 4, 0, AugmentationConfig())
+    assert [dataset.options().autotune.enabled for dataset in (batches, endless, endless.repeat())] == [False] * 3
 
 
 def test_an_empty_split_is_an_error(tmp_path):
