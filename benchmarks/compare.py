@@ -132,6 +132,10 @@ def added_epoch(folder: Path, repetitions: int) -> list[dict]:
     return runs
 
 
+def _phase_seconds(runs: list[dict]) -> float:
+    return median(sum(phase["seconds"] for phase in run["phases"]) for run in runs)
+
+
 def _tell(run: dict, what: str) -> None:
     accuracy = f"  accuracy {run['accuracy']:.3f}" if "accuracy" in run else ""
     print(f"{what:<28} {run['side']:<9} {run['seconds']:8.2f} s{accuracy}", flush=True)
@@ -173,6 +177,20 @@ def page(figures: dict[str, Any]) -> str:
             f"600 pictures, 10 + 20 epochs, {count} seeds; a process each, by turns.\n\n{table(head, rows)}\n\nBefore "
             f"our Trainer, once for all runs: {nodes}.\n\n![](compare.png)"
         )
+        if by_side["cached"] and by_side["warm"]:
+            filled, warm = (_phase_seconds(by_side[side]) for side in ("cached", "warm"))
+            parts.append(
+                f"The phases alone, validation and checkpoints included, take {filled:.1f} s: {warm:.1f} s for what "
+                f"trains, and {filled - warm:.1f} s for one pass of the frozen part over the pictures, which makes the "
+                "cache."
+            )
+        if by_side["script"]:
+            busy = [median(run["processor_seconds"] for run in by_side[side]) for side in ("script", "cached")]
+            parts.append(
+                f"In processor seconds the script needs {busy[0] / busy[1]:.1f} times as much (its imports are in its "
+                "figure). The rest of its time it waits: a thread of TensorFlow's that tunes input pipelines may sleep "
+                "through the end of an epoch."
+            )
     if figures.get("added_epoch"):
         cost = {
             side: median(run["seconds"] for run in figures["added_epoch"] if run["side"] == side)

@@ -151,10 +151,6 @@ def run_phase(
         optimizer = PhaseOptimizer(phase.optimizer, variables, factors, [remembered.get(place) for place in places])
         scale = tf.Variable(1.0, trainable=False) if training.mixed_precision == "float16" else None
 
-    def snapshot() -> Snapshot:
-        weights = [variable.numpy() for variable in everything]
-        return Snapshot(weights, dict(zip(places, optimizer.memories(), strict=True)))
-
     steps_per_epoch = setup.train.steps(training.batch_size)
     steps = total_steps(phase, setup.train.examples, training.batch_size)
     epochs = math.ceil(steps / steps_per_epoch)
@@ -178,6 +174,14 @@ def run_phase(
     at_once = math.ceil(training.batch_size / parts)
     feed = setup.trunk.feed(index, epochs_before + state.epoch - 1, state.step, at_once)
     train_batches = distributed(feed.train, strategy)
+    # What is trained on the outputs of the trunk leaves the trunk as it is.
+    moving = {id(variable) for variable in feed.train_model.variables}
+    still = {place: variable.numpy() for place, variable in enumerate(everything) if id(variable) not in moving}
+
+    def snapshot() -> Snapshot:
+        weights = [still[place] if place in still else each.numpy() for place, each in enumerate(everything)]
+        return Snapshot(weights, dict(zip(places, optimizer.memories(), strict=True)))
+
     # One iterator for all epochs: making one takes longer than validating a head.
     val_batches = distributed(feed.val.repeat(), strategy)
     val_steps = setup.val.steps(at_once)

@@ -128,12 +128,21 @@ def opened(folder, key="same", **config) -> Checkpoints:
     return Checkpoints(folder, key, CheckpointConfig(**config), "Trainer")
 
 
-def test_a_state_survives_its_file_and_two_are_kept(tmp_path):
+def test_a_state_survives_its_file_and_two_are_kept_beside_the_last_that_the_disk_has(tmp_path, monkeypatch):
+    def kept() -> list[str]:
+        return sorted(path.stem.lstrip("0") for path in tmp_path.iterdir())
+
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     checkpoints = opened(tmp_path)
-    for epoch in (1, 2, 3):
+    for epoch in (1, 2, 3, 4):
         checkpoints.save(a_state(epoch=epoch))
-    assert same(opened(tmp_path).load(), a_state(epoch=3))
-    assert len(list(tmp_path.iterdir())) == 2
+        clock[0] += 2
+    assert same(opened(tmp_path).load(), a_state(epoch=4))
+    assert kept() == ["1", "3", "4"], "1 was waited for, ten seconds are not over"
+    clock[0] += 2
+    checkpoints.save(a_state(epoch=5))
+    assert kept() == ["4", "5"]
     checkpoints.clear()
     assert not list(tmp_path.iterdir())
     assert opened(tmp_path).load() == State()
