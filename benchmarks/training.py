@@ -43,7 +43,7 @@ def run_trainer(
     Returns:
         `seconds` and `processor_seconds` of run_fn, from reading Transform's output to the exported model; `accuracy`
         of the exported model on the 150 pictures of val/; `peak_mb` of the process; `disk_mb` of the trunk's files;
-        `phases` and `curves`.
+        `phases`, as in the Trainer's history.
     """
     transformed(folder)
     files = dict(files or subset(folder, train, val, held_out))
@@ -108,7 +108,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         chunk = paths[first : first + 50]
         labels = served(examples=tf.constant([path.read_bytes() for path in chunk]))["label"].numpy()
         right += sum(label.decode() == path.parent.name for label, path in zip(labels, chunk, strict=True))
-    history = json.loads((work / "run" / HISTORY_FILE).read_text())
+    phases = json.loads((work / "run" / HISTORY_FILE).read_text())["phases"]
     shutil.rmtree(work)
     disk = sum(file.stat().st_size for file in trunk.glob("*/*")) if trunk.is_dir() else 0
     sender.send(
@@ -118,7 +118,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "accuracy": right / len(paths),
             "peak_mb": round(peak),
             "disk_mb": round(disk / 1e6, 1),
-            **history,
+            "phases": phases,
         }
     )
     sender.close()
