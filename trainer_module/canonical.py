@@ -48,14 +48,41 @@ def _steady_uuid(path: Path, model: bytes) -> None:
 
 
 def renumbered(names: Iterable[str]) -> dict[str, str]:
-    """New names for those that end with a number: numbered from 0, in the order of the old numbers.
+    """New names for those that end with a number: numbered from 0 in the given order; other numbers in them vanish.
 
-    >>> renumbered(["serve_907", "plain", "body_95"])
-    {'body_95': 'body_0', 'serve_907': 'serve_1'}
+    >>> renumbered(["serve_907", "plain", "body_95_7"])
+    {'serve_907': 'serve_0', 'body_95_7': 'body_1'}
     """
-    matches = [match for name in names if (match := _NUMBERED.fullmatch(name))]
-    in_order = sorted(matches, key=lambda match: (int(match[2]), match[1]))
-    return {match[0]: f"{match[1]}_{place}" for place, match in enumerate(in_order)}
+    numbered = [name for name in names if _NUMBERED.fullmatch(name)]
+    return {name: f"{re.sub(r'[_-]?[0-9]+', '', name)}_{place}" for place, name in enumerate(numbered)}
+
+
+def first_met(meta_graph: meta_graph_pb2.MetaGraphDef, known: Iterable[str]) -> list[str]:
+    """Names of functions and gradients in the order in which a walk from the saved objects meets them.
+
+    The old names do not decide: a loaded Transform graph gets its numbers in another order in each process.
+    """
+    known = set(known)
+    functions = {function.signature.name: function for function in meta_graph.graph_def.library.function}
+    met: dict[str, None] = {}
+
+    def visit(text: str) -> str:
+        if text in known and text not in met:
+            met[text] = None
+            if text in functions:
+                for node in sorted(functions[text].node_def, key=lambda node: node.name):
+                    visit_node(node)
+        return text
+
+    def visit_node(node: node_def_pb2.NodeDef) -> None:
+        for _, value in sorted(node.attr.items()):
+            map_strings(value, visit)
+
+    for node in meta_graph.object_graph_def.nodes:
+        map_strings(node, visit)
+    for node in sorted(meta_graph.graph_def.node, key=lambda node: node.name):
+        visit_node(node)
+    return [*met, *sorted(known - set(met))]
 
 
 def map_strings(message: Message, change: Callable[[str], str]) -> None:
@@ -104,7 +131,7 @@ def _canonical_graph(meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
     library = meta_graph.graph_def.library
     gradients = {gradient.registered_op_type for gradient in library.registered_gradients}
     gradients |= {node.attr[_GRADIENT].s.decode() for node in _nodes(meta_graph.graph_def) if _GRADIENT in node.attr}
-    names = renumbered({function.signature.name for function in library.function} | gradients)
+    names = renumbered(first_met(meta_graph, {function.signature.name for function in library.function} | gradients))
     map_strings(meta_graph, lambda text: names.get(text, text))
     for function in library.function:
         _name_arguments(function)

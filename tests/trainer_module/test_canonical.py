@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_object_graph_pb2
+from tensorflow.core.protobuf import saved_model_pb2, saved_object_graph_pb2
 
 from trainer_module.canonical import make_canonical, map_strings, renumbered
 
@@ -69,16 +71,38 @@ def test_the_same_bytes_from_another_place_and_a_busier_process(models: list[Pat
     assert np.abs(slope.numpy()).min() > 0
 
 
-def test_names_are_numbered_anew_in_the_order_of_their_numbers():
-    names = ["serve_907", "plain", "body_95", "CustomGradient-96"]
-    assert renumbered(names) == {"body_95": "body_0", "CustomGradient-96": "CustomGradient_1", "serve_907": "serve_2"}
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_numbers_that_came_in_another_order_make_no_difference(models: list[Path], tmp_path: Path, seed: int):
+    """As those of a Transform graph do, which each process numbers anew when it loads it."""
+    shuffled = Path(shutil.copytree(models[0], tmp_path / "shuffled"))
+    make_canonical(str(shuffled))
+    expected = (shuffled / "saved_model.pb").read_bytes()
+    saved = saved_model_pb2.SavedModel.FromString(expected)
+    (meta_graph,) = saved.meta_graphs
+    names = sorted(function.signature.name for function in meta_graph.graph_def.library.function)
+    numbers = list(range(100, 100 + len(names)))
+    random.Random(seed).shuffle(numbers)
+    others = {name: f"{name.rpartition('_')[0]}_7{seed}_{number}" for name, number in zip(names, numbers, strict=True)}
+    map_strings(meta_graph, lambda text: others.get(text, text))
+    (shuffled / "saved_model.pb").write_bytes(saved.SerializeToString())
+    make_canonical(str(shuffled))
+    assert (shuffled / "saved_model.pb").read_bytes() == expected
+
+
+def test_names_are_numbered_anew_in_the_order_given():
+    names = ["serve_907", "plain", "body_95_3", "CustomGradient-96"]
+    assert renumbered(names) == {
+        "serve_907": "serve_0",
+        "body_95_3": "body_1",
+        "CustomGradient-96": "CustomGradient_2",
+    }
 
 
 def test_a_new_name_that_is_anothers_old_one_takes_nothing_from_it():
     graph = saved_object_graph_pb2.SavedObjectGraph()
     for place, name in enumerate(["body_2", "body_7", "body_9"]):
         graph.concrete_functions[name].bound_inputs.append(place)
-    names = renumbered(graph.concrete_functions)
+    names = renumbered(sorted(graph.concrete_functions))
     map_strings(graph, lambda text: names.get(text, text))
     inputs = {name: list(function.bound_inputs) for name, function in graph.concrete_functions.items()}
     assert inputs == {"body_0": [0], "body_1": [1], "body_2": [2]}
