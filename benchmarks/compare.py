@@ -103,8 +103,10 @@ def main_comparison(folder: Path, peer: Path | None, repetitions: int) -> list[d
     return runs
 
 
-def scaling(folder: Path, peer: Path | None, repetitions: int) -> list[dict]:
-    """Over pictures and epochs, a third of these for the head."""
+def scaling(
+    folder: Path, peer: Path | None, repetitions: int, keep: Callable[[list[dict]], None] = lambda runs: None
+) -> list[dict]:
+    """Over pictures and epochs, a third of these for the head; it takes long, so each point is kept at once."""
     runs = []
     for repetition in range(1, repetitions + 1):
         for pictures in (150, 300, 600):
@@ -115,6 +117,7 @@ def scaling(folder: Path, peer: Path | None, repetitions: int) -> list[dict]:
                     figures = found[side](repetition, (head, epochs - head))
                     runs.append({"side": side, "pictures": pictures, "epochs": epochs, **figures})
                     _tell(runs[-1], f"{pictures} pictures, {epochs} epochs")
+                keep(runs)
     return runs
 
 
@@ -270,16 +273,20 @@ def main() -> None:
     earlier = RESULTS / "compare.json"
     figures: dict[str, Any] = json.loads(earlier.read_text()) if given.only and earlier.is_file() else {}
     figures |= {"machine": machine(), "transform": transformed(folder)["seconds"]}
+
+    def keep(name: str, runs: list[dict]) -> None:
+        figures[name] = runs
+        save("compare", page(figures), figures)
+        plots(figures)
+
     parts: dict[str, Callable[[], list[dict]]] = {
         "main": lambda: main_comparison(folder, peer, given.repetitions),
         "added_epoch": lambda: added_epoch(folder, min(3, given.repetitions)),
-        "scaling": lambda: scaling(folder, peer, given.scaling_repetitions),
+        "scaling": lambda: scaling(folder, peer, given.scaling_repetitions, lambda runs: keep("scaling", runs)),
     }
     for name, measure in parts.items():
         if given.only in (None, name):
-            figures[name] = measure()
-            save("compare", page(figures), figures)
-            plots(figures)
+            keep(name, measure())
 
 
 if __name__ == "__main__":
