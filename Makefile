@@ -48,7 +48,7 @@ docs: setup  ## write the generated pages of docs/ anew
 	$(BIN)/python -m pipeline.reference > docs/config.md
 	$(BIN)/python -m pipeline.catalogue > docs/backbones.md
 
-bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; half an hour
+bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; an hour
 	FINETUNE_PEER="$(or $(PEER),$(FINETUNE_PEER))" $(BIN)/python -m benchmarks.compare
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.materialise
