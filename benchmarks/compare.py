@@ -241,8 +241,10 @@ def plots(figures: dict[str, Any]) -> None:
         axes.set_xlabel("seconds to train 10 + 20 epochs on 600 pictures")
         figure.savefig(RESULTS / "compare.png", dpi=130)
     if figures.get("scaling"):
-        figure = Figure(figsize=(8, 3.2), layout="constrained")
-        for axes, pictures in zip(figure.subplots(1, 3, sharey=True), (150, 300, 600), strict=True):
+        sizes = sorted({run["pictures"] for run in figures["scaling"]})
+        figure = Figure(figsize=(1 + 2.6 * len(sizes), 3.2), layout="constrained")
+        panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
+        for axes, pictures in zip(panels, sizes, strict=True):
             for side, colour in (("script", "#8a9099"), ("cached", "#4a78b5")):
                 runs = [run for run in figures["scaling"] if (run["side"], run["pictures"]) == (side, pictures)]
                 lengths = sorted({run["epochs"] for run in runs})
