@@ -41,12 +41,12 @@ format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff format
 
 figures: setup  ## measure the networks of the catalogue anew, which takes a quarter of an hour
-	$(BIN)/python -m trainer_module.measure_backbones > transforms/backbone_figures.new
+	$(BIN)/python -m trainer_module.backbones.measure > transforms/backbone_figures.new
 	mv transforms/backbone_figures.new transforms/backbone_figures.json
 
 docs: setup  ## write the generated pages of docs/ anew
-	$(BIN)/python -m pipeline.reference > docs/config.md
-	$(BIN)/python -m pipeline.catalogue > docs/backbones.md
+	$(BIN)/python -m finetune_cli.reference > docs/config.md
+	$(BIN)/python -m finetune_cli.backbones > docs/backbones.md
 
 bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; an hour
 	FINETUNE_PEER="$(or $(PEER),$(FINETUNE_PEER))" $(BIN)/python -m benchmarks.compare

@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import pipeline  # noqa: F401  (chooses Keras 2)
+import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import linked, real_data, transformed, weights_file
 from benchmarks.tables import RESULTS, machine, save, spread, table
 from benchmarks.training import run_trainer

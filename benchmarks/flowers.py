@@ -97,7 +97,7 @@ def _transform(folder: Path) -> dict:
     from PIL import Image
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-    from pipeline.config import Config
+    from finetune.config import Config
     from pipeline.dag import compile_ir
     from pipeline.nodes import alone
     from pipeline.run_metadata import RunMetadata
@@ -143,7 +143,7 @@ def _transform(folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    import pipeline  # noqa: F401  (chooses Keras 2)
+    import finetune  # noqa: F401  (chooses Keras 2)
 
     where = Path(sys.argv[1]).absolute()
     where.mkdir(parents=True, exist_ok=True)

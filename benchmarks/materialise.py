@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-import pipeline  # noqa: F401  (chooses Keras 2)
+import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import SIZE, pictures
 from benchmarks.tables import machine, save, table
 

@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-import pipeline  # noqa: F401  (chooses Keras 2)
+import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.compare import phases
 from benchmarks.flowers import CLASSES, SIZE
 from benchmarks.tables import machine, save, table

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from statistics import median
 
-import pipeline  # noqa: F401  (chooses Keras 2)
+import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.tables import RESULTS, machine, save, spread, table
 from benchmarks.training import run_trainer
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
-from pipeline.events import LOGGER_NAME
+from finetune.events import LOGGER_NAME
 
 
 def run_trainer(
@@ -67,7 +67,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
-    from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
+    from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
     from trainer_module.recipe import HISTORY_FILE, run_fn
 
     work = Path(folder) / "run" / str(os.getpid())

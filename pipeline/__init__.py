@@ -1,11 +1,3 @@
-"""Configuration, DAG, local runner and command line of the fine-tuning pipeline."""
+"""The DAG, its local runner, the summary of a run and its report."""
 
-import os
-
-# The TensorFlow ecosystem around TFX is on Keras 2 (`tf_keras`). TensorFlow reads this once, when it is imported, and
-# everything of ours imports this package first: this is the only place that chooses.
-os.environ["TF_USE_LEGACY_KERAS"] = "1"
-
-# Several processes share a GPU (Transform, Trainer, Evaluator, a notebook beside them): take memory as it is needed,
-# not all of it at once. It must be said before TensorFlow starts, wherever that is.
-os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+import finetune  # noqa: F401  # chooses Keras 2 before anything imports TensorFlow

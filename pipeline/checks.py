@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 from transforms.backbones import backbone_record
 
 

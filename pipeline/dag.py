@@ -14,21 +14,21 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
+from components.bulk_inferrer.component import TestPredictor
 from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
-from components.evaluation.eval_config import eval_config
+from components.evaluator.eval_config import eval_config
 from components.example_gen.image_component import ImageExampleGen
 from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
-from components.test_predictions.component import TestPredictor
-from pipeline.config import Config
+from finetune.config import Config
+from finetune.digests import sha256_of
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
 from transforms.backbones import record_of
-from transforms.digests import sha256_of
 from transforms.settings import transform_settings
 
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
@@ -99,7 +99,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         gates=config.evaluation.gates,
         slices=slices,
         report_only=config.evaluation.mode == "report_only",
-        code=code_digest("components/evaluation", "components/gate_keeper"),
+        code=code_digest("evaluation", "components/evaluator", "components/gate_keeper"),
     )
     pusher = AtomicPusher(
         directory=str(config.push_path),

@@ -14,9 +14,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import events
-from pipeline.config import Config
-from pipeline.errors import FinetuneError, RunError
+from finetune import events
+from finetune.config import Config
+from finetune.errors import FinetuneError, RunError
 from pipeline.plan import node_ids
 from pipeline.saved_report import save_report, write_json
 from trainer_module.tracking import log_outcome

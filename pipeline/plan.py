@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import Config, PhaseConfig, TrainingConfig
-from pipeline.trunk_plan import trunk_lines
+from finetune.config import Config, PhaseConfig, TrainingConfig
+from pipeline.frozen_features_plan import trunk_lines
 from trainer_module.auto_strategy import AUTO_RULE
 from transforms.backbones import record_of
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import RunError
+from finetune.errors import RunError
 
 REPORT_FILE = "report.html"
 REPORT_DATA_FILE = "report.json"

@@ -10,19 +10,19 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
-from components.evaluation.gates import OVERALL
-from components.evaluation.results import read_metrics
+from components.bulk_inferrer.component import RESULT_FILE
+from components.evaluator.results import read_metrics
 from components.gate_keeper.component import VERDICT_FILE
 from components.pusher import component as pusher
-from components.pusher.approval import published_version
-from components.pusher.versions import served_instead
 from components.serving_gate import component as serving_gate
-from components.test_predictions.component import RESULT_FILE
-from pipeline.config import Config
+from evaluation.gates import OVERALL
+from finetune.config import Config
+from finetune.digests import sha256_of
 from pipeline.plan import ingest_node_id
+from registry.approval import published_version
+from registry.versions import served_instead
 from trainer_module.recipe import HISTORY_FILE
 from transforms.backbones import origin_of, record_of
-from transforms.digests import sha256_of
 
 SCHEMA_VERSION = 1
 # Of the verdict, what the report shows beside the gates.

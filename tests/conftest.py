@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import pipeline  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
+import finetune  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
 
 ROOT = Path(__file__).parents[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config import STRATEGIES, TrainingConfig
+from finetune.config import STRATEGIES, TrainingConfig
 
 # With few examples, logistic regression on frozen features is as good as fine-tuning or better (Kornblith et al. 2019),
 # and fine-tuning distorts features that the task needs (Kumar et al. 2022). The papers give no line; 20 is ours.

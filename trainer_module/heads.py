@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from pipeline.config import HeadConfig, PhaseConfig, TrainingConfig
-from pipeline.errors import BackboneError
+from finetune.config import HeadConfig, PhaseConfig, TrainingConfig
+from finetune.errors import BackboneError
 
 _REGULARIZERS = ("dropout", "spatial_dropout", "l1", "l2")
 

@@ -16,10 +16,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from pipeline.config import BackboneConfig, HeadConfig, TrainingConfig
-from trainer_module.backbone_model import build_network
-from trainer_module.export import ServedModel, export_model
-from trainer_module.input_data import evaluation_batches, load_split
+from finetune.config import BackboneConfig, HeadConfig, TrainingConfig
+from trainer_module.backbones.model import build_network
+from trainer_module.examples.input_data import evaluation_batches, load_split
+from trainer_module.export.export import ServedModel, export_model
 from trainer_module.recipe import make_deterministic
 from transforms import features
 from transforms.backbones import origin_of

@@ -14,21 +14,21 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from pipeline import events
-from pipeline.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
-from pipeline.errors import DataError
+from finetune import events
+from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
+from finetune.errors import DataError
 from trainer_module.auto_strategy import with_phases
-from trainer_module.backbone_model import build_network, in_float32
-from trainer_module.checkpoint import Checkpoints, fingerprint
-from trainer_module.class_weights import class_weights
-from trainer_module.export import ServedModel, export_model
-from trainer_module.freezing import check_phases, layers_of
-from trainer_module.input_data import evaluation_batches, keys, label_counts, load_split
-from trainer_module.losses import training_loss
-from trainer_module.phases import Setup, run_phases
-from trainer_module.strategy import current_strategy, is_chief
+from trainer_module.backbones.model import build_network, in_float32
+from trainer_module.examples.input_data import evaluation_batches, keys, label_counts, load_split
+from trainer_module.export.export import ServedModel, export_model
+from trainer_module.frozen_features.cache import TrunkCache
+from trainer_module.phases.checkpoint import Checkpoints, fingerprint
+from trainer_module.phases.class_weights import class_weights
+from trainer_module.phases.distribution import current_strategy, is_chief
+from trainer_module.phases.freezing import check_phases, layers_of
+from trainer_module.phases.losses import training_loss
+from trainer_module.phases.run import Setup, run_phases
 from trainer_module.tracking import tracked
-from trainer_module.trunk.cache import TrunkCache
 from transforms import features
 from transforms.backbones import origin_of
 from transforms.inputs import inputs_of

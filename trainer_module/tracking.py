@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline import events
-from pipeline.config import TrackingConfig
+from finetune import events
+from finetune.config import TrackingConfig
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 RUN_TAG = "finetune.training"

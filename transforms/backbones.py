@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pipeline.backbone_config import BackboneConfig, Modality, Scaling
-from pipeline.errors import BackboneError, did_you_mean
+from finetune.config.backbone import BackboneConfig, Modality, Scaling
+from finetune.errors import BackboneError, did_you_mean
 
 KERAS_APPLICATIONS = "tf.keras.applications"
-OWN = "trainer_module.small_cnn"
+OWN = "trainer_module.backbones.small_cnn"
 HUB = "tensorflow_hub"
 KERAS_FILE = "Keras file"
-WORD_VECTORS = "trainer_module.word_vectors"
+WORD_VECTORS = "trainer_module.backbones.word_vectors"
 
 
 @dataclass(frozen=True)

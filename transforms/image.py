@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from pipeline.backbone_config import Scaling
+from finetune.config.backbone import Scaling
 from transforms import exif
 
 # Means and standard deviations of the ImageNet training set, as in keras.applications.imagenet_utils.

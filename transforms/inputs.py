@@ -9,7 +9,7 @@ from typing import Protocol
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from pipeline.config import BackboneConfig
+from finetune.config import BackboneConfig
 from transforms import features
 from transforms.backbones import record_of
 from transforms.image import parse_pixels

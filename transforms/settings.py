@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import BackboneConfig
+from finetune.config import BackboneConfig
+from finetune.digests import sha256_of
 from transforms.backbones import record_of
-from transforms.digests import sha256_of
 
 
 def transform_settings(config: BackboneConfig) -> dict[str, Any]:

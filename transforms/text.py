@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 from transforms.word_table import WordTable
 
 # In place of an id: padding, and words to leave out.

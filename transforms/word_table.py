@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 
 _EXPECTED = (
     "expected a table of word vectors: a JSON object of word to list of numbers, or a line a word, with its numbers "

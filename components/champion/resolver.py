@@ -17,7 +17,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.types import Channel, standard_artifacts
 
-from components.pusher.versions import read_record, versions
+from registry.versions import read_record, versions
 
 MODEL, CANDIDATE = "model", "candidate"
 

@@ -13,7 +13,7 @@ from tfx.components.example_validator import executor
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 
 class StoppingExecutor(executor.Executor):

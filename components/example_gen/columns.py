@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from components.example_gen.settings import IngestSettings
-from pipeline.errors import DataError, did_you_mean
+from finetune.errors import DataError, did_you_mean
 
 
 def check_columns(path: str, received: Sequence[str], wanted: Mapping[str, str | None]) -> None:

@@ -8,7 +8,7 @@ import json
 
 from components.example_gen.layouts import list_files
 from components.example_gen.settings import IngestSettings
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 # Part of every fingerprint: raise it when the ingest writes something else for the same data.
 INGEST_VERSION = 1

@@ -29,7 +29,7 @@ from components.example_gen.passes import ReadFile, WriteShard, write_json
 from components.example_gen.progress import Progress
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 # Files that change while they are read are read again this often before the run gives up.
 MAX_ATTEMPTS = 3

@@ -9,7 +9,7 @@ from components.example_gen.files import FileRecord, label_problem, list_folder,
 from components.example_gen.manifest import read_manifest
 from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.splits import SplitPlan, plan_splits
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 
 @dataclass(frozen=True)

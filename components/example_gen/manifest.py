@@ -19,7 +19,7 @@ from components.example_gen.files import (
     read_file,
 )
 from components.example_gen.settings import IngestSettings
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from components.example_gen.files import FileProblem, FileRecord, printable
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import SPLITS
 from components.example_gen.splits import HELD_OUT_ORDER
-from pipeline.errors import DataError, did_you_mean
+from finetune.errors import DataError, did_you_mean
 
 # Left out, but nothing is wrong with the data.
 NOT_BAD = ("duplicate across splits", "duplicate row")

@@ -1,4 +1,4 @@
-"""What the user can choose about the ingest; `pipeline.config` validates the values."""
+"""What the user can choose about the ingest; `finetune.config` validates the values."""
 
 from __future__ import annotations
 

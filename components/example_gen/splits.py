@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from components.example_gen.settings import SPLITS
-from pipeline.errors import DataError, did_you_mean
+from finetune.errors import DataError, did_you_mean
 
 DEFAULT_CUT = 0.15
 # From the most to the least held out: of identical files in two splits, the first of these keeps its copy.

@@ -20,7 +20,7 @@ from components.example_gen.files import FileProblem, FileRecord, label_problem,
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import IngestSettings
 from components.example_gen.splits import plan_splits
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")

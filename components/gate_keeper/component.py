@@ -12,15 +12,15 @@ from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
-from components.evaluation.eval_config import tfma_decides
-from components.evaluation.results import tfma_failures
-from components.gate_keeper.verdict import Tfma, findings, judge_all
+from components.bulk_inferrer.component import TestPredictions
+from components.bulk_inferrer.test_set import load_test_set
+from components.evaluator.eval_config import tfma_decides
+from components.evaluator.results import tfma_failures
 from components.serving_gate import component as serving_gate
 from components.serving_gate.component import ServingFindings
-from components.test_predictions.component import TestPredictions
-from components.test_predictions.test_set import load_test_set
-from pipeline import events
-from pipeline.evaluation_config import GateConfig
+from evaluation.verdict import Tfma, findings, judge_all
+from finetune import events
+from finetune.config.evaluation import GateConfig
 
 VERDICT_FILE = "verdict.json"
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
@@ -65,7 +65,7 @@ class Executor(base_executor.BaseExecutor):
         """Writes `verdict.json`, and the blessing as TFX's Evaluator writes its own.
 
         The file holds `passed` (all gates), `blessed` (goes out), `report_only` (goes out although it did not pass),
-        `gates`, and `components.gate_keeper.verdict.findings`.
+        `gates`, and `evaluation.verdict.findings`.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         gates = [GateConfig.model_validate(gate) for gate in json.loads(exec_properties["gates"])]

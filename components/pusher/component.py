@@ -14,12 +14,12 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from tfx.utils import io_utils, proto_utils
 
 from components.gate_keeper.component import Verdict
-from components.pusher.approval import stage
 from components.pusher.facts import gather
-from components.pusher.model_card import card_files
-from components.pusher.versions import PENDING, model_digest, push_version
 from components.serving_gate.component import DIGEST_PROPERTY, ServingFindings
-from pipeline.errors import RunError
+from finetune.errors import RunError
+from registry.approval import stage
+from registry.model_card import card_files
+from registry.versions import PENDING, model_digest, push_version
 
 # Custom properties of the PushedModel artifact, beside TFX's own `pushed` and `pushed_destination`.
 MODEL_SHA256 = "model_sha256"

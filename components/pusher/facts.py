@@ -14,13 +14,13 @@ from tfx.types import artifact_utils
 
 from components.example_gen.component import REPORT_NAME
 from components.gate_keeper.component import VERDICT_FILE
-from components.pusher.model_card import environment
 from components.serving_gate.component import RESULT_FILE
+from registry.model_card import environment
 from trainer_module.recipe import HISTORY_FILE
 
 
 def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, Any], digest: str) -> dict[str, Any]:
-    """Returns the card's content (see `components.pusher.model_card.markdown`).
+    """Returns the card's content (see `registry.model_card.markdown`).
 
     Args:
         inputs: Of the Pusher.

@@ -21,9 +21,9 @@ from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
 from components.serving_gate.tensorflow_serving import TensorFlowServing
-from pipeline import events
-from pipeline.evaluation_config import GateConfig
-from pipeline.serving_config import ServingConfig
+from finetune import events
+from finetune.config.evaluation import GateConfig
+from finetune.config.serving import ServingConfig
 from trainer_module.recipe import VAL_PREDICTIONS_FILE
 from transforms import features
 

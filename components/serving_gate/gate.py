@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components.evaluation.gates import Evidence, GateResult, judge
-from components.pusher.versions import model_digest
 from components.serving_gate import answers
 from components.serving_gate.server import Answer, NotServed, Server
 from components.serving_gate.timing import CONFIDENCE, Timings, candidate_beside, change_interval, time_alternately
-from pipeline.evaluation_config import BATCH_SIZES, GateConfig
+from evaluation.gates import Evidence, GateResult, judge
+from finetune.config.evaluation import BATCH_SIZES, GateConfig
+from registry.versions import model_digest
 
 # Of probabilities in [0, 1]. The same network in the same precision, compiled twice, differs by some 1e-6; matrices
 # multiplied in TF32 or float16 on a GPU by up to 1e-3 or so; another decoder or resize by 1e-2 and more.

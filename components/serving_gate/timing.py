@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom
 
-from components.evaluation.gates import Interval
 from components.serving_gate.server import Server
+from evaluation.gates import Interval
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 WARM_UP_CALLS = 3

@@ -58,7 +58,7 @@ def write_report(data: Mapping[str, Any], path: str) -> None:
     Args:
         data: `title` and `summary` (what `finetune run --summary` writes), and as far as the run came: `curves`,
             `classes`, `confusion` (rows are true classes), `per_class`, `samples` (with `image` as JPEG or PNG bytes),
-            `evaluation` (`components.gate_keeper.verdict.findings`), `latency_ms` (by model and batch size), `ingest`,
+            `evaluation` (`evaluation.verdict.findings`), `latency_ms` (by model and batch size), `ingest`,
             `config_yaml`, `versions`. A part that is missing is replaced by a sentence that says why.
         path: The file to write. Folders are made; a reader never sees a half-written file.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.pusher.versions import push_version, roll_back
+from registry.versions import push_version, roll_back
 
 pytest.importorskip("tfx")
 

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("tensorflow_model_analysis")
 
-from components.evaluation.eval_config import eval_config
-from pipeline.evaluation_config import GateConfig
+from components.evaluator.eval_config import eval_config
+from finetune.config.evaluation import GateConfig
 
 
 def test_a_gate_over_all_examples_is_not_held_against_each_slice():

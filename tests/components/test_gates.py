@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from components.evaluation.gates import Evidence, Interval, expand, judge, judge_one
-from pipeline.evaluation_config import GateConfig
+from evaluation.gates import Evidence, Interval, expand, judge, judge_one
+from finetune.config.evaluation import GateConfig
 
 CHAMPION = {"reference": 0.9, "reference_name": "champion"}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from components.evaluation import intervals
-from components.evaluation.evidence import CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
-from components.evaluation.gates import expand, judge
-from components.evaluation.metrics import CALIBRATION_BINS, Predictions, class_counts, measure, reliability, replicates
-from pipeline.evaluation_config import CLASS_METRICS, QUALITY_METRICS, GateConfig
+from evaluation import intervals
+from evaluation.evidence import CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
+from evaluation.gates import expand, judge
+from evaluation.metrics import CALIBRATION_BINS, Predictions, class_counts, measure, reliability, replicates
+from finetune.config.evaluation import CLASS_METRICS, QUALITY_METRICS, GateConfig
 
 
 def noisy(labels: np.ndarray, classes: int, skill: float | np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from components.pusher import approval
-from components.pusher.model_card import card_files
-from components.pusher.versions import (
+from finetune.errors import RunError
+from registry import approval
+from registry.model_card import card_files
+from registry.versions import (
     PENDING,
     incoming_copy,
     model_digest,
@@ -29,7 +30,6 @@ from components.pusher.versions import (
     served_instead,
     versions,
 )
-from pipeline.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def test_versions_are_compared_as_numbers(model, tmp_path):
 def test_a_killed_copy_leaves_no_version_and_the_next_push_clears_it(model, tmp_path):
     directory = tmp_path / "pushed"
     code = (
-        "import os, signal, shutil, sys; from pathlib import Path; import components.pusher.versions as v; "
+        "import os, signal, shutil, sys; from pathlib import Path; import registry.versions as v; "
         "copy = shutil.copytree; "
         "v.shutil.copytree = lambda *a, **k: (copy(*a, **k), os.kill(os.getpid(), signal.SIGKILL)); "
         "v.push_version(Path(sys.argv[1]), Path(sys.argv[2]))"
@@ -184,7 +184,7 @@ def test_there_must_be_something_to_go_back_to(model, tmp_path):
 PUSH_AGAIN = """
 import sys
 from pathlib import Path
-from components.pusher.versions import push_version
+from registry.versions import push_version
 directory, *models = map(Path, sys.argv[1:])
 print("ready", flush=True)
 for number in range(10_000):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.test_predictions.scores import choose_samples, score
+from evaluation.scores import choose_samples, score
 
 
 def test_scores_of_a_small_confusion():

@@ -9,8 +9,8 @@ pytest.importorskip("tensorflow_model_analysis")
 
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluation.metrics import Predictions, measure
-from components.evaluation.tfma_metrics import ClassMetrics, PredictionMetric
+from components.evaluator.tfma_metrics import ClassMetrics, PredictionMetric
+from evaluation.metrics import Predictions, measure
 
 
 def element(label: int, probabilities: list[float]) -> metric_types.StandardMetricInputs:

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from components.evaluation.evidence import CANDIDATE, CHAMPION
-from components.gate_keeper.verdict import TFMA_GATE, Tfma, findings, judge_all
-from components.test_predictions.test_set import load_test_set, make_test_set, save_test_set
-from pipeline.evaluation_config import QUALITY_METRICS, GateConfig
+from components.bulk_inferrer.test_set import load_test_set, make_test_set, save_test_set
+from evaluation.evidence import CANDIDATE, CHAMPION
+from evaluation.verdict import TFMA_GATE, Tfma, findings, judge_all
+from finetune.config.evaluation import QUALITY_METRICS, GateConfig
 
 LABELS = ["cat", "dog", "dog", "cat", "owl", "dog"]
 SITES = ["a", "b", "a", "b", "a", ""]
@@ -91,7 +91,7 @@ def test_findings_are_json_and_hold_what_the_report_shows():
 
 
 def test_very_many_slices_keep_the_largest(monkeypatch):
-    monkeypatch.setattr("components.gate_keeper.verdict.SLICES_KEPT", 2)
+    monkeypatch.setattr("evaluation.verdict.SLICES_KEPT", 2)
     found = findings(made(), [["label"]])
     assert [row["slice"]["label"] for row in found["slices"]] == ["cat", "dog"]
     assert found["slices_left_out"] == 1

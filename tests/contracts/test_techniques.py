@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reference import config_reference
+from finetune_cli.reference import config_reference
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests" / "trainer_module"

@@ -81,7 +81,7 @@ class Runner:
         self.events: list[dict] = []
 
     def run(self, *overrides: str, raw: dict | None = None) -> dict:
-        from pipeline.config import load_config
+        from finetune.config import load_config
         from pipeline.local import run_pipeline
 
         path = self._folder / "config.yaml"

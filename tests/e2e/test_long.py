@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from components.pusher.versions import versions
-from pipeline.config import Config
+from finetune.config import Config
 from pipeline.plan import node_ids
+from registry.versions import versions
 
 pytestmark = pytest.mark.long
 pytest.importorskip("tfx")

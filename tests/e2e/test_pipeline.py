@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.evaluation.gates import slice_key
-from components.pusher.versions import model_digest, versions
-from pipeline.config import Config
-from pipeline.evaluation_config import QUALITY_METRICS
+from evaluation.gates import slice_key
+from finetune.config import Config
+from finetune.config.evaluation import QUALITY_METRICS
 from pipeline.plan import node_ids
+from registry.versions import model_digest, versions
 
 pytest.importorskip("tfx")
 
@@ -97,7 +97,7 @@ def test_tfma_and_the_predictions_agree(first_run):
         assert first_run["metrics"][metric] == pytest.approx(tested[metric], abs=1e-6), "scikit-learn"
     for metric, value in first_run["metrics"].items():
         assert verdict["metrics"][metric]["value"] == pytest.approx(value, abs=1e-5), metric
-    from components.evaluation.results import read_metrics
+    from components.evaluator.results import read_metrics
 
     by_slice, _ = read_metrics(str(artifacts(first_run, "Evaluator", "evaluation")))
     for row in verdict["slices"]:
@@ -184,7 +184,7 @@ def test_raw_bytes_and_raw_examples_are_served_alike(first_run, images):
 
 
 def test_predict_answers_for_good_files_and_says_why_not_for_bad_ones(first_run, images, tmp_path):
-    from pipeline.predict import predict
+    from finetune_cli.predict import predict
 
     good = next((images / "test" / "disc").iterdir())
     bad = tmp_path / "text.jpg"
@@ -219,7 +219,7 @@ WORSE = (
 
 def test_a_candidate_worse_at_one_class_is_refused_and_the_class_is_named(first_run, runner, monkeypatch):
     """The candidate is the champion but for one unit: it never says the class that the champion knows best."""
-    from trainer_module import phases
+    from trainer_module.phases.run import run as phases
 
     verdict = json.loads((artifacts(first_run, "GateKeeper", "verdict") / "verdict.json").read_text())
     forgotten = max(verdict["slices"], key=lambda row: row["accuracy"])["slice"]["label"]
@@ -362,7 +362,7 @@ def test_the_pushed_folder_holds_its_card_and_is_the_model_that_was_served(first
 
 
 def test_a_model_waits_for_approval_and_the_run_says_so(runner, first_run, tmp_path):
-    from pipeline.approved_run import approve_run
+    from finetune_cli.approved_run import approve_run
 
     directory = f"push.directory={tmp_path / 'pushed'}"
     waiting = runner.run("evaluation.approval=required", directory)
@@ -418,7 +418,7 @@ def test_a_fault_of_a_component_names_the_component_and_the_log(runner, tmp_path
 
 
 def test_lr_find_takes_the_data_from_the_cache_and_draws_a_curve(first_run, raw_config, caplog):
-    from pipeline.lr_find import find_rate
+    from finetune_cli.lr_find import find_rate
 
     # Not the root logger's, which a run replaces.
     logger = logging.getLogger("finetune.progress")
@@ -437,7 +437,7 @@ def test_lr_find_takes_the_data_from_the_cache_and_draws_a_curve(first_run, raw_
 
 
 def test_two_runs_do_not_share_an_output_folder(first_run, runner):
-    from pipeline.errors import RunError
+    from finetune.errors import RunError
     from pipeline.local import _only_run
 
     with _only_run(Path(first_run["output_dir"])), pytest.raises(RunError, match="another run is going on"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from text_data import ODD, TOPICS, write_texts, write_word_table
 
-from pipeline.config import Config
+from finetune.config import Config
 from pipeline.plan import node_ids
 
 pytest.importorskip("tfx")
@@ -88,9 +88,9 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from pipeline.config import BackboneConfig, TrainingConfig
-    from trainer_module.backbone_model import build_network
-    from trainer_module.input_data import evaluation_batches, keys, load_split
+    from finetune.config import BackboneConfig, TrainingConfig
+    from trainer_module.backbones.model import build_network
+    from trainer_module.examples.input_data import evaluation_batches, keys, load_split
     from transforms.inputs import inputs_of
 
     pushed = tf.saved_model.load(text_run["pushed_model"])
@@ -129,7 +129,7 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
 def test_predict_answers_for_files_and_texts(text_run, tmp_path):
     from typer.testing import CliRunner
 
-    from pipeline.cli import app
+    from finetune_cli.main import app
 
     (tmp_path / "note.txt").write_text("the boat and a sail")
     (tmp_path / "empty.txt").write_text("")

@@ -50,7 +50,7 @@ kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
 def finetune(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process of its own, as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+        [sys.executable, "-m", "finetune_cli.main", *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,

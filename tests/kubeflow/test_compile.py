@@ -13,13 +13,13 @@ import yaml
 from google.protobuf import json_format
 from kfp import components
 
-from kubeflow import compile as kfp_compile
-from kubeflow import late_values
-from kubeflow.placement import METADATA_ENV
-from kubeflow.replay import read_package, replay
-from kubeflow.workers import TRAIN_JOB_ENV
-from pipeline.config import load_config
-from pipeline.errors import ConfigError
+from finetune.config import load_config
+from finetune.errors import ConfigError
+from finetune_kubeflow import compile as kfp_compile
+from finetune_kubeflow import placeholders as late_values
+from finetune_kubeflow.placement import METADATA_ENV
+from finetune_kubeflow.replay import read_package, replay
+from finetune_kubeflow.workers import TRAIN_JOB_ENV
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]

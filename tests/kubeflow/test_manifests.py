@@ -11,9 +11,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from kubeflow import workers
-from kubeflow.placement import METADATA_ENV
-from pipeline.config import load_config
+from finetune.config import load_config
+from finetune_kubeflow import workers
+from finetune_kubeflow.placement import METADATA_ENV
 
 validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate brings the schemas of Kubernetes")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import finetune
 
-from kubeflow import replay
+from finetune_kubeflow import replay
 
 pytestmark = pytest.mark.long
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kubeflow import placement
-from pipeline.config import Config, load_config
-from pipeline.errors import ConfigError
+from finetune.config import Config, load_config
+from finetune.errors import ConfigError
+from finetune_kubeflow import placement
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ import pytest
 from conftest import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
-from components.pusher.versions import CARD_FILES, RECORD_FILE
-from kubeflow import replay
-from pipeline.errors import ConfigError
+from finetune.errors import ConfigError
+from finetune_kubeflow import replay
+from registry.versions import CARD_FILES, RECORD_FILE
 
 
 def package_of(folder: Path, code: str, retries: int = 0, timeout: int = 0, secret: str = "") -> Path:
@@ -186,7 +186,7 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
     compiled = finetune("compile", "tiny.yaml", LONG_TRAINING, "-o", package, cwd=here)
     assert compiled.returncode == 0, compiled.stderr
 
-    command = [sys.executable, "-m", "pipeline.cli", "replay", str(package)]
+    command = [sys.executable, "-m", "finetune_cli.main", "replay", str(package)]
     command += ["--workspace", str(tmp_path / "w"), "--volume", f"finetune={here}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -241,4 +241,4 @@ def _is_trainer(process: Path, workspace: Path) -> bool:
         command = (process / "cmdline").read_bytes()
     except OSError:
         return False
-    return b"kubeflow.run_node" in command and workspace.parent in (here, *here.parents)
+    return b"finetune_kubeflow.run_node" in command and workspace.parent in (here, *here.parents)

@@ -8,8 +8,8 @@ from conftest import finetune
 from fake_kfp import FakeKfp
 from kfp import compiler, dsl
 
-from kubeflow import submit
-from pipeline.errors import ConfigError, RunError
+from finetune.errors import ConfigError, RunError
+from finetune_kubeflow import submit
 
 
 @pytest.fixture(scope="module")

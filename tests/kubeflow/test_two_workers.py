@@ -14,7 +14,7 @@ import pytest
 from conftest import finetune
 from fake_cluster import FakeCluster
 
-from kubeflow import replay
+from finetune_kubeflow import replay
 
 pytestmark = pytest.mark.long
 

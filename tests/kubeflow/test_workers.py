@@ -19,9 +19,9 @@ from fake_cluster import FakeCluster
 from kubernetes import client
 from kubernetes import config as kubernetes_config
 
-from kubeflow import train_job, worker_job, workers
-from pipeline.config import load_config
-from pipeline.errors import ConfigError, RunError
+from finetune.config import load_config
+from finetune.errors import ConfigError, RunError
+from finetune_kubeflow import train_job, worker_job, workers
 
 OWNER = {"name": "trainer-pod", "uid": "123"}
 JOBS = "/apis/batch/v1/namespaces/kubeflow/jobs"
@@ -128,7 +128,7 @@ def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
     code = """
     import json, pathlib, sys
     from kubernetes import config
-    from kubeflow.worker_job import run_job
+    from finetune_kubeflow.worker_job import run_job
     manifest = json.loads(pathlib.Path(sys.argv[2]).read_text())
     run_job(config.new_client_from_config(sys.argv[1]), "kubeflow", manifest, poll_seconds=0.1)
     """

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.catalogue import markdown, print_backbones, print_blocks
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
+from finetune_cli.backbones import markdown, print_backbones, print_blocks
 from transforms.backbone_figures import figures
 from transforms.backbones import BACKBONES
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from rich.console import Console
 
+from finetune.config import STRATEGIES, Config, load_config
+from finetune.config.evaluation import GateConfig
+from finetune.errors import ConfigError
 from pipeline.checks import backbone_exists, files_exist
-from pipeline.config import STRATEGIES, Config, load_config
-from pipeline.errors import ConfigError
-from pipeline.evaluation_config import GateConfig
 from pipeline.plan import print_plan
 
 ROOT = Path(__file__).parents[2]
@@ -303,7 +303,7 @@ def test_reading_a_config_imports_neither_tensorflow_nor_tfx(tmp_path, command):
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({**GOOD, "data": {"root": str(tmp_path / "birds")}}))
     code = (
-        "import sys; from pipeline.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "import sys; from finetune_cli.main import app; app(sys.argv[1:], standalone_mode=False); "
         "print(sorted({'tensorflow', 'tfx', 'apache_beam', 'tf_keras', 'matplotlib'} & set(sys.modules)))"
     )
     start = time.monotonic()
@@ -313,6 +313,6 @@ def test_reading_a_config_imports_neither_tensorflow_nor_tfx(tmp_path, command):
 
 
 def test_the_reference_in_the_docs_is_the_one_of_the_code():
-    from pipeline.reference import config_reference
+    from finetune_cli.reference import config_reference
 
     assert (ROOT / "docs" / "config.md").read_text() == config_reference(), "run `make docs`"

@@ -7,9 +7,9 @@ import threading
 import pytest
 from rich.console import Console
 
-from pipeline import console as subject
-from pipeline import events
-from pipeline.console import RunView, print_summary
+from finetune import events
+from finetune_cli import live_view as subject
+from finetune_cli.live_view import RunView, print_summary
 
 
 class Terminal(io.StringIO):
@@ -429,6 +429,6 @@ def test_every_summary_fits_except_for_paths(summary: dict, width: int):
 
 def test_importing_the_console_is_light():
     heavy = ["rich.live", "jinja2", "matplotlib", "tensorflow"]
-    code = f"import sys, pipeline.console; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, finetune_cli.live_view; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

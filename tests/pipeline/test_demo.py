@@ -6,15 +6,15 @@ import json
 
 import pytest
 
-from pipeline import demo
-from pipeline.config import BackboneConfig
-from pipeline.errors import RunError
+from finetune.config import BackboneConfig
+from finetune.errors import RunError
+from finetune_cli import demo
 
 pytest.importorskip("tensorflow")
 
 
 def test_it_makes_pictures_and_a_backbone_once(tmp_path, monkeypatch):
-    from trainer_module.backbone_model import build_backbone
+    from trainer_module.backbones.model import build_backbone
 
     monkeypatch.setattr(demo, "PRETRAIN_STEPS", 2)
     sentence = demo.prepare(tmp_path)

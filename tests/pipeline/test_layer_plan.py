@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config import BackboneConfig, Config, HeadConfig, PhaseConfig, TrainingConfig
-from pipeline.errors import BackboneError
+from finetune.config import BackboneConfig, Config, HeadConfig, PhaseConfig, TrainingConfig
+from finetune.errors import BackboneError
 
 pytest.importorskip("tensorflow")
 
@@ -21,7 +21,7 @@ def config_of(*unfreezes) -> Config:
 
 
 def test_each_phase_says_which_layers_train_and_how_many_parameters_they_have():
-    from pipeline.layer_plan import layer_plan
+    from finetune_cli.layer_plan import layer_plan
 
     config = config_of("none", {"last_blocks": 1}, {"variables": "block1_conv_b"})
     nothing, block, one = layer_plan(config, config.training.phases)
@@ -34,7 +34,7 @@ def test_each_phase_says_which_layers_train_and_how_many_parameters_they_have():
 
 
 def test_a_layer_that_is_not_there_is_told():
-    from pipeline.layer_plan import layer_plan
+    from finetune_cli.layer_plan import layer_plan
 
     config = config_of({"from_layer": "block9"})
     with pytest.raises(BackboneError, match="Did you mean 'block3'"):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from finetune.config import DataConfig, load_config
+from finetune.errors import ConfigError
 from pipeline.checks import files_exist, modality_fits
-from pipeline.config import DataConfig, load_config
-from pipeline.errors import ConfigError
 
 TEXT = {"name": "GloVe", "weights": "words.txt"}
 IMAGE = {"name": "MobileNetV2", "weights": "random"}

@@ -7,11 +7,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from components.pusher.approval import stage
-from components.pusher.model_card import card_files, markdown
-from components.pusher.versions import push_version, versions
-from pipeline.cli import app
+from finetune_cli.main import app
 from pipeline.saved_report import save_report, write_json
+from registry.approval import stage
+from registry.model_card import card_files, markdown
+from registry.versions import push_version, versions
 
 CARD = {
     "name": "flowers",

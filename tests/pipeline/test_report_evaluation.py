@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.evaluation.evidence import CANDIDATE, CHAMPION, TestSet
-from components.gate_keeper.verdict import Tfma, findings, judge_all
-from components.test_predictions.scores import score
-from pipeline.evaluation_config import GateConfig
+from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
+from evaluation.scores import score
+from evaluation.verdict import Tfma, findings, judge_all
+from finetune.config.evaluation import GateConfig
 from pipeline.report import evaluation, page, wording
 
 CLASSES = ["daisy", "dandelion", "rose", "sunflower", "tulip"]

@@ -6,9 +6,9 @@ import importlib
 
 import pytest
 
-from pipeline.config import Config
-from pipeline.trunk_plan import count_examples, trunk_lines
-from trainer_module.trunk import recorded
+from finetune.config import Config
+from pipeline.frozen_features_plan import count_examples, trunk_lines
+from trainer_module.frozen_features import recorded
 
 
 def config(root, training=None, **changes):
@@ -79,7 +79,7 @@ def test_examples_are_counted_by_files(tmp_path, counts, splits, expected):
 
 
 def test_counting_has_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.trunk_plan.SECONDS_TO_COUNT", -1)
+    monkeypatch.setattr("pipeline.frozen_features_plan.SECONDS_TO_COUNT", -1)
     assert count_examples(config(folders(tmp_path, train=3)).data) is None
 
 
@@ -91,7 +91,7 @@ def test_lines_of_a_manifest_are_examples(tmp_path):
 @pytest.mark.parametrize(("name", "arguments"), [("SmallCNN", {}), ("MobileNetV2", {"alpha": 0.35})])
 def test_recorded_graphs_are_those_of_the_networks(name, arguments):
     pytest.importorskip("tensorflow")
-    record = importlib.import_module("trainer_module.trunk.record")
+    record = importlib.import_module("trainer_module.frozen_features.record")
     size, nodes, layers = record.graph_of(name, arguments)
     found = recorded.recorded(name, arguments)
     assert (found.image_size, list(found.nodes), list(found.layers)) == (size, nodes, layers)

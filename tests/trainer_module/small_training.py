@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipeline.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig, TrainingConfig
-from trainer_module import backbone_model, input_data, losses, phases, recipe
-from trainer_module.state import State
-from trainer_module.trunk.cache import TrunkCache
+from finetune.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig, TrainingConfig
+from trainer_module import recipe
+from trainer_module.backbones import model as backbone_model
+from trainer_module.examples import input_data
+from trainer_module.frozen_features.cache import TrunkCache
+from trainer_module.phases.run import losses
+from trainer_module.phases.run import run as phases
+from trainer_module.phases.state import State
 from transforms.inputs import ImageInputs
 
 SIZE = 8

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2, saved_object_graph_pb2
 
-from trainer_module.canonical import make_canonical, map_strings, renumbered
+from trainer_module.export.canonical import make_canonical, map_strings, renumbered
 
 
 class Lookup(tf.Module):

@@ -8,14 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.config import STRATEGIES, EarlyStoppingConfig, PhaseConfig, TrainingConfig, Unfreeze
-from pipeline.errors import BackboneError, DataError, RunError
+from finetune.config import STRATEGIES, EarlyStoppingConfig, PhaseConfig, TrainingConfig, Unfreeze
+from finetune.errors import BackboneError, DataError, RunError
 from trainer_module.auto_strategy import with_phases
-from trainer_module.class_weights import class_weights
-from trainer_module.early_stopping import EarlyStopping
-from trainer_module.freezing import Layer, block_names, check_phases, rate_factors, trainable_layers
-from trainer_module.schedules import learning_rate, total_steps
-from trainer_module.strategy import choose_strategy, is_chief
+from trainer_module.phases.class_weights import class_weights
+from trainer_module.phases.distribution import choose_strategy, is_chief
+from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.freezing import Layer, block_names, check_phases, rate_factors, trainable_layers
+from trainer_module.phases.schedules import learning_rate, total_steps
 
 # Names as Keras gives them, from the middle and the end of each family.
 FAMILIES = {

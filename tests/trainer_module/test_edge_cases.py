@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from small_training import INPUTS, fit, make_splits, training, transformed, write
 
-from pipeline.config import AugmentationConfig, HeadConfig, PhaseConfig
-from pipeline.errors import DataError
-from trainer_module.class_weights import class_weights
+from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
+from finetune.errors import DataError
+from trainer_module.phases.class_weights import class_weights
 
 tf = pytest.importorskip("tensorflow")
-input_data = importlib.import_module("trainer_module.input_data")
+input_data = importlib.import_module("trainer_module.examples.input_data")
 recipe = importlib.import_module("trainer_module.recipe")
 
 

@@ -7,17 +7,17 @@ import importlib
 import numpy as np
 import pytest
 
-from pipeline.backbone_config import BackboneConfig
-from pipeline.errors import BackboneError
+from finetune.config.backbone import BackboneConfig
+from finetune.errors import BackboneError
 from transforms.backbone_figures import figures
 from transforms.backbones import BACKBONES, KERAS_APPLICATIONS, backbone_record
 
 keras = pytest.importorskip("tf_keras")
 
-from pipeline.config import HeadConfig, TrainingConfig, Unfreeze  # noqa: E402
-from trainer_module.backbone_model import build_backbone, build_model  # noqa: E402
-from trainer_module.freezing import layers_of, trainable_layers  # noqa: E402
-from trainer_module.measure_backbones import measure  # noqa: E402
+from finetune.config import HeadConfig, TrainingConfig, Unfreeze  # noqa: E402
+from trainer_module.backbones.measure import measure  # noqa: E402
+from trainer_module.backbones.model import build_backbone, build_model  # noqa: E402
+from trainer_module.phases.freezing import layers_of, trainable_layers  # noqa: E402
 
 FAMILIES = {record.family: name for name, record in reversed(BACKBONES.items()) if record.source == KERAS_APPLICATIONS}
 # Built in every run of the tests; the others take minutes together.

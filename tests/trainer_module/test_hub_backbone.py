@@ -8,25 +8,25 @@ import subprocess
 import numpy as np
 import pytest
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 
 tf = pytest.importorskip("tensorflow")
 
 from saved_models import save_for_hub, vector_network  # noqa: E402
 from small_training import SIZE, make_splits, setup_of  # noqa: E402
 
-from pipeline.config import (  # noqa: E402
+from finetune.config import (  # noqa: E402
     AugmentationConfig,
     BackboneConfig,
     HeadConfig,
     PhaseConfig,
     TrainingConfig,
 )
-from trainer_module import phases  # noqa: E402
-from trainer_module.backbone_model import build_backbone  # noqa: E402
-from trainer_module.hub_backbone import open_handle, resolve_handle  # noqa: E402
-from trainer_module.saved_model import Tensor, read_saved_model  # noqa: E402
-from trainer_module.state import State  # noqa: E402
+from trainer_module.backbones.hub import open_handle, resolve_handle  # noqa: E402
+from trainer_module.backbones.model import build_backbone  # noqa: E402
+from trainer_module.backbones.saved_model import Tensor, read_saved_model  # noqa: E402
+from trainer_module.phases.run import run as phases  # noqa: E402
+from trainer_module.phases.state import State  # noqa: E402
 
 
 @pytest.fixture(scope="module")

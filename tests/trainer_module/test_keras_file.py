@@ -10,16 +10,16 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 
 keras = pytest.importorskip("tf_keras")
 
 from saved_models import save_for_hub, vector_network  # noqa: E402
 
-from pipeline.backbone_config import BackboneConfig  # noqa: E402
-from trainer_module.backbone_model import build_backbone  # noqa: E402
-from trainer_module.freezing import block_names, layers_of  # noqa: E402
-from transforms.digests import sha256_of  # noqa: E402
+from finetune.config.backbone import BackboneConfig  # noqa: E402
+from finetune.digests import sha256_of  # noqa: E402
+from trainer_module.backbones.model import build_backbone  # noqa: E402
+from trainer_module.phases.freezing import block_names, layers_of  # noqa: E402
 
 PIXELS = np.random.default_rng(0).random((2, 12, 12, 3)).astype(np.float32)
 

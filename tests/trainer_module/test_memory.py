@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from small_training import make_splits, setup_of, training
 
-from pipeline.config import CheckpointConfig, PhaseConfig
-from pipeline.errors import RunError
-from trainer_module.checkpoint import Checkpoints
-from trainer_module.memory import smaller_parts
+from finetune.config import CheckpointConfig, PhaseConfig
+from finetune.errors import RunError
+from trainer_module.phases.checkpoint import Checkpoints
+from trainer_module.phases.memory import smaller_parts
 
 tf = pytest.importorskip("tensorflow")
-from trainer_module import phases  # noqa: E402
+from trainer_module.phases.run import run as phases  # noqa: E402
 
 
 def test_micro_batches_halve_down_to_one_example_a_replica():

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from small_training import SIZE, fit, make_splits, setup_of, training
 
-from pipeline.config import AugmentationConfig, BackboneConfig, OptimizerConfig, TrainingConfig
-from trainer_module.loss_scale import LossScale
-from trainer_module.state import State
+from finetune.config import AugmentationConfig, BackboneConfig, OptimizerConfig, TrainingConfig
+from trainer_module.phases.loss_scale import LossScale
+from trainer_module.phases.state import State
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
-backbone_model = importlib.import_module("trainer_module.backbone_model")
-loop = importlib.import_module("trainer_module.loop")
-losses = importlib.import_module("trainer_module.losses")
-optimizers = importlib.import_module("trainer_module.optimizers")
-phases = importlib.import_module("trainer_module.phases")
+backbone_model = importlib.import_module("trainer_module.backbones.model")
+loop = importlib.import_module("trainer_module.phases.loop")
+losses = importlib.import_module("trainer_module.phases.losses")
+optimizers = importlib.import_module("trainer_module.phases.optimizers")
+phases = importlib.import_module("trainer_module.phases.run")
 
 RANDOM = np.random.default_rng(5)
 X = RANDOM.integers(-3, 4, size=(6, 4)).astype(np.float32)

@@ -17,10 +17,10 @@ import tensorflow_transform.beam as tft_beam  # noqa: E402
 from saved_models import save_for_hub, vector_network  # noqa: E402
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils  # noqa: E402
 
-from pipeline.config import BackboneConfig, HeadConfig, TrainingConfig  # noqa: E402
-from trainer_module.backbone_model import build_network  # noqa: E402
-from trainer_module.export import ServedModel, export_model  # noqa: E402
-from trainer_module.input_data import evaluation_batches, keys, load_split  # noqa: E402
+from finetune.config import BackboneConfig, HeadConfig, TrainingConfig  # noqa: E402
+from trainer_module.backbones.model import build_network  # noqa: E402
+from trainer_module.examples.input_data import evaluation_batches, keys, load_split  # noqa: E402
+from trainer_module.export.export import ServedModel, export_model  # noqa: E402
 from trainer_module.recipe import make_deterministic  # noqa: E402
 from transforms.inputs import ImageInputs  # noqa: E402
 from transforms.preprocessing import preprocessing_fn  # noqa: E402

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.config import PhaseConfig
-from pipeline.errors import ConfigError, RunError
-from pipeline.lr_find import phase_index
-from trainer_module.rate_finder import has_diverged, rising_rates, smoothed, suggest
+from finetune.config import PhaseConfig
+from finetune.errors import ConfigError, RunError
+from finetune_cli.lr_find import phase_index
+from trainer_module.phases.rate_finder import has_diverged, rising_rates, smoothed, suggest
 
 
 def test_rates_rise_by_one_factor():
@@ -83,7 +83,7 @@ def test_the_test_leaves_every_variable_and_stops_where_it_diverges(tmp_path):
     pytest.importorskip("tensorflow")
     from small_training import make_splits, setup_of, training
 
-    from trainer_module.range_test import losses_at, train_phases_before
+    from trainer_module.phases.range_test import losses_at, train_phases_before
 
     setup = setup_of(make_splits(tmp_path), training(batch_norm="train"))
     start = setup.model.get_weights()

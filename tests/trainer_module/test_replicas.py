@@ -18,10 +18,10 @@ PREAMBLE = """
 import sys, tempfile
 from pathlib import Path
 sys.path.insert(0, "tests/trainer_module")
-import pipeline
+import finetune
 import numpy as np
 import tensorflow as tf
-from pipeline.config import HeadConfig, PhaseConfig
+from finetune.config import HeadConfig, PhaseConfig
 from small_training import fit, make_splits, training
 
 # SGD: Adam would make large updates of rounding errors, where a gradient is nearly zero.
@@ -71,7 +71,7 @@ print("replicas", strategies[1].num_replicas_in_sync)
 
 WORKER = """
 import os
-from trainer_module.strategy import current_strategy, is_chief
+from trainer_module.phases.distribution import current_strategy, is_chief
 strategy = current_strategy("auto")
 assert isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 splits = make_splits(Path(tempfile.mkdtemp()))

@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import AugmentationConfig, CheckpointConfig, HeadConfig, PhaseConfig
+from finetune.config import AugmentationConfig, CheckpointConfig, HeadConfig, PhaseConfig
 
 pytest.importorskip("tensorflow")
 
 from small_training import STRONG, make_splits, setup_of, training
 
-from trainer_module import phases
-from trainer_module.checkpoint import Checkpoints, fingerprint
-from trainer_module.early_stopping import EarlyStopping
-from trainer_module.loss_scale import LossScale
-from trainer_module.optimizers import Memory
-from trainer_module.state import Snapshot, State
-from trainer_module.totals import Totals
+from trainer_module.phases.checkpoint import Checkpoints, fingerprint
+from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loss_scale import LossScale
+from trainer_module.phases.optimizers import Memory
+from trainer_module.phases.run import run as phases
+from trainer_module.phases.state import Snapshot, State
+from trainer_module.phases.totals import Totals
 
 ROOT = Path(__file__).parents[2]
 
@@ -227,10 +227,10 @@ KILLED_SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, "tests/trainer_module")
-import pipeline
+import finetune
 import numpy as np
-from trainer_module import phases
-from trainer_module.checkpoint import Checkpoints
+from trainer_module.phases.run import run as phases
+from trainer_module.phases.checkpoint import Checkpoints
 from small_training import STRONG, make_splits, setup_of
 from test_resume import THREE_PHASES
 folder = Path(sys.argv[1])

@@ -7,14 +7,14 @@ import importlib
 import numpy as np
 import pytest
 
-from pipeline.config import HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
+from finetune.config import HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
 heads = importlib.import_module("trainer_module.heads")
-loop = importlib.import_module("trainer_module.loop")
-losses = importlib.import_module("trainer_module.losses")
-optimizers = importlib.import_module("trainer_module.optimizers")
+loop = importlib.import_module("trainer_module.phases.loop")
+losses = importlib.import_module("trainer_module.phases.losses")
+optimizers = importlib.import_module("trainer_module.phases.optimizers")
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.normal(size=(7, 4)).astype(np.float32)

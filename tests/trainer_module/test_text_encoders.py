@@ -17,7 +17,7 @@ from small_training import write
 from tensorflow_transform.tf_metadata import metadata_io
 from text_saved_models import LENGTH, WORDS, WordPieces, save_bert, save_string_encoder
 
-from pipeline.config import (
+from finetune.config import (
     AugmentationConfig,
     BackboneConfig,
     DistributionConfig,
@@ -25,9 +25,9 @@ from pipeline.config import (
     PhaseConfig,
     TrainingConfig,
 )
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 from trainer_module import recipe
-from trainer_module.text_encoder import text_encoder
+from trainer_module.backbones.text_encoder import text_encoder
 from transforms.preprocessing import preprocessing_fn
 from transforms.settings import transform_settings
 

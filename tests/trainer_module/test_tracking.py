@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from pipeline import events
-from pipeline.config import TrackingConfig
+from finetune import events
+from finetune.config import TrackingConfig
 from trainer_module.tracking import RUN_TAG, flat, log_outcome, tracked
 
 tf = pytest.importorskip("tensorflow")

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from small_training import INPUTS, SIZE, STRONG, fit, make_splits, training, transformed, write
 
-from pipeline.config import AugmentationConfig, HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
-from pipeline.errors import DataError, RunError
+from finetune.config import AugmentationConfig, HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
+from finetune.errors import DataError, RunError
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
-backbone_model = importlib.import_module("trainer_module.backbone_model")
-augmentation = importlib.import_module("trainer_module.augmentation")
-input_data = importlib.import_module("trainer_module.input_data")
-losses = importlib.import_module("trainer_module.losses")
-loop = importlib.import_module("trainer_module.loop")
-optimizers = importlib.import_module("trainer_module.optimizers")
-phases = importlib.import_module("trainer_module.phases")
+backbone_model = importlib.import_module("trainer_module.backbones.model")
+augmentation = importlib.import_module("trainer_module.examples.augmentation")
+input_data = importlib.import_module("trainer_module.examples.input_data")
+losses = importlib.import_module("trainer_module.phases.losses")
+loop = importlib.import_module("trainer_module.phases.loop")
+optimizers = importlib.import_module("trainer_module.phases.optimizers")
+phases = importlib.import_module("trainer_module.phases.run")
 recipe = importlib.import_module("trainer_module.recipe")
-state = importlib.import_module("trainer_module.state")
-strategy = importlib.import_module("trainer_module.strategy")
+state = importlib.import_module("trainer_module.phases.state")
+strategy = importlib.import_module("trainer_module.phases.distribution")
 
 
 @pytest.fixture(scope="module")

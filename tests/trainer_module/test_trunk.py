@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from small_training import fit, make_splits, setup_of, training
 
-from pipeline.config import AugmentationConfig, HeadConfig, PhaseConfig
-from pipeline.errors import RunError
+from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
+from finetune.errors import RunError
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
-cache = importlib.import_module("trainer_module.trunk.cache")
-cuts = importlib.import_module("trainer_module.trunk.cuts")
-input_data = importlib.import_module("trainer_module.input_data")
-network = importlib.import_module("trainer_module.trunk.network")
-plan = importlib.import_module("trainer_module.trunk.plan")
-store = importlib.import_module("trainer_module.trunk.store")
+cache = importlib.import_module("trainer_module.frozen_features.cache")
+cuts = importlib.import_module("trainer_module.frozen_features.cuts")
+input_data = importlib.import_module("trainer_module.examples.input_data")
+network = importlib.import_module("trainer_module.frozen_features.network")
+plan = importlib.import_module("trainer_module.frozen_features.plan")
+store = importlib.import_module("trainer_module.frozen_features.store")
 
 PLAIN = AugmentationConfig()
 # The cut moves towards the input from phase to phase, and in the last there is nothing to cache.

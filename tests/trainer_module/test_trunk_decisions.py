@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer_module.trunk.cuts import Node, constancy, deepest_cut
-from trainer_module.trunk.plan import Budget, PhaseNeed, Rates, decide
-from trainer_module.trunk.store import FILL_BATCH, HEADER_BYTES, Shards, make_room
+from trainer_module.frozen_features.cuts import Node, constancy, deepest_cut
+from trainer_module.frozen_features.plan import Budget, PhaseNeed, Rates, decide
+from trainer_module.frozen_features.store import FILL_BATCH, HEADER_BYTES, Shards, make_room
 
 
 def graph(*edges: str, **marks) -> list[Node]:

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from small_training import write
 
-from pipeline.config import AugmentationConfig, BackboneConfig, PhaseConfig, TrainingConfig
+from finetune.config import AugmentationConfig, BackboneConfig, PhaseConfig, TrainingConfig
 
 tf = pytest.importorskip("tensorflow")
-backbone_model = importlib.import_module("trainer_module.backbone_model")
-checkpoint = importlib.import_module("trainer_module.checkpoint")
+backbone_model = importlib.import_module("trainer_module.backbones.model")
+checkpoint = importlib.import_module("trainer_module.phases.checkpoint")
 image = importlib.import_module("transforms.image")
-input_data = importlib.import_module("trainer_module.input_data")
+input_data = importlib.import_module("trainer_module.examples.input_data")
 inputs = importlib.import_module("transforms.inputs")
-losses = importlib.import_module("trainer_module.losses")
-phases = importlib.import_module("trainer_module.phases")
+losses = importlib.import_module("trainer_module.phases.losses")
+phases = importlib.import_module("trainer_module.phases.run")
 recipe = importlib.import_module("trainer_module.recipe")
-cache = importlib.import_module("trainer_module.trunk.cache")
+cache = importlib.import_module("trainer_module.frozen_features.cache")
 
 SIZE = 224
 PHASES = [

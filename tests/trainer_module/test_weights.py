@@ -10,13 +10,13 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 
 keras = pytest.importorskip("tf_keras")
 
-from pipeline.backbone_config import BackboneConfig  # noqa: E402
-from trainer_module.backbone_model import build_backbone  # noqa: E402
-from trainer_module.small_cnn import small_cnn  # noqa: E402
+from finetune.config.backbone import BackboneConfig  # noqa: E402
+from trainer_module.backbones.model import build_backbone  # noqa: E402
+from trainer_module.backbones.small_cnn import small_cnn  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 from transforms.backbones import BACKBONES, backbone_record
 
 

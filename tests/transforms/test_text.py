@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.errors import BackboneError
+from finetune.errors import BackboneError
 from transforms.word_table import WordTable, read_word_table
 
 VECTORS = {"i": [1.0, 2.0], "n't": [3.0, 4.0], "ok": [5.0, 6.0], ",": [7.0, 8.0]}

@@ -25,7 +25,7 @@ from components.example_gen import image_component as subject
 from components.example_gen.files import FileProblem
 from components.example_gen.image_component import ImageExampleGen, ImageExecutor
 from components.example_gen.images import check_image, check_tensorflow_decodes
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 REAL_DATA = Path(os.environ.get("FINETUNE_REAL_DATA", Path(__file__).parents[4] / "shared" / "real"))
 SPLITS = ("train", "val", "test")

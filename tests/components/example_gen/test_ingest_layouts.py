@@ -6,7 +6,7 @@ import pytest
 
 from components.example_gen.layouts import list_files
 from components.example_gen.settings import IngestSettings
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 
 def found(root: str, **settings) -> list[tuple[str, str, str | None]]:

@@ -5,7 +5,7 @@ import pytest
 from components.example_gen.layouts import list_files
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from components.example_gen.splits import content_position, plan_splits
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 DIGESTS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(20_000)]
 

@@ -7,7 +7,7 @@ import pytest
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tables import fingerprint_tables, read_tables
-from pipeline.errors import DataError
+from finetune.errors import DataError
 
 
 def read(root, **settings):

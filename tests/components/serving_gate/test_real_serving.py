@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from components.serving_gate.gate import try_to_serve, verdict
-from pipeline.evaluation_config import SERVING_METRICS, GateConfig
+from finetune.config.evaluation import SERVING_METRICS, GateConfig
 
 NO_SLOWER = [
     GateConfig(metric=f"latency_{quantile}_ms_batch1", max=1.2, relative_to="champion", compare="ratio")

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.pusher.versions import model_digest
 from components.serving_gate import answers, process, timing
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.server import NotServed, Output
-from pipeline.evaluation_config import BATCH_SIZES, GateConfig
+from finetune.config.evaluation import BATCH_SIZES, GateConfig
+from registry.versions import model_digest
 
 CLASSES = ["disc", "ring"]
 
@@ -92,7 +92,7 @@ def failed(findings, *gates):
 
 
 def test_every_serving_metric_is_measured_and_can_be_a_gate(model, tmp_path):
-    from pipeline.evaluation_config import SERVING_METRICS
+    from finetune.config.evaluation import SERVING_METRICS
 
     findings = serve(model, tmp_path, FakeServer(), FakeServer(0.02), trained={10: [0.8, 0.2]})
     assert set(findings.metrics) == set(SERVING_METRICS)

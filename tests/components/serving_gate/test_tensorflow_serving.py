@@ -12,7 +12,7 @@ import pytest
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.server import NotServed
 from components.serving_gate.tensorflow_serving import TensorFlowServing
-from pipeline.evaluation_config import SERVING_METRICS
+from finetune.config.evaluation import SERVING_METRICS
 
 BINARY = """#!{python}
 import base64, http.server, json, os, sys, time

@@ -1,0 +1,225 @@
+"""The TFX component: served models over the test split; predictions, scores and samples out."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import path_utils
+
+from components.bulk_inferrer.test_set import make_test_set, save_test_set
+from evaluation.evidence import CANDIDATE, CHAMPION
+from evaluation.scores import choose_samples, score
+from transforms import features
+
+RESULT_FILE = "test_predictions.json"
+BATCH = 32
+SAMPLES = 24
+THUMBNAIL = (192, 192)
+MAJORITY = "majority"
+# Baselines that are models of their own, under the names of their inputs.
+TRAINED_BASELINES = ("logistic_regression", "from_scratch")
+SHOWN_CHARACTERS = 500
+
+
+class TestPredictions(types.Artifact):
+    """Folder with `test_set.npz`, `test_predictions.json` and the thumbnails that it names."""
+
+    TYPE_NAME = "TestPredictions"
+
+
+class TestPredictionsSpec(component_spec.ComponentSpec):
+    """Inputs, parameters and outputs of the component."""
+
+    PARAMETERS = {
+        "sample_count": component_spec.ExecutionParameter(type=int),
+        "columns": component_spec.ExecutionParameter(type=str),
+        "majority": component_spec.ExecutionParameter(type=int),
+    }
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "champion": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        **{
+            name: component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)
+            for name in TRAINED_BASELINES
+        },
+    }
+    OUTPUTS = {"predictions": component_spec.ChannelParameter(type=TestPredictions)}
+
+
+class Executor(base_executor.BaseExecutor):
+    """Asks the candidate, the champion and the baselines about the same examples."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `test_set.npz`, `test_predictions.json` and `samples/*.jpg`.
+
+        The JSON file holds the scores of `evaluation.scores.score`, `predictions` (path, label,
+        predicted, probability of each example) and `samples` (the same with `image`, a file name, or `text`).
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        folder = artifact_utils.get_single_uri(output_dict["predictions"])
+        examples = input_dict["examples"]
+        columns = json.loads(exec_properties["columns"])
+        paths, labels, values = _facts(examples, columns)
+        inputs = {CANDIDATE: "model", CHAMPION: "champion", **{name: name for name in TRAINED_BASELINES}}
+        models = {
+            name: _predict(_model_path(input_dict[key]), examples)
+            for name, key in inputs.items()
+            if input_dict.get(key)
+        }
+        if exec_properties["majority"]:
+            models[MAJORITY] = _majority(examples, len(labels))
+        test_set = make_test_set(labels, values, models)
+        save_test_set(test_set, folder)
+
+        candidate = test_set.of(CANDIDATE)
+        predicted = [test_set.classes[column] for column in candidate.predicted]
+        rows = [
+            {"path": path, "label": label, "predicted": guess, "probability": float(probability)}
+            for path, label, guess, probability in zip(paths, labels, predicted, candidate.confidence, strict=True)
+        ]
+        chosen = choose_samples(
+            candidate.correct.tolist(), candidate.confidence.tolist(), exec_properties["sample_count"]
+        )
+        shown = _show(examples, chosen, os.path.join(folder, "samples"))
+        known = sorted({*labels, *models[CANDIDATE][1]})
+        result = score(labels, predicted, known) | {
+            "predictions": rows,
+            "samples": [{**rows[index], **shown[index]} for index in chosen],
+        }
+        with open(os.path.join(folder, RESULT_FILE), "w", encoding="utf-8") as file:
+            json.dump(result, file)
+
+
+class TestPredictor(base_component.BaseComponent):
+    """The node."""
+
+    SPEC_CLASS = TestPredictionsSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        champion: types.BaseChannel,
+        baselines: Mapping[str, types.BaseChannel],
+        columns: Sequence[str],
+        majority: bool,
+    ):
+        """Takes what is asked about what.
+
+        Args:
+            examples: Raw, with splits called `train` and `test`.
+            model: The candidate.
+            champion: Empty when there is none.
+            baselines: Models by name, out of `TRAINED_BASELINES`.
+            columns: Raw features to keep, for slices.
+            majority: Whether the baseline that always says the most frequent class is wanted too.
+        """
+        spec = TestPredictionsSpec(
+            examples=examples,
+            model=model,
+            champion=champion,
+            predictions=types.Channel(type=TestPredictions),
+            sample_count=SAMPLES,
+            columns=json.dumps(list(columns)),
+            majority=int(majority),
+            **baselines,
+        )
+        super().__init__(spec=spec)
+
+
+def _model_path(models: list[types.Artifact]) -> str:
+    return path_utils.serving_model_path(artifact_utils.get_single_instance(models).uri)
+
+
+def _test_examples(examples: list[types.Artifact]) -> Iterator[tuple[bytes, Any]]:
+    """Yields (serialised, features) of each raw example of the test split, always in the same order."""
+    import tensorflow as tf
+
+    folder = artifact_utils.get_split_uri(examples, "test")
+    files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
+    for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
+        yield record, tf.train.Example.FromString(record).features.feature
+
+
+def _facts(examples: list[types.Artifact], columns: Sequence[str]) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Returns path, label and the values of columns of each test example; an empty text where there is none."""
+    paths, labels = [], []
+    values: dict[str, list[str]] = {column: [] for column in columns}
+    for _, feature in _test_examples(examples):
+        paths.append(_text(feature[features.PATH]))
+        labels.append(_text(feature[features.LABEL]))
+        for column in columns:
+            values[column].append(_text(feature[column]))
+    return paths, labels, values
+
+
+def _predict(model_path: str, examples: list[types.Artifact]) -> tuple[np.ndarray, list[str]]:
+    """Returns probabilities, float32 [examples, classes], and the name of each column."""
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(model_path).signatures["serving_default"]
+    found: list[np.ndarray] = []
+    names: list[str] = []
+    records = (record for record, _ in _test_examples(examples))
+    while batch := list(itertools.islice(records, BATCH)):
+        outputs = serve(tf.constant(batch))
+        found.append(outputs["probabilities"].numpy())
+        names = names or [name.decode() for name in outputs["classes"].numpy()[0]]
+    return np.concatenate(found), names
+
+
+def _majority(examples: list[types.Artifact], count: int) -> tuple[np.ndarray, list[str]]:
+    """What a model says that knows the shares of the classes in train, and nothing else."""
+    import tensorflow as tf
+
+    folder = artifact_utils.get_split_uri(examples, "train")
+    records = tf.data.TFRecordDataset(tf.io.gfile.glob(os.path.join(folder, "*")), compression_type="GZIP")
+    spec = {features.LABEL: tf.io.FixedLenFeature([], tf.string)}
+    sizes: Counter[str] = Counter()
+    for batch in records.batch(BATCH).as_numpy_iterator():
+        labels = tf.io.parse_example(batch, spec)[features.LABEL].numpy()
+        sizes.update(label.decode("utf-8", "replace") for label in labels)
+    names = sorted(sizes)
+    shares = np.array([sizes[name] for name in names]) / sizes.total()
+    return np.tile(shares.astype(np.float32), (count, 1)), names
+
+
+def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, dict[str, str]]:
+    """What the report shows of each chosen example: the name of a thumbnail, which is written, or a text."""
+    os.makedirs(folder, exist_ok=True)
+    wanted, shown = set(chosen), {}
+    for index, (_, feature) in enumerate(_test_examples(examples)):
+        if index not in wanted:
+            continue
+        if features.TEXT in feature:
+            shown[index] = {"text": _text(feature[features.TEXT])[:SHOWN_CHARACTERS]}
+            continue
+        shown[index] = {"image": f"samples/{index}.jpg"}
+        with Image.open(io.BytesIO(feature[features.IMAGE].bytes_list.value[0])) as image:
+            thumbnail = ImageOps.contain(image.convert("RGB"), THUMBNAIL)
+        thumbnail.save(os.path.join(folder, f"{index}.jpg"), quality=85)
+    return shown
+
+
+def _text(feature: Any) -> str:
+    kind = feature.WhichOneof("kind")
+    value = next(iter(getattr(feature, kind).value), "") if kind else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

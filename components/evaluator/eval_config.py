@@ -1,0 +1,121 @@
+"""Gates as TFMA thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tensorflow_model_analysis.proto import config_pb2
+
+from evaluation.gates import ROUNDING, slice_key
+from finetune.config.evaluation import EACH, GateConfig
+from transforms import features
+
+CANDIDATE = "candidate"
+CHAMPION = "champion"
+
+_OURS = "components.evaluator.tfma_metrics"
+# Name in the config to TFMA's class, and the module of those that are ours.
+METRICS = {
+    "accuracy": ("SparseCategoricalAccuracy", ""),
+    # TFMA's own loss fails on a class that the champion has never heard of.
+    **dict.fromkeys(("loss", "macro_f1", "weighted_f1", "auc", "ece"), ("PredictionMetric", _OURS)),
+}
+
+
+def tfma_decides(gate: GateConfig) -> bool:
+    """Whether a gate can be a threshold of TFMA, which knows no intervals, baselines, classes or smallest slices."""
+    return (
+        gate.metric in METRICS
+        and gate.relative_to in (None, "champion")
+        and gate.confidence is None
+        and gate.min_examples == 1
+        and EACH not in gate.slice.values()
+    )
+
+
+def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) -> config_pb2.EvalConfig:
+    """Builds what TFX's Evaluator computes and blesses by.
+
+    Args:
+        gates: Each that TFMA can decide becomes a value threshold or, relative to the champion, a change threshold.
+        slices: Raw features to slice by, each one or a cross of several, beside the slices that gates name.
+
+    Returns:
+        A config with a candidate and a baseline model; TFMA drops the baseline, and with it the change thresholds,
+        when the Evaluator is given no champion.
+    """
+    specs = [
+        config_pb2.ModelSpec(
+            name=name,
+            is_baseline=name == CHAMPION,
+            signature_name="serving_default",
+            preprocessing_function_names=["transform_features"],
+            label_key=features.LABEL_INDEX,
+            prediction_key="probabilities",
+        )
+        for name in (CANDIDATE, CHAMPION)
+    ]
+    metrics = [
+        config_pb2.MetricConfig(
+            class_name=class_name,
+            module=module,
+            config=f'"name": "{metric}"',
+            **_thresholds([gate for gate in gates if gate.metric == metric and tfma_decides(gate)]),
+        )
+        for metric, (class_name, module) in METRICS.items()
+    ]
+    metrics += [
+        config_pb2.MetricConfig(class_name="ClassMetrics", module=_OURS),
+        config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot"),
+        config_pb2.MetricConfig(class_name="ExampleCount"),
+    ]
+    gate_slices = {slice_key(gate.slice) for gate in gates if gate.slice and tfma_decides(gate)}
+    slicing = [
+        config_pb2.SlicingSpec(),
+        *(config_pb2.SlicingSpec(feature_keys=list(columns)) for columns in slices),
+        *(config_pb2.SlicingSpec(feature_values=dict(key)) for key in sorted(gate_slices)),
+    ]
+    return config_pb2.EvalConfig(
+        model_specs=specs, metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)], slicing_specs=slicing
+    )
+
+
+def _thresholds(gates: Sequence[GateConfig]) -> dict:
+    """TFMA holds one value and one change threshold for each metric and slice, so bounds of one kind are merged."""
+    by_slice: dict[tuple, list[GateConfig]] = {}
+    for gate in gates:
+        by_slice.setdefault(slice_key(gate.slice), []).append(gate)
+    # Also those over all examples: what TFMA calls `threshold` it holds against every slice.
+    return {
+        "per_slice_thresholds": [
+            config_pb2.PerSliceMetricThreshold(
+                slicing_specs=[config_pb2.SlicingSpec(feature_values=dict(key))], threshold=_threshold(group)
+            )
+            for key, group in by_slice.items()
+        ]
+    }
+
+
+def _threshold(gates: Sequence[GateConfig]) -> config_pb2.MetricThreshold:
+    threshold = config_pb2.MetricThreshold()
+    floors = [gate.min for gate in gates if gate.min is not None and not gate.relative_to]
+    ceilings = [gate.max for gate in gates if gate.max is not None and not gate.relative_to]
+    if floors:
+        threshold.value_threshold.lower_bound.value = max(floors) - ROUNDING
+    if ceilings:
+        threshold.value_threshold.upper_bound.value = min(ceilings) + ROUNDING
+    relative = [gate for gate in gates if gate.relative_to]
+    # A change threshold has one direction: `min` gates have it when there are both, and our judge has all of them.
+    rising = [gate for gate in relative if gate.min is not None]
+    change = threshold.change_threshold
+    for gate in rising or relative:
+        bound = gate.min - ROUNDING if rising else gate.max + ROUNDING
+        stricter = max if rising else min
+        change.direction = (
+            config_pb2.MetricDirection.HIGHER_IS_BETTER if rising else config_pb2.MetricDirection.LOWER_IS_BETTER
+        )
+        # TFMA's relative change is the difference over the baseline: a ratio less one.
+        kind, bound = ("relative", bound - 1) if gate.compare == "ratio" else ("absolute", bound)
+        held = getattr(change, kind)
+        held.value = stricter(held.value, bound) if change.HasField(kind) else bound
+    return threshold

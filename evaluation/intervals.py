@@ -1,0 +1,118 @@
+"""Confidence intervals of metrics and of differences between two models on the same examples.
+
+Shares have intervals of their own; everything else is bootstrapped. docs/gates.md says which is used where, and why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.stats import norm
+
+from evaluation.gates import Interval
+
+REPLICATES = 2000
+# Of random weights held at a time; a row has a number for each example.
+_WEIGHTS_HELD = 4_000_000
+
+Replicates = Callable[[np.ndarray], np.ndarray]
+
+
+def wilson(hits: float, examples: int, confidence: float) -> Interval:
+    """Interval of a share.
+
+    Wilson 1927, recommended for all sample sizes by Brown, Cai and DasGupta 2001, "Interval estimation for a binomial
+    proportion", section 5.
+
+    Args:
+        hits: Examples that count; a share of them is allowed.
+        examples: All of them, at least 1.
+        confidence: Such as 0.95.
+    """
+    z = norm.ppf(0.5 + confidence / 2)
+    share = hits / examples
+    spread = z / (1 + z * z / examples) * math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
+    centre = (share + z * z / (2 * examples)) / (1 + z * z / examples)
+    low, high = max(centre - spread, 0.0), min(centre + spread, 1.0)
+    return Interval(min(low, share), max(high, share), confidence, "Wilson")
+
+
+def paired_shares(first: np.ndarray, second: np.ndarray, confidence: float) -> Interval:
+    """Interval of the difference of two shares of the same examples, such as the accuracies of two models.
+
+    Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
+    data", method 10: Wilson's intervals of both, put together with the correlation between them.
+
+    Args:
+        first: bool [examples].
+        second: bool [examples]; the difference is the share of `first` minus the share of `second`.
+        confidence: Such as 0.95.
+    """
+    total = len(first)
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    ones, twos = both + only_first, both + only_second
+    one, two = wilson(ones, total, confidence), wilson(twos, total, confidence)
+    product = ones * (total - ones) * twos * (total - twos)
+    correlation = 0.0
+    if product:
+        excess = both * neither - only_first * only_second
+        # Newcombe's continuity correction, for positive correlations only.
+        excess = max(excess - total / 2, 0.0) if excess > 0 else excess
+        correlation = excess / math.sqrt(product)
+    share_one, share_two = ones / total, twos / total
+    difference = share_one - share_two
+    below_one, above_one = share_one - one.low, one.high - share_one
+    below_two, above_two = share_two - two.low, two.high - share_two
+    down = math.sqrt(max(below_one**2 - 2 * correlation * below_one * above_two + above_two**2, 0.0))
+    up = math.sqrt(max(above_one**2 - 2 * correlation * above_one * below_two + below_two**2, 0.0))
+    return Interval(difference - down, difference + up, confidence, "Newcombe, paired")
+
+
+def normal(value: float, influence: np.ndarray, confidence: float, method: str) -> Interval:
+    """Interval of a value whose variance is the sum of its examples' squared influences over their squared number."""
+    spread = norm.ppf(0.5 + confidence / 2) * math.sqrt(float((influence**2).sum())) / len(influence)
+    return Interval(value - spread, value + spread, confidence, method)
+
+
+def percentile(value: float, replicates: np.ndarray, confidence: float) -> Interval:
+    """The middle part of the bootstrap replicates (Efron and Tibshirani 1993, chapter 13)."""
+    low, high = np.nanquantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(min(float(low), value), max(float(high), value), confidence, "bootstrap, percentile")
+
+
+def mirrored(value: float, replicates: np.ndarray, confidence: float) -> Interval:
+    """The middle part of the replicates, mirrored at the value (the basic bootstrap, Davison and Hinkley 1997, 5.2).
+
+    For metrics that resampling pushes to one side, as it does the calibration error: noise within a bin can only add
+    to it. Mirrored, the interval is pushed to the other side by as much.
+    """
+    low, high = np.nanquantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
+    ends = 2 * value - float(high), 2 * value - float(low)
+    return Interval(min(ends[0], value), max(ends[1], value), confidence, "bootstrap, basic")
+
+
+def bootstrap(examples: int, seed: int, statistics: Replicates, count: int = REPLICATES) -> np.ndarray:
+    """Computes a statistic of examples drawn again and again with replacement.
+
+    Args:
+        examples: How many there are to draw from, and how many are drawn each time.
+        seed: The same seed draws the same examples.
+        statistics: Takes weights [some, examples], how often each example was drawn, and returns [some, ...].
+        count: Replicates.
+
+    Returns:
+        [count, ...].
+    """
+    return np.concatenate([statistics(weights) for weights in _drawn(examples, seed, count)])
+
+
+def _drawn(examples: int, seed: int, count: int) -> Iterator[np.ndarray]:
+    random = np.random.default_rng(seed)
+    rows = max(1, _WEIGHTS_HELD // examples)
+    for start in range(0, count, rows):
+        size = min(rows, count - start)
+        places = random.integers(0, examples, (size, examples)) + examples * np.arange(size)[:, np.newaxis]
+        yield np.bincount(places.ravel(), minlength=size * examples).reshape(size, examples).astype(np.float64)

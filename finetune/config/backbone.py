@@ -1,0 +1,118 @@
+"""The section of a config that says which pretrained network is adapted. A leaf: plain pydantic models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from finetune.config.data import LocalPath
+from finetune.config.text import TextConfig, UrlOrPath
+
+Modality = Literal["image", "text"]
+Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
+
+
+class BackboneConfig(BaseModel):
+    """The pretrained network: `name`, `handle` or `file`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str | None = Field(None, min_length=1, description="a name that `finetune backbones` lists")
+    weights: LocalPath | None = Field(
+        None, description="of `name`: `imagenet`, `random`, or the path of a weights file without its top"
+    )
+    arguments: dict[str, bool | int | float | str] = Field(
+        {}, description="of `name`: further arguments of the constructor, such as `alpha: 0.35`"
+    )
+    handle: UrlOrPath | None = Field(
+        None, description="TF Hub or Kaggle Models: a URL, or the folder of a SavedModel; `finetune inspect` shows it"
+    )
+    output: str | None = Field(None, min_length=1, description="of `handle`: the output to take, where it has several")
+    file: LocalPath | None = Field(None, description="a Keras model: `.keras`, `.h5`, or the folder of a SavedModel")
+    cut_at: str | None = Field(
+        None, min_length=1, description="of `file`: the layer whose output the head takes; default: the last"
+    )
+    modality: Modality = Field("image", description="of `handle` and `file`: what it is shown")
+    scaling: Scaling | None = Field(
+        None,
+        description="of `handle` and `file`: range of the input; `none` is 0 to 255. Default of `handle`: "
+        "`zero_to_one`, as TF Hub's common signature for images has it",
+    )
+    image_size: int | None = Field(
+        None, ge=8, le=4096, description="pixels; default of `name`: the backbone's own. The others need it"
+    )
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="of the weights: the run stops when they have another. The summary shows that of the last run",
+    )
+    text: TextConfig = TextConfig()
+    allow_unsafe: bool = Field(
+        False, description="of `handle` and `file`: load models that can run code or touch files, such as Lambda layers"
+    )
+
+    @field_validator("arguments")
+    @classmethod
+    def _arguments_are_not_ours(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        ours = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "classifier_activation"}
+        taken = sorted(ours & set(arguments)) + sorted({"include_preprocessing"} & set(arguments))
+        if taken:
+            raise ValueError(f"{', '.join(taken)} is set by the pipeline; leave it out")
+        return arguments
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> BackboneConfig:
+        kinds = [kind for kind in ("name", "handle", "file") if getattr(self, kind)]
+        if len(kinds) != 1:
+            raise ValueError(
+                f"expected exactly one of `name`, `handle` and `file`, and got {' and '.join(kinds) or 'none of them'}"
+            )
+        foreign = {
+            "name": ("handle", "output", "file", "cut_at", "scaling", "allow_unsafe"),
+            "handle": ("weights", "arguments", "cut_at"),
+            "file": ("weights", "arguments", "output"),
+        }[kinds[0]]
+        wrong = [key for key in foreign if getattr(self, key)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} does not go with `{kinds[0]}`; leave it out")
+        if self.name and not self.weights:
+            raise ValueError(f"weights: missing; expected {type(self).model_fields['weights'].description}")
+        if not self.name and self.modality == "image" and not self.image_size:
+            raise ValueError(
+                f"image_size: missing; a `{kinds[0]}` needs it; `finetune inspect` shows what it was made for"
+            )
+        if self.file and self.modality == "image" and not self.scaling:
+            raise ValueError(f"scaling: missing; a `file` needs it: one of {', '.join(get_args(Scaling))}")
+        if self.sha256 and self.weights == "random":
+            raise ValueError("sha256: random weights have none; leave it out")
+        return self
+
+    def with_random_weights(self) -> BackboneConfig:
+        """The same network from random weights; a table of word vectors still says which words there are.
+
+        What is its weights, a handle or a file, stays as it is.
+        """
+        if not self.name or self.weights == "random":
+            return self
+        text = self.text.model_copy(update={"vocabulary": self.text.vocabulary or self.weights})
+        return self.model_copy(update={"weights": "random", "sha256": None, "text": text})
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from: a path, a URL, `imagenet` or `random`."""
+        return self.file or self.handle or self.weights
+
+    @property
+    def local_path(self) -> Path | None:
+        """The file or folder on this machine that holds the weights; None for a URL, `imagenet` and `random`."""
+        path = local_path(self.model_dump())
+        return Path(path) if path else None
+
+
+def local_path(backbone: Mapping[str, Any]) -> str | None:
+    """The file or folder that holds the weights, of a section as plain data; None where there is none."""
+    source = backbone.get("file") or backbone.get("handle") or backbone.get("weights")
+    return None if source in (None, "imagenet", "random") or "://" in source else source

@@ -1,0 +1,36 @@
+"""The sections of a config about serving and pushing. A leaf: plain pydantic models."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from finetune.config.data import LocalPath
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ServingConfig(_Section):
+    """How the ServingGate serves the exported model before it is pushed."""
+
+    binary: LocalPath | None = Field(
+        None,
+        description="name or path of `tensorflow_model_server`, where the gate runs; default: a Python process with "
+        "TensorFlow alone",
+    )
+    timeout_seconds: float = Field(
+        180, gt=0, le=86400, description="for the start, and for each answer; a model that takes longer is refused"
+    )
+    measure_seconds: float = Field(
+        10, gt=0, le=3600, description="time spent on measuring latency, candidate and champion together"
+    )
+
+
+class PushConfig(_Section):
+    """Where a blessed model goes."""
+
+    directory: LocalPath | None = Field(
+        None, description="folder of numbered versions, as TensorFlow Serving reads it; default: <output_dir>/pushed"
+    )
+    keep: int = Field(5, ge=1, description="versions left after a push, the newest ones; `finetune rollback` needs 2")

@@ -1,0 +1,77 @@
+"""`finetune plan --layers`: which layers each phase trains, and how many parameters. Builds the backbone for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from finetune.config import STRATEGIES, Config, PhaseConfig
+
+
+@dataclass(frozen=True)
+class PhaseLayers:
+    """What a phase trains.
+
+    Attributes:
+        phase: Its name.
+        layers: Of the backbone, those with a variable that trains, by block, from input to output.
+        backbone: Parameters of the backbone that train.
+        head: Parameters of the head, all of which train, but for those of the last layer.
+        per_class: Parameters of the last layer for each class.
+    """
+
+    phase: str
+    layers: dict[str, list[str]]
+    backbone: int
+    head: int
+    per_class: int
+
+
+def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayers]:
+    """Builds the network with random weights and holds each phase against it.
+
+    Raises:
+        BackboneError: The backbone cannot be built, or a phase asks for what it does not have.
+    """
+    from trainer_module.backbones.model import build_network
+    from trainer_module.phases.freezing import apply_freeze, block_names, check_phases, layers_of
+
+    training = config.training.model_copy(update={"phases": list(phases)})
+    backbone, model = build_network(config.backbone.with_random_weights(), training, classes=1)
+    check_phases(layers_of(backbone), training)
+    of_backbone = {id(variable) for variable in backbone.variables}
+    last_kernel = model.layers[-1].kernel
+    per_class = int(last_kernel.shape[0]) + 1
+    names = [layer.name for layer in backbone.layers]
+    blocks = dict(zip(names, block_names(names), strict=True))
+    plans = []
+    for phase in phases:
+        variables, _ = apply_freeze(model, backbone, phase, training.batch_norm)
+        trained = {id(variable) for variable in variables}
+        layers = [
+            layer.name for layer in backbone.layers if any(id(variable) in trained for variable in layer.variables)
+        ]
+        counts = {True: 0, False: 0}
+        for variable in variables:
+            counts[id(variable) in of_backbone] += variable.shape.num_elements()
+        by_block = {block: list(members) for block, members in groupby(layers, key=blocks.__getitem__)}
+        plans.append(PhaseLayers(phase.name, by_block, counts[True], counts[False] - per_class, per_class))
+    return plans
+
+
+def print_layers(config: Config, console: Console) -> None:
+    """Prints for each phase the layers that train, by block, and counts of parameters; for `auto`, all strategies."""
+    training = config.training
+    for name, phases in {training.strategy: training.phases}.items() if training.phases else STRATEGIES.items():
+        title = "trains, of the backbone" if training.phases else f"{name}: trains, of the backbone"
+        table = Table("phase", title, "parameters", "of the head", box=None, pad_edge=False)
+        for plan in layer_plan(config, phases):
+            lines = [f"{block}: {', '.join(members)}" for block, members in plan.layers.items()]
+            shown = escape("\n".join(lines)) or "nothing"
+            table.add_row(plan.phase, shown, f"{plan.backbone:,}", f"{plan.head:,} + {plan.per_class:,} a class")
+        console.print(table)

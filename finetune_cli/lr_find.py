@@ -1,0 +1,142 @@
+"""`finetune lr-find`: makes the data ready, runs a range test of one phase, draws the curve."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from finetune import events
+from finetune.config import Config, PhaseConfig
+from finetune.errors import ConfigError, did_you_mean
+from pipeline.local import run_through
+from trainer_module.phases.rate_finder import Suggestion, rising_rates, smoothed, suggest
+
+COMPONENT = "RangeTest"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a range test.
+
+    Attributes:
+        phase: The phase that was tested; its `learning_rate` is what the config says.
+        index: Of the phase, from 0.
+        suggestion: What to train it with.
+        plot: PNG file of the curve.
+    """
+
+    phase: PhaseConfig
+    index: int
+    suggestion: Suggestion
+    plot: Path
+
+
+def find_rate(config: Config, phase: str, lowest: float, highest: float, steps: int, plot: Path | None) -> Found:
+    """Runs everything up to Transform that is not cached, then the range test.
+
+    Args:
+        config: Of the pipeline.
+        phase: Name of the phase, or its number, from 1.
+        lowest: First rate.
+        highest: Last rate.
+        steps: How many rates to try, one step of training each.
+        plot: PNG file to write; None for one below the output folder.
+
+    Raises:
+        ConfigError: There is no such phase, or the rates do not rise.
+        RunError: A component failed, or the loss falls nowhere.
+    """
+    if not 0 < lowest < highest:
+        raise ConfigError([f"--lowest, --highest: got {lowest:g} and {highest:g}; expected rates above 0 that rise"])
+    if plot and not plot.absolute().parent.is_dir():
+        raise ConfigError([f"--plot: got {str(plot)!r}; its folder does not exist"])
+    folder = config.output_path / "lr-find"
+    if config.training.phases:
+        phase_index(config.training.phases, phase)
+
+    def test(outputs: Mapping[str, Mapping[str, Any]]) -> Found:
+        from trainer_module.phases.range_test import losses_at, train_phases_before
+
+        setup = _setup(config, outputs["Transform"])
+        index = phase_index(setup.training.phases, phase)
+        chosen = setup.training.phases[index]
+        train_phases_before(setup, index)
+        rates = rising_rates(lowest, highest, steps)
+        losses = losses_at(
+            setup,
+            index,
+            rates,
+            tell=lambda done: events.emit("progress", component=COMPONENT, done=done, total=steps, unit="rates"),
+        )
+        suggestion = suggest(rates, losses)
+        path = plot or folder / f"{chosen.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_drawn(f"{config.name}: phase {chosen.name}", rates, losses, suggestion))
+        return Found(chosen, index, suggestion, path)
+
+    return run_through(config, "Transform", COMPONENT, test, folder)
+
+
+def phase_index(phases: Sequence[PhaseConfig], wanted: str) -> int:
+    """Finds a phase by name, or by number from 1.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    names = [phase.name for phase in phases]
+    if wanted in names:
+        return names.index(wanted)
+    if re.fullmatch(r"\d+", wanted) and 1 <= int(wanted) <= len(names):
+        return int(wanted) - 1
+    raise ConfigError(
+        [f"--phase: got {wanted!r}; expected 1 to {len(names)}, or {', '.join(names)}.{did_you_mean(wanted, names)}"]
+    )
+
+
+def _setup(config: Config, transform: Mapping[str, Any]) -> Any:
+    import tensorflow_transform as tft
+
+    from pipeline.dag import trainer_settings
+    from trainer_module.recipe import make_setup
+
+    examples = transform["transformed_examples"].uri
+    return make_setup(
+        {**trainer_settings(config), "component": COMPONENT, "trunk_dir": str(config.output_path / "trunk")},
+        tft.TFTransformOutput(transform["transform_graph"].uri),
+        [os.path.join(examples, "Split-train", "*")],
+        [os.path.join(examples, "Split-val", "*")],
+    )
+
+
+def _drawn(title: str, rates: Sequence[float], losses: Sequence[float], suggestion: Suggestion) -> bytes:
+    from pipeline.report.figures import rate_curve
+
+    marks = {
+        f"suggested: {suggestion.rate:.2g}": suggestion.rate,
+        f"steepest: {suggestion.steepest_at:.2g}": suggestion.steepest_at,
+        f"lowest: {suggestion.lowest_at:.2g}": suggestion.lowest_at,
+    }
+    return rate_curve(title, rates[: len(losses)], losses, smoothed(losses), marks)
+
+
+def print_found(console: Console, found: Found) -> None:
+    """Prints the suggestion, what it was read off, and how to use it."""
+    suggestion, phase = found.suggestion, found.phase
+    console.print(f"\n[bold green]{suggestion.rate:.1e}[/]  suggested for phase {phase.name}", highlight=False)
+    for line in (
+        f"a tenth of {suggestion.lowest_at:.1e}, where the smoothed loss is lowest",
+        f"the loss falls fastest at {suggestion.steepest_at:.1e}; the config says {phase.learning_rate:g}",
+    ):
+        console.print(f"  {line}", highlight=False)
+    if suggestion.still_falling:
+        console.print("  [yellow]It was still falling at the highest rate: try again with a higher --highest.[/]")
+    console.print(f"curve   {escape(str(found.plot))}", highlight=False, soft_wrap=True)
+    setting = f"training.phases[{found.index}].learning_rate={suggestion.rate:.1e}"
+    console.print(f"set it  {escape(setting)}", highlight=False, soft_wrap=True)

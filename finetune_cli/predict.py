@@ -1,0 +1,103 @@
+"""Classifies files and texts with a pushed model, which needs nothing but TensorFlow and the model's folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.example_gen.files import FileProblem, read_file
+from components.example_gen.images import check_image, check_tensorflow_decodes
+from finetune.config import DataConfig
+from finetune.errors import RunError
+from registry.versions import versions
+
+BATCH = 32
+
+
+def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Predicts each file, then each text.
+
+    Args:
+        model_dir: A pushed version, or a folder of versions, of which the newest is used.
+        files: Images, or files with one text each.
+        texts: Texts.
+
+    Returns:
+        A row for each in order: `file` or `text`, `label`, `probability` and `probabilities` by class; or `file` or
+        `text` and `error` for one that cannot be used.
+
+    Raises:
+        RunError: There is no model in `model_dir`.
+    """
+    path = find_version(model_dir)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+
+    def classify(contents: list[bytes]) -> list[dict[str, Any]]:
+        outputs = {name: value.numpy() for name, value in serve(tf.constant(contents)).items()}
+        classes = [name.decode() for name in outputs["classes"][0]]
+        return [
+            {
+                "label": label.decode(),
+                "probability": float(row.max()),
+                "probabilities": dict(zip(classes, map(float, row), strict=True)),
+            }
+            for row, label in zip(outputs["probabilities"], outputs["label"], strict=True)
+        ]
+
+    def classify_each(contents: list[bytes]) -> list[dict[str, Any]]:
+        """One bad picture fails its whole batch; then each is tried by itself."""
+        try:
+            return classify(contents)
+        except tf.errors.OpError:
+            if len(contents) == 1:
+                return [{"error": _why_not(contents[0])}]
+            return [row for content in contents for row in classify_each([content])]
+
+    rows: list[dict[str, Any]] = [{"file": str(file)} for file in files] + [{"text": text} for text in texts]
+    for begin in range(0, len(rows), BATCH):
+        readable, contents = [], []
+        for row in rows[begin : begin + BATCH]:
+            try:
+                # Bytes of an argument that are not UTF-8 arrive as surrogates, and go on as they came.
+                contents.append(
+                    read_file(row["file"]) if "file" in row else row["text"].encode("utf-8", "surrogateescape")
+                )
+                readable.append(row)
+            except FileProblem as problem:
+                row["error"] = str(problem)
+        if readable:
+            for row, result in zip(readable, classify_each(contents), strict=True):
+                row.update(result)
+    return rows
+
+
+def _why_not(content: bytes) -> str:
+    """The reason that ingest would give for leaving the file out."""
+    try:
+        check_image(content, DataConfig.model_fields["max_pixels"].default)
+        check_tensorflow_decodes(content)
+    except FileProblem as problem:
+        return str(problem)
+    return "the model cannot decode it"
+
+
+def find_version(model_dir: Path) -> Path:
+    """Returns the SavedModel in a folder, or the newest version below it.
+
+    Raises:
+        RunError: There is none.
+    """
+    if (model_dir / "saved_model.pb").is_file():
+        return model_dir
+    found = versions(model_dir) if model_dir.is_dir() else []
+    if not found:
+        raise RunError(
+            f"MODEL_DIR: got {str(model_dir)!r}; expected a pushed version (a folder with saved_model.pb) or a folder "
+            "of numbered versions, such as runs/flowers/pushed."
+        )
+    return model_dir / str(found[-1])

@@ -1,1 +1,0 @@
-"""The same DAG on Kubernetes, through Kubeflow Pipelines."""

@@ -1,0 +1,3 @@
+"""The same DAG on Kubernetes, through Kubeflow Pipelines."""
+
+import finetune  # noqa: F401  # chooses Keras 2 before anything imports TensorFlow

@@ -1,0 +1,292 @@
+"""Writes the DAG as a package for Kubeflow Pipelines: one container task for each node, and nothing but the package.
+
+KFP supplies order, placement, retries and schedules; TFX keeps the metadata. Each task carries the intermediate
+representation (IR) of its node, so that image and package need no third thing to agree about.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import itertools
+import json
+import re
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from finetune.config import Config
+from finetune.config.backbone import local_path
+from finetune.errors import ConfigError, did_you_mean
+from pipeline.plan import node_ids
+from transforms.backbones import record_of
+
+# The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
+MAX_PACKAGE_BYTES = 1_000_000
+MAX_NODE_CHARACTERS = 100_000
+OUR_PACKAGES = ("components", "components/serving_gate", "pipeline", "trainer_module", "transforms")
+
+_RUNTIME_TYPES = (bool, int, float, str)
+
+
+def compile_package(config: Config, output: Path) -> None:
+    """Compiles the config's pipeline to a KFP v2 package.
+
+    Args:
+        config: Relative paths in it are below the shared volume.
+        output: YAML file to write.
+
+    Raises:
+        ConfigError: With everything that is wrong, or that KFP cannot express.
+    """
+    from kfp import compiler, dsl
+
+    from finetune_kubeflow import placement, workers
+
+    if output.suffix not in (".yaml", ".yml"):
+        raise ConfigError([f"--output: got {str(output)!r}; expected a file name that ends in .yaml"])
+    if not output.absolute().parent.is_dir():
+        raise ConfigError([f"--output: got {str(output)!r}; its folder does not exist"])
+    parameters, problems = runtime_parameters(config)
+    problems += _path_problems(config)
+    problems += placement.problems(config, node_ids(config))
+    if problems:
+        raise ConfigError(problems)
+    ir = open_ir(config, list(parameters))
+    in_order = [node.pipeline_node.node_info.id for node in ir.nodes]
+    components = {node_id: _component(ir, node_id, config, parameters) for node_id in in_order}
+
+    def dag(*channels: Any) -> None:
+        given = dict(zip(map(parameter_name, parameters), channels, strict=True))
+        tasks: dict[str, dsl.PipelineTask] = {}
+        for node_id, (component, upstream) in components.items():
+            needed = {name: given[name] for name in component.component_spec.inputs if name in given}
+            task = component(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **needed)
+            task.set_caching_options(False).set_display_name(node_id)
+            task.after(*(tasks[other] for other in upstream))
+            placement.place(task, config, node_id)
+            if placement.has_workers(config, node_id):
+                task.set_env_variable(workers.JOB_ENV, json.dumps(workers.job(config, node_id)))
+                if config.kubernetes.worker_job == "TrainJob":
+                    task.set_env_variable(workers.TRAIN_JOB_ENV, "1")
+            tasks[node_id] = task
+
+    defaults = {parameter_name(key): value for key, value in parameters.items()}
+    dag.__signature__ = _signature({name: type(value) for name, value in defaults.items()}, defaults)
+    pipeline = dsl.pipeline(dag, name=config.name.replace("_", "-"), description=_description(config))
+    compiler.Compiler().compile(pipeline, str(output))
+    if output.stat().st_size > MAX_PACKAGE_BYTES:
+        raise ConfigError([f"--output: the package has {output.stat().st_size} bytes; expected below 1 MB"])
+
+
+def runtime_parameters(config: Config) -> tuple[dict[str, Any], list[str]]:
+    """The config keys that a run may set, with the config's values as defaults; and what is wrong with them."""
+    parameters: dict[str, Any] = {}
+    problems = []
+    for key in config.kubernetes.runtime:
+        try:
+            value = _get(config, key)
+        except KeyError as error:
+            problems.append(f"kubernetes.runtime: {key}: {error.args[0]}")
+            continue
+        if type(value) not in _RUNTIME_TYPES:
+            problems.append(
+                f"kubernetes.runtime: {key} holds {value!r}; expected a key with a text, a number, true or false"
+            )
+        elif key.startswith(("kubernetes.", "output_dir", "name", "push.", "distribution.")):
+            problems.append(f"kubernetes.runtime: {key} shapes the package itself; it cannot change from run to run")
+        parameters[key] = value
+    return parameters, problems
+
+
+def parameter_name(key: str) -> str:
+    """The KFP parameter for a config key: `training.phases[0].epochs` -> `training_phases_0_epochs`."""
+    return re.sub(r"\W+", "_", key).strip("_")
+
+
+def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
+    """Compiles TFX's IR with late values in place of what only the running node knows.
+
+    Returns:
+        pipeline_pb2.Pipeline without a metadata connection.
+
+    Raises:
+        ConfigError: A run-time key is not one that can be left open.
+    """
+    from finetune_kubeflow import placeholders
+    from pipeline.dag import compile_ir
+    from pipeline.nodes import code_digest
+
+    runtime_keys = list(runtime_keys)
+    mount = config.kubernetes.volume.mount_path
+    with tempfile.TemporaryDirectory() as stand_in, warnings.catch_warnings():
+        # A late value is text, also where a number belongs; pydantic says so when it writes the config as JSON.
+        warnings.filterwarnings("ignore", message="(?s)Pydantic serializer warnings")
+        opened = _with(config, "output_dir", _below(stand_in, config.output_dir or f"runs/{config.name}", mount))
+        if config.push.directory:
+            opened = _with(opened, "push.directory", _below(stand_in, config.push.directory, mount))
+        if config.data.schema_file:
+            opened = _with(opened, "data.schema_file", _below(stand_in, config.data.schema_file, mount))
+        for key in runtime_keys:
+            opened = _with(opened, key, placeholders.runtime(key))
+        try:
+            ir = compile_ir(opened)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                [
+                    f"kubernetes.runtime: got {', '.join(runtime_keys)}; one of them decides how the DAG is built and "
+                    f"cannot be left open ({error}). Leave it out, and compile a package for each value."
+                ]
+            ) from error
+    digests = {
+        code_digest(*packages): placeholders.code(packages)
+        for size in range(1, len(OUR_PACKAGES) + 1)
+        for packages in itertools.combinations(OUR_PACKAGES, size)
+    }
+
+    def leave_open(text: str) -> str:
+        for digest, token in digests.items():
+            text = text.replace(digest, token)
+        text = text.replace(stand_in, placeholders.ROOT).replace(f"{mount}/", f"{placeholders.ROOT}/")
+        return placeholders.map_json(text, _open_weights)
+
+    placeholders.map_strings(ir, leave_open)
+    found = placeholders.tokens(ir)
+    without_effect = [key for key in runtime_keys if placeholders.runtime(key) not in found]
+    if without_effect:
+        raise ConfigError(
+            [f"kubernetes.runtime: {key} has no effect on any node; leave it out" for key in without_effect]
+        )
+    return ir
+
+
+def pack(ir: Any) -> str:
+    """One node's IR as text for a command line."""
+    return base64.b64encode(zlib.compress(ir.SerializeToString(deterministic=True), 9)).decode()
+
+
+def unpack(text: str) -> Any:
+    """The IR that `pack` packed."""
+    from tfx.proto.orchestration import pipeline_pb2
+
+    return pipeline_pb2.Pipeline.FromString(zlib.decompress(base64.b64decode(text)))
+
+
+def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]) -> tuple[Any, list[str]]:
+    """A node as a KFP component, and the nodes that it waits for."""
+    from kfp import dsl
+
+    from finetune_kubeflow import placeholders, placement, workers
+    from pipeline.nodes import alone, with_executor, with_metadata_connection
+
+    single = with_metadata_connection(alone(ir, node_id), None)
+    if placement.has_workers(config, node_id):
+        single = with_executor(single, node_id, workers.EXECUTOR)
+    packed = pack(single)
+    if len(packed) > MAX_NODE_CHARACTERS:
+        raise ConfigError(
+            [f"{node_id}: its settings pack into {len(packed)} characters; expected at most {MAX_NODE_CHARACTERS}"]
+        )
+    open_values = placeholders.tokens(single)
+    used = {key: value for key, value in parameters.items() if placeholders.runtime(key) in open_values}
+
+    def container(run_id: Any, *values: Any) -> dsl.ContainerSpec:
+        arguments = ["--run-id", run_id, "--node", packed]
+        for (key, default), value in zip(used.items(), values, strict=True):
+            arguments += ["--text" if isinstance(default, str) else "--value", key, value]
+        command = ["python", "-m", "finetune_kubeflow.run_node"]
+        return dsl.ContainerSpec(image=placement.placement(config, node_id).image, command=command, args=arguments)
+
+    container.__name__ = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower()
+    container.__signature__ = _signature({"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
+    (node,) = single.nodes
+    return dsl.container_component(container), sorted(node.pipeline_node.upstream_nodes)
+
+
+def _signature(types: dict[str, type], defaults: dict[str, Any] | None = None) -> inspect.Signature:
+    """What KFP reads the parameters of a component, or of a pipeline with its defaults, from."""
+    kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    return inspect.Signature(
+        [
+            inspect.Parameter(name, kind, annotation=annotation, default=(defaults or {}).get(name, none))
+            for name, annotation in types.items()
+        ]
+    )
+
+
+def _description(config: Config) -> str:
+    return (
+        f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(config.evaluation.gates)} gates."
+    )
+
+
+def _open_weights(value: Any) -> Any:
+    """The weights that count for the cache are those on the volume, not a file of that name where one compiles."""
+    if isinstance(value, dict) and "weights_sha256" in value:
+        path = local_path(value["backbone"])
+        if path:
+            from finetune_kubeflow import placeholders
+
+            return {**value, "weights_sha256": placeholders.sha256(path)}
+    return value
+
+
+def _below(root: str, path: str, mount: str) -> str:
+    """A path of the config below another root; one that is not on the shared volume stays as it is."""
+    if path == mount or path.startswith(f"{mount}/"):
+        return root + path[len(mount) :]
+    return path if path.startswith("/") else f"{root}/{path}"
+
+
+def _path_problems(config: Config) -> list[str]:
+    paths = {
+        "output_dir": config.output_dir,
+        "data.root": config.data.root,
+        "data.schema_file": config.data.schema_file,
+        "backbone.weights": config.backbone.weights,
+        "backbone.file": config.backbone.file,
+        "push.directory": config.push.directory,
+    }
+    return [
+        f"{key}: got {path!r}; expected a path below the shared volume. A bucket can be that volume "
+        "(kubeflow/manifests/overlays/gcs-bucket and s3-bucket); one that is only read from can be mounted as one of "
+        "kubernetes.defaults.volumes"
+        for key, path in paths.items()
+        if path and re.match(r"[a-z0-9]+:/", path)
+    ]
+
+
+def _parts(key: str) -> list[str | int]:
+    return [name or int(index) for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key)]
+
+
+def _get(config: Config, key: str) -> Any:
+    """The value of a dotted key; KeyError with a sentence where there is none."""
+    place: Any = config
+    for part in _parts(key):
+        if isinstance(place, BaseModel):
+            names = list(type(place).model_fields)
+            if part not in names:
+                raise KeyError(f"unknown key; expected one of {', '.join(names)}.{did_you_mean(str(part), names)}")
+            place = getattr(place, str(part))
+        elif part in (range(len(place)) if isinstance(place, list) else place if isinstance(place, dict) else ()):
+            place = place[part]
+        else:
+            raise KeyError(f"there is no {part!r} in {place!r}")
+    return place
+
+
+def _with(place: Any, key: str | list[str | int], value: Any) -> Any:
+    """A copy with another value at a dotted key, which must exist; not validated."""
+    first, *rest = _parts(key) if isinstance(key, str) else key
+    if isinstance(place, BaseModel):
+        inner = _with(getattr(place, str(first)), rest, value) if rest else value
+        return place.model_copy(update={str(first): inner})
+    copy = place.copy()
+    copy[first] = _with(place[first], rest, value) if rest else value
+    return copy

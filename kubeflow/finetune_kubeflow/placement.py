@@ -1,0 +1,216 @@
+"""Where each node runs: plain decisions about `kubernetes:` in the config, and their KFP form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from finetune.config import Config
+from finetune.config.kubernetes import Placement, Toleration
+from finetune.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from kfp.dsl import PipelineTask
+
+TRAINERS = ("Trainer", "ScratchTrainer")
+
+# What a node reads the connection of the metadata store from: environment variable -> key of the Secret.
+METADATA_ENV = {
+    "FINETUNE_MLMD_HOST": "host",
+    "FINETUNE_MLMD_PORT": "port",
+    "FINETUNE_MLMD_DATABASE": "database",
+    "FINETUNE_MLMD_USER": "user",
+    "FINETUNE_MLMD_PASSWORD": "password",
+}
+ROOT_ENV = "FINETUNE_ROOT"
+POD_FIELDS = {
+    "FINETUNE_POD_NAME": "metadata.name",
+    "FINETUNE_POD_UID": "metadata.uid",
+    "FINETUNE_POD_NAMESPACE": "metadata.namespace",
+}
+# KFP's PipelineTask.set_accelerator_limit takes no other.
+KFP_ACCELERATOR_COUNTS = (1, 2, 4, 8, 16)
+
+
+def placement(config: Config, node_id: str) -> Placement:
+    """The placement of a component: what it sets itself, else the default."""
+    own = config.kubernetes.components.get(node_id)
+    if own is None:
+        return config.kubernetes.defaults
+    return config.kubernetes.defaults.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+
+def task_placement(config: Config, node_id: str) -> Placement:
+    """The placement of a node's KFP task.
+
+    A Trainer with several workers only watches over the Job that trains: it gets what the defaults say, with the image,
+    secrets and volumes of its workers.
+    """
+    whole = placement(config, node_id)
+    if not has_workers(config, node_id):
+        return whole
+    defaults = config.kubernetes.defaults
+    kept = ("image", "volumes", "secrets", "config_maps", "env", "timeout_minutes", "retries", "labels", "annotations")
+    return defaults.model_copy(update={name: getattr(whole, name) for name in kept})
+
+
+def has_workers(config: Config, node_id: str) -> bool:
+    """Whether a node trains in the pods of an Indexed Job."""
+    return config.distribution.workers > 1 and node_id in TRAINERS
+
+
+def environment(config: Config, placed: Placement) -> dict[str, str]:
+    """The plain environment variables of a pod. Without an accelerator it sees no GPU, whatever the machine has."""
+    hidden = {} if placed.accelerator else {"CUDA_VISIBLE_DEVICES": "-1"}
+    return {ROOT_ENV: config.kubernetes.volume.mount_path, **hidden, **placed.env}
+
+
+def pod_labels(placed: Placement) -> dict[str, str]:
+    """The labels of a pod; Kueue reads its queue and priority from two of them."""
+    kueue = {
+        "kueue.x-k8s.io/queue-name": placed.queue,
+        "kueue.x-k8s.io/priority-class": placed.queue_priority,
+    }
+    return {**placed.labels, **{key: value for key, value in kueue.items() if value}}
+
+
+def problems(config: Config, node_ids: Iterable[str]) -> list[str]:
+    """What is wrong with the placements, or is more than KFP can express; one sentence each."""
+    node_ids = list(node_ids)
+    found = [
+        f"kubernetes.components.{name}: no such component; expected one of {', '.join(node_ids)}."
+        f"{did_you_mean(name, node_ids)}"
+        for name in config.kubernetes.components
+        if name not in node_ids
+    ]
+    for node_id in node_ids:
+        key = f"kubernetes.components.{node_id}"
+        found += [f"{key}.{problem}" for problem in _mount_problems(config, placement(config, node_id))]
+        found += [f"{key}.{problem}" for problem in _kfp_problems(task_placement(config, node_id))]
+    return found
+
+
+def _kfp_problems(placed: Placement) -> list[str]:
+    found = []
+    if placed.priority_class:
+        found.append(
+            f"priority_class: got {placed.priority_class!r}; a KFP task has none. "
+            "With Kueue, set `queue` and `queue_priority`; the workers of a Job (`distribution.workers`) may have one"
+        )
+    if placed.service_account:
+        found.append(
+            f"service_account: got {placed.service_account!r}; all tasks of a KFP run share one. "
+            "Set kubernetes.service_account"
+        )
+    if placed.accelerator and placed.accelerator.count not in KFP_ACCELERATOR_COUNTS:
+        counts = ", ".join(map(str, KFP_ACCELERATOR_COUNTS))
+        found.append(f"accelerator.count: got {placed.accelerator.count}; KFP takes one of {counts}")
+    return found
+
+
+def _mount_problems(config: Config, placed: Placement) -> list[str]:
+    paths = [config.kubernetes.volume.mount_path, *(claim.mount_path for claim in placed.volumes)]
+    paths += [use.mount_path for use in (*placed.secrets, *placed.config_maps) if use.mount_path]
+    paths += ["/dev/shm"] * bool(placed.shared_memory) + ["/tmp"] * bool(placed.ephemeral_storage)
+    twice = sorted({path for path in paths if paths.count(path) > 1})
+    taken = [*METADATA_ENV, ROOT_ENV, *POD_FIELDS]
+    names = [*placed.env, *(name for use in (*placed.secrets, *placed.config_maps) for name in use.env.values())]
+    reserved = sorted({name for name in names if name in taken or names.count(name) > 1})
+    return [f"volumes: {path} is mounted twice; expected one volume for each path" for path in twice] + [
+        f"env: {name} is set twice, or by the pipeline itself; choose another name" for name in reserved
+    ]
+
+
+def place(task: PipelineTask, config: Config, node_id: str) -> None:
+    """Puts a node's placement onto its KFP task."""
+    from kfp import kubernetes
+
+    settings, placed = config.kubernetes, task_placement(config, node_id)
+    task.set_cpu_request(placed.cpu).set_memory_request(placed.memory)
+    if placed.cpu_limit:
+        task.set_cpu_limit(placed.cpu_limit)
+    if placed.memory_limit:
+        task.set_memory_limit(placed.memory_limit)
+    if placed.accelerator:
+        task.set_accelerator_type(placed.accelerator.type).set_accelerator_limit(placed.accelerator.count)
+    for name, value in environment(config, placed).items():
+        task.set_env_variable(name, value)
+    if placed.retries.count:
+        task.set_retry(
+            placed.retries.count,
+            backoff_duration=f"{placed.retries.backoff_seconds}s",
+            backoff_factor=placed.retries.backoff_factor,
+            backoff_max_duration=f"{placed.retries.backoff_max_seconds}s",
+        )
+    if placed.timeout_minutes:
+        kubernetes.set_timeout(task, round(placed.timeout_minutes * 60))
+
+    kubernetes.use_secret_as_env(task, settings.metadata_secret, {key: name for name, key in METADATA_ENV.items()})
+    for claim in (settings.volume, *placed.volumes):
+        kubernetes.mount_pvc(task, pvc_name=claim.claim, mount_path=claim.mount_path)
+    for secret in placed.secrets:
+        if secret.env:
+            kubernetes.use_secret_as_env(task, secret.name, secret.env)
+        if secret.mount_path:
+            kubernetes.use_secret_as_volume(task, secret.name, secret.mount_path)
+    for config_map in placed.config_maps:
+        if config_map.env:
+            kubernetes.use_config_map_as_env(task, config_map.name, config_map.env)
+        if config_map.mount_path:
+            kubernetes.use_config_map_as_volume(task, config_map.name, config_map.mount_path)
+    if placed.shared_memory:
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placed.shared_memory)
+    if placed.ephemeral_storage:
+        kubernetes.empty_dir_mount(task, "temporary", "/tmp", size_limit=placed.ephemeral_storage)
+
+    for key, value in placed.node_selector.items():
+        kubernetes.add_node_selector(task, key, value)
+    for toleration in placed.tolerations:
+        _tolerate(task, toleration)
+    _prefer_nodes(task, placed)
+    for key, value in pod_labels(placed).items():
+        kubernetes.add_pod_label(task, key, value)
+    for key, value in placed.annotations.items():
+        kubernetes.add_pod_annotation(task, key, value)
+    if has_workers(config, node_id):
+        for name, field in POD_FIELDS.items():
+            kubernetes.use_field_path_as_env(task, name, field)
+    kubernetes.set_image_pull_policy(task, settings.image_pull_policy)
+    if settings.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, settings.image_pull_secrets)
+
+
+def _tolerate(task: PipelineTask, toleration: Toleration) -> None:
+    from kfp import kubernetes
+
+    kubernetes.add_toleration(
+        task,
+        key=toleration.key,
+        operator=toleration.operator,
+        value=toleration.value,
+        effect=toleration.effect,
+        toleration_seconds=toleration.seconds,
+    )
+
+
+def _prefer_nodes(task: PipelineTask, placed: Placement) -> None:
+    """Adds node affinity through KFP's message: kfp-kubernetes 1.5 has the field, and no function for it yet."""
+    from google.protobuf import json_format
+    from kfp.kubernetes import common
+    from kfp.kubernetes import kubernetes_executor_config_pb2 as executor_config
+
+    message = common.get_existing_kubernetes_config_as_message(task)
+    required = [condition for condition in placed.node_affinity if condition.weight is None]
+    terms = [required] if required else []
+    terms += [[condition] for condition in placed.node_affinity if condition.weight is not None]
+    for conditions in terms:
+        message.node_affinity.append(
+            executor_config.NodeAffinityTerm(
+                match_expressions=[
+                    executor_config.SelectorRequirement(key=one.key, operator=one.operator, values=one.values)
+                    for one in conditions
+                ],
+                weight=conditions[0].weight,
+            )
+        )
+    task.platform_config["kubernetes"] = json_format.MessageToDict(message)

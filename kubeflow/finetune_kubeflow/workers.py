@@ -1,0 +1,231 @@
+"""Several machines train together: the pods of an Indexed Job behind a headless Service. Plain Kubernetes, no operator.
+
+Here are the manifests, TF_CONFIG, and what each pod runs: `python -m finetune_kubeflow.workers INVOCATION`.
+`finetune_kubeflow.worker_job` creates the Job and watches over it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from finetune.config import Config
+from finetune.config.kubernetes import Claim, Mounted, Placement
+from finetune.errors import ConfigError
+from finetune_kubeflow.placement import ROOT_ENV, environment, placement, pod_labels
+
+PORT = 2222
+WORKERS_ENV = "FINETUNE_WORKERS"
+INDEX_ENV = "JOB_COMPLETION_INDEX"  # Kubernetes sets it in the pods of an Indexed Job
+JOB_ENV = "FINETUNE_WORKER_JOB"
+TRAIN_JOB_ENV = "FINETUNE_TRAIN_JOB"  # is set where the Job is to be wrapped in a TrainJob
+CONTAINER = "node"  # as Kubeflow Trainer calls it
+EXECUTOR = "finetune_kubeflow.worker_executor.JobExecutor"
+
+
+def job(config: Config, node_id: str) -> dict[str, Any]:
+    """The Indexed Job that trains a node, but for its name, owner and arguments.
+
+    A pod that fails is replaced under the same index, and all others fail with it, because they wait for its gradients:
+    each breakdown costs as many failures as there are workers.
+    """
+    placed, settings, workers = placement(config, node_id), config.kubernetes, config.distribution.workers
+    mounts, volumes = _volumes(config, placed)
+    own_resources = {placed.accelerator.type: str(placed.accelerator.count)} if placed.accelerator else {}
+    limits = {"cpu": placed.cpu_limit, "memory": placed.memory_limit, **own_resources}
+    storage = {"ephemeral-storage": placed.ephemeral_storage} if placed.ephemeral_storage else {}
+    container = {
+        "name": CONTAINER,
+        "image": placed.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["python", "-m", "finetune_kubeflow.workers"],
+        "env": [*_variables(environment(config, placed)), *_references(placed)],
+        "ports": [{"containerPort": PORT}],
+        "resources": {
+            "requests": {"cpu": placed.cpu, "memory": placed.memory, **storage},
+            "limits": {key: value for key, value in limits.items() if value},
+        },
+        "volumeMounts": mounts,
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "serviceAccountName": placed.service_account,
+        "automountServiceAccountToken": False,
+        "priorityClassName": placed.priority_class,
+        "nodeSelector": placed.node_selector,
+        "affinity": _affinity(placed),
+        "tolerations": [_without_none(_toleration(one)) for one in placed.tolerations],
+        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+        "containers": [container],
+        "volumes": volumes,
+    }
+    labels = pod_labels(placed)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"labels": labels, "annotations": placed.annotations},
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": workers,
+            "parallelism": workers,
+            "backoffLimit": placed.retries.count * workers,
+            **({"activeDeadlineSeconds": round(placed.timeout_minutes * 60)} if placed.timeout_minutes else {}),
+            "template": {
+                "metadata": {"labels": labels, "annotations": placed.annotations},
+                "spec": {key: value for key, value in pod.items() if value not in (None, {}, [])},
+            },
+        },
+    }
+
+
+def named_job(
+    template: Mapping[str, Any], name: str, owner: Mapping[str, str], root: str, invocation: str, domain: str = ""
+) -> dict[str, Any]:
+    """The Job as it is sent.
+
+    Args:
+        template: From `job`.
+        name: Of the Job.
+        owner: `name` and `uid` of the pod that creates it; Kubernetes deletes the Job with that pod.
+        root: The shared folder, as the owner sees it.
+        invocation: File that says what to train, on the shared volume.
+        domain: Name of the headless Service, where it is not the Job's.
+    """
+    domain = domain or name
+    made = json.loads(json.dumps(template))
+    pod = made["spec"]["template"]["spec"]
+    made["metadata"] |= {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", **owner}]}
+    pod["subdomain"] = domain
+    (container,) = pod["containers"]
+    container["args"] = [invocation]
+    addresses = [f"{name}-{index}.{domain}:{PORT}" for index in range(made["spec"]["completions"])]
+    env = {one["name"]: one for one in container["env"]}
+    env |= {one["name"]: one for one in _variables({ROOT_ENV: root, WORKERS_ENV: ",".join(addresses)})}
+    container["env"] = list(env.values())
+    return made
+
+
+def service(name: str, job_uid: str) -> dict[str, Any]:
+    """The headless Service that gives each worker its host name; owned by the Job."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job_uid}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "ownerReferences": [owner]},
+        "spec": {
+            "clusterIP": "None",
+            "selector": {"batch.kubernetes.io/job-name": name},
+            # Workers look for each other before any of them can be ready.
+            "publishNotReadyAddresses": True,
+            "ports": [{"name": "grpc", "port": PORT}],
+        },
+    }
+
+
+def tf_config(environ: Mapping[str, str]) -> str:
+    """TF_CONFIG for this pod; without a chief of its own kind, TensorFlow takes worker 0 for one.
+
+    Raises:
+        ConfigError: The environment is not that of a pod of our Job.
+    """
+    addresses = [address for address in environ.get(WORKERS_ENV, "").split(",") if address]
+    index = environ.get(INDEX_ENV, "")
+    if not index.isdecimal() or int(index) >= len(addresses):
+        raise ConfigError(
+            [
+                f"{INDEX_ENV}, {WORKERS_ENV}: got {index!r} and {','.join(addresses)!r}; expected the index of this "
+                "pod and the addresses of all"
+            ]
+        )
+    return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": int(index)}})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains as one of the workers; the chief's model, and only the chief's, goes to the node's output."""
+    from finetune_kubeflow.run_node import log_to_stderr
+
+    (invocation,) = sys.argv[1:] if arguments is None else arguments
+    log_to_stderr()
+    os.environ["TF_CONFIG"] = tf_config(os.environ)
+    os.chdir(os.environ[ROOT_ENV])
+    from finetune_kubeflow.worker_executor import train
+
+    with tempfile.TemporaryDirectory(prefix="worker-") as scratch:
+        is_chief = os.environ[INDEX_ENV] == "0"
+        train(Path(invocation), None if is_chief else Path(scratch))
+    return 0
+
+
+def _variables(values: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _references(placed: Placement) -> list[dict[str, Any]]:
+    """Environment variables from Secrets and ConfigMaps. Workers never need the metadata store."""
+    sources = [("secretKeyRef", placed.secrets), ("configMapKeyRef", placed.config_maps)]
+    return [
+        {"name": variable, "valueFrom": {kind: {"name": use.name, "key": key}}}
+        for kind, uses in sources
+        for use in uses
+        for key, variable in use.env.items()
+    ]
+
+
+def _volumes(config: Config, placed: Placement) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The container's mounts, and the pod's volumes."""
+    sources: list[tuple[str, dict[str, Any]]] = [_claim(claim) for claim in (config.kubernetes.volume, *placed.volumes)]
+    sources += [_files("secret", "secretName", use) for use in placed.secrets if use.mount_path]
+    sources += [_files("configMap", "name", use) for use in placed.config_maps if use.mount_path]
+    if placed.shared_memory:
+        sources.append(("/dev/shm", {"emptyDir": {"medium": "Memory", "sizeLimit": placed.shared_memory}}))
+    if placed.ephemeral_storage:
+        sources.append(("/tmp", {"emptyDir": {"sizeLimit": placed.ephemeral_storage}}))
+    names = [f"volume-{number}" for number in range(len(sources))]
+    mounts = [{"name": name, "mountPath": path} for name, (path, _) in zip(names, sources, strict=True)]
+    return mounts, [{"name": name, **source} for name, (_, source) in zip(names, sources, strict=True)]
+
+
+def _claim(claim: Claim) -> tuple[str, dict[str, Any]]:
+    return claim.mount_path, {"persistentVolumeClaim": {"claimName": claim.claim}}
+
+
+def _files(kind: str, name_key: str, use: Mounted) -> tuple[str, dict[str, Any]]:
+    return str(use.mount_path), {kind: {name_key: use.name}}
+
+
+def _toleration(toleration: Any) -> dict[str, Any]:
+    fields = toleration.model_dump(exclude={"seconds"})
+    return {**fields, "tolerationSeconds": toleration.seconds}
+
+
+def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _affinity(placed: Placement) -> dict[str, Any]:
+    def term(condition: Any) -> dict[str, Any]:
+        values = {"values": condition.values} if condition.values else {}
+        return {"key": condition.key, "operator": condition.operator, **values}
+
+    required = [term(one) for one in placed.node_affinity if one.weight is None]
+    preferred = [
+        {"weight": one.weight, "preference": {"matchExpressions": [term(one)]}}
+        for one in placed.node_affinity
+        if one.weight is not None
+    ]
+    node: dict[str, Any] = {}
+    if required:
+        node["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": [{"matchExpressions": required}]}
+    if preferred:
+        node["preferredDuringSchedulingIgnoredDuringExecution"] = preferred
+    return {"nodeAffinity": node} if node else {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

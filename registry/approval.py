@@ -1,0 +1,137 @@
+"""Models that passed every gate and wait for a person's word. Plain Python.
+
+They lie complete below `.pending/<digest>` of the folder of versions, so that an approval is one rename and needs
+neither TensorFlow nor the run's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from finetune.errors import RunError
+from registry.model_card import markdown
+from registry.versions import (
+    CARD_FILES,
+    PENDING,
+    RECORD_FILE,
+    incoming_copy,
+    model_digest,
+    newest_version,
+    prune,
+    publish,
+    read_record,
+    record_text,
+    versions,
+    write_text,
+    writing,
+)
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What `approve` did.
+
+    Attributes:
+        version: Folder of the version.
+        by: Who approved it.
+        at: When, ISO 8601.
+        new: Whether this call approved it, rather than an earlier one.
+    """
+
+    version: Path
+    by: str
+    at: str
+    new: bool
+
+
+def stage(model: Path, directory: Path, files: Mapping[str, str], record: Mapping[str, Any], keep: int) -> Path:
+    """Puts a model beside the versions, where it waits; the arguments are those of `push_version`.
+
+    Returns:
+        The folder that waits; or the newest version, when that holds the same model already.
+
+    Raises:
+        RunError: The copy could not be written. Nothing has changed then.
+    """
+    with writing(directory):
+        digest = model_digest(model)
+        newest = newest_version(directory)
+        if newest and model_digest(newest) == digest:
+            return newest
+        waiting = directory / PENDING / digest
+        if not waiting.is_dir():
+            judged_against = int(newest.name) if newest else None
+            facts = {**record, "model_sha256": digest, "judged_against": judged_against, "keep": keep}
+            waiting.parent.mkdir(exist_ok=True)
+            incoming_copy(model, directory, {**files, RECORD_FILE: record_text(facts)}).rename(waiting)
+            prune(directory, keep)
+        return waiting
+
+
+def approve(directory: Path, digest: str, by: str) -> Approval:
+    """Makes a model that waits the next version; a second call finds it approved and changes nothing.
+
+    Args:
+        directory: Folder of versions.
+        digest: The model's.
+        by: Who approves.
+
+    Raises:
+        RunError: Nothing of this digest waits, or another version has been published since the model was judged.
+    """
+    if not directory.is_dir():
+        raise RunError(f"push.directory: {directory} is gone; run again.")
+    with writing(directory):
+        waiting = directory / PENDING / digest
+        if not waiting.is_dir():
+            return _approved_before(directory, digest)
+        record = read_record(waiting)
+        newest = newest_version(directory)
+        judged_against, served = record.get("judged_against"), int(newest.name) if newest else None
+        if judged_against != served:
+            raise RunError(
+                f"this model was judged beside version {judged_against or 'none'}, and version {served} is served now. "
+                "Run again, so that it is judged beside that one."
+            )
+        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        keep = record["keep"]
+        write_text(waiting / RECORD_FILE, record_text({**record, "approved_by": by, "approved_at": at}))
+        _sign_card(waiting, by, at)
+        version = publish(waiting, directory)
+        prune(directory, keep)
+        return Approval(version, by, at, new=True)
+
+
+def waiting_models(directory: Path) -> list[str]:
+    """Digests of the models that wait, the latest first."""
+    found = sorted((directory / PENDING).glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path.name for path in found if path.is_dir()]
+
+
+def published_version(directory: Path, digest: str) -> Path | None:
+    """The newest version that holds a model, by what the versions' records say; None when there is none."""
+    for number in reversed(versions(directory)):
+        if read_record(directory / str(number)).get("model_sha256") == digest:
+            return directory / str(number)
+    return None
+
+
+def _approved_before(directory: Path, digest: str) -> Approval:
+    version = published_version(directory, digest)
+    if version is None:
+        raise RunError(f"no model {digest[:12]} waits in {directory}, and no version there holds it; run again.")
+    record = read_record(version)
+    return Approval(version, str(record.get("approved_by", "")), str(record.get("approved_at", "")), new=False)
+
+
+def _sign_card(folder: Path, by: str, at: str) -> None:
+    as_json, as_markdown = (folder / name for name in CARD_FILES)
+    if as_json.is_file():
+        card = {**json.loads(as_json.read_text(encoding="utf-8")), "approval": {"by": by, "at": at}}
+        write_text(as_json, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+        write_text(as_markdown, markdown(card))

@@ -1,0 +1,288 @@
+"""Numbered versions in a folder, as TensorFlow Serving reads it: the highest number is served. Plain Python.
+
+    1/, 2/, ...     versions, each a whole model with its `push.json` (who, when, why) and its model card
+    champion.json   which version is served: a copy of what the highest number says, for other tools to read
+    .pending/       models that wait for approval (`registry.approval`)
+    .incoming-*     a copy in the making;  .outgoing-*  a version on its way out. Both are cleared by the next writer
+
+A folder gets its number by one rename and loses it by another, so a reader never sees half a version, and a writer that
+is killed at any moment leaves either the old or the new one on top. Numbers only go up, also when rolling back: a
+server that has loaded number 2 would not notice another model under the same number.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from finetune.errors import RunError
+
+RECORD_FILE = "push.json"
+CARD_FILES = ("model_card.json", "model_card.md")
+POINTER_FILE = "champion.json"
+PENDING = ".pending"
+_INCOMING = ".incoming-"
+_OUTGOING = ".outgoing-"
+
+
+def push_version(
+    model: Path,
+    directory: Path,
+    files: Mapping[str, str] | None = None,
+    record: Mapping[str, Any] | None = None,
+    keep: int | None = None,
+) -> tuple[Path, bool]:
+    """Copies a model to the next version, so that a reader sees all of it or nothing.
+
+    If the newest version already holds the same model, nothing is copied: a push that was killed after its rename and
+    is run again pushes once.
+
+    Args:
+        model: Folder to copy.
+        directory: Folder of versions; made when absent.
+        files: Further text files of the version by name, such as the model card.
+        record: What `push.json` says beside `model_sha256` and `at`.
+        keep: How many versions are left afterwards, the newest ones; None for all.
+
+    Returns:
+        The version's folder, and whether it is new.
+
+    Raises:
+        RunError: The copy could not be written, such as on a full disk. The versions are as they were.
+    """
+    with writing(directory):
+        digest = model_digest(model)
+        newest = newest_version(directory)
+        new = newest is None or model_digest(newest) != digest
+        if new:
+            texts = {**(files or {}), RECORD_FILE: record_text({**(record or {}), "model_sha256": digest})}
+            newest = publish(incoming_copy(model, directory, texts), directory)
+        drop(directory / PENDING / digest, directory)
+        _point(directory)
+        if keep is not None:
+            prune(directory, keep)
+        return newest, new
+
+
+def roll_back(directory: Path, to: int | None = None, by: str = "") -> tuple[Path, int]:
+    """Publishes an earlier version again, under a number above all others.
+
+    The files are linked where the file system can, so that it takes no space and no time.
+
+    Args:
+        directory: Folder of versions.
+        to: The version; None for the one before the model that is served now.
+        by: Who asked for it.
+
+    Returns:
+        The folder that is served now, and the version whose model it holds. When that model is served already, nothing
+        changes.
+
+    Raises:
+        RunError: There is no such version.
+    """
+    if not versions(directory):
+        raise RunError(f"{directory} holds no version; expected the folder of versions, such as runs/flowers/pushed.")
+    with writing(directory):
+        existing = versions(directory)
+        newest = directory / str(existing[-1])
+        if to is None:
+            to = _version_before(directory, existing)
+        elif to not in existing:
+            held = ", ".join(map(str, existing))
+            raise RunError(f"--to: got {to}; {directory} holds {held}. `push.keep` says how many are kept.")
+        target = directory / str(to)
+        if model_digest(target) == model_digest(newest):
+            return newest, to
+        record = {**read_record(target), "rolled_back_to": to, "by": by}
+        text = {RECORD_FILE: record_text(record)}
+        version = publish(incoming_copy(target, directory, text, _link_or_copy), directory)
+        _point(directory)
+        return version, to
+
+
+def versions(directory: Path) -> list[int]:
+    """The version numbers in a folder, ascending; none when there is no such folder."""
+    if not directory.is_dir():
+        return []
+    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir())
+
+
+def newest_version(directory: Path) -> Path | None:
+    """The folder of the version that is served, which is the highest number; None when there is none."""
+    existing = versions(directory)
+    return directory / str(existing[-1]) if existing else None
+
+
+def served_instead(version: Path) -> Path | None:
+    """The version that is served in place of this one, because of a later push or a rollback; None when this one is.
+
+    A rollback to this version serves its model under another number, which is this one.
+    """
+    newest = newest_version(version.parent)
+    if newest is None or newest == version or not version.is_dir() or model_digest(newest) == model_digest(version):
+        return None
+    return newest
+
+
+def read_record(version: Path) -> dict[str, Any]:
+    """What `push.json` says of a version; empty when it has none."""
+    try:
+        return json.loads((version / RECORD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """The text of `push.json`, with the time of now."""
+    return _json({**record, "at": datetime.now(timezone.utc).isoformat(timespec="seconds")})
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256, in hexadecimal, over the names and contents of a model's files; those that a push adds do not count."""
+    added = {folder / name for name in (RECORD_FILE, *CARD_FILES)}
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path not in added):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Holds the folder against other writers, and clears what a killed one left; the lock goes with the process.
+
+    Raises:
+        RunError: The folder cannot be written, or an error of the file system within the block, such as a full disk.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _clear(directory)
+            try:
+                yield
+            finally:
+                _clear(directory)
+    except OSError as error:
+        # shutil.copytree gathers what went wrong into one error without a number.
+        full = any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+        why = "the disk is full" if full else str(error)
+        raise RunError(
+            f"push.directory: {directory} could not be written: {why}. Its versions are unharmed."
+        ) from error
+
+
+def incoming_copy(
+    source: Path, directory: Path, texts: Mapping[str, str], copy: Callable[[str, str], Any] = shutil.copy2
+) -> Path:
+    """Copies a model beside the versions under a hidden name, with other files of ours, and syncs it to the disk."""
+    incoming = directory / f"{_INCOMING}{os.getpid()}"
+    ours = {RECORD_FILE} & set(texts)
+    shutil.copytree(
+        source,
+        incoming,
+        copy_function=copy,
+        ignore=lambda folder, names: ours & set(names) if Path(folder) == source else (),
+    )
+    for name, text in texts.items():
+        (incoming / name).write_text(text, encoding="utf-8")
+    for path in [*incoming.rglob("*"), incoming]:
+        _sync(path)
+    return incoming
+
+
+def publish(folder: Path, directory: Path) -> Path:
+    """Makes a whole folder beside the versions the next version."""
+    existing = versions(directory)
+    target = directory / str(existing[-1] + 1 if existing else 1)
+    folder.rename(target)
+    _sync(directory)
+    _point(directory)
+    return target
+
+
+def prune(directory: Path, keep: int) -> None:
+    """Removes all but the `keep` newest versions, and as many that wait for approval; the newest always stays."""
+    for number in versions(directory)[: -max(keep, 1)]:
+        drop(directory / str(number), directory)
+    waiting = sorted((directory / PENDING).glob("*"), key=lambda path: path.stat().st_mtime)
+    for path in waiting[: -max(keep, 1)]:
+        drop(path, directory)
+
+
+def drop(folder: Path, directory: Path) -> None:
+    """Removes a folder below `directory`, if it is there: out of sight by one rename, then file by file."""
+    if folder.is_dir():
+        outgoing = directory / f"{_OUTGOING}{folder.name}"
+        shutil.rmtree(outgoing, ignore_errors=True)
+        folder.rename(outgoing)
+        shutil.rmtree(outgoing)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file by another in one step; a file elsewhere that it was linked with keeps its text."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    _sync(partial)
+    partial.replace(path)
+
+
+def _version_before(directory: Path, existing: list[int]) -> int:
+    """The newest version before the served model, which after a rollback is the one that was rolled back to."""
+    newest = directory / str(existing[-1])
+    first = int(read_record(newest).get("rolled_back_to") or existing[-1])
+    served = model_digest(newest)
+    for number in reversed(existing):
+        if number < first and model_digest(directory / str(number)) != served:
+            return number
+    raise RunError(
+        f"{directory} holds no model from before the one that is served; `push.keep` says how many versions are kept. "
+        "Name another one with --to."
+    )
+
+
+def _point(directory: Path) -> None:
+    newest = newest_version(directory)
+    if newest:
+        text = _json({"version": int(newest.name), **read_record(newest)})
+        path = directory / POINTER_FILE
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            write_text(path, text)
+
+
+def _clear(directory: Path) -> None:
+    for leftover in [*directory.glob(f"{_INCOMING}*"), *directory.glob(f"{_OUTGOING}*")]:
+        shutil.rmtree(leftover)
+    for partial in directory.glob(f".{POINTER_FILE}.*"):
+        partial.unlink()
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Backbones: where each comes from, and how it is built with its weights."""

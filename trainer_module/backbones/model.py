@@ -1,0 +1,102 @@
+"""The network: a backbone with its weights, the input operation that belongs to it, and a head on top."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from finetune.config import BackboneConfig, TrainingConfig
+from trainer_module.backbones.catalogue import catalogue_backbone
+from trainer_module.backbones.hub import hub_backbone
+from trainer_module.backbones.keras_file import keras_file_backbone
+from trainer_module.backbones.text_encoder import text_encoder
+from trainer_module.heads import add_head, with_all_regularizers
+from transforms.backbones import Scaling, record_of
+from transforms.image import scale
+
+
+def build_network(config: BackboneConfig, training: TrainingConfig, classes: int) -> tuple[keras.Model, keras.Model]:
+    """Builds the backbone, and the whole network around it.
+
+    With `training.mixed_precision`, the backbone alone computes in half precision: its variables, the scaling of pixels
+    and the head are float32. A SavedModel computes in what it was saved with.
+    """
+    policy = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}[training.mixed_precision]
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        backbone = build_backbone(config)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    return backbone, build_model(backbone, record_of(config).scaling, training, classes)
+
+
+def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
+    """Returns the network with the same weights that computes in float32 throughout: what is exported."""
+    if training.mixed_precision == "off":
+        return model
+    random, exact = config.with_random_weights(), {"mixed_precision": "off"}
+    _, copy = build_network(random, training.model_copy(update=exact), model.output_shape[-1])
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def build_backbone(config: BackboneConfig) -> keras.Model:
+    """Builds the backbone that the config asks for, with its weights.
+
+    Returns:
+        A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
+        map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]; of texts, see
+        `trainer_module.backbones.word_vectors` and `text_encoder`. Its attribute `weights_sha256` is the digest of the
+        weights; None for random ones.
+
+    Raises:
+        BackboneError: The name, an argument, the input size or the weights cannot be used.
+    """
+    of_handle = text_encoder if config.modality == "text" else hub_backbone
+    build = of_handle if config.handle else keras_file_backbone if config.file else catalogue_backbone
+    backbone, digest = build(config)
+    backbone.weights_sha256 = digest
+    return backbone
+
+
+def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int) -> keras.Model:
+    """Puts input scaling before the backbone and a head behind it.
+
+    Unless `batch_norm` is `train`, the backbone is called in inference mode: its BatchNorm layers use their stored
+    statistics and never update them, while frozen and after unfreezing alike, so that a small data set cannot spoil
+    what pretraining measured. With `train` they follow the model, and Keras keeps those of frozen layers as they are.
+
+    Args:
+        backbone: From `build_backbone`.
+        scaling: As in `transforms.backbones.Backbone.scaling`.
+        training: The head, the BatchNorm policy, and the seed of the head's initial weights and dropout.
+        classes: Number of classes.
+
+    Returns:
+        A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
+        float32 [batch, classes].
+    """
+    mode = {} if training.batch_norm == "train" else {"training": False}
+    inputs = tf.nest.map_structure(_same_input, backbone.input)
+    features = backbone(_Scale(scaling, name="scale")(inputs) if _is_image(inputs) else inputs, **mode)
+    return keras.Model(inputs, add_head(features, with_all_regularizers(training), classes, training.seed))
+
+
+def _same_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    name = "pixels" if _is_image(tensor) else tensor.name
+    return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+
+
+def _is_image(inputs: Any) -> bool:
+    return not tf.nest.is_nested(inputs) and inputs.shape.rank == 4
+
+
+class _Scale(keras.layers.Layer):
+    def __init__(self, scaling: Scaling, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self._scaling = scaling
+
+    def call(self, pixels: tf.Tensor) -> tf.Tensor:
+        return scale(pixels, self._scaling)

@@ -1,0 +1,1 @@
+"""Transformed examples as batches, and the changes that augmentation makes."""

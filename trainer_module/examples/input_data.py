@@ -1,0 +1,376 @@
+"""Input pipelines of the Trainer: the only place that reads transformed examples.
+
+The order of examples, their shuffling and their augmentation are functions of the seed and the epoch alone, whatever
+order Beam wrote them in and however many threads read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from finetune.config import AugmentationConfig
+from finetune.errors import DataError
+from trainer_module.examples import augmentation
+from transforms import features
+from transforms.inputs import Inputs, NetworkInput
+
+# Splits that are not held in memory are shuffled within a window.
+SHUFFLE_WINDOW = 4096
+PARALLEL = len(os.sched_getaffinity(0))
+# Rows of files that are on their way at the same time.
+PARALLEL_READS = 16
+PREFETCHED = 4
+
+
+@dataclass(frozen=True)
+class Split:
+    """Transformed examples of one split.
+
+    Attributes:
+        records: Serialised tf.Examples, each scalar string.
+        examples: How many there are.
+        inputs: How the network's input is read of them.
+        digest: Of the examples, whatever order they are in.
+        order: Of the examples: `sorted`, or a digest of the order that they were read in.
+    """
+
+    records: tf.data.Dataset
+    examples: int
+    inputs: Inputs
+    digest: str
+    order: str = "sorted"
+
+    @property
+    def shuffle_window(self) -> int:
+        """How many examples are shuffled together."""
+        return min(self.examples, SHUFFLE_WINDOW)
+
+    def steps(self, batch_size: int) -> int:
+        """Batches in one pass; the last may be smaller."""
+        return math.ceil(self.examples / batch_size)
+
+
+def load_split(patterns: Sequence[str], inputs: Inputs, memory_bytes: int = 2 * 1024**3) -> Split:
+    """Opens the gzipped TFRecord files that match `patterns`.
+
+    Args:
+        patterns: Of the paths.
+        inputs: How the network's input is read of the examples.
+        memory_bytes: A split of up to this size, uncompressed, is held in memory; a larger one is streamed from its
+            files in each epoch.
+
+    Raises:
+        DataError: There is no example in them.
+    """
+    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
+    stream = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    held: list[bytes] | None = []
+    held_bytes = examples = digest = 0
+    order = hashlib.sha256()
+    for record in _iterable(stream).as_numpy_iterator():
+        examples += 1
+        # A sum does not depend on the order, in which Beam may write as it likes.
+        one = hashlib.sha256(record).digest()
+        digest += int.from_bytes(one, "big")
+        order.update(one)
+        held_bytes += len(record)
+        if held is not None:
+            held.append(record)
+        if held_bytes > memory_bytes:
+            held = None
+    if not examples:
+        raise DataError(f"no examples in {', '.join(patterns)}; expected the transformed examples of a split.")
+    if held is None:
+        return Split(stream, examples, inputs, f"{digest:x}", order.hexdigest())
+    held.sort(key=_key_of)
+    return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, f"{digest:x}")
+
+
+def training_batches(
+    split: Split,
+    batch_size: int,
+    seed: int,
+    config: AugmentationConfig,
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Endless batches, epoch after epoch, shuffled and augmented anew in each.
+
+    Args:
+        split: Training examples.
+        batch_size: Examples a batch, over all devices together.
+        seed: Of shuffling and augmentation.
+        config: Augmentation strengths.
+        first_epoch: Epoch to begin with; epoch N is the same whether one starts at 0 or at N.
+        first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
+
+    Returns:
+        (what `split.inputs` finishes, batched; label int64 [batch]); `split.steps` batches an epoch.
+    """
+    views = views_of(split, config, seed)
+
+    def batches_of(examples: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert
+        def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, tf.Tensor]:
+            number, record = example
+            value, label = _parse(record, split.inputs)
+            if views:
+                value = augmentation.augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
+            elif config.is_active:
+                value = augmentation.augment(value, tf.stack([epoch_seed, position]), config)
+            return split.inputs.finish(value), label
+
+        return examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
+
+    return _endless(split, split.records.enumerate(), seed, batch_size, first_epoch, first_step, batches_of)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Changed copies of each example, a fixed number of them, which epochs use in turn.
+
+    Attributes:
+        count: Copies of each example.
+        seed: int64 scalar; what changes them.
+        starts: int64 [examples], the copy that each example has in epoch 0.
+    """
+
+    count: int
+    seed: tf.Tensor
+    starts: tf.Tensor
+
+    def row(self, number: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        """Number of the copy that an example has in an epoch: those of the first copy of each come first."""
+        return (tf.gather(self.starts, number) + epoch) % self.count * len(self.starts) + number
+
+
+def views_of(split: Split, config: AugmentationConfig, seed: int) -> Views | None:
+    """The copies that the config asks for; None when every epoch changes examples anew, or none does."""
+    if config.views == "fresh" or not config.is_active:
+        return None
+    starts = tf.random.stateless_uniform([split.examples], [seed, 0], maxval=config.views, dtype=tf.int64)
+    return Views(config.views, tf.constant(seed, tf.int64), starts)
+
+
+def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
+    """One pass in a fixed order, without augmentation: the same elements as `training_batches`."""
+
+    @tf.autograph.experimental.do_not_convert
+    def one(record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
+        value, label = _parse(record, split.inputs)
+        return split.inputs.finish(value), label
+
+    batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
+    return _iterable(batches)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the frozen trunk gave for each example of a split, in memory or in files.
+
+    Attributes:
+        labels: int64 [examples], of each example in the order of the split.
+        shape: Of what is kept of one example.
+        stored: Type of its numbers.
+        dtype: Type that they had.
+        held: [examples, *shape] in memory; None when they are in `files`.
+        files: Each with a header and rows of equal size.
+        rows_per_file: In each file but the last.
+        header_bytes: At the start of each file.
+    """
+
+    labels: tf.Tensor
+    shape: tuple[int, ...]
+    stored: tf.DType
+    dtype: tf.DType
+    held: tf.Tensor | None = None
+    files: Sequence[str] = ()
+    rows_per_file: int = 1
+    header_bytes: int = 0
+
+    def batches(
+        self,
+        examples: tf.data.Dataset,
+        batch_size: int,
+        row_of: Callable[[tf.Tensor], tf.Tensor] = lambda number: number,
+    ) -> tf.data.Dataset:
+        """Reads batches with labels.
+
+        Args:
+            examples: Pairs of scalar int64: a position that does not matter, and the number of an example.
+            batch_size: Examples a batch.
+            row_of: Says which row is read for an example.
+        """
+        if self.held is not None:
+
+            @tf.autograph.experimental.do_not_convert
+            def gather(_: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                kept = tf.gather(self.held, row_of(numbers))
+                return tf.cast(kept, self.dtype), tf.gather(self.labels, numbers)
+
+            return examples.batch(batch_size).map(gather)
+        row_bytes = math.prod(self.shape) * self.stored.size
+        files = tf.constant(self.files)
+
+        @tf.autograph.experimental.do_not_convert
+        def read(_: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+            row = row_of(number)
+            start = self.header_bytes + row % self.rows_per_file * row_bytes
+            file = files[row // self.rows_per_file]
+            return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
+
+        @tf.autograph.experimental.do_not_convert
+        def decode(raw: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            values = tf.reshape(tf.io.decode_raw(raw, self.stored), [-1, *self.shape])
+            return tf.cast(values, self.dtype), tf.gather(self.labels, example[1])
+
+        found = examples.interleave(
+            read, cycle_length=PARALLEL_READS, num_parallel_calls=min(PARALLEL_READS, PARALLEL), deterministic=True
+        )
+        pairs = tf.data.Dataset.zip((found, examples))
+        return pairs.batch(batch_size).map(decode, num_parallel_calls=PARALLEL)
+
+
+def training_rows(
+    split: Split,
+    kept: Kept,
+    batch_size: int,
+    seed: int,
+    config: AugmentationConfig,
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """The batches of `training_batches`, with what is kept of each example, or copy of it, in place of it."""
+    views = views_of(split, config, seed)
+
+    def batches_of(numbers: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
+        if views is None:
+            return kept.batches(numbers, batch_size)
+        return kept.batches(numbers, batch_size, lambda number: views.row(number, epoch))
+
+    elements = tf.data.Dataset.range(split.examples)
+    return _endless(split, elements, seed, batch_size, first_epoch, first_step, batches_of)
+
+
+def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
+    """The batches of `evaluation_batches`, with what is kept of each example in place of it."""
+    numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
+    return _iterable(kept.batches(numbers, batch_size))
+
+
+def numbered_inputs(
+    split: Split, wanted: np.ndarray, batch_size: int, config: AugmentationConfig | None = None, seed: int = 0
+) -> tf.data.Dataset:
+    """One pass over chosen examples in the order of the split, or of all their copies where there are some.
+
+    Args:
+        split: Examples.
+        wanted: bool [rows]: which of them.
+        batch_size: Rows a batch.
+        config: Augmentation of the copies; None leaves examples as they are.
+        seed: Of the copies.
+
+    Returns:
+        (int64 [batch], the numbers of the rows; inputs, as in `evaluation_batches`).
+    """
+    table = tf.constant(wanted)
+    views = views_of(split, config, seed) if config else None
+
+    @tf.autograph.experimental.do_not_convert
+    def copy_of_all(copy: tf.Tensor) -> tf.data.Dataset:
+        return split.records.enumerate(copy * split.examples)
+
+    @tf.autograph.experimental.do_not_convert
+    def one(row: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
+        value = _parse(record, split.inputs)[0]
+        if views:
+            value = augmentation.augment(value, tf.stack([views.seed, row]), config)
+        return row, split.inputs.finish(value)
+
+    @tf.autograph.experimental.do_not_convert
+    def is_wanted(row: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+        return table[row]
+
+    chosen = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all).filter(is_wanted)
+    return _iterable(chosen.map(one, num_parallel_calls=PARALLEL).batch(batch_size))
+
+
+def labels(split: Split) -> tf.Tensor:
+    """The label of each example in the order of the split, int64 [examples]."""
+
+    @tf.autograph.experimental.do_not_convert
+    def one(record: tf.Tensor) -> tf.Tensor:
+        return tf.io.parse_single_example(record, {features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)})[
+            features.LABEL_INDEX
+        ]
+
+    batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
+    return tf.constant(np.concatenate(list(_iterable(batches).as_numpy_iterator())))
+
+
+def label_counts(split: Split, classes: int) -> list[int]:
+    """How many examples of each class there are, by label."""
+    counts = [0] * classes
+    for record in _iterable(split.records).as_numpy_iterator():
+        counts[_feature(record, features.LABEL_INDEX).int64_list.value[0]] += 1
+    return counts
+
+
+def keys(split: Split) -> list[str]:
+    """The key of each example, in the order of `evaluation_batches`."""
+    return [_key_of(record).decode() for record in _iterable(split.records).as_numpy_iterator()]
+
+
+def _parse(record: tf.Tensor, inputs: Inputs) -> tuple[NetworkInput, tf.Tensor]:
+    spec = {**inputs.feature_spec(), features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    example = tf.io.parse_single_example(record, spec)
+    return inputs.read(example), example[features.LABEL_INDEX]
+
+
+def _key_of(record: bytes) -> bytes:
+    return _feature(record, features.KEY).bytes_list.value[0]
+
+
+def _feature(record: bytes, name: str) -> tf.train.Feature:
+    return tf.train.Example.FromString(record).features.feature[name]
+
+
+def _endless(
+    split: Split,
+    elements: tf.data.Dataset,
+    seed: int,
+    batch_size: int,
+    first_epoch: int,
+    first_step: int,
+    batches_of: Callable[[tf.data.Dataset, tf.Tensor, tf.Tensor], tf.data.Dataset],
+) -> tf.data.Dataset:
+    """Epoch after epoch of elements, one for each example, shuffled into the same order whatever they are."""
+
+    @tf.autograph.experimental.do_not_convert
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        epoch_seed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
+        shuffled = elements.shuffle(split.shuffle_window, seed=epoch_seed, reshuffle_each_iteration=False)
+        left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
+        return batches_of(shuffled.enumerate().skip(left_out), epoch_seed, epoch)
+
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    return _iterable(epochs.flat_map(epoch_of))
+
+
+def _iterable(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Prefetches, without tuning, and lets several workers split batches between them.
+
+    TensorFlow's tuner of parallelism runs in a thread that may miss its end, and then keeps the end of an iterator
+    waiting for up to a minute. Workers split by element, as there is no file list to split.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.prefetch(PREFETCHED).with_options(options)

@@ -1,0 +1,122 @@
+"""What is served, and nothing else: a plain SavedModel with raw input and named classes.
+
+A `tf.Module` with two signatures loads about ten times faster than the same network saved as a Keras model, and TFMA
+does not mistake it for one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+import tf_keras as keras
+from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
+
+from trainer_module.export.canonical import make_canonical
+from transforms import features
+from transforms.inputs import Inputs
+
+FACTS_FILE = "assets.extra/finetune.json"
+
+
+class ServedModel(tf.Module):
+    """The trained network behind the Transform graph that it was trained with."""
+
+    def __init__(self, model: keras.Model, transform_output: tft.TFTransformOutput, inputs: Inputs):
+        super().__init__(name="served_model")
+        # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
+        self._weights = list(model.variables)
+        self._tables = _tables(model)
+        # TFT's own TransformFeaturesLayer is a Keras model, which a save traces once more with AutoGraph, for a minute.
+        loader = _OrderedLoader(transform_output.transform_savedmodel_dir)
+        self._transform = _Untracked(loader.apply_transform_model)
+        self._loaded = loader.__dict__
+        self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
+        self._raw_spec = transform_output.raw_feature_spec()
+        self._raw_name = inputs.raw
+        self._is_example = _Untracked(inputs.is_example)
+        names = transform_output.vocabulary_by_name(features.CLASSES)
+        self._classes = tf.constant([name.decode() for name in names])
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies pictures or texts.
+
+        Args:
+            examples: string [batch]; each the bytes of an image file, or a text, or a serialised raw tf.Example.
+
+        Returns:
+            `probabilities` float32 [batch, classes], `label` string [batch], the most probable class, and
+            `classes` string [batch, classes], the name of each column of `probabilities`.
+        """
+        is_example = self._is_example(examples)
+        spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
+        parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
+        raw = tf.where(is_example, parsed[self._raw_name], examples)
+        probabilities = self._network(self._transform({self._raw_name: self._as_parsed(raw)}))
+        return {
+            "probabilities": probabilities,
+            "label": tf.gather(self._classes, tf.argmax(probabilities, axis=-1)),
+            "classes": tf.tile(self._classes[tf.newaxis], [tf.shape(examples)[0], 1]),
+        }
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Looks up the labels of raw examples for the Evaluator: string [batch] to `label_index` int64 [batch]."""
+        raw = tf.io.parse_example(examples, {features.LABEL: self._raw_spec[features.LABEL]})
+        return {features.LABEL_INDEX: self._transform(raw)[features.LABEL_INDEX]}
+
+    def _as_parsed(self, raw: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
+        """Shapes a string [batch] as the schema parses the feature."""
+        spec = self._raw_spec[self._raw_name]
+        if isinstance(spec, tf.io.VarLenFeature):
+            return tf.sparse.from_dense(raw[:, tf.newaxis])
+        return tf.reshape(raw, [-1, *spec.shape])
+
+
+def _tables(model: keras.Model) -> list[Any]:
+    """Lookup tables and the like inside a network, as encoders of texts have them: like variables, they are tracked."""
+    found = tf.train.TrackableView(model).descendants()
+    return [each for each in found if isinstance(each, tf.saved_model.experimental.TrackableResource)]
+
+
+class _Untracked:
+    """Hides a callable from object tracking."""
+
+    def __init__(self, call):
+        self._call = call
+
+    def __call__(self, *arguments):
+        return self._call(*arguments)
+
+
+class _OrderedLoader(SavedModelLoader):
+    """Lists the inputs of the Transform graph in the graph's order; TFT's order changes from process to process."""
+
+    def _get_unfed_input_keys(self, input_tensor_keys: Iterable[str]) -> list[str]:
+        return sorted(super()._get_unfed_input_keys(input_tensor_keys))
+
+    def _get_feeds(self, unfed_input_keys: Iterable[str]) -> list[tf.Tensor]:
+        fed = super()._get_feeds(unfed_input_keys)
+        return [tensor for tensor in self._func_graph.inputs if tensor in fed]
+
+
+def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
+    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes.
+
+    Args:
+        served: The model.
+        directory: Where to.
+        facts: Of its origin; they go beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
+    """
+    signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
+    tf.saved_model.save(served, directory, signatures=signatures)
+    make_canonical(directory)
+    path = os.path.join(directory, FACTS_FILE)
+    tf.io.gfile.makedirs(os.path.dirname(path))
+    with tf.io.gfile.GFile(path, "w") as file:
+        file.write(json.dumps(facts, indent=1))

@@ -1,0 +1,174 @@
+"""A Keras network as a graph to search for cuts, and the two networks on either side of a cut."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from trainer_module.frozen_features.cuts import Cut, Node
+from transforms.inputs import NetworkInput
+
+
+class Network:
+    """A functional model with a backbone in it, whose layers are looked at one by one where it is functional too."""
+
+    def __init__(self, model: keras.Model, backbone: keras.Model):
+        """Describes the graph.
+
+        Args:
+            model: From inputs to probabilities.
+            backbone: One of its layers.
+        """
+        self._model = model
+        self._backbone = backbone
+        self._tensors: dict[str, Any] = {}
+        self._layers: dict[str, keras.layers.Layer] = {}
+        self._call: Any = None
+        self.nodes: list[Node] = []
+        names: dict[tuple[int, int], str] = {}
+        for call in _calls(model):
+            if call.layer is backbone and _can_be_opened(backbone):
+                self._call = call
+                self._open_backbone(names, _sources(call, names))
+            else:
+                self._add(call, names, _sources(call, names), in_backbone=call.layer is backbone)
+        self.output = self.nodes[-1].name
+
+    @property
+    def backbone_in_inference_mode(self) -> bool:
+        """Whether the backbone is called in inference mode when the model trains."""
+        return self._call is not None and self._call.call_kwargs.get("training") is False
+
+    def trunk(self, cuts: Sequence[Cut]) -> Callable[[NetworkInput], list[tf.Tensor]]:
+        """Returns a function from what the model takes to a list of what all cuts keep, computed in one pass."""
+        if self._call is None:
+            whole = keras.Model(self._model.inputs, [self._tensor(cut) for cut in cuts])
+            return lambda inputs: tf.nest.flatten(whole(inputs, training=False))
+        inner = [cut for cut in cuts if self._is_inside(cut)]
+        outer = [cut for cut in cuts if not self._is_inside(cut)]
+        # One after the other, not called on each other: Keras would go through all layers once more for that.
+        before = keras.Model(self._model.inputs, self._call.call_args[0])
+        inside = keras.Model(
+            self._backbone.inputs, [self._tensor(cut) for cut in inner] + [self._backbone.output] * bool(outer)
+        )
+        above = keras.Model(self._call.outputs, [self._tensor(cut) for cut in outer]) if outer else None
+
+        def run(inputs: NetworkInput) -> list[tf.Tensor]:
+            found = tf.nest.flatten(inside(before(inputs, training=False), training=False))
+            if above:
+                found += tf.nest.flatten(above(found.pop(), training=False))
+            kept = {cut.node.name: output for cut, output in zip(inner + outer, found, strict=True)}
+            return [kept[cut.node.name] for cut in cuts]
+
+        return run
+
+    def tail(self, cut: Cut) -> keras.Model:
+        """Returns the network from what a cut keeps to the model's output; it shares the model's layers."""
+        tensor = self._tensor(cut)
+        if not self._is_inside(cut):
+            return keras.Model(tensor, self._model.output)
+        head = keras.Model(self._call.outputs, self._model.output)
+        if tensor is self._backbone.output:
+            return head
+        kept = keras.Input(tensor.shape[1:], dtype=tensor.dtype, name="kept")
+        rest = keras.Model(tensor, self._backbone.output)
+        return keras.Model(kept, head(rest(kept, **self._call.call_kwargs)))
+
+    def digest(self, cut: Cut) -> str:
+        """SHA-256 over what the layers below a cut do: kinds, settings, connections, weights."""
+        digest = hashlib.sha256()
+        for node in cut.below:
+            layer = self._layers[node.name]
+            digest.update(repr((node, type(layer).__qualname__, _settings(layer))).encode())
+            for weight in layer.weights:
+                digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+        return digest.hexdigest()
+
+    def variables(self, cut: Cut) -> list[tf.Variable]:
+        """All variables of the layers below a cut."""
+        return [weight for node in cut.below for weight in self._layers[node.name].weights]
+
+    def dtype(self, cut: Cut) -> tf.DType:
+        """Of what a cut keeps."""
+        return tf.as_dtype(self._tensor(cut).dtype)
+
+    def _is_inside(self, cut: Cut) -> bool:
+        return cut.node.in_backbone and self._call is not None
+
+    def _tensor(self, cut: Cut) -> Any:
+        return self._tensors[cut.node.name]
+
+    def _open_backbone(self, names: dict[tuple[int, int], str], sources: tuple[str, ...]) -> None:
+        inner: dict[tuple[int, int], str] = {}
+        for call in _calls(self._backbone):
+            inputs = sources if call.is_input else _sources(call, inner)
+            self._add(call, inner, inputs, in_backbone=True)
+        output = self._backbone.output
+        names[_key(self._call)] = inner[_key(output.node)]
+
+    def _add(self, call: Any, names: dict[tuple[int, int], str], inputs: tuple[str, ...], in_backbone: bool) -> None:
+        layer = call.layer
+        place = ("backbone/" if in_backbone else "") + layer.name
+        name = place if place not in self._layers else f"{place}:{len(self._layers)}"
+        names[_key(call)] = name
+        self._layers[name] = layer
+        outputs = tf.nest.flatten(call.outputs)
+        shape = tuple(outputs[0].shape[1:]) if len(outputs) == 1 else (None,)
+        fixed = shape if None not in shape else None
+        self._tensors[name] = outputs[0]
+        self.nodes.append(
+            Node(
+                name,
+                inputs,
+                layer.name,
+                in_backbone=in_backbone,
+                has_variables=bool(layer.weights),
+                is_batch_norm=isinstance(layer, keras.layers.BatchNormalization),
+                follows_mode="training" in layer._call_spec.arg_names,
+                shape=fixed,
+                item_bytes=tf.as_dtype(outputs[0].dtype).size,
+                multiply_adds=_multiply_adds(layer, fixed or (1,)),
+            )
+        )
+
+
+def _calls(model: keras.Model) -> list[Any]:
+    """Keras' nodes, inputs first."""
+    by_depth = model._nodes_by_depth
+    return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
+
+
+def _key(call: Any) -> tuple[int, int]:
+    return id(call.layer), id(call)
+
+
+def _sources(call: Any, names: dict[tuple[int, int], str]) -> tuple[str, ...]:
+    parents = [layer._inbound_nodes[index] for layer, index, _, _ in call.iterate_inbound()]
+    return tuple(dict.fromkeys(names[_key(parent)] for parent in parents))
+
+
+def _can_be_opened(backbone: keras.Model) -> bool:
+    one_each = len(getattr(backbone, "inputs", None) or []) == 1 and len(backbone.outputs or []) == 1
+    return bool(one_each and getattr(backbone, "_is_graph_network", False))
+
+
+def _settings(layer: keras.layers.Layer) -> Any:
+    try:
+        # What a phase trains changes from phase to phase; what lies below a cut computes the same.
+        return {**layer.get_config(), "trainable": None}
+    except NotImplementedError:
+        return layer.name
+
+
+def _multiply_adds(layer: keras.layers.Layer, shape: tuple[int, ...]) -> int:
+    """Of convolutions and dense layers: each kernel is applied at each place of the output. Looking up takes none."""
+    if isinstance(layer, keras.layers.Embedding):
+        return 0
+    places = math.prod(shape[:-1])
+    return places * sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)

@@ -1,0 +1,95 @@
+"""Graphs of common backbones, recorded so that a plan can be made without TensorFlow.
+
+`python -m trainer_module.frozen_features.record` writes them; a test holds them against the networks themselves.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainer_module.frozen_features.cuts import Node
+from trainer_module.phases.freezing import Layer
+
+FOLDER = Path(__file__).parent / "graphs"
+POOL = "head_pool"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The graph of a backbone at one size of its input.
+
+    Attributes:
+        image_size: Height and width in pixels.
+        nodes: From input to output, in the order in which they run.
+        layers: As `freezing` looks at them.
+    """
+
+    image_size: int
+    nodes: tuple[Node, ...]
+    layers: tuple[Layer, ...]
+
+    def at(self, image_size: int) -> Recorded:
+        """The graph at another size; heights and widths to the nearest, so that figures are near and not exact."""
+        if image_size == self.image_size:
+            return self
+        ratio = image_size / self.image_size
+
+        def resized(node: Node) -> Node:
+            if node.shape is None or len(node.shape) != 3:
+                return node
+            height, width, channels = node.shape
+            new = (max(1, round(height * ratio)), max(1, round(width * ratio)), channels)
+            return replace(node, shape=new, multiply_adds=node.multiply_adds * new[0] * new[1] // (height * width))
+
+        return replace(self, image_size=image_size, nodes=tuple(map(resized, self.nodes)))
+
+    def with_head(self) -> list[Node]:
+        """The nodes, what pools the output, and what stands for the rest of the head."""
+        last = self.nodes[-1]
+        pool = Node(POOL, (last.name,), POOL, shape=last.shape[-1:], item_bytes=last.item_bytes)
+        return [*self.nodes, pool, Node("head", (POOL,), "head", has_variables=True)]
+
+
+def recorded(name: str, arguments: Mapping[str, Any]) -> Recorded | None:
+    """Reads the graph of a backbone built with these arguments; None when it was not recorded."""
+    path = FOLDER / file_name(name, arguments)
+    if not path.is_file():
+        return None
+    content = json.loads(gzip.decompress(path.read_bytes()))
+    nodes = [
+        Node(**{**fields, "inputs": tuple(fields["inputs"]), "shape": fields["shape"] and tuple(fields["shape"])})
+        for fields in content["nodes"]
+    ]
+    layers = [Layer(layer, tuple(variables), norm) for layer, variables, norm in content["layers"]]
+    return Recorded(content["image_size"], tuple(nodes), tuple(layers))
+
+
+def write(name: str, arguments: Mapping[str, Any], image_size: int, nodes: Sequence[Node], layers: Sequence[Layer]):
+    """Records a graph; the same graph gives the same bytes."""
+    content = {
+        "image_size": image_size,
+        "nodes": [asdict(node) for node in nodes],
+        "layers": [[layer.name, layer.variables, layer.is_batch_norm] for layer in layers],
+    }
+    FOLDER.mkdir(exist_ok=True)
+    packed = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), mtime=0)
+    (FOLDER / file_name(name, arguments)).write_bytes(packed)
+
+
+def file_name(name: str, arguments: Mapping[str, Any]) -> str:
+    """Such as `MobileNetV2-alpha-0.35.json.gz`."""
+    return "-".join([name, *(f"{key}-{value}" for key, value in sorted(arguments.items()))]) + ".json.gz"
+
+
+def size_in_words(count: float) -> str:
+    """Bytes as people write them: `5.1 kB`, `3.8 MB`."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{math.ceil(count)} bytes"

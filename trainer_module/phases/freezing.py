@@ -1,0 +1,244 @@
+"""Which part of the backbone a phase trains. The decisions take names, so that they need no TensorFlow."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune.config import PhaseConfig, TrainingConfig, Unfreeze
+from finetune.errors import BackboneError, did_you_mean
+
+STEM = "stem"
+
+# How the layers of Keras' applications begin, or for Inception and NASNet how the last layer of a block is called.
+_BLOCK_STARTS = re.compile(
+    r"(?P<block>(?:.*_)?stage_\d+_[xyz]?block_\d+"  # ConvNeXt, RegNet
+    r"|blockgroup\d+__block_\d+"  # ResNetRS
+    r"|conv\d+_block\d+"  # ResNet, DenseNet
+    r"|expanded_conv(?:_\d+)?"  # MobileNetV2 and V3
+    r"|block_?\d+[a-z]?(?:_\d+)?"  # VGG, Xception, MobileNetV2, EfficientNet, InceptionResNetV2, SmallCNN
+    r"|conv_[dp]w_(?P<pair>\d+))(?=[_/]|$)",  # MobileNet: a depthwise and a pointwise half
+    re.IGNORECASE,
+)
+_BLOCK_ENDS = re.compile(
+    r"(?P<block>mixed_?\d+[a-z]?|(?:normal|reduction)_concat_\w+|block(?:35|17|8)_\d+(?=_conv))(?:_conv)?$"
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What freezing has to know of a layer.
+
+    Attributes:
+        name: As in the backbone.
+        variables: Names of its variables, such as `block_7_expand/kernel`.
+        is_batch_norm: Whether it is a BatchNorm layer.
+    """
+
+    name: str
+    variables: tuple[str, ...] = ()
+    is_batch_norm: bool = False
+
+    def may_train(self, variable: str, batch_norm: str) -> bool:
+        """Whether the BatchNorm policy lets a variable train.
+
+        A layer that is a whole network, such as a SavedModel, has BatchNorm inside: what lies beside a `moving_mean`.
+        """
+        if batch_norm != "frozen":
+            return True
+        inside = f"{variable.rpartition('/')[0]}/moving_mean" in self.variables
+        return not self.is_batch_norm and not inside
+
+
+def block_names(layers: Sequence[str]) -> list[str]:
+    """Finds the block that each layer belongs to, by what its name begins with.
+
+    `block_7_expand` is in `block_7`, `conv2_block3_1_conv` in `conv2_block3`. A layer whose name says nothing belongs
+    to the block before it; those before the first block are the `stem`. In Inception and NASNet, whose blocks are
+    named by the layer that ends them, a layer belongs to the end that comes next.
+
+    Args:
+        layers: Names in order from input to output.
+    """
+    ends = [_BLOCK_ENDS.match(name) for name in layers]
+    if any(end and end["block"].startswith(("mixed", "normal_concat")) for end in ends):
+        blocks = []
+        current = next(end["block"] for end in reversed(ends) if end)
+        for end in reversed(ends):
+            current = end["block"] if end else current
+            blocks.append(current)
+        return blocks[::-1]
+    blocks, current = [], STEM
+    for name in layers:
+        start = _BLOCK_STARTS.match(name)
+        if start:
+            current = f"conv_{start['pair']}" if start["pair"] else start["block"]
+        blocks.append(current)
+    return blocks
+
+
+def trainable_layers(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str = "train") -> list[bool]:
+    """Decides for each layer whether it trains.
+
+    Args:
+        layers: In order from input to output.
+        unfreeze: From the phase.
+        batch_norm: From `training`; with `frozen`, BatchNorm layers never train.
+
+    Raises:
+        BackboneError: More is asked for than there is, or a name that no layer, block or variable has.
+    """
+    chosen = [
+        trains and (not layer.variables or bool(_trained(layer, unfreeze, batch_norm)))
+        for trains, layer in zip(_chosen(layers, unfreeze), layers, strict=True)
+    ]
+    if unfreeze.variables and not any(chosen):
+        raise BackboneError(
+            f"unfreeze.variables: got {unfreeze.variables!r}, which no variable that may train matches; expected a "
+            f"part of a name such as {_example(layers)!r}. BatchNorm trains unless training.batch_norm is frozen."
+        )
+    return chosen
+
+
+def rate_factors(layers: Sequence[str], factor: float) -> list[float]:
+    """Returns what each layer's learning rate is multiplied with.
+
+    The block at the output learns at `factor`, the one below it at its square, and so on (discriminative rates, Howard
+    and Ruder 2018, section 3.2; theirs is 1 / 2.6).
+
+    Args:
+        layers: Names in order from input to output.
+        factor: From the phase.
+    """
+    blocks = block_names(layers)
+    from_output = list(dict.fromkeys(reversed(blocks)))
+    return [factor ** (1 + from_output.index(block)) for block in blocks]
+
+
+def check_phases(layers: Sequence[Layer], training: TrainingConfig) -> None:
+    """Holds every phase against the backbone, before anything is trained.
+
+    Raises:
+        BackboneError: With every mistake found, one line each.
+    """
+    problems = []
+    for index, phase in enumerate(training.phases):
+        try:
+            trainable_layers(layers, phase.unfreeze, training.batch_norm)
+        except BackboneError as error:
+            problems.append(f"training.phases[{index}].{error}")
+    if problems:
+        raise BackboneError("\n".join(problems))
+
+
+def layers_of(backbone: Any) -> list[Layer]:
+    """Describes the layers of a Keras model."""
+    import tf_keras as keras
+
+    return [
+        Layer(
+            layer.name, tuple(map(variable_name, layer.variables)), isinstance(layer, keras.layers.BatchNormalization)
+        )
+        for layer in backbone.layers
+    ]
+
+
+def apply_freeze(model: Any, backbone: Any, phase: PhaseConfig, batch_norm: str) -> tuple[list[Any], list[float]]:
+    """Freezes the backbone's layers that a phase does not train.
+
+    Args:
+        model: The whole network.
+        backbone: The part of it that freezing is about.
+        phase: Says what is unfrozen.
+        batch_norm: From `training`.
+
+    Returns:
+        The variables that the phase trains, and what the learning rate of each is multiplied with.
+    """
+    backbone.trainable = True
+    described = layers_of(backbone)
+    trains = trainable_layers(described, phase.unfreeze, batch_norm)
+    factors = rate_factors([layer.name for layer in described], phase.block_rate_factor)
+    factor_of, left_out = {}, set()
+    for layer, description, trainable, factor in zip(backbone.layers, described, trains, factors, strict=True):
+        layer.trainable = trainable
+        trained = _trained(description, phase.unfreeze, batch_norm)
+        for variable in layer.trainable_variables:
+            factor_of[id(variable)] = factor
+            if variable_name(variable) not in trained:
+                left_out.add(id(variable))
+    variables = [variable for variable in model.trainable_variables if id(variable) not in left_out]
+    return variables, [factor_of.get(id(variable), 1.0) for variable in variables]
+
+
+def variable_name(variable: Any) -> str:
+    """The name of a TensorFlow variable without the number of its output."""
+    return variable.name.split(":")[0]
+
+
+def _trained(layer: Layer, unfreeze: Unfreeze, batch_norm: str) -> set[str]:
+    """The variables of a layer that trains which train themselves."""
+    return {
+        variable
+        for variable in layer.variables
+        if layer.may_train(variable, batch_norm) and re.search(unfreeze.variables or "", variable)
+    }
+
+
+def _chosen(layers: Sequence[Layer], unfreeze: Unfreeze) -> list[bool]:
+    names = [layer.name for layer in layers]
+    if unfreeze.variables:
+        return [bool(layer.variables) for layer in layers]
+    blocks = block_names(names)
+    if unfreeze.last_blocks:
+        distinct = list(dict.fromkeys(blocks))
+        if unfreeze.last_blocks > len(distinct):
+            raise BackboneError(
+                f"unfreeze.last_blocks: got {unfreeze.last_blocks}; the backbone has {len(distinct)} blocks: "
+                f"{_summary(distinct)}. For all, say `all`."
+            )
+        return [block in distinct[-unfreeze.last_blocks :] for block in blocks]
+    if unfreeze.from_layer:
+        first = _first(names, blocks, unfreeze.from_layer)
+        return [index >= first for index in range(len(names))]
+    if unfreeze.fraction:
+        count = math.ceil(unfreeze.fraction * len(names))
+    else:
+        count = len(names) if unfreeze.last_layers == "all" else unfreeze.last_layers
+    if count > len(names):
+        raise BackboneError(
+            f"unfreeze.last_layers: got {count}; the backbone has {len(names)} layers. For all, say `all`."
+        )
+    return [index >= len(names) - count for index in range(len(names))]
+
+
+def _first(names: list[str], blocks: list[str], wanted: str) -> int:
+    for places in (names, blocks):
+        if wanted in places:
+            return places.index(wanted)
+    distinct = list(dict.fromkeys(blocks))
+    hint = _nearest_number(wanted, [*distinct, *names]) or did_you_mean(wanted, [*distinct, *names])
+    raise BackboneError(
+        f"unfreeze.from_layer: got {wanted!r}; expected one of the {len(names)} layers or a block: "
+        f"{_summary(distinct)}.{hint}"
+    )
+
+
+def _nearest_number(wanted: str, names: list[str]) -> str:
+    """Prefers, among names that differ from the wanted one in their last number alone, the nearest number."""
+    text, number = re.fullmatch(r"(.*?)(\d*)", wanted).groups()
+    if not number:
+        return ""
+    numbers = [int(name[len(text) :]) for name in names if re.fullmatch(re.escape(text) + r"\d+", name)]
+    return f" Did you mean '{text}{min(numbers, key=lambda n: abs(n - int(number)))}'?" if numbers else ""
+
+
+def _summary(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]} ... {names[-1]}"
+
+
+def _example(layers: Sequence[Layer]) -> str:
+    return next((layer.variables[0] for layer in reversed(layers) if layer.variables), "")

@@ -1,0 +1,167 @@
+"""The training loop: one compiled step, run over an epoch, the same under every `tf.distribute` strategy.
+
+`Model.fit` of Keras 2 has AutoGraph rewrite all of `tf_keras`, which TensorFlow does not know as a library; on two
+cores that takes longer than training a head. A step of our own needs no rewriting, and leaves every number to us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from trainer_module.phases.losses import Loss
+from trainer_module.phases.optimizers import PhaseOptimizer
+from trainer_module.phases.totals import Totals
+from transforms.inputs import NetworkInput
+
+Step = Callable[[tuple[NetworkInput, tf.Tensor]], Totals]
+# Sums over the examples of one replica, in the order of `Totals`; the last may be missing.
+Sums = tuple[tf.Tensor, ...]
+
+
+def train_step(
+    model: keras.Model,
+    variables: Sequence[tf.Variable],
+    optimizer: PhaseOptimizer,
+    loss: Loss,
+    micro_batches: int,
+    strategy: tf.distribute.Strategy,
+    batch_spec: Any,
+    loss_scale: tf.Variable | None = None,
+) -> Step:
+    """Compiles one step of training.
+
+    Args:
+        model: Gives probabilities.
+        variables: What trains.
+        optimizer: Of these variables.
+        loss: Of each example, from labels and probabilities.
+        micro_batches: Parts that each replica's share of the batch is cut into, one after the other. Their gradients
+            add up to that of the whole batch.
+        strategy: Splits each batch over its replicas.
+        batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
+        loss_scale: What the loss is multiplied with while gradients are computed; where one of them overflows, nothing
+            is updated and the step counts as skipped. None neither scales nor looks.
+
+    Returns:
+        A function from a batch (inputs, int64 [batch] labels) to its totals, which updates the model.
+    """
+
+    def part_step(
+        inputs: NetworkInput, labels: tf.Tensor, counts: tf.Tensor, in_all_replicas: tf.Tensor
+    ) -> tuple[list[tf.Tensor], Sums]:
+        examples = tf.reduce_sum(counts)
+        with tf.GradientTape() as tape:
+            probabilities = model(inputs, training=True)
+            losses = counts * loss(labels, probabilities)
+            penalty = tf.add_n(model.losses) if model.losses else 0.0
+            # Replicas and parts add up their gradients: each contributes its share of the mean over the whole batch.
+            share = (tf.reduce_sum(losses) + examples * penalty) / in_all_replicas
+            scaled = share if loss_scale is None else share * loss_scale
+        gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # Those of a table of word vectors come as rows; the sums over parts and replicas take whole tensors.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return gradients, (share * in_all_replicas, _correct(labels, probabilities, counts), examples)
+
+    def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
+        replica = tf.distribute.get_replica_context()
+        batch = _never_empty(inputs, labels)
+        in_all_replicas = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch[-1]))
+        if micro_batches == 1:
+            gradients, sums = part_step(*batch, in_all_replicas)
+        else:
+            gradients, sums = _accumulated(part_step, micro_batches, variables, batch, in_all_replicas)
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if loss_scale is None:
+            optimizer.apply(gradients)
+            return sums
+        gradients = [gradient / loss_scale for gradient in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+        # A condition around an update is allowed outside of replicas alone; all have the same sums, so one may decide.
+        replica.merge_call(_apply_if_finite, args=(optimizer, gradients, finite))
+        return *sums, tf.where(finite, 0.0, 1.0 / replica.num_replicas_in_sync)
+
+    return _compiled(replica_step, strategy, batch_spec)
+
+
+def _apply_if_finite(
+    strategy: tf.distribute.Strategy, optimizer: PhaseOptimizer, gradients: list[tf.Tensor], finite: tf.Tensor
+) -> None:
+    def apply() -> tf.Tensor:
+        strategy.extended.call_for_each_replica(optimizer.apply, args=(gradients,))
+        return tf.constant(0)
+
+    tf.cond(strategy.experimental_local_results(finite)[0], apply, lambda: tf.constant(0))
+
+
+def _accumulated(
+    part_step: Callable,
+    parts: int,
+    variables: Sequence[tf.Variable],
+    batch: tuple[NetworkInput, tf.Tensor, tf.Tensor],
+    in_all_replicas: tf.Tensor,
+) -> tuple[list[tf.Tensor], Sums]:
+    """Runs `part_step` over equal parts of a batch, strictly one after the other, and adds up what it returns."""
+    examples = tf.shape(batch[-1])[0]
+    size = tf.maximum((examples + parts - 1) // parts, 1)
+
+    def body(start: tf.Tensor, gradients: list[tf.Tensor], sums: Sums) -> tuple:
+        part = tf.nest.map_structure(lambda tensor: tensor[start : start + size], batch)
+        more, further = part_step(*part, in_all_replicas)
+        added = [one + other for one, other in zip(gradients, more, strict=True)]
+        return start + size, added, tuple(one + other for one, other in zip(sums, further, strict=True))
+
+    zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
+    nothing = (tf.constant(0.0),) * 3
+    _, gradients, sums = tf.while_loop(
+        lambda start, *_: start < examples, body, (tf.constant(0), zeros, nothing), parallel_iterations=1
+    )
+    return gradients, sums
+
+
+def eval_step(model: keras.Model, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
+    """Compiles one step of evaluation: nothing is updated, dropout is off, and the loss is the cross-entropy alone."""
+
+    def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
+        inputs, labels, counts = _never_empty(inputs, labels)
+        probabilities = model(inputs, training=False)
+        losses = counts * keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+        return tf.reduce_sum(losses), _correct(labels, probabilities, counts), tf.reduce_sum(counts)
+
+    return _compiled(replica_step, strategy, batch_spec)
+
+
+def evaluate(step: Step, batches: Iterable) -> Totals:
+    """Adds up what `eval_step` says of each batch."""
+    return sum(map(step, batches), Totals())
+
+
+def _never_empty(inputs: NetworkInput, labels: tf.Tensor) -> tuple[NetworkInput, tf.Tensor, tf.Tensor]:
+    """Returns a replica's share of a batch, and how much each of its examples counts: 1.
+
+    The last batch of an epoch may be smaller than there are replicas. Convolutions on a CPU give nonsense for no
+    example at all, so an empty share gets one of zeros, which counts 0.
+    """
+    examples = tf.shape(labels)[0]
+    added = tf.maximum(1 - examples, 0)
+
+    def padded(tensor: tf.Tensor) -> tf.Tensor:
+        return tf.pad(tensor, [[0, added]] + [[0, 0]] * (tensor.shape.rank - 1))
+
+    return tf.nest.map_structure(padded, inputs), padded(labels), padded(tf.ones([examples]))
+
+
+def _correct(labels: tf.Tensor, probabilities: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(counts * tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float32))
+
+
+def _compiled(replica_step: Callable, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
+    @tf.function(autograph=False, input_signature=[batch_spec])
+    def whole_step(batch: tuple) -> tf.Tensor:
+        sums = strategy.run(replica_step, args=batch)
+        return tf.stack([strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None) for value in sums])
+
+    return lambda batch: Totals(*whole_step(batch).numpy().tolist())

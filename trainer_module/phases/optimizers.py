@@ -1,0 +1,175 @@
+"""The optimiser of a phase: Keras' own, one for each group of variables that share a rate and an age.
+
+What an optimiser remembers of a variable is kept per variable, so that it can go on in the next phase, or in a run
+that continues a killed one, whatever else trains beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from finetune.config import OptimizerConfig
+
+# Norms and biases are left out of weight decay, as is usual since BERT (Devlin et al. 2019, appendix A.2).
+_NOT_DECAYED = ["bias", "gamma", "beta"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an optimiser remembers of one variable.
+
+    Attributes:
+        updates: How many updates the variable has had, on which Adam's bias correction depends.
+        slots: Its moments, in the order that the optimiser keeps them.
+    """
+
+    updates: int
+    slots: tuple[np.ndarray, ...]
+
+
+class PhaseOptimizer:
+    """Updates the variables that a phase trains."""
+
+    def __init__(
+        self,
+        config: OptimizerConfig,
+        variables: Sequence[tf.Variable],
+        factors: Sequence[float],
+        memories: Sequence[Memory | None],
+    ):
+        """Builds the optimisers; to be called under the strategy's scope.
+
+        Args:
+            config: From the phase.
+            variables: What the phase trains.
+            factors: What the learning rate of each variable is multiplied with.
+            memories: What to go on from, for each variable; None begins anew.
+        """
+        self._config = config
+        self._rate: float | None = None
+        self._variables = list(variables)
+        members: dict[tuple[float, int], list[int]] = {}
+        for index, (factor, memory) in enumerate(zip(factors, memories, strict=True)):
+            members.setdefault((factor, memory.updates if memory else 0), []).append(index)
+        self._groups = [
+            _Group(_keras_optimizer(config), factor, indices, [self._variables[index] for index in indices])
+            for (factor, _), indices in members.items()
+        ]
+        for (_, updates), group in zip(members, self._groups, strict=True):
+            group.optimizer.iterations.assign(updates)
+            for index, slots in zip(group.indices, group.slots(), strict=True):
+                memory = memories[index]
+                if memory:
+                    for slot, value in zip(slots, memory.slots, strict=True):
+                        slot.assign(value)
+
+    def set_rate(self, rate: float) -> None:
+        """Sets the learning rate of the next update."""
+        if rate != self._rate:
+            self._rate = rate
+            for group in self._groups:
+                group.optimizer.learning_rate = rate * group.factor
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Clips and applies gradients that are summed over all replicas already; to be called in a replica."""
+        gradients = clip(gradients, self._config)
+        for group in self._groups:
+            pairs = [(gradients[index], self._variables[index]) for index in group.indices]
+            group.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+
+    def memories(self) -> list[Memory]:
+        """What is remembered of each variable now."""
+        memories: dict[int, Memory] = {}
+        for group in self._groups:
+            updates = int(group.optimizer.iterations.numpy())
+            for index, slots in zip(group.indices, group.slots(), strict=True):
+                memories[index] = Memory(updates, tuple(slot.numpy() for slot in slots))
+        return [memories[index] for index in range(len(self._variables))]
+
+
+def clip(gradients: Sequence[tf.Tensor], config: OptimizerConfig) -> list[tf.Tensor]:
+    """Clips gradients by the norm of each, by value, or by the norm of all together, as the config asks."""
+    if config.clipnorm:
+        return [tf.clip_by_norm(gradient, config.clipnorm) for gradient in gradients]
+    if config.clipvalue:
+        return [tf.clip_by_value(gradient, -config.clipvalue, config.clipvalue) for gradient in gradients]
+    if config.global_clipnorm:
+        return tf.clip_by_global_norm(gradients, config.global_clipnorm)[0]
+    return list(gradients)
+
+
+class _Group:
+    def __init__(self, optimizer: keras.optimizers.Optimizer, factor: float, indices: list[int], variables: list[Any]):
+        self.optimizer = optimizer
+        self.factor = factor
+        self.indices = indices
+        self._variables = variables
+        optimizer.build(variables)
+
+    def slots(self) -> list[list[tf.Variable]]:
+        """The optimiser's variables that belong to each model variable, told by the end of their names."""
+        slots: list[list[tf.Variable]] = [[] for _ in self._variables]
+        ends = {"/" + variable.name: place for place, variable in enumerate(self._variables)}
+        for slot in self.optimizer.variables:
+            fitting = [end for end in ends if slot.name.endswith(end)]
+            # The count of updates and the learning rate belong to no variable.
+            if fitting:
+                slots[ends[max(fitting, key=len)]].append(slot)
+        return slots
+
+
+def _keras_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
+    # The rate is set before each update; 1.0 stands in until then.
+    if config.name == "sgd":
+        return keras.optimizers.SGD(1.0, momentum=config.momentum)
+    if config.name == "adamw":
+        optimizer = keras.optimizers.AdamW(1.0, weight_decay=config.weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+        return optimizer
+    return {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "nadam": _Nadam}[config.name](1.0)
+
+
+class _Nadam(keras.optimizers.Optimizer):
+    """Adam with Nesterov momentum (Dozat 2016), its momentum schedule kept as a slot of each variable.
+
+    In a compiled step, Keras' own multiplies the product of that schedule once for every variable instead of once for
+    every update, and leaves it out of what it saves.
+    """
+
+    BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
+
+    def __init__(self, learning_rate: float):
+        super().__init__(name="Nadam")
+        self._learning_rate = self._build_learning_rate(learning_rate)
+
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
+        super().build(var_list)
+        if getattr(self, "_built", False):
+            return
+        self._built = True
+        self._slots = [
+            (
+                self.add_variable_from_reference(variable, "m"),
+                self.add_variable_from_reference(variable, "v"),
+                self.add_variable_from_reference(variable, "product", shape=(), initial_value=1.0),
+            )
+            for variable in var_list
+        ]
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        moment, velocity, product = self._slots[self._index_dict[self._var_key(variable)]]
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        momentum = self.BETA_1 * (1.0 - 0.5 * 0.96**step)
+        next_momentum = self.BETA_1 * (1.0 - 0.5 * 0.96 ** (step + 1.0))
+        product.assign(product * momentum)
+        moment.assign_add((gradient - moment) * (1.0 - self.BETA_1))
+        velocity.assign_add((tf.square(gradient) - velocity) * (1.0 - self.BETA_2))
+        ahead = next_momentum * moment / (1.0 - product * next_momentum) + (1.0 - momentum) * gradient / (1.0 - product)
+        spread = tf.sqrt(velocity / (1.0 - self.BETA_2**step)) + self.EPSILON
+        variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * ahead / spread)

@@ -1,0 +1,72 @@
+"""Where training stands: all that the rest of it depends on, so that it can go on from here bit by bit alike."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loss_scale import LossScale
+from trainer_module.phases.optimizers import Memory
+from trainer_module.phases.totals import Totals
+
+
+@dataclass
+class Snapshot:
+    """Weights, and what the optimiser remembers of them.
+
+    Attributes:
+        weights: Of all variables of the model, in the order in which they were made.
+        memories: By the place of the variable in that order; of those alone that were trained.
+    """
+
+    weights: list[np.ndarray] = field(default_factory=list)
+    memories: dict[int, Memory] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """Where training stands.
+
+    Attributes:
+        phase: Index of the phase, from 0; the number of phases when all are done.
+        epoch: The epoch in progress, from 1.
+        step: How many steps of it are done.
+        totals: Of these steps.
+        before: `val_loss` and `val_accuracy` at the start of the phase; empty until they are known.
+        stopping: Follows the phase; None until it starts.
+        rate_scale: What learning rates are multiplied with since numbers went bad; 1 if they never did.
+        rollbacks: How often they did.
+        loss_scale: Of the next step; used with float16 alone.
+        micro_batches: Parts that a batch must be cut into, as far as running out of memory has shown.
+        seconds: Spent in this phase.
+        rows: Of the summary, one for each finished phase.
+        curves: One entry for each finished epoch.
+        now: What training goes on from; empty at the very start.
+        best: What the phase would leave behind.
+    """
+
+    phase: int = 0
+    epoch: int = 1
+    step: int = 0
+    totals: Totals = field(default_factory=Totals)
+    before: dict[str, float] = field(default_factory=dict)
+    stopping: EarlyStopping | None = None
+    rate_scale: float = 1.0
+    rollbacks: int = 0
+    loss_scale: LossScale = field(default_factory=LossScale)
+    micro_batches: int = 1
+    seconds: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    now: Snapshot = field(default_factory=Snapshot)
+    best: Snapshot = field(default_factory=Snapshot)
+
+    def kept(self) -> State:
+        """A copy that further training leaves alone. Snapshots are replaced, never changed, and so are shared."""
+        kept = copy.copy(self)
+        kept.rows, kept.curves, kept.stopping = list(self.rows), list(self.curves), copy.copy(self.stopping)
+        return kept
