@@ -219,7 +219,7 @@ WORSE = (
 
 def test_a_candidate_worse_at_one_class_is_refused_and_the_class_is_named(first_run, runner, monkeypatch):
     """The candidate is the champion but for one unit: it never says the class that the champion knows best."""
-    from trainer_module.phases.run import run as phases
+    from trainer_module.phases import run as phases
 
     verdict = json.loads((artifacts(first_run, "GateKeeper", "verdict") / "verdict.json").read_text())
     forgotten = max(verdict["slices"], key=lambda row: row["accuracy"])["slice"]["label"]

@@ -12,8 +12,8 @@ from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
 from trainer_module.examples import input_data
 from trainer_module.frozen_features.cache import TrunkCache
-from trainer_module.phases.run import losses
-from trainer_module.phases.run import run as phases
+from trainer_module.phases import losses
+from trainer_module.phases import run as phases
 from trainer_module.phases.state import State
 from transforms.inputs import ImageInputs
 

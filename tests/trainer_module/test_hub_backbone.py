@@ -25,7 +25,7 @@ from finetune.config import (  # noqa: E402
 from trainer_module.backbones.hub import open_handle, resolve_handle  # noqa: E402
 from trainer_module.backbones.model import build_backbone  # noqa: E402
 from trainer_module.backbones.saved_model import Tensor, read_saved_model  # noqa: E402
-from trainer_module.phases.run import run as phases  # noqa: E402
+from trainer_module.phases import run as phases  # noqa: E402
 from trainer_module.phases.state import State  # noqa: E402
 
 

@@ -15,7 +15,7 @@ from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.memory import smaller_parts
 
 tf = pytest.importorskip("tensorflow")
-from trainer_module.phases.run import run as phases  # noqa: E402
+from trainer_module.phases import run as phases  # noqa: E402
 
 
 def test_micro_batches_halve_down_to_one_example_a_replica():

@@ -20,11 +20,11 @@ pytest.importorskip("tensorflow")
 
 from small_training import STRONG, make_splits, setup_of, training
 
+from trainer_module.phases import run as phases
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Memory
-from trainer_module.phases.run import run as phases
 from trainer_module.phases.state import Snapshot, State
 from trainer_module.phases.totals import Totals
 
@@ -229,7 +229,7 @@ from pathlib import Path
 sys.path.insert(0, "tests/trainer_module")
 import finetune
 import numpy as np
-from trainer_module.phases.run import run as phases
+from trainer_module.phases import run as phases
 from trainer_module.phases.checkpoint import Checkpoints
 from small_training import STRONG, make_splits, setup_of
 from test_resume import THREE_PHASES
