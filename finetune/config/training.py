@@ -97,7 +97,8 @@ class TrainingConfig(Section):
     strategy: Annotated[str, name_in([*STRATEGIES, AUTO])] = Field(
         "two_phase",
         description=f"phases by name: {', '.join(STRATEGIES)}; `finetune plan` prints them. `auto` lets the Trainer "
-        "choose by the number of examples and classes and the size of the backbone, and say why. Phases of your own win",
+        "choose by the number of examples and classes and the size of the backbone, and say why. Phases of your own "
+        "win",
     )
     similarity: Literal["similar", "different"] = Field(
         "similar",
