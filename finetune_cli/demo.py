@@ -12,10 +12,11 @@ import os
 import shutil
 from pathlib import Path
 
+import finetune
 from finetune.config import AugmentationConfig
 from finetune.errors import RunError
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
+CONFIG = Path(finetune.__file__).parent / "recipes" / "digits.yaml"
 IMAGE_SIZE = 32
 TRAIN_PER_CLASS = 20
 VAL_PER_CLASS = 20
