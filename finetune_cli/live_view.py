@@ -24,7 +24,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -385,10 +385,10 @@ class RunView(logging.Handler):
         epoch = f", epoch {phase.epoch}/{phase.epochs or '?'}" if phase.epoch else ""
         step = f", step {phase.step}/{phase.steps_per_epoch or '?'}" if phase.step else ""
         left = phase.seconds_left(now)
-        trainable, total = wording.short_count(phase.trainable), wording.short_count(phase.total)
+        trainable, of = wording.short_count(phase.trainable), wording.short_count(phase.total)
         rows: list[RenderableType] = [
             self._line("    phase ", phase.position, (phase.name, "bold"), epoch, step),
-            self._line((f"    {trainable} of {total} parameters train, rate {_rate(phase.learning_rate)}", "dim")),
+            self._line((f"    {trainable} of {of} parameters train, rate {_rate(phase.learning_rate)}", "dim")),
             self._bar(phase.share_done, "" if left is None else f"{wording.duration(left)} left"),
         ]
         results = (("train", phase.train, ""), ("val", phase.validation, ""), ("best", phase.best, "green"))
@@ -487,7 +487,7 @@ def _print_indented(console: Console, text: str) -> None:
 
 
 def _print_table(
-    console: Console, header: tuple[str, ...], rows: list[list[str | tuple[str, str]]], right: set[int]
+    console: Console, header: tuple[str, ...], rows: Sequence[Sequence[str | tuple[str, str]]], right: set[int]
 ) -> None:
     from rich import box
     from rich.table import Table
