@@ -15,6 +15,8 @@ from typing import Annotated, Literal, TextIO
 
 from pydantic import Field, TypeAdapter
 
+State = Literal["ran", "cached", "failed"]
+
 _logger = logging.getLogger(__name__)
 
 
@@ -42,7 +44,7 @@ class ComponentFinished:
 
     kind: Literal["component_finished"] = "component_finished"
     component: str
-    state: Literal["ran", "cached", "failed"]
+    state: State
     seconds: float
 
 

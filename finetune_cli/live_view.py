@@ -163,10 +163,11 @@ class RunView:
         if phase is None:
             if component.progress is None:
                 return []
-            done, total, unit = component.progress.done, component.progress.total, component.progress.unit
-            if not total:
-                return [self._line(f"    {wording.count(done)} {unit}")]
-            return [self._bar(min(done / total, 1.0), f"{wording.count(done)}/{wording.count(total)} {unit}")]
+            told = component.progress
+            if not told.total:
+                return [self._line(f"    {wording.count(told.done)} {told.unit}")]
+            caption = f"{wording.count(told.done)}/{wording.count(told.total)} {told.unit}"
+            return [self._bar(min(told.done / told.total, 1.0), caption)]
         epoch = f", epoch {phase.epoch}/{phase.epochs or '?'}" if phase.epoch else ""
         step = f", step {phase.step}/{phase.steps_per_epoch or '?'}" if phase.step else ""
         left = phase.seconds_left(now)

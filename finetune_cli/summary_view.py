@@ -42,7 +42,9 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
     metrics = _metric_columns(summary)
     if metrics:
         names = list(dict.fromkeys(name for values in metrics.values() for name in values))
-        rows = [[wording.label(n), *(wording.number(values.get(n)) for values in metrics.values())] for n in names]
+        rows: list[list[Part]] = [
+            [wording.label(n), *(wording.number(values.get(n)) for values in metrics.values())] for n in names
+        ]
         _print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
     if phases:
         header = ("phase", "epochs", "time", "val loss", "val accuracy", "trained/total")[: 6 if wide else 5]

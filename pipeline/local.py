@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from finetune.config import Config
 from finetune.errors import FinetuneError, RunError
-from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, emit, lines_to, subscribe
+from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
 from pipeline.saved_report import save_report, write_json
 from trainer_module.tracking import log_outcome
@@ -146,18 +146,18 @@ def _run_nodes(
 
 
 @contextmanager
-def _told(component: str, components: list[dict[str, Any]], outcome: Callable[[], str]) -> Iterator[None]:
+def _told(component: str, components: list[dict[str, Any]], outcome: Callable[[], State]) -> Iterator[None]:
     """Tells the view when a component starts and how it ended, and appends that to `components`."""
     emit(ComponentStarted(component=component))
     start = time.monotonic()
-    state = "failed"
+    state: State = "failed"
     try:
         yield
         state = outcome()
     finally:
-        ended = {"id": component, "seconds": round(time.monotonic() - start, 2), "state": state}
-        components.append(ended)
-        emit(ComponentFinished(component=component, state=state, seconds=ended["seconds"]))
+        seconds = round(time.monotonic() - start, 2)
+        components.append({"id": component, "seconds": seconds, "state": state})
+        emit(ComponentFinished(component=component, state=state, seconds=seconds))
 
 
 @contextmanager
