@@ -413,7 +413,8 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
 
 
 def _run(config: Config, summary_file: Path | None) -> NoReturn:
-    from finetune_cli.live_view import RunView, print_summary
+    from finetune_cli.live_view import RunView
+    from finetune_cli.summary_view import print_summary
     from pipeline.local import run_pipeline
     from pipeline.saved_report import write_json
 

@@ -25,7 +25,7 @@ TABLES = ("METRICS", "STRATEGIES", "SOURCES", "TASKS", "MODALITIES", "SECTIONS")
 LEFT, BOX, CELL, TOP, LINE, PAD, GAP = 16, 800, 30, 142, 16, 8, 8
 WRAP = 124
 LEGEND = (
-    "Each box is a top-level folder: what it is for, the packages/ and modules in it, and, in blue, the tables of its seams.",
+    "Each box is a top-level folder: what it is for, the packages/ and modules in it, and in blue the tables of seams.",
     "On the right, a ring is the floor itself and a dot is a floor that it imports.",
     "Every dot lies to the right of its ring: imports point down.",
 )
