@@ -1,0 +1,190 @@
+"""One phase: epoch by epoch, to an early end where it pays no more, and back to the best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from finetune import events
+from finetune.config import OptimizerConfig, TrainingConfig
+from finetune.errors import RunError
+from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.program import Program, Scope, at_once, build_program, freeze
+from trainer_module.phases.schedules import learning_rate
+from trainer_module.phases.setup import Setup
+from trainer_module.phases.state import State
+from trainer_module.phases.totals import Totals
+
+SECONDS_BETWEEN_STEP_EVENTS = 0.25
+
+
+class BadNumbersError(RunError):
+    """A loss is no longer a number."""
+
+
+def run_phase(
+    setup: Setup, state: State, keep: Callable[[State], None], is_due: Callable[[int], bool] = lambda step: False
+) -> None:
+    """Runs one phase, or the rest of it, and leaves the weights of its best epoch in the model.
+
+    Args:
+        setup: Where and on what.
+        state: Where training stands; moves on to the start of the next phase. Its `rows` get the phase's row of the
+            summary, its `curves` one entry an epoch with `phase`, `epoch` (from 1), `loss`, `accuracy`, `val_loss`,
+            `val_accuracy` and `learning_rate`.
+        keep: Called with the state at the start of the phase, at the end of each epoch, and when it is due.
+        is_due: Says after how many steps of an epoch.
+
+    Raises:
+        BadNumbersError: A loss is no longer a number.
+    """
+    start = time.monotonic() - state.seconds
+    parts = max(state.gradient_accumulation_steps, setup.training.micro_batches)
+    state.gradient_accumulation_steps = parts
+
+    def save() -> None:
+        state.seconds = time.monotonic() - start
+        keep(state)
+
+    scope = freeze(setup, state.phase)
+    where = {"component": setup.component, "phase": scope.phase.name}
+    _tell_start(setup, scope, state, where)
+    first_epoch = scope.epochs_before + state.epoch - 1
+    feeds = setup.frozen_features.feeds(scope.index, first_epoch, state.step, at_once(setup, parts))
+    slots = state.now.slots if state.stopping or keeps_slots(setup.training, scope.index) else {}
+    program = build_program(setup, scope, feeds, parts, slots)
+
+    if state.stopping is None:
+        _look_before_training(program, state)
+        save()
+    # Asked before each epoch, not after one: a run that goes on may stand right after the last.
+    while state.epoch <= scope.epochs and not state.stopping.out_of_patience(state.epoch - 1):
+        _run_epoch(program, state, where, save, is_due)
+        save()
+    state.best.assign_to(scope.everything)
+
+    reason = _why_it_ended(scope, state)
+    outcome = _outcome(scope, state)
+    events.emit("phase_finished", **where, **outcome)
+    events.emit("note", text=f"{setup.component}: phase {scope.phase.name} ended because {reason}")
+    own = {"micro_batches": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
+    state.rows.append({"name": scope.phase.name, **outcome, **scope.parameters, **feeds.row, **own})
+    state.begin_phase(scope.index + 1)
+
+
+def keeps_slots(training: TrainingConfig, index: int) -> bool:
+    """Says whether a phase goes on with the optimizer slots of the one before it; clipping may differ."""
+
+    def kept(config: OptimizerConfig) -> tuple:
+        return (config.name, config.momentum if config.name == "sgd" else None)
+
+    return index > 0 and kept(training.phases[index].optimizer) == kept(training.phases[index - 1].optimizer)
+
+
+def _look_before_training(program: Program, state: State) -> None:
+    """Validates what the phase begins with: one that never gains leaves the weights as it found them."""
+    state.stopping = EarlyStopping(program.scope.phase.early_stopping)
+    state.before = program.validate()
+    state.stopping.is_best(0, state.before["val_loss"])
+    state.now = state.best = program.snapshot()
+
+
+def _run_epoch(
+    program: Program, state: State, where: dict[str, str], save: Callable[[], None], is_due: Callable[[int], bool]
+) -> None:
+    """Runs the rest of an epoch, validates, and moves on to the start of the next."""
+    start = time.monotonic()
+    rate = _take_steps(program, state, where, save, is_due)
+    means = state.totals.means() | program.validate()
+    state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
+    point = {"epoch": state.epoch, "epochs": program.scope.epochs, "number": len(state.curves), "learning_rate": rate}
+    events.emit("epoch", **where, **point, **means, seconds=time.monotonic() - start)
+    if not math.isfinite(means["val_loss"]):
+        raise _bad_numbers(where, state, f"the validation loss became {means['val_loss']}", rate)
+    state.now = program.snapshot()
+    if state.stopping.is_best(state.epoch, means["val_loss"]):
+        state.best = state.now
+    state.epoch, state.step, state.totals = state.epoch + 1, 0, Totals()
+
+
+def _take_steps(
+    program: Program, state: State, where: dict[str, str], save: Callable[[], None], is_due: Callable[[int], bool]
+) -> float:
+    """Takes the steps that are left of an epoch; returns the learning rate of the last."""
+    scope, tell = program.scope, _StepEvents(where, state.epoch)
+    done_before = (state.epoch - 1) * scope.steps_per_epoch
+    steps = min(scope.steps_per_epoch, scope.steps - done_before)
+    while state.step < steps:
+        place = done_before + state.step
+        rate = state.rate_scale * learning_rate(scope.phase, place, scope.steps, scope.steps_per_epoch)
+        sums = program.update(rate, state.loss_scale.value)
+        state.step += 1
+        if not math.isfinite(sums.loss):
+            raise _bad_numbers(where, state, f"the loss of step {state.step} became {sums.loss}", rate)
+        if program.loss_scale is not None:
+            state.loss_scale = state.loss_scale.after(overflowed=bool(sums.skipped))
+            if state.loss_scale.is_exhausted:
+                raise _bad_numbers(where, state, f"the gradients of step {state.step} overflow float16 unscaled", rate)
+        state.totals += sums
+        tell(state.step, state.totals)
+        if state.step < steps and is_due(state.step):
+            state.now = program.snapshot()
+            save()
+    return rate
+
+
+def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, str]) -> None:
+    events.emit(
+        "phase_started",
+        **where,
+        index=scope.index,
+        phases=len(setup.training.phases),
+        epochs=scope.epochs,
+        steps_per_epoch=scope.steps_per_epoch,
+        learning_rate=scope.phase.learning_rate * state.rate_scale,
+        **scope.parameters,
+    )
+
+
+def _why_it_ended(scope: Scope, state: State) -> str:
+    if not state.stopping.out_of_patience(state.epoch - 1):
+        return f"its {scope.phase.duration} were over"
+    return (
+        f"the validation loss of epoch {state.stopping.best_epoch}, {state.stopping.best_loss:.4f}, was not beaten in "
+        f"{scope.phase.early_stopping.patience} epochs; the last was {state.curves[-1]['val_loss']:.4f}"
+    )
+
+
+def _outcome(scope: Scope, state: State) -> dict[str, float]:
+    epochs, best = state.epoch - 1, state.stopping.best_epoch
+    at_best = state.curves[best - 1 - epochs] if best else state.before
+    return {
+        "epochs": epochs,
+        "seconds": round(state.seconds, 2),
+        "val_loss": at_best["val_loss"],
+        "val_accuracy": at_best["val_accuracy"],
+        "best_epoch": best,
+        "stopped_early": epochs < scope.epochs,
+    }
+
+
+class _StepEvents:
+    """Tells the live view about steps, a few times a second."""
+
+    def __init__(self, where: dict[str, str], epoch: int):
+        self._fields = {**where, "epoch": epoch}
+        self._last = 0.0
+
+    def __call__(self, step: int, totals: Totals) -> None:
+        now = time.monotonic()
+        if now - self._last >= SECONDS_BETWEEN_STEP_EVENTS:
+            self._last = now
+            events.emit("step", **self._fields, step=step, **totals.means())
+
+
+def _bad_numbers(where: dict[str, str], state: State, what: str, rate: float) -> BadNumbersError:
+    return BadNumbersError(
+        f"phase {where['phase']}, epoch {state.epoch}: {what} at learning rate {rate:g}. "
+        "A rate ten times lower is the usual cure; clipping (`optimizer: {name: adam, clipnorm: 1.0}`) another."
+    )
