@@ -1,1 +1,1 @@
-"""Frozen features: what the frozen layers give once, where the network can be cut, whether that pays, and training on it."""
+"""Frozen features: what the frozen layers give once, where to cut, whether that pays, and training on what is kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ class FrozenFeatures:
         augmentation, begin = self._planner.augmentation_of(index), (first_epoch, first_step)
         feeds = whole_network(self._model, train, val, training, augmentation, self._at_once, *begin)
         row = {"cached_trunk": "train" in kept, "trunk": self._planner.row(index, decision)}
-        tail = self._network.tail(self._planner.cuts[index]) if kept else None
+        tail = self._network.tail(self._planner.cut(index)) if kept else None
         if "train" in kept:
             rows = training_rows(train, kept["train"], training.batch_size, training.seed, augmentation, *begin)
             feeds = replace(feeds, train=Feed(tail, rows))
@@ -126,16 +126,16 @@ class FrozenFeatures:
 
     def _kept(self, split: str, index: int, in_memory: bool) -> Kept:
         """Returns what is kept of a split for a phase, filled where it has gaps."""
-        cut = self._planner.cuts[index]
+        cut = self._planner.cut(index)
         shards = self._whole(split, index)
         read = kept_in_memory if in_memory else kept_in_files
-        return read(shards, labels(self._splits[split]), cut.node.shape, self._stored(cut), self._network.dtype(cut))
+        return read(shards, labels(self._splits[split]), cut.shape, self._stored(cut), self._network.dtype(cut))
 
     def _whole(self, split: str, index: int) -> Shards:
         """Fills what is missing at the phase's cut, and in the same pass at those of later phases."""
         wanted: dict[str, tuple[Cut, Shards]] = {}
         for later in self._planner.filled_together(index, split):
-            cut = self._planner.cuts[later]
+            cut = self._planner.cut(later)
             wanted.setdefault(cut.node.name, (cut, self._shards(split, cut, later)))
         gaps: list[tuple[Cut, Gaps]] = []
         for cut, shards in wanted.values():
@@ -152,7 +152,7 @@ class FrozenFeatures:
             needed = sum(gap.bytes for _, gap in gaps)
             self._store.make_room(needed, {shards.folder for _, shards in wanted.values()})
             self._fill(split, [cut for cut, _ in gaps], [gap for _, gap in gaps], index)
-        return wanted[self._planner.cuts[index].node.name][1]
+        return wanted[self._planner.cut(index).node.name][1]
 
     def _fill(self, split: str, cuts: Sequence[Cut], gaps: Sequence[Gaps], index: int) -> None:
         start = time.monotonic()
@@ -171,7 +171,7 @@ class FrozenFeatures:
             f"what they gave at {layers} is kept ({sum(gap.bytes for gap in gaps) / 1e6:,.1f} MB)"
         )
 
-    def _progress(self, total: int):
+    def _progress(self, total: int) -> Callable[[int], None]:
         told = 0.0
 
         def tell(done: int) -> None:
@@ -191,7 +191,7 @@ class FrozenFeatures:
             "views": self._planner.views(index, split),
             "frozen": self._network.digest(cut),
             "cut": cut.node.layer,
-            "shape": list(cut.node.shape),
+            "shape": list(cut.shape),
             "dtype": self._stored(cut).name,
             "batch": self._fill_batch,
             "code": self._code,

@@ -74,6 +74,12 @@ class Planner:
         """Bytes that everything kept may take on disk."""
         return self.training.trunk_cache.disk_gb * GIB
 
+    def cut(self, index: int) -> Cut:
+        """Returns where the network is cut in a phase that reads what is kept."""
+        cut = self.cuts[index]
+        assert cut is not None
+        return cut
+
     def augmentation_of(self, index: int) -> AugmentationConfig:
         """Returns how a phase changes training examples."""
         return self.training.phases[index].augmentation or self.augmentation
@@ -94,11 +100,12 @@ class Planner:
 
     def filled_together(self, index: int, split: str) -> list[int]:
         """Lists the phase, and later ones that read the same rows and below whose cuts nothing trains until then."""
-        found, trained = [], set()
+        found: list[int] = []
+        trained: set[str] = set()
         for later in range(index, len(self.cuts)):
             cut, place = self.cuts[later], self.decisions[later].place(split)
             same = self.views(later, split) == self.views(index, split)
-            if place != "off" and same and not trained & {node.layer for node in cut.below if node.in_backbone}:
+            if cut and place != "off" and same and not trained & {node.layer for node in cut.below if node.in_backbone}:
                 found.append(later)
             trained |= self._trained[later]
         return found

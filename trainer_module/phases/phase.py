@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from finetune import events
 from finetune.config import OptimizerConfig, TrainingConfig
@@ -54,18 +55,19 @@ def run_phase(
     feeds = setup.frozen_features.feeds(scope.index, first_epoch, state.step, at_once(setup, parts))
     slots = state.now.slots if state.stopping or keeps_slots(setup.training, scope.index) else {}
     program = build_program(setup, scope, feeds, parts, slots)
-
-    if state.stopping is None:
-        _look_before_training(program, state)
+    stopping = state.stopping
+    if stopping is None:
+        stopping = _look_before_training(program, state)
         save()
+
+    course = _Course(program, state, stopping, where, save, is_due)
     # Asked before each epoch, not after one: a run that goes on may stand right after the last.
-    while state.epoch <= scope.epochs and not state.stopping.out_of_patience(state.epoch - 1):
-        _run_epoch(program, state, where, save, is_due)
+    while state.epoch <= scope.epochs and not stopping.out_of_patience(state.epoch - 1):
+        _run_epoch(course)
         save()
     state.best.assign_to(scope.everything)
 
-    reason = _why_it_ended(scope, state)
-    outcome = _outcome(scope, state)
+    reason, outcome = _why_it_ended(course), _outcome(course)
     events.emit("phase_finished", **where, **outcome)
     events.emit("note", text=f"{setup.component}: phase {scope.phase.name} ended because {reason}")
     own = {"micro_batches": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
@@ -82,37 +84,57 @@ def keeps_slots(training: TrainingConfig, index: int) -> bool:
     return index > 0 and kept(training.phases[index].optimizer) == kept(training.phases[index - 1].optimizer)
 
 
-def _look_before_training(program: Program, state: State) -> None:
+@dataclass(frozen=True)
+class _Course:
+    """The course of a phase: its program, and where it stands.
+
+    Attributes:
+        program: Takes its steps.
+        state: Where training stands.
+        stopping: Follows the validation loss.
+        where: Component and phase, for events.
+        save: Keeps the state.
+        is_due: Says after how many steps of an epoch to keep it.
+    """
+
+    program: Program
+    state: State
+    stopping: EarlyStopping
+    where: dict[str, str]
+    save: Callable[[], None]
+    is_due: Callable[[int], bool]
+
+
+def _look_before_training(program: Program, state: State) -> EarlyStopping:
     """Validates what the phase begins with: one that never gains leaves the weights as it found them."""
-    state.stopping = EarlyStopping(program.scope.phase.early_stopping)
+    state.stopping = stopping = EarlyStopping(program.scope.phase.early_stopping)
     state.before = program.validate()
-    state.stopping.is_best(0, state.before["val_loss"])
+    stopping.is_best(0, state.before["val_loss"])
     state.now = state.best = program.snapshot()
+    return stopping
 
 
-def _run_epoch(
-    program: Program, state: State, where: dict[str, str], save: Callable[[], None], is_due: Callable[[int], bool]
-) -> None:
+def _run_epoch(course: _Course) -> None:
     """Runs the rest of an epoch, validates, and moves on to the start of the next."""
     start = time.monotonic()
-    rate = _take_steps(program, state, where, save, is_due)
+    program, state, where = course.program, course.state, course.where
+    rate = _take_steps(course)
     means = state.totals.means() | program.validate()
     state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
     point = {"epoch": state.epoch, "epochs": program.scope.epochs, "number": len(state.curves), "learning_rate": rate}
     events.emit("epoch", **where, **point, **means, seconds=time.monotonic() - start)
     if not math.isfinite(means["val_loss"]):
-        raise _bad_numbers(where, state, f"the validation loss became {means['val_loss']}", rate)
+        raise _bad_numbers(course, f"the validation loss became {means['val_loss']}", rate)
     state.now = program.snapshot()
-    if state.stopping.is_best(state.epoch, means["val_loss"]):
+    if course.stopping.is_best(state.epoch, means["val_loss"]):
         state.best = state.now
     state.epoch, state.step, state.totals = state.epoch + 1, 0, Totals()
 
 
-def _take_steps(
-    program: Program, state: State, where: dict[str, str], save: Callable[[], None], is_due: Callable[[int], bool]
-) -> float:
+def _take_steps(course: _Course) -> float:
     """Takes the steps that are left of an epoch; returns the learning rate of the last."""
-    scope, tell = program.scope, _StepEvents(where, state.epoch)
+    program, state, scope = course.program, course.state, course.program.scope
+    tell = _StepEvents(course.where, state.epoch)
     done_before = (state.epoch - 1) * scope.steps_per_epoch
     steps = min(scope.steps_per_epoch, scope.steps - done_before)
     while state.step < steps:
@@ -121,16 +143,16 @@ def _take_steps(
         sums = program.update(rate, state.loss_scale.value)
         state.step += 1
         if not math.isfinite(sums.loss):
-            raise _bad_numbers(where, state, f"the loss of step {state.step} became {sums.loss}", rate)
+            raise _bad_numbers(course, f"the loss of step {state.step} became {sums.loss}", rate)
         if program.loss_scale is not None:
             state.loss_scale = state.loss_scale.after(overflowed=bool(sums.skipped))
             if state.loss_scale.is_exhausted:
-                raise _bad_numbers(where, state, f"the gradients of step {state.step} overflow float16 unscaled", rate)
+                raise _bad_numbers(course, f"the gradients of step {state.step} overflow float16 unscaled", rate)
         state.totals += sums
         tell(state.step, state.totals)
-        if state.step < steps and is_due(state.step):
+        if state.step < steps and course.is_due(state.step):
             state.now = program.snapshot()
-            save()
+            course.save()
     return rate
 
 
@@ -147,17 +169,18 @@ def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, str])
     )
 
 
-def _why_it_ended(scope: Scope, state: State) -> str:
-    if not state.stopping.out_of_patience(state.epoch - 1):
-        return f"its {scope.phase.duration} were over"
+def _why_it_ended(course: _Course) -> str:
+    phase, stopping, state = course.program.scope.phase, course.stopping, course.state
+    if phase.early_stopping is None or not stopping.out_of_patience(state.epoch - 1):
+        return f"its {phase.duration} were over"
     return (
-        f"the validation loss of epoch {state.stopping.best_epoch}, {state.stopping.best_loss:.4f}, was not beaten in "
-        f"{scope.phase.early_stopping.patience} epochs; the last was {state.curves[-1]['val_loss']:.4f}"
+        f"the validation loss of epoch {stopping.best_epoch}, {stopping.best_loss:.4f}, was not beaten in "
+        f"{phase.early_stopping.patience} epochs; the last was {state.curves[-1]['val_loss']:.4f}"
     )
 
 
-def _outcome(scope: Scope, state: State) -> dict[str, float]:
-    epochs, best = state.epoch - 1, state.stopping.best_epoch
+def _outcome(course: _Course) -> dict[str, float]:
+    state, epochs, best = course.state, course.state.epoch - 1, course.stopping.best_epoch
     at_best = state.curves[best - 1 - epochs] if best else state.before
     return {
         "epochs": epochs,
@@ -165,7 +188,7 @@ def _outcome(scope: Scope, state: State) -> dict[str, float]:
         "val_loss": at_best["val_loss"],
         "val_accuracy": at_best["val_accuracy"],
         "best_epoch": best,
-        "stopped_early": epochs < scope.epochs,
+        "stopped_early": epochs < course.program.scope.epochs,
     }
 
 
@@ -183,8 +206,8 @@ class _StepEvents:
             events.emit("step", **self._fields, step=step, **totals.means())
 
 
-def _bad_numbers(where: dict[str, str], state: State, what: str, rate: float) -> BadNumbersError:
+def _bad_numbers(course: _Course, what: str, rate: float) -> BadNumbersError:
     return BadNumbersError(
-        f"phase {where['phase']}, epoch {state.epoch}: {what} at learning rate {rate:g}. "
+        f"phase {course.where['phase']}, epoch {course.state.epoch}: {what} at learning rate {rate:g}. "
         "A rate ten times lower is the usual cure; clipping (`optimizer: {name: adam, clipnorm: 1.0}`) another."
     )
