@@ -91,9 +91,9 @@ def test_a_step_that_overflows_updates_nothing_and_a_lower_scale_finds_the_gradi
         if not skipped:
             break
         assert not half.kernel.numpy().any()
-        (memory,) = half.optimizer.memories()
-        assert memory.updates == 0
-        assert not any(slot.any() for slot in memory.slots)
+        (slots,) = half.optimizer.slots()
+        assert slots.updates == 0
+        assert not any(value.any() for value in slots.values)
         scale, skips = scale.after(skipped), skips + 1
         assert skips < 20
     assert skips > 3
