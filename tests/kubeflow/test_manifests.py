@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from command_line import ROOT
 
 from finetune.config import load_config
 from finetune_kubeflow import workers

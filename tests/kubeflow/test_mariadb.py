@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import finetune
+from command_line import finetune
 
 from finetune_kubeflow import replay
 

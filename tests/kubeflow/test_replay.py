@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, finetune
+from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
 from finetune.errors import ConfigError

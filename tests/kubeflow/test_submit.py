@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import finetune
+from command_line import finetune
 from fake_kfp import FakeKfp
 from kfp import compiler, dsl
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import finetune
+from command_line import finetune
 from fake_cluster import FakeCluster
 
 from finetune_kubeflow import replay

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from command_line import ROOT
 from fake_cluster import FakeCluster
 from kubernetes import client
 from kubernetes import config as kubernetes_config
