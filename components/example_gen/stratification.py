@@ -68,9 +68,8 @@ def _rare_strata(labels: Mapping[str, tuple[str, ...]], fewer_than: float) -> di
 
 
 def _wanted(count: int, fractions: Mapping[str, float]) -> dict[str, float]:
-    """Returns how many of a stratum each split should get: its share, and one where there are enough for all."""
-    least = 1.0 if count >= len(fractions) else 0.0
-    wanted = {split: max(count * fraction, least) for split, fraction in fractions.items()}
-    first = next(iter(fractions))
-    wanted[first] = max(1.0, count - sum(share for split, share in wanted.items() if split != first))
-    return wanted
+    """Returns how many of a stratum each split should get: its share, but the first split one, then the others one."""
+    first, *others = fractions
+    least = min(1.0, (count - 1) / len(others)) if others else 0.0
+    wanted = {split: max(count * fractions[split], least) for split in others}
+    return {first: count - sum(wanted.values()), **wanted}

@@ -17,18 +17,11 @@ class MultiLabel:
     """Labels are joined in the cell, and rare ones are kept in every split."""
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:
-        """Class folders give every picture one label."""
-        found = []
+        """A line break ends a row, and cannot stand within a cell of every kind of table."""
         separator = data.get("label_separator")
-        if isinstance(separator, str) and separator.strip("\r\n") != separator:
-            found.append(f"data.label_separator: got {separator!r}; expected no line break, such as '{SEPARATOR}'")
-        layout = data.get("layout") or "auto"
-        if layout in ("classes", "splits"):
-            found.append(
-                f"data.layout: got {layout!r}; folders give every picture one label. For multi_label, expected "
-                "data.manifest, a CSV file whose label column holds the labels of each picture, or tables of texts"
-            )
-        return found
+        if isinstance(separator, str) and ("\n" in separator or "\r" in separator):
+            return [f"data.label_separator: got {separator!r}; expected no line break, such as {SEPARATOR!r}"]
+        return []
 
     def labels_of(self, cell: str, separator: str | None) -> tuple[str, ...]:
         """Splits `a|b`, or reads `["a", "b"]` as JSON has it; an empty cell has no label."""
