@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 import tf_keras as keras
 
-from finetune import events
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
+from finetune.events import Note, Progress, emit
 from trainer_module.examples.input_data import Split, labels, numbered_inputs
 from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.feed import (
@@ -179,7 +179,7 @@ class FrozenFeatures:
             if time.monotonic() - told > 0.5:
                 told = time.monotonic()
                 unit = "examples through the frozen layers"
-                events.emit("progress", component=self._component, done=done, total=total, unit=unit)
+                emit(Progress(component=self._component, done=done, total=total, unit=unit))
 
         return tell
 
@@ -210,5 +210,5 @@ class FrozenFeatures:
         dtype = self._network.dtype(cut)
         return dtype if dtype.size <= self._planner.item_bytes else tf.as_dtype(self._training.trunk_cache.dtype)
 
-    def _say(self, text: str, **fields: str) -> None:
-        events.emit("note", text=f"{self._component}: {text}", **fields)
+    def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
+        emit(Note(text=f"{self._component}: {text}", level=level))

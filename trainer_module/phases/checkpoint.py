@@ -16,12 +16,12 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from finetune import events
 from finetune.config import CheckpointConfig, EarlyStoppingConfig
+from finetune.events import Note, emit
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
@@ -128,8 +128,8 @@ class Checkpoints:
             for path in [*self._folder.glob("*.ckpt"), *self._folder.glob("unfinished")]:
                 path.unlink()
 
-    def _say(self, text: str, **fields: str) -> None:
-        events.emit("note", text=f"{self._component}: {text}", **fields)
+    def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
+        emit(Note(text=f"{self._component}: {text}", level=level))
 
 
 def _pack(fingerprint: str, state: State) -> bytes:

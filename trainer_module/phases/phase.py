@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from finetune import events
 from finetune.config import OptimizerConfig, TrainingConfig
 from finetune.errors import RunError
+from finetune.events import Epoch, Note, PhaseFinished, PhaseStarted, Step, emit
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.program import Program, Scope, at_once, build_program, freeze
 from trainer_module.phases.schedules import learning_rate
@@ -68,8 +69,8 @@ def run_phase(
     state.best.assign_to(scope.everything)
 
     reason, outcome = _why_it_ended(course), _outcome(course)
-    events.emit("phase_finished", **where, **outcome)
-    events.emit("note", text=f"{setup.component}: phase {scope.phase.name} ended because {reason}")
+    emit(PhaseFinished(**where, **outcome))
+    emit(Note(text=f"{setup.component}: phase {scope.phase.name} ended because {reason}"))
     own = {"micro_batches": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
     state.rows.append({"name": scope.phase.name, **outcome, **scope.parameters, **feeds.row, **own})
     state.begin_phase(scope.index + 1)
@@ -121,8 +122,13 @@ def _run_epoch(course: _Course) -> None:
     rate = _take_steps(course)
     means = state.totals.means() | program.validate()
     state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
-    point = {"epoch": state.epoch, "epochs": program.scope.epochs, "number": len(state.curves), "learning_rate": rate}
-    events.emit("epoch", **where, **point, **means, seconds=time.monotonic() - start)
+    point: dict[str, Any] = {
+        "epoch": state.epoch,
+        "epochs": program.scope.epochs,
+        "number": len(state.curves),
+        "learning_rate": rate,
+    }
+    emit(Epoch(**where, **point, **means, seconds=time.monotonic() - start))
     if not math.isfinite(means["val_loss"]):
         raise _bad_numbers(course, f"the validation loss became {means['val_loss']}", rate)
     state.now = program.snapshot()
@@ -157,8 +163,7 @@ def _take_steps(course: _Course) -> float:
 
 
 def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, str]) -> None:
-    events.emit(
-        "phase_started",
+    started = PhaseStarted(
         **where,
         index=scope.index,
         phases=len(setup.training.phases),
@@ -167,6 +172,7 @@ def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, str])
         learning_rate=scope.phase.learning_rate * state.rate_scale,
         **scope.parameters,
     )
+    emit(started)
 
 
 def _why_it_ended(course: _Course) -> str:
@@ -179,7 +185,7 @@ def _why_it_ended(course: _Course) -> str:
     )
 
 
-def _outcome(course: _Course) -> dict[str, float]:
+def _outcome(course: _Course) -> dict[str, Any]:
     state, epochs, best = course.state, course.state.epoch - 1, course.stopping.best_epoch
     at_best = state.curves[best - 1 - epochs] if best else state.before
     return {
@@ -196,14 +202,14 @@ class _StepEvents:
     """Tells the live view about steps, a few times a second."""
 
     def __init__(self, where: dict[str, str], epoch: int):
-        self._fields = {**where, "epoch": epoch}
+        self._where, self._epoch = where, epoch
         self._last = 0.0
 
     def __call__(self, step: int, totals: Totals) -> None:
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_STEP_EVENTS:
             self._last = now
-            events.emit("step", **self._fields, step=step, **totals.means())
+            emit(Step(**self._where, epoch=self._epoch, step=step, **totals.means()))
 
 
 def _bad_numbers(course: _Course, what: str, rate: float) -> BadNumbersError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from finetune import events
 from finetune.errors import RunError
+from finetune.events import Note, emit
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.memory import more_accumulation_steps
 from trainer_module.phases.phase import BadNumbersError, run_phase
@@ -61,12 +61,11 @@ def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
 
 def _halve_the_rate(setup: Setup, good: State, error: BadNumbersError) -> None:
     good.rollbacks, good.rate_scale = good.rollbacks + 1, good.rate_scale / 2
-    events.emit(
-        "note",
-        level="warning",
-        text=f"{setup.component}: {error} Training returns to epoch {good.epoch}, step {good.step} with "
-        f"{good.rate_scale:g} times the rate.",
+    text = (
+        f"{setup.component}: {error} Training returns to epoch {good.epoch}, step {good.step} with "
+        f"{good.rate_scale:g} times the rate."
     )
+    emit(Note(text=text, level="warning"))
 
 
 def _cut_batches_smaller(setup: Setup, good: State, error: tf.errors.ResourceExhaustedError) -> None:
@@ -80,10 +79,9 @@ def _cut_batches_smaller(setup: Setup, good: State, error: tf.errors.ResourceExh
         first_line = str(error).splitlines()[0]
         raise RunError(f"phase {phase}: memory ran out. Set {cure}. TensorFlow says: {first_line}") from error
     good.gradient_accumulation_steps = parts
-    events.emit(
-        "note",
-        level="warning",
-        text=f"{setup.component}: memory ran out in phase {phase}. Each batch of {training.batch_size} is now computed "
+    text = (
+        f"{setup.component}: memory ran out in phase {phase}. Each batch of {training.batch_size} is now computed "
         f"in {parts} parts, whose gradients add up to the same; training returns to epoch {good.epoch}, step "
-        f"{good.step}. training.micro_batches={parts} would spare the attempt.",
+        f"{good.step}. training.micro_batches={parts} would spare the attempt."
     )
+    emit(Note(text=text, level="warning"))
