@@ -50,7 +50,7 @@ def run_phase(
         keep(state)
 
     scope = freeze(setup, state.phase)
-    where = {"component": setup.component, "phase": scope.phase.name}
+    where: dict[str, Any] = {"component": setup.component, "phase": scope.phase.name}
     _tell_start(setup, scope, state, where)
     first_epoch = scope.epochs_before + state.epoch - 1
     feeds = setup.frozen_features.feeds(scope.index, first_epoch, state.step, at_once(setup, parts))
@@ -101,7 +101,7 @@ class _Course:
     program: Program
     state: State
     stopping: EarlyStopping
-    where: dict[str, str]
+    where: dict[str, Any]
     save: Callable[[], None]
     is_due: Callable[[int], bool]
 
@@ -120,7 +120,7 @@ def _run_epoch(course: _Course) -> None:
     start = time.monotonic()
     program, state, where = course.program, course.state, course.where
     rate = _take_steps(course)
-    means = state.totals.means() | program.validate()
+    means: dict[str, Any] = state.totals.means() | program.validate()
     state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
     point: dict[str, Any] = {
         "epoch": state.epoch,
@@ -162,7 +162,7 @@ def _take_steps(course: _Course) -> float:
     return rate
 
 
-def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, str]) -> None:
+def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, Any]) -> None:
     started = PhaseStarted(
         **where,
         index=scope.index,
@@ -201,7 +201,7 @@ def _outcome(course: _Course) -> dict[str, Any]:
 class _StepEvents:
     """Tells the live view about steps, a few times a second."""
 
-    def __init__(self, where: dict[str, str], epoch: int):
+    def __init__(self, where: dict[str, Any], epoch: int):
         self._where, self._epoch = where, epoch
         self._last = 0.0
 
@@ -209,7 +209,8 @@ class _StepEvents:
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_STEP_EVENTS:
             self._last = now
-            emit(Step(**self._where, epoch=self._epoch, step=step, **totals.means()))
+            means: dict[str, Any] = totals.means()
+            emit(Step(**self._where, epoch=self._epoch, step=step, **means))
 
 
 def _bad_numbers(course: _Course, what: str, rate: float) -> BadNumbersError:

@@ -54,7 +54,7 @@ class Scope:
         return math.ceil(self.steps / self.steps_per_epoch)
 
     @property
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, Any]:
         """How many numbers train, and how many there are."""
         return {"trainable_parameters": _count(self.variables), "total_parameters": _count(self.everything)}
 
