@@ -1,0 +1,105 @@
+"""What a metric is: one object that the config's check, gates, intervals, TFMA, report and docs all read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from evaluation.metrics.interval_methods import IntervalMethod
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions
+
+EVERY_TASK = (SINGLE_LABEL, MULTI_LABEL)
+
+
+@dataclass(frozen=True)
+class TfmaMetric:
+    """A metric of TFMA's own that equals ours.
+
+    Attributes:
+        class_name: Its class in TFMA, or in Keras.
+        config: Arguments of its constructor besides the name.
+    """
+
+    class_name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    It is measured on the test split where it has an `overall` computation, of one class (with `of_class`) where it has
+    a computation `per_class`, and on the exported model where it has neither.
+
+    Attributes:
+        name: As in the config and the summary.
+        label: As people write it.
+        meaning: What it is, as a clause, with its source.
+        higher_is_better: Its direction.
+        tasks: The tasks that it is for.
+        overall: Takes predictions of n examples and weights float [replicates, n], each row not all zero; returns
+            float [replicates], NaN where it is undefined. The scale of a row does not matter.
+        per_class: Takes a list of columns besides; returns float [replicates, columns].
+        bounds: The least and the largest value there can be.
+        interval: How its intervals are made; None where it is not measured on examples.
+        undefined: Where it is undefined, to follow "it is undefined".
+        advice: What to try when a gate on it fails; empty where that depends on the gate.
+        tfma: The metric of TFMA by which its Evaluator measures the same, by task.
+        reference: The value of `overall` by scikit-learn, for tasks where TFMA has no such metric.
+        unit: Of its values; empty for a pure number.
+        slow: A replicate sorts all examples for each class, so that many thousand examples of many classes take minutes.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    higher_is_better: bool
+    tasks: tuple[str, ...] = EVERY_TASK
+    overall: Callable[[Any, np.ndarray], np.ndarray] | None = None
+    per_class: Callable[[Any, np.ndarray, Sequence[int]], np.ndarray] | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
+    interval: IntervalMethod | None = None
+    undefined: str = "on these examples"
+    advice: str = ""
+    tfma: Mapping[str, TfmaMetric] = field(default_factory=dict)
+    reference: Callable[[Any], float] | None = None
+    unit: str = ""
+    slow: bool = False
+
+    @property
+    def of_model(self) -> bool:
+        """Whether it is a fact about the exported model, and not about predictions."""
+        return self.overall is None and self.per_class is None
+
+    def replicates(self, predictions: Predictions, weights: np.ndarray, of_class: int | None = None) -> np.ndarray:
+        """Returns the metric for each row of weights: float [replicates].
+
+        Args:
+            predictions: Of n examples, at least one.
+            weights: float [replicates, n], each row not all zero.
+            of_class: A column, for the metric of that class.
+        """
+        if of_class is None:
+            assert self.overall is not None, f"{self.name} is measured of one class"
+            return self.overall(predictions, weights)
+        assert self.per_class is not None, f"{self.name} is not measured of one class"
+        return self.per_class(predictions, weights, [of_class])[:, 0]
+
+    def value(self, predictions: Predictions, of_class: int | None = None) -> float:
+        """Returns the metric of the examples as they are; NaN where it is undefined."""
+        return float(self.replicates(predictions, np.ones((1, len(predictions))), of_class)[0])
+
+    def class_values(self, predictions: Predictions) -> np.ndarray:
+        """Returns the metric of every class: float [classes]."""
+        assert self.per_class is not None, f"{self.name} is not measured of one class"
+        return self.per_class(predictions, np.ones((1, len(predictions))), range(predictions.classes))[0]
+
+    def better(self, first: float, second: float) -> bool:
+        """Whether the first of two values is the better one; a value that is not a number is worse than any."""
+        if math.isnan(first) or math.isnan(second):
+            return not math.isnan(first)
+        return first > second if self.higher_is_better else first < second
