@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
+from finetune.config.keys import value_at
 from finetune.errors import BackboneError
 from transforms.backbones import backbone_record
 
@@ -50,18 +50,18 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     problems = [
         f"{key}: got {value!r}; {name} is shown {shown}, which it says nothing about. Leave it out"
         for key in others
-        if (value := _value(raw, key)) not in (None, {}, [])
+        if (value := value_at(raw, key)) not in (None, {}, [])
     ]
-    layout = _value(raw, "data.layout")
+    layout = value_at(raw, "data.layout")
     fitting = ("auto", "table") if modality == "text" else ("auto", "classes", "splits", "manifest")
     if isinstance(layout, str) and layout not in fitting:
         problems.append(f"data.layout: got {layout!r}; {name} is shown {shown}; expected {' or '.join(fitting)}")
     if modality == "text":
         places = ["augmentation"]
-        phases = _value(raw, "training.phases")
+        phases = value_at(raw, "training.phases")
         places += [f"training.phases[{i}].augmentation" for i in range(len(phases) if isinstance(phases, list) else 0)]
         for place in places:
-            active = {key: value for key, value in (_value(raw, place) or {}).items() if value}
+            active = {key: value for key, value in (value_at(raw, place) or {}).items() if value}
             if active:
                 problems.append(
                     f"{place}: got {active!r}; {name} is shown texts, which have no pictures to change. Leave it out"
@@ -71,9 +71,9 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
             f"backbone.text.{key}: got {value!r}; it is about {'handles' if section.get('name') else 'tables'}, and "
             f"{name} is none. Leave it out"
             for key in foreign
-            if (value := _value(raw, f"backbone.text.{key}")) is not None
+            if (value := value_at(raw, f"backbone.text.{key}")) is not None
         ]
-        if _value(raw, "backbone.weights") == "random" and not _value(raw, "backbone.text.vocabulary"):
+        if value_at(raw, "backbone.weights") == "random" and not value_at(raw, "backbone.text.vocabulary"):
             problems.append(
                 "backbone.text.vocabulary: missing; with random weights, expected the table whose words are known"
             )
@@ -107,7 +107,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             f"backbone.handle: got {handle!r}, which is no folder with a saved_model.pb here; "
             "expected the folder of a SavedModel, or a URL"
         )
-    preprocessor = _value(raw, "backbone.text.preprocessor")
+    preprocessor = value_at(raw, "backbone.text.preprocessor")
     if isinstance(preprocessor, str) and "://" not in preprocessor and not _is_saved_model(preprocessor):
         problems.append(
             f"backbone.text.preprocessor: got {preprocessor!r}, which is no folder with a saved_model.pb here; "
@@ -132,17 +132,10 @@ def _is_saved_model(folder: str) -> bool:
 
 
 def _modality(raw: dict[str, Any]) -> str | None:
-    name, section = _value(raw, "backbone.name"), _section(raw, "backbone")
+    name, section = value_at(raw, "backbone.name"), _section(raw, "backbone")
     if section.get("handle") or section.get("file"):
         return section.get("modality", "image")
     try:
         return backbone_record(name).modality if isinstance(name, str) else None
     except BackboneError:
         return None
-
-
-def _value(raw: Any, key: str) -> Any:
-    """What a raw config holds at a dotted key; None where it holds nothing."""
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
-        raw = raw[int(index)] if index else raw.get(name) if isinstance(raw, dict) else None
-    return raw

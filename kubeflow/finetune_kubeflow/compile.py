@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from finetune.config import Config
+from finetune.config import Config, keys
 from finetune.config.backbone import local_path
 from finetune.errors import ConfigError, did_you_mean
 from pipeline.plan import node_ids
@@ -91,7 +91,7 @@ def runtime_parameters(config: Config) -> tuple[dict[str, Any], list[str]]:
     for key in config.kubernetes.runtime:
         try:
             value = _get(config, key)
-        except KeyError as error:
+        except (KeyError, ValueError) as error:
             problems.append(f"kubernetes.runtime: {key}: {error.args[0]}")
             continue
         if type(value) not in _RUNTIME_TYPES:
@@ -261,14 +261,10 @@ def _path_problems(config: Config) -> list[str]:
     ]
 
 
-def _parts(key: str) -> list[str | int]:
-    return [name or int(index) for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key)]
-
-
 def _get(config: Config, key: str) -> Any:
     """The value of a dotted key; KeyError with a sentence where there is none."""
     place: Any = config
-    for part in _parts(key):
+    for part in keys.parse(key):
         if isinstance(place, BaseModel):
             names = list(type(place).model_fields)
             if part not in names:
@@ -281,9 +277,9 @@ def _get(config: Config, key: str) -> Any:
     return place
 
 
-def _with(place: Any, key: str | list[str | int], value: Any) -> Any:
+def _with(place: Any, key: str | list[keys.Part], value: Any) -> Any:
     """A copy with another value at a dotted key, which must exist; not validated."""
-    first, *rest = _parts(key) if isinstance(key, str) else key
+    first, *rest = keys.parse(key) if isinstance(key, str) else key
     if isinstance(place, BaseModel):
         inner = _with(getattr(place, str(first)), rest, value) if rest else value
         return place.model_copy(update={str(first): inner})
