@@ -10,8 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import spmatrix
 
 # The tasks by name, as in the config's `task`.
 SINGLE_LABEL, MULTI_LABEL = "single_label", "multi_label"
@@ -20,7 +24,7 @@ SMALLEST_PROBABILITY = 1e-7
 
 
 class Predictions(ABC):
-    """What one model said about some examples, whatever the task: each example has some classes and is said to have some.
+    """What one model said about some examples: which classes each has, and which it is said to have.
 
     Attributes:
         probabilities: float [examples, classes] in [0, 1].
@@ -64,6 +68,20 @@ class Predictions(ABC):
     def correct(self) -> np.ndarray:
         """bool [examples]: whether exactly the right classes are said."""
         return (self.actual == self.said).all(axis=1)
+
+    def counts(self, weights: np.ndarray, columns: Sequence[int] | None = None) -> Counts:
+        """Counts examples per class, for some columns or all.
+
+        Args:
+            weights: float [replicates, examples].
+            columns: Which classes.
+        """
+        chosen = slice(None) if columns is None else list(columns)
+        return Counts(*(sums(weights, members[chosen]) for members in self._members))
+
+    @cached_property
+    def _members(self) -> tuple[spmatrix, spmatrix, spmatrix]:
+        return by_column(self.actual & self.said), by_column(self.actual), by_column(self.said)
 
 
 @dataclass(frozen=True)
@@ -161,13 +179,6 @@ class Counts:
     actual: np.ndarray
     said: np.ndarray
 
-    @classmethod
-    def of(cls, predictions: Predictions, weights: np.ndarray, columns: Sequence[int] | None = None) -> Counts:
-        """Counts, for some columns or all."""
-        chosen = slice(None) if columns is None else list(columns)
-        actual, said = predictions.actual[:, chosen], predictions.said[:, chosen]
-        return cls(sums(weights, actual & said), sums(weights, actual), sums(weights, said))
-
     @property
     def precision(self) -> np.ndarray:
         """In [0, 1]; 0 where nothing was said."""
@@ -184,20 +195,25 @@ class Counts:
         return ratio(2 * self.hits, self.actual + self.said)
 
 
-def sums(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sums of values over weighted examples.
+def by_column(values: np.ndarray) -> spmatrix:
+    """Values [examples, columns], mostly zeros, as a sparse matrix [columns, examples]."""
+    # A second to load, which a check of a config has no use for.
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(values.T, dtype=np.float64)
+
+
+def sums(weights: np.ndarray, values: spmatrix) -> np.ndarray:
+    """Sums over weighted examples.
 
     Args:
         weights: float [replicates, examples].
-        values: [examples, columns], mostly zeros.
+        values: As `by_column` gives them.
 
     Returns:
         float [replicates, columns].
     """
-    # A second to load, which a check of a config has no use for.
-    from scipy import sparse
-
-    return (sparse.csr_matrix(values.T, dtype=np.float64) @ weights.T).T
+    return (values @ weights.T).T
 
 
 def mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evaluation.checks import gates_can_be_measured
 from finetune.config.keys import value_at
 from finetune.errors import BackboneError
 from transforms.backbones import backbone_record
@@ -120,6 +121,11 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             "expected a .keras or .h5 file, or the folder of a SavedModel"
         )
     return problems
+
+
+# Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
+CHECKS = (backbone_exists, modality_fits, gates_can_be_measured)
+LOCAL_CHECKS = (*CHECKS, files_exist)
 
 
 def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:

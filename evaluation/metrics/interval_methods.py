@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,22 +22,18 @@ if TYPE_CHECKING:
 # The bootstrap draws the same examples each time, so that the same predictions have the same intervals.
 SEED = 1
 
+Columns = Sequence[int] | None
+
 
 class IntervalMethod(Protocol):
-    """Makes intervals of a metric; `of_class` is a column, or None over all classes."""
+    """Makes intervals of a metric; `columns` are classes, or None for the metric over all of them."""
 
-    def value(self, metric: Metric, predictions: Predictions, confidence: float, of_class: int | None) -> Interval:
-        """Returns the interval of one model's metric."""
+    def values(self, metric: Metric, predictions: Any, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the intervals of one model's metric, one for each column."""
         ...
 
     def change(
-        self,
-        metric: Metric,
-        candidate: Predictions,
-        other: Predictions,
-        compare: str,
-        confidence: float,
-        of_class: int | None,
+        self, metric: Metric, candidate: Any, other: Any, compare: str, confidence: float, column: int | None
     ) -> Interval:
         """Returns the interval of the `difference` or `ratio` of two models' metrics on the same examples."""
         ...
@@ -45,30 +41,33 @@ class IntervalMethod(Protocol):
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The percentile bootstrap, for whatever has no formula. Both models of a change see the same resamples."""
+    """The percentile bootstrap, for whatever has no formula; both models of a change see the same resamples."""
 
-    def value(self, metric: Metric, predictions: Predictions, confidence: float, of_class: int | None) -> Interval:
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
         """Returns the middle part of the replicates.
 
-        Where all of them are the same, however few examples there are, as when all examples are right, the value is
-        taken for a share of its bounds.
+        Where all of them are the same, however few examples there are, as when all examples are right, a value with two
+        bounds is taken for a share of what lies between them.
         """
+        values = metric.replicates(predictions, np.ones((1, len(predictions))), columns)[0]
         drawn = intervals.bootstrap(
-            len(predictions), SEED, lambda weights: metric.replicates(predictions, weights, of_class)
+            len(predictions), SEED, lambda weights: metric.replicates(predictions, weights, columns)
         )
-        found = intervals.percentile(metric.value(predictions, of_class), drawn, confidence)
-        if found.low < found.high or not math.isfinite(metric.bounds[1]):
-            return found
-        examples = len(predictions) if of_class is None else int(predictions.actual[:, of_class].sum())
-        return share_of_bounds(metric, found.low, examples, confidence)
+        examples = [len(predictions)] if columns is None else predictions.actual[:, columns].sum(axis=0)
+        return [
+            self._value(metric, float(value), column, int(count), confidence)
+            for value, column, count in zip(values, drawn.T, examples, strict=True)
+        ]
 
-    def values(self, metric: Metric, predictions: Predictions, confidence: float) -> list[Interval]:
-        """Returns the interval of every class, all of them from the same resamples."""
-        columns = range(predictions.classes)
-        drawn = intervals.bootstrap(
-            len(predictions), SEED, lambda weights: metric.per_class(predictions, weights, columns)
-        )
-        return [drawn]
+    def _value(self, metric: Metric, value: float, drawn: np.ndarray, examples: int, confidence: float) -> Interval:
+        if math.isnan(value):
+            return Interval(*metric.bounds, confidence, "nothing is known of no examples")
+        found = intervals.percentile(value, drawn, confidence)
+        low, high = metric.bounds
+        if found.low < found.high or not math.isfinite(low) or not math.isfinite(high):
+            return found
+        share = _share((value - low) / (high - low) * examples, examples, confidence)
+        return Interval(low + share.low * (high - low), low + share.high * (high - low), confidence, share.method)
 
     def change(
         self,
@@ -77,16 +76,134 @@ class Bootstrap:
         other: Predictions,
         compare: str,
         confidence: float,
-        of_class: int | None,
+        column: int | None,
     ) -> Interval:
         """Returns the middle part of the replicates of the difference or the ratio."""
+        columns = None if column is None else [column]
 
         def change(weights: np.ndarray) -> np.ndarray:
-            first, second = (metric.replicates(model, weights, of_class) for model in (candidate, other))
+            first, second = (metric.replicates(model, weights, columns)[:, 0] for model in (candidate, other))
             if compare == "difference":
                 return first - second
             return np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
 
         drawn = intervals.bootstrap(len(candidate), SEED, change)
-        value = float(change(np.ones((1, len(candidate))))[0])
-        return intervals.percentile(value, drawn, confidence)
+        return intervals.percentile(float(change(np.ones((1, len(candidate))))[0]), drawn, confidence)
+
+
+@dataclass(frozen=True)
+class Share(Bootstrap):
+    """Wilson's interval of a share of examples, and Newcombe's of a difference where both models have the same ones.
+
+    Attributes:
+        hits: Takes predictions and a column; returns which examples count, bool [examples].
+        judged: The same; returns of which examples the hits are a share.
+    """
+
+    hits: Callable[[Any, int | None], np.ndarray]
+    judged: Callable[[Any, int | None], np.ndarray]
+
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns Wilson's intervals."""
+        return [
+            _share(int((self.hits(predictions, column) & judged).sum()), int(judged.sum()), confidence)
+            for column in ([None] if columns is None else columns)
+            for judged in [self.judged(predictions, column)]
+        ]
+
+    def change(
+        self,
+        metric: Metric,
+        candidate: Predictions,
+        other: Predictions,
+        compare: str,
+        confidence: float,
+        column: int | None,
+    ) -> Interval:
+        """Returns Newcombe's interval; the bootstrap's for a ratio, or where each model has its own examples."""
+        judged = self.judged(candidate, column)
+        if compare == "difference" and judged.any() and (judged == self.judged(other, column)).all():
+            first, second = (self.hits(model, column)[judged] for model in (candidate, other))
+            return intervals.paired_shares(first, second, confidence)
+        return super().change(metric, candidate, other, compare, confidence, column)
+
+
+@dataclass(frozen=True)
+class DeLong:
+    """The normal interval of a value that knows how much each example moves it.
+
+    Attributes:
+        influence: Takes predictions and a column; returns float [examples], of mean 0, so that the variance of the
+            value is the sum of their squares over the squared number of examples.
+    """
+
+    influence: Callable[[Any, int | None], np.ndarray]
+
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the intervals within the metric's bounds; Wilson's where the value is the largest there can be."""
+        return [self._value(metric, predictions, confidence, c) for c in ([None] if columns is None else columns)]
+
+    def _value(self, metric: Metric, predictions: Predictions, confidence: float, column: int | None) -> Interval:
+        value = metric.value(predictions, column)
+        if math.isnan(value):
+            return Interval(*metric.bounds, confidence, "nothing is known of no examples")
+        found = intervals.normal(value, self.influence(predictions, column), confidence, "DeLong")
+        if found.low == found.high:
+            return _share(value * len(predictions), len(predictions), confidence)
+        return _within(found, metric.bounds)
+
+    def change(
+        self,
+        metric: Metric,
+        candidate: Predictions,
+        other: Predictions,
+        compare: str,
+        confidence: float,
+        column: int | None,
+    ) -> Interval:
+        """Returns the interval of the difference, or of the ratio by that of its logarithm."""
+        one, two = (metric.value(model, column) for model in (candidate, other))
+        moves = [self.influence(model, column) for model in (candidate, other)]
+        if compare == "difference":
+            return intervals.normal(one - two, moves[0] - moves[1], confidence, "DeLong, paired")
+        found = intervals.normal(math.log(one / two), moves[0] / one - moves[1] / two, confidence, "DeLong, paired")
+        return Interval(math.exp(found.low), math.exp(found.high), confidence, found.method)
+
+
+@dataclass(frozen=True)
+class CalibrationNoise(Bootstrap):
+    """The interval of a sum of absolute gaps, to which noise within a bin can only add.
+
+    The upper end is the basic bootstrap's. The lower one takes off all the noise that resampling finds: by the triangle
+    inequality, measured and true error differ by at most the summed noise of the bins. It is 0 for a calibrated model.
+
+    Attributes:
+        gaps: Takes predictions and weights; returns float [replicates, bins].
+    """
+
+    gaps: Callable[[Any, np.ndarray], np.ndarray]
+
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the interval, over all classes."""
+        value = metric.value(predictions)
+        drawn = intervals.bootstrap(
+            len(predictions), SEED, lambda weights: metric.replicates(predictions, weights)[:, 0]
+        )
+        observed = self.gaps(predictions, np.ones((1, len(predictions))))
+        noise = intervals.bootstrap(
+            len(predictions), SEED, lambda weights: np.abs(self.gaps(predictions, weights) - observed).sum(axis=1)
+        )
+        low = value - float(np.quantile(noise, (1 + confidence) / 2))
+        high = intervals.mirrored(value, drawn, confidence).high
+        return [_within(Interval(low, high, confidence, "bootstrap, basic"), metric.bounds)]
+
+
+def _share(hits: float, examples: int, confidence: float) -> Interval:
+    if not examples:
+        return Interval(0.0, 1.0, confidence, "nothing is known of no examples")
+    return intervals.wilson(hits, examples, confidence)
+
+
+def _within(interval: Interval, bounds: tuple[float, float]) -> Interval:
+    low, high = max(interval.low, bounds[0]), min(interval.high, bounds[1])
+    return Interval(low, high, interval.confidence, interval.method)

@@ -48,10 +48,10 @@ class Metric:
         interval: How its intervals are made; None where it is not measured on examples.
         undefined: Where it is undefined, to follow "it is undefined".
         advice: What to try when a gate on it fails; empty where that depends on the gate.
-        tfma: The metric of TFMA by which its Evaluator measures the same, by task.
-        reference: The value of `overall` by scikit-learn, for tasks where TFMA has no such metric.
+        tfma: The metric of TFMA by which its Evaluator measures the same; None where it has none.
+        reference: The value of `overall` by scikit-learn, for the Evaluator where TFMA has no such metric.
         unit: Of its values; empty for a pure number.
-        slow: A replicate sorts all examples for each class, so that many thousand examples of many classes take minutes.
+        slow: Whether a replicate takes every example of every class in turn, so that a bootstrap of many takes minutes.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Metric:
     interval: IntervalMethod | None = None
     undefined: str = "on these examples"
     advice: str = ""
-    tfma: Mapping[str, TfmaMetric] = field(default_factory=dict)
+    tfma: TfmaMetric | None = None
     reference: Callable[[Any], float] | None = None
     unit: str = ""
     slow: bool = False
@@ -75,28 +75,31 @@ class Metric:
         """Whether it is a fact about the exported model, and not about predictions."""
         return self.overall is None and self.per_class is None
 
-    def replicates(self, predictions: Predictions, weights: np.ndarray, of_class: int | None = None) -> np.ndarray:
-        """Returns the metric for each row of weights: float [replicates].
+    def replicates(
+        self, predictions: Predictions, weights: np.ndarray, columns: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Returns the metric for each row of weights: float [replicates, 1], or [replicates, columns] of classes.
 
         Args:
             predictions: Of n examples, at least one.
             weights: float [replicates, n], each row not all zero.
-            of_class: A column, for the metric of that class.
+            columns: Classes, for the metric of each; None for the metric over all of them.
         """
-        if of_class is None:
+        if columns is None:
             assert self.overall is not None, f"{self.name} is measured of one class"
-            return self.overall(predictions, weights)
+            return self.overall(predictions, weights)[:, np.newaxis]
         assert self.per_class is not None, f"{self.name} is not measured of one class"
-        return self.per_class(predictions, weights, [of_class])[:, 0]
+        return self.per_class(predictions, weights, columns)
 
     def value(self, predictions: Predictions, of_class: int | None = None) -> float:
-        """Returns the metric of the examples as they are; NaN where it is undefined."""
-        return float(self.replicates(predictions, np.ones((1, len(predictions))), of_class)[0])
+        """Returns the metric of the examples as they are, or of one class; NaN where it is undefined."""
+        columns = None if of_class is None else [of_class]
+        return float(self.replicates(predictions, np.ones((1, len(predictions))), columns)[0, 0])
 
-    def class_values(self, predictions: Predictions) -> np.ndarray:
-        """Returns the metric of every class: float [classes]."""
-        assert self.per_class is not None, f"{self.name} is not measured of one class"
-        return self.per_class(predictions, np.ones((1, len(predictions))), range(predictions.classes))[0]
+    def class_values(self, predictions: Predictions) -> list[float]:
+        """Returns the metric of every class."""
+        every = range(predictions.classes)
+        return self.replicates(predictions, np.ones((1, len(predictions))), every)[0].tolist()
 
     def better(self, first: float, second: float) -> bool:
         """Whether the first of two values is the better one; a value that is not a number is worse than any."""
