@@ -25,8 +25,8 @@ demo: setup  ## fine-tune a small model on data that comes along, and push it
 test: setup  ## run the tests, without the long ones
 	$(PYTEST) -m "not long"
 
-test-all: setup  ## run every test
-	$(PYTEST) -m ""
+test-all: setup  ## run every test, and print which lines none of them runs
+	$(PYTEST) -m "" --cov --cov-report term-missing
 
 test-current:  ## run the tests with current Python and TFX (lane B), in a Debian 13 root where the host is older
 	@scripts/test_current.sh

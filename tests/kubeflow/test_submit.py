@@ -9,7 +9,7 @@ from fake_kfp import FakeKfp
 from kfp import compiler, dsl
 
 from finetune.errors import ConfigError, RunError
-from finetune_kubeflow import submit
+from finetune_kubeflow.client import submit
 
 
 @pytest.fixture(scope="module")

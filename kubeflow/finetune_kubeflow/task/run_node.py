@@ -1,6 +1,6 @@
-"""Runs one node of the DAG in a container: `python -m finetune_kubeflow.run_node`, the command of a package's tasks.
+"""Runs one node of the DAG in a pod: `python -m finetune_kubeflow.task.run_node`, the command of a package's tasks.
 
-The environment says where it runs (see `finetune_kubeflow.placement`): FINETUNE_ROOT is the shared folder, which
+The environment says where it runs (see `finetune_kubeflow.environment`): FINETUNE_ROOT is the shared folder, which
 becomes the working directory; FINETUNE_MLMD_HOST, _PORT, _DATABASE, _USER and _PASSWORD reach the metadata store. An
 empty host means SQLite, and the database is then a file.
 """
@@ -20,11 +20,11 @@ from typing import Any
 from finetune import events
 from finetune.digests import sha256_of
 from finetune.errors import ConfigError, FinetuneError, RunError
-from finetune_kubeflow.placement import METADATA_ENV, ROOT_ENV
+from finetune_kubeflow.environment import METADATA_ENV, ROOT_ENV
+from finetune_kubeflow.task.log import log_to_stderr
+from finetune_kubeflow.task.metadata_store import environment, metadata_connection, state_of
 
 SECRET_VARIABLES = ("FINETUNE_MLMD_PASSWORD",)
-# More often than a log can be read; the live view of a local run shows them.
-_UNLOGGED = ("step",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log_to_stderr()
     try:
         values = {**dict(options.text), **{key: _json(key, text) for key, text in options.value}}
-        root = _environment([ROOT_ENV], os.environ)[ROOT_ENV]
+        root = environment([ROOT_ENV], os.environ)[ROOT_ENV]
         try:
             os.makedirs(root, exist_ok=True)
             os.chdir(root)
@@ -50,7 +50,7 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
     """Fills in what a package leaves open, and has TFX's launcher run the node.
 
     Args:
-        packed: The node's IR, from `finetune_kubeflow.compile.pack`.
+        packed: The node's IR, from `finetune_kubeflow.package.packed.pack`.
         run_id: Becomes TFX's pipeline run id.
         root: The shared folder.
         values: Run-time values of config keys.
@@ -66,8 +66,8 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
     from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
     from tfx.orchestration.portable import runtime_parameter_utils
 
-    from finetune_kubeflow import placeholders
-    from finetune_kubeflow.compile import unpack
+    from finetune_kubeflow.package import placeholders
+    from finetune_kubeflow.package.packed import unpack
     from pipeline.nodes import launch, with_metadata_connection
 
     ir = unpack(packed)
@@ -86,41 +86,10 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
             f"FINETUNE_MLMD_HOST, _PORT, _DATABASE, _USER: got {tried}; the metadata store there cannot be reached, or "
             "it refuses this user or password."
         ) from error
-    state = _state(connection, run_id, f"{ir.pipeline_info.id}.{node_id}")
+    state = state_of(connection, run_id, f"{ir.pipeline_info.id}.{node_id}")
     seconds = round(time.monotonic() - start, 2)
     events.emit("component_finished", component=node_id, state=state, seconds=seconds)
     return state
-
-
-def metadata_connection(environ: Mapping[str, str]) -> Any:
-    """The metadata store that the environment names, as ml_metadata's ConnectionConfig.
-
-    Raises:
-        ConfigError: Variables are missing, or the port is no number.
-    """
-    settings = _environment(METADATA_ENV, environ)
-    host, port, database, user, password = (settings[name] for name in METADATA_ENV)
-    if host and not port.isdecimal():
-        raise ConfigError([f"FINETUNE_MLMD_PORT: got {port!r}; expected a number, such as 3306"])
-    from ml_metadata.proto import metadata_store_pb2
-
-    connection = metadata_store_pb2.ConnectionConfig()
-    if not host:
-        connection.sqlite.filename_uri = database
-        connection.sqlite.connection_mode = connection.sqlite.READWRITE_OPENCREATE
-        return connection
-    connection.mysql.host, connection.mysql.port, connection.mysql.database = host, int(port), database
-    connection.mysql.user, connection.mysql.password = user, password
-    return connection
-
-
-def _environment(names: Any, environ: Mapping[str, str]) -> dict[str, str]:
-    missing = [
-        f"{name}: missing from the environment; a package's tasks declare it" for name in names if name not in environ
-    ]
-    if missing:
-        raise ConfigError(missing)
-    return {name: environ[name] for name in names}
 
 
 def _late_value(kind: str, argument: str, root: str, values: Mapping[str, Any]) -> Any:
@@ -141,34 +110,8 @@ def _late_value(kind: str, argument: str, root: str, values: Mapping[str, Any]) 
     )
 
 
-def _state(connection: Any, run_id: str, node: str) -> str:
-    """What MLMD says about the node's latest execution in this run."""
-    import ml_metadata as mlmd
-    from ml_metadata.proto import metadata_store_pb2
-
-    store = mlmd.MetadataStore(connection)
-    run = store.get_context_by_type_and_name("pipeline_run", run_id)
-    executions = store.get_executions_by_context(run.id) if run else []
-    own = [
-        execution
-        for execution in executions
-        if any(context.name == node for context in store.get_contexts_by_execution(execution.id))
-    ]
-    latest = max(own, key=lambda execution: execution.id, default=None)
-    states = metadata_store_pb2.Execution
-    if latest is not None and latest.last_known_state == states.CACHED:
-        return "cached"
-    if latest is not None and latest.last_known_state == states.COMPLETE:
-        return "ran"
-    reason = latest.custom_properties["__execution_result__"].string_value if latest is not None else "no execution"
-    raise RunError(
-        f"{node}: TFX did not run it to its end ({reason or 'no reason given'}). It reads what the nodes before it "
-        "left in the same run: have they all run against this metadata store?"
-    )
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m finetune_kubeflow.run_node", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m finetune_kubeflow.task.run_node", description=__doc__)
     parser.add_argument("--run-id", required=True, help="of the KFP run")
     parser.add_argument("--node", required=True, help="the node, as `finetune compile` packs it")
     for name, what in (("--text", "a text"), ("--value", "JSON: a number, true or false")):
@@ -183,24 +126,6 @@ def _json(key: str, text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise ConfigError([f"{key}: got {text!r}; expected JSON: a number, true or false"]) from None
-
-
-class _EventLines(logging.Formatter):
-    """Events as JSON lines, everything else as usual."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        event = getattr(record, "event", None)
-        return json.dumps(event, default=str) if event else super().format(record)
-
-
-def log_to_stderr() -> None:
-    """Sends events and everything else that is logged to standard error, where a container's log is read from."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_EventLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handler.addFilter(lambda record: getattr(record, "event", {}).get("kind") not in _UNLOGGED)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
 
 
 if __name__ == "__main__":
