@@ -16,7 +16,6 @@ from finetune.config.evaluation import EACH, GateConfig
 SliceKey = tuple[tuple[str, str], ...]
 Metrics = Mapping[SliceKey, Mapping[str, float]]
 
-OVERALL: SliceKey = ()
 # A value that misses its bound by less is on it: 0.895 - 0.905 is a little below -0.01 in binary arithmetic.
 ROUNDING = 1e-6
 

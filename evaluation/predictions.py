@@ -28,9 +28,13 @@ class Predictions(ABC):
 
     Attributes:
         probabilities: float [examples, classes] in [0, 1].
+        actual: bool [examples, classes], which classes each example has.
+        said: bool [examples, classes], which classes the model says that each example has.
     """
 
     probabilities: np.ndarray
+    actual: np.ndarray
+    said: np.ndarray
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -43,16 +47,6 @@ class Predictions(ABC):
     def classes(self) -> int:
         """The number of columns."""
         return self.probabilities.shape[1]
-
-    @property
-    @abstractmethod
-    def actual(self) -> np.ndarray:
-        """bool [examples, classes]: which classes each example has."""
-
-    @property
-    @abstractmethod
-    def said(self) -> np.ndarray:
-        """bool [examples, classes]: which classes the model says that each example has."""
 
     @property
     @abstractmethod
