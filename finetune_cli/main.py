@@ -363,16 +363,31 @@ def _person() -> str:
 
 
 def _load(path: Path, overrides: list[str] | None) -> Config:
+<<<<<<< HEAD
     from pipeline.checks import LOCAL_CHECKS
 
     return _or_exit(lambda: load_config(path, overrides or [], checks=LOCAL_CHECKS))
+=======
+    from pipeline.checks import backbone_exists, files_exist, modality_fits
+    from pipeline.tasks import task_fits
+
+    checks = [task_fits, backbone_exists, modality_fits, files_exist]
+    return _or_exit(lambda: load_config(path, overrides or [], checks=checks))
+>>>>>>> main
 
 
 def _load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
     """The files that it names are on the cluster's volume, not here."""
+<<<<<<< HEAD
     from pipeline.checks import CHECKS
 
     return _or_exit(lambda: load_config(path, overrides or [], checks=CHECKS))
+=======
+    from pipeline.checks import backbone_exists, modality_fits
+    from pipeline.tasks import task_fits
+
+    return _or_exit(lambda: load_config(path, overrides or [], checks=[task_fits, backbone_exists, modality_fits]))
+>>>>>>> main
 
 
 def _compile(config: Config, output: Path) -> None:
@@ -412,7 +427,8 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
 
 
 def _run(config: Config, summary_file: Path | None) -> NoReturn:
-    from finetune_cli.live_view import RunView, print_summary
+    from finetune_cli.live_view import RunView
+    from finetune_cli.summary_view import print_summary
     from pipeline.local import run_pipeline
     from pipeline.saved_report import write_json
 

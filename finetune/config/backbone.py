@@ -101,7 +101,9 @@ class BackboneConfig(Section):
     @property
     def source(self) -> str:
         """Where the weights come from: a path, a URL, `imagenet` or `random`."""
-        return self.file or self.handle or self.weights
+        source = self.file or self.handle or self.weights
+        assert source is not None
+        return source
 
     @property
     def local_path(self) -> Path | None:

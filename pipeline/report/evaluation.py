@@ -169,7 +169,7 @@ def classes(rows: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, A
     shown: list[View] = [{key: row.get(key) for key in keys} for row in rows]
     # A class without examples has no F1 to be judged by: it goes last.
     judged = {id(row): wording.finite(row["f1"]) if row["support"] != 0 else None for row in shown}
-    shown.sort(key=lambda row: judged[id(row)] if judged[id(row)] is not None else 2.0)
+    shown.sort(key=lambda row: (judged[id(row)] is None, judged[id(row)] or 0.0))
     lowest = judged[id(shown[0])] if shown else None
     distinct = len(set(judged.values()) - {None}) > 1
     for row in shown:
@@ -273,8 +273,13 @@ def serving(summary: Mapping[str, Any], milliseconds: Mapping[str, Mapping[Any, 
         for name, metric in METRICS.items()
         if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
     ]
+<<<<<<< HEAD
     sizes = [size for size in BATCH_SIZES if throughput(size) in metrics]
     batches = [
+=======
+    sizes = sorted({int(name.rpartition("batch")[2]) for name in metrics if name.startswith("latency_")})
+    batches: list[View] = [
+>>>>>>> main
         {
             "size": size,
             "cells": [
