@@ -8,6 +8,7 @@ from typing import Any
 from evaluation.checks import gates_can_be_measured
 from finetune.config.keys import value_at
 from finetune.errors import BackboneError
+from pipeline.tasks import task_fits
 from transforms.backbones import backbone_record
 
 
@@ -124,7 +125,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-CHECKS = (backbone_exists, modality_fits, gates_can_be_measured)
+CHECKS = (task_fits, backbone_exists, modality_fits, gates_can_be_measured)
 LOCAL_CHECKS = (*CHECKS, files_exist)
 
 

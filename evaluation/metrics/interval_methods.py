@@ -6,37 +6,19 @@ docs/gates.md says which is used where, and why.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from evaluation import intervals
 from evaluation.intervals import Interval
+from evaluation.metrics.metric import Columns, Metric
 from evaluation.predictions import Predictions
-
-if TYPE_CHECKING:
-    from evaluation.metrics.metric import Metric
 
 # The bootstrap draws the same examples each time, so that the same predictions have the same intervals.
 SEED = 1
-
-Columns = Sequence[int] | None
-
-
-class IntervalMethod(Protocol):
-    """Makes intervals of a metric; `columns` are classes, or None for the metric over all of them."""
-
-    def values(self, metric: Metric, predictions: Any, confidence: float, columns: Columns) -> list[Interval]:
-        """Returns the intervals of one model's metric, one for each column."""
-        ...
-
-    def change(
-        self, metric: Metric, candidate: Any, other: Any, compare: str, confidence: float, column: int | None
-    ) -> Interval:
-        """Returns the interval of the `difference` or `ratio` of two models' metrics on the same examples."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from evaluation.metrics.interval_methods import IntervalMethod
+from evaluation.intervals import Interval
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions
 
 EVERY_TASK = (SINGLE_LABEL, MULTI_LABEL)
+
+
+# Classes, or None for the metric over all of them.
+Columns = Sequence[int] | None
+
+
+class IntervalMethod(Protocol):
+    """Makes intervals of a metric."""
+
+    def values(self, metric: Metric, predictions: Any, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the intervals of one model's metric, one for each column."""
+        ...
+
+    def change(
+        self, metric: Metric, candidate: Any, other: Any, compare: str, confidence: float, column: int | None
+    ) -> Interval:
+        """Returns the interval of the `difference` or `ratio` of two models' metrics on the same examples."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -75,9 +93,7 @@ class Metric:
         """Whether it is a fact about the exported model, and not about predictions."""
         return self.overall is None and self.per_class is None
 
-    def replicates(
-        self, predictions: Predictions, weights: np.ndarray, columns: Sequence[int] | None = None
-    ) -> np.ndarray:
+    def replicates(self, predictions: Predictions, weights: np.ndarray, columns: Columns = None) -> np.ndarray:
         """Returns the metric for each row of weights: float [replicates, 1], or [replicates, columns] of classes.
 
         Args:

@@ -273,13 +273,8 @@ def serving(summary: Mapping[str, Any], milliseconds: Mapping[str, Mapping[Any, 
         for name, metric in METRICS.items()
         if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
     ]
-<<<<<<< HEAD
     sizes = [size for size in BATCH_SIZES if throughput(size) in metrics]
-    batches = [
-=======
-    sizes = sorted({int(name.rpartition("batch")[2]) for name in metrics if name.startswith("latency_")})
     batches: list[View] = [
->>>>>>> main
         {
             "size": size,
             "cells": [

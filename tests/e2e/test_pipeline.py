@@ -18,11 +18,7 @@ from evaluation.gates import slice_key
 from evaluation.metrics import metrics_of
 from evaluation.predictions import SINGLE_LABEL
 from finetune.config import Config
-<<<<<<< HEAD
-=======
-from finetune.config.evaluation import QUALITY_METRICS
 from finetune.events import ComponentFinished
->>>>>>> main
 from pipeline.plan import node_ids
 from registry.versions import model_digest, versions
 
