@@ -10,12 +10,12 @@ from pathlib import Path
 
 from finetune.config import Config, DataConfig
 from finetune.errors import BackboneError
+from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.frozen_features.cuts import constancy, deepest_cut
 from trainer_module.frozen_features.plan import RATES, Budget, PhaseNeed, decide
-from trainer_module.frozen_features.recorded import recorded, size_in_words
+from trainer_module.frozen_features.recorded import size_in_words
 from trainer_module.phases.freezing import trainable_layers
 from trainer_module.phases.schedules import total_steps
-from transforms.backbones import backbone_record
 
 # A plan is printed within two seconds, however many pictures there are.
 SECONDS_TO_COUNT = 0.5
@@ -33,16 +33,12 @@ def trunk_lines(config: Config) -> list[str]:
 
 
 def _lines(config: Config) -> list[str]:
-    training, record = config.training, backbone_record(config.backbone.name)
-    size = config.backbone.image_size or record.image_size
+    training, size = config.training, record_of(config.backbone).image_size
     if training.cache_trunk == "off":
         return ["off, as training.cache_trunk says"]
-    found = recorded(record.name, config.backbone.arguments)
+    found = source_of(config.backbone).graph(config.backbone)
     if found is None:
-        return [
-            "decided by the Trainer; no graph of this backbone is recorded "
-            "(python -m trainer_module.frozen_features.record)"
-        ]
+        return ["decided by the Trainer, when it has built the network; no graph of this backbone is recorded"]
     near = "" if found.image_size == size else "about "
     graph = found.at(size)
     if training.mixed_precision != "off":

@@ -24,7 +24,7 @@ from finetune.config import Config
 from finetune.config.backbone import local_path
 from finetune.errors import ConfigError, did_you_mean
 from pipeline.plan import node_ids
-from transforms.backbones import record_of
+from trainer_module.backbones.sources import record_of
 
 # The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
 MAX_PACKAGE_BYTES = 1_000_000

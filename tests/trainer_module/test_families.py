@@ -9,8 +9,8 @@ import pytest
 
 from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError
-from transforms.backbone_figures import figures
-from transforms.backbones import BACKBONES, KERAS_APPLICATIONS, backbone_record
+from trainer_module.backbones.figures import figures
+from trainer_module.backbones.sources import SOURCES, backbone_record
 
 keras = pytest.importorskip("tf_keras")
 
@@ -19,7 +19,7 @@ from trainer_module.backbones.measure import measure  # noqa: E402
 from trainer_module.backbones.model import build_backbone, build_model  # noqa: E402
 from trainer_module.phases.freezing import layers_of, trainable_layers  # noqa: E402
 
-FAMILIES = {record.family: name for name, record in reversed(BACKBONES.items()) if record.source == KERAS_APPLICATIONS}
+FAMILIES = {record.family: name for name, record in reversed(SOURCES["Keras applications"].records.items())}
 # Built in every run of the tests; the others take minutes together.
 QUICK = {"SmallCNN", "MobileNetV2"}
 

@@ -16,7 +16,7 @@ keras = pytest.importorskip("tf_keras")
 
 from finetune.config.backbone import BackboneConfig  # noqa: E402
 from trainer_module.backbones.model import build_backbone  # noqa: E402
-from trainer_module.backbones.small_cnn import small_cnn  # noqa: E402
+from trainer_module.backbones.sources.small_cnn import small_cnn  # noqa: E402
 
 
 @pytest.fixture(scope="module")
