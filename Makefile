@@ -25,15 +25,16 @@ demo: setup  ## fine-tune a small model on data that comes along, and push it
 test: setup  ## run the tests, without the long ones
 	$(PYTEST) -m "not long"
 
-test-all: setup  ## run every test
-	$(PYTEST) -m ""
+test-all: setup  ## run every test, and print which lines none of them runs
+	$(PYTEST) -m "" --cov --cov-report term-missing
 
 test-current:  ## run the tests with current Python and TFX (lane B), in a Debian 13 root where the host is older
 	@scripts/test_current.sh
 
-lint: setup  ## check style, formatting and the direction of imports
+lint: setup  ## check style, formatting, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup  ## rewrite the sources in the project's format
@@ -58,5 +59,5 @@ bench-strategies: setup  ## train with every strategy and five seeds on real pic
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing
-	rm -rf build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 	find . -path ./.git -prune -o -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,9 +29,11 @@ def check_sha256(path: Path, expected: str | None) -> str:
     """Returns the digest of weights that are there.
 
     Raises:
-        BackboneError: It is not the expected one.
+        BackboneError: It is not the expected one, or nothing is there.
     """
     found = sha256_of(path)
+    if found is None:
+        raise BackboneError(f"backbone: {path} is not there, or is neither a file nor a folder; expected the weights.")
     if expected and found != expected:
         raise BackboneError(
             f"backbone.sha256: got {expected}; {path} has {found}. Put the right weights there, or, if you trust "

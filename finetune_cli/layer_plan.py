@@ -70,7 +70,8 @@ def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayer
 def print_layers(config: Config, console: Console) -> None:
     """Prints for each phase the layers that train, by block, and counts of parameters; for `auto`, all strategies."""
     training = config.training
-    for name, phases in {training.strategy: training.phases}.items() if training.phases else STRATEGIES.items():
+    shown_phases = {name: strategy.phases for name, strategy in STRATEGIES.items()}
+    for name, phases in ({training.strategy: training.phases} if training.phases else shown_phases).items():
         title = "trains, of the backbone" if training.phases else f"{name}: trains, of the backbone"
         table = Table("phase", title, "parameters", "of the head", box=None, pad_edge=False)
         for plan in layer_plan(config, phases):

@@ -284,7 +284,7 @@ def submit(
     Exit code: 0 sent and, if followed, succeeded; 1 failed.
     """
     with _request(config, overrides, parameter, None, host, send) as (package, request):
-        from finetune_kubeflow.submit import Server
+        from finetune_kubeflow.client.submit import Server
 
         server = _or_exit(lambda: Server(host, request.namespace, token))
         run_id, link = _or_exit(lambda: server.run(package, request))
@@ -305,7 +305,7 @@ def schedule(
 ) -> None:
     """Runs the pipeline on Kubernetes again and again, in place of its earlier schedule."""
     with _request(config, overrides, parameter, cron, host, send) as (package, request):
-        from finetune_kubeflow.submit import Server
+        from finetune_kubeflow.client.submit import Server
 
         server = _or_exit(lambda: Server(host, request.namespace, token))
         schedule_id, link = _or_exit(lambda: server.schedule(package, request))
@@ -330,7 +330,7 @@ def replay(
         attempts = f", {len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
         print(f"{result.state:7} {result.name}  {result.seconds:.0f} s{attempts}", flush=True)
 
-    from finetune_kubeflow.replay import replay as replay_package
+    from finetune_kubeflow.replay.run import replay as replay_package
 
     parameters, volumes = _pairs("--parameter", parameter), _pairs("--volume", volume)
     folders = {claim: Path(folder) for claim, folder in volumes.items()}
@@ -389,7 +389,7 @@ def _request(
     config: Path, overrides: list[str] | None, parameters: list[str] | None, cron: str | None, host: str, send: bool
 ) -> Iterator[tuple[Path, Any]]:
     """Compiles a package for the time of the block, and ends the program after showing it if nothing is to be sent."""
-    from finetune_kubeflow.submit import request as make_request
+    from finetune_kubeflow.client.submit import request as make_request
 
     loaded = _load_for_cluster(config, overrides)
     with tempfile.TemporaryDirectory() as folder:
@@ -413,7 +413,8 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
 
 
 def _run(config: Config, summary_file: Path | None) -> NoReturn:
-    from finetune_cli.live_view import RunView, print_summary
+    from finetune_cli.live_view import RunView
+    from finetune_cli.summary_view import print_summary
     from pipeline.local import run_pipeline
     from pipeline.saved_report import write_json
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from finetune.config import BackboneConfig, TrainingConfig
+from finetune.config.keys import value_at
 from finetune.errors import BackboneError
 from trainer_module.backbones.fit import phase_problems
 from trainer_module.backbones.source import BackboneSource, missing_weights
@@ -30,7 +30,7 @@ def backbone_fits(raw: dict[str, Any]) -> list[str]:
     training = _parsed(TrainingConfig, raw, "training")
     if training:
         problems += phase_problems(config, training)
-    baselines = _value(raw, "evaluation.baselines")
+    baselines = value_at(raw, "evaluation.baselines")
     if isinstance(baselines, list) and "from_scratch" in baselines and not source.starts_random:
         problems.append(
             "evaluation.baselines: `from_scratch` builds the backbone with random weights, and "
@@ -55,18 +55,18 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     problems = [
         f"{key}: got {value!r}; {name} is shown {shown}, which it says nothing about. Leave it out"
         for key in others
-        if (value := _value(raw, key)) not in (None, {}, [])
+        if (value := value_at(raw, key)) not in (None, {}, [])
     ]
-    layout = _value(raw, "data.layout")
+    layout = value_at(raw, "data.layout")
     fitting = ("auto", "table") if modality == "text" else ("auto", "classes", "splits", "manifest")
     if isinstance(layout, str) and layout not in fitting:
         problems.append(f"data.layout: got {layout!r}; {name} is shown {shown}; expected {' or '.join(fitting)}")
     if modality == "text":
         places = ["augmentation"]
-        phases = _value(raw, "training.phases")
+        phases = value_at(raw, "training.phases")
         places += [f"training.phases[{i}].augmentation" for i in range(len(phases) if isinstance(phases, list) else 0)]
         for place in places:
-            active = {key: value for key, value in (_value(raw, place) or {}).items() if value}
+            active = {key: value for key, value in (value_at(raw, place) or {}).items() if value}
             if active:
                 problems.append(
                     f"{place}: got {active!r}; {name} is shown texts, which have no pictures to change. Leave it out"
@@ -121,10 +121,3 @@ def _modality(raw: dict[str, Any]) -> str | None:
     config = _parsed(BackboneConfig, raw, "backbone")
     source = _source(config)
     return source.record(config).modality if source else None
-
-
-def _value(raw: Any, key: str) -> Any:
-    """What a raw config holds at a dotted key; None where it holds nothing."""
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key):
-        raw = raw[int(index)] if index else raw.get(name) if isinstance(raw, dict) else None
-    return raw

@@ -14,9 +14,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune import events
 from finetune.config import Config
 from finetune.errors import FinetuneError, RunError
+from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
 from pipeline.saved_report import save_report, write_json
 from trainer_module.tracking import log_outcome
@@ -42,10 +42,10 @@ def run_pipeline(config: Config) -> dict[str, Any]:
     run_id = _new_run_id()
     run_dir = config.output_path / "runs" / run_id
     with _only_run(config.output_path), _logs_to(run_dir / LOG_FILE):
-        events.emit("run_started", components=node_ids(config), log_file=str(run_dir / LOG_FILE))
+        emit(RunStarted(components=tuple(node_ids(config)), log_file=str(run_dir / LOG_FILE)))
         start = time.monotonic()
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
-        events.emit("note", text="loading TensorFlow and TFX", level="info")
+        emit(Note(text="loading TensorFlow and TFX"))
         from pipeline import summary
         from pipeline.run_metadata import RunMetadata
 
@@ -98,8 +98,8 @@ def run_through(
     with _only_run(config.output_path), _logs_to(log_file):
         nodes = node_ids(config)
         needed = [*nodes[: nodes.index(last) + 1], component]
-        events.emit("run_started", components=needed, log_file=str(log_file))
-        events.emit("note", text="loading TensorFlow and TFX", level="info")
+        emit(RunStarted(components=tuple(needed), log_file=str(log_file)))
+        emit(Note(text="loading TensorFlow and TFX"))
         from pipeline.run_metadata import RunMetadata
 
         metadata = RunMetadata(config.metadata_path, run_id)
@@ -146,18 +146,18 @@ def _run_nodes(
 
 
 @contextmanager
-def _told(component: str, components: list[dict[str, Any]], outcome: Callable[[], str]) -> Iterator[None]:
+def _told(component: str, components: list[dict[str, Any]], outcome: Callable[[], State]) -> Iterator[None]:
     """Tells the view when a component starts and how it ended, and appends that to `components`."""
-    events.emit("component_started", component=component)
+    emit(ComponentStarted(component=component))
     start = time.monotonic()
-    state = "failed"
+    state: State = "failed"
     try:
         yield
         state = outcome()
     finally:
-        ended = {"id": component, "seconds": round(time.monotonic() - start, 2), "state": state}
-        components.append(ended)
-        events.emit("component_finished", component=component, state=state, seconds=ended["seconds"])
+        seconds = round(time.monotonic() - start, 2)
+        components.append({"id": component, "seconds": seconds, "state": state})
+        emit(ComponentFinished(component=component, state=state, seconds=seconds))
 
 
 @contextmanager
@@ -193,7 +193,8 @@ def _logs_to(path: Path) -> Iterator[None]:
         root.handlers[:] = [handler]
         root.setLevel(logging.INFO)
         try:
-            yield
+            with subscribe(lines_to(log)):
+                yield
         finally:
             root.handlers[:] = before
             root.setLevel(level)

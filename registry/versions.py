@@ -62,15 +62,16 @@ def push_version(
     with writing(directory):
         digest = model_digest(model)
         newest = newest_version(directory)
-        new = newest is None or model_digest(newest) != digest
-        if new:
+        if newest is not None and model_digest(newest) == digest:
+            version, new = newest, False
+        else:
             texts = {**(files or {}), RECORD_FILE: record_text({**(record or {}), "model_sha256": digest})}
-            newest = publish(incoming_copy(model, directory, texts), directory)
+            version, new = publish(incoming_copy(model, directory, texts), directory), True
         drop(directory / PENDING / digest, directory)
         _point(directory)
         if keep is not None:
             prune(directory, keep)
-        return newest, new
+        return version, new
 
 
 def roll_back(directory: Path, to: int | None = None, by: str = "") -> tuple[Path, int]:

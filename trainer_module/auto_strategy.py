@@ -70,4 +70,5 @@ def with_phases(training: TrainingConfig, examples: int, classes: int, parameter
     if training.phases:
         return training, ""
     name, reason = choose_training_strategy(examples, classes, parameters, training.similarity)
-    return training.model_copy(update={"phases": list(STRATEGIES[name])}), f"strategy auto: {name}, because {reason}"
+    phases = list(STRATEGIES[name].phases)
+    return training.model_copy(update={"phases": phases}), f"strategy auto: {name}, because {reason}"

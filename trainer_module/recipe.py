@@ -14,9 +14,9 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from finetune import events
 from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
 from finetune.errors import DataError
+from finetune.events import Note, emit
 from trainer_module.auto_strategy import with_phases
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
@@ -107,7 +107,7 @@ def make_setup(
         backbone, model = build_network(backbone_config, training, len(class_names))
     training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
     if chosen:
-        events.emit("note", text=f"{settings['component']}: {chosen}")
+        emit(Note(text=f"{settings['component']}: {chosen}"))
     check_phases(layers_of(backbone), training)
 
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))

@@ -65,13 +65,13 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         listing = list_files(root, settings)
         rejected = [record for record in listing.files if record.reason]
         to_read = [record.to_json() for record in listing.files if not record.reason]
-        with Progress("ImageExampleGen", "read", len(to_read), "files"):
+        with Progress("ImageExampleGen", len(to_read), "files"):
             records = _by_row(self._run_beam(ReadFile(root, settings.max_pixels), to_read))
 
         for _ in range(MAX_ATTEMPTS):
             selection = select_examples(listing, [*rejected, *records.values()], settings.max_bad_fraction)
             stop_for_problems(selection, settings)
-            with Progress("ImageExampleGen", "write", selection.report["used"], "examples"):
+            with Progress("ImageExampleGen", selection.report["used"], "examples"):
                 lost = self._run_beam(WriteShard(root), _shard_elements(selection.examples, examples_artifact))
             if not lost:
                 break

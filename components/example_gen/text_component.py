@@ -58,7 +58,7 @@ class TextExecutor(base_executor.BaseExecutor):
         tables = read_tables(exec_properties[ROOT_KEY], settings)
         selection = select_examples(tables.listing, tables.listing.files, settings.max_bad_fraction)
         stop_for_problems(selection, settings)
-        with Progress("TextExampleGen", "write", selection.report["used"], "examples"):
+        with Progress("TextExampleGen", selection.report["used"], "examples"):
             for path, records in shard_files(selection.examples, artifact):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
                     for record in records:

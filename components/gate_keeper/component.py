@@ -19,8 +19,8 @@ from components.evaluator.results import tfma_failures
 from components.serving_gate import component as serving_gate
 from components.serving_gate.component import ServingFindings
 from evaluation.verdict import Tfma, findings, judge_all
-from finetune import events
 from finetune.config.evaluation import GateConfig
+from finetune.events import Note, emit
 
 VERDICT_FILE = "verdict.json"
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
@@ -84,7 +84,7 @@ class Executor(base_executor.BaseExecutor):
         failed = [result for result in results if not result["passed"]]
         blessed = not failed or bool(exec_properties["report_only"])
         for result in failed:
-            events.emit("note", text=f"GateKeeper: {result['name']}: {result['reason']}", level="warning")
+            emit(Note(text=f"GateKeeper: {result['name']}: {result['reason']}", level="warning"))
         verdict = {
             "passed": not failed,
             "blessed": blessed,

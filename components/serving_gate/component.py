@@ -21,9 +21,9 @@ from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
 from components.serving_gate.tensorflow_serving import TensorFlowServing
-from finetune import events
 from finetune.config.evaluation import GateConfig
 from finetune.config.serving import ServingConfig
+from finetune.events import Note, emit
 from trainer_module.recipe import VAL_PREDICTIONS_FILE
 from transforms import features
 
@@ -95,7 +95,7 @@ class Executor(base_executor.BaseExecutor):
         passed = all(result.passed for result in results)
         for result in results:
             if not result.passed:
-                events.emit("note", text=f"ServingGate: {result.name}: {result.reason}", level="warning")
+                emit(Note(text=f"ServingGate: {result.name}: {result.reason}", level="warning"))
         with open(os.path.join(findings_folder, RESULT_FILE), "w", encoding="utf-8") as file:
             json.dump({**findings.to_dict(), "gates": [result.to_dict() for result in results]}, file, indent=1)
         # The names and the property that TFX's InfraValidator uses and its Pusher reads.

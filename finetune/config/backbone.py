@@ -1,4 +1,4 @@
-"""The section of a config that says which pretrained network is adapted. A leaf: plain pydantic models."""
+"""The section of a config that says which pretrained network is adapted."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from finetune.config.data import LocalPath
-from finetune.config.text import TextConfig, UrlOrPath
+from finetune.config.base import LocalPath, Section, UrlOrPath
+from finetune.config.text import TextConfig
 
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
 
 
-class BackboneConfig(BaseModel):
+class BackboneConfig(Section):
     """The pretrained network: `name`, `handle` or `file`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str | None = Field(None, min_length=1, description="a name that `finetune backbones` lists")
     weights: LocalPath | None = Field(
@@ -92,7 +90,9 @@ class BackboneConfig(BaseModel):
     @property
     def source(self) -> str:
         """Where the weights come from: a path, a URL, `imagenet` or `random`."""
-        return self.file or self.handle or self.weights
+        source = self.file or self.handle or self.weights
+        assert source is not None
+        return source
 
     @property
     def local_path(self) -> Path | None:

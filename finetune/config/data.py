@@ -1,21 +1,18 @@
-"""The section of a config that says what is trained on, and how it is split. A leaf: plain pydantic models."""
+"""The section of a config that says what is trained on, and how it is split."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from finetune.config.base import LocalPath, Section
 
 SPLITS = ("train", "val", "test")
 
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
 
-
-class DataConfig(BaseModel):
+class DataConfig(Section):
     """What is trained on, and how it is split."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     root: LocalPath = Field(description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them")
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(

@@ -1,10 +1,12 @@
-"""The section of a config that says what a candidate must show before it is pushed. A leaf: plain pydantic models."""
+"""The section of a config that says what a candidate must show before it is pushed."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from finetune.config.base import Section
 
 # Measured on the test split, over all examples or over those of a slice.
 QUALITY_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc", "ece", "loss")
@@ -24,11 +26,7 @@ BASELINES = ("majority", "logistic_regression", "from_scratch")
 EACH = "*"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class GateConfig(_Section):
+class GateConfig(Section):
     """One condition that a candidate must meet on the test split before it is pushed."""
 
     metric: Literal[(*QUALITY_METRICS, *CLASS_METRICS, *SERVING_METRICS)] = Field(
@@ -109,7 +107,7 @@ class GateConfig(_Section):
         return f"{metric} - {other} {sign} {bound:+g}{where}{sure}"
 
 
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """What a candidate must show before it is pushed."""
 
     gates: list[GateConfig] = Field(

@@ -1,4 +1,4 @@
-"""The sections of a config that say where each node runs on Kubernetes. A leaf: plain pydantic models.
+"""The sections of a config that say where each node runs on Kubernetes.
 
 Paths in a config are relative to the working directory. On Kubernetes that is `kubernetes.volume.mount_path`, the
 folder that all nodes share.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from finetune.config.base import Section
 
 
 def _matching(pattern: str, expected: str) -> AfterValidator:
@@ -31,18 +33,14 @@ ObjectName = Annotated[
 Folder = Annotated[str, _matching(r"(/[^/:]+)+", "an absolute path without a slash at its end")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Accelerator(_Section):
+class Accelerator(Section):
     """Devices of a node, as its device plugin calls them."""
 
     type: str = Field("nvidia.com/gpu", min_length=1, description="resource name")
     count: int = Field(1, ge=1, le=64)
 
 
-class Toleration(_Section):
+class Toleration(Section):
     """A taint that the pod may run in spite of. Without `key`, every taint."""
 
     key: str | None = None
@@ -62,7 +60,7 @@ class Toleration(_Section):
         return self
 
 
-class NodeCondition(_Section):
+class NodeCondition(Section):
     """A condition on the labels of a node."""
 
     key: str
@@ -71,14 +69,14 @@ class NodeCondition(_Section):
     weight: int | None = Field(None, ge=1, le=100, description="a preference of this weight; without it, required")
 
 
-class Claim(_Section):
+class Claim(Section):
     """A PersistentVolumeClaim."""
 
     claim: ObjectName
     mount_path: Folder
 
 
-class Mounted(_Section):
+class Mounted(Section):
     """A Secret or a ConfigMap: keys as environment variables, or all of it as a folder of files."""
 
     name: ObjectName
@@ -92,7 +90,7 @@ class Mounted(_Section):
         return self
 
 
-class Retries(_Section):
+class Retries(Section):
     """How often, and after which pauses, a failed task is tried again."""
 
     count: int = Field(2, ge=0, le=100)
@@ -101,7 +99,7 @@ class Retries(_Section):
     backoff_max_seconds: int = Field(600, ge=0, le=3600)
 
 
-class Placement(_Section):
+class Placement(Section):
     """Where and how one component runs. A key that a component sets replaces the default's, as a whole."""
 
     image: str = Field("finetune-pipeline:latest", min_length=1)
@@ -135,7 +133,7 @@ class Placement(_Section):
         return self
 
 
-class KubernetesConfig(_Section):
+class KubernetesConfig(Section):
     """How `finetune compile` turns the DAG into a package for Kubeflow Pipelines."""
 
     namespace: ObjectName = Field("kubeflow", description="where runs and worker Jobs live")

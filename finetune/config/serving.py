@@ -1,17 +1,13 @@
-"""The sections of a config about serving and pushing. A leaf: plain pydantic models."""
+"""The sections of a config about serving and pushing."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from finetune.config.data import LocalPath
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from finetune.config.base import LocalPath, Section
 
 
-class ServingConfig(_Section):
+class ServingConfig(Section):
     """How the ServingGate serves the exported model before it is pushed."""
 
     binary: LocalPath | None = Field(
@@ -27,7 +23,7 @@ class ServingConfig(_Section):
     )
 
 
-class PushConfig(_Section):
+class PushConfig(Section):
     """Where a blessed model goes."""
 
     directory: LocalPath | None = Field(

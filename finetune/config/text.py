@@ -1,22 +1,16 @@
-"""The section of a config that says how texts become what a backbone takes. A leaf: plain pydantic models."""
+"""The section of a config that says how texts become what a backbone takes."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
-LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(Path(path).expanduser()))]
-UrlOrPath = Annotated[
-    str, Field(min_length=1), AfterValidator(lambda text: text if "://" in text else str(Path(text).expanduser()))
-]
+from finetune.config.base import LocalPath, Section, UrlOrPath
 
 
-class TextConfig(BaseModel):
+class TextConfig(Section):
     """How texts become what the backbone takes: ids of words for a table of vectors, or a preprocessor's output."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     max_words: int = Field(128, ge=1, le=4096, description="table: of a text; those after them are left out")
     unknown_words: Literal["skip", "average"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(

@@ -6,23 +6,24 @@ representation (IR) of its node, so that image and package need no third thing t
 
 from __future__ import annotations
 
-import base64
 import inspect
 import itertools
 import json
 import re
 import tempfile
 import warnings
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from finetune.config import Config
 from finetune.config.backbone import local_path
-from finetune.errors import ConfigError, did_you_mean
+from finetune.errors import ConfigError
+from finetune_kubeflow.environment import JOB_ENV, TRAIN_JOB_ENV
+from finetune_kubeflow.package import placement
+from finetune_kubeflow.package.packed import pack
+from finetune_kubeflow.package.runtime_keys import parameter_name, runtime_parameters, with_value
+from finetune_kubeflow.workers import manifests
 from pipeline.plan import node_ids
 from trainer_module.backbones.sources import record_of
 
@@ -30,8 +31,6 @@ from trainer_module.backbones.sources import record_of
 MAX_PACKAGE_BYTES = 1_000_000
 MAX_NODE_CHARACTERS = 100_000
 OUR_PACKAGES = ("components", "components/serving_gate", "pipeline", "trainer_module", "transforms")
-
-_RUNTIME_TYPES = (bool, int, float, str)
 
 
 def compile_package(config: Config, output: Path) -> None:
@@ -45,8 +44,6 @@ def compile_package(config: Config, output: Path) -> None:
         ConfigError: With everything that is wrong, or that KFP cannot express.
     """
     from kfp import compiler, dsl
-
-    from finetune_kubeflow import placement, workers
 
     if output.suffix not in (".yaml", ".yml"):
         raise ConfigError([f"--output: got {str(output)!r}; expected a file name that ends in .yaml"])
@@ -71,9 +68,9 @@ def compile_package(config: Config, output: Path) -> None:
             task.after(*(tasks[other] for other in upstream))
             placement.place(task, config, node_id)
             if placement.has_workers(config, node_id):
-                task.set_env_variable(workers.JOB_ENV, json.dumps(workers.job(config, node_id)))
+                task.set_env_variable(JOB_ENV, json.dumps(manifests.job(config, node_id)))
                 if config.kubernetes.worker_job == "TrainJob":
-                    task.set_env_variable(workers.TRAIN_JOB_ENV, "1")
+                    task.set_env_variable(TRAIN_JOB_ENV, "1")
             tasks[node_id] = task
 
     defaults = {parameter_name(key): value for key, value in parameters.items()}
@@ -82,31 +79,6 @@ def compile_package(config: Config, output: Path) -> None:
     compiler.Compiler().compile(pipeline, str(output))
     if output.stat().st_size > MAX_PACKAGE_BYTES:
         raise ConfigError([f"--output: the package has {output.stat().st_size} bytes; expected below 1 MB"])
-
-
-def runtime_parameters(config: Config) -> tuple[dict[str, Any], list[str]]:
-    """The config keys that a run may set, with the config's values as defaults; and what is wrong with them."""
-    parameters: dict[str, Any] = {}
-    problems = []
-    for key in config.kubernetes.runtime:
-        try:
-            value = _get(config, key)
-        except KeyError as error:
-            problems.append(f"kubernetes.runtime: {key}: {error.args[0]}")
-            continue
-        if type(value) not in _RUNTIME_TYPES:
-            problems.append(
-                f"kubernetes.runtime: {key} holds {value!r}; expected a key with a text, a number, true or false"
-            )
-        elif key.startswith(("kubernetes.", "output_dir", "name", "push.", "distribution.")):
-            problems.append(f"kubernetes.runtime: {key} shapes the package itself; it cannot change from run to run")
-        parameters[key] = value
-    return parameters, problems
-
-
-def parameter_name(key: str) -> str:
-    """The KFP parameter for a config key: `training.phases[0].epochs` -> `training_phases_0_epochs`."""
-    return re.sub(r"\W+", "_", key).strip("_")
 
 
 def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
@@ -118,7 +90,7 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
     Raises:
         ConfigError: A run-time key is not one that can be left open.
     """
-    from finetune_kubeflow import placeholders
+    from finetune_kubeflow.package import placeholders
     from pipeline.dag import compile_ir
     from pipeline.nodes import code_digest
 
@@ -127,13 +99,13 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
     with tempfile.TemporaryDirectory() as stand_in, warnings.catch_warnings():
         # A late value is text, also where a number belongs; pydantic says so when it writes the config as JSON.
         warnings.filterwarnings("ignore", message="(?s)Pydantic serializer warnings")
-        opened = _with(config, "output_dir", _below(stand_in, config.output_dir or f"runs/{config.name}", mount))
+        opened = with_value(config, "output_dir", _below(stand_in, config.output_dir or f"runs/{config.name}", mount))
         if config.push.directory:
-            opened = _with(opened, "push.directory", _below(stand_in, config.push.directory, mount))
+            opened = with_value(opened, "push.directory", _below(stand_in, config.push.directory, mount))
         if config.data.schema_file:
-            opened = _with(opened, "data.schema_file", _below(stand_in, config.data.schema_file, mount))
+            opened = with_value(opened, "data.schema_file", _below(stand_in, config.data.schema_file, mount))
         for key in runtime_keys:
-            opened = _with(opened, key, placeholders.runtime(key))
+            opened = with_value(opened, key, placeholders.runtime(key))
         try:
             ir = compile_ir(opened)
         except (TypeError, ValueError) as error:
@@ -165,28 +137,16 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
     return ir
 
 
-def pack(ir: Any) -> str:
-    """One node's IR as text for a command line."""
-    return base64.b64encode(zlib.compress(ir.SerializeToString(deterministic=True), 9)).decode()
-
-
-def unpack(text: str) -> Any:
-    """The IR that `pack` packed."""
-    from tfx.proto.orchestration import pipeline_pb2
-
-    return pipeline_pb2.Pipeline.FromString(zlib.decompress(base64.b64decode(text)))
-
-
 def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]) -> tuple[Any, list[str]]:
     """A node as a KFP component, and the nodes that it waits for."""
     from kfp import dsl
 
-    from finetune_kubeflow import placeholders, placement, workers
+    from finetune_kubeflow.package import placeholders
     from pipeline.nodes import alone, with_executor, with_metadata_connection
 
     single = with_metadata_connection(alone(ir, node_id), None)
     if placement.has_workers(config, node_id):
-        single = with_executor(single, node_id, workers.EXECUTOR)
+        single = with_executor(single, node_id, manifests.EXECUTOR)
     packed = pack(single)
     if len(packed) > MAX_NODE_CHARACTERS:
         raise ConfigError(
@@ -199,7 +159,7 @@ def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]
         arguments = ["--run-id", run_id, "--node", packed]
         for (key, default), value in zip(used.items(), values, strict=True):
             arguments += ["--text" if isinstance(default, str) else "--value", key, value]
-        command = ["python", "-m", "finetune_kubeflow.run_node"]
+        command = ["python", "-m", "finetune_kubeflow.task.run_node"]
         return dsl.ContainerSpec(image=placement.placement(config, node_id).image, command=command, args=arguments)
 
     container.__name__ = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower()
@@ -230,7 +190,7 @@ def _open_weights(value: Any) -> Any:
     if isinstance(value, dict) and "weights_sha256" in value:
         path = local_path(value["backbone"])
         if path:
-            from finetune_kubeflow import placeholders
+            from finetune_kubeflow.package import placeholders
 
             return {**value, "weights_sha256": placeholders.sha256(path)}
     return value
@@ -259,34 +219,3 @@ def _path_problems(config: Config) -> list[str]:
         for key, path in paths.items()
         if path and re.match(r"[a-z0-9]+:/", path)
     ]
-
-
-def _parts(key: str) -> list[str | int]:
-    return [name or int(index) for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key)]
-
-
-def _get(config: Config, key: str) -> Any:
-    """The value of a dotted key; KeyError with a sentence where there is none."""
-    place: Any = config
-    for part in _parts(key):
-        if isinstance(place, BaseModel):
-            names = list(type(place).model_fields)
-            if part not in names:
-                raise KeyError(f"unknown key; expected one of {', '.join(names)}.{did_you_mean(str(part), names)}")
-            place = getattr(place, str(part))
-        elif part in (range(len(place)) if isinstance(place, list) else place if isinstance(place, dict) else ()):
-            place = place[part]
-        else:
-            raise KeyError(f"there is no {part!r} in {place!r}")
-    return place
-
-
-def _with(place: Any, key: str | list[str | int], value: Any) -> Any:
-    """A copy with another value at a dotted key, which must exist; not validated."""
-    first, *rest = _parts(key) if isinstance(key, str) else key
-    if isinstance(place, BaseModel):
-        inner = _with(getattr(place, str(first)), rest, value) if rest else value
-        return place.model_copy(update={str(first): inner})
-    copy = place.copy()
-    copy[first] = _with(place[first], rest, value) if rest else value
-    return copy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import logging
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from PIL import Image
 from evaluation.gates import slice_key
 from finetune.config import Config
 from finetune.config.evaluation import QUALITY_METRICS
+from finetune.events import ComponentFinished
 from pipeline.plan import node_ids
 from registry.versions import model_digest, versions
 
@@ -113,7 +113,7 @@ def test_a_slice_gate_is_measured_on_its_slice(first_run):
 
 
 def test_events_tell_the_whole_story(first_run):
-    kinds = [event["kind"] for event in first_run["_events"]]
+    kinds = [event.kind for event in first_run["_events"]]
     assert kinds.count("component_started") == kinds.count("component_finished") == len(first_run["components"])
     assert kinds.count("phase_started") == kinds.count("phase_finished") == 2
     assert kinds.count("epoch") == sum(phase["epochs"] for phase in first_run["phases"])
@@ -417,18 +417,11 @@ def test_a_fault_of_a_component_names_the_component_and_the_log(runner, tmp_path
     assert Path(failed["log_file"]).is_file()
 
 
-def test_lr_find_takes_the_data_from_the_cache_and_draws_a_curve(first_run, raw_config, caplog):
+def test_lr_find_takes_the_data_from_the_cache_and_draws_a_curve(first_run, raw_config, heard):
     from finetune_cli.lr_find import find_rate
 
-    # Not the root logger's, which a run replaces.
-    logger = logging.getLogger("finetune.progress")
-    logger.addHandler(caplog.handler)
-    try:
-        found = find_rate(Config.model_validate(raw_config), "tune", 1e-5, 1.0, 60, None)
-    finally:
-        logger.removeHandler(caplog.handler)
-    told = [record.event for record in caplog.records if hasattr(record, "event")]
-    states = {event["component"]: event["state"] for event in told if event["kind"] == "component_finished"}
+    found = find_rate(Config.model_validate(raw_config), "tune", 1e-5, 1.0, 60, None)
+    states = {event.component: event.state for event in heard if isinstance(event, ComponentFinished)}
     assert states.pop("RangeTest") == "ran"
     assert set(states.values()) == {"cached"}
     assert list(states)[-1] == "Transform"

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,15 +40,3 @@ kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
 """
     )
     return folder
-
-
-def finetune(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own, as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "finetune_cli.main", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )

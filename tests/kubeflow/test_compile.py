@@ -16,10 +16,11 @@ from kfp import components
 from finetune.config import load_config
 from finetune.errors import ConfigError
 from finetune_kubeflow import compile as kfp_compile
-from finetune_kubeflow import placeholders as late_values
-from finetune_kubeflow.placement import METADATA_ENV
-from finetune_kubeflow.replay import read_package, replay
-from finetune_kubeflow.workers import TRAIN_JOB_ENV
+from finetune_kubeflow.environment import METADATA_ENV, TRAIN_JOB_ENV
+from finetune_kubeflow.package import placeholders as late_values
+from finetune_kubeflow.package.packed import unpack
+from finetune_kubeflow.package.read import read_package
+from finetune_kubeflow.replay.run import replay
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def readable(package: Path) -> str:
     for executor in pipeline["deploymentSpec"]["executors"].values():
         arguments = executor["container"]["args"]
         place = arguments.index("--node") + 1
-        ir = json_format.MessageToDict(kfp_compile.unpack(arguments[place]))
+        ir = json_format.MessageToDict(unpack(arguments[place]))
         arguments[place] = _without_lane(ir)
         resources = executor["container"].get("resources", {})
         for name in ("cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"):
@@ -120,7 +121,7 @@ def test_every_task_has_what_it_needs(packages: dict[str, Path], recipe: str):
         hidden = {"name": "CUDA_VISIBLE_DEVICES", "value": "-1"} in container["env"]
         assert hidden == ("accelerator" not in container["resources"]), name
         arguments = container["args"]
-        single = kfp_compile.unpack(arguments[arguments.index("--node") + 1])
+        single = unpack(arguments[arguments.index("--node") + 1])
         assert len(single.nodes) == 1
 
 
@@ -163,7 +164,7 @@ def test_runtime_keys_become_parameters(tmp_path: Path):
     executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
     arguments = executors["exec-trainer"]["container"]["args"]
     assert arguments[4:7] == ["--value", "training.seed", "{{$.inputs.parameters['training_seed']}}"]
-    ir = kfp_compile.unpack(arguments[3])
+    ir = unpack(arguments[3])
     assert "<<runtime backbone.weights>>" in late_values.tokens(ir)
     late_values.resolve(ir, lambda kind, argument: {"training.seed": 5}.get(argument, f"{kind}-{argument}"))
     settings = json.loads(ir.nodes[0].pipeline_node.parameters.parameters["custom_config"].field_value.string_value)
@@ -214,6 +215,6 @@ def test_paths_on_the_volume_are_open_and_others_stay(tmp_path: Path):
         )
     )
     executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
-    pusher = str(kfp_compile.unpack(executors["exec-pusher"]["container"]["args"][3]))
+    pusher = str(unpack(executors["exec-pusher"]["container"]["args"][3]))
     assert "<<root>>/out/artifacts" in pusher
     assert "/models/digits" in pusher

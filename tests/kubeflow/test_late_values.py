@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf import struct_pb2
 
-from finetune_kubeflow import placeholders as late_values
+from finetune_kubeflow.package import placeholders as late_values
 
 
 def message(**values: object) -> struct_pb2.Struct:

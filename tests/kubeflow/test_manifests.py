@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from command_line import ROOT
 
 from finetune.config import load_config
-from finetune_kubeflow import workers
-from finetune_kubeflow.placement import METADATA_ENV
+from finetune_kubeflow.environment import METADATA_ENV
+from finetune_kubeflow.workers import manifests
 
 validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate brings the schemas of Kubernetes")
 
@@ -37,10 +37,10 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
             for document in yaml.safe_load_all(file.read_text()):
                 yield f"{file.name}:{document['kind']}/{document['metadata']['name']}", document
     config = load_config(ROOT / "configs" / "flowers_gpu.yaml")
-    template = workers.job(config, "Trainer")
+    template = manifests.job(config, "Trainer")
     owner = {"name": "pod", "uid": "1"}
-    yield "worker Job", workers.named_job(template, "train", owner, "/finetune", "/finetune/i.pb")
-    yield "worker Service", workers.service("train", "1")
+    yield "worker Job", manifests.named_job(template, "train", owner, "/finetune", "/finetune/i.pb")
+    yield "worker Service", manifests.service("train", "1")
 
 
 DOCUMENTS = dict(documents())
@@ -58,7 +58,7 @@ def test_it_is_valid(name: str):
 
 
 def test_a_wrong_key_is_noticed():
-    wrong = workers.service("train", "1")
+    wrong = manifests.service("train", "1")
     wrong["spec"]["clusterIp"] = wrong["spec"].pop("clusterIP")
     with pytest.raises(validate.ValidationError):
         validate.validate(wrong, versions()[-1], strict=True)

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import finetune
+from command_line import finetune
 
-from finetune_kubeflow import replay
+from finetune_kubeflow.replay.run import replay
 
 pytestmark = pytest.mark.long
 
@@ -69,7 +69,7 @@ def test_metadata_in_mariadb(tiny: Path, tmp_path: Path, secrets: Path):
     shutil.copytree(tiny, volume)
     compiled = finetune("compile", "tiny.yaml", "-o", package, cwd=volume)
     assert compiled.returncode == 0, compiled.stderr
-    runs = [replay.replay(package, tmp_path / "w", volumes={"finetune": volume}, secrets_dir=secrets) for _ in range(2)]
+    runs = [replay(package, tmp_path / "w", volumes={"finetune": volume}, secrets_dir=secrets) for _ in range(2)]
     for results in runs:
         assert results[-1].state != "failed", results[-1].log.read_text()[-3000:]
     assert {result.state for result in runs[0]} == {"ran"}
@@ -77,7 +77,7 @@ def test_metadata_in_mariadb(tiny: Path, tmp_path: Path, secrets: Path):
     assert (volume / "runs" / "tiny" / "pushed" / "1" / "saved_model.pb").is_file()
     assert not list(tmp_path.rglob("metadata.sqlite"))
     (secrets / "finetune-metadata" / "password").write_text(f"not-{PASSWORD}")
-    runs.append(replay.replay(package, tmp_path / "w", volumes={"finetune": volume}, secrets_dir=secrets))
+    runs.append(replay(package, tmp_path / "w", volumes={"finetune": volume}, secrets_dir=secrets))
     (refused,) = runs[-1]
     assert (refused.state, refused.attempts) == ("failed", [1, 1])
     assert "mlmd; the metadata store there cannot be reached, or it refuses this user" in refused.log.read_text()

@@ -8,7 +8,7 @@ import pytest
 
 from finetune.config import Config, load_config
 from finetune.errors import ConfigError
-from finetune_kubeflow import placement
+from finetune_kubeflow.package import placement
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, finetune
+from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
 from finetune.errors import ConfigError
-from finetune_kubeflow import replay
+from finetune_kubeflow.replay import tasks
+from finetune_kubeflow.replay.run import replay
 from registry.versions import CARD_FILES, RECORD_FILE
 
 
@@ -53,7 +54,7 @@ def package_of(folder: Path, code: str, retries: int = 0, timeout: int = 0, secr
 
 def test_a_task_gets_what_is_declared_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ONLY_HERE", "x")
-    results = replay.replay(package_of(tmp_path, "pass"), tmp_path / "w", {"number": "0.5", "flag": "false"})
+    results = replay(package_of(tmp_path, "pass"), tmp_path / "w", {"number": "0.5", "flag": "false"})
     assert [(result.name, result.state) for result in results] == [("first", "ran"), ("second", "ran")]
     environment, arguments, folder = json.loads(results[0].log.read_text())
     claim = str(tmp_path / "w" / "volumes" / "claim")
@@ -69,10 +70,10 @@ def test_secrets_come_from_files(tmp_path: Path):
     (secrets / "mine").mkdir(parents=True)
     (secrets / "mine" / "key").write_text("value\n")
     package = package_of(tmp_path, "pass", secret="mine")
-    (result, _) = replay.replay(package, tmp_path / "w", secrets_dir=secrets)
+    (result, _) = replay(package, tmp_path / "w", secrets_dir=secrets)
     assert json.loads(result.log.read_text())[0]["FROM_SECRET"] == "value"
     with pytest.raises(ConfigError, match="first needs mine/key"):
-        replay.replay(package, tmp_path / "w")
+        replay(package, tmp_path / "w")
 
 
 def test_a_task_that_is_killed_is_tried_again(tmp_path: Path):
@@ -81,12 +82,12 @@ def test_a_task_that_is_killed_is_tried_again(tmp_path: Path):
         f"import os, pathlib; marker = pathlib.Path({str(marker)!r})\n"
         "if not marker.exists(): marker.touch(); os.kill(os.getpid(), 9)"
     )
-    (_, result) = replay.replay(package_of(tmp_path, code, retries=1), tmp_path / "w")
+    (_, result) = replay(package_of(tmp_path, code, retries=1), tmp_path / "w")
     assert (result.state, result.attempts) == ("ran", [-signal.SIGKILL, 0])
 
 
 def test_a_task_fails_when_its_retries_are_used_up(tmp_path: Path):
-    (_, result) = replay.replay(package_of(tmp_path, "raise SystemExit(3)", retries=2), tmp_path / "w")
+    (_, result) = replay(package_of(tmp_path, "raise SystemExit(3)", retries=2), tmp_path / "w")
     assert (result.state, result.attempts) == ("failed", [3, 3, 3])
 
 
@@ -96,7 +97,7 @@ def test_a_task_ends_at_its_time_limit_with_all_that_it_started(tmp_path: Path):
         "import pathlib, subprocess, time; child = subprocess.Popen(['sleep', '600'])\n"
         f"pathlib.Path({str(child)!r}).write_text(str(child.pid)); time.sleep(600)"
     )
-    (_, result) = replay.replay(package_of(tmp_path, code, timeout=3), tmp_path / "w")
+    (_, result) = replay(package_of(tmp_path, code, timeout=3), tmp_path / "w")
     assert (result.state, result.attempts) == ("failed", [-signal.SIGKILL])
     assert "time limit of 3 s" in result.log.read_text()
     deadline = time.monotonic() + 5
@@ -115,18 +116,18 @@ def _runs(process: int) -> bool:
 def test_what_cannot_be_replayed_is_said(tmp_path: Path):
     package = package_of(tmp_path, "pass")
     with pytest.raises(ConfigError) as caught:
-        replay.replay(package, tmp_path / "w", {"numbr": "1", "flag": "2"})
+        replay(package, tmp_path / "w", {"numbr": "1", "flag": "2"})
     assert caught.value.problems == [
         "--parameter numbr: the package has no such parameter; expected one of flag, number, text. "
         "Did you mean 'number'?",
         "--parameter flag: got '2'; expected true or false",
     ]
     with pytest.raises(ConfigError, match="mounts no claim 'other'; expected one of claim"):
-        replay.replay(package, tmp_path / "w", volumes={"other": tmp_path})
+        replay(package, tmp_path / "w", volumes={"other": tmp_path})
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("name: digits")
     with pytest.raises(ConfigError, match="not a KFP v2 package"):
-        replay.replay(wrong, tmp_path / "w")
+        replay(wrong, tmp_path / "w")
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path):
@@ -139,22 +140,22 @@ def test_the_command_says_what_is_wrong(tmp_path: Path):
 
 
 def test_pauses_grow_up_to_the_longest():
-    assert replay.pauses(5, 30, 2, 100) == (30, 60, 100, 100, 100)
+    assert tasks.pauses(5, 30, 2, 100) == (30, 60, 100, 100, 100)
 
 
 def test_tasks_run_behind_those_that_they_wait_for():
-    def task(name: str, *after: str) -> replay.Task:
-        return replay.Task(name, after, [], {})
+    def task(name: str, *after: str) -> tasks.Task:
+        return tasks.Task(name, after, [], {})
 
-    ordered = replay.in_order([task("c", "a", "b"), task("b", "a"), task("a")])
+    ordered = tasks.in_order([task("c", "a", "b"), task("b", "a"), task("a")])
     assert [one.name for one in ordered] == ["a", "b", "c"]
     with pytest.raises(ConfigError, match="a, b: these tasks wait for each other"):
-        replay.in_order([task("a", "b"), task("b", "a")])
+        tasks.in_order([task("a", "b"), task("b", "a")])
 
 
 @pytest.mark.parametrize(("value", "text"), [(2.0, "2"), (0.5, "0.5"), (True, "true"), ("x y", "x y"), ("", "")])
 def test_parameters_are_written_as_kfp_writes_them(value: Any, text: str):
-    assert replay.as_text(value) == text
+    assert tasks.as_text(value) == text
 
 
 # Long enough to be killed in the middle of it.
@@ -241,4 +242,4 @@ def _is_trainer(process: Path, workspace: Path) -> bool:
         command = (process / "cmdline").read_bytes()
     except OSError:
         return False
-    return b"finetune_kubeflow.run_node" in command and workspace.parent in (here, *here.parents)
+    return b"finetune_kubeflow.task.run_node" in command and workspace.parent in (here, *here.parents)

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import finetune
+from command_line import finetune
 from fake_kfp import FakeKfp
 from kfp import compiler, dsl
 
 from finetune.errors import ConfigError, RunError
-from finetune_kubeflow import submit
+from finetune_kubeflow.client import submit
 
 
 @pytest.fixture(scope="module")

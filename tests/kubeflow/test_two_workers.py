@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import finetune
+from command_line import finetune
 from fake_cluster import FakeCluster
 
-from finetune_kubeflow import replay
+from finetune_kubeflow.replay.run import TaskResult, replay
 
 pytestmark = pytest.mark.long
 
@@ -24,12 +24,12 @@ TRAINING = (
 )
 
 
-def run_on(folder: Path, cluster: FakeCluster | None, *overrides: str) -> dict[str, replay.TaskResult]:
+def run_on(folder: Path, cluster: FakeCluster | None, *overrides: str) -> dict[str, TaskResult]:
     """Compiles and replays the tiny pipeline; a cluster takes its worker Job."""
     package = folder / "package.yaml"
     compiled = finetune("compile", "tiny.yaml", *TRAINING, *overrides, "-o", package, cwd=folder)
     assert compiled.returncode == 0, compiled.stderr
-    results = replay.replay(
+    results = replay(
         package,
         folder / "w",
         volumes={"finetune": folder},

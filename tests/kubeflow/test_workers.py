@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from command_line import ROOT
 from fake_cluster import FakeCluster
 from kubernetes import client
 from kubernetes import config as kubernetes_config
 
 from finetune.config import load_config
 from finetune.errors import ConfigError, RunError
-from finetune_kubeflow import train_job, worker_job, workers
+from finetune_kubeflow.workers import manifests, pod, train_job, watch
 
 OWNER = {"name": "trainer-pod", "uid": "123"}
 JOBS = "/apis/batch/v1/namespaces/kubeflow/jobs"
@@ -31,8 +31,8 @@ TRAINER = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/kubeflow"
 
 def manifest(code: str = "pass", name: str = "train", **spec: Any) -> dict[str, Any]:
     """The Job of flowers_gpu.yaml, with pods that run `code`."""
-    template = workers.job(load_config(ROOT / "configs" / "flowers_gpu.yaml"), "Trainer")
-    made = workers.named_job(template, name, OWNER, "/finetune", "/finetune/invocation.pb", domain="train")
+    template = manifests.job(load_config(ROOT / "configs" / "flowers_gpu.yaml"), "Trainer")
+    made = manifests.named_job(template, name, OWNER, "/finetune", "/finetune/invocation.pb", domain="train")
     made["spec"] |= spec
     container = made["spec"]["template"]["spec"]["containers"][0]
     container["command"], container["args"] = ["python", "-c", textwrap.dedent(code)], []
@@ -50,8 +50,12 @@ def api(fake: FakeCluster) -> client.ApiClient:
 
 
 def test_the_job_is_complete_and_owned_by_its_creator():
-    made = workers.named_job(
-        workers.job(load_config(ROOT / "configs" / "flowers_gpu.yaml"), "Trainer"), "train", OWNER, "/mnt", "/mnt/i.pb"
+    made = manifests.named_job(
+        manifests.job(load_config(ROOT / "configs" / "flowers_gpu.yaml"), "Trainer"),
+        "train",
+        OWNER,
+        "/mnt",
+        "/mnt/i.pb",
     )
     assert made["metadata"]["ownerReferences"] == [{"apiVersion": "v1", "kind": "Pod", **OWNER}]
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "finetune"
@@ -69,7 +73,7 @@ def test_the_job_is_complete_and_owned_by_its_creator():
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     environment = {one["name"]: one["value"] for one in container["env"]}
     assert environment == {"FINETUNE_ROOT": "/mnt", "FINETUNE_WORKERS": "train-0.train:2222,train-1.train:2222"}
-    assert workers.service("train", "1")["spec"]["selector"] == {"batch.kubernetes.io/job-name": "train"}
+    assert manifests.service("train", "1")["spec"]["selector"] == {"batch.kubernetes.io/job-name": "train"}
 
 
 def test_workers_get_no_credentials_of_the_metadata_store():
@@ -77,23 +81,23 @@ def test_workers_get_no_credentials_of_the_metadata_store():
 
 
 def test_tf_config_comes_from_the_completion_index():
-    made = json.loads(workers.tf_config({"FINETUNE_WORKERS": "a:1,b:2", "JOB_COMPLETION_INDEX": "1"}))
+    made = json.loads(pod.tf_config({"FINETUNE_WORKERS": "a:1,b:2", "JOB_COMPLETION_INDEX": "1"}))
     assert made == {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
     for index in ("", "2", "x"):
         with pytest.raises(ConfigError, match="expected the index of this pod"):
-            workers.tf_config({"FINETUNE_WORKERS": "a:1,b:2", "JOB_COMPLETION_INDEX": index})
+            pod.tf_config({"FINETUNE_WORKERS": "a:1,b:2", "JOB_COMPLETION_INDEX": index})
 
 
 def test_a_job_runs_to_its_end_and_is_deleted(cluster: FakeCluster, capfd: pytest.CaptureFixture[str]):
     code = "import os; print('worker', os.environ['JOB_COMPLETION_INDEX'], os.environ['FINETUNE_WORKERS'])"
     sent = manifest(code)
-    worker_job.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1)
+    watch.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1)
     calls = cluster.calls()
     assert calls[:3] == [("DELETE", f"{JOBS}/train"), ("POST", JOBS), ("POST", f"{NAMESPACE}/services")]
     assert ("GET", f"{NAMESPACE}/pods/train-0-0/log") in calls
     assert calls[-2:] == [("DELETE", f"{JOBS}/train"), ("GET", f"{JOBS}/train")]
     bodies = [body for method, _, body in cluster.requests if method == "POST"]
-    assert bodies == [sent, workers.service("train", "uid-train")]
+    assert bodies == [sent, manifests.service("train", "uid-train")]
     assert cluster.jobs == {}
     assert "worker 0 127.0.0.1:" in capfd.readouterr().err
 
@@ -106,20 +110,20 @@ def test_a_worker_that_fails_is_replaced(cluster: FakeCluster):
         marker.touch()
         raise SystemExit(1)
     """
-    worker_job.run_job(api(cluster), "kubeflow", manifest(code), poll_seconds=0.1)
+    watch.run_job(api(cluster), "kubeflow", manifest(code), poll_seconds=0.1)
     assert [pod["index"] for pod in cluster.ended] == [0, 1, 1]
 
 
 def test_a_job_that_fails_too_often_is_an_error_and_is_deleted(cluster: FakeCluster):
     with pytest.raises(RunError, match="Job train: BackoffLimitExceeded: Job has reached the specified backoff limit"):
-        worker_job.run_job(api(cluster), "kubeflow", manifest("raise SystemExit(1)", backoffLimit=1), poll_seconds=0.1)
+        watch.run_job(api(cluster), "kubeflow", manifest("raise SystemExit(1)", backoffLimit=1), poll_seconds=0.1)
     assert cluster.jobs == {}
 
 
 def test_what_a_killed_attempt_left_is_deleted_first(cluster: FakeCluster):
     left = manifest("import time; time.sleep(600)")
     cluster.create_job(left)
-    worker_job.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
+    watch.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
     assert cluster.calls()[:3] == [("DELETE", f"{JOBS}/train"), ("GET", f"{JOBS}/train"), ("POST", JOBS)]
 
 
@@ -128,7 +132,7 @@ def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
     code = """
     import json, pathlib, sys
     from kubernetes import config
-    from finetune_kubeflow.worker_job import run_job
+    from finetune_kubeflow.workers.watch import run_job
     manifest = json.loads(pathlib.Path(sys.argv[2]).read_text())
     run_job(config.new_client_from_config(sys.argv[1]), "kubeflow", manifest, poll_seconds=0.1)
     """
@@ -148,7 +152,7 @@ def test_a_train_job_trains_as_the_job_does(cluster: FakeCluster, capfd: pytest.
     code = "import os; print('worker', os.environ['JOB_COMPLETION_INDEX'], os.environ['FINETUNE_WORKERS'])"
     sent = manifest(code, train_job.inner_job_name("train"))
     assert "train-node-0-0.train:2222,train-node-0-1.train:2222" in json.dumps(sent)
-    worker_job.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
+    watch.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
     calls = cluster.calls()
     assert calls[:4] == [
         ("DELETE", f"{TRAINER}/trainjobs/train"),
@@ -178,7 +182,7 @@ def test_a_train_job_that_trainer_refuses_is_an_error(cluster: FakeCluster):
     cluster.refused_train_jobs = "TrainingRuntimeNotSupported"
     sent = manifest(name=train_job.inner_job_name("train"))
     with pytest.raises(RunError, match="TrainJob train: TrainingRuntimeNotSupported: it cannot be"):
-        worker_job.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
+        watch.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
     assert not cluster.custom["trainjobs"]
 
 
@@ -205,14 +209,14 @@ def test_a_refusal_is_a_sentence(tmp_path: Path):
         FakeCluster(tmp_path, refuse=(403, "jobs.batch is forbidden")) as fake,
         pytest.raises(RunError, match=sentence),
     ):
-        worker_job.run_job(api(fake), "kubeflow", manifest(), poll_seconds=0.1)
+        watch.run_job(api(fake), "kubeflow", manifest(), poll_seconds=0.1)
 
 
 def test_the_role_allows_what_is_asked_and_nothing_more(cluster: FakeCluster):
-    worker_job.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
+    watch.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
     wrapped = manifest("import time; time.sleep(1)", train_job.inner_job_name("train"))
     cluster.queued_train_jobs = True
-    worker_job.run_job(api(cluster), "kubeflow", wrapped, poll_seconds=0.1, as_train_job=True)
+    watch.run_job(api(cluster), "kubeflow", wrapped, poll_seconds=0.1, as_train_job=True)
     documents = yaml.safe_load_all((ROOT / "kubeflow" / "manifests" / "base" / "rbac.yaml").read_text())
     role = next(one for one in documents if one["kind"] == "Role")
     allowed = {(name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]}

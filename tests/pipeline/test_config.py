@@ -139,7 +139,7 @@ def test_phases_that_cannot_be(load, keys, message):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_strategies_are_phases_by_name_and_phases_of_ones_own_win(load, strategy):
-    assert load({**GOOD, "training": {"strategy": strategy}}).training.phases == list(STRATEGIES[strategy])
+    assert load({**GOOD, "training": {"strategy": strategy}}).training.phases == list(STRATEGIES[strategy].phases)
     own = {"strategy": strategy, "phases": [{"name": "own", "epochs": 1, "learning_rate": 0.1}]}
     assert [phase.name for phase in load({**GOOD, "training": own}).training.phases] == ["own"]
 
@@ -159,7 +159,7 @@ def test_the_plan_prints_the_phases_of_every_strategy(load, strategy):
     out = io.StringIO()
     print_plan(load({**GOOD, "training": {"strategy": strategy}}), Console(file=out, width=200))
     rule = "fewer than 20 examples a class: linear_probe"
-    for expected in [phase.name for phase in STRATEGIES[strategy]] if strategy != "auto" else [rule]:
+    for expected in [phase.name for phase in STRATEGIES[strategy].phases] if strategy != "auto" else [rule]:
         assert expected in out.getvalue()
     if strategy == "discriminative":
         assert "0.0001, cosine after 2 epochs of warm-up, x 0.38 a block" in out.getvalue()

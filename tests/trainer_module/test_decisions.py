@@ -214,7 +214,7 @@ def test_class_weights_that_cannot_be():
 )
 def test_auto_chooses_and_says_why(examples, classes, parameters, name, reason):
     training, said = with_phases(TrainingConfig(strategy="auto"), examples, classes, parameters)
-    assert training.phases == list(STRATEGIES[name])
+    assert training.phases == list(STRATEGIES[name].phases)
     assert said.startswith(f"strategy auto: {name}, because ")
     assert reason in said
 
@@ -230,7 +230,7 @@ def test_auto_chooses_and_says_why(examples, classes, parameters, name, reason):
 def test_auto_moves_more_layers_for_data_unlike_those_of_pretraining(examples, classes, parameters, name, reason):
     unlike = TrainingConfig(strategy="auto", similarity="different")
     training, said = with_phases(unlike, examples, classes, parameters)
-    assert training.phases == list(STRATEGIES[name])
+    assert training.phases == list(STRATEGIES[name].phases)
     assert reason in said
     alike, _ = with_phases(TrainingConfig(strategy="auto"), examples, classes, parameters)
     assert name == "full" or alike.phases != training.phases
@@ -243,7 +243,7 @@ def test_phases_of_ones_own_win_over_auto():
 
 def test_gradual_and_adaptive_unfreeze_one_block_a_phase_top_down():
     for name in ("gradual", "adaptive"):
-        assert [one.unfreeze.last_blocks for one in STRATEGIES[name]] == [None, 1, 2, 3]
+        assert [one.unfreeze.last_blocks for one in STRATEGIES[name].phases] == [None, 1, 2, 3]
 
 
 def follow(losses, **config):

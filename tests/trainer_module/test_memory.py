@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 import numpy as np
@@ -11,6 +10,7 @@ from small_training import make_splits, setup_of, training
 
 from finetune.config import CheckpointConfig, PhaseConfig
 from finetune.errors import RunError
+from finetune.events import Note
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.memory import smaller_parts
 
@@ -66,12 +66,12 @@ def opened(folder, **config) -> Checkpoints:
     return Checkpoints(folder, "same", CheckpointConfig(**config), "Trainer")
 
 
-def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_batch(splits, tmp_path, monkeypatch, caplog):
+def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_batch(splits, tmp_path, monkeypatch, heard):
     by_hand = setup_of(splits, short(micro_batches=4))
     expected = phases.run_phases(by_hand, opened(tmp_path / "a"))
 
     tried: list[int] = []
-    with monkeypatch.context() as patch, caplog.at_level(logging.INFO):
+    with monkeypatch.context() as patch:
         room_for(4, tried, patch)
         setup = setup_of(splits, short())
         state = phases.run_phases(setup, opened(tmp_path / "b"))
@@ -81,8 +81,7 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_batch(splits,
         np.testing.assert_array_equal(one, other)
     assert state.curves == expected.curves
     assert [row["micro_batches"] for row in state.rows] == [4]
-    events = [record.event for record in caplog.records if hasattr(record, "event")]
-    told = [event["text"] for event in events if event.get("level") == "warning"]
+    told = [event.text for event in heard if isinstance(event, Note) and event.level == "warning"]
     assert len(told) == 2
     assert "memory ran out in phase head. Each batch of 8 is now computed in 2 micro-batches" in told[0]
     assert "training.micro_batches=4 would spare the attempt" in told[1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import logging
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from small_training import fit, make_splits, setup_of, training
 
 from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
 from finetune.errors import RunError
+from finetune.events import Note
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
@@ -49,14 +49,8 @@ def uncached(splits):
 
 
 @pytest.fixture
-def notes(caplog):
-    caplog.set_level(logging.INFO)
-
-    def texts() -> list[str]:
-        events = [getattr(record, "event", {}) for record in caplog.records]
-        return [event["text"] for event in events if event.get("kind") == "note"]
-
-    return texts
+def notes(heard):
+    return lambda: [event.text for event in heard if isinstance(event, Note)]
 
 
 def assert_same_curves(one, other, rtol):

@@ -34,7 +34,7 @@ def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str
             )
         return _not_there(layers, phase.unfreeze, training.batch_norm) if form and layers else None
 
-    fitting = [name for name, phases in STRATEGIES.items() if not any(map(refusal, phases))]
+    fitting = [name for name, strategy in STRATEGIES.items() if not any(map(refusal, strategy.phases))]
     advice = f"; or training.strategy {', '.join(fitting)}" if fitting else ""
     if not training.phases:
         if len(fitting) == len(STRATEGIES):

@@ -6,15 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from finetune import events
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
+from finetune.events import Note, Progress, emit
 from trainer_module.examples.input_data import (
     Kept,
     Split,
@@ -240,9 +240,7 @@ class TrunkCache:
             nonlocal told
             if time.monotonic() - told > 0.5:
                 told = time.monotonic()
-                events.emit(
-                    "progress", component=self._component, done=done, total=total, unit="examples through the trunk"
-                )
+                emit(Progress(component=self._component, done=done, total=total, unit="examples through the trunk"))
 
         config = self._augmentations[index] if name == "train" else None
         batches = numbered_inputs(self._splits[name], rows, self._fill_batch, config, self._training.seed)
@@ -342,8 +340,8 @@ class TrunkCache:
         network = self._network
         return deepest_cut(network.nodes, network.output, constancy(trained, network.backbone_in_inference_mode))
 
-    def _say(self, text: str, **fields: str) -> None:
-        events.emit("note", text=f"{self._component}: {text}", **fields)
+    def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
+        emit(Note(text=f"{self._component}: {text}", level=level))
 
 
 def _copies(config: AugmentationConfig) -> int:

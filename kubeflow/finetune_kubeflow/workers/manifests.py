@@ -1,31 +1,22 @@
 """Several machines train together: the pods of an Indexed Job behind a headless Service. Plain Kubernetes, no operator.
 
-Here are the manifests, TF_CONFIG, and what each pod runs: `python -m finetune_kubeflow.workers INVOCATION`.
-`finetune_kubeflow.worker_job` creates the Job and watches over it.
+`pod` is what each of them runs; `watch` creates the Job and watches over it.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from finetune.config import Config
 from finetune.config.kubernetes import Claim, Mounted, Placement
-from finetune.errors import ConfigError
-from finetune_kubeflow.placement import ROOT_ENV, environment, placement, pod_labels
+from finetune_kubeflow.environment import ROOT_ENV, WORKERS_ENV
+from finetune_kubeflow.package.placement import environment, placement, pod_labels
 
 PORT = 2222
-WORKERS_ENV = "FINETUNE_WORKERS"
-INDEX_ENV = "JOB_COMPLETION_INDEX"  # Kubernetes sets it in the pods of an Indexed Job
-JOB_ENV = "FINETUNE_WORKER_JOB"
-TRAIN_JOB_ENV = "FINETUNE_TRAIN_JOB"  # is set where the Job is to be wrapped in a TrainJob
 CONTAINER = "node"  # as Kubeflow Trainer calls it
-EXECUTOR = "finetune_kubeflow.worker_executor.JobExecutor"
+EXECUTOR = "finetune_kubeflow.workers.executor.JobExecutor"
 
 
 def job(config: Config, node_id: str) -> dict[str, Any]:
@@ -43,7 +34,7 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
         "name": CONTAINER,
         "image": placed.image,
         "imagePullPolicy": settings.image_pull_policy,
-        "command": ["python", "-m", "finetune_kubeflow.workers"],
+        "command": ["python", "-m", "finetune_kubeflow.workers.pod"],
         "env": [*_variables(environment(config, placed)), *_references(placed)],
         "ports": [{"containerPort": PORT}],
         "resources": {
@@ -128,40 +119,6 @@ def service(name: str, job_uid: str) -> dict[str, Any]:
     }
 
 
-def tf_config(environ: Mapping[str, str]) -> str:
-    """TF_CONFIG for this pod; without a chief of its own kind, TensorFlow takes worker 0 for one.
-
-    Raises:
-        ConfigError: The environment is not that of a pod of our Job.
-    """
-    addresses = [address for address in environ.get(WORKERS_ENV, "").split(",") if address]
-    index = environ.get(INDEX_ENV, "")
-    if not index.isdecimal() or int(index) >= len(addresses):
-        raise ConfigError(
-            [
-                f"{INDEX_ENV}, {WORKERS_ENV}: got {index!r} and {','.join(addresses)!r}; expected the index of this "
-                "pod and the addresses of all"
-            ]
-        )
-    return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": int(index)}})
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains as one of the workers; the chief's model, and only the chief's, goes to the node's output."""
-    from finetune_kubeflow.run_node import log_to_stderr
-
-    (invocation,) = sys.argv[1:] if arguments is None else arguments
-    log_to_stderr()
-    os.environ["TF_CONFIG"] = tf_config(os.environ)
-    os.chdir(os.environ[ROOT_ENV])
-    from finetune_kubeflow.worker_executor import train
-
-    with tempfile.TemporaryDirectory(prefix="worker-") as scratch:
-        is_chief = os.environ[INDEX_ENV] == "0"
-        train(Path(invocation), None if is_chief else Path(scratch))
-    return 0
-
-
 def _variables(values: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
@@ -225,7 +182,3 @@ def _affinity(placed: Placement) -> dict[str, Any]:
     if preferred:
         node["preferredDuringSchedulingIgnoredDuringExecution"] = preferred
     return {"nodeAffinity": node} if node else {}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,26 +8,13 @@ from typing import TYPE_CHECKING
 from finetune.config import Config
 from finetune.config.kubernetes import Placement, Toleration
 from finetune.errors import did_you_mean
+from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, ROOT_ENV
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
 TRAINERS = ("Trainer", "ScratchTrainer")
 
-# What a node reads the connection of the metadata store from: environment variable -> key of the Secret.
-METADATA_ENV = {
-    "FINETUNE_MLMD_HOST": "host",
-    "FINETUNE_MLMD_PORT": "port",
-    "FINETUNE_MLMD_DATABASE": "database",
-    "FINETUNE_MLMD_USER": "user",
-    "FINETUNE_MLMD_PASSWORD": "password",
-}
-ROOT_ENV = "FINETUNE_ROOT"
-POD_FIELDS = {
-    "FINETUNE_POD_NAME": "metadata.name",
-    "FINETUNE_POD_UID": "metadata.uid",
-    "FINETUNE_POD_NAMESPACE": "metadata.namespace",
-}
 # KFP's PipelineTask.set_accelerator_limit takes no other.
 KFP_ACCELERATOR_COUNTS = (1, 2, 4, 8, 16)
 

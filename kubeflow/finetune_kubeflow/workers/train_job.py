@@ -34,7 +34,7 @@ def manifests(job: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The runtime and the TrainJob in place of a Job.
 
     Args:
-        job: From `workers.named_job`, named by `inner_job_name`, with the TrainJob's name as its domain.
+        job: From `manifests.named_job`, named by `inner_job_name`, with the TrainJob's name as its domain.
     """
     name = name_of(job)
     spec = json.loads(json.dumps(job["spec"]))

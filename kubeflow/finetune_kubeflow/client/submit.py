@@ -60,7 +60,7 @@ def request(
     Raises:
         ConfigError: A parameter or the cron expression cannot be used.
     """
-    from finetune_kubeflow.replay import pipeline_parameters, read_package
+    from finetune_kubeflow.package.read import pipeline_parameters, read_package
 
     spec = read_package(package).pipeline
     values, problems = pipeline_parameters(spec, parameters)

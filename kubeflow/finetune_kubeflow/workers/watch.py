@@ -15,7 +15,7 @@ from typing import Any
 from kubernetes import client
 
 from finetune.errors import RunError
-from finetune_kubeflow import train_job, workers
+from finetune_kubeflow.workers import manifests, train_job
 
 _logger = logging.getLogger(__name__)
 
@@ -39,9 +39,9 @@ def run_job(
     Args:
         api: Of the official client.
         namespace: Of Job and Service.
-        manifest: From `workers.named_job`.
+        manifest: From `manifests.named_job`.
         poll_seconds: Between two looks at the Job.
-        as_train_job: Create a TrainJob that makes the Job (see `finetune_kubeflow.train_job`).
+        as_train_job: Create a TrainJob that makes the Job (see `finetune_kubeflow.workers.train_job`).
 
     Raises:
         RunError: The Job failed.
@@ -70,7 +70,7 @@ class _Job:
 
     def create(self) -> None:
         created = self._jobs.create_namespaced_job(self._namespace, self._manifest)
-        self._core.create_namespaced_service(self._namespace, workers.service(self._name, created.metadata.uid))
+        self._core.create_namespaced_service(self._namespace, manifests.service(self._name, created.metadata.uid))
 
     def check(self) -> None:
         """Is asked while the Job is not there."""
@@ -158,7 +158,7 @@ def _follow(
         for pod in started:
             followed.add(pod.metadata.name)
             log = core.read_namespaced_pod_log(
-                pod.metadata.name, namespace, container=workers.CONTAINER, follow=True, _preload_content=False
+                pod.metadata.name, namespace, container=manifests.CONTAINER, follow=True, _preload_content=False
             )
             for line in log:
                 sys.stderr.write(line.decode(errors="replace"))

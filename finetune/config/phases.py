@@ -1,0 +1,57 @@
+"""The section of a config that describes one phase of training."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from finetune.config.augmentation import AugmentationConfig
+from finetune.config.base import Section
+from finetune.config.head import RegularizersConfig
+from finetune.config.optimizer import OptimizerConfig, ScheduleConfig
+from finetune.config.unfreeze import UNFREEZE_FORMS, Unfreeze
+
+
+class EarlyStoppingConfig(Section):
+    """When a phase ends before its epochs do. The best weights by validation loss are kept either way."""
+
+    patience: int = Field(5, ge=1, description="epochs without a better validation loss")
+    min_delta: float = Field(0.0, ge=0, description="a smaller gain does not count as better")
+
+
+class PhaseConfig(Section):
+    """One stretch of training with one set of trainable layers and one optimiser."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="in the summary and the report")
+    unfreeze: Unfreeze = Field(Unfreeze(), description=UNFREEZE_FORMS, validate_default=True)
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="at most; early stopping may end it before. Or `steps`, or `examples`",
+    )
+    steps: int | None = Field(None, ge=1, description="at most, in place of `epochs`: updates")
+    examples: int | None = Field(None, ge=1, description="at most, in place of `epochs`: examples seen")
+    learning_rate: float = Field(gt=0, le=10, description="the highest of the schedule")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    block_rate_factor: float = Field(
+        1.0, gt=0, le=1, description="each block of the backbone learns at this times the rate of the one above it"
+    )
+    early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
+    augmentation: AugmentationConfig | None = Field(
+        None, description="in this phase, in place of the section `augmentation`"
+    )
+    regularizers: RegularizersConfig = RegularizersConfig()
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> PhaseConfig:
+        if sum(duration is not None for duration in (self.epochs, self.steps, self.examples)) != 1:
+            raise ValueError("expected exactly one of `epochs`, `steps` and `examples`")
+        if self.epochs and self.schedule.warmup_epochs and self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(f"schedule.warmup_epochs: expected less than the {self.epochs} epochs of the phase")
+        return self
+
+    @property
+    def duration(self) -> str:
+        """How long the phase lasts at most, in words."""
+        return next(f"{count} {unit}" for unit in ("epochs", "steps", "examples") if (count := getattr(self, unit)))

@@ -1,0 +1,137 @@
+"""The section of a config that says how the model is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from finetune.config.base import Section, name_in
+from finetune.config.head import HeadConfig
+from finetune.config.phases import PhaseConfig
+from finetune.config.strategies import AUTO, STRATEGIES
+
+
+class CheckpointConfig(Section):
+    """Where training stands is saved at the end of each epoch, and within an epoch as these say."""
+
+    every_steps: int | None = Field(None, ge=1, description="of an epoch; or `every_minutes`")
+    every_minutes: float | None = Field(None, gt=0, description="on one machine; several count steps")
+
+    @model_validator(mode="after")
+    def _one_interval(self) -> CheckpointConfig:
+        if self.every_steps and self.every_minutes:
+            raise ValueError("expected at most one of `every_steps` and `every_minutes`")
+        return self
+
+
+class TrunkCacheConfig(Section):
+    """What may be kept of the outputs of the frozen part of the backbone (`cache_trunk`)."""
+
+    dtype: Literal["float32", "float16"] = Field(
+        "float32", description="of the numbers; float16 takes half the room and rounds to three digits"
+    )
+    disk_gb: float = Field(
+        20.0,
+        ge=0,
+        description="all files in `<output_dir>/trunk` together; those not used for longest make room, after a day",
+    )
+
+
+def _yaml_switch(value: Any) -> Any:
+    """YAML reads a bare `off` as false and a bare `on` as true."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
+
+
+class TrainingConfig(Section):
+    """How the model is trained."""
+
+    seed: int = Field(1, ge=0, lt=2**31, description="the same config and seed give the same weights")
+    batch_size: int = Field(32, ge=1, le=65536, description="examples a step, over all devices together")
+    micro_batches: int = Field(
+        1,
+        ge=1,
+        le=65536,
+        description="parts that a device's share of a batch is cut into, one after the other, to need less memory; "
+        "their gradients add up to that of the whole batch. Doubled by itself when memory runs out",
+    )
+    mixed_precision: Annotated[Literal["off", "float16", "bfloat16"], BeforeValidator(_yaml_switch)] = Field(
+        "off",
+        description="what the backbone computes in; its variables, the head, the loss and the exported model stay "
+        "float32. `float16`, with dynamic loss scaling, suits GPUs; `bfloat16` TPUs and new GPUs. CPUs get slower",
+    )
+    batch_norm: Literal["frozen", "train", "train_affine_only"] = Field(
+        "frozen",
+        description="BatchNorm of the backbone, in the layers that a phase trains: `frozen` keeps statistics, scale "
+        "and offset as they are; `train_affine_only` trains scale and offset; `train` updates the statistics too",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each label that is spread over all classes; 0.1 is the usual start"
+    )
+    focal_gamma: float = Field(
+        0.0, ge=0, le=10, description="focal loss: how much less examples count that are right already; 2 is usual"
+    )
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        description="how much each class counts in the loss: a weight per class, or `balanced`, which makes all "
+        "classes of the train split count the same",
+    )
+    on_nan: Literal["stop", "rollback"] = Field(
+        "stop",
+        description="when a loss is no longer a number: stop, or return to the last good state with half the rate",
+    )
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    cache_trunk: Annotated[Literal["auto", "on", "off"], BeforeValidator(_yaml_switch)] = Field(
+        "auto",
+        description="run the frozen part of the backbone once and train on what it gave: `auto` where that pays, `on` "
+        "wherever it is possible",
+    )
+    trunk_cache: TrunkCacheConfig = TrunkCacheConfig()
+    memory_mb: int = Field(
+        2048,
+        ge=0,
+        description="a split, and what a phase reads of the outputs of the frozen part, are held in memory up to this "
+        "size each, and read from files above it",
+    )
+    head: HeadConfig = HeadConfig()
+    strategy: Annotated[str, name_in([*STRATEGIES, AUTO])] = Field(
+        "two_phase",
+        description=f"phases by name: {', '.join(STRATEGIES)}; `finetune plan` prints them. `auto` lets the Trainer "
+        "choose by the number of examples and classes and the size of the backbone, and say why. Phases of your own "
+        "win",
+    )
+    similarity: Literal["similar", "different"] = Field(
+        "similar",
+        description="for `auto`: whether your data look like those that the backbone was pretrained on, such as photos "
+        "of things for ImageNet; scans, spectrograms and drawings are `different`, and more layers train",
+    )
+    phases: list[PhaseConfig] = Field([], description="phases of your own; default: those of `strategy`")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _phases_of_strategy(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("phases") is None:
+            named = STRATEGIES.get(str(value.get("strategy", "two_phase")))
+            return {**value, "phases": list(named.phases) if named else []}
+        return value
+
+    @model_validator(mode="after")
+    def _some_phase(self) -> TrainingConfig:
+        if not self.phases and self.strategy != AUTO:
+            raise ValueError("phases: expected at least one, or none of the key `phases` for those of `strategy`")
+        return self
+
+    @model_validator(mode="after")
+    def _one_loss(self) -> TrainingConfig:
+        if self.label_smoothing and self.focal_gamma:
+            raise ValueError("expected at most one of `label_smoothing` and `focal_gamma`")
+        return self
+
+    @field_validator("phases")
+    @classmethod
+    def _names_differ(cls, phases: list[PhaseConfig]) -> list[PhaseConfig]:
+        names = [phase.name for phase in phases]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected each phase to have its own name; twice: {', '.join(twice)}")
+        return phases

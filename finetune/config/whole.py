@@ -1,0 +1,84 @@
+"""A whole config, and what its sections must agree on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+from pydantic import Field, model_validator
+
+from finetune.config.augmentation import AugmentationConfig
+from finetune.config.backbone import BackboneConfig
+from finetune.config.base import LocalPath, Section
+from finetune.config.data import DataConfig
+from finetune.config.distribution import DistributionConfig
+from finetune.config.evaluation import EvaluationConfig
+from finetune.config.kubernetes import KubernetesConfig
+from finetune.config.serving import PushConfig, ServingConfig
+from finetune.config.tracking import TrackingConfig
+from finetune.config.training import TrainingConfig
+from finetune.errors import did_you_mean
+
+
+class Config(Section):
+    """A whole pipeline."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case letters, digits, - and _")
+    output_dir: LocalPath | None = Field(None, description="default: ./runs/<name>")
+    data: DataConfig
+    backbone: BackboneConfig
+    training: TrainingConfig = TrainingConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    distribution: DistributionConfig = DistributionConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    serving: ServingConfig = ServingConfig()
+    push: PushConfig = PushConfig()
+    kubernetes: KubernetesConfig = KubernetesConfig()
+
+    @model_validator(mode="after")
+    def _scratch_knows_how_long(self) -> Config:
+        scratch = "from_scratch" in self.evaluation.baselines
+        if scratch and not self.training.phases:
+            raise ValueError(
+                "evaluation.baselines: `from_scratch` trains for as long as all phases together, which strategy `auto` "
+                "does not know beforehand; expected phases, another strategy, or no baseline"
+            )
+        units = {phase.duration.split()[1] for phase in self.training.phases}
+        if scratch and len(units) > 1:
+            raise ValueError(
+                "evaluation.baselines: `from_scratch` trains for as long as all phases together; expected phases "
+                f"that last all in one of epochs, steps and examples, and these have {' and '.join(sorted(units))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_columns(self) -> Config:
+        known = {"label", *self.data.slice_columns}
+        unknown = sorted(self.evaluation.columns() - known)
+        if unknown:
+            raise ValueError(
+                f"evaluation: got a slice by {', '.join(unknown)}; expected label or one of data.slice_columns "
+                f"({', '.join(self.data.slice_columns) or 'none is named'}).{did_you_mean(unknown[0], known)}"
+            )
+        return self
+
+    @property
+    def output_path(self) -> Path:
+        """Everything that a run writes goes below this folder, but for a `push.directory` of your own."""
+        return Path(self.output_dir or f"runs/{self.name}").absolute()
+
+    @property
+    def metadata_path(self) -> Path:
+        """The SQLite file of ML Metadata, for runs on this machine."""
+        return self.output_path / "metadata.sqlite"
+
+    @property
+    def push_path(self) -> Path:
+        """The folder of pushed versions."""
+        return Path(self.push.directory).absolute() if self.push.directory else self.output_path / "pushed"
+
+    def to_yaml(self) -> str:
+        """The config with its defaults filled in."""
+        return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,22 @@
+"""The names of the environment variables that a package gives its pods, and by which a pod knows where it runs."""
+
+from __future__ import annotations
+
+# What a node reads the connection of the metadata store from: environment variable -> key of the Secret.
+METADATA_ENV = {
+    "FINETUNE_MLMD_HOST": "host",
+    "FINETUNE_MLMD_PORT": "port",
+    "FINETUNE_MLMD_DATABASE": "database",
+    "FINETUNE_MLMD_USER": "user",
+    "FINETUNE_MLMD_PASSWORD": "password",
+}
+ROOT_ENV = "FINETUNE_ROOT"
+POD_FIELDS = {
+    "FINETUNE_POD_NAME": "metadata.name",
+    "FINETUNE_POD_UID": "metadata.uid",
+    "FINETUNE_POD_NAMESPACE": "metadata.namespace",
+}
+WORKERS_ENV = "FINETUNE_WORKERS"
+INDEX_ENV = "JOB_COMPLETION_INDEX"  # Kubernetes sets it in the pods of an Indexed Job
+JOB_ENV = "FINETUNE_WORKER_JOB"
+TRAIN_JOB_ENV = "FINETUNE_TRAIN_JOB"  # is set where the Job is to be wrapped in a TrainJob

@@ -1,0 +1,1 @@
+"""What `finetune compile` writes: the DAG as a package for Kubeflow Pipelines."""

@@ -1,0 +1,155 @@
+"""Runs a compiled package without a cluster, task by task, each as a process of its own.
+
+What the cluster would give a task is given here: the declared environment and nothing else of this one's, placeholders
+resolved as KFP resolves them, claims as folders of the workspace, Secrets from files, retries with their pauses, time
+limits.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from finetune.errors import ConfigError, RunError
+from finetune.events import ComponentFinished, from_line
+from finetune_kubeflow.environment import JOB_ENV
+from finetune_kubeflow.package.read import Package, read_package
+from finetune_kubeflow.replay.tasks import Task, resolve_tasks
+
+
+@dataclass
+class TaskResult:
+    """What became of a task: `ran`, `cached` or `failed`, after how many attempts."""
+
+    name: str
+    state: str
+    seconds: float
+    attempts: list[int] = field(default_factory=list)
+    log: Path | None = None
+
+
+def replay(
+    package_file: Path,
+    workspace: Path,
+    parameters: Mapping[str, str] | None = None,
+    volumes: Mapping[str, Path] | None = None,
+    secrets_dir: Path | None = None,
+    cluster_environment: Mapping[str, str] | None = None,
+    on_result: Callable[[TaskResult], None] = lambda result: None,
+) -> list[TaskResult]:
+    """Runs the tasks one after the other, and stops at the first that fails for good.
+
+    Args:
+        package_file: From `finetune compile`.
+        workspace: Gets `volumes/<claim>`, `metadata.sqlite` and `logs/<run>/<task>.<attempt>.log`.
+        parameters: Of the KFP pipeline.
+        volumes: Folders for claims that are not to be folders of the workspace.
+        secrets_dir: Folder of files `<Secret or ConfigMap>/<key>`. Without it, the Secret of the metadata store points
+            to a SQLite file in the workspace.
+        cluster_environment: What a cluster would add by itself. Tasks with a Job of workers need KUBECONFIG, in place
+            of their service account.
+        on_result: Is told of each task as it ends.
+
+    Raises:
+        ConfigError: The package, or what it is given, cannot be used.
+    """
+    workspace = workspace.absolute()
+    package = read_package(package_file)
+    claims = {claim: workspace / "volumes" / claim for claim in _claims(package)}
+    unknown = sorted(set(volumes or {}) - set(claims))
+    if unknown:
+        raise ConfigError(
+            f"--volume: the package mounts no claim {name!r}; expected one of {', '.join(claims)}." for name in unknown
+        )
+    claims |= {claim: folder.absolute() for claim, folder in (volumes or {}).items()}
+    run_id = str(uuid.uuid4())
+    tasks = resolve_tasks(package, parameters or {}, run_id, claims, workspace / "metadata.sqlite", secrets_dir)
+    added = dict(cluster_environment or {})
+    with_workers = [task.name for task in tasks if JOB_ENV in task.environment]
+    if with_workers and "KUBECONFIG" not in added:
+        raise ConfigError(
+            f"{name}: trains in a Job of several workers, which takes a cluster; "
+            "compile with distribution.workers=1 to replay the package here"
+            for name in with_workers
+        )
+    tasks = [replace(task, environment={**task.environment, **added}) for task in tasks]
+    logs = workspace / "logs" / run_id
+    try:
+        for folder in (logs, *claims.values()):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"--workspace: {workspace} cannot be written: {error}") from None
+    results = []
+    for task in tasks:
+        result = _run(task, workspace, logs)
+        results.append(result)
+        on_result(result)
+        if result.state == "failed":
+            break
+    return results
+
+
+def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
+    """Runs a task until it ends well or its retries are used up."""
+    start = time.monotonic()
+    codes: list[int] = []
+    while True:
+        log = logs / f"{task.name}.{len(codes) + 1}.log"
+        codes.append(_attempt(task, workspace, log))
+        if codes[-1] == 0 or len(codes) > task.retries:
+            state = _state_in(log) if codes[-1] == 0 else "failed"
+            return TaskResult(task.name, state, round(time.monotonic() - start, 2), codes, log)
+        time.sleep(task.pauses[len(codes) - 1])
+
+
+def _attempt(task: Task, workspace: Path, log: Path) -> int:
+    """Runs the process once and returns its exit code; negative for a signal, as subprocess has it."""
+    # What the image gives: an interpreter on PATH, and a home.
+    image = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "HOME": str(workspace)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            task.command,
+            env={**image, **task.environment},
+            cwd=workspace,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(task.timeout)
+        except subprocess.TimeoutExpired:
+            output.write(f"replay: ended after its time limit of {task.timeout:g} s\n".encode())
+            return -signal.SIGKILL
+        finally:
+            # Nothing that the task has started may outlive it, as in a container.
+            _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        process.wait()
+
+
+def _state_in(log: Path) -> str:
+    """`cached` or `ran`, from the event that `finetune_kubeflow.task.run_node` writes when a node has ended."""
+    for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
+        event = from_line(line)
+        if isinstance(event, ComponentFinished):
+            return event.state
+    return "ran"
+
+
+def _claims(package: Package) -> list[str]:
+    return sorted({mount.constant for config in package.executor_configs.values() for mount in config.pvc_mount})
