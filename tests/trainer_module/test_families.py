@@ -10,7 +10,7 @@ import pytest
 from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError
 from trainer_module.backbones.figures import figures
-from trainer_module.backbones.sources import SOURCES, backbone_record
+from trainer_module.backbones.sources import SOURCES, backbone_record, source_of
 
 keras = pytest.importorskip("tf_keras")
 
@@ -58,7 +58,7 @@ def test_a_picture_reaches_the_network_as_the_familys_own_preprocessing_gives_it
     features = keras.Model(model.input, model.layers[place + 1].input)(pixels).numpy()
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(expected).max()))
     with pytest.raises(BackboneError, match="cannot be built"):
-        build_backbone(config.model_copy(update={"image_size": record.min_size - 1}))
+        source_of(config).build(config.model_copy(update={"image_size": record.min_size - 1}))
 
 
 @pytest.mark.parametrize("name", slow_ones_long(FAMILIES.values()))

@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.config.backbone import Scaling
+from finetune.errors import BackboneError
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.heads import add_head, with_all_regularizers
 from transforms.image import scale
@@ -47,7 +48,10 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
     Raises:
         BackboneError: It does not exist, or what the config says of it cannot be used.
     """
-    backbone, digest = source_of(config).build(config)
+    source = source_of(config)
+    if problems := source.problems(config):
+        raise BackboneError("\n".join(problems))
+    backbone, digest = source.build(config)
     backbone.weights_sha256 = digest
     return backbone
 
