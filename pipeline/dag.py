@@ -129,7 +129,7 @@ def compile_ir(config: Config) -> pipeline_pb2.Pipeline:
 
 def _ingest_settings(config: Config) -> dict[str, Any]:
     settings = config.data.model_dump(exclude={"root", "schema_file"})
-    return {**settings, "report_dir": str(config.output_path / "reports")}
+    return {**settings, "task": config.task, "report_dir": str(config.output_path / "reports")}
 
 
 def _trainer(

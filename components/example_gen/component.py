@@ -19,6 +19,7 @@ from components.example_gen.files import FileRecord
 from components.example_gen.passes import write_json
 from components.example_gen.selection import Selection, make_shards, stop_error
 from components.example_gen.settings import SPLITS, IngestSettings
+from finetune import events
 
 ROOT_KEY = "root"
 SETTINGS_KEY = "settings"
@@ -111,7 +112,9 @@ def shard_files(
 
 
 def finish(artifact: types.Artifact, selection: Selection) -> None:
-    """Writes the report beside the examples, and says on the artifact how they are stored."""
+    """Writes the report beside the examples, says on the artifact how they are stored, and passes warnings on."""
+    for warning in selection.warnings:
+        events.emit("note", text=f"ExampleGen: {warning}", level="warning")
     write_json(selection.report, os.path.join(artifact.uri, REPORT_NAME))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(artifact, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))

@@ -26,6 +26,10 @@ class Config(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case letters, digits, - and _")
     output_dir: LocalPath | None = Field(None, description="default: ./runs/<name>")
+    task: str = Field(
+        "single_label",
+        description="`single_label`: each example has one class; `multi_label`: any number of them, none included",
+    )
     data: DataConfig
     backbone: BackboneConfig
     training: TrainingConfig = TrainingConfig()
