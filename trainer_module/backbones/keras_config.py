@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune.errors import BackboneError
+from finetune.config.backbone import BackboneConfig
+from finetune.errors import BackboneError, did_you_mean
 from trainer_module.phases.freezing import Layer
 
 # Where Keras' own classes live; what a file names of another module would be imported and called.
@@ -74,6 +75,33 @@ def unreadable(path: Path, error: Exception) -> str:
         f"backbone.file: {str(path)!r} is neither a .keras nor an .h5 file nor the folder of a SavedModel that can "
         f"be read ({error}); pickles and other formats are not loaded."
     )
+
+
+def code_problem(file: str, suspects: list[str]) -> str:
+    """Says that loading a file may run what it brings along."""
+    return (
+        f"backbone.file: {file!r} may run code when it is loaded: {', '.join(sorted(set(suspects)))}. If you trust it, "
+        "set backbone.allow_unsafe: true."
+    )
+
+
+def shape_problems(config: BackboneConfig, shape: tuple[int | None, ...]) -> list[str]:
+    """Holds the shape of a network's input, [batch, height, width, channels], against the config."""
+    size = config.image_size
+    wanted = (None, size, size, 3)
+    if len(shape) == 4 and all(have in (None, want) for have, want in zip(shape[1:], wanted[1:], strict=True)):
+        return []
+    return [f"backbone.image_size: got {size}, a batch of {list(wanted)}; {config.file!r} takes {list(shape)}"]
+
+
+def cut_problems(config: BackboneConfig, names: list[str]) -> list[str]:
+    """Looks for the layer to cut at among all, from input to output."""
+    if not config.cut_at or config.cut_at in names:
+        return []
+    return [
+        f"backbone.cut_at: got {config.cut_at!r}; {config.file!r} has {len(names)} layers: {names[0]} ... {names[-1]}."
+        + did_you_mean(config.cut_at, names)
+    ]
 
 
 def suspects(config: Any) -> Iterator[str]:

@@ -13,9 +13,15 @@ from tf_keras.protobuf import saved_metadata_pb2
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import check_sha256
 from finetune.errors import BackboneError
-from trainer_module.backbones.keras_config import read_config, suspects, unreadable
+from trainer_module.backbones.keras_config import (
+    code_problem,
+    cut_problems,
+    read_config,
+    shape_problems,
+    suspects,
+    unreadable,
+)
 from trainer_module.backbones.saved_model import read_saved_model
-from trainer_module.backbones.sources.keras_file import code_problem, cut_problems, shape_problems
 
 
 def keras_file_backbone(config: BackboneConfig) -> tuple[keras.Model, str]:

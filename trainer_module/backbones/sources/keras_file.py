@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune.config.backbone import BackboneConfig
-from finetune.errors import BackboneError, did_you_mean
-from trainer_module.backbones.keras_config import read_config
+from finetune.errors import BackboneError
+from trainer_module.backbones.keras_config import code_problem, cut_problems, read_config, shape_problems
 from trainer_module.backbones.source import BackboneSource
 from trainer_module.backbones.sources.handle import is_saved_model
 from trainer_module.phases.freezing import Layer
@@ -75,30 +75,3 @@ class KerasFile(BackboneSource):
         if found.input_shape:
             problems += shape_problems(config, found.input_shape)
         return problems + (cut_problems(config, found.names) if found.names else [])
-
-
-def code_problem(file: str, suspects: list[str]) -> str:
-    """Says that loading a file may run what it brings along."""
-    return (
-        f"backbone.file: {file!r} may run code when it is loaded: {', '.join(sorted(set(suspects)))}. If you trust it, "
-        "set backbone.allow_unsafe: true."
-    )
-
-
-def shape_problems(config: BackboneConfig, shape: tuple[int | None, ...]) -> list[str]:
-    """Holds the shape of a network's input, [batch, height, width, channels], against the config."""
-    size = config.image_size
-    wanted = (None, size, size, 3)
-    if len(shape) == 4 and all(have in (None, want) for have, want in zip(shape[1:], wanted[1:], strict=True)):
-        return []
-    return [f"backbone.image_size: got {size}, a batch of {list(wanted)}; {config.file!r} takes {list(shape)}"]
-
-
-def cut_problems(config: BackboneConfig, names: list[str]) -> list[str]:
-    """Looks for the layer to cut at among all, from input to output."""
-    if not config.cut_at or config.cut_at in names:
-        return []
-    return [
-        f"backbone.cut_at: got {config.cut_at!r}; {config.file!r} has {len(names)} layers: {names[0]} ... {names[-1]}."
-        + did_you_mean(config.cut_at, names)
-    ]
