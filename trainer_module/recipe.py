@@ -19,6 +19,7 @@ from finetune.errors import DataError
 from finetune.events import Note, emit
 from trainer_module.auto_strategy import with_phases
 from trainer_module.backbones.model import build_network, in_float32
+from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.examples.input_data import evaluation_batches, keys, label_counts, load_split
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -31,7 +32,6 @@ from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.tracking import tracked
 from transforms import features
-from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
 
 HISTORY_FILE = "history.json"
@@ -44,7 +44,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
             of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
-            `trunk_dir`, one that later runs share; `tracking` with `tracking_dir`.
+            `frozen_features_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with;
@@ -100,7 +100,7 @@ def make_setup(
 
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     check_classes(class_names)
-    inputs = inputs_of(backbone_config, transform_output)
+    inputs = inputs_of(record_of(backbone_config), transform_output)
     train = load_split(train_files, inputs, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, training.memory_mb * 1024**2)
 
@@ -115,7 +115,15 @@ def make_setup(
     loss = training_loss(training, len(class_names), weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
-        settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
+        settings["frozen_features_dir"],
+        model,
+        backbone,
+        training,
+        augmentation,
+        train,
+        val,
+        component,
+        settings["code"],
     )
     return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, frozen_features)
 
@@ -136,7 +144,7 @@ def check_classes(names: Sequence[str]) -> None:
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """A digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
-    without = {"checkpoint_dir", "trunk_dir", "tracking", "tracking_dir"}
+    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir"}
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),
