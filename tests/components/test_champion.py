@@ -30,7 +30,7 @@ def models(tmp_path):
 
 
 def push(model, tmp_path):
-    push_version(Path(model.uri), tmp_path / "pushed", record={"model_uri": model.uri})
+    push_version(Path(model.uri), tmp_path / "pushed", record=PushRecord(model_uri=model.uri))
 
 
 def champion(candidate, models, tmp_path):
