@@ -94,8 +94,8 @@ def approve(directory: Path, digest: str, by: str) -> Approval:
         served = int(newest.name) if newest else None
         if record.judged_against != served:
             raise RunError(
-                f"this model was judged beside version {record.judged_against or 'none'}, and version {served} is served "
-                "now. Run again, so that it is judged beside that one."
+                f"this model was judged beside version {record.judged_against or 'none'}, and version {served} is "
+                "served now. Run again, so that it is judged beside that one."
             )
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         signed = record.model_copy(update={"approved_by": by, "approved_at": at})

@@ -275,7 +275,7 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         if wording.finite(metrics.get(name)) is not None
     ]
     sizes = sorted({int(name.rpartition("batch")[2]) for name in metrics if name.startswith("latency_")})
-    batches = [
+    batches: list[View] = [
         {
             "size": size,
             "cells": [

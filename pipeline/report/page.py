@@ -130,14 +130,12 @@ def _training(rows: Sequence[CurvePoint], phases: Sequence[PhaseRow]) -> View | 
 
 def _notes(phase: PhaseRow) -> str:
     frozen = phase.trunk or FrozenFeatures()
-    views = {None: "", "fresh": "new pictures in every epoch"}.get(
-        frozen.views, f"{frozen.views} views of each picture"
-    )
+    views = "new pictures in every epoch" if frozen.views == "fresh" else f"{frozen.views} views of each picture"
     up_to = f" (up to {frozen.cut})" if frozen.cut else ""
     notes = (
         "stopped early" if phase.stopped_early else "",
         f"frozen part computed once{up_to}" if phase.cached_trunk else "",
-        views,
+        views if frozen.views else "",
     )
     return ", ".join(filter(None, notes))
 
@@ -170,7 +168,7 @@ def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> View | 
         return None
     totals = [sum(row) for row in counts]
     shares = [[_share(cell, total) for cell in row] for row, total in zip(counts, totals, strict=True)]
-    mistakes = [
+    mistakes: list[View] = [
         {"true": names[i], "predicted": names[j], "count": counts[i][j], "share": shares[i][j]}
         for i in range(len(counts))
         for j in range(len(counts))
@@ -211,7 +209,7 @@ def _samples(samples: Sequence[Sample]) -> View | None:
     """The most confident mistakes and the most confident hits, with images as data URIs."""
     if not samples:
         return None
-    shown = [
+    shown: list[View] = [
         {"sample": sample, "image": _image(sample.image), "file": Path(sample.path).name}
         for sample in sorted(samples, key=lambda sample: -sample.probability)
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune.artifacts.push_record import PushRecord
 from registry.versions import push_version, roll_back
 
 pytest.importorskip("tfx")
