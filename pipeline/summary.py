@@ -21,11 +21,10 @@ from finetune.artifacts.serving_findings import ServingFindings
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.artifacts.verdict import Verdict
 from finetune.config import Config
-from finetune.digests import sha256_of
 from pipeline.plan import ingest_node_id
 from registry.approval import published_version
 from registry.versions import served_instead
-from transforms.backbones import origin_of, record_of
+from trainer_module.backbones.sources import origin_of, record_of, source_of
 
 _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
@@ -140,4 +139,6 @@ def _find(kind: type[Found], outputs: Outputs, node: str, output: str) -> Found 
 
 def _backbone(config: Config) -> BackboneOrigin:
     """What is known without the Trainer, which also has the digest of what it downloaded."""
-    return BackboneOrigin(**origin_of(config.backbone), sha256=sha256_of(config.backbone.local_path))
+    return BackboneOrigin.model_validate(
+        {**origin_of(config.backbone), "sha256": source_of(config.backbone).digest(config.backbone)}
+    )

@@ -64,10 +64,8 @@ OLD_VERDICT = {
 
 def kinds() -> list[type[Artifact]]:
     """Every artifact that the package has."""
-    modules = [
-        importlib.import_module(f"finetune.artifacts.{found.name}")
-        for found in pkgutil.iter_modules(artifacts.__path__)
-    ]
+    found = pkgutil.iter_modules(artifacts.__path__, f"{artifacts.__name__}.")
+    modules = [importlib.import_module(module.name) for module in found]
     members = {member for module in modules for member in vars(module).values() if isinstance(member, type)}
     return sorted((kind for kind in members if issubclass(kind, Artifact) and hasattr(kind, "FILE")), key=str)
 
