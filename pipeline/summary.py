@@ -8,9 +8,7 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.evaluator.results import read_metrics
 from components.pusher import component as pusher
-from evaluation.gates import OVERALL
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.evaluation_results import EvaluationResults
 from finetune.artifacts.findings import Findings
@@ -61,8 +59,7 @@ def collect(
     tested = _find(EvaluationResults, outputs, "TestPredictor", "predictions")
     verdict = _find(Verdict, outputs, "GateKeeper", "verdict")
     serving = _find(ServingFindings, outputs, "ServingGate", "findings")
-    evaluation = outputs.get("Evaluator", {}).get("evaluation")
-    candidate, champion = read_metrics(evaluation.uri) if evaluation else ({}, None)
+    measured = verdict.metrics if verdict else {}
     pushed_model, pending_model = _pushed(config, outputs.get("Pusher", {}).get("pushed_model"))
     if error is None and pushed_model and not Path(pushed_model).is_dir():
         error = (
@@ -78,8 +75,9 @@ def collect(
         pushed_model=pushed_model or None if not error else None,
         served_instead=str(other) if other else None,
         pending_model=pending_model or None if not error else None,
-        metrics=dict(candidate.get(OVERALL, {})),
-        champion_metrics=dict(champion.get(OVERALL, {})) if champion else None,
+        metrics={name: found.value for name, found in measured.items() if found.value is not None},
+        champion_metrics={name: found.champion for name, found in measured.items() if found.champion is not None}
+        or None,
         baselines=verdict.baselines if verdict else {},
         gates=verdict.gates if verdict else [],
         report_only=verdict.report_only if verdict else False,

@@ -50,7 +50,7 @@ class PhaseRow(Record):
     best_epoch: int = 0
     stopped_early: bool = False
     cached_trunk: bool = False
-    trunk: FrozenFeatures | None = None
+    frozen_features: FrozenFeatures | None = Field(None, validation_alias=AliasChoices("frozen_features", "trunk"))
     gradient_accumulation_steps: int = Field(
         1, validation_alias=AliasChoices("gradient_accumulation_steps", "micro_batches")
     )

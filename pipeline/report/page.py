@@ -129,7 +129,7 @@ def _training(rows: Sequence[CurvePoint], phases: Sequence[PhaseRow]) -> View | 
 
 
 def _notes(phase: PhaseRow) -> str:
-    frozen = phase.trunk or FrozenFeatures()
+    frozen = phase.frozen_features or FrozenFeatures()
     views = "new pictures in every epoch" if frozen.views == "fresh" else f"{frozen.views} views of each picture"
     up_to = f" (up to {frozen.cut})" if frozen.cut else ""
     notes = (

@@ -88,7 +88,7 @@ def test_a_history_of_the_version_before_reads(tmp_path):
     (tmp_path / "history.json").write_text(json.dumps(OLD_HISTORY))
     history = TrainingHistory.read(tmp_path)
     (phase,) = history.phases
-    assert (phase.gradient_accumulation_steps, phase.trunk.val, phase.cached_trunk) == (4, "memory", True)
+    assert (phase.gradient_accumulation_steps, phase.frozen_features.val, phase.cached_trunk) == (4, "memory", True)
     assert math.isnan(history.curves[0].loss)
     assert history.backbone.name == "SmallCNN"
 

@@ -96,9 +96,9 @@ def summary(**changes: object) -> dict:
                 "epochs": 2,
                 "stopped_early": True,
                 "cached_trunk": True,
-                "trunk": {"cut": "head_pool", "views": 3},
+                "frozen_features": {"cut": "head_pool", "views": 3},
             },
-            {**PHASE, "name": "tune", "cached_trunk": False, "trunk": {"cut": "add", "views": "fresh"}},
+            {**PHASE, "name": "tune", "cached_trunk": False, "frozen_features": {"cut": "add", "views": "fresh"}},
         ],
         "components": [
             {"id": "Trainer", "seconds": 61.0, "state": "ran"},
