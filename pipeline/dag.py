@@ -24,11 +24,11 @@ from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from evaluation.metrics import METRICS
 from finetune.config import Config
-from finetune.digests import sha256_of
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
-from transforms.backbones import record_of
+from trainer_module.backbones.sources import record_of, source_of
 from transforms.settings import transform_settings
 
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
@@ -53,7 +53,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={**transform_settings(config.backbone), "code": code_digest("transforms")},
+        custom_config={**transform_settings(record_of(config.backbone)), "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -153,7 +153,7 @@ def _trainer(
             "component": node_id,
             # Not below the Trainer's output, which TFX removes when the Trainer fails.
             "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
-            "trunk_dir": str(config.output_path / "trunk"),
+            "frozen_features_dir": str(config.output_path / "frozen_features"),
             "tracking": config.tracking.model_dump(mode="json"),
             "tracking_dir": str(config.output_path / "tensorboard"),
         },
@@ -164,7 +164,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
-        "weights_sha256": sha256_of(config.backbone.local_path),
+        "weights_sha256": source_of(config.backbone).digest(config.backbone),
         "code": code_digest("trainer_module", "transforms"),
     }
 
@@ -177,7 +177,9 @@ def _linear_settings(config: Config) -> dict[str, Any]:
 
 def _serving_settings(config: Config) -> dict[str, Any]:
     return {
-        "gates": [json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if gate.is_serving],
+        "gates": [
+            json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if METRICS[gate.metric].of_model
+        ],
         "serving": json.loads(config.serving.model_dump_json()),
         "code": code_digest("components/serving_gate"),
     }
@@ -196,7 +198,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.with_random_weights(),
+            "backbone": source_of(config.backbone).with_random_weights(config.backbone),
         }
     )
     return trainer_settings(scratch)
