@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: help setup demo test test-all test-current lint format docs bench bench-strategies bench-multilabel bench-frozen-encoder clean figures
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 setup:  ## make the environment (.venv); every other target does this by itself
 	@scripts/setup.sh
