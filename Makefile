@@ -11,10 +11,10 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-strategies clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-strategies bench-multilabel bench-frozen-encoder clean figures
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 setup:  ## make the environment (.venv); every other target does this by itself
 	@scripts/setup.sh
@@ -42,12 +42,13 @@ format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff format
 
 figures: setup  ## measure the networks of the catalogue anew, which takes a quarter of an hour
-	$(BIN)/python -m trainer_module.backbones.measure > transforms/backbone_figures.new
-	mv transforms/backbone_figures.new transforms/backbone_figures.json
+	$(BIN)/python -m trainer_module.backbones.measure > trainer_module/backbones/figures.new
+	mv trainer_module/backbones/figures.new trainer_module/backbones/figures.json
 
-docs: setup  ## write the generated pages of docs/ anew
+docs: setup  ## write the generated pages and pictures of docs/ anew
 	$(BIN)/python -m finetune_cli.reference > docs/config.md
 	$(BIN)/python -m finetune_cli.backbones > docs/backbones.md
+	$(BIN)/python scripts/draw_architecture.py > docs/images/architecture.svg
 
 bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; an hour
 	FINETUNE_PEER="$(or $(PEER),$(FINETUNE_PEER))" $(BIN)/python -m benchmarks.compare
@@ -56,6 +57,12 @@ bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and w
 
 bench-strategies: setup  ## train with every strategy and five seeds on real pictures
 	$(BIN)/python -m benchmarks.strategies
+
+bench-multilabel: setup  ## train on examples with several labels beside logistic regression; an hour
+	$(BIN)/python -m benchmarks.multilabel
+
+bench-frozen-encoder: setup  ## measure what a frozen encoder of texts costs; ten minutes
+	$(BIN)/python -m benchmarks.frozen_encoder
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing

@@ -10,24 +10,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from evaluation.advice import advice
+from evaluation.intervals import Interval
 from finetune.config.evaluation import EACH, GateConfig
 
 SliceKey = tuple[tuple[str, str], ...]
 Metrics = Mapping[SliceKey, Mapping[str, float]]
 
-OVERALL: SliceKey = ()
 # A value that misses its bound by less is on it: 0.895 - 0.905 is a little below -0.01 in binary arithmetic.
 ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval, `low` to `high`; `method` names how it was made."""
-
-    low: float
-    high: float
-    confidence: float
-    method: str
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,9 @@ def _expand_one(gate: GateConfig, values: Callable[[Sequence[str]], Sequence[Seq
         return [gate]
     wheres = [dict(zip(columns, combination, strict=True)) for combination in values(columns)] if columns else [{}]
     classes = [name for (name,) in values(["label"])] if each_class else [gate.of_class]
-    cells = [{"slice": {**gate.slice, **where}, "of_class": name} for where in wheres for name in classes]
+    cells: list[dict[str, Any]] = [
+        {"slice": {**gate.slice, **where}, "of_class": name} for where in wheres for name in classes
+    ]
     if gate.confidence:
         shared = 1 - (1 - gate.confidence) / max(len(cells), 1)
         cells = [{**cell, "confidence": shared} for cell in cells]

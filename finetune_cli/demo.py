@@ -11,10 +11,15 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import finetune
 from finetune.config import AugmentationConfig
 from finetune.errors import RunError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 CONFIG = Path(finetune.__file__).parent / "recipes" / "digits.yaml"
 IMAGE_SIZE = 32
@@ -80,7 +85,7 @@ def _pretrain(weights: Path) -> float:
     import tensorflow as tf
     import tf_keras as keras
 
-    from trainer_module.backbones.small_cnn import small_cnn
+    from trainer_module.backbones.sources.small_cnn import small_cnn
     from trainer_module.examples.augmentation import augment
     from trainer_module.phases.loop import eval_step, evaluate
     from transforms.image import scale
@@ -128,7 +133,7 @@ def _pretrain(weights: Path) -> float:
     return accuracy
 
 
-def _turned(pictures, digits):
+def _turned(pictures: np.ndarray, digits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The eight ways to turn and mirror square pictures [n, h, h, 3], and a class [8 n] for each digit and way."""
     import numpy as np
 
@@ -137,7 +142,7 @@ def _turned(pictures, digits):
     return np.concatenate(ways), np.concatenate(classes)
 
 
-def _digits():
+def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Returns pictures float64 [1797, 8, 8] in [0, 16] and their digits int64 [1797]."""
     from sklearn.datasets import load_digits
 
@@ -145,7 +150,7 @@ def _digits():
     return data.images, data.target
 
 
-def _to_image(picture):
+def _to_image(picture: np.ndarray) -> Image.Image:
     """Enlarges an 8x8 picture to a grey PNG of the backbone's size."""
     import numpy as np
     from PIL import Image

@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from finetune import events
 from finetune.config import Config, PhaseConfig
 from finetune.errors import ConfigError, did_you_mean
+from finetune.events import Progress, emit
 from finetune.run_time import resolve
 from pipeline.local import run_through
 from trainer_module.phases.rate_finder import Suggestion, rising_rates, smoothed, suggest
@@ -74,7 +74,7 @@ def find_rate(config: Config, phase: str, lowest: float, highest: float, steps: 
             setup,
             index,
             rates,
-            tell=lambda done: events.emit("progress", component=COMPONENT, done=done, total=steps, unit="rates"),
+            tell=lambda done: emit(Progress(component=COMPONENT, done=done, total=steps, unit="rates")),
         )
         suggestion = suggest(rates, losses)
         path = plot or folder / f"{chosen.name}.png"
@@ -111,7 +111,11 @@ def _setup(config: Config, transform: Mapping[str, Any]) -> Any:
     examples = transform["transformed_examples"].uri
     settings = resolve(trainer_settings(config), place_at(Path.cwd()))
     return make_setup(
-        {**settings, "component": COMPONENT, "trunk_dir": str(config.output_path / "trunk")},
+        {
+            **settings,
+            "component": COMPONENT,
+            "frozen_features_dir": str(config.output_path / "frozen_features"),
+        },
         tft.TFTransformOutput(transform["transform_graph"].uri),
         [os.path.join(examples, "Split-train", "*")],
         [os.path.join(examples, "Split-val", "*")],

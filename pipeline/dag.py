@@ -24,11 +24,12 @@ from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from evaluation.metrics import METRICS
 from finetune.config import Config
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
-from transforms.backbones import record_of
+from trainer_module.backbones.sources import record_of
 from transforms.settings import transform_settings
 
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
@@ -55,7 +56,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config=plain(transform_settings(config.backbone)),
+        custom_config=transform_settings(record_of(config.backbone)),
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -141,7 +142,7 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     settings = config.data.model_dump(exclude={"root", "schema_file"})
-    return plain({**settings, "report_dir": SharedPath(path=f"{output}/reports")})
+    return plain({**settings, "task": config.task, "report_dir": SharedPath(path=f"{output}/reports")})
 
 
 def _trainer(
@@ -166,7 +167,7 @@ def _trainer(
                 "component": node_id,
                 # Not below the Trainer's output, which TFX removes when the Trainer fails.
                 "checkpoint_dir": SharedPath(path=f"{output}/checkpoints/{node_id}"),
-                "trunk_dir": SharedPath(path=f"{output}/trunk"),
+                "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
                 "tracking": config.tracking.model_dump(mode="json"),
                 "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
             }
@@ -198,7 +199,9 @@ def _linear_settings(config: Config) -> dict[str, Any]:
 
 def _serving_settings(config: Config) -> dict[str, Any]:
     return {
-        "gates": [json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if gate.is_serving],
+        "gates": [
+            json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if METRICS[gate.metric].of_model
+        ],
         "serving": json.loads(config.serving.model_dump_json()),
     }
 
@@ -219,7 +222,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.with_random_weights(),
+            "backbone": source_of(config.backbone).with_random_weights(config.backbone),
         }
     )
     return trainer_settings(scratch)

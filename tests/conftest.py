@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import finetune  # noqa: F401  (chooses Keras 2 before any test imports TensorFlow)
+# Imported first of all: it chooses Keras 2 before any test imports TensorFlow.
+from finetune.events import Event, subscribe
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,3 +21,11 @@ def real_data() -> Path:
     if not (path / "weights").is_dir():
         pytest.skip(f"no real data at {path}; set FINETUNE_REAL_DATA")
     return path
+
+
+@pytest.fixture
+def heard() -> Iterator[list[Event]]:
+    """Every event that is emitted while the test runs."""
+    events: list[Event] = []
+    with subscribe(events.append):
+        yield events

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -14,26 +13,27 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from finetune import events
+from finetune.artifacts.training_history import TrainingHistory
 from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
 from finetune.errors import DataError
+from finetune.events import Note, emit
 from trainer_module.auto_strategy import with_phases
 from trainer_module.backbones.model import build_network, in_float32
+from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.examples.input_data import evaluation_batches, keys, label_counts, load_split
 from trainer_module.export.export import ServedModel, export_model
-from trainer_module.frozen_features.cache import TrunkCache
+from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.class_weights import class_weights
 from trainer_module.phases.distribution import current_strategy, is_chief
 from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.losses import training_loss
-from trainer_module.phases.run import Setup, run_phases
+from trainer_module.phases.run import run_phases
+from trainer_module.phases.setup import Setup
 from trainer_module.tracking import tracked
 from transforms import features
-from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
 
-HISTORY_FILE = "history.json"
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
 
 
@@ -43,11 +43,10 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
             of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
-            `trunk_dir`, one that later runs share; `tracking` with `tracking_dir`.
+            `frozen_features_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
-        history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with;
-            `mlflow_run`, an id or nothing.
+        history.json: `finetune.artifacts.TrainingHistory`.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
     """
@@ -62,7 +61,7 @@ def run_fn(fn_args: FnArgs) -> None:
     training, val = setup.training, setup.val
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     model = in_float32(setup.model, backbone_config, training)
-    batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
+    batches = evaluation_batches(val, math.ceil(training.batch_size / state.gradient_accumulation_steps))
     # One signature for all batches: the last one is smaller, and would have the network traced once more.
     predict = tf.function(
         lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
@@ -71,9 +70,8 @@ def run_fn(fn_args: FnArgs) -> None:
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
-        json.dump(history, file, indent=1)
+    history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
+    TrainingHistory.model_validate(history).write(fn_args.model_run_dir)
     export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir, {"backbone": origin})
     checkpoints.clear()
 
@@ -99,7 +97,7 @@ def make_setup(
 
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     check_classes(class_names)
-    inputs = inputs_of(backbone_config, transform_output)
+    inputs = inputs_of(record_of(backbone_config), transform_output)
     train = load_split(train_files, inputs, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, training.memory_mb * 1024**2)
 
@@ -107,16 +105,24 @@ def make_setup(
         backbone, model = build_network(backbone_config, training, len(class_names))
     training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
     if chosen:
-        events.emit("note", text=f"{settings['component']}: {chosen}")
+        emit(Note(text=f"{settings['component']}: {chosen}"))
     check_phases(layers_of(backbone), training)
 
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
     loss = training_loss(training, len(class_names), weights)
     component = settings["component"]
-    trunk = TrunkCache(
-        settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
+    frozen_features = FrozenFeatures(
+        settings["frozen_features_dir"],
+        model,
+        backbone,
+        training,
+        augmentation,
+        train,
+        val,
+        component,
+        settings["code"],
     )
-    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, trunk)
+    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, frozen_features)
 
 
 def check_classes(names: Sequence[str]) -> None:
@@ -135,7 +141,7 @@ def check_classes(names: Sequence[str]) -> None:
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """A digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
-    without = {"checkpoint_dir", "trunk_dir", "tracking", "tracking_dir"}
+    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir"}
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),

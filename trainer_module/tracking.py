@@ -6,7 +6,6 @@ server that is down must not end a training run.
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import time
@@ -15,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from finetune import events
 from finetune.config import TrackingConfig
+from finetune.events import Epoch, Event, Note, PhaseFinished, emit, subscribe
 
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 RUN_TAG = "finetune.training"
@@ -60,20 +59,24 @@ def tracked(config: TrackingConfig, folder: str, key: str, name: str, settings: 
         opened["MLflow"] = lambda: _MLflow(server.uri, server.experiment, key, name, flat(settings))
     for title, opening in opened.items():
         _try(title, lambda: trackers.update({title: opening()}))  # noqa: B023
-    listener = _Listener(name, trackers)
-    logger = logging.getLogger(events.LOGGER_NAME)
-    logger.addHandler(listener)
+
+    def log(event: Event) -> None:
+        for values, step in numbers(event, name):
+            for title, tracker in list(trackers.items()):
+                if not _try(title, lambda: tracker.log(values, step)):  # noqa: B023
+                    del trackers[title]
+
     succeeded = False
     try:
-        yield getattr(trackers.get("MLflow"), "run_id", "")
+        with subscribe(log):
+            yield getattr(trackers.get("MLflow"), "run_id", "")
         succeeded = True
     finally:
-        logger.removeHandler(listener)
         for title, tracker in trackers.items():
             _try(title, lambda: tracker.close(succeeded))  # noqa: B023
 
 
-def log_outcome(config: TrackingConfig, run_id: str, metrics: Mapping[str, float], status: str) -> None:
+def log_outcome(config: TrackingConfig, run_id: str | None, metrics: Mapping[str, float], status: str) -> None:
     """Adds to a finished MLflow run what the test split said of its model: `test/<metric>`, and a tag."""
     if not (config.mlflow and run_id):
         return
@@ -105,32 +108,15 @@ def flat(settings: Any, prefix: str = "") -> dict[str, str]:
     return found
 
 
-def numbers(event: Mapping[str, Any]) -> list[tuple[dict[str, float], int]]:
-    """What an event has to say to trackers: metrics by name, each with its step."""
-    phase = event.get("phase")
-    if event["kind"] == "epoch":
-        metrics = {name: event[name] for name in METRICS}
-        return [(metrics, event["number"]), ({f"{phase}/{name}": metrics[name] for name in METRICS}, event["epoch"])]
-    if event["kind"] == "phase_finished":
-        best = {f"{phase}/best_{name}": event[name] for name in ("val_loss", "val_accuracy")}
-        return [(best, event["best_epoch"])]
+def numbers(event: Event, component: str) -> list[tuple[dict[str, float], int]]:
+    """Returns what an event of a component has to say to trackers: metrics by name, each with its step."""
+    if isinstance(event, Epoch) and event.component == component:
+        metrics = {name: getattr(event, name) for name in METRICS}
+        return [(metrics, event.number), ({f"{event.phase}/{name}": metrics[name] for name in METRICS}, event.epoch)]
+    if isinstance(event, PhaseFinished) and event.component == component:
+        best = {"best_val_loss": event.val_loss, "best_val_accuracy": event.val_accuracy}
+        return [({f"{event.phase}/{name}": value for name, value in best.items()}, event.best_epoch)]
     return []
-
-
-class _Listener(logging.Handler):
-    def __init__(self, component: str, trackers: dict[str, Tracker]):
-        super().__init__()
-        self._component = component
-        self._trackers = trackers
-
-    def emit(self, record: logging.LogRecord) -> None:
-        event = getattr(record, "event", {})
-        if event.get("component") != self._component:
-            return
-        for values, step in numbers(event):
-            for title, tracker in list(self._trackers.items()):
-                if not _try(title, lambda: tracker.log(values, step)):  # noqa: B023
-                    del self._trackers[title]
 
 
 def _try(title: str, action: Callable[[], None]) -> bool:
@@ -139,7 +125,7 @@ def _try(title: str, action: Callable[[], None]) -> bool:
         action()
     except Exception as error:
         text = f"{title} is no longer written to, training goes on: {type(error).__name__}: {error}"
-        events.emit("note", level="warning", text=" ".join(text.split())[:300])
+        emit(Note(level="warning", text=" ".join(text.split())[:300]))
         return False
     return True
 

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from finetune.config import BackboneConfig
 from transforms import features
-from transforms.backbones import record_of
+from transforms.backbone import Backbone
 from transforms.image import parse_pixels
 
 # First byte of every serialised tf.Example that holds anything.
 _EXAMPLE_MARK = b"\x0a"
 
 # What the network takes: one tensor, or several by name.
-NetworkInput = tf.Tensor | dict[str, tf.Tensor]
+NetworkInput: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 
 
 class Inputs(Protocol):
-    """The way from what Transform writes to what the network takes, the same in training and in serving.
+    """The way from what Transform writes to what the network takes, the same in training and in serving."""
 
-    Attributes:
-        raw: Name of the raw feature that Transform makes it from.
-    """
-
-    raw: str
+    @property
+    def raw(self) -> str:
+        """Name of the raw feature that Transform makes it from."""
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How the transformed features of one example are parsed."""
@@ -120,9 +117,8 @@ class TextInputs:
 _TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
 
 
-def inputs_of(config: BackboneConfig, transform_output: tft.TFTransformOutput) -> Inputs:
-    """Returns how the network of a config reads its examples."""
-    record = record_of(config)
+def inputs_of(record: Backbone, transform_output: tft.TFTransformOutput) -> Inputs:
+    """Returns how the network around a backbone reads its examples."""
     if record.modality == "image":
         return ImageInputs(record.image_size)
     spec = transform_output.transformed_feature_spec()

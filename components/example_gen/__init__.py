@@ -8,6 +8,8 @@
     columns.py      whether a table has the columns that are wanted
     fingerprint.py  one string that changes when the data changes
     images.py       whether bytes are a picture that training and serving can decode
+    tasks/          how a cell becomes labels, and how splits are cut, for each task
+    stratification.py  splits that keep rare labels in each of them
     splits.py       which split a file belongs to
     selection.py    from all files: which become examples of which split, and the report
     progress.py     how far a pass is

@@ -38,7 +38,7 @@ class FileRecord:
 
     Attributes:
         path: Path relative to the data root, with `/`. Bytes that are not UTF-8 appear as surrogate escapes.
-        label: Class.
+        labels: Names of classes, sorted; empty where there is none, or none that could be read.
         folder: Split folder, or the value in the manifest's split column; None when the layout has none.
         size: Bytes.
         mtime_ns: Time of the last change, in nanoseconds since 1970.
@@ -49,7 +49,7 @@ class FileRecord:
     """
 
     path: str
-    label: str
+    labels: tuple[str, ...]
     folder: str | None = None
     size: int = 0
     mtime_ns: int = 0
@@ -70,7 +70,8 @@ class FileRecord:
     @classmethod
     def from_json(cls, line: str) -> FileRecord:
         """Reads what `to_json` wrote."""
-        return cls(**json.loads(line))
+        values = json.loads(line)
+        return cls(**{**values, "labels": tuple(values["labels"])})
 
 
 def printable(path: str) -> str:
@@ -100,15 +101,18 @@ def list_folder(path: str) -> list[tuple[str, bool]]:
         return sorted((entry.name, is_folder(entry)) for entry in entries if not is_hidden(entry.name))
 
 
-def label_problem(label: str) -> FileProblem | None:
-    """Returns why `label` cannot name a class, or None. Vocabulary files hold one UTF-8 label a line."""
+def check_label(label: str) -> None:
+    """Vocabulary files hold one UTF-8 label a line.
+
+    Raises:
+        FileProblem: `label` cannot name a class.
+    """
     if not label:
-        return FileProblem("empty label", "expected the name of a class")
+        raise FileProblem("empty label", "expected the name of a class")
     if "\n" in label or "\r" in label:
-        return FileProblem("bad label", f"class '{printable(label)}' has a line break in its name; rename it")
+        raise FileProblem("bad label", f"class '{printable(label)}' has a line break in its name; rename it")
     if any("\ud800" <= c <= "\udfff" for c in label):
-        return FileProblem("bad label", f"class '{printable(label)}' has a name that is not UTF-8; rename it")
-    return None
+        raise FileProblem("bad label", f"class '{printable(label)}' has a name that is not UTF-8; rename it")
 
 
 def describe_file(root: str, record: FileRecord) -> FileRecord:
@@ -145,7 +149,7 @@ def read_file(path: str) -> bytes:
         raise _os_problem(error) from None
 
 
-def walk_folder(root: str, folder: str, label: str, split_folder: str | None) -> Iterator[FileRecord]:
+def walk_folder(root: str, folder: str, labels: tuple[str, ...], split_folder: str | None) -> Iterator[FileRecord]:
     """Yields a record for each file in root/folder and the folders in it, and for what cannot be entered.
 
     Links to folders are followed; a folder that is reached twice is read once, and a link back to a folder that it
@@ -154,7 +158,7 @@ def walk_folder(root: str, folder: str, label: str, split_folder: str | None) ->
     Args:
         root: Data root.
         folder: Folder relative to root.
-        label: Class of all files in it.
+        labels: Of all files in it.
         split_folder: Recorded as the files' split folder.
     """
     seen: set[str] = set()
@@ -163,7 +167,7 @@ def walk_folder(root: str, folder: str, label: str, split_folder: str | None) ->
     while pending:
         here, parents = pending.pop()
         real = os.path.realpath(os.path.join(root, here))
-        here_record = FileRecord(here, label, split_folder)
+        here_record = FileRecord(here, labels, split_folder)
         if any(parent == real or parent.startswith(os.path.join(real, "")) for parent in parents):
             yield here_record.without(FileProblem("symlink loop", "it links back to a folder that it lies in"))
             continue
@@ -178,7 +182,7 @@ def walk_folder(root: str, folder: str, label: str, split_folder: str | None) ->
             )
             continue
         for name, is_folder in names:
-            record = FileRecord(f"{here}/{name}", label, split_folder)
+            record = FileRecord(f"{here}/{name}", labels, split_folder)
             if not is_folder:
                 yield describe_file(root, record)
             elif name.lower().endswith(IMAGE_EXTENSIONS):

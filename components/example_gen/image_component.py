@@ -29,6 +29,7 @@ from components.example_gen.passes import ReadFile, WriteShard, write_json
 from components.example_gen.progress import Progress
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
+from components.example_gen.tasks import TASKS
 from finetune.errors import DataError
 
 # Files that change while they are read are read again this often before the run gives up.
@@ -65,13 +66,15 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         listing = list_files(root, settings)
         rejected = [record for record in listing.files if record.reason]
         to_read = [record.to_json() for record in listing.files if not record.reason]
-        with Progress("ImageExampleGen", "read", len(to_read), "files"):
+        with Progress("ImageExampleGen", len(to_read), "files"):
             records = _by_row(self._run_beam(ReadFile(root, settings.max_pixels), to_read))
 
         for _ in range(MAX_ATTEMPTS):
-            selection = select_examples(listing, [*rejected, *records.values()], settings.max_bad_fraction)
+            selection = select_examples(
+                listing, [*rejected, *records.values()], settings.max_bad_fraction, TASKS[settings.task]
+            )
             stop_for_problems(selection, settings)
-            with Progress("ImageExampleGen", "write", selection.report["used"], "examples"):
+            with Progress("ImageExampleGen", selection.report["used"], "examples"):
                 lost = self._run_beam(WriteShard(root), _shard_elements(selection.examples, examples_artifact))
             if not lost:
                 break
@@ -101,9 +104,9 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
             return [FileRecord.from_json(line) for line in json.load(file)]
 
 
-def _by_row(records: list[FileRecord]) -> dict[tuple[str, str, str | None], FileRecord]:
+def _by_row(records: list[FileRecord]) -> dict[tuple[str, tuple[str, ...], str | None], FileRecord]:
     """Keys records by what is unique: a manifest may list a path under several labels or splits."""
-    return {(record.path, record.label, record.folder): record for record in records}
+    return {(record.path, record.labels, record.folder): record for record in records}
 
 
 def _shard_elements(examples: dict[str, list[FileRecord]], artifact: types.Artifact) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from components.example_gen.files import FileRecord, label_problem, list_folder, printable, walk_folder
+from components.example_gen.files import FileRecord, list_folder, printable, walk_folder
 from components.example_gen.manifest import read_manifest
 from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.splits import SplitPlan, plan_splits
+from components.example_gen.tasks import read_labels
 from finetune.errors import DataError
 
 
@@ -53,7 +54,7 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
     layout = _choose_layout(root, folders, settings)
     if layout == "manifest":
         manifest = read_manifest(root, settings)
-        classes = sorted({record.label for record in manifest.files if not label_problem(record.label)})
+        classes = sorted({label for record in manifest.files for label in record.labels})
         plan = plan_splits(
             settings.splits, manifest.split_values, settings.split_salt, f"values in column {settings.split_column!r}"
         )
@@ -75,8 +76,8 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
         ignored += [prefix + name for name in others]
         classes.update(class_folders)
         for name in class_folders:
-            problem = label_problem(name)
-            walk = walk_folder(root, prefix + name, label=name, split_folder=top)
+            labels, problem = read_labels(name, settings)
+            walk = walk_folder(root, prefix + name, labels, split_folder=top)
             files += [record.without(problem) for record in walk] if problem else walk
     return Listing(layout, sorted(files, key=_order), sorted(classes), plan, sorted(ignored))
 
@@ -104,5 +105,5 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
     return [name for name, is_folder in kinds if is_folder], [name for name, is_folder in kinds if not is_folder]
 
 
-def _order(record: FileRecord) -> tuple[str, str, str]:
-    return record.path, record.label, record.folder or ""
+def _order(record: FileRecord) -> tuple[str, tuple[str, ...], str]:
+    return record.path, record.labels, record.folder or ""

@@ -15,10 +15,10 @@ from components.example_gen.files import (
     FileProblem,
     FileRecord,
     describe_file,
-    label_problem,
     read_file,
 )
 from components.example_gen.settings import IngestSettings
+from components.example_gen.tasks import read_labels
 from finetune.errors import DataError
 
 
@@ -88,14 +88,15 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
     for row in rows:
         # A short row has None in its last columns; a long one has the rest under the key None.
         values = {name: (row[name] or "").strip() for name in rows.fieldnames}
+        labels, label_problem = read_labels(values[settings.label_column], settings)
         record = FileRecord(
             path=posixpath.normpath(values[settings.path_column]),
-            label=values[settings.label_column],
+            labels=labels,
             folder=values[settings.split_column] if settings.split_column else None,
             slices={name: values[name] for name in settings.slice_columns},
         )
-        key = (record.path, record.label, record.folder)
-        problem = _path_problem(values[settings.path_column], record.path) or label_problem(record.label)
+        key = (record.path, record.labels, record.folder)
+        problem = _path_problem(values[settings.path_column], record.path) or label_problem
         if None in row:
             problem = FileProblem("bad row", "it has more fields than columns; put a field with commas in quotes")
         if not problem and key in seen:

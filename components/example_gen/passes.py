@@ -67,7 +67,7 @@ def write_json(value: object, path: str) -> None:
 
 
 def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) -> bytes:
-    """Returns a serialized tf.Example with one bytes value each: `name`, label, path, sha256, and the slice columns.
+    """Returns a serialized tf.Example of bytes: `label`, and with one value each `name`, path, sha256, slice columns.
 
     Args:
         record: A usable file or row. Its path is written as the bytes that the file system has.
@@ -76,11 +76,12 @@ def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) ->
     """
     values = {
         name: data,
-        "label": record.label.encode(),
         "path": record.path.encode("utf-8", "surrogateescape"),
         "sha256": record.sha256.encode(),
         **{name: value.encode() for name, value in record.slices.items()},
     }
-    feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()}
+    lists = {name: [value] for name, value in values.items()}
+    lists[features.LABEL] = [label.encode() for label in record.labels]
+    feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in lists.items()}
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)

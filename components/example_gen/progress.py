@@ -1,14 +1,13 @@
-"""How far a pass over the data is, told on the logger `finetune.progress`."""
+"""How far a pass over the data is."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
-SECONDS_BETWEEN_EVENTS = 2.0
+from finetune import events
 
-_logger = logging.getLogger("finetune.progress")
+SECONDS_BETWEEN_EVENTS = 2.0
 
 
 class Progress:
@@ -20,14 +19,13 @@ class Progress:
 
     _current: Progress | None = None
 
-    def __init__(self, component: str, message: str, total: int, unit: str):
+    def __init__(self, component: str, total: int, unit: str):
         """Args:
         component: Id of the node.
-        message: `read` or `write`.
         total: Items to come.
         unit: Plural of an item, such as `files`.
         """
-        self._component, self._message, self._total, self._unit = component, message, total, unit
+        self._component, self._total, self._unit = component, total, unit
         self._done = 0
         self._lock = threading.Lock()
         self._last_event = time.monotonic()
@@ -56,5 +54,5 @@ class Progress:
 
     def _emit(self) -> None:
         self._last_event = time.monotonic()
-        event = {"kind": "progress", "component": self._component, "done": self._done, "total": self._total}
-        _logger.info(self._message, extra={"event": {**event, "unit": self._unit}})
+        told = events.Progress(component=self._component, done=self._done, total=self._total, unit=self._unit)
+        events.emit(told)

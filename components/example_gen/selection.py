@@ -11,6 +11,7 @@ from components.example_gen.files import FileProblem, FileRecord, printable
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import SPLITS
 from components.example_gen.splits import HELD_OUT_ORDER
+from components.example_gen.tasks import IngestTask
 from finetune.errors import DataError, did_you_mean
 
 # Left out, but nothing is wrong with the data.
@@ -31,29 +32,37 @@ class Selection:
         examples: Per split (train, val, test) its files, sorted by content digest, then path.
         report: The content of `ingest_report.json`; all paths are valid Unicode on one line.
         problems: What stops the run, one message each; empty if nothing does.
+        warnings: What the user should know, though it stops nothing.
     """
 
     examples: dict[str, list[FileRecord]]
     report: dict[str, Any]
     problems: list[str]
+    warnings: list[str]
 
 
-def select_examples(listing: Listing, records: Sequence[FileRecord], max_bad_fraction: float) -> Selection:
+def select_examples(
+    listing: Listing, records: Sequence[FileRecord], max_bad_fraction: float, task: IngestTask
+) -> Selection:
     """Decides about every file.
 
     Args:
         listing: What was to be read.
         records: The listing's files after reading: each with a digest, or with a reason why it is unusable.
         max_bad_fraction: A larger fraction of unusable files is a problem.
+        task: Cuts what is not in a folder of val or test.
     """
     conflicts = _find_conflicts(records)
-    decided: list[tuple[FileRecord, str | None]] = []
+    usable, skipped = [], []
     for record in records:
         problem = None if record.reason else _split_or_label_problem(record, listing, conflicts)
         if record.reason or problem:
-            decided.append((record.without(problem) if problem else record, None))
+            skipped.append(record.without(problem) if problem else record)
         else:
-            decided.append((record, listing.plan.split_of(record.folder, record.sha256)))
+            usable.append(record)
+    to_cut = {record.sha256: record.labels for record in usable if not listing.plan.held_out_folder(record.folder)}
+    cut = task.cut(listing.plan, to_cut)
+    decided = [(record, listing.plan.held_out_folder(record.folder) or cut[record.sha256]) for record in usable]
 
     keeper: dict[str, str] = {}
     for split in HELD_OUT_ORDER:
@@ -61,22 +70,19 @@ def select_examples(listing: Listing, records: Sequence[FileRecord], max_bad_fra
             if own_split == split:
                 keeper.setdefault(record.sha256, split)
     examples: dict[str, list[FileRecord]] = {split: [] for split in SPLITS}
-    skipped: list[FileRecord] = []
     for record, split in decided:
-        if split is None:
-            skipped.append(record)
-        elif keeper[record.sha256] == split:
+        if keeper[record.sha256] == split:
             examples[split].append(record)
         else:
             detail = f"a copy of it is in {keeper[record.sha256]}, which keeps it; this one was for {split}"
             skipped.append(record.without(FileProblem("duplicate across splits", detail)))
     for files in examples.values():
         files.sort(key=lambda record: (record.sha256, record.path))
-    skipped.sort(key=lambda record: (record.path, record.label))
+    skipped.sort(key=lambda record: (record.path, record.labels))
 
     report = _report(listing, examples, skipped, conflicts)
     problems = _bad_fraction_problems(listing, report, max_bad_fraction) or _split_problems(listing, report)
-    return Selection(examples, report, problems)
+    return Selection(examples, report, problems, [] if problems else _too_rare(listing, report))
 
 
 def make_shards(examples: Iterable[FileRecord]) -> Iterator[list[FileRecord]]:
@@ -119,18 +125,22 @@ def _split_or_label_problem(
         expected = ", ".join(map(repr, folders))
         return FileProblem("unknown split", f"got {record.folder!r}; expected one of {expected}")
     if record.sha256 in conflicts:
-        labels = sorted({repr(copy.label) for copy in conflicts[record.sha256]})
+        labels = sorted({repr(_shown(copy.labels)) for copy in conflicts[record.sha256]})
         return FileProblem("conflict", f"the same bytes are labelled {' and '.join(labels)}")
     return None
 
 
 def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]]:
-    """Returns the files of each content that has more than one label."""
+    """Returns the files of each content that is labelled in more than one way."""
     copies = defaultdict(list)
     for record in records:
         if record.reason is None:
             copies[record.sha256].append(record)
-    return {sha256: files for sha256, files in copies.items() if len({file.label for file in files}) > 1}
+    return {sha256: files for sha256, files in copies.items() if len({file.labels for file in files}) > 1}
+
+
+def _shown(labels: Sequence[str]) -> str:
+    return printable(", ".join(labels))
 
 
 def _report(
@@ -149,7 +159,10 @@ def _report(
         "splits": {
             split: {
                 "examples": len(records),
-                "classes": dict(sorted(Counter(printable(record.label) for record in records).items())),
+                "classes": dict(
+                    sorted(Counter(printable(label) for record in records for label in record.labels).items())
+                ),
+                "unlabelled": sum(not record.labels for record in records),
             }
             for split, records in examples.items()
         },
@@ -159,7 +172,7 @@ def _report(
         "conflicts": [
             {
                 "sha256": sha256,
-                "files": [{"path": printable(copy.path), "label": printable(copy.label)} for copy in copies],
+                "files": [{"path": printable(copy.path), "label": _shown(copy.labels)} for copy in copies],
             }
             for sha256, copies in sorted(conflicts.items())
         ],
@@ -172,6 +185,24 @@ def _report(
         "bad_fraction": bad / files if files else 0.0,
         "ignored": [printable(path) for path in listing.ignored],
     }
+
+
+def _too_rare(listing: Listing, report: dict[str, Any]) -> list[str]:
+    """Returns which classes cannot be tuned or tested, because they are too rare for every split to have one."""
+    found = []
+    for name in sorted(report["splits"]["train"]["classes"]):
+        counts = {split: content["classes"].get(name, 0) for split, content in report["splits"].items()}
+        missing = [split for split, count in counts.items() if not count]
+        if missing:
+            total = sum(counts.values())
+            found.append(
+                f"data.splits: class {name!r} has {total} {listing.noun}{'s' if total > 1 else ''}, none of them in "
+                f"{' and '.join(missing)}, where nothing can be said about it. Add {listing.noun}s of it, or give "
+                f"{' and '.join(missing)} a larger share."
+            )
+    if len(found) > SHOWN_PROBLEMS:
+        found = [*found[:SHOWN_PROBLEMS], f"... and {len(found) - SHOWN_PROBLEMS} more classes that are as rare"]
+    return found
 
 
 def _bad_fraction_problems(listing: Listing, report: dict[str, Any], max_bad_fraction: float) -> list[str]:

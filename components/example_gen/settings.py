@@ -13,6 +13,7 @@ class IngestSettings:
     """The `data` section of a config, as far as it concerns the ingest.
 
     Attributes:
+        task: Of the config, one of `tasks.TASKS`.
         layout: `auto`, `classes` (root/<class>/*), `splits` (root/<split>/<class>/*), `manifest`, or for texts `table`.
         splits: Per split the folder under root (with a split column: the value in it; for tables: the name of the file
             without its extension) that becomes it, or the fraction cut by content. None takes the defaults of
@@ -23,6 +24,7 @@ class IngestSettings:
         path_column: Column of the manifest.
         text_column: Column of tables of texts.
         label_column, split_column: Columns of either.
+        label_separator: Stands between the labels in a cell of the label column; None for the task's own.
         slice_columns: Columns of either that become features of the same name.
         max_bad_fraction: A larger fraction of unusable files stops the run; in [0, 1].
         max_pixels: Larger pictures (width x height) are skipped without decoding them.
@@ -30,6 +32,7 @@ class IngestSettings:
         report_dir: Folder that keeps the report when the run is stopped; None keeps none.
     """
 
+    task: str = "single_label"
     layout: str = "auto"
     splits: dict[str, float | str] | None = None
     split_salt: str = ""
@@ -39,6 +42,7 @@ class IngestSettings:
     text_column: str = "text"
     label_column: str = "label"
     split_column: str | None = None
+    label_separator: str | None = None
     slice_columns: list[str] = field(default_factory=list)
     max_bad_fraction: float = 0.05
     max_pixels: int = 64_000_000

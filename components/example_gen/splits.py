@@ -28,28 +28,31 @@ class SplitPlan:
     cuts: Mapping[str, float]
     salt: str = ""
 
-    def split_of(self, folder: str | None, sha256: str) -> str:
-        """Returns the split of a file.
+    def held_out_folder(self, folder: str | None) -> str | None:
+        """Returns val or test for a file in a folder that is named for it; None for one that is to be cut."""
+        return next((split for split, name in self.folders.items() if name == folder and split != "train"), None)
 
-        Args:
-            folder: Its split folder; only read when the plan has folders.
-            sha256: Hex digest of its bytes.
-        """
-        for split, name in self.folders.items():
-            if name == folder and split != "train":
-                return split
-        position, start = content_position(sha256, self.salt), 0.0
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Share of train and of each split that is cut, of what is cut; they add up to 1."""
+        return {
+            "train": 1 - sum(self.cuts.values()),
+            **{split: self.cuts[split] for split in SPLITS if split in self.cuts},
+        }
+
+    def position(self, sha256: str) -> float:
+        """Returns a number in [0, 1) that looks random and depends on nothing but the content and the salt."""
+        digest = hashlib.sha256(self.salt.encode() + bytes.fromhex(sha256)).digest()
+        return int.from_bytes(digest[:6], "big") / 2**48
+
+    def cut_by_content(self, sha256: str) -> str:
+        """Returns the split of a content by its position alone."""
+        position, start = self.position(sha256), 0.0
         for split in HELD_OUT_ORDER[:2]:
             start += self.cuts.get(split, 0.0)
             if position < start:
                 return split
         return "train"
-
-
-def content_position(sha256: str, salt: str) -> float:
-    """Returns a number in [0, 1) that looks random and depends on nothing but the content and the salt."""
-    digest = hashlib.sha256(salt.encode() + bytes.fromhex(sha256)).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def plan_splits(

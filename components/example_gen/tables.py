@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.example_gen.columns import check_columns, common_columns
-from components.example_gen.files import FileProblem, FileRecord, label_problem, list_folder, printable, read_file
+from components.example_gen.files import FileProblem, FileRecord, list_folder, printable, read_file
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import IngestSettings
 from components.example_gen.splits import plan_splits
+from components.example_gen.tasks import read_labels
 from finetune.errors import DataError
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl")
@@ -102,7 +103,7 @@ def read_tables(root: str, settings: IngestSettings) -> Tables:
             offered = sorted({record.folder for record in records if record.folder})
             where = f"values in column {settings.split_column!r}"
         plan = plan_splits(settings.splits, offered, settings.split_salt, where)
-    classes = sorted({record.label for record in records if not label_problem(record.label)})
+    classes = sorted({label for record in records for label in record.labels})
     return Tables(Listing("table", records, classes, plan, sorted(ignored)), texts)
 
 
@@ -130,13 +131,14 @@ def _records(folder: str, name: str, split: str | None, settings: IngestSettings
     """Yields each row's record and its text, which is empty for a row that cannot be used."""
     for line, row in _rows(folder, name, settings):
         if isinstance(row, FileProblem):
-            yield FileRecord(f"{name}:{line}", "", split).without(row), ""
+            yield FileRecord(f"{name}:{line}", (), split).without(row), ""
             continue
-        text, label = row.get(settings.text_column, ""), row.get(settings.label_column, "").strip()
+        text = row.get(settings.text_column, "")
+        labels, label_problem = read_labels(row.get(settings.label_column, "").strip(), settings)
         slices = {column: row.get(column, "").strip() for column in settings.slice_columns}
         where = row.get(settings.split_column, "").strip() if settings.split_column else split
-        record = FileRecord(f"{name}:{line}", label, where, slices=slices)
-        problem = label_problem(label) or _text_problem(text, settings.max_characters)
+        record = FileRecord(f"{name}:{line}", labels, where, slices=slices)
+        problem = label_problem or _text_problem(text, settings.max_characters)
         if not problem and any(_not_utf8(value) for value in (*slices.values(), where or "")):
             problem = FileProblem("not text", "a column has bytes that are not UTF-8")
         if problem:
@@ -144,7 +146,7 @@ def _records(folder: str, name: str, split: str | None, settings: IngestSettings
             continue
         data = text.encode()
         digest = hashlib.sha256(data).hexdigest()
-        yield FileRecord(record.path, label, where, size=len(data), slices=slices, sha256=digest), text
+        yield FileRecord(record.path, labels, where, size=len(data), slices=slices, sha256=digest), text
 
 
 def _text_problem(text: str, max_characters: int) -> FileProblem | None:

@@ -24,6 +24,7 @@ from components.example_gen.progress import Progress
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tables import fingerprint_tables, read_tables
+from components.example_gen.tasks import TASKS
 from transforms import features
 
 
@@ -56,9 +57,11 @@ class TextExecutor(base_executor.BaseExecutor):
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
         artifact = output_artifact(output_dict)
         tables = read_tables(exec_properties[ROOT_KEY], settings)
-        selection = select_examples(tables.listing, tables.listing.files, settings.max_bad_fraction)
+        selection = select_examples(
+            tables.listing, tables.listing.files, settings.max_bad_fraction, TASKS[settings.task]
+        )
         stop_for_problems(selection, settings)
-        with Progress("TextExampleGen", "write", selection.report["used"], "examples"):
+        with Progress("TextExampleGen", selection.report["used"], "examples"):
             for path, records in shard_files(selection.examples, artifact):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
                     for record in records:

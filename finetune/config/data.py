@@ -35,6 +35,9 @@ class DataConfig(Section):
     text_column: str = Field("text", description="table column: what is classified")
     label_column: str = Field("label", description="manifest or table column: class")
     split_column: str | None = Field(None, description="manifest or table column: split")
+    label_separator: str | None = Field(
+        None, min_length=1, description="of multi_label: stands between the labels in a cell. Default: `|`"
+    )
     slice_columns: list[str] = Field([], description="manifest or table columns that gates and reports can slice by")
     max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
     max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")

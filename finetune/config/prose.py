@@ -45,15 +45,16 @@ def _names_a_union_branch(part: keys.Part) -> bool:
 
 
 def _models_at(place: Sequence[keys.Part]) -> Iterator[type[BaseModel]]:
-    model: type[BaseModel] | None = Config
+    model: type[BaseModel] = Config
     yield model
     for part in place:
         if isinstance(part, int):
             continue
-        field = model.model_fields.get(part) if model else None
-        model = _model_within(field.annotation) if field else None
-        if model is None:
+        field = model.model_fields.get(part)
+        inner = _model_within(field.annotation) if field else None
+        if inner is None:
             return
+        model = inner
         yield model
 
 

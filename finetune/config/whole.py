@@ -26,6 +26,10 @@ class Config(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case letters, digits, - and _")
     output_dir: LocalPath | None = Field(None, description="default: ./runs/<name>")
+    task: str = Field(
+        "single_label",
+        description="`single_label`: each example has one class; `multi_label`: any number of them, none included",
+    )
     data: DataConfig
     backbone: BackboneConfig
     training: TrainingConfig = TrainingConfig()
@@ -36,30 +40,6 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
-
-    @model_validator(mode="after")
-    def _handle_is_one_layer(self) -> Config:
-        if not self.backbone.handle:
-            return self
-        expected = (
-            "the layers of a `backbone.handle` cannot be told apart; expected `none`, `all` or `{variables: REGEX}` "
-            "in each phase, or training.strategy linear_probe, full or discriminative"
-        )
-        if not self.training.phases:
-            raise ValueError(f"training.strategy: got auto, which may unfreeze some layers; {expected}")
-        for index, phase in enumerate(self.training.phases):
-            if not (phase.unfreeze.is_nothing or phase.unfreeze.last_layers == "all" or phase.unfreeze.variables):
-                raise ValueError(f"training.phases[{index}].unfreeze: got {str(phase.unfreeze)!r}; {expected}")
-        return self
-
-    @model_validator(mode="after")
-    def _scratch_can_be_built(self) -> Config:
-        if "from_scratch" in self.evaluation.baselines and not self.backbone.name:
-            raise ValueError(
-                "evaluation.baselines: `from_scratch` builds the backbone with random weights, which only a "
-                "`backbone.name` allows; a handle or a file is its weights"
-            )
-        return self
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:

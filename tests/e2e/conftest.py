@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
+
+from finetune.events import Event, subscribe
 
 CLASSES = ("disc", "ring", "square")
 SIZE = 16
@@ -78,7 +79,7 @@ class Runner:
     def __init__(self, raw: dict, folder: Path):
         self._raw = raw
         self._folder = folder
-        self.events: list[dict] = []
+        self.events: list[Event] = []
 
     def run(self, *overrides: str, raw: dict | None = None) -> dict:
         from finetune.config import load_config
@@ -86,15 +87,9 @@ class Runner:
 
         path = self._folder / "config.yaml"
         path.write_text(yaml.safe_dump(copy.deepcopy(raw or self._raw)))
-        handler = logging.Handler()
         self.events = []
-        handler.emit = lambda record: self.events.append(record.event)
-        logger = logging.getLogger("finetune.progress")
-        logger.addHandler(handler)
-        try:
-            return run_pipeline(load_config(path, overrides))
-        finally:
-            logger.removeHandler(handler)
+        with subscribe(self.events.append):
+            return run_pipeline(load_config(path, overrides)).plain()
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 
 import pytest
 
-from finetune import events
 from finetune.config import TrackingConfig
+from finetune.events import Epoch, Note, PhaseFinished, emit
 from trainer_module.tracking import RUN_TAG, flat, log_outcome, tracked
 
 tf = pytest.importorskip("tensorflow")
@@ -21,15 +20,18 @@ def config_of(tmp_path, **changes) -> TrackingConfig:
 
 def epoch(phase: str, epoch: int, number: int, val_loss: float, component: str = "Trainer") -> None:
     metrics = {"loss": 0.5, "accuracy": 0.75, "val_loss": val_loss, "val_accuracy": 0.25, "learning_rate": 0.125}
-    events.emit("epoch", component=component, phase=phase, epoch=epoch, epochs=2, number=number, seconds=1, **metrics)
+    emit(Epoch(component=component, phase=phase, epoch=epoch, epochs=2, number=number, seconds=1, **metrics))
 
 
 def train() -> None:
     epoch("head", 1, 1, 0.5)
     epoch("head", 2, 2, 0.25)
-    events.emit(
-        "phase_finished", component="Trainer", phase="head", best_epoch=2, val_loss=0.25, val_accuracy=0.25, epochs=2
-    )
+    emit(
+        PhaseFinished(
+            component="Trainer", phase="head", best_epoch=2, val_loss=0.25, val_accuracy=0.25, epochs=2,
+            stopped_early=False, seconds=1,
+        )
+    )  # fmt: skip
     epoch("tune", 1, 3, 0.125)
     epoch("tune", 1, 9, 99.0, component="ScratchTrainer")
 
@@ -100,14 +102,14 @@ def test_a_training_that_goes_on_goes_on_in_its_mlflow_run(tmp_path, client):
     killed.gen.close()
 
 
-def test_a_tracker_that_cannot_be_written_is_told_once_and_training_goes_on(tmp_path, caplog):
+def test_a_tracker_that_cannot_be_written_is_told_once_and_training_goes_on(tmp_path, heard):
     (tmp_path / "file").write_text("in the way of a folder")
     config = config_of(tmp_path, mlflow={"uri": "nonsense://nowhere"})
-    with caplog.at_level(logging.INFO), tracked(config, str(tmp_path / "file"), "key", "Trainer", {}) as run_id:
+    with tracked(config, str(tmp_path / "file"), "key", "Trainer", {}) as run_id:
         train()
     assert run_id == ""
     log_outcome(config, run_id, {"accuracy": 1.0}, "pushed")
-    told = [record.event["text"] for record in caplog.records if record.event.get("level") == "warning"]
+    told = [note.text for note in heard if isinstance(note, Note) and note.level == "warning"]
     assert len(told) == 2
     assert told[0].startswith("TensorBoard is no longer written to, training goes on: ")
     assert told[1].startswith("MLflow is no longer written to, training goes on: ")

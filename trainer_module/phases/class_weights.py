@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from finetune.errors import DataError, did_you_mean
 
 
 def class_weights(
-    wanted: str | Mapping[str, float] | None, names: Sequence[str], counts: Sequence[int]
+    wanted: Literal["balanced"] | Mapping[str, float] | None, names: Sequence[str], counts: Sequence[int]
 ) -> list[float] | None:
     """Decides how much each class counts.
 

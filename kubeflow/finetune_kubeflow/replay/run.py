@@ -7,7 +7,6 @@ limits.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from finetune.errors import ConfigError, RunError
+from finetune.events import ComponentFinished, from_line
 from finetune_kubeflow.environment import JOB_ENV
 from finetune_kubeflow.package.read import Package, read_package
 from finetune_kubeflow.replay.tasks import Task, resolve_tasks
@@ -145,8 +145,9 @@ def _kill_group(process: subprocess.Popen) -> None:
 def _state_in(log: Path) -> str:
     """`cached` or `ran`, from the event that `finetune_kubeflow.task.run_node` writes when a node has ended."""
     for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
-        if line.startswith('{"kind": "component_finished"'):
-            return json.loads(line)["state"]
+        event = from_line(line)
+        if isinstance(event, ComponentFinished):
+            return event.state
     return "ran"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from finetune.errors import ConfigError, RunError
 from finetune_kubeflow.environment import METADATA_ENV
@@ -40,7 +40,7 @@ def environment(names: Any, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in names}
 
 
-def state_of(connection: Any, run_id: str, node: str) -> str:
+def state_of(connection: Any, run_id: str, node: str) -> Literal["ran", "cached"]:
     """What MLMD says about the node's latest execution in this run."""
     import ml_metadata as mlmd
     from ml_metadata.proto import metadata_store_pb2

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune import events
 from finetune.errors import ConfigError, FinetuneError, RunError
+from finetune.events import ComponentFinished, ComponentStarted, emit
 from finetune_kubeflow.environment import METADATA_ENV, ROOT_ENV
-from finetune_kubeflow.task.log import log_to_stderr
+from finetune_kubeflow.task.log import logs_to_stderr
 from finetune_kubeflow.task.metadata_store import environment, metadata_connection, state_of
 
 SECRET_VARIABLES = ("FINETUNE_MLMD_PASSWORD",)
@@ -29,7 +29,11 @@ SECRET_VARIABLES = ("FINETUNE_MLMD_PASSWORD",)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the node; the exit code is 0 if it ended well or was cached."""
     options = _parser().parse_args(arguments)
-    log_to_stderr()
+    with logs_to_stderr():
+        return _main(options)
+
+
+def _main(options: argparse.Namespace) -> int:
     try:
         values = {**dict(options.text), **{key: _json(key, text) for key, text in options.value}}
         root = environment([ROOT_ENV], os.environ)[ROOT_ENV]
@@ -67,7 +71,7 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
 
     ir = resolved(unpack(packed), place_at(Path(root), values), run_id)
     node_id = ir.nodes[0].pipeline_node.node_info.id
-    events.emit("component_started", component=node_id, run_id=run_id)
+    emit(ComponentStarted(component=node_id, run_id=run_id))
     start = time.monotonic()
     try:
         launch(with_metadata_connection(ir, connection))
@@ -80,8 +84,7 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
             "it refuses this user or password."
         ) from error
     state = state_of(connection, run_id, f"{ir.pipeline_info.id}.{node_id}")
-    seconds = round(time.monotonic() - start, 2)
-    events.emit("component_finished", component=node_id, state=state, seconds=seconds)
+    emit(ComponentFinished(component=node_id, state=state, seconds=round(time.monotonic() - start, 2)))
     return state
 
 

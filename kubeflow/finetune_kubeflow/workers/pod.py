@@ -11,7 +11,7 @@ from pathlib import Path
 
 from finetune.errors import ConfigError
 from finetune_kubeflow.environment import INDEX_ENV, ROOT_ENV, WORKERS_ENV
-from finetune_kubeflow.task.log import log_to_stderr
+from finetune_kubeflow.task.log import logs_to_stderr
 
 
 def tf_config(environ: Mapping[str, str]) -> str:
@@ -35,12 +35,11 @@ def tf_config(environ: Mapping[str, str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains as one of the workers; the chief's model, and only the chief's, goes to the node's output."""
     (invocation,) = sys.argv[1:] if arguments is None else arguments
-    log_to_stderr()
     os.environ["TF_CONFIG"] = tf_config(os.environ)
     os.chdir(os.environ[ROOT_ENV])
     from finetune_kubeflow.workers.training import train
 
-    with tempfile.TemporaryDirectory(prefix="worker-") as scratch:
+    with logs_to_stderr(), tempfile.TemporaryDirectory(prefix="worker-") as scratch:
         is_chief = os.environ[INDEX_ENV] == "0"
         train(Path(invocation), None if is_chief else Path(scratch))
     return 0

@@ -4,7 +4,6 @@ import glob
 import hashlib
 import io
 import json
-import logging
 import os
 import shutil
 import time
@@ -26,6 +25,7 @@ from components.example_gen.files import FileProblem
 from components.example_gen.image_component import ImageExampleGen, ImageExecutor
 from components.example_gen.images import check_image, check_tensorflow_decodes
 from finetune.errors import DataError
+from finetune.events import Progress
 
 REAL_DATA = Path(os.environ.get("FINETUNE_REAL_DATA", Path(__file__).parents[4] / "shared" / "real"))
 SPLITS = ("train", "val", "test")
@@ -287,18 +287,15 @@ def test_conflicting_manifest_rows(tree, files, ingest):
     assert [len(examples(uri, split)) for split in SPLITS] == [5, 6, 6]
 
 
-def test_progress_is_told(tree, files, ingest, caplog, monkeypatch):
+def test_progress_is_told(tree, files, ingest, heard, monkeypatch):
     monkeypatch.setattr("components.example_gen.progress.SECONDS_BETWEEN_EVENTS", 0)
-    with caplog.at_level(logging.INFO, "finetune.progress"):
-        ingest(tree(files))
-    events = [record.event for record in caplog.records if record.name == "finetune.progress"]
-    read = [event["done"] for event in events if event["unit"] == "files"]
+    ingest(tree(files))
+    told = [event for event in heard if isinstance(event, Progress)]
+    read = [event.done for event in told if event.unit == "files"]
     assert read == sorted(read)
     assert set(read) == set(range(19))
-    assert {event["total"] for event in events} == {18}
-    assert events[-1] == {
-        "kind": "progress", "component": "ImageExampleGen", "done": 18, "total": 18, "unit": "examples"
-    }  # fmt: skip
+    assert {event.total for event in told} == {18}
+    assert told[-1] == Progress(component="ImageExampleGen", done=18, total=18, unit="examples")
 
 
 def test_real_photos(ingest, tmp_path):

@@ -16,7 +16,7 @@ NOBODY = 65534
 
 def walk(root: str, label: str = "daisy") -> dict[str, str | None]:
     """Returns the reason (None: none) of each path in a class folder."""
-    return {record.path: record.reason for record in walk_folder(root, label, label, None)}
+    return {record.path: record.reason for record in walk_folder(root, label, (label,), None)}
 
 
 @pytest.fixture
@@ -175,5 +175,5 @@ def test_odd_names_are_kept_and_shown_on_one_line(tree, picture):
     assert sorted(map(printable, walk(root))) == sorted(
         ["daisy/caf\\udce9.png", "daisy/two\\nlines.png", "daisy/größe 花.png"]
     )
-    for record in walk_folder(root, "daisy", "daisy", None):
+    for record in walk_folder(root, "daisy", ("daisy",), None):
         assert FileRecord.from_json(record.to_json()) == record

@@ -10,7 +10,9 @@ from finetune.errors import DataError
 
 
 def found(root: str, **settings) -> list[tuple[str, str, str | None]]:
-    return [(file.path, file.label, file.folder) for file in list_files(root, IngestSettings(**settings)).files]
+    return [
+        (file.path, ", ".join(file.labels), file.folder) for file in list_files(root, IngestSettings(**settings)).files
+    ]
 
 
 def test_classes(tree, picture):

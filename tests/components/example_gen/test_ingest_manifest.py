@@ -5,6 +5,7 @@ import pytest
 from components.example_gen.layouts import list_files
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
+from components.example_gen.tasks.single_label import SingleLabel
 from finetune.errors import DataError
 
 
@@ -21,7 +22,7 @@ def manifest(tree, picture):
 
 
 def rows(listing) -> list[tuple[str, str, str | None]]:
-    return [(file.path, file.label, file.reason) for file in listing.files]
+    return [(file.path, ", ".join(file.labels), file.reason) for file in listing.files]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_split_column(manifest, read, tmp_path):
         split_column="set",
         splits={"train": "train", "val": "dev", "test": "test"},
     )
-    selection = select_examples(listing, read(str(tmp_path / "data"), listing), 1.0)
+    selection = select_examples(listing, read(str(tmp_path / "data"), listing), 1.0, SingleLabel())
     assert {split: [file.path for file in files] for split, files in selection.examples.items()} == {
         "train": ["a.png"],
         "val": ["b.png"],

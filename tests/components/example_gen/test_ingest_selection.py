@@ -9,6 +9,7 @@ from components.example_gen.files import FileRecord
 from components.example_gen.layouts import list_files
 from components.example_gen.selection import Selection, make_shards, select_examples, stop_error
 from components.example_gen.settings import IngestSettings
+from components.example_gen.tasks.single_label import SingleLabel
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def select(tree, read):
     def run(files: dict[str, bytes], max_bad_fraction: float = 1.0, **settings) -> Selection:
         root = tree(files)
         listing = list_files(root, IngestSettings(**settings))
-        return select_examples(listing, read(root, listing), max_bad_fraction)
+        return select_examples(listing, read(root, listing), max_bad_fraction, SingleLabel())
 
     return run
 
@@ -42,7 +43,9 @@ def test_everything_usable(select, three_splits):
         "unit": "files",
         "files": 24,
         "used": 24,
-        "splits": {s: {"examples": 8, "classes": {"daisy": 4, "rose": 4}} for s in ("train", "val", "test")},
+        "splits": {
+            s: {"examples": 8, "classes": {"daisy": 4, "rose": 4}, "unlabelled": 0} for s in ("train", "val", "test")
+        },
         "skipped": [],
         "conflicts": [],
         "duplicates": {"within_split": 0, "across_splits": []},
@@ -192,7 +195,7 @@ def test_shards_by_number_and_size(monkeypatch):
     monkeypatch.setattr(subject, "MAX_SHARD_EXAMPLES", 3)
     monkeypatch.setattr(subject, "MAX_SHARD_BYTES", 100)
     sizes = [300, 10, 10, 10, 10, 90, 20, 500, 60, 40]
-    shards = make_shards(FileRecord(str(i), "rose", size=size) for i, size in enumerate(sizes))
+    shards = make_shards(FileRecord(str(i), ("rose",), size=size) for i, size in enumerate(sizes))
     assert [[record.size for record in shard] for shard in shards] == [
         [300],
         [10, 10, 10],

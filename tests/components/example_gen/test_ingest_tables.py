@@ -7,6 +7,7 @@ import pytest
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tables import fingerprint_tables, read_tables
+from components.example_gen.tasks.single_label import SingleLabel
 from finetune.errors import DataError
 
 
@@ -34,7 +35,7 @@ def test_the_three_formats_say_the_same(tree):
         root = tree({name: content.encode()})
         listing, rows, texts = read(f"{root}/{name}")
         assert list(texts.values()) == says, name
-        assert [row.label for row in rows.values()] == labels
+        assert [row.labels for row in rows.values()] == [(label,) for label in labels]
         assert listing.classes == ["a", "b"]
         first = 1 if name.endswith("jsonl") else 2
         assert list(rows) == [f"{name}:{line}" for line in range(first, first + 3)]
@@ -44,7 +45,7 @@ def test_a_table_without_a_header_takes_its_columns_from_the_config(tree):
     root = tree({"sms.tsv": b'ham\t"What"s up\nspam\tWIN now\n'})
     _, rows, texts = read(f"{root}/sms.tsv", columns=["label", "message"], text_column="message")
     assert list(texts.values()) == ['"What"s up', "WIN now"], "a quote in a TSV is a letter"
-    assert [row.label for row in rows.values()] == ["ham", "spam"]
+    assert [row.labels for row in rows.values()] == [("ham",), ("spam",)]
 
 
 def test_bad_rows_say_why(tree):
@@ -92,8 +93,8 @@ def test_bad_rows_of_json_say_why(tree):
         "x.jsonl:6": "bad row",
         "x.jsonl:7": "bad row",
     }
-    assert rows["x.jsonl:1"].label == "1"
-    assert rows["x.jsonl:3"].label == "true"
+    assert rows["x.jsonl:1"].labels == ("1",)
+    assert rows["x.jsonl:3"].labels == ("true",)
 
 
 def test_a_csv_text_may_have_line_breaks_and_be_longer_than_the_modules_limit(tree):
@@ -139,14 +140,14 @@ def test_a_split_column_and_slice_columns(tree):
     content = b"text,label,part,land\none,a,train,ch\ntwo,b,dev,de\nthree,a,held,at\n"
     settings = {"split_column": "part", "splits": {"train": "train", "val": "dev", "test": "held"}}
     listing, rows, _ = read(tree({"x.csv": content}), slice_columns=["land"], **settings)
-    assert [listing.plan.split_of(row.folder, row.sha256) for row in rows.values()] == ["train", "val", "test"]
+    assert [listing.plan.held_out_folder(row.folder) for row in rows.values()] == [None, "val", "test"]
     assert [row.slices for row in rows.values()] == [{"land": "ch"}, {"land": "de"}, {"land": "at"}]
 
 
 def test_the_same_text_shares_a_split_and_under_two_labels_is_a_conflict(tree):
     lines = ["label,text", *(f"{'ab'[i % 2]},text {i % 40}" for i in range(80)), "a,torn", "b,torn"]
     tables = read_tables(tree({"x.csv": "\n".join(lines).encode()}), IngestSettings())
-    selection = select_examples(tables.listing, tables.listing.files, 0.05)
+    selection = select_examples(tables.listing, tables.listing.files, 0.05, SingleLabel())
     assert selection.problems == []
     assert selection.report["unit"] == "rows"
     assert selection.report["duplicates"] == {"within_split": 40, "across_splits": []}
@@ -157,7 +158,7 @@ def test_the_same_text_shares_a_split_and_under_two_labels_is_a_conflict(tree):
 def test_too_many_bad_rows_stop_the_run(tree):
     content = "label,text\n" + "a,\n" * 3 + "".join(f"{'ab'[i % 2]},text {i}\n" for i in range(27))
     tables = read_tables(tree({"x.csv": content.encode()}), IngestSettings())
-    (problem,) = select_examples(tables.listing, tables.listing.files, 0.05).problems
+    (problem,) = select_examples(tables.listing, tables.listing.files, 0.05, SingleLabel()).problems
     assert problem.startswith("data.max_bad_fraction: got 3 unusable of 30 rows (10.0%)")
 
 

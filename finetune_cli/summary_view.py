@@ -1,0 +1,122 @@
+"""What a person sees in the terminal when a run is done."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import PhaseRow
+from finetune_cli.terminal import Part, clean, styled
+from pipeline.report import wording
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Narrower terminals get the tables without the columns that the lines above them or the report tell as well.
+FULL_TABLE_COLUMNS = 76
+# Enough for a config error or the end of a traceback; the log has the rest.
+ERROR_LINES = 12
+TONE_STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
+
+
+def print_summary(console: Console, summary: RunSummary) -> None:
+    """Prints the closing view of a run: verdict, gates, metrics, phases, paths, and what to do next.
+
+    Args:
+        console: Where to print; without a terminal the output has no colour and no control codes.
+        summary: Of the run.
+    """
+    outcome = wording.verdict(summary)
+    console.print()
+    took = f" ({wording.duration(summary.seconds)})" if summary.seconds is not None else ""
+    reason = f" {clean(summary.name)}: {clean(outcome.reason)}{took}"
+    console.print(styled(console, (outcome.word.upper(), TONE_STYLES[outcome.tone]), reason))
+    errors = (summary.error or "").splitlines()[:ERROR_LINES] if outcome.tone == "bad" else []
+    for line in (*errors, *outcome.sentences):
+        _print_indented(console, clean(line))
+    wide = console.width >= FULL_TABLE_COLUMNS
+    if summary.gates:
+        header = ("gate", "value", "bound", "result", "reason")[: 5 if wide else 4]
+        _print_table(console, header, [_gate_row(gate)[: len(header)] for gate in summary.gates], right={1, 2})
+    metrics = _metric_columns(summary)
+    if metrics:
+        names = list(dict.fromkeys(name for values in metrics.values() for name in values))
+        rows: list[list[Part]] = [
+            [wording.label(name), *(wording.number(values.get(name)) for values in metrics.values())] for name in names
+        ]
+        _print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
+    if summary.phases:
+        header = ("phase", "epochs", "time", "val loss", "val accuracy", "trained/total")[: 6 if wide else 5]
+        phases = [_phase_row(phase)[: len(header)] for phase in summary.phases]
+        _print_table(console, header, phases, right={1, 2, 3, 4, 5})
+        if any(phase.stopped_early for phase in summary.phases):
+            console.print(styled(console, ("* stopped early", "dim")))
+    console.print()
+    places = {
+        "model": summary.pushed_model,
+        "waits": summary.pending_model,
+        "report": summary.report,
+        "log": summary.log_file,
+    }
+    for title, path in places.items():
+        if path:
+            # Not wrapped: a path that is cut in two can be neither clicked nor copied.
+            console.print(styled(console, (f"{title:<7}", "bold"), clean(path)), soft_wrap=True)
+    if summary.pushed_model:
+        example = "--text 'a text'" if summary.modality == "text" else "image.jpg"
+        command = f"finetune predict {shlex.quote(clean(summary.pushed_model))} {example}"
+        console.print(styled(console, ("try it ", "bold"), command), soft_wrap=True)
+    steps = wording.next_steps(summary)
+    if steps:
+        console.print()
+        console.print(styled(console, ("What to do next", "bold")))
+        for index, step in enumerate(steps, start=1):
+            _print_indented(console, f"{index}. {step}")
+
+
+def _print_indented(console: Console, text: str) -> None:
+    from rich.padding import Padding
+
+    console.print(Padding(styled(console, text), (0, 0, 0, 2)))
+
+
+def _print_table(console: Console, header: tuple[str, ...], rows: list[list[Part]], right: set[int]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1), show_edge=False)
+    for index, title in enumerate(header):
+        table.add_column(styled(console, clean(title)), justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        cells = [(cell, "") if isinstance(cell, str) else cell for cell in row]
+        table.add_row(*(styled(console, (clean(text), style)) for text, style in cells))
+    console.print()
+    console.print(table)
+
+
+def _gate_row(gate: GateOutcome) -> list[Part]:
+    value, bound = wording.value_and_bound(gate.value, gate.bound)
+    result = ("passed", "green") if gate.passed else ("FAILED", "bold red")
+    return [gate.name, value, bound, result, wording.gate_reason(gate)]
+
+
+def _metric_columns(summary: RunSummary) -> dict[str, dict[str, float]]:
+    """Metrics by column title: the candidate, then whatever it can be compared with."""
+    if not summary.metrics:
+        return {}
+    columns = {"candidate": summary.metrics, "champion": summary.champion_metrics or {}}
+    columns |= {wording.label(name): values for name, values in summary.baselines.items()}
+    return {title: values for title, values in columns.items() if values}
+
+
+def _phase_row(phase: PhaseRow) -> list[Part]:
+    return [
+        phase.name,
+        f"{phase.epochs:,}{'*' if phase.stopped_early else ''}",
+        wording.duration(phase.seconds),
+        wording.number(phase.val_loss),
+        wording.number(phase.val_accuracy),
+        f"{wording.short_count(phase.trainable_parameters)}/{wording.short_count(phase.total_parameters)}",
+    ]

@@ -1,0 +1,38 @@
+"""The tables that say what a task is, one for each part of the pipeline that it concerns; whether they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from components.example_gen.tasks import TASKS as INGEST_TASKS
+from finetune.errors import did_you_mean
+
+# Import path of each table, and what it has for each task.
+TASK_TABLES: dict[str, Mapping[str, Any]] = {
+    "components.example_gen.tasks": INGEST_TASKS,
+}
+
+
+def task_fits(raw: dict[str, Any]) -> list[str]:
+    """Says whether every table has the task of a raw config, and what in the config does not go with it."""
+    name = raw.get("task", "single_label")
+    if not isinstance(name, str):
+        return []
+    problems = task_problems(name, TASK_TABLES)
+    if problems:
+        return problems
+    data = raw.get("data")
+    return INGEST_TASKS[name].problems(data if isinstance(data, dict) else {})
+
+
+def task_problems(name: str, tables: Mapping[str, Collection[str]]) -> list[str]:
+    """Says what speaks against the name of a task: that there is none, or that a table lacks it."""
+    known = sorted(set().union(*tables.values()))
+    if name not in known:
+        return [f"task: got {name!r}; expected one of {', '.join(known)}.{did_you_mean(name, known)}"]
+    return [
+        f"task: got {name!r}, which {table} lacks; expected an entry beside {', '.join(sorted(entries))}"
+        for table, entries in tables.items()
+        if name not in entries
+    ]

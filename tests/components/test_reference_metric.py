@@ -1,0 +1,54 @@
+"""Metrics by scikit-learn inside TFMA's combiner: what it gathers, in however many pieces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow_model_analysis")
+
+from tensorflow_model_analysis.metrics import metric_types
+
+from components.evaluator.eval_config import in_tfma
+from components.evaluator.reference_metric import ReferenceMetric
+from evaluation.metrics import METRICS, metrics_of
+from evaluation.predictions import SINGLE_LABEL, SingleLabel
+
+
+def element(label: int, probabilities: list[float]) -> metric_types.StandardMetricInputs:
+    return metric_types.StandardMetricInputs(labels=np.array([label]), predictions=np.array(probabilities))
+
+
+def computed(metric, examples) -> dict:
+    """Runs a metric's combiner over two pieces, then its derived computation."""
+    collected, derived = metric.computations(model_names=[""], output_names=[""], example_weighted=False)
+    combiner = collected.combiner
+    pieces = []
+    for piece in (examples[:2], examples[2:]):
+        accumulator = combiner.create_accumulator()
+        for example in piece:
+            accumulator = combiner.add_input(accumulator, element(*example))
+        pieces.append(accumulator)
+    return derived.result(combiner.extract_output(combiner.merge_accumulators(pieces)))
+
+
+EXAMPLES = [(0, [0.7, 0.2, 0.1]), (1, [0.5, 0.3, 0.2]), (2, [0.1, 0.1, 0.8]), (1, [0.2, 0.6, 0.2])]
+PREDICTIONS = SingleLabel(
+    np.array([label for label, _ in EXAMPLES]), np.array([row for _, row in EXAMPLES], np.float32)
+)
+
+
+@pytest.mark.parametrize("name", [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.reference])
+def test_a_metric_is_that_of_all_pieces(name):
+    ((key, value),) = computed(ReferenceMetric(name), EXAMPLES).items()
+    assert (key.name, value) == (name, pytest.approx(METRICS[name].value(PREDICTIONS)))
+
+
+def test_every_metric_of_all_examples_is_in_tfma():
+    assert all(in_tfma(metric) for metric in METRICS.values() if metric.overall)
+
+
+def test_a_class_that_a_model_does_not_know_is_a_miss_and_no_error():
+    """Transform gives -1 to a label that is not in its vocabulary, as of a champion trained before the class was."""
+    ((_, loss),) = computed(ReferenceMetric("loss"), [*EXAMPLES, (-1, [0.9, 0.05, 0.05])]).items()
+    assert loss == pytest.approx((METRICS["loss"].value(PREDICTIONS) * 4 - np.log(1e-7)) / 5, rel=1e-3)

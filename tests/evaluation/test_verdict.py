@@ -1,0 +1,101 @@
+"""The verdict on all gates together, and the test set that it is made from."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from components.bulk_inferrer.test_set import load_test_set, make_test_set, save_test_set
+from evaluation.evidence import CANDIDATE, CHAMPION
+from evaluation.metrics import metrics_of
+from evaluation.predictions import SINGLE_LABEL
+from evaluation.verdict import TFMA_GATE, Tfma, findings, judge_all
+from finetune.config.evaluation import GateConfig
+
+LABELS = ["cat", "dog", "dog", "cat", "owl", "dog"]
+SITES = ["a", "b", "a", "b", "a", ""]
+BLESSED = Tfma(blessed=True, expected=True)
+
+
+def made(**others):
+    """The candidate is right four times out of six."""
+    names = ["owl", "cat", "dog"]
+    guesses = ["cat", "dog", "cat", "cat", "owl", "cat"]
+    candidate = np.full((6, 3), 0.1)
+    candidate[np.arange(6), [names.index(guess) for guess in guesses]] = 0.8
+    return make_test_set(LABELS, {"site": SITES}, {CANDIDATE: (candidate, names), **others})
+
+
+def test_columns_are_put_into_one_order_and_unknown_classes_have_no_probability():
+    # The champion knows no owl, and a class that is gone since.
+    champion = np.tile([0.7, 0.2, 0.1], (6, 1))
+    test_set = made(champion=(champion, ["dog", "fox", "cat"]))
+    assert test_set.classes == ["cat", "dog", "fox", "owl"]
+    assert [test_set.classes[label] for label in test_set.labels] == LABELS
+    assert test_set.of(CHAMPION).probabilities[0] == pytest.approx([0.1, 0.7, 0.2, 0.0])
+    assert test_set.of(CANDIDATE).correct.tolist() == [True, True, False, True, True, False]
+    found = findings(test_set, [["label"]])
+    assert found["metrics"]["accuracy"]["champion"] == pytest.approx(0.5)
+    assert np.isfinite(found["metrics"]["loss"]["champion"])
+
+
+def test_a_test_set_survives_its_file(tmp_path):
+    test_set = made()
+    save_test_set(test_set, str(tmp_path))
+    read = load_test_set(str(tmp_path))
+    assert (read.classes, read.labels.tolist()) == (test_set.classes, test_set.labels.tolist())
+    assert read.columns["site"].tolist() == SITES
+    assert (read.probabilities[CANDIDATE] == test_set.probabilities[CANDIDATE]).all()
+
+
+PASSING, FAILING = GateConfig(metric="accuracy", min=0.5), GateConfig(metric="accuracy", min=0.9)
+
+
+@pytest.mark.parametrize(
+    ("tfma", "gates", "names"),
+    [
+        (BLESSED, [PASSING], []),
+        (BLESSED, [PASSING, FAILING], ["accuracy >= 0.9"]),
+        # Both must agree: one that refuses what the other lets pass is a failed gate of its own.
+        (Tfma(False, True, ("accuracy is 0.4000",)), [PASSING], [TFMA_GATE]),
+        (Tfma(False, True), [FAILING], ["accuracy >= 0.9"]),
+        (Tfma(None, True), [PASSING], [TFMA_GATE]),
+        (Tfma(None, False), [PASSING], []),
+    ],
+)
+def test_both_verdicts_must_agree(tfma, gates, names):
+    results = judge_all(gates, made(), tfma, [])
+    assert [result["name"] for result in results if not result["passed"]] == names
+    if tfma.failures:
+        assert "accuracy is 0.4000" in results[-1]["reason"]
+
+
+def test_gates_on_the_exported_model_come_as_they_were_judged():
+    size = GateConfig(metric="size_mb", max=1)
+    judged = {"name": size.name, "metric": "size_mb", "value": 2.0, "bound": 1.0, "passed": False, "reason": "too big"}
+    results = judge_all([PASSING, size], made(), BLESSED, [judged])
+    assert [result["name"] for result in results] == [PASSING.name, size.name]
+    assert results[1] == judged
+
+
+def test_findings_are_json_and_hold_what_the_report_shows():
+    found = json.loads(json.dumps(findings(made(), [["label"], ["site"], ["label", "site"]]), allow_nan=False))
+    # Of three classes, there is no top-3 accuracy.
+    measured = {name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall}
+    assert set(found["metrics"]) == measured - {"top_3_accuracy", "top_5_accuracy"}
+    assert [row["class"] for row in found["classes"]] == ["cat", "dog", "owl"]
+    assert found["classes"][1]["recall"]["value"] == pytest.approx(1 / 3)
+    slices = {tuple(row["slice"].items()): row for row in found["slices"]}
+    assert slices[(("site", "b"),)]["accuracy"] == 1.0
+    assert slices[(("site", ""),)]["examples"] == 1
+    assert (("label", "owl"), ("site", "b")) not in slices
+    assert found["slices_left_out"] == 0
+
+
+def test_very_many_slices_keep_the_largest(monkeypatch):
+    monkeypatch.setattr("evaluation.verdict.SLICES_KEPT", 2)
+    found = findings(made(), [["label"]])
+    assert [row["slice"]["label"] for row in found["slices"]] == ["cat", "dog"]
+    assert found["slices_left_out"] == 1

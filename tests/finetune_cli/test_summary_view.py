@@ -1,0 +1,138 @@
+"""The closing view of a run: verdict first, what to do next last, and nothing wider than the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from finetune.artifacts.run_summary import RunSummary
+from finetune_cli.summary_view import print_summary
+
+
+def pipe(width: int = 200) -> Console:
+    return Console(file=io.StringIO(), width=width)
+
+
+def text(console: Console) -> str:
+    return console.file.getvalue()
+
+
+EMPTY = [{"run_id": "r", "status": status} for status in ("failed", "pushed")]
+SUMMARY = {
+    "schema_version": 1,
+    "run_id": "r1",
+    "name": "flowers",
+    "status": "pushed",
+    "error": None,
+    "pushed_model": "/runs/my flowers/serving/7",
+    "metrics": {"accuracy": 0.9133, "macro_f1": 0.91},
+    "champion_metrics": {"accuracy": 0.88},
+    "baselines": {"from_scratch": {"accuracy": 0.59}},
+    "gates": [
+        {
+            "name": "accuracy >= 0.85",
+            "metric": "accuracy",
+            "value": 0.9133,
+            "bound": 0.85,
+            "passed": True,
+            "reason": "fine",
+        }
+    ],
+    "phases": [
+        {
+            "name": "head",
+            "epochs": 7,
+            "seconds": 21.0,
+            "trainable_parameters": 6405,
+            "total_parameters": 2264389,
+            "val_loss": 0.4,
+            "val_accuracy": 0.87,
+            "stopped_early": True,
+        }
+    ],
+    "components": [{"id": "Trainer", "seconds": 1.0, "state": "ran"}],
+    "splits": {"train": 510, "val": 90, "test": 150},
+    "report": "/runs/report.html",
+    "log_file": "/runs/run.log",
+    "seconds": 248.7,
+}
+REFUSED = {
+    **SUMMARY,
+    "status": "refused",
+    "pushed_model": None,
+    "gates": [
+        {"name": "accuracy >= 0.95", "value": 0.9497, "bound": 0.95, "passed": False, "reason": "0.9497 is below 0.95"}
+    ],
+}
+FAILED = {
+    "run_id": "r1",
+    "name": "flowers",
+    "status": "failed",
+    "error": "DataError: no files\nin /data",
+    "log_file": "/runs/run.log",
+}
+
+
+@pytest.mark.parametrize(
+    ("summary", "first"),
+    [
+        (SUMMARY, "PUSHED flowers: the only gate passed (4 min 09 s)"),
+        (REFUSED, "REFUSED flowers: 1 of 1 gate failed (4 min 09 s)"),
+        (FAILED, "FAILED flowers: before the run was complete"),
+    ],
+)
+def test_the_summary_opens_with_the_verdict(summary: dict, first: str):
+    console = pipe()
+    print_summary(console, RunSummary.model_validate(summary))
+    assert text(console).strip().splitlines()[0] == first
+    assert "\x1b" not in text(console)
+
+
+def test_the_summary_of_a_pushed_run_says_how_to_try_it():
+    console = pipe(width=60)
+    print_summary(console, RunSummary.model_validate(SUMMARY))
+    shown = text(console)
+    assert "finetune predict '/runs/my flowers/serving/7' image.jpg" in shown.splitlines()[-1]
+    assert "What to do next" not in shown
+    for part in ("champion", "from scratch", "0.913", "0.880", "0.590", "7*", "/runs/report.html", "/runs/run.log"):
+        assert part in shown
+
+
+def test_the_summary_of_a_refused_run_says_which_gates_failed_and_what_to_do():
+    console = pipe()
+    print_summary(console, RunSummary.model_validate(REFUSED))
+    shown = text(console)
+    assert "accuracy >= 0.95: 0.9497 is below 0.95." in shown
+    # Three digits would show 0.950 beside 0.950.
+    assert "0.9497" in shown
+    assert "0.9500" in shown
+    assert "Nothing was pushed." in shown
+    assert "What to do next" in shown
+    assert "evaluation.gates" in shown
+    assert "finetune predict" not in shown
+
+
+def test_the_summary_of_a_failed_run_shows_the_error_and_the_log():
+    console = pipe()
+    print_summary(console, RunSummary.model_validate(FAILED))
+    assert "DataError: no files\n  in /data" in "\n".join(line.rstrip() for line in text(console).splitlines())
+    assert "/runs/run.log" in text(console)
+
+
+@pytest.mark.parametrize("summary", [SUMMARY, REFUSED, FAILED, *EMPTY])
+@pytest.mark.parametrize("width", [80, 50, 24])
+def test_every_summary_fits_except_for_paths(summary: dict, width: int):
+    console = pipe(width=width)
+    print_summary(console, RunSummary.model_validate(summary))
+    rows = [row for row in text(console).splitlines() if "/runs/" not in row]
+    assert max(map(len, rows)) <= width
+
+
+def test_an_ascii_console_does_not_end_the_run():
+    raw = io.BytesIO()
+    console = Console(file=io.TextIOWrapper(raw, encoding="ascii"), width=80)
+    print_summary(console, RunSummary.model_validate({**REFUSED, "name": "Blüten"}))
+    console.file.flush()
+    assert b"Bl?ten" in raw.getvalue()
