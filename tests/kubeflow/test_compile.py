@@ -178,7 +178,7 @@ def test_runtime_keys_become_parameters(tmp_path: Path):
     assert settings["backbone"]["weights"] == "other.h5"
     assert settings["weights_sha256"] == sha256_of(tmp_path / "other.h5")
     assert settings["code"] == "code of trainer_module.recipe"
-    assert settings["trunk_dir"] == f"{tmp_path}/runs/digits/trunk"
+    assert settings["frozen_features_dir"] == f"{tmp_path}/runs/digits/frozen_features"
     with pytest.raises(ConfigError, match=r"backbone\.weights: no value for this run"):
         resolved(ir, Place(tmp_path, str, {}), "run")
 
