@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from transforms import features, image, text
+from transforms.tasks import TASKS
 from transforms.word_table import read_word_table
 
 
@@ -15,22 +16,21 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     """Turns raw examples into what the Trainer reads.
 
     Args:
-        inputs: `image` or `text`, `label` and `sha256`, each string [batch, 1], sparse or dense as the schema says.
+        inputs: `image` or `text` and `sha256`, each string [batch, 1], and `label` string [batch, labels], sparse or
+            dense as the schema says.
         custom_config: From `transforms.settings.transform_settings`.
 
     Returns:
         Of pictures `pixels`: string [batch], serialised uint8 [size, size, 3] (`transforms.image.decode_and_resize`).
         Of texts `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`); or what the preprocessor makes, in
         int64; or for an encoder that takes strings `clean_text`: string [batch], valid UTF-8.
-        `label_index`: int64 [batch], the line of the label in the vocabulary `classes`.
+        `label_index`: int64, the lines of the labels in the vocabulary `classes` (`transforms.tasks`).
         `key`: string [batch], which identifies the example.
     """
     modality = {"image": _of_image, "text": _of_text}[custom_config["modality"]]
     return {
         **modality(inputs, custom_config),
-        features.LABEL_INDEX: tft.compute_and_apply_vocabulary(
-            _column(inputs[features.LABEL]), vocab_filename=features.CLASSES
-        ),
+        features.LABEL_INDEX: TASKS[custom_config["task"]].transform(inputs[features.LABEL]),
         features.KEY: _column(inputs[features.SHA256]),
     }
 
