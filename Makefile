@@ -45,9 +45,10 @@ figures: setup  ## measure the networks of the catalogue anew, which takes a qua
 	$(BIN)/python -m trainer_module.backbones.measure > transforms/backbone_figures.new
 	mv transforms/backbone_figures.new transforms/backbone_figures.json
 
-docs: setup  ## write the generated pages of docs/ anew
+docs: setup  ## write the generated pages and pictures of docs/ anew
 	$(BIN)/python -m finetune_cli.reference > docs/config.md
 	$(BIN)/python -m finetune_cli.backbones > docs/backbones.md
+	$(BIN)/python scripts/draw_architecture.py > docs/images/architecture.svg
 
 bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; an hour
 	FINETUNE_PEER="$(or $(PEER),$(FINETUNE_PEER))" $(BIN)/python -m benchmarks.compare

@@ -11,9 +11,14 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetune.config import AugmentationConfig
 from finetune.errors import RunError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
 IMAGE_SIZE = 32
@@ -127,7 +132,7 @@ def _pretrain(weights: Path) -> float:
     return accuracy
 
 
-def _turned(pictures, digits):
+def _turned(pictures: np.ndarray, digits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The eight ways to turn and mirror square pictures [n, h, h, 3], and a class [8 n] for each digit and way."""
     import numpy as np
 
@@ -136,7 +141,7 @@ def _turned(pictures, digits):
     return np.concatenate(ways), np.concatenate(classes)
 
 
-def _digits():
+def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Returns pictures float64 [1797, 8, 8] in [0, 16] and their digits int64 [1797]."""
     from sklearn.datasets import load_digits
 
@@ -144,7 +149,7 @@ def _digits():
     return data.images, data.target
 
 
-def _to_image(picture):
+def _to_image(picture: np.ndarray) -> Image.Image:
     """Enlarges an 8x8 picture to a grey PNG of the backbone's size."""
     import numpy as np
     from PIL import Image

@@ -35,7 +35,7 @@ def facts_of(handle: str) -> dict[str, Any]:
         for tensors in (interface.inputs, interface.outputs)
     )
     shape = outputs[0]["shape"] if len(outputs) == 1 else None
-    is_image = len(inputs) == 1 and inputs[0]["dtype"].startswith("float") and len(inputs[0]["shape"] or ()) == 4
+    is_image = len(inputs) == 1 and interface.inputs[0].dtype.startswith("float") and len(inputs[0]["shape"] or ()) == 4
     trainable = [variable for variable in model.variables if variable.trainable]
     return {
         "handle": handle,

@@ -171,10 +171,10 @@ class RunView:
         epoch = f", epoch {phase.epoch}/{phase.epochs or '?'}" if phase.epoch else ""
         step = f", step {phase.step}/{phase.steps_per_epoch or '?'}" if phase.step else ""
         left = phase.seconds_left(now)
-        trainable, total = wording.short_count(phase.trainable), wording.short_count(phase.total)
+        trainable, of = wording.short_count(phase.trainable), wording.short_count(phase.total)
         rows: list[RenderableType] = [
             self._line("    phase ", phase.position, (phase.name, "bold"), epoch, step),
-            self._line((f"    {trainable} of {total} parameters train, rate {rate(phase.learning_rate)}", "dim")),
+            self._line((f"    {trainable} of {of} parameters train, rate {rate(phase.learning_rate)}", "dim")),
             self._bar(phase.share_done, "" if left is None else f"{wording.duration(left)} left"),
         ]
         results = (("train", phase.train, ""), ("val", phase.validation, ""), ("best", phase.best, "green"))

@@ -1,4 +1,4 @@
-"""What `finetune plan` says about the frozen trunk: the same decision as the Trainer's, from recorded graphs."""
+"""What `finetune plan` says about frozen features: the same decision as the Trainer's, from recorded graphs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from finetune.config import Config, DataConfig
+from finetune.config import Config, DataConfig, PhaseConfig, TrainingConfig
 from finetune.errors import BackboneError
-from trainer_module.frozen_features.cuts import constancy, deepest_cut
-from trainer_module.frozen_features.plan import RATES, Budget, PhaseNeed, decide
-from trainer_module.frozen_features.recorded import recorded, size_in_words
-from trainer_module.phases.freezing import trainable_layers
-from trainer_module.phases.schedules import total_steps
+from trainer_module.frozen_features.cuts import Cut
+from trainer_module.frozen_features.plan import RATES, Decision
+from trainer_module.frozen_features.planner import Graph, Planner
+from trainer_module.frozen_features.recorded import Recorded, recorded, size_in_words
 from transforms.backbones import backbone_record
 
 # A plan is printed within two seconds, however many pictures there are.
@@ -24,8 +23,8 @@ TRAIN_SHARE, VAL_SHARE = 0.7, 0.15
 ASSUMED = 1000
 
 
-def trunk_lines(config: Config) -> list[str]:
-    """A line for each phase: whether the frozen trunk runs once, where it is cut, and what is kept."""
+def frozen_features_lines(config: Config) -> list[str]:
+    """A line for each phase: whether the frozen layers run once, where it is cut, and what is kept."""
     try:
         return _lines(config)
     except BackboneError as error:
@@ -34,7 +33,6 @@ def trunk_lines(config: Config) -> list[str]:
 
 def _lines(config: Config) -> list[str]:
     training, record = config.training, backbone_record(config.backbone.name)
-    size = config.backbone.image_size or record.image_size
     if training.cache_trunk == "off":
         return ["off, as training.cache_trunk says"]
     found = recorded(record.name, config.backbone.arguments)
@@ -43,44 +41,36 @@ def _lines(config: Config) -> list[str]:
             "decided by the Trainer; no graph of this backbone is recorded "
             "(python -m trainer_module.frozen_features.record)"
         ]
+    size = config.backbone.image_size or record.image_size
     near = "" if found.image_size == size else "about "
-    graph = found.at(size)
-    if training.mixed_precision != "off":
-        graph = replace(graph, nodes=tuple(replace(node, item_bytes=2) for node in graph.nodes))
     counted = count_examples(config.data)
     train, val = counted or (round(ASSUMED * TRAIN_SHARE), round(ASSUMED * VAL_SHARE))
     train, val = max(1, train), max(1, val)
-    nodes = graph.with_head()
+    graph = _graph(found.at(size), training)
+    planner = Planner(training, config.augmentation, graph, train, val, RATES["cpu"])
+    pictures = f"{train:,} + {val:,} pictures" if counted else f"{train:,} + {val:,} of {ASSUMED:,} pictures, say"
+
+    def line(phase: PhaseConfig, cut: Cut | None, decision: Decision) -> str:
+        if not decision.kept_bytes:
+            return f"{phase.name}: {decision.reason}"
+        places = decision.train if decision.train == decision.val else f"train {decision.train}, val {decision.val}"
+        each = size_in_words(cut.row_bytes(planner.item_bytes))
+        return (
+            f"{phase.name}: {decision.reason}; {near}{each} a picture, {size_in_words(decision.kept_bytes)} for "
+            f"{pictures}, read from: {places}"
+        )
+
+    return [line(*each) for each in zip(training.phases, planner.cuts, planner.decisions, strict=True)]
+
+
+def _graph(found: Recorded, training: TrainingConfig) -> Graph:
+    """Returns the network as the Trainer would build it around a recorded backbone."""
+    nodes = found.with_head()
+    if training.mixed_precision != "off":
+        nodes = [*(replace(node, item_bytes=2) for node in nodes[:-1]), nodes[-1]]
     if training.head.spatial_dropout or any(phase.regularizers.spatial_dropout for phase in training.phases):
         nodes[-2] = replace(nodes[-2], follows_mode=True)
-    steps_per_epoch = -(-train // training.batch_size)
-    needs = []
-    for phase in training.phases:
-        trains = trainable_layers(graph.layers, phase.unfreeze, training.batch_norm)
-        names = {layer.name for layer, trainable in zip(graph.layers, trains, strict=True) if trainable}
-        cut = deepest_cut(nodes, nodes[-1].name, constancy(names, training.batch_norm != "train"))
-        changes = phase.augmentation or config.augmentation
-        views = (0 if changes.views == "fresh" else changes.views) if changes.is_active else 1
-        epochs = total_steps(phase, train, training.batch_size) / steps_per_epoch
-        needs.append(PhaseNeed(phase.name, cut, epochs, views))
-    cache = training.trunk_cache
-    item_bytes = {"float32": 4, "float16": 2}[cache.dtype]
-    budget = Budget(item_bytes, training.memory_mb * 2**20, cache.disk_gb * 2**30)
-    decisions = decide(training.cache_trunk, needs, train, val, budget, RATES["cpu"])
-    pictures = f"{train:,} + {val:,} pictures" if counted else f"{train:,} + {val:,} of {ASSUMED:,} pictures, say"
-    lines = []
-    for need, decision in zip(needs, decisions, strict=True):
-        kept = (decision.train_bytes if decision.train != "off" else 0) + (
-            decision.val_bytes if decision.val != "off" else 0
-        )
-        places = decision.train if decision.train == decision.val else f"train {decision.train}, val {decision.val}"
-        if kept:
-            each = size_in_words(need.cut.row_bytes(item_bytes))
-            size_text = f"; {near}{each} a picture, {size_in_words(kept)} for {pictures}, read from: {places}"
-        else:
-            size_text = ""
-        lines.append(f"{need.name}: {decision.reason}{size_text}")
-    return lines
+    return Graph(nodes, found.layers, None, training.batch_norm != "train")
 
 
 def count_examples(data: DataConfig) -> tuple[int, int] | None:

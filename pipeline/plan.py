@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from finetune.config import Config, PhaseConfig, TrainingConfig
-from pipeline.frozen_features_plan import trunk_lines
+from pipeline.frozen_features_plan import frozen_features_lines
 from trainer_module.auto_strategy import AUTO_RULE
 from transforms.backbones import record_of
 
@@ -78,8 +78,8 @@ def print_plan(config: Config, console: Console) -> None:
         )
     if config.training.phases:
         console.print(phases)
-        for place, line in enumerate(trunk_lines(config)):
-            console.print(f"{'' if place else 'trunk':<11}{line}", highlight=False, soft_wrap=True)
+        for place, line in enumerate(frozen_features_lines(config)):
+            console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
     else:
         console.print("phases     chosen by the Trainer when it has counted the examples:", highlight=False)
         for line in AUTO_RULE:

@@ -27,8 +27,10 @@ class RunMetadata:
 
     def outputs(self) -> dict[str, dict[str, metadata_store_pb2.Artifact]]:
         """The output artifacts of each node by output name; nodes that did not succeed are left out."""
-        store = self._store()
         outputs: dict[str, dict[str, metadata_store_pb2.Artifact]] = {}
+        store = self._store()
+        if store is None:
+            return outputs
         for node, execution in self._executions(store):
             if execution.last_known_state in _DONE:
                 events = [
@@ -48,8 +50,8 @@ class RunMetadata:
         connection.sqlite.filename_uri = str(self._database)
         return mlmd.MetadataStore(connection)
 
-    def _executions(self, store: mlmd.MetadataStore | None) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:
-        context = store.get_context_by_type_and_name("pipeline_run", self._run_id) if store else None
+    def _executions(self, store: mlmd.MetadataStore) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:
+        context = store.get_context_by_type_and_name("pipeline_run", self._run_id)
         if context is None:
             return
         for execution in store.get_executions_by_context(context.id):

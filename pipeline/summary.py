@@ -107,7 +107,9 @@ def collect(
         "per_class": tested.get("per_class", []),
         "evaluation": {key: verdict[key] for key in EVALUATION_KEYS if key in verdict},
         "samples": [
-            {**sample, "image": str(Path(predictions.uri) / sample["image"])} if "image" in sample else sample
+            {**sample, "image": str(Path(predictions.uri) / sample["image"])}
+            if predictions and "image" in sample
+            else sample
             for sample in tested.get("samples", [])
         ],
         "latency_ms": serving.get("milliseconds", {}),

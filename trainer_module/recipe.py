@@ -21,13 +21,14 @@ from trainer_module.auto_strategy import with_phases
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.examples.input_data import evaluation_batches, keys, label_counts, load_split
 from trainer_module.export.export import ServedModel, export_model
-from trainer_module.frozen_features.cache import TrunkCache
+from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.class_weights import class_weights
 from trainer_module.phases.distribution import current_strategy, is_chief
 from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.losses import training_loss
-from trainer_module.phases.run import Setup, run_phases
+from trainer_module.phases.run import run_phases
+from trainer_module.phases.setup import Setup
 from trainer_module.tracking import tracked
 from transforms import features
 from transforms.backbones import origin_of
@@ -62,7 +63,7 @@ def run_fn(fn_args: FnArgs) -> None:
     training, val = setup.training, setup.val
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     model = in_float32(setup.model, backbone_config, training)
-    batches = evaluation_batches(val, math.ceil(training.batch_size / state.micro_batches))
+    batches = evaluation_batches(val, math.ceil(training.batch_size / state.gradient_accumulation_steps))
     # One signature for all batches: the last one is smaller, and would have the network traced once more.
     predict = tf.function(
         lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
@@ -113,10 +114,10 @@ def make_setup(
     weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
     loss = training_loss(training, len(class_names), weights)
     component = settings["component"]
-    trunk = TrunkCache(
+    frozen_features = FrozenFeatures(
         settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
     )
-    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, trunk)
+    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, frozen_features)
 
 
 def check_classes(names: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -54,11 +54,11 @@ def _wrong_values(answer: Answer) -> list[str]:
     return found
 
 
-def largest_difference(served: Mapping[str, Sequence[float]], trained: Mapping[str, Sequence[float]]) -> float:
+def largest_difference(served: Mapping[int, Sequence[float]], trained: Mapping[int, Sequence[float]]) -> float:
     """The largest difference between two probabilities of the same example and class, in [0, 1].
 
     Args:
-        served: Per key of an example, the probabilities that the exported model answers.
+        served: Per number of a request, the probabilities that the exported model answers.
         trained: The same of the network in the Trainer's memory; of more examples, maybe.
 
     Returns:
@@ -73,9 +73,9 @@ def largest_difference(served: Mapping[str, Sequence[float]], trained: Mapping[s
     return largest
 
 
-def _listing(names) -> str:
+def _listing(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _shape(shape) -> str:
+def _shape(shape: Iterable[int | None]) -> str:
     return "(" + ", ".join("classes" if size is None else str(size) for size in shape) + ")"

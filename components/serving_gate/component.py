@@ -180,7 +180,8 @@ def _spread(examples: list[types.Artifact], split: str, wanted: int) -> list[tup
     """(key, request) of examples that are spread evenly over a split, as many as wanted and as fit."""
     total = sum(1 for _ in _records(examples, split))
     every = max(total // wanted, 1)
-    chosen, size = [], 0
+    chosen: list[tuple[str, bytes]] = []
+    size = 0
     for number, record in enumerate(_records(examples, split)):
         if number % every == 0 and len(chosen) < wanted:
             size += len(record)

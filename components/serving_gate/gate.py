@@ -116,7 +116,7 @@ def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> Findings:
             timings = time_alternately(timed, BATCH_SIZES, trial.requests, trial.budget)
         metrics |= timings[0].pooled() | {"peak_memory_mb": servers[0].peak_memory_mb()}
         beside = None
-        if len(timed) > 1:
+        if champion and len(timed) > 1:
             beside = {
                 "load_seconds": servers[1].load_seconds,
                 "size_mb": _size_mb(champion),

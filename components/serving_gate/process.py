@@ -18,7 +18,8 @@ from components.serving_gate.server import Answer, NotServed, Output
 SCRIPT = Path(__file__).with_name("served_alone.py")
 # What a serving process may not import: our packages, and what trains but does not serve.
 HIDDEN = (
-    *("components", "kubeflow", "pipeline", "trainer_module", "transforms"),
+    *("components", "evaluation", "finetune", "finetune_cli", "finetune_kubeflow", "pipeline", "registry"),
+    *("trainer_module", "transforms"),
     *("apache_beam", "tensorflow_model_analysis", "tensorflow_transform", "tfx"),
 )
 # The part of the environment that a program cannot do without, or that says which devices there are.
@@ -50,6 +51,9 @@ class Process:
                 encoding="utf-8",
                 start_new_session=True,
             )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._lines: queue.Queue[str] = queue.Queue()
         # A read that can be given up after a while takes a thread; it ends with the process.
         threading.Thread(target=self._read, daemon=True).start()
@@ -57,8 +61,8 @@ class Process:
     def send(self, **command: Any) -> None:
         """Sends a command; `receive` gets its answer."""
         try:
-            self._process.stdin.write(json.dumps(command) + "\n")
-            self._process.stdin.flush()
+            self._stdin.write(json.dumps(command) + "\n")
+            self._stdin.flush()
         except OSError:
             raise NotServed(self._death()) from None
 
@@ -87,7 +91,7 @@ class Process:
     def close(self) -> None:
         """Kills the process and all that it started."""
         end(self._process)
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._stdin, self._stdout):
             try:
                 pipe.close()
             except OSError:
@@ -95,7 +99,7 @@ class Process:
 
     def _read(self) -> None:
         try:
-            for line in self._process.stdout:
+            for line in self._stdout:
                 self._lines.put(line)
         except ValueError:  # closed under the reader
             pass

@@ -19,15 +19,17 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 class Hidden:
     """An import finder that finds nothing of some packages, wherever they are installed."""
 
-    def __init__(self, packages):
+    def __init__(self, packages: Iterable[str]):
         self._packages = frozenset(packages)
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Refuses what is hidden and leaves the rest to the next finder."""
         if name.partition(".")[0] in self._packages:
             raise ModuleNotFoundError(f"{name} does not exist where the model is served", name=name)
@@ -36,18 +38,18 @@ class Hidden:
 class ServedModel:
     """Answers the commands."""
 
-    def __init__(self):
-        self._serve = None
-        self._requests = []
+    def __init__(self) -> None:
+        self._serve: Any = None
+        self._requests: list[bytes] = []
 
-    def do_import(self, _):
+    def do_import(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Loads TensorFlow."""
         import tensorflow as tf
 
         self._tf = tf
         return {"tensorflow": tf.__version__}
 
-    def do_load(self, command):
+    def do_load(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Loads the model, which alone is timed, and the requests."""
         start = time.perf_counter()
         # The loaded object must live as long as its signature.
@@ -59,22 +61,22 @@ class ServedModel:
         _, inputs = self._serve.structured_input_signature
         return {"seconds": seconds, "inputs": _specs(inputs), "outputs": _specs(self._serve.structured_outputs)}
 
-    def do_predict(self, command):
+    def do_predict(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Answers a batch, with the outputs."""
         seconds, outputs = self._call(command["requests"])
         return {"seconds": seconds, "outputs": {name: _as_json(value) for name, value in outputs.items()}}
 
-    def do_time(self, command):
+    def do_time(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Answers a batch, and says only how long it took."""
         return {"seconds": self._call(command["requests"])[0]}
 
-    def do_memory(self, _):
+    def do_memory(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """The peak of resident memory. getrusage would count the parent's, from before this program was started."""
         with open("/proc/self/status", encoding="ascii") as status:
             peak = next(line for line in status if line.startswith("VmHWM:"))
         return {"peak_kb": int(peak.split()[1])}
 
-    def _call(self, requests):
+    def _call(self, requests: Sequence[int]) -> tuple[float, dict[str, Any]]:
         batch = [self._requests[index] for index in requests]
         start = time.perf_counter()
         outputs = self._serve(examples=self._tf.constant(batch))
@@ -83,29 +85,29 @@ class ServedModel:
         return time.perf_counter() - start, outputs
 
 
-def _specs(tensors):
+def _specs(tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: {"dtype": tensor.dtype.name, "shape": tensor.shape.as_list() if tensor.shape.rank is not None else None}
         for name, tensor in tensors.items()
     }
 
 
-def _as_json(array):
+def _as_json(array: Any) -> dict[str, Any]:
     values = array.tolist()
     return {"dtype": _dtype(array), "shape": list(array.shape), "values": _text(values)}
 
 
-def _dtype(array):
+def _dtype(array: Any) -> str:
     return "string" if array.dtype.kind in "OSU" else array.dtype.name
 
 
-def _text(value):
+def _text(value: Any) -> Any:
     if isinstance(value, list):
         return [_text(item) for item in value]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def main():
+def main() -> None:
     """Answers until standard input ends."""
     # Whatever libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

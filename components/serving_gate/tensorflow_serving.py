@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
@@ -39,8 +40,9 @@ class TensorFlowServing:
         self.load_seconds = float("nan")
         self._binary, self._model, self._folder, self._timeout = binary, model, folder, timeout
         self._requests = [{"b64": line.decode().strip()} for line in requests.read_bytes().splitlines()]
-        self._process: subprocess.Popen | None = None
-        self._connection: http.client.HTTPConnection | None = None
+        self._process: subprocess.Popen[bytes]
+        self._connection: http.client.HTTPConnection
+        self._started = contextlib.ExitStack()
 
     def prepare(self) -> None:
         """See Server."""
@@ -69,7 +71,9 @@ class TensorFlowServing:
                 )
             except OSError as error:
                 raise NotServed(f"serving.binary: {self._binary} cannot be started: {error}") from None
+        self._started.callback(end, self._process)
         self._connection = http.client.HTTPConnection("127.0.0.1", rest, timeout=self._timeout)
+        self._started.callback(self._connection.close)
         while not self._is_available():
             if self._process.poll() is not None:
                 raise NotServed(self._death())
@@ -96,10 +100,7 @@ class TensorFlowServing:
 
     def close(self) -> None:
         """See Server."""
-        if self._connection:
-            self._connection.close()
-        if self._process:
-            end(self._process)
+        self._started.close()
 
     def _is_available(self) -> bool:
         try:

@@ -74,8 +74,8 @@ def compile_package(config: Config, output: Path) -> None:
             tasks[node_id] = task
 
     defaults = {parameter_name(key): value for key, value in parameters.items()}
-    dag.__signature__ = _signature({name: type(value) for name, value in defaults.items()}, defaults)
-    pipeline = dsl.pipeline(dag, name=config.name.replace("_", "-"), description=_description(config))
+    signed = _with_signature(dag, {name: type(value) for name, value in defaults.items()}, defaults)
+    pipeline = dsl.pipeline(signed, name=config.name.replace("_", "-"), description=_description(config))
     compiler.Compiler().compile(pipeline, str(output))
     if output.stat().st_size > MAX_PACKAGE_BYTES:
         raise ConfigError([f"--output: the package has {output.stat().st_size} bytes; expected below 1 MB"])
@@ -163,20 +163,21 @@ def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]
         return dsl.ContainerSpec(image=placement.placement(config, node_id).image, command=command, args=arguments)
 
     container.__name__ = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower()
-    container.__signature__ = _signature({"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
+    signed = _with_signature(container, {"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
     (node,) = single.nodes
-    return dsl.container_component(container), sorted(node.pipeline_node.upstream_nodes)
+    return dsl.container_component(signed), sorted(node.pipeline_node.upstream_nodes)
 
 
-def _signature(types: dict[str, type], defaults: dict[str, Any] | None = None) -> inspect.Signature:
-    """What KFP reads the parameters of a component, or of a pipeline with its defaults, from."""
+def _with_signature(function: Any, types: dict[str, type], defaults: dict[str, Any] | None = None) -> Any:
+    """Gives a function the signature that KFP reads the parameters of a component, or of a pipeline, from."""
     kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
-    return inspect.Signature(
+    function.__signature__ = inspect.Signature(
         [
             inspect.Parameter(name, kind, annotation=annotation, default=(defaults or {}).get(name, none))
             for name, annotation in types.items()
         ]
     )
+    return function
 
 
 def _description(config: Config) -> str:

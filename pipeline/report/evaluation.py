@@ -174,7 +174,7 @@ def classes(rows: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, A
     shown: list[View] = [{key: row.get(key) for key in keys} for row in rows]
     # A class without examples has no F1 to be judged by: it goes last.
     judged = {id(row): wording.finite(row["f1"]) if row["support"] != 0 else None for row in shown}
-    shown.sort(key=lambda row: judged[id(row)] if judged[id(row)] is not None else 2.0)
+    shown.sort(key=lambda row: (judged[id(row)] is None, judged[id(row)] or 0.0))
     lowest = judged[id(shown[0])] if shown else None
     distinct = len(set(judged.values()) - {None}) > 1
     for row in shown:
@@ -279,7 +279,7 @@ def serving(summary: Mapping[str, Any], milliseconds: Mapping[str, Mapping[Any, 
         if wording.finite(metrics.get(name)) is not None
     ]
     sizes = sorted({int(name.rpartition("batch")[2]) for name in metrics if name.startswith("latency_")})
-    batches = [
+    batches: list[View] = [
         {
             "size": size,
             "cells": [

@@ -63,10 +63,11 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], narrow: bool = False) -> 
     """
     with drawing():
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
         from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=NARROW if narrow else WIDE, layout="constrained")
-        figure.get_layout_engine().set(wspace=0.06, hspace=0.06)
+        layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
+        figure = Figure(figsize=NARROW if narrow else WIDE, layout=layout)
         panels = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
         for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
             _curves_panel(axes, rows, name, width_points=(NARROW[0] if narrow else WIDE[0] / 2) * 72 - 40)
@@ -141,7 +142,7 @@ def confusion_heatmap(shares: Sequence[Sequence[float]]) -> str:
         axes.set_ylabel("true class")
         bar = figure.colorbar(image, ax=axes, shrink=0.5, aspect=24, ticks=[0, 0.05, 0.25, 0.5, 1])
         bar.ax.set_yticklabels(["0%", "5%", "25%", "50%", "100%"])
-        bar.outline.set_visible(False)
+        bar.ax.spines["outline"].set_visible(False)
         return svg(figure)
 
 

@@ -209,7 +209,7 @@ def _confusion(rows: list[Sequence[int]], classes: list[str]) -> View | None:
     names = [classes[index] if index < len(classes) else f"class {index + 1}" for index in range(len(counts))]
     totals = [sum(row) for row in counts]
     shares = [[_share(cell, total) for cell in row] for row, total in zip(counts, totals, strict=True)]
-    mistakes = [
+    mistakes: list[View] = [
         {"true": names[i], "predicted": names[j], "count": counts[i][j], "share": shares[i][j]}
         for i in range(len(counts))
         for j in range(min(len(counts[i]), len(names)))
@@ -284,7 +284,9 @@ def _splits(summary: Mapping[str, Any], ingest: Mapping[str, Any], classes: list
     by_class = {name: (split or {}).get("classes") or {} for name, split in reported.items()}
     known = dict.fromkeys(str(name) for counts in by_class.values() for name in counts)
     names = [name for name in classes if name in known] + [name for name in known if name not in classes]
-    rows = [{"name": name, "counts": [counts.get(name, 0) for counts in by_class.values()]} for name in names]
+    rows: list[View] = [
+        {"name": name, "counts": [counts.get(name, 0) for counts in by_class.values()]} for name in names
+    ]
     largest = max((sum(row["counts"]) for row in rows), default=0)
     for row in rows:
         row["total"] = sum(row["counts"])

@@ -238,7 +238,7 @@ def _quality(summary: Mapping[str, Any]) -> list[str]:
     shown = [name for name in ("accuracy", "macro_f1") if finite(metrics.get(name)) is not None]
     if not shown:
         return []
-    examples = (summary.get("splits") or {}).get("test")
+    examples = finite((summary.get("splits") or {}).get("test"))
     reached = listing([f"{label(name)} {number(metrics[name])}" for name in shown])
     rivals = {"the champion": summary.get("champion_metrics") or {}}
     rivals |= {
@@ -247,5 +247,5 @@ def _quality(summary: Mapping[str, Any]) -> list[str]:
     values = {rival: finite(metrics_of.get(shown[0])) for rival, metrics_of in rivals.items()}
     compared = [f"{number(value)} for {rival}" for rival, value in values.items() if value is not None]
     against = f"; {label(shown[0])} is {listing(compared)}" if compared else ""
-    where = f"On {plural(int(examples), 'test example')} it" if finite(examples) else "It"
+    where = f"On {plural(int(examples), 'test example')} it" if examples else "It"
     return [f"{where} reaches {reached}{against}."]

@@ -11,9 +11,10 @@ from finetune.config import AugmentationConfig, BackboneConfig, HeadConfig, Phas
 from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
 from trainer_module.examples import input_data
-from trainer_module.frozen_features.cache import TrunkCache
+from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.phases import losses
-from trainer_module.phases import run as phases
+from trainer_module.phases.phase import run_phase
+from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
 from transforms.inputs import ImageInputs
 
@@ -70,25 +71,25 @@ SMALL = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
 
 
 def setup_of(
-    splits, config: TrainingConfig, augmentation=STRONG, strategy=None, trunk_dir="unused", network=SMALL
-) -> phases.Setup:
+    splits, config: TrainingConfig, augmentation=STRONG, strategy=None, folder="unused", network=SMALL
+) -> Setup:
     """A new network, and all that training it needs."""
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         backbone, model = backbone_model.build_network(network, config, classes=2)
     loss = losses.training_loss(config, 2, None)
-    trunk = TrunkCache(trunk_dir, model, backbone, config, augmentation, *splits, "Trainer")
-    return phases.Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer", trunk)
+    frozen_features = FrozenFeatures(folder, model, backbone, config, augmentation, *splits, "Trainer")
+    return Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer", frozen_features)
 
 
-def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, trunk_dir="unused"):
+def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, folder="unused"):
     """Trains all phases; returns the model, its backbone, the rows and the curves."""
-    setup = setup_of(splits, config, augmentation, strategy, trunk_dir)
+    setup = setup_of(splits, config, augmentation, strategy, folder)
     progress = State()
     for index in range(len(config.phases)):
         before = {layer.name: layer.get_weights() for layer in setup.backbone.layers}
-        phases.run_phase(setup, progress, keep=lambda progress: None)
+        run_phase(setup, progress, keep=lambda progress: None)
         if after_phase:
             after_phase(index, setup.backbone, before)
     return setup.model, setup.backbone, progress.rows, progress.curves

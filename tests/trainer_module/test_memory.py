@@ -1,4 +1,4 @@
-"""Memory that runs out: smaller micro-batches, the same gradient, and the change told and kept."""
+"""Memory that runs out: batches in more parts, the same gradient, and the change told and kept."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from finetune.config import CheckpointConfig, PhaseConfig
 from finetune.errors import RunError
 from finetune.events import Note
 from trainer_module.phases.checkpoint import Checkpoints
-from trainer_module.phases.memory import smaller_parts
+from trainer_module.phases.memory import more_accumulation_steps
 
 tf = pytest.importorskip("tensorflow")
+from trainer_module.phases import program  # noqa: E402
 from trainer_module.phases import run as phases  # noqa: E402
 
 
-def test_micro_batches_halve_down_to_one_example_a_replica():
+def test_parts_of_batches_halve_down_to_one_example_a_replica():
     parts, found = 1, []
     while parts:
         found.append(parts)
-        parts = smaller_parts(parts, batch_size=20, replicas=2)
+        parts = more_accumulation_steps(parts, batch_size=20, replicas=2)
     assert found == [1, 2, 4, 8, 10]
-    assert smaller_parts(1, batch_size=1, replicas=1) is None
-    assert smaller_parts(1, batch_size=3, replicas=8) is None
+    assert more_accumulation_steps(1, batch_size=1, replicas=1) is None
+    assert more_accumulation_steps(1, batch_size=3, replicas=8) is None
 
 
 def test_gpus_give_memory_as_it_is_needed():
@@ -39,23 +40,23 @@ def splits(tmp_path_factory):
 
 def room_for(parts_needed: int, tried: list[int], monkeypatch) -> None:
     """Makes the third step of each attempt with fewer parts run out of memory, after it has spoilt the weights."""
-    made = phases.train_step
+    made = program.train_step
 
-    def make(model, variables, optimizer, loss, micro_batches, *others):
-        tried.append(micro_batches)
-        step = made(model, variables, optimizer, loss, micro_batches, *others)
+    def make(model, variables, optimizer, loss, steps, *others):
+        tried.append(steps)
+        step = made(model, variables, optimizer, loss, steps, *others)
         calls = []
 
         def limited(batch):
             calls.append(1)
             totals = step(batch)
-            if micro_batches < parts_needed and len(calls) == 3:
+            if steps < parts_needed and len(calls) == 3:
                 raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[8,8]")
             return totals
 
         return limited
 
-    monkeypatch.setattr(phases, "train_step", make)
+    monkeypatch.setattr(program, "train_step", make)
 
 
 def short(**changes):
@@ -66,7 +67,7 @@ def opened(folder, **config) -> Checkpoints:
     return Checkpoints(folder, "same", CheckpointConfig(**config), "Trainer")
 
 
-def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_batch(splits, tmp_path, monkeypatch, heard):
+def test_memory_that_runs_out_cuts_batches_into_more_parts_and_keeps_the_batch(splits, tmp_path, monkeypatch, heard):
     by_hand = setup_of(splits, short(micro_batches=4))
     expected = phases.run_phases(by_hand, opened(tmp_path / "a"))
 
@@ -83,7 +84,7 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_keeps_the_batch(splits,
     assert [row["micro_batches"] for row in state.rows] == [4]
     told = [event.text for event in heard if isinstance(event, Note) and event.level == "warning"]
     assert len(told) == 2
-    assert "memory ran out in phase head. Each batch of 8 is now computed in 2 micro-batches" in told[0]
+    assert "memory ran out in phase head. Each batch of 8 is now computed in 2 parts" in told[0]
     assert "training.micro_batches=4 would spare the attempt" in told[1]
 
 
@@ -96,7 +97,7 @@ def test_a_run_that_goes_on_keeps_what_was_found(splits, tmp_path, monkeypatch):
     class Mortal(Checkpoints):
         def save(self, state):
             super().save(state)
-            if state.micro_batches == 2:
+            if state.gradient_accumulation_steps == 2:
                 raise Killed  # as soon as it is written
 
     with monkeypatch.context() as patch:

@@ -18,7 +18,8 @@ backbone_model = importlib.import_module("trainer_module.backbones.model")
 loop = importlib.import_module("trainer_module.phases.loop")
 losses = importlib.import_module("trainer_module.phases.losses")
 optimizers = importlib.import_module("trainer_module.phases.optimizers")
-phases = importlib.import_module("trainer_module.phases.run")
+phases = importlib.import_module("trainer_module.phases.phase")
+program = importlib.import_module("trainer_module.phases.program")
 
 RANDOM = np.random.default_rng(5)
 X = RANDOM.integers(-3, 4, size=(6, 4)).astype(np.float32)
@@ -40,7 +41,7 @@ def test_the_scale_halves_at_each_overflow_and_doubles_after_2000_steps_without(
 class Half:
     """A float16 layer whose kernel is all zeros, then a float32 softmax with fixed weights, trained by plain SGD."""
 
-    def __init__(self, top: np.ndarray, micro_batches: int = 1, optimizer: str = "sgd", strategy=None):
+    def __init__(self, top: np.ndarray, steps: int = 1, optimizer: str = "sgd", strategy=None):
         strategy = strategy or tf.distribute.get_strategy()
         with strategy.scope():
             inputs = keras.Input((4,))
@@ -55,9 +56,7 @@ class Half:
         self.optimizer.set_rate(1.0)
         spec = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
         loss = losses.training_loss(TrainingConfig(), 3, None)
-        self._step = loop.train_step(
-            model, [self.kernel], self.optimizer, loss, micro_batches, strategy, spec, self.scale
-        )
+        self._step = loop.train_step(model, [self.kernel], self.optimizer, loss, steps, strategy, spec, self.scale)
 
     def step(self, scale: float):
         self.scale.assign(scale)
@@ -69,14 +68,14 @@ def gradient(top: np.ndarray) -> np.ndarray:
     return X.T.astype(float) @ ((np.full((6, 3), 1 / 3) - np.eye(3)[LABELS]) @ top.T.astype(float)) / 6
 
 
-@pytest.mark.parametrize("micro_batches", [1, 2])
-def test_scaling_saves_gradients_that_float16_cannot_hold(micro_batches):
+@pytest.mark.parametrize("steps", [1, 2])
+def test_scaling_saves_gradients_that_float16_cannot_hold(steps):
     # What comes back through the softmax is 1e-8 in size; the smallest number of float16 is 6e-8.
     top = (1e-7 * RANDOM.uniform(0.5, 1.0, size=(5, 3)) * [1, -1, 1]).astype(np.float32)
-    unscaled = Half(top, micro_batches)
+    unscaled = Half(top, steps)
     assert unscaled.step(1.0).skipped == 0
     assert not unscaled.kernel.numpy().any(), "without scaling everything was meant to vanish"
-    scaled = Half(top, micro_batches)
+    scaled = Half(top, steps)
     assert scaled.step(2.0**15).skipped == 0
     expected = gradient(top)
     np.testing.assert_allclose(-scaled.kernel.numpy(), expected, atol=2e-3 * np.abs(expected).max())
@@ -92,15 +91,15 @@ def test_a_step_that_overflows_updates_nothing_and_a_lower_scale_finds_the_gradi
         if not skipped:
             break
         assert not half.kernel.numpy().any()
-        (memory,) = half.optimizer.memories()
-        assert memory.updates == 0
-        assert not any(slot.any() for slot in memory.slots)
+        (slots,) = half.optimizer.slots()
+        assert slots.updates == 0
+        assert not any(value.any() for value in slots.values)
         scale, skips = scale.after(skipped), skips + 1
         assert skips < 20
     assert skips > 3
     # The first update of Adam is the rate times the sign.
     np.testing.assert_allclose(half.kernel.numpy(), -np.sign(gradient(top)), atol=1e-3)
-    assert half.optimizer.memories()[0].updates == 1
+    assert half.optimizer.slots()[0].updates == 1
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def splits(tmp_path_factory):
 def test_the_backbone_alone_computes_in_half_precision_and_the_export_in_float32(splits, precision, monkeypatch):
     phase = {"name": "tune", "unfreeze": {"last_layers": 5}, "steps": 4, "learning_rate": 1e-3}
     config = training(mixed_precision=precision, phases=[phase])
-    monkeypatch.setattr(phases, "train_step", overflowing_twice(phases.train_step))
+    monkeypatch.setattr(program, "train_step", overflowing_twice(program.train_step))
     setup = setup_of(splits, config, AugmentationConfig())
     state = State()
     phases.run_phase(setup, state, keep=lambda state: None)
@@ -136,11 +135,11 @@ def test_the_backbone_alone_computes_in_half_precision_and_the_export_in_float32
 
 @pytest.mark.parametrize("memory_mb", [1, 0], ids=["memory", "files"])
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_the_cached_trunk_gives_the_same_curves_in_half_precision(splits, precision, memory_mb, tmp_path):
+def test_frozen_features_give_the_same_curves_in_half_precision(splits, precision, memory_mb, tmp_path):
     curves, kept_bytes = [], []
     for mode in ("off", "on"):
         config = training(mixed_precision=precision, cache_trunk=mode, memory_mb=memory_mb)
-        _, _, rows, found = fit(splits, config, AugmentationConfig(), trunk_dir=tmp_path)
+        _, _, rows, found = fit(splits, config, AugmentationConfig(), folder=tmp_path)
         assert [row["cached_trunk"] for row in rows] == [mode == "on"] * 2
         curves.append([(point["loss"], point["val_loss"]) for point in found])
         kept_bytes.append(rows[-1]["trunk"]["bytes"])
@@ -170,7 +169,7 @@ def test_gradients_that_overflow_unscaled_are_bad_numbers(splits, monkeypatch):
     def make(*arguments):
         return lambda batch: loop.Totals(1.0, 0.0, 8.0, skipped=1.0)
 
-    monkeypatch.setattr(phases, "train_step", make)
+    monkeypatch.setattr(program, "train_step", make)
     phase = {"name": "head", "steps": 99, "learning_rate": 0.1, "early_stopping": None}
     config = training(mixed_precision="float16", phases=[phase])
     with pytest.raises(phases.BadNumbersError, match=r"phase head, epoch 6: the gradients of step 1 overflow float16"):

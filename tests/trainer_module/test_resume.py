@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import shutil
 import signal
@@ -20,11 +19,12 @@ pytest.importorskip("tensorflow")
 
 from small_training import STRONG, make_splits, setup_of, training
 
+from trainer_module.phases import program
 from trainer_module.phases import run as phases
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loss_scale import LossScale
-from trainer_module.phases.optimizers import Memory
+from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.state import Snapshot, State
 from trainer_module.phases.totals import Totals
 
@@ -78,20 +78,20 @@ def splits(tmp_path_factory):
     ("config", "lives"),
     [
         (THREE_PHASES, (3, 6, 5, 4, 8, 1000)),  # within an epoch, before it is saved, at the start of a phase ...
-        # With what the frozen trunk gave, which the runs after the first find or have to fill again.
+        # With frozen features, which the runs after the first find or have to fill again.
         (THREE_PHASES.model_copy(update={"cache_trunk": "on", "phases": THREE_PHASES.phases[:2]}), (4, 5, 1000)),
     ],
     ids=["whole", "cached"],
 )
 def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(splits, tmp_path, config, lives):
     changes = STRONG if config is THREE_PHASES else AugmentationConfig()
-    undisturbed = setup_of(splits, config, changes, trunk_dir=tmp_path / "trunk_a")
+    undisturbed = setup_of(splits, config, changes, folder=tmp_path / "kept_a")
     expected = phases.run_phases(undisturbed, Checkpoints(tmp_path / "a", "same", THREE_PHASES.checkpoint, "Trainer"))
     assert expected.rows[0]["stopped_early"]
     for life in lives:
         if life == 5:
-            shutil.rmtree(tmp_path / "trunk_b", ignore_errors=True)
-        setup = setup_of(splits, config, changes, trunk_dir=tmp_path / "trunk_b")
+            shutil.rmtree(tmp_path / "kept_b", ignore_errors=True)
+        setup = setup_of(splits, config, changes, folder=tmp_path / "kept_b")
         try:
             found = phases.run_phases(setup, Mortal(tmp_path / "b", life))
         except KilledError:
@@ -103,7 +103,7 @@ def test_a_run_killed_again_and_again_ends_with_the_weights_of_one_that_was_not(
 
 
 def a_state(**changes) -> State:
-    now = Snapshot([np.arange(3.0), np.array(7)], {1: Memory(4, (np.ones(2), np.array(0.5)))})
+    now = Snapshot([np.arange(3.0), np.array(7)], {1: Slots(4, (np.ones(2), np.array(0.5)))})
     stopping = EarlyStopping(None, 2, 0.25, 1, 0.5)
     state = State(1, 3, 2, Totals(1.5, 2, 3, 1), {"val_loss": 0.1}, stopping, 0.5, 1, LossScale(4.0, 5), 2, 9.5)
     state.rows, state.curves = [{"name": "a"}], [{"loss": 1}]
@@ -114,11 +114,13 @@ def a_state(**changes) -> State:
 
 
 def same(one: State, other: State) -> bool:
-    def memories(snapshot):
-        return {place: (m.updates, [slot.tobytes() for slot in m.slots]) for place, m in snapshot.memories.items()}
+    def slots(snapshot):
+        return {
+            place: (each.updates, [value.tobytes() for value in each.values]) for place, each in snapshot.slots.items()
+        }
 
     def comparable(state):
-        snapshots = [([weight.tobytes() for weight in one.weights], memories(one)) for one in (state.now, state.best)]
+        snapshots = [([weight.tobytes() for weight in one.weights], slots(one)) for one in (state.now, state.best)]
         return {**vars(state), "now": snapshots[0], "best": snapshots[1]}
 
     return comparable(one) == comparable(other)
@@ -149,7 +151,7 @@ def test_a_state_survives_its_file_and_two_are_kept_beside_the_last_that_the_dis
 
 
 @pytest.mark.parametrize("harm", ["torn", "flipped", "empty"])
-def test_a_checkpoint_that_is_not_whole_is_told_and_the_one_before_is_used(tmp_path, caplog, harm):
+def test_a_checkpoint_that_is_not_whole_is_told_and_the_one_before_is_used(tmp_path, heard, harm):
     checkpoints = opened(tmp_path)
     for epoch in (1, 2):
         checkpoints.save(a_state(epoch=epoch))
@@ -158,18 +160,16 @@ def test_a_checkpoint_that_is_not_whole_is_told_and_the_one_before_is_used(tmp_p
     flipped = whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]
     newest.write_bytes({"torn": whole[: len(whole) // 2], "flipped": flipped, "empty": b""}[harm])
     (tmp_path / "unfinished").write_bytes(b"half")
-    with caplog.at_level(logging.INFO):
-        assert same(opened(tmp_path).load(), a_state(epoch=1))
-    assert "torn or corrupt" in caplog.records[0].event["text"]
+    assert same(opened(tmp_path).load(), a_state(epoch=1))
+    assert "torn or corrupt" in heard[0].text
 
 
-def test_another_config_starts_afresh_and_says_so(tmp_path, caplog):
+def test_another_config_starts_afresh_and_says_so(tmp_path, heard):
     one, other = (fingerprint({"settings": {"seed": seed}}) for seed in (1, 2))
     opened(tmp_path, one).save(a_state())
     assert same(opened(tmp_path, fingerprint({"settings": {"seed": 1}})).load(), a_state())
-    with caplog.at_level(logging.INFO):
-        assert opened(tmp_path, other).load() == State()
-    assert "training starts afresh" in caplog.records[-1].event["text"]
+    assert opened(tmp_path, other).load() == State()
+    assert "training starts afresh" in heard[-1].text
     assert not list(tmp_path.iterdir())
 
 
@@ -188,7 +188,7 @@ def test_checkpoints_within_an_epoch_are_due_by_steps_or_by_minutes(tmp_path, mo
 
 def test_numbers_that_go_bad_return_to_the_last_good_state_at_half_the_rate(splits, tmp_path, monkeypatch):
     """The third and the sixth step of training give NaN, whatever the rate."""
-    made = phases.train_step
+    made = program.train_step
     calls = []
 
     def spoiled(*arguments):
@@ -201,7 +201,7 @@ def test_numbers_that_go_bad_return_to_the_last_good_state_at_half_the_rate(spli
 
         return spoiled_step
 
-    monkeypatch.setattr(phases, "train_step", spoiled)
+    monkeypatch.setattr(program, "train_step", spoiled)
     phase = PhaseConfig(name="head", epochs=2, learning_rate=1e-2)
     config = training(phases=[phase], on_nan="rollback", checkpoint=CheckpointConfig(every_steps=2))
     state = phases.run_phases(setup_of(splits, config, AugmentationConfig()), opened(tmp_path / "a", every_steps=2))

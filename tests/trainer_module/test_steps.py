@@ -1,4 +1,4 @@
-"""One step of training, against NumPy: losses, optimisers, clipping, rates per block, accumulation, dropout."""
+"""One step of training, against NumPy: losses, optimizers, clipping, rates per block, accumulation, dropout."""
 
 from __future__ import annotations
 
@@ -32,17 +32,15 @@ def linear():
     return model
 
 
-def optimizer_of(model, config, factors=(1.0, 1.0), memories=(None, None)):
-    return optimizers.PhaseOptimizer(
-        OptimizerConfig.model_validate(config), model.trainable_variables, factors, memories
-    )
+def optimizer_of(model, config, factors=(1.0, 1.0), slots=(None, None)):
+    return optimizers.PhaseOptimizer(OptimizerConfig.model_validate(config), model.trainable_variables, factors, slots)
 
 
-def step_of(model, optimizer, training=None, weights=None, micro_batches=1):
+def step_of(model, optimizer, training=None, weights=None, parts=1):
     spec = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
     loss = losses.training_loss(training or TrainingConfig(), 3, weights)
     strategy = tf.distribute.get_strategy()
-    return loop.train_step(model, model.trainable_variables, optimizer, loss, micro_batches, strategy, spec)
+    return loop.train_step(model, model.trainable_variables, optimizer, loss, parts, strategy, spec)
 
 
 def softmax(kernel, bias):
@@ -119,7 +117,7 @@ def applied(optimizer, steps=range(6)):
 
 
 @pytest.mark.parametrize("formula", [adam, nadam, sgd, rmsprop], ids=lambda formula: formula.__name__)
-def test_optimisers_with_a_factor_for_each_variable(formula):
+def test_optimizers_with_a_factor_for_each_variable(formula):
     factors = (0.5, 1.0)
     model = linear()
     applied(optimizer_of(model, formula.__name__, factors))
@@ -142,19 +140,19 @@ def test_adamw_decays_kernels_and_no_biases():
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "nadam", "sgd", "rmsprop"])
-def test_an_optimiser_goes_on_from_its_memory_bit_by_bit_beside_a_variable_that_is_new(name):
+def test_an_optimizer_goes_on_from_its_slots_bit_by_bit_beside_a_variable_that_is_new(name):
     straight = linear()
     applied(optimizer_of(straight, name))
     broken = linear()
     first = optimizer_of(broken, name)
     applied(first, range(3))
-    kernel, bias = first.memories()
-    applied(optimizer_of(broken, name, memories=(kernel, bias)), range(3, 6))
+    kernel, bias = first.slots()
+    applied(optimizer_of(broken, name, slots=(kernel, bias)), range(3, 6))
     for one, other in zip(straight.get_weights(), broken.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
     mixed = linear()
-    applied(optimizer_of(mixed, name, memories=(kernel, None)), range(3, 6))
+    applied(optimizer_of(mixed, name, slots=(kernel, None)), range(3, 6))
     fresh = linear()
     applied(optimizer_of(fresh, name), range(3, 6))
     np.testing.assert_array_equal(mixed.get_weights()[1], fresh.get_weights()[1])
@@ -180,11 +178,11 @@ def test_clipping():
 def test_parts_of_a_batch_add_up_to_the_whole(parts):
     """Seven examples in parts that do not divide them; Adam would hide a wrong scale, plain SGD shows it."""
     results = []
-    for micro_batches in (1, parts):
+    for number in (1, parts):
         model = linear()
         optimizer = optimizer_of(model, {"name": "sgd", "momentum": 0})
         optimizer.set_rate(1.0)
-        totals = step_of(model, optimizer, micro_batches=micro_batches)((tf.constant(X), tf.constant(LABELS)))
+        totals = step_of(model, optimizer, parts=number)((tf.constant(X), tf.constant(LABELS)))
         results.append((totals, model.get_weights()))
     (whole, expected), (added, weights) = results
     assert (added.examples, added.correct) == (whole.examples, whole.correct)

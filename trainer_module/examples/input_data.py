@@ -24,8 +24,6 @@ from transforms.inputs import Inputs, NetworkInput
 # Splits that are not held in memory are shuffled within a window.
 SHUFFLE_WINDOW = 4096
 PARALLEL = len(os.sched_getaffinity(0))
-# Rows of files that are on their way at the same time.
-PARALLEL_READS = 16
 PREFETCHED = 4
 
 
@@ -74,7 +72,7 @@ def load_split(patterns: Sequence[str], inputs: Inputs, memory_bytes: int = 2 * 
     held: list[bytes] | None = []
     held_bytes = examples = digest = 0
     order = hashlib.sha256()
-    for record in _iterable(stream).as_numpy_iterator():
+    for record in iterable(stream).as_numpy_iterator():
         examples += 1
         # A sum does not depend on the order, in which Beam may write as it likes.
         one = hashlib.sha256(record).digest()
@@ -129,7 +127,7 @@ def training_batches(
 
         return examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
 
-    return _endless(split, split.records.enumerate(), seed, batch_size, first_epoch, first_step, batches_of)
+    return endless(split, split.records.enumerate(), seed, batch_size, first_epoch, first_step, batches_of)
 
 
 @dataclass(frozen=True)
@@ -168,101 +166,7 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
         return split.inputs.finish(value), label
 
     batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
-    return _iterable(batches)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What the frozen trunk gave for each example of a split, in memory or in files.
-
-    Attributes:
-        labels: int64 [examples], of each example in the order of the split.
-        shape: Of what is kept of one example.
-        stored: Type of its numbers.
-        dtype: Type that they had.
-        held: [examples, *shape] in memory; None when they are in `files`.
-        files: Each with a header and rows of equal size.
-        rows_per_file: In each file but the last.
-        header_bytes: At the start of each file.
-    """
-
-    labels: tf.Tensor
-    shape: tuple[int, ...]
-    stored: tf.DType
-    dtype: tf.DType
-    held: tf.Tensor | None = None
-    files: Sequence[str] = ()
-    rows_per_file: int = 1
-    header_bytes: int = 0
-
-    def batches(
-        self,
-        examples: tf.data.Dataset,
-        batch_size: int,
-        row_of: Callable[[tf.Tensor], tf.Tensor] = lambda number: number,
-    ) -> tf.data.Dataset:
-        """Reads batches with labels.
-
-        Args:
-            examples: Pairs of scalar int64: a position that does not matter, and the number of an example.
-            batch_size: Examples a batch.
-            row_of: Says which row is read for an example.
-        """
-        if self.held is not None:
-
-            @tf.autograph.experimental.do_not_convert
-            def gather(_: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                kept = tf.gather(self.held, row_of(numbers))
-                return tf.cast(kept, self.dtype), tf.gather(self.labels, numbers)
-
-            return examples.batch(batch_size).map(gather)
-        row_bytes = math.prod(self.shape) * self.stored.size
-        files = tf.constant(self.files)
-
-        @tf.autograph.experimental.do_not_convert
-        def read(_: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
-            row = row_of(number)
-            start = self.header_bytes + row % self.rows_per_file * row_bytes
-            file = files[row // self.rows_per_file]
-            return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
-
-        @tf.autograph.experimental.do_not_convert
-        def decode(raw: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            values = tf.reshape(tf.io.decode_raw(raw, self.stored), [-1, *self.shape])
-            return tf.cast(values, self.dtype), tf.gather(self.labels, example[1])
-
-        found = examples.interleave(
-            read, cycle_length=PARALLEL_READS, num_parallel_calls=min(PARALLEL_READS, PARALLEL), deterministic=True
-        )
-        pairs = tf.data.Dataset.zip((found, examples))
-        return pairs.batch(batch_size).map(decode, num_parallel_calls=PARALLEL)
-
-
-def training_rows(
-    split: Split,
-    kept: Kept,
-    batch_size: int,
-    seed: int,
-    config: AugmentationConfig,
-    first_epoch: int = 0,
-    first_step: int = 0,
-) -> tf.data.Dataset:
-    """The batches of `training_batches`, with what is kept of each example, or copy of it, in place of it."""
-    views = views_of(split, config, seed)
-
-    def batches_of(numbers: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
-        if views is None:
-            return kept.batches(numbers, batch_size)
-        return kept.batches(numbers, batch_size, lambda number: views.row(number, epoch))
-
-    elements = tf.data.Dataset.range(split.examples)
-    return _endless(split, elements, seed, batch_size, first_epoch, first_step, batches_of)
-
-
-def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
-    """The batches of `evaluation_batches`, with what is kept of each example in place of it."""
-    numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
-    return _iterable(kept.batches(numbers, batch_size))
+    return iterable(batches)
 
 
 def numbered_inputs(
@@ -299,7 +203,7 @@ def numbered_inputs(
         return table[row]
 
     chosen = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all).filter(is_wanted)
-    return _iterable(chosen.map(one, num_parallel_calls=PARALLEL).batch(batch_size))
+    return iterable(chosen.map(one, num_parallel_calls=PARALLEL).batch(batch_size))
 
 
 def labels(split: Split) -> tf.Tensor:
@@ -312,20 +216,20 @@ def labels(split: Split) -> tf.Tensor:
         ]
 
     batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
-    return tf.constant(np.concatenate(list(_iterable(batches).as_numpy_iterator())))
+    return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
 
 
 def label_counts(split: Split, classes: int) -> list[int]:
     """How many examples of each class there are, by label."""
     counts = [0] * classes
-    for record in _iterable(split.records).as_numpy_iterator():
+    for record in iterable(split.records).as_numpy_iterator():
         counts[_feature(record, features.LABEL_INDEX).int64_list.value[0]] += 1
     return counts
 
 
 def keys(split: Split) -> list[str]:
     """The key of each example, in the order of `evaluation_batches`."""
-    return [_key_of(record).decode() for record in _iterable(split.records).as_numpy_iterator()]
+    return [_key_of(record).decode() for record in iterable(split.records).as_numpy_iterator()]
 
 
 def _parse(record: tf.Tensor, inputs: Inputs) -> tuple[NetworkInput, tf.Tensor]:
@@ -342,7 +246,7 @@ def _feature(record: bytes, name: str) -> tf.train.Feature:
     return tf.train.Example.FromString(record).features.feature[name]
 
 
-def _endless(
+def endless(
     split: Split,
     elements: tf.data.Dataset,
     seed: int,
@@ -351,7 +255,7 @@ def _endless(
     first_step: int,
     batches_of: Callable[[tf.data.Dataset, tf.Tensor, tf.Tensor], tf.data.Dataset],
 ) -> tf.data.Dataset:
-    """Epoch after epoch of elements, one for each example, shuffled into the same order whatever they are."""
+    """Returns epoch after epoch of elements, one for each example, shuffled into the same order whatever they are."""
 
     @tf.autograph.experimental.do_not_convert
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -361,10 +265,10 @@ def _endless(
         return batches_of(shuffled.enumerate().skip(left_out), epoch_seed, epoch)
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-    return _iterable(epochs.flat_map(epoch_of))
+    return iterable(epochs.flat_map(epoch_of))
 
 
-def _iterable(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def iterable(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Prefetches, without tuning, and lets several workers split batches between them.
 
     TensorFlow's tuner of parallelism runs in a thread that may miss its end, and then keeps the end of an iterator

@@ -167,8 +167,8 @@ def _name_arguments(function: function_pb2.FunctionDef) -> None:
             attributes.attr[_SPECIFIED_NAME].s = arguments[place].name.encode()
 
     def renamed(reference: str) -> str:
-        control, name, output = re.fullmatch(r"(\^?)([^:]*)(.*)", reference).groups()
-        return control + names.get(name, name) + output
+        # A node's name, `^` before it for a control input, `:output` after it.
+        return re.sub(r"[^:^]+", lambda name: names.get(name[0], name[0]), reference, count=1)
 
     for node in function.node_def:
         node.input[:] = [renamed(one) for one in node.input]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -87,10 +87,10 @@ def _tables(model: keras.Model) -> list[Any]:
 class _Untracked:
     """Hides a callable from object tracking."""
 
-    def __init__(self, call):
+    def __init__(self, call: Callable[..., Any]):
         self._call = call
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: Any) -> Any:
         return self._call(*arguments)
 
 

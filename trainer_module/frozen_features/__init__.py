@@ -1,1 +1,1 @@
-"""The frozen trunk runs once: where the network can be cut, whether that pays, and training on what was kept."""
+"""Frozen features: what the frozen layers give once, where to cut, whether that pays, and training on what is kept."""

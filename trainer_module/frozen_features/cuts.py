@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Node:
-    """One call of a layer.
+    """A node is one call of a layer.
 
     Attributes:
         name: Unique in the network.
@@ -23,9 +23,9 @@ class Node:
         has_variables: Whether the layer has any.
         is_batch_norm: Whether it is a BatchNorm layer, which is constant when it does not train.
         follows_mode: Whether it may do in training what it does not do in inference, such as dropout.
-        shape: Of its output without the batch; None when it has several outputs or no fixed size.
-        item_bytes: Of one number of its output.
-        multiply_adds: That it takes for one example.
+        shape: Shape of its output without the batch; None when it has several outputs or no fixed size.
+        item_bytes: Bytes of one number of its output.
+        multiply_adds: Multiplications, each with its addition, that it takes for one example.
     """
 
     name: str
@@ -42,21 +42,27 @@ class Node:
 
 @dataclass(frozen=True)
 class Cut:
-    """A node to cut at.
+    """A cut is a node through which everything passes.
 
     Attributes:
         node: Its output is what is kept.
         below: The nodes that need not run again: the node itself and all before it, in order.
-        multiply_adds: Of them all, for one example.
+        multiply_adds: Multiplications that they all take for one example, each with its addition.
     """
 
     node: Node
     below: tuple[Node, ...]
     multiply_adds: int
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what is kept of one example; nodes of no fixed size are no cuts."""
+        assert self.node.shape is not None
+        return self.node.shape
+
     def row_bytes(self, item_bytes: int) -> int:
-        """Size of what is kept of one example, when each number takes `item_bytes` or less."""
-        return math.prod(self.node.shape) * min(item_bytes, self.node.item_bytes)
+        """Returns the size of what is kept of one example, when each number takes `item_bytes` or less."""
+        return math.prod(self.shape) * min(item_bytes, self.node.item_bytes)
 
 
 def constancy(trained: Collection[str], backbone_in_inference_mode: bool) -> Callable[[Node], bool]:

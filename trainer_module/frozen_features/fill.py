@@ -1,4 +1,4 @@
-"""One pass over a split that fills every cache of it which has gaps."""
+"""One pass over a split through the frozen layers, which fills all shards that are missing."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import tensorflow as tf
 from trainer_module.frozen_features.store import Shards
 from transforms.inputs import NetworkInput
 
-Trunk = Callable[[NetworkInput], list[tf.Tensor]]
+FrozenPart = Callable[[NetworkInput], list[tf.Tensor]]
 
 
 @dataclass
 class Gaps:
-    """Shards of one cut that have to be written.
+    """Gaps are the shards of one cut that have to be written.
 
     Attributes:
-        shards: Of the cut.
-        numbers: Of the shards.
+        shards: All shards of the cut.
+        numbers: Numbers of those to be written.
     """
 
     shards: Shards
@@ -29,8 +29,13 @@ class Gaps:
     _open: list[np.ndarray] = field(default_factory=list)
     _held: int = 0
 
+    @property
+    def bytes(self) -> int:
+        """Size of what has to be written."""
+        return int(self.rows().sum()) * self.shards.row_bytes
+
     def rows(self) -> np.ndarray:
-        """bool [rows]: which rows are to be computed."""
+        """Returns which rows are to be computed, bool [rows]."""
         wanted = np.zeros(self.shards.rows, bool)
         for number in self.numbers:
             rows = self.shards.rows_of(number)
@@ -49,27 +54,27 @@ class Gaps:
             self._open, self._held = [], 0
 
 
-def trunk_step(trunk: Trunk, spec: Any, dtypes: Sequence[tf.DType]) -> Trunk:
-    """Compiles a trunk.
+def compiled(frozen: FrozenPart, spec: Any, dtypes: Sequence[tf.DType]) -> FrozenPart:
+    """Compiles the frozen part of a network.
 
     Args:
-        trunk: From inputs to a list with one output for each cut.
-        spec: Of the inputs.
-        dtypes: In which numbers of each are kept.
+        frozen: Gives for inputs a list with the output of each cut.
+        spec: Specification of the inputs.
+        dtypes: Types in which the numbers of each are kept.
     """
 
     @tf.function(autograph=False, input_signature=[spec])
     def step(inputs: NetworkInput) -> list[tf.Tensor]:
-        return [tf.cast(output, dtype) for output, dtype in zip(trunk(inputs), dtypes, strict=True)]
+        return [tf.cast(output, dtype) for output, dtype in zip(frozen(inputs), dtypes, strict=True)]
 
     return step
 
 
-def fill(step: Trunk, batches: tf.data.Dataset, gaps: Sequence[Gaps], tell: Callable[[int], None]) -> None:
-    """Runs the trunk over batches and keeps what it gives.
+def fill(step: FrozenPart, batches: tf.data.Dataset, gaps: Sequence[Gaps], tell: Callable[[int], None]) -> None:
+    """Runs the frozen part over batches and keeps what it gives.
 
     Args:
-        step: From `trunk_step`, with one output for each of `gaps`.
+        step: From `compiled`, with one output for each of `gaps`.
         batches: (rows int64 [batch], inputs), the rows in rising order; a batch lies within one shard of each cut.
         gaps: What to write.
         tell: Called with the number of rows done.
@@ -87,5 +92,5 @@ def fill(step: Trunk, batches: tf.data.Dataset, gaps: Sequence[Gaps], tell: Call
 
 
 def any_rows(gaps: Iterable[Gaps]) -> np.ndarray:
-    """bool [rows]: which rows any of them needs."""
+    """Returns which rows any of them needs, bool [rows]."""
     return np.logical_or.reduce([gap.rows() for gap in gaps])

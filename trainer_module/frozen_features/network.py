@@ -12,6 +12,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from trainer_module.frozen_features.cuts import Cut, Node
+from trainer_module.frozen_features.planner import Graph
+from trainer_module.phases.freezing import layers_of
 from transforms.inputs import NetworkInput
 
 
@@ -38,14 +40,15 @@ class Network:
                 self._open_backbone(names, _sources(call, names))
             else:
                 self._add(call, names, _sources(call, names), in_backbone=call.layer is backbone)
-        self.output = self.nodes[-1].name
 
     @property
-    def backbone_in_inference_mode(self) -> bool:
-        """Whether the backbone is called in inference mode when the model trains."""
-        return self._call is not None and self._call.call_kwargs.get("training") is False
+    def graph(self) -> Graph:
+        """The network as plain data."""
+        in_inference_mode = self._call is not None and self._call.call_kwargs.get("training") is False
+        whole = None if self._call else self._backbone.name
+        return Graph(self.nodes, layers_of(self._backbone), whole, in_inference_mode)
 
-    def trunk(self, cuts: Sequence[Cut]) -> Callable[[NetworkInput], list[tf.Tensor]]:
+    def frozen_part(self, cuts: Sequence[Cut]) -> Callable[[NetworkInput], list[tf.Tensor]]:
         """Returns a function from what the model takes to a list of what all cuts keep, computed in one pass."""
         if self._call is None:
             whole = keras.Model(self._model.inputs, [self._tensor(cut) for cut in cuts])
@@ -81,7 +84,7 @@ class Network:
         return keras.Model(kept, head(rest(kept, **self._call.call_kwargs)))
 
     def digest(self, cut: Cut) -> str:
-        """SHA-256 over what the layers below a cut do: kinds, settings, connections, weights."""
+        """Returns the SHA-256 over what the layers below a cut do: kinds, settings, connections, weights."""
         digest = hashlib.sha256()
         for node in cut.below:
             layer = self._layers[node.name]
@@ -90,12 +93,8 @@ class Network:
                 digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
         return digest.hexdigest()
 
-    def variables(self, cut: Cut) -> list[tf.Variable]:
-        """All variables of the layers below a cut."""
-        return [weight for node in cut.below for weight in self._layers[node.name].weights]
-
     def dtype(self, cut: Cut) -> tf.DType:
-        """Of what a cut keeps."""
+        """Returns the type of what a cut keeps."""
         return tf.as_dtype(self._tensor(cut).dtype)
 
     def _is_inside(self, cut: Cut) -> bool:

@@ -1,4 +1,4 @@
-"""Which phases train on kept outputs of the frozen trunk, and where those are kept. No TensorFlow here."""
+"""Whether frozen features pay in each phase, and where they are kept. No TensorFlow here."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Place = Literal["off", "memory", "disk"]
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine does in a second, to the order of magnitude, on the careful side.
+    """Rates say what a machine does in a second, to the order of magnitude, on the careful side.
 
     Attributes:
-        multiply_adds: Of convolutions.
-        memory_bytes: Gathered into batches, and brought to the device.
-        disk_bytes: Read in random order, or written.
+        multiply_adds: Multiplications of convolutions, each with its addition.
+        memory_bytes: Bytes gathered into batches, and brought to the device.
+        disk_bytes: Bytes read in random order, or written.
     """
 
     multiply_adds: float
@@ -33,13 +33,13 @@ RATES = {"cpu": Rates(5e10, 1e9, 2e8), "gpu": Rates(5e12, 4e9, 5e8)}
 
 @dataclass(frozen=True)
 class PhaseNeed:
-    """What there is to save in a phase.
+    """A need says what there is to save in a phase.
 
     Attributes:
-        name: Of the phase.
+        name: Name of the phase.
         cut: Where the network can be cut; None when it cannot.
         epochs: How long it lasts at most.
-        views: Kept of each training example; 0 when every epoch makes new ones.
+        views: Rows kept of each training example; 0 when every epoch makes new ones.
     """
 
     name: str
@@ -50,12 +50,12 @@ class PhaseNeed:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much may be kept.
+    """A budget says how much may be kept.
 
     Attributes:
-        item_bytes: Of one number.
-        memory_bytes: Of what a phase reads, in memory; what is larger is read from disk.
-        disk_bytes: Of what all phases read, on disk.
+        item_bytes: Bytes of one number.
+        memory_bytes: Bytes that a phase reads from memory; what is larger is read from disk.
+        disk_bytes: Bytes on disk of what all phases read.
     """
 
     item_bytes: int
@@ -65,7 +65,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a phase does.
+    """A decision says what a phase does.
 
     Attributes:
         train: Where it reads the train split from; `off` runs the whole network on it.
@@ -81,20 +81,35 @@ class Decision:
     val_bytes: int
     reason: str
 
+    @classmethod
+    def off(cls, reason: str) -> Decision:
+        """Runs the whole network on everything."""
+        return cls("off", "off", 0, 0, reason)
+
+    def place(self, split: str) -> Place:
+        """Returns where a split is read from: `train` or `val`."""
+        return self.train if split == "train" else self.val
+
+    @property
+    def kept_bytes(self) -> int:
+        """Counts the bytes that the phase reads of what is kept."""
+        train = self.train_bytes if self.train != "off" else 0
+        return train + (self.val_bytes if self.val != "off" else 0)
+
 
 def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: Budget, rates: Rates) -> list[Decision]:
     """Decides for all phases together, as one pass over the pictures fills what all of them read.
 
     Args:
         mode: `training.cache_trunk`. `on` caches wherever there is a cut.
-        needs: Of each phase.
+        needs: What there is to save in each phase.
         train: Examples in the train split.
         val: Examples in the validation split.
         budget: How much may be kept.
-        rates: Of the machine.
+        rates: What the machine does in a second.
     """
     if mode == "off":
-        return [_off("training.cache_trunk is off")] * len(needs)
+        return [Decision.off("training.cache_trunk is off")] * len(needs)
     sizes = [_Size.of(need, train, val, budget) if need.cut else None for need in needs]
     pays = [size is not None and (mode == "on" or size.gain(budget, rates) > 0) for size in sizes]
     chosen = [size for size, pay in zip(sizes, pays, strict=True) if pay]
@@ -107,14 +122,14 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
 
     def decision(size: _Size | None, pay: bool) -> Decision:
         if size is None:
-            return _off("nothing below the first layer that trains is worth keeping")
+            return Decision.off("nothing below the first layer that trains is worth keeping")
         layer = size.cut.node.layer
         if not pay:
-            return _off(f"reading back what {layer} gives takes longer than computing it")
+            return Decision.off(f"reading back what {layer} gives takes longer than computing it")
         if too_short:
-            return _off("the phases are too short to win back the pass that fills the cache")
+            return Decision.off("the phases are too short to win back the pass that fills the cache")
         if size not in kept:
-            return _off(f"what {layer} gives is larger than training.trunk_cache.disk_gb allows")
+            return Decision.off(f"what {layer} gives is larger than training.trunk_cache.disk_gb allows")
         return size.place(budget)
 
     return [decision(size, pay) for size, pay in zip(sizes, pays, strict=True)]
@@ -156,10 +171,6 @@ class _Size:
         if train == "off":
             reason += " for validation, and always for training: augmentation makes new pictures in every epoch"
         return Decision(train, val, train_bytes, val_bytes, reason)
-
-
-def _off(reason: str) -> Decision:
-    return Decision("off", "off", 0, 0, reason)
 
 
 def _on_disk(sizes: Sequence[_Size]) -> int:

@@ -1,7 +1,7 @@
 """Rows of equal size in files that are whole or rejected. Plain Python.
 
 A shard is a header with a digest, and the rows that it is the digest of. It is written under another name and renamed,
-so that runs which write the same cache at the same time leave one whole shard behind, whoever is last.
+so that runs which write the same shards at the same time leave one whole shard behind, whoever is last.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ _DAY = 24 * 3600
 
 
 class Shards:
-    """The rows that are kept of one split at one cut."""
+    """Shards hold the rows that are kept of one split at one cut."""
 
     def __init__(self, root: Path, facts: Mapping[str, Any], rows: int, row_bytes: int):
         """Names the folder; nothing is read or written yet.
 
         Args:
-            root: Folder of all caches of a pipeline.
+            root: Folder of the store.
             facts: All that the rows depend on.
             rows: How many there are.
             row_bytes: Size of each.
@@ -116,25 +117,39 @@ class Shards:
             unfinished.unlink(missing_ok=True)
 
 
-def make_room(root: Path, needed: int, budget: float, keep: set[Path]) -> None:
-    """Removes caches that were not used for longest, until what is needed fits the budget beside the rest.
+@dataclass(frozen=True)
+class Store:
+    """A store is the folder of everything that is kept for a pipeline, within a budget.
 
-    Those used within a day stay, as another run may be reading them.
-
-    Args:
-        root: Folder of all caches of a pipeline.
-        needed: Bytes to be written.
-        budget: Bytes that all caches together may take.
-        keep: Folders that must stay.
+    Attributes:
+        root: The folder; each set of shards has a folder of its own in it.
+        budget: Bytes that all together may take.
     """
-    folders = [path for path in Path(root).glob("*") if path.is_dir()]
-    sizes = {path: sum(file.stat().st_size for file in path.glob("*")) for path in folders}
-    total = sum(size for path, size in sizes.items() if path not in keep) + needed
-    for path in sorted(set(folders) - keep, key=lambda path: path.stat().st_mtime):
-        if total <= budget or time.time() - path.stat().st_mtime < _DAY:
-            return
-        shutil.rmtree(path, ignore_errors=True)
-        total -= sizes[path]
+
+    root: Path
+    budget: float
+
+    def shards(self, facts: Mapping[str, Any], rows: int, row_bytes: int) -> Shards:
+        """Returns the shards that depend on these facts; see `Shards`."""
+        return Shards(self.root, facts, rows, row_bytes)
+
+    def make_room(self, needed: int, keep: set[Path]) -> None:
+        """Removes what was not used for longest, until what is needed fits the budget beside the rest.
+
+        What was used within a day stays, as another run may be reading it.
+
+        Args:
+            needed: Bytes to be written.
+            keep: Folders that must stay.
+        """
+        folders = [path for path in self.root.glob("*") if path.is_dir()]
+        sizes = {path: sum(file.stat().st_size for file in path.glob("*")) for path in folders}
+        total = sum(size for path, size in sizes.items() if path not in keep) + needed
+        for path in sorted(set(folders) - keep, key=lambda path: path.stat().st_mtime):
+            if total <= self.budget or time.time() - path.stat().st_mtime < _DAY:
+                return
+            shutil.rmtree(path, ignore_errors=True)
+            total -= sizes[path]
 
 
 def _digest(payload: bytes | memoryview) -> bytes:

@@ -16,15 +16,15 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from finetune import events
 from finetune.config import CheckpointConfig, EarlyStoppingConfig
+from finetune.events import Note, emit
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loss_scale import LossScale
-from trainer_module.phases.optimizers import Memory
+from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.state import Snapshot, State
 from trainer_module.phases.totals import Totals
 
@@ -33,7 +33,18 @@ KEPT = 2
 # for the disk at each epoch would take a tenth of the time of an epoch of a head.
 SECONDS_BETWEEN_SYNCS = 10.0
 # What JSON holds as it is.
-_PLAIN = ("phase", "epoch", "step", "before", "rate_scale", "rollbacks", "micro_batches", "seconds", "rows", "curves")
+_PLAIN = (
+    "phase",
+    "epoch",
+    "step",
+    "before",
+    "rate_scale",
+    "rollbacks",
+    "gradient_accumulation_steps",
+    "seconds",
+    "rows",
+    "curves",
+)
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
@@ -117,8 +128,8 @@ class Checkpoints:
             for path in [*self._folder.glob("*.ckpt"), *self._folder.glob("unfinished")]:
                 path.unlink()
 
-    def _say(self, text: str, **fields: str) -> None:
-        events.emit("note", text=f"{self._component}: {text}", **fields)
+    def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
+        emit(Note(text=f"{self._component}: {text}", level=level))
 
 
 def _pack(fingerprint: str, state: State) -> bytes:
@@ -134,9 +145,9 @@ def _pack(fingerprint: str, state: State) -> bytes:
         snapshot: Snapshot = getattr(state, name)
         plain[name] = {"weights": len(snapshot.weights), "updates": {}}
         arrays.update({f"{name}/{place}": value for place, value in enumerate(snapshot.weights)})
-        for place, memory in snapshot.memories.items():
-            plain[name]["updates"][place] = [memory.updates, len(memory.slots)]
-            arrays.update({f"{name}/{place}/{slot}": value for slot, value in enumerate(memory.slots)})
+        for place, each in snapshot.slots.items():
+            plain[name]["updates"][place] = [each.updates, len(each.values)]
+            arrays.update({f"{name}/{place}/{slot}": value for slot, value in enumerate(each.values)})
     # What did not move is the same array in both snapshots, and is written once.
     offsets: dict[int, int] = {}
     parts, size = [], 0
@@ -168,11 +179,11 @@ def _read(path: Path) -> tuple[str, State] | None:
 
     def snapshot(name: str) -> Snapshot:
         weights = [arrays[f"{name}/{place}"] for place in range(plain[name]["weights"])]
-        memories = {
-            int(place): Memory(updates, tuple(arrays[f"{name}/{place}/{slot}"] for slot in range(slots)))
-            for place, (updates, slots) in plain[name]["updates"].items()
+        slots = {
+            int(place): Slots(updates, tuple(arrays[f"{name}/{place}/{slot}"] for slot in range(count)))
+            for place, (updates, count) in plain[name]["updates"].items()
         }
-        return Snapshot(weights, memories)
+        return Snapshot(weights, slots)
 
     now = snapshot("now")
     best = now if plain["best_is_now"] else snapshot("best")

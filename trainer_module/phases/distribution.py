@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Literal
+from typing import Any, Literal
 
 from finetune.errors import RunError
 
@@ -35,7 +35,7 @@ def choose_strategy(wanted: str, gpus: int, tf_config: str | None) -> StrategyNa
     return "mirrored" if gpus > 1 else "one_device"
 
 
-def make_strategy(name: StrategyName):
+def make_strategy(name: StrategyName) -> Any:
     """Returns the `tf.distribute.Strategy` called `name`."""
     import tensorflow as tf
 
@@ -52,7 +52,7 @@ def make_strategy(name: StrategyName):
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
-def current_strategy(wanted: str):
+def current_strategy(wanted: str) -> Any:
     """Returns the strategy for this process, its hardware and its TF_CONFIG."""
     import tensorflow as tf
 
@@ -60,7 +60,7 @@ def current_strategy(wanted: str):
     return make_strategy(choose_strategy(wanted, gpus, os.environ.get("TF_CONFIG")))
 
 
-def distributed(batches, strategy):
+def distributed(batches: Any, strategy: Any) -> Any:
     """Cuts batches for the replicas of a strategy.
 
     One CPU takes them as they are: the iterator over devices, which copies them to others in time, has a thread of

@@ -27,7 +27,7 @@ def train_step(
     variables: Sequence[tf.Variable],
     optimizer: PhaseOptimizer,
     loss: Loss,
-    micro_batches: int,
+    gradient_accumulation_steps: int,
     strategy: tf.distribute.Strategy,
     batch_spec: Any,
     loss_scale: tf.Variable | None = None,
@@ -39,8 +39,8 @@ def train_step(
         variables: What trains.
         optimizer: Of these variables.
         loss: Of each example, from labels and probabilities.
-        micro_batches: Parts that each replica's share of the batch is cut into, one after the other. Their gradients
-            add up to that of the whole batch.
+        gradient_accumulation_steps: Parts that each replica's share of the batch is cut into, one after the other.
+            Their gradients add up to that of the whole batch.
         strategy: Splits each batch over its replicas.
         batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
         loss_scale: What the loss is multiplied with while gradients are computed; where one of them overflows, nothing
@@ -70,10 +70,10 @@ def train_step(
         replica = tf.distribute.get_replica_context()
         batch = _never_empty(inputs, labels)
         in_all_replicas = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch[-1]))
-        if micro_batches == 1:
+        if gradient_accumulation_steps == 1:
             gradients, sums = part_step(*batch, in_all_replicas)
         else:
-            gradients, sums = _accumulated(part_step, micro_batches, variables, batch, in_all_replicas)
+            gradients, sums = _accumulated(part_step, gradient_accumulation_steps, variables, batch, in_all_replicas)
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         if loss_scale is None:
             optimizer.apply(gradients)

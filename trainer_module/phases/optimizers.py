@@ -1,7 +1,7 @@
-"""The optimiser of a phase: Keras' own, one for each group of variables that share a rate and an age.
+"""The optimizer of a phase: Keras' own, one for each group of variables that share a rate and an age.
 
-What an optimiser remembers of a variable is kept per variable, so that it can go on in the next phase, or in a run
-that continues a killed one, whatever else trains beside it.
+Its slots are kept per variable, so that they can go on in the next phase, or in a run that continues a killed one,
+whatever else trains beside it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _NOT_DECAYED = ["bias", "gamma", "beta"]
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What an optimiser remembers of one variable.
+class Slots:
+    """An optimizer's slots of one variable.
 
     Attributes:
         updates: How many updates the variable has had, on which Adam's bias correction depends.
-        slots: Its moments, in the order that the optimiser keeps them.
+        values: Its moments, in the order that the optimizer keeps them.
     """
 
     updates: int
-    slots: tuple[np.ndarray, ...]
+    values: tuple[np.ndarray, ...]
 
 
 class PhaseOptimizer:
@@ -41,32 +41,32 @@ class PhaseOptimizer:
         config: OptimizerConfig,
         variables: Sequence[tf.Variable],
         factors: Sequence[float],
-        memories: Sequence[Memory | None],
+        slots: Sequence[Slots | None],
     ):
-        """Builds the optimisers; to be called under the strategy's scope.
+        """Builds the optimizers; to be called under the strategy's scope.
 
         Args:
-            config: From the phase.
+            config: The optimizer of the phase.
             variables: What the phase trains.
             factors: What the learning rate of each variable is multiplied with.
-            memories: What to go on from, for each variable; None begins anew.
+            slots: What to go on from, for each variable; None begins anew.
         """
         self._config = config
         self._rate: float | None = None
         self._variables = list(variables)
         members: dict[tuple[float, int], list[int]] = {}
-        for index, (factor, memory) in enumerate(zip(factors, memories, strict=True)):
-            members.setdefault((factor, memory.updates if memory else 0), []).append(index)
+        for index, (factor, earlier) in enumerate(zip(factors, slots, strict=True)):
+            members.setdefault((factor, earlier.updates if earlier else 0), []).append(index)
         self._groups = [
             _Group(_keras_optimizer(config), factor, indices, [self._variables[index] for index in indices])
             for (factor, _), indices in members.items()
         ]
         for (_, updates), group in zip(members, self._groups, strict=True):
             group.optimizer.iterations.assign(updates)
-            for index, slots in zip(group.indices, group.slots(), strict=True):
-                memory = memories[index]
-                if memory:
-                    for slot, value in zip(slots, memory.slots, strict=True):
+            for index, own in zip(group.indices, group.slots(), strict=True):
+                earlier = slots[index]
+                if earlier:
+                    for slot, value in zip(own, earlier.values, strict=True):
                         slot.assign(value)
 
     def set_rate(self, rate: float) -> None:
@@ -83,14 +83,14 @@ class PhaseOptimizer:
             pairs = [(gradients[index], self._variables[index]) for index in group.indices]
             group.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
 
-    def memories(self) -> list[Memory]:
-        """What is remembered of each variable now."""
-        memories: dict[int, Memory] = {}
+    def slots(self) -> list[Slots]:
+        """Copies the slots of each variable as they are now."""
+        slots: dict[int, Slots] = {}
         for group in self._groups:
             updates = int(group.optimizer.iterations.numpy())
-            for index, slots in zip(group.indices, group.slots(), strict=True):
-                memories[index] = Memory(updates, tuple(slot.numpy() for slot in slots))
-        return [memories[index] for index in range(len(self._variables))]
+            for index, own in zip(group.indices, group.slots(), strict=True):
+                slots[index] = Slots(updates, tuple(slot.numpy() for slot in own))
+        return [slots[index] for index in range(len(self._variables))]
 
 
 def clip(gradients: Sequence[tf.Tensor], config: OptimizerConfig) -> list[tf.Tensor]:
@@ -113,7 +113,7 @@ class _Group:
         optimizer.build(variables)
 
     def slots(self) -> list[list[tf.Variable]]:
-        """The optimiser's variables that belong to each model variable, told by the end of their names."""
+        """Returns the optimizer's variables that belong to each model variable, told by the end of their names."""
         slots: list[list[tf.Variable]] = [[] for _ in self._variables]
         ends = {"/" + variable.name: place for place, variable in enumerate(self._variables)}
         for slot in self.optimizer.variables:

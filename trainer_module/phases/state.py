@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,21 +11,28 @@ import numpy as np
 
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loss_scale import LossScale
-from trainer_module.phases.optimizers import Memory
+from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.totals import Totals
 
 
 @dataclass
 class Snapshot:
-    """Weights, and what the optimiser remembers of them.
+    """A snapshot holds weights, and the optimizer's slots of them.
 
     Attributes:
-        weights: Of all variables of the model, in the order in which they were made.
-        memories: By the place of the variable in that order; of those alone that were trained.
+        weights: The values of all variables of the model, in the order in which they were made; empty at the very
+            start, when they are what they were made with.
+        slots: By the place of the variable in that order; of those alone that were trained.
     """
 
     weights: list[np.ndarray] = field(default_factory=list)
-    memories: dict[int, Memory] = field(default_factory=dict)
+    slots: dict[int, Slots] = field(default_factory=dict)
+
+    def assign_to(self, variables: Iterable[Any]) -> None:
+        """Sets all variables of a model to these values; an empty snapshot leaves them as they are."""
+        if self.weights:
+            for variable, value in zip(variables, self.weights, strict=True):
+                variable.assign(value)
 
 
 @dataclass
@@ -41,7 +49,7 @@ class State:
         rate_scale: What learning rates are multiplied with since numbers went bad; 1 if they never did.
         rollbacks: How often they did.
         loss_scale: Of the next step; used with float16 alone.
-        micro_batches: Parts that a batch must be cut into, as far as running out of memory has shown.
+        gradient_accumulation_steps: Parts that a batch must be cut into, as far as running out of memory has shown.
         seconds: Spent in this phase.
         rows: Of the summary, one for each finished phase.
         curves: One entry for each finished epoch.
@@ -58,15 +66,21 @@ class State:
     rate_scale: float = 1.0
     rollbacks: int = 0
     loss_scale: LossScale = field(default_factory=LossScale)
-    micro_batches: int = 1
+    gradient_accumulation_steps: int = 1
     seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)
     now: Snapshot = field(default_factory=Snapshot)
     best: Snapshot = field(default_factory=Snapshot)
 
+    def begin_phase(self, index: int) -> None:
+        """Moves on to the start of a phase, from the best weights of the one before."""
+        self.now = self.best
+        self.phase, self.epoch, self.stopping, self.before, self.seconds = index, 1, None, {}, 0.0
+        self.rate_scale, self.rollbacks = 1.0, 0
+
     def kept(self) -> State:
-        """A copy that further training leaves alone. Snapshots are replaced, never changed, and so are shared."""
+        """Returns a copy that further training leaves alone; snapshots are replaced, never changed, and so shared."""
         kept = copy.copy(self)
         kept.rows, kept.curves, kept.stopping = list(self.rows), list(self.curves), copy.copy(self.stopping)
         return kept

@@ -18,6 +18,7 @@ from components.serving_gate.server import NotServed, Output
 from finetune.config.evaluation import BATCH_SIZES, GateConfig
 from registry.versions import model_digest
 
+ROOT = Path(__file__).parents[3]
 CLASSES = ["disc", "ring"]
 
 
@@ -292,7 +293,7 @@ def test_a_hanging_process_is_given_up_and_ended_with_its_children(tmp_path):
 
 def test_the_process_knows_neither_our_code_nor_our_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "s3cret")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     environment = process.clean_environment(tmp_path)
     assert "SECRET_TOKEN" not in environment
     assert "PYTHONPATH" not in environment
@@ -307,3 +308,8 @@ def test_the_process_knows_neither_our_code_nor_our_environment(tmp_path, monkey
     command = [sys.executable, "-I", "-c", code, str(process.SCRIPT.parent), *process.HIDDEN]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_package_of_ours_can_be_imported_where_a_model_is_served():
+    packages = {path.parent.name for path in [*ROOT.glob("*/__init__.py"), *ROOT.glob("kubeflow/*/__init__.py")]}
+    assert packages - {"benchmarks"} <= set(process.HIDDEN)

@@ -19,7 +19,8 @@ inputs = importlib.import_module("transforms.inputs")
 losses = importlib.import_module("trainer_module.phases.losses")
 phases = importlib.import_module("trainer_module.phases.run")
 recipe = importlib.import_module("trainer_module.recipe")
-cache = importlib.import_module("trainer_module.frozen_features.cache")
+features = importlib.import_module("trainer_module.frozen_features.features")
+setup = importlib.import_module("trainer_module.phases.setup")
 
 SIZE = 224
 PHASES = [
@@ -60,11 +61,11 @@ def test_the_curves_of_mobilenet_agree_to_a_ten_thousandth(real_data, tmp_path):
         strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
         with strategy.scope():
             backbone, model = backbone_model.build_network(backbone_config, training, classes=5)
-        trunk = cache.TrunkCache(str(tmp_path / "trunk"), model, backbone, training, plain, *splits, "Trainer")
+        kept = features.FrozenFeatures(str(tmp_path / "kept"), model, backbone, training, plain, *splits, "Trainer")
         loss = losses.training_loss(training, 5, None)
-        setup = phases.Setup(model, backbone, training, loss, *splits, plain, strategy, "Trainer", trunk)
+        given = setup.Setup(model, backbone, training, loss, *splits, plain, strategy, "Trainer", kept)
         checkpoints = checkpoint.Checkpoints(str(tmp_path / mode), mode, training.checkpoint, "Trainer")
-        state = phases.run_phases(setup, checkpoints)
+        state = phases.run_phases(given, checkpoints)
         curves[mode], rows[mode] = state.curves, state.rows
     assert [row["trunk"]["cut"] for row in rows["auto"]] == ["head_pool", "block_16_expand_relu", "block_13_project_BN"]
     assert all(row["cached_trunk"] for row in rows["auto"])

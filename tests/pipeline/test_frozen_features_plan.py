@@ -1,4 +1,4 @@
-"""What `finetune plan` says of the frozen trunk: what the Trainer would do, without TensorFlow."""
+"""What `finetune plan` says of frozen features: what the Trainer would do, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from finetune.config import Config
-from pipeline.frozen_features_plan import count_examples, trunk_lines
+from pipeline.frozen_features_plan import count_examples, frozen_features_lines
 from trainer_module.frozen_features import recorded
 
 
@@ -27,7 +27,7 @@ def folders(root, **counts):
 
 
 def test_each_phase_with_its_cut_and_its_bytes(tmp_path):
-    head, tune = trunk_lines(config(folders(tmp_path, train=80, val=20)))
+    head, tune = frozen_features_lines(config(folders(tmp_path, train=80, val=20)))
     # 1,280 numbers of four bytes; 15 % of train is cut for the test split, which has no folder.
     assert head == (
         "head: the network up to head_pool runs once; 5.1 kB a picture, 450.6 kB for 68 + 20 pictures, "
@@ -39,26 +39,26 @@ def test_each_phase_with_its_cut_and_its_bytes(tmp_path):
 
 def test_what_does_not_train_on_the_cache_says_why(tmp_path):
     root = folders(tmp_path, train=80, val=20)
-    assert trunk_lines(config(root, {"cache_trunk": "off"})) == ["off, as training.cache_trunk says"]
-    *_, last = trunk_lines(config(root, {"strategy": "full"}))
+    assert frozen_features_lines(config(root, {"cache_trunk": "off"})) == ["off, as training.cache_trunk says"]
+    *_, last = frozen_features_lines(config(root, {"strategy": "full"}))
     assert "nothing below the first layer that trains" in last
-    head, _ = trunk_lines(config(root, augmentation={"zoom": 0.1}))
+    head, _ = frozen_features_lines(config(root, augmentation={"zoom": 0.1}))
     assert "for validation, and always for training" in head
     assert "train off, val memory" in head
-    head, _ = trunk_lines(config(root, augmentation={"zoom": 0.1, "views": 3}))
+    head, _ = frozen_features_lines(config(root, augmentation={"zoom": 0.1, "views": 3}))
     assert f"{(3 * 68 + 20) * 5120 / 1e6:.1f} MB" in head
-    head, tune = trunk_lines(config(root, {"memory_mb": 1}))
+    head, tune = frozen_features_lines(config(root, {"memory_mb": 1}))
     assert head.endswith("read from: memory")
     assert tune.endswith("read from: disk")
     other = {"name": "MobileNetV2", "weights": "random", "arguments": {"alpha": 0.77}}
-    assert "no graph of this backbone is recorded" in trunk_lines(config(root, backbone=other))[0]
+    assert "no graph of this backbone is recorded" in frozen_features_lines(config(root, backbone=other))[0]
     phase = {"name": "a", "epochs": 1, "learning_rate": 0.1, "unfreeze": {"from_layer": "block_99"}}
-    assert "block_99" in trunk_lines(config(root, {"phases": [phase]}))[0]
+    assert "block_99" in frozen_features_lines(config(root, {"phases": [phase]}))[0]
 
 
 def test_another_size_of_pictures_is_an_estimate(tmp_path):
     backbone = {"name": "MobileNetV2", "weights": "random", "arguments": {"alpha": 0.35}, "image_size": 448}
-    _, tune = trunk_lines(config(tmp_path / "absent", backbone=backbone))
+    _, tune = frozen_features_lines(config(tmp_path / "absent", backbone=backbone))
     assert "about 263.4 kB a picture" in tune, "four times as many places"
     assert "700 + 150 of 1,000 pictures, say" in tune
 

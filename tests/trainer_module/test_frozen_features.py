@@ -1,4 +1,4 @@
-"""Training on what the frozen trunk gave is training: the same curves, from memory, from files, after a mishap."""
+"""Training on frozen features is training: the same curves, from memory, from files, after a mishap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from finetune.events import Note
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
-cache = importlib.import_module("trainer_module.frozen_features.cache")
+features = importlib.import_module("trainer_module.frozen_features.features")
 cuts = importlib.import_module("trainer_module.frozen_features.cuts")
 input_data = importlib.import_module("trainer_module.examples.input_data")
 network = importlib.import_module("trainer_module.frozen_features.network")
@@ -62,7 +62,7 @@ def assert_same_curves(one, other, rtol):
 
 def test_cached_training_gives_the_curves_of_uncached_from_memory_and_from_files(splits, uncached, tmp_path, notes):
     for memory_mb, place in ((1, "memory"), (0, "disk")):
-        _, _, rows, curves = fit(splits, config(memory_mb=memory_mb), PLAIN, trunk_dir=tmp_path)
+        _, _, rows, curves = fit(splits, config(memory_mb=memory_mb), PLAIN, folder=tmp_path)
         assert [row["trunk"]["cut"] for row in rows] == CUTS
         assert [row["cached_trunk"] for row in rows] == [True, True, True, False]
         assert [row["trunk"]["train"] for row in rows] == [place, place, place, "off"]
@@ -75,22 +75,22 @@ def test_cached_training_gives_the_curves_of_uncached_from_memory_and_from_files
 def test_what_trains_or_gathers_statistics_is_above_the_cut_whatever_the_order_of_phases(splits, tmp_path):
     phases = [PHASES[1].model_copy(update={"epochs": 1}), PHASES[0].model_copy(update={"epochs": 1, "name": "again"})]
     changes = {"batch_norm": "train", "micro_batches": 2, "phases": phases}
-    runs = [fit(splits, training(cache_trunk=mode, **changes), PLAIN, trunk_dir=tmp_path) for mode in ("off", "on")]
+    runs = [fit(splits, training(cache_trunk=mode, **changes), PLAIN, folder=tmp_path) for mode in ("off", "on")]
     assert [row["trunk"]["cut"] for row in runs[1][2]] == ["block3_relu_a", "head_pool"]
     assert_same_curves(runs[0][3], runs[1][3], rtol=1e-4)
 
 
 def test_half_precision_takes_half_the_room(splits, uncached, tmp_path):
     settings = {"phases": PHASES[:1], "trunk_cache": {"dtype": "float16"}}
-    _, _, rows, curves = fit(splits, config(**settings), PLAIN, trunk_dir=tmp_path)
+    _, _, rows, curves = fit(splits, config(**settings), PLAIN, folder=tmp_path)
     assert rows[0]["trunk"]["bytes"] == (21 + 9) * 64 * 2
     assert_same_curves(uncached[3][:2], curves, rtol=1e-2)
 
 
-def fed(splits, trunk_dir, phases=PHASES[:2], seed=1, **changes):
+def fed(splits, folder, phases=PHASES[:2], seed=1, **changes):
     """Fills what the first phase needs, and trains nothing."""
-    setup = setup_of(splits, config(phases=phases, seed=seed, **changes), PLAIN, trunk_dir=trunk_dir)
-    return setup.trunk.feed(0, 0, 0)
+    setup = setup_of(splits, config(phases=phases, seed=seed, **changes), PLAIN, folder=folder)
+    return setup.frozen_features.feeds(0, 0, 0)
 
 
 def passes_over_train(notes):
@@ -134,19 +134,19 @@ def test_a_full_disk_trains_without_the_cache_and_says_so(splits, tmp_path, note
     monkeypatch.setattr(store.Shards, "write", full)
     with pytest.raises(RunError, match=r"cache_trunk: got on, but .* No space left .* Make room"):
         fed(splits, tmp_path)
-    monkeypatch.setattr(cache, "RATES", {"cpu": plan.Rates(1e5, 1e9, 1e9)})
-    setup = setup_of(splits, config("auto"), PLAIN, trunk_dir=tmp_path)
+    monkeypatch.setattr(features, "RATES", {"cpu": plan.Rates(1e5, 1e9, 1e9)})
+    setup = setup_of(splits, config("auto"), PLAIN, folder=tmp_path)
     for index in (0, 1):
-        feed = setup.trunk.feed(index, 0, 0)
+        feed = setup.frozen_features.feeds(index, 0, 0)
         assert not feed.row["cached_trunk"]
         assert "No space left" in feed.row["trunk"]["reason"]
-        assert feed.train_model is feed.val_model is setup.model
+        assert feed.train.model is feed.val.model is setup.model
     assert len([text for text in notes() if "training goes on without it" in text]) == 1
 
 
 def test_with_augmentation_validation_alone_is_cached(splits, tmp_path):
     strong = AugmentationConfig(horizontal_flip=True)
-    runs = [fit(splits, config(mode, phases=PHASES[:1]), strong, trunk_dir=tmp_path) for mode in ("off", "on")]
+    runs = [fit(splits, config(mode, phases=PHASES[:1]), strong, folder=tmp_path) for mode in ("off", "on")]
     (row,) = runs[1][2]
     assert (row["cached_trunk"], row["trunk"]["val"]) == (False, "memory")
     assert "augmentation" in row["trunk"]["reason"]
@@ -157,7 +157,7 @@ def test_a_fixed_number_of_views_is_cached_and_gives_the_same_curves(splits, tmp
     strong = AugmentationConfig(horizontal_flip=True, brightness=0.3, views=2)
     phases = [PHASES[0].model_copy(update={"epochs": 3})]
     off, memory, disk = (
-        fit(splits, config(mode, phases=phases, memory_mb=mb), strong, trunk_dir=tmp_path)
+        fit(splits, config(mode, phases=phases, memory_mb=mb), strong, folder=tmp_path)
         for mode, mb in (("off", 1), ("on", 1), ("on", 0))
     )
     for (row,), place in ((memory[2], "memory"), (disk[2], "disk")):
@@ -200,16 +200,16 @@ def branching(size):
         ({"stem"}, None),
     ],
 )
-def test_trunk_and_tail_together_are_the_whole(trained, expected):
+def test_frozen_part_and_tail_together_are_the_whole(trained, expected):
     keras.backend.clear_session()
     backbone = branching(8)
     pixels = keras.Input((8, 8, 3), name="pixels")
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(backbone(pixels / 255.0, training=False))
     model = keras.Model(pixels, keras.layers.Dense(2, "softmax", name="probabilities")(pooled))
     graph = network.Network(model, backbone)
-    found = cuts.deepest_cut(graph.nodes, graph.output, cuts.constancy(trained, graph.backbone_in_inference_mode))
+    found = cuts.deepest_cut(graph.nodes, graph.nodes[-1].name, cuts.constancy(trained, graph.graph.in_inference_mode))
     assert (found and found.node.layer) == expected
     if found:
         inputs = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
-        (kept,) = tf.nest.flatten(graph.trunk([found])(inputs))
+        (kept,) = tf.nest.flatten(graph.frozen_part([found])(inputs))
         np.testing.assert_allclose(graph.tail(found)(kept), model(inputs), rtol=1e-5)

@@ -11,7 +11,7 @@ import pytest
 
 from trainer_module.frozen_features.cuts import Node, constancy, deepest_cut
 from trainer_module.frozen_features.plan import Budget, PhaseNeed, Rates, decide
-from trainer_module.frozen_features.store import FILL_BATCH, HEADER_BYTES, Shards, make_room
+from trainer_module.frozen_features.store import FILL_BATCH, HEADER_BYTES, Shards, Store
 
 
 def graph(*edges: str, **marks) -> list[Node]:
@@ -158,7 +158,7 @@ ROW = 1000
 
 
 def shards_in(folder, rows=300, row_bytes=ROW, **facts) -> Shards:
-    shards = Shards(folder, {"trunk": "a", **facts}, rows, row_bytes)
+    shards = Shards(folder, {"frozen": "a", **facts}, rows, row_bytes)
     shards.rows_per_shard = 4 * FILL_BATCH
     shards.count = -(-rows // shards.rows_per_shard)
     return shards
@@ -185,7 +185,7 @@ def test_rows_survive_their_files(tmp_path):
 
 def test_other_facts_have_other_files(tmp_path):
     written(tmp_path)
-    assert shards_in(tmp_path, trunk="b").load() == ([0, 1, 2], [])
+    assert shards_in(tmp_path, frozen="b").load() == ([0, 1, 2], [])
 
 
 @pytest.mark.parametrize("harm", ["torn", "flipped", "empty", "header"])
@@ -227,9 +227,9 @@ def test_the_oldest_caches_make_room_but_none_of_today(tmp_path):
         os.utime(shards.folder, (time.time() - age * 86_500,) * 2)
         folders.append(shards.folder)
     size = sum(file.stat().st_size for file in folders[0].iterdir())
-    make_room(tmp_path, needed=size, budget=4 * size, keep=set())
+    Store(tmp_path, 4 * size).make_room(needed=size, keep=set())
     assert [folder.exists() for folder in folders] == [True, True, True, False]
-    make_room(tmp_path, needed=size, budget=2 * size, keep={folders[2]})
+    Store(tmp_path, 2 * size).make_room(needed=size, keep={folders[2]})
     assert [folder.exists() for folder in folders] == [True, False, True, False]
-    make_room(tmp_path, needed=size, budget=0, keep=set())
+    Store(tmp_path, 0).make_room(needed=size, keep=set())
     assert [folder.exists() for folder in folders] == [True, False, False, False]

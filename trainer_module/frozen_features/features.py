@@ -1,0 +1,214 @@
+"""Frozen features of a training: what the planner decides is filled, kept in the store, and fed to the phases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import tensorflow as tf
+import tf_keras as keras
+
+from finetune.config import AugmentationConfig, TrainingConfig
+from finetune.errors import RunError
+from finetune.events import Note, Progress, emit
+from trainer_module.examples.input_data import Split, labels, numbered_inputs
+from trainer_module.frozen_features.cuts import Cut
+from trainer_module.frozen_features.feed import (
+    Feed,
+    Feeds,
+    Kept,
+    evaluation_rows,
+    kept_in_files,
+    kept_in_memory,
+    training_rows,
+    whole_network,
+)
+from trainer_module.frozen_features.fill import FrozenPart, Gaps, any_rows, compiled, fill
+from trainer_module.frozen_features.network import Network
+from trainer_module.frozen_features.plan import RATES, Decision
+from trainer_module.frozen_features.planner import Planner
+from trainer_module.frozen_features.store import FILL_BATCH, Shards, Store
+
+
+class FrozenFeatures:
+    """Gives each phase its feeds.
+
+    Nothing that is kept depends on the seed, but for views, so that runs with other seeds, other heads and other rates
+    share it.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        model: keras.Model,
+        backbone: keras.Model,
+        training: TrainingConfig,
+        augmentation: AugmentationConfig,
+        train: Split,
+        val: Split,
+        component: str,
+        code: str = "",
+    ):
+        """Decides; nothing is computed yet.
+
+        Args:
+            folder: Folder of all frozen features of a pipeline.
+            model: The whole network.
+            backbone: The part of it that freezing is about.
+            training: Phases, cache and budget.
+            augmentation: Changes training pictures in phases that have no augmentation of their own.
+            train: Training examples.
+            val: Validation examples.
+            component: Id of the pipeline node, for messages.
+            code: Digest of the code that makes a network and its inputs.
+        """
+        self._model = model
+        self._training = training
+        self._splits = {"train": train, "val": val}
+        self._component = component
+        self._code = code
+        self._network = Network(model, backbone)
+        rates = RATES["gpu" if tf.config.list_logical_devices("GPU") else "cpu"]
+        self._planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
+        self._store = Store(Path(folder), self._planner.disk_bytes)
+        self._at_once = training.batch_size
+        self._compiled: dict[tuple[str, ...], FrozenPart] = {}
+        self._broken = ""
+
+    def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
+        """Returns what a phase trains and validates on, after one pass over the examples where something is missing.
+
+        Args:
+            index: Number of the phase.
+            first_epoch: The epoch to begin with, of all epochs of the run, from 0.
+            first_step: The step of that epoch to begin with.
+            at_once: Examples for which memory suffices; None takes `training.batch_size`.
+
+        Raises:
+            RunError: The config insists on frozen features, and they cannot be written or read.
+        """
+        self._at_once = at_once or self._training.batch_size
+        decision = Decision.off(self._broken) if self._broken else self._planner.decisions[index]
+        kept: dict[str, Kept] = {}
+        try:
+            for split in self._splits:
+                if decision.place(split) != "off":
+                    kept[split] = self._kept(split, index, in_memory=decision.place(split) == "memory")
+        except OSError as error:
+            self._give_up(error)
+            kept, decision = {}, Decision.off(self._broken)
+        return self._feeds(index, kept, decision, first_epoch, first_step)
+
+    def _feeds(self, index: int, kept: dict[str, Kept], decision: Decision, first_epoch: int, first_step: int) -> Feeds:
+        training, train, val = self._training, self._splits["train"], self._splits["val"]
+        augmentation, begin = self._planner.augmentation_of(index), (first_epoch, first_step)
+        feeds = whole_network(self._model, train, val, training, augmentation, self._at_once, *begin)
+        row = {"cached_trunk": "train" in kept, "trunk": self._planner.row(index, decision)}
+        tail = self._network.tail(self._planner.cut(index)) if kept else None
+        if "train" in kept:
+            rows = training_rows(train, kept["train"], training.batch_size, training.seed, augmentation, *begin)
+            feeds = replace(feeds, train=Feed(tail, rows))
+        if "val" in kept:
+            feeds = replace(feeds, val=Feed(tail, evaluation_rows(kept["val"], self._at_once)))
+        return replace(feeds, row=row)
+
+    def _give_up(self, error: OSError) -> None:
+        self._broken = f"the cache in {self._store.root} cannot be written or read: {error}"
+        if self._training.cache_trunk == "on":
+            raise RunError(
+                f"training.cache_trunk: got on, but {self._broken}. Make room there, choose another "
+                "`output_dir`, or set training.cache_trunk=auto to train without."
+            ) from error
+        self._say(f"{self._broken}; training goes on without it", level="warning")
+
+    def _kept(self, split: str, index: int, in_memory: bool) -> Kept:
+        """Returns what is kept of a split for a phase, filled where it has gaps."""
+        cut = self._planner.cut(index)
+        shards = self._whole(split, index)
+        read = kept_in_memory if in_memory else kept_in_files
+        return read(shards, labels(self._splits[split]), cut.shape, self._stored(cut), self._network.dtype(cut))
+
+    def _whole(self, split: str, index: int) -> Shards:
+        """Fills what is missing at the phase's cut, and in the same pass at those of later phases."""
+        wanted: dict[str, tuple[Cut, Shards]] = {}
+        for later in self._planner.filled_together(index, split):
+            cut = self._planner.cut(later)
+            wanted.setdefault(cut.node.name, (cut, self._shards(split, cut, later)))
+        gaps: list[tuple[Cut, Gaps]] = []
+        for cut, shards in wanted.values():
+            missing, damaged = shards.load()
+            if damaged:
+                self._say(
+                    f"{len(damaged)} of {shards.count} files of frozen features in {shards.folder} are damaged and are "
+                    "computed anew",
+                    level="warning",
+                )
+            if missing or damaged:
+                gaps.append((cut, Gaps(shards, frozenset(missing + damaged))))
+        if gaps:
+            needed = sum(gap.bytes for _, gap in gaps)
+            self._store.make_room(needed, {shards.folder for _, shards in wanted.values()})
+            self._fill(split, [cut for cut, _ in gaps], [gap for _, gap in gaps], index)
+        return wanted[self._planner.cut(index).node.name][1]
+
+    def _fill(self, split: str, cuts: Sequence[Cut], gaps: Sequence[Gaps], index: int) -> None:
+        start = time.monotonic()
+        rows = any_rows(gaps)
+        total = int(rows.sum())
+        config = self._planner.augmentation_of(index) if split == "train" else None
+        batches = numbered_inputs(self._splits[split], rows, self._fill_batch, config, self._training.seed)
+        names = tuple(cut.node.name for cut in cuts)
+        if names not in self._compiled:
+            dtypes = [self._stored(cut) for cut in cuts]
+            self._compiled[names] = compiled(self._network.frozen_part(cuts), batches.element_spec[1], dtypes)
+        fill(self._compiled[names], batches, gaps, self._progress(total))
+        layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
+        self._say(
+            f"the frozen layers ran once over {total:,} examples of {split} in {time.monotonic() - start:.1f} s; "
+            f"what they gave at {layers} is kept ({sum(gap.bytes for gap in gaps) / 1e6:,.1f} MB)"
+        )
+
+    def _progress(self, total: int) -> Callable[[int], None]:
+        told = 0.0
+
+        def tell(done: int) -> None:
+            nonlocal told
+            if time.monotonic() - told > 0.5:
+                told = time.monotonic()
+                unit = "examples through the frozen layers"
+                emit(Progress(component=self._component, done=done, total=total, unit=unit))
+
+        return tell
+
+    def _shards(self, split: str, cut: Cut, index: int) -> Shards:
+        examples = self._splits[split]
+        facts: dict[str, Any] = {
+            "format": 2,
+            "split": {"digest": examples.digest, "order": examples.order, "examples": examples.examples},
+            "views": self._planner.views(index, split),
+            "frozen": self._network.digest(cut),
+            "cut": cut.node.layer,
+            "shape": list(cut.shape),
+            "dtype": self._stored(cut).name,
+            "batch": self._fill_batch,
+            "code": self._code,
+            "tensorflow": tf.__version__,
+        }
+        copies = self._planner.copies(index) if split == "train" else 1
+        return self._store.shards(facts, examples.examples * copies, cut.row_bytes(self._planner.item_bytes))
+
+    @property
+    def _fill_batch(self) -> int:
+        """A power of two, so that no batch crosses the end of a shard."""
+        return 2 ** (min(FILL_BATCH, self._at_once).bit_length() - 1)
+
+    def _stored(self, cut: Cut) -> tf.DType:
+        """Returns the configured type, or that of the output where it is smaller."""
+        dtype = self._network.dtype(cut)
+        return dtype if dtype.size <= self._planner.item_bytes else tf.as_dtype(self._training.trunk_cache.dtype)
+
+    def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
+        emit(Note(text=f"{self._component}: {text}", level=level))

@@ -1,0 +1,210 @@
+"""What a phase trains and validates on, as `tf.data`: examples, or what is kept of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from finetune.config import AugmentationConfig, TrainingConfig
+from trainer_module.examples.input_data import (
+    PARALLEL,
+    Split,
+    endless,
+    evaluation_batches,
+    iterable,
+    training_batches,
+    views_of,
+)
+from trainer_module.frozen_features.store import HEADER_BYTES, Shards
+
+# Rows of files that are on their way at the same time.
+PARALLEL_READS = 16
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A feed joins batches and the network that takes them.
+
+    Attributes:
+        model: Leads from the inputs in `batches` to probabilities.
+        batches: (inputs, int64 [batch] labels).
+    """
+
+    model: keras.Model
+    batches: tf.data.Dataset
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """Both feeds of a phase.
+
+    Attributes:
+        train: Endless batches.
+        val: One pass.
+        row: What the phase's row of the summary says of them.
+    """
+
+    train: Feed
+    val: Feed
+    row: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Frozen features of each example of a split, in memory or in files.
+
+    Attributes:
+        labels: int64 [examples], of each example in the order of the split.
+        shape: Shape of what is kept of one example.
+        stored: Type of its numbers.
+        dtype: Type that they had.
+        held: [rows, *shape] in memory; None when they are in `files`.
+        files: Each with a header and rows of equal size.
+        rows_per_file: Rows in each file but the last.
+    """
+
+    labels: tf.Tensor
+    shape: tuple[int, ...]
+    stored: tf.DType
+    dtype: tf.DType
+    held: tf.Tensor | None = None
+    files: Sequence[str] = ()
+    rows_per_file: int = 1
+
+    def batches(
+        self,
+        examples: tf.data.Dataset,
+        batch_size: int,
+        row_of: Callable[[tf.Tensor], tf.Tensor] = lambda number: number,
+    ) -> tf.data.Dataset:
+        """Reads batches with labels.
+
+        Args:
+            examples: Pairs of scalar int64: a position that does not matter, and the number of an example.
+            batch_size: Examples a batch.
+            row_of: Says which row is read for an example.
+        """
+        return (self._read if self.held is None else self._gather)(examples, batch_size, row_of)
+
+    def _gather(self, examples: tf.data.Dataset, batch_size: int, row_of: Callable) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert
+        def gather(_: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            kept = tf.gather(self.held, row_of(numbers))
+            return tf.cast(kept, self.dtype), tf.gather(self.labels, numbers)
+
+        return examples.batch(batch_size).map(gather)
+
+    def _read(self, examples: tf.data.Dataset, batch_size: int, row_of: Callable) -> tf.data.Dataset:
+        row_bytes = math.prod(self.shape) * self.stored.size
+        files = tf.constant(self.files)
+
+        @tf.autograph.experimental.do_not_convert
+        def read(_: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
+            row = row_of(number)
+            start = HEADER_BYTES + row % self.rows_per_file * row_bytes
+            file = files[row // self.rows_per_file]
+            return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
+
+        @tf.autograph.experimental.do_not_convert
+        def decode(raw: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            values = tf.reshape(tf.io.decode_raw(raw, self.stored), [-1, *self.shape])
+            return tf.cast(values, self.dtype), tf.gather(self.labels, example[1])
+
+        found = examples.interleave(
+            read, cycle_length=PARALLEL_READS, num_parallel_calls=min(PARALLEL_READS, PARALLEL), deterministic=True
+        )
+        pairs = tf.data.Dataset.zip((found, examples))
+        return pairs.batch(batch_size).map(decode, num_parallel_calls=PARALLEL)
+
+
+def kept_in_files(shards: Shards, labels: tf.Tensor, shape: tuple[int, ...], stored: tf.DType, dtype: tf.DType) -> Kept:
+    """Reads each row when it is needed."""
+    return Kept(labels, shape, stored, dtype, files=shards.files, rows_per_file=shards.rows_per_shard)
+
+
+def kept_in_memory(
+    shards: Shards, labels: tf.Tensor, shape: tuple[int, ...], stored: tf.DType, dtype: tf.DType
+) -> Kept:
+    """Reads all rows now.
+
+    Raises:
+        OSError: Files are missing or damaged.
+    """
+    rows = _aligned(shards.rows, shards.row_bytes)
+    missing, damaged = shards.load(rows)
+    if missing or damaged:
+        raise OSError(f"{shards.folder}: files vanished or broke just after they were checked")
+    # DLPack of NumPy does not know bfloat16.
+    bits = np.uint16 if stored == tf.bfloat16 else stored.as_numpy_dtype
+    values = rows.view(bits).reshape(shards.rows, *shape)
+    with tf.device("/cpu:0"):
+        # Shares the memory: a copy would need twice the budget.
+        held = tf.bitcast(tf.experimental.dlpack.from_dlpack(values.__dlpack__()), stored)
+    return Kept(labels, shape, stored, dtype, held=held)
+
+
+def training_rows(
+    split: Split,
+    kept: Kept,
+    batch_size: int,
+    seed: int,
+    config: AugmentationConfig,
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Returns the batches of `training_batches`, with what is kept of each example, or copy of it, in place of it."""
+    views = views_of(split, config, seed)
+
+    def batches_of(numbers: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
+        if views is None:
+            return kept.batches(numbers, batch_size)
+        return kept.batches(numbers, batch_size, lambda number: views.row(number, epoch))
+
+    elements = tf.data.Dataset.range(split.examples)
+    return endless(split, elements, seed, batch_size, first_epoch, first_step, batches_of)
+
+
+def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
+    """Returns the batches of `evaluation_batches`, with what is kept of each example in place of it."""
+    numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
+    return iterable(kept.batches(numbers, batch_size))
+
+
+def whole_network(
+    model: keras.Model,
+    train: Split,
+    val: Split,
+    training: TrainingConfig,
+    augmentation: AugmentationConfig,
+    at_once: int,
+    first_epoch: int = 0,
+    first_step: int = 0,
+) -> Feeds:
+    """Feeds the whole network with the examples themselves.
+
+    Args:
+        model: The whole network.
+        train: Training examples.
+        val: Validation examples.
+        training: Batch size and seed.
+        augmentation: Changes training examples.
+        at_once: Examples in a batch of validation.
+        first_epoch: Epoch to begin with, from 0.
+        first_step: Step of that epoch to begin with.
+    """
+    batches = training_batches(train, training.batch_size, training.seed, augmentation, first_epoch, first_step)
+    return Feeds(Feed(model, batches), Feed(model, evaluation_batches(val, at_once)))
+
+
+def _aligned(rows: int, row_bytes: int) -> np.ndarray:
+    """Returns uint8 [rows, row_bytes] at an address that TensorFlow can use as it is."""
+    size = rows * row_bytes
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].reshape(rows, row_bytes)

@@ -1,0 +1,220 @@
+"""One phase: epoch by epoch, to an early end where it pays no more, and back to the best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from finetune.config import OptimizerConfig, TrainingConfig
+from finetune.errors import RunError
+from finetune.events import Epoch, Note, PhaseFinished, PhaseStarted, Step, emit
+from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.program import Program, Scope, at_once, build_program, freeze
+from trainer_module.phases.schedules import learning_rate
+from trainer_module.phases.setup import Setup
+from trainer_module.phases.state import State
+from trainer_module.phases.totals import Totals
+
+SECONDS_BETWEEN_STEP_EVENTS = 0.25
+
+
+class BadNumbersError(RunError):
+    """A loss is no longer a number."""
+
+
+def run_phase(
+    setup: Setup, state: State, keep: Callable[[State], None], is_due: Callable[[int], bool] = lambda step: False
+) -> None:
+    """Runs one phase, or the rest of it, and leaves the weights of its best epoch in the model.
+
+    Args:
+        setup: Where and on what.
+        state: Where training stands; moves on to the start of the next phase. Its `rows` get the phase's row of the
+            summary, its `curves` one entry an epoch with `phase`, `epoch` (from 1), `loss`, `accuracy`, `val_loss`,
+            `val_accuracy` and `learning_rate`.
+        keep: Called with the state at the start of the phase, at the end of each epoch, and when it is due.
+        is_due: Says after how many steps of an epoch.
+
+    Raises:
+        BadNumbersError: A loss is no longer a number.
+    """
+    start = time.monotonic() - state.seconds
+    parts = max(state.gradient_accumulation_steps, setup.training.micro_batches)
+    state.gradient_accumulation_steps = parts
+
+    def save() -> None:
+        state.seconds = time.monotonic() - start
+        keep(state)
+
+    scope = freeze(setup, state.phase)
+    where: dict[str, Any] = {"component": setup.component, "phase": scope.phase.name}
+    _tell_start(setup, scope, state, where)
+    first_epoch = scope.epochs_before + state.epoch - 1
+    feeds = setup.frozen_features.feeds(scope.index, first_epoch, state.step, at_once(setup, parts))
+    slots = state.now.slots if state.stopping or keeps_slots(setup.training, scope.index) else {}
+    program = build_program(setup, scope, feeds, parts, slots)
+    stopping = state.stopping
+    if stopping is None:
+        stopping = _look_before_training(program, state)
+        save()
+
+    course = _Course(program, state, stopping, where, save, is_due)
+    # Asked before each epoch, not after one: a run that goes on may stand right after the last.
+    while state.epoch <= scope.epochs and not stopping.out_of_patience(state.epoch - 1):
+        _run_epoch(course)
+        save()
+    state.best.assign_to(scope.everything)
+
+    reason, outcome = _why_it_ended(course), _outcome(course)
+    emit(PhaseFinished(**where, **outcome))
+    emit(Note(text=f"{setup.component}: phase {scope.phase.name} ended because {reason}"))
+    own = {"micro_batches": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
+    state.rows.append({"name": scope.phase.name, **outcome, **scope.parameters, **feeds.row, **own})
+    state.begin_phase(scope.index + 1)
+
+
+def keeps_slots(training: TrainingConfig, index: int) -> bool:
+    """Says whether a phase goes on with the optimizer slots of the one before it; clipping may differ."""
+
+    def kept(config: OptimizerConfig) -> tuple:
+        return (config.name, config.momentum if config.name == "sgd" else None)
+
+    return index > 0 and kept(training.phases[index].optimizer) == kept(training.phases[index - 1].optimizer)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """The course of a phase: its program, and where it stands.
+
+    Attributes:
+        program: Takes its steps.
+        state: Where training stands.
+        stopping: Follows the validation loss.
+        where: Component and phase, for events.
+        save: Keeps the state.
+        is_due: Says after how many steps of an epoch to keep it.
+    """
+
+    program: Program
+    state: State
+    stopping: EarlyStopping
+    where: dict[str, Any]
+    save: Callable[[], None]
+    is_due: Callable[[int], bool]
+
+
+def _look_before_training(program: Program, state: State) -> EarlyStopping:
+    """Validates what the phase begins with: one that never gains leaves the weights as it found them."""
+    state.stopping = stopping = EarlyStopping(program.scope.phase.early_stopping)
+    state.before = program.validate()
+    stopping.is_best(0, state.before["val_loss"])
+    state.now = state.best = program.snapshot()
+    return stopping
+
+
+def _run_epoch(course: _Course) -> None:
+    """Runs the rest of an epoch, validates, and moves on to the start of the next."""
+    start = time.monotonic()
+    program, state, where = course.program, course.state, course.where
+    rate = _take_steps(course)
+    means: dict[str, Any] = state.totals.means() | program.validate()
+    state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
+    point: dict[str, Any] = {
+        "epoch": state.epoch,
+        "epochs": program.scope.epochs,
+        "number": len(state.curves),
+        "learning_rate": rate,
+    }
+    emit(Epoch(**where, **point, **means, seconds=time.monotonic() - start))
+    if not math.isfinite(means["val_loss"]):
+        raise _bad_numbers(course, f"the validation loss became {means['val_loss']}", rate)
+    state.now = program.snapshot()
+    if course.stopping.is_best(state.epoch, means["val_loss"]):
+        state.best = state.now
+    state.epoch, state.step, state.totals = state.epoch + 1, 0, Totals()
+
+
+def _take_steps(course: _Course) -> float:
+    """Takes the steps that are left of an epoch; returns the learning rate of the last."""
+    program, state, scope = course.program, course.state, course.program.scope
+    tell = _StepEvents(course.where, state.epoch)
+    done_before = (state.epoch - 1) * scope.steps_per_epoch
+    steps = min(scope.steps_per_epoch, scope.steps - done_before)
+    while state.step < steps:
+        place = done_before + state.step
+        rate = state.rate_scale * learning_rate(scope.phase, place, scope.steps, scope.steps_per_epoch)
+        sums = program.update(rate, state.loss_scale.value)
+        state.step += 1
+        if not math.isfinite(sums.loss):
+            raise _bad_numbers(course, f"the loss of step {state.step} became {sums.loss}", rate)
+        if program.loss_scale is not None:
+            state.loss_scale = state.loss_scale.after(overflowed=bool(sums.skipped))
+            if state.loss_scale.is_exhausted:
+                raise _bad_numbers(course, f"the gradients of step {state.step} overflow float16 unscaled", rate)
+        state.totals += sums
+        tell(state.step, state.totals)
+        if state.step < steps and course.is_due(state.step):
+            state.now = program.snapshot()
+            course.save()
+    return rate
+
+
+def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, Any]) -> None:
+    started = PhaseStarted(
+        **where,
+        index=scope.index,
+        phases=len(setup.training.phases),
+        epochs=scope.epochs,
+        steps_per_epoch=scope.steps_per_epoch,
+        learning_rate=scope.phase.learning_rate * state.rate_scale,
+        **scope.parameters,
+    )
+    emit(started)
+
+
+def _why_it_ended(course: _Course) -> str:
+    phase, stopping, state = course.program.scope.phase, course.stopping, course.state
+    if phase.early_stopping is None or not stopping.out_of_patience(state.epoch - 1):
+        return f"its {phase.duration} were over"
+    return (
+        f"the validation loss of epoch {stopping.best_epoch}, {stopping.best_loss:.4f}, was not beaten in "
+        f"{phase.early_stopping.patience} epochs; the last was {state.curves[-1]['val_loss']:.4f}"
+    )
+
+
+def _outcome(course: _Course) -> dict[str, Any]:
+    state, epochs, best = course.state, course.state.epoch - 1, course.stopping.best_epoch
+    at_best = state.curves[best - 1 - epochs] if best else state.before
+    return {
+        "epochs": epochs,
+        "seconds": round(state.seconds, 2),
+        "val_loss": at_best["val_loss"],
+        "val_accuracy": at_best["val_accuracy"],
+        "best_epoch": best,
+        "stopped_early": epochs < course.program.scope.epochs,
+    }
+
+
+class _StepEvents:
+    """Tells the live view about steps, a few times a second."""
+
+    def __init__(self, where: dict[str, Any], epoch: int):
+        self._where, self._epoch = where, epoch
+        self._last = 0.0
+
+    def __call__(self, step: int, totals: Totals) -> None:
+        now = time.monotonic()
+        if now - self._last >= SECONDS_BETWEEN_STEP_EVENTS:
+            self._last = now
+            means: dict[str, Any] = totals.means()
+            emit(Step(**self._where, epoch=self._epoch, step=step, **means))
+
+
+def _bad_numbers(course: _Course, what: str, rate: float) -> BadNumbersError:
+    return BadNumbersError(
+        f"phase {course.where['phase']}, epoch {course.state.epoch}: {what} at learning rate {rate:g}. "
+        "A rate ten times lower is the usual cure; clipping (`optimizer: {name: adam, clipnorm: 1.0}`) another."
+    )

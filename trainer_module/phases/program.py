@@ -1,0 +1,188 @@
+"""One phase as a program that is built once: what trains, with which optimizer, on which batches, for how long."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from finetune.config import PhaseConfig
+from trainer_module.frozen_features.feed import Feed, Feeds
+from trainer_module.heads import regularize
+from trainer_module.phases.distribution import distributed
+from trainer_module.phases.freezing import apply_freeze
+from trainer_module.phases.loop import Step, eval_step, evaluate, train_step
+from trainer_module.phases.optimizers import PhaseOptimizer, Slots
+from trainer_module.phases.schedules import total_steps
+from trainer_module.phases.setup import Setup
+from trainer_module.phases.state import Snapshot
+from trainer_module.phases.totals import Totals
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A scope says what a phase trains, and for how long.
+
+    Attributes:
+        index: Number of the phase, from 0.
+        phase: The phase.
+        everything: All variables of the model, in the order in which they were made.
+        variables: Those that the phase trains.
+        factors: What the learning rate of each of these is multiplied with.
+        steps: Updates of the phase, at most.
+        steps_per_epoch: Updates in one pass over the training examples.
+        epochs_before: Epochs that the phases before it take, at most.
+    """
+
+    index: int
+    phase: PhaseConfig
+    everything: Sequence[tf.Variable]
+    variables: Sequence[tf.Variable]
+    factors: Sequence[float]
+    steps: int
+    steps_per_epoch: int
+    epochs_before: int
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the phase, at most; the last may be cut short."""
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """How many numbers train, and how many there are."""
+        return {"trainable_parameters": _count(self.variables), "total_parameters": _count(self.everything)}
+
+    @property
+    def places(self) -> list[int]:
+        """Where each trained variable stands among all."""
+        place_of = {id(variable): place for place, variable in enumerate(self.everything)}
+        return [place_of[id(variable)] for variable in self.variables]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program takes training steps of one phase, validates, and copies out the weights.
+
+    Attributes:
+        scope: What it trains, and for how long.
+        optimizer: The optimizer of these variables.
+        loss_scale: What the loss is multiplied with while gradients are computed; None with any type but float16.
+        batches: Endless training batches.
+        train: One compiled step of training.
+        validation: The compiled validation.
+        still: By their place among all variables, the values of those that no step can move.
+    """
+
+    scope: Scope
+    optimizer: PhaseOptimizer
+    loss_scale: tf.Variable | None
+    batches: Iterator
+    train: Step
+    validation: Validation
+    still: Mapping[int, np.ndarray]
+
+    def update(self, rate: float, loss_scale: float) -> Totals:
+        """Takes one step on the next batch at a learning rate; the scale is used with float16 alone."""
+        self.optimizer.set_rate(rate)
+        if self.loss_scale is not None:
+            self.loss_scale.assign(loss_scale)
+        return self.train(next(self.batches))
+
+    def validate(self) -> dict[str, float]:
+        """Returns `val_loss` and `val_accuracy` of the weights as they are."""
+        return self.validation.run()
+
+    def snapshot(self) -> Snapshot:
+        """Copies the weights as they are, and the optimizer's slots."""
+        weights = [
+            self.still[place] if place in self.still else variable.numpy()
+            for place, variable in enumerate(self.scope.everything)
+        ]
+        return Snapshot(weights, dict(zip(self.scope.places, self.optimizer.slots(), strict=True)))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A compiled pass over the validation split.
+
+    Attributes:
+        step: One compiled step of evaluation.
+        batches: Endless; making an iterator anew for each pass takes longer than validating a head.
+        steps: Batches in one pass.
+    """
+
+    step: Step
+    batches: Iterator
+    steps: int
+
+    def run(self) -> dict[str, float]:
+        """Goes over the split once; returns `val_loss` and `val_accuracy`."""
+        return evaluate(self.step, itertools.islice(self.batches, self.steps)).means("val_")
+
+
+def freeze(setup: Setup, index: int) -> Scope:
+    """Freezes what a phase does not train, sets its regularizers, and says what there is to do."""
+    training, phase = setup.training, setup.training.phases[index]
+    everything = list(setup.model.variables)
+    variables, factors = apply_freeze(setup.model, setup.backbone, phase, training.batch_norm)
+    regularize(setup.model, training.head, phase)
+    steps_per_epoch = setup.train.steps(training.batch_size)
+    steps = [total_steps(each, setup.train.examples, training.batch_size) for each in training.phases[: index + 1]]
+    epochs_before = sum(math.ceil(each / steps_per_epoch) for each in steps[:index])
+    return Scope(index, phase, everything, variables, factors, steps[index], steps_per_epoch, epochs_before)
+
+
+def build_program(
+    setup: Setup, scope: Scope, feeds: Feeds, gradient_accumulation_steps: int, slots: Mapping[int, Slots]
+) -> Program:
+    """Builds the program of a phase; nothing is computed yet.
+
+    Args:
+        setup: Where and on what.
+        scope: From `freeze`.
+        feeds: What it trains and validates on.
+        gradient_accumulation_steps: Parts that each batch is computed in.
+        slots: What the optimizer goes on from, by the place of the variable among all; those missing begin anew.
+    """
+    training, strategy = setup.training, setup.strategy
+    with strategy.scope():
+        earlier = [slots.get(place) for place in scope.places]
+        optimizer = PhaseOptimizer(scope.phase.optimizer, scope.variables, scope.factors, earlier)
+        scale = tf.Variable(1.0, trainable=False) if training.mixed_precision == "float16" else None
+    # What is trained on frozen features leaves the layers that gave them as they are.
+    moving = {id(variable) for variable in feeds.train.model.variables}
+    still = {place: each.numpy() for place, each in enumerate(scope.everything) if id(each) not in moving}
+    batches = distributed(feeds.train.batches, strategy)
+    step = train_step(
+        feeds.train.model,
+        scope.variables,
+        optimizer,
+        setup.loss,
+        gradient_accumulation_steps,
+        strategy,
+        batches.element_spec,
+        scale,
+    )
+    val_steps = setup.val.steps(at_once(setup, gradient_accumulation_steps))
+    return Program(scope, optimizer, scale, iter(batches), step, _validation(feeds.val, val_steps, strategy), still)
+
+
+def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:
+    """Examples that memory has to suffice for, in training and in validation alike."""
+    return math.ceil(setup.training.batch_size / gradient_accumulation_steps)
+
+
+def _validation(feed: Feed, steps: int, strategy: tf.distribute.Strategy) -> Validation:
+    batches = distributed(feed.batches.repeat(), strategy)
+    return Validation(eval_step(feed.model, strategy, batches.element_spec), iter(batches), steps)
+
+
+def _count(variables: Sequence[Any]) -> int:
+    # Counters, which are whole numbers, are no parameters.
+    return sum(int(np.prod(variable.shape)) for variable in variables if variable.dtype.is_floating)
