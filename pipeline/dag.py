@@ -153,7 +153,7 @@ def _trainer(
             "component": node_id,
             # Not below the Trainer's output, which TFX removes when the Trainer fails.
             "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
-            "trunk_dir": str(config.output_path / "trunk"),
+            "frozen_features_dir": str(config.output_path / "frozen_features"),
             "tracking": config.tracking.model_dump(mode="json"),
             "tracking_dir": str(config.output_path / "tensorboard"),
         },

@@ -33,8 +33,8 @@ def frozen_features_lines(config: Config) -> list[str]:
 
 def _lines(config: Config) -> list[str]:
     training, record = config.training, backbone_record(config.backbone.name)
-    if training.cache_trunk == "off":
-        return ["off, as training.cache_trunk says"]
+    if training.frozen_features.cache == "off":
+        return ["off, as training.frozen_features says"]
     found = recorded(record.name, config.backbone.arguments)
     if found is None:
         return [

@@ -44,7 +44,7 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
             of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
-            `trunk_dir`, one that later runs share; `tracking` with `tracking_dir`.
+            `frozen_features_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with;
@@ -115,7 +115,15 @@ def make_setup(
     loss = training_loss(training, len(class_names), weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
-        settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
+        settings["frozen_features_dir"],
+        model,
+        backbone,
+        training,
+        augmentation,
+        train,
+        val,
+        component,
+        settings["code"],
     )
     return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, frozen_features)
 
@@ -136,7 +144,7 @@ def check_classes(names: Sequence[str]) -> None:
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """A digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
-    without = {"checkpoint_dir", "trunk_dir", "tracking", "tracking_dir"}
+    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir"}
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),

@@ -167,13 +167,13 @@ def _training(rows: list[Mapping[str, Any]], phases: list[Mapping[str, Any]]) ->
 
 
 def _phase(phase: Mapping[str, Any]) -> View:
-    trunk = phase.get("trunk") or {}
-    views = {None: "", "fresh": "new pictures in every epoch"}.get(trunk.get("views"))
-    up_to = f" (up to {trunk['cut']})" if trunk.get("cut") else ""
+    frozen = phase.get("frozen_features") or {}
+    views = {None: "", "fresh": "new pictures in every epoch"}.get(frozen.get("views"))
+    up_to = f" (up to {frozen['cut']})" if frozen.get("cut") else ""
     notes = (
         "stopped early" if phase.get("stopped_early") else "",
         f"frozen part computed once{up_to}" if phase.get("cached_trunk") else "",
-        f"{trunk['views']} views of each picture" if views is None else views,
+        f"{frozen['views']} views of each picture" if views is None else views,
     )
     return {**_defaults(phase, PHASE_KEYS), "notes": ", ".join(filter(None, notes))}
 

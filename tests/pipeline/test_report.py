@@ -67,9 +67,9 @@ def summary(**changes: object) -> dict:
                 "val_loss": 0.4,
                 "stopped_early": True,
                 "cached_trunk": True,
-                "trunk": {"cut": "head_pool", "views": 3},
+                "frozen_features": {"cut": "head_pool", "views": 3},
             },
-            {"name": "tune", "epochs": 1, "cached_trunk": False, "trunk": {"cut": "add", "views": "fresh"}},
+            {"name": "tune", "epochs": 1, "cached_trunk": False, "frozen_features": {"cut": "add", "views": "fresh"}},
         ],
         "components": [
             {"id": "Trainer", "seconds": 61.0, "state": "ran"},
