@@ -20,6 +20,7 @@ from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluator.eval_config import eval_config
 from components.example_gen.image_component import ImageExampleGen
+from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
@@ -46,14 +47,14 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if config.data.schema_file:
         schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))
     else:
-        schema = schema_gen(statistics.outputs["statistics"])
+        schema = schema_gen(statistics.outputs["statistics"], INGEST_TASKS[config.task].one_label)
     validator = example_validator(statistics.outputs["statistics"], schema.outputs["schema"])
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={**transform_settings(config.backbone), "code": code_digest("transforms")},
+        custom_config={**transform_settings(config.backbone), "task": config.task, "code": code_digest("transforms")},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -161,7 +162,7 @@ def _trainer(
 
 
 def trainer_settings(config: Config) -> dict[str, Any]:
-    sections = {"training", "backbone", "augmentation", "distribution"}
+    sections = {"task", "training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
         "weights_sha256": sha256_of(config.backbone.local_path),
@@ -171,7 +172,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
 
 def _linear_settings(config: Config) -> dict[str, Any]:
     settings = trainer_settings(config)
-    kept = {name: settings[name] for name in ("backbone", "weights_sha256", "code")}
+    kept = {name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")}
     return {**kept, "batch_size": config.training.batch_size}
 
 

@@ -7,10 +7,14 @@ from typing import Any
 
 from components.example_gen.tasks import TASKS as INGEST_TASKS
 from finetune.errors import did_you_mean
+from trainer_module.tasks import TASKS as TRAINING_TASKS
+from transforms.tasks import TASKS as TRANSFORM_TASKS
 
 # Import path of each table, and what it has for each task.
 TASK_TABLES: dict[str, Mapping[str, Any]] = {
     "components.example_gen.tasks": INGEST_TASKS,
+    "transforms.tasks": TRANSFORM_TASKS,
+    "trainer_module.tasks": TRAINING_TASKS,
 }
 
 

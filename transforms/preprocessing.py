@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from transforms import features, image, text
+from transforms.columns import column
 from transforms.tasks import TASKS
 from transforms.word_table import read_word_table
 
@@ -31,16 +32,16 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     return {
         **modality(inputs, custom_config),
         features.LABEL_INDEX: TASKS[custom_config["task"]].transform(inputs[features.LABEL]),
-        features.KEY: _column(inputs[features.SHA256]),
+        features.KEY: column(inputs[features.SHA256]),
     }
 
 
 def _of_image(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.Tensor]:
-    return {features.PIXELS: image.decode_and_resize(_column(inputs[features.IMAGE]), settings["image_size"])}
+    return {features.PIXELS: image.decode_and_resize(column(inputs[features.IMAGE]), settings["image_size"])}
 
 
 def _of_text(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.Tensor]:
-    texts = _column(inputs[features.TEXT])
+    texts = column(inputs[features.TEXT])
     if "vocabulary" in settings:
         word_ids = tft.make_and_track_object(
             lambda: text.WordIds(read_word_table(settings["vocabulary"]), settings["unknown_words"]), name="word_ids"
@@ -53,9 +54,3 @@ def _of_text(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.T
         lambda: text.load_preprocessor(settings["preprocessor"]), name="preprocessor"
     )
     return {name: tf.cast(tensor, tf.int64) for name, tensor in preprocessor(clean).items()}
-
-
-def _column(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
-    if isinstance(values, tf.SparseTensor):
-        values = tf.sparse.to_dense(values, default_value="")
-    return tf.reshape(values, [-1])

@@ -19,7 +19,9 @@ class SingleLabel:
         """Returns int64 [batch]."""
         import tensorflow_transform as tft
 
-        return tft.compute_and_apply_vocabulary(features.column(names), vocab_filename=features.CLASSES)
+        from transforms.columns import column
+
+        return tft.compute_and_apply_vocabulary(column(names), vocab_filename=features.CLASSES)
 
     def spec(self) -> tf.io.FixedLenFeature:
         """One number."""
