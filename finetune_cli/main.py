@@ -344,6 +344,8 @@ def main() -> None:
     """Entry point of the console script."""
     # Google's client libraries announce, on import, the end of support for Python versions to come.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
+    # tensorflow_hub imports it.
+    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     app()
 
 

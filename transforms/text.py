@@ -87,7 +87,8 @@ class WordIds(tf.Module):
 
 def vector_count(table: WordTable, unknown_words: str | int) -> int:
     """How many ids `WordIds` gives, with NO_WORD."""
-    return 1 + len(table.words) + {"skip": 0, "average": 1}.get(unknown_words, unknown_words)
+    buckets = unknown_words if isinstance(unknown_words, int) else {"skip": 0, "average": 1}[unknown_words]
+    return 1 + len(table.words) + buckets
 
 
 def valid_utf8(texts: tf.Tensor) -> tf.Tensor:

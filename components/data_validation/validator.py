@@ -24,7 +24,7 @@ class StoppingExecutor(executor.Executor):
         input_dict: dict[str, list[types.Artifact]],
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
-    ):
+    ) -> Any:
         """Writes the anomalies of each split.
 
         Raises:

@@ -229,11 +229,12 @@ def _first(names: list[str], blocks: list[str], wanted: str) -> int:
 
 def _nearest_number(wanted: str, names: list[str]) -> str:
     """Prefers, among names that differ from the wanted one in their last number alone, the nearest number."""
-    text, number = re.fullmatch(r"(.*?)(\d*)", wanted).groups()
-    if not number:
+    text = wanted.rstrip("0123456789")
+    if text == wanted:
         return ""
+    number = int(wanted[len(text) :])
     numbers = [int(name[len(text) :]) for name in names if re.fullmatch(re.escape(text) + r"\d+", name)]
-    return f" Did you mean '{text}{min(numbers, key=lambda n: abs(n - int(number)))}'?" if numbers else ""
+    return f" Did you mean '{text}{min(numbers, key=lambda n: abs(n - number))}'?" if numbers else ""
 
 
 def _summary(names: list[str]) -> str:

@@ -20,7 +20,7 @@ def total_steps(phase: PhaseConfig, examples: int, batch_size: int) -> int:
         return phase.steps
     if phase.examples:
         return phase.examples // examples * steps_per_epoch + math.ceil(phase.examples % examples / batch_size)
-    return phase.epochs * steps_per_epoch
+    return (phase.epochs or 0) * steps_per_epoch
 
 
 def learning_rate(phase: PhaseConfig, step: int, steps: int, steps_per_epoch: int) -> float:
