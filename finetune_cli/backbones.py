@@ -7,8 +7,9 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from transforms.backbone_figures import figures
-from transforms.backbones import BACKBONES, Backbone, backbone_record
+from trainer_module.backbones.figures import figures
+from trainer_module.backbones.sources import backbone_record, catalogue
+from transforms.backbone import Backbone
 
 COLUMNS = ("name", "pixels", "at least", "range", "parameters", "features", "blocks", "BatchNorm", "weights", "licence")
 
@@ -40,7 +41,7 @@ column, measured by `make figures`; a test builds the networks anew and compares
 def print_backbones(console: Console) -> None:
     """Prints the catalogue as a table."""
     table = Table(*COLUMNS, box=None, pad_edge=False)
-    for record in BACKBONES.values():
+    for record in catalogue().values():
         table.add_row(*_row(record))
     console.print(table)
 
@@ -63,7 +64,7 @@ def print_blocks(name: str, console: Console) -> None:
 
 def markdown() -> str:
     """Returns docs/backbones.md."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *(_row(record) for record in BACKBONES.values())]
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *(_row(record) for record in catalogue().values())]
     return _PAGE + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -84,7 +84,7 @@ def _pretrain(weights: Path) -> float:
     import tensorflow as tf
     import tf_keras as keras
 
-    from trainer_module.backbones.small_cnn import small_cnn
+    from trainer_module.backbones.sources.small_cnn import small_cnn
     from trainer_module.examples.augmentation import augment
     from trainer_module.phases.loop import eval_step, evaluate
     from trainer_module.tasks import TASKS

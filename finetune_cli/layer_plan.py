@@ -39,10 +39,13 @@ def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayer
         BackboneError: The backbone cannot be built, or a phase asks for what it does not have.
     """
     from trainer_module.backbones.model import build_network
+    from trainer_module.backbones.sources import source_of
     from trainer_module.phases.freezing import apply_freeze, block_names, check_phases, layers_of
 
     training = config.training.model_copy(update={"phases": list(phases)})
-    backbone, model = build_network(config.backbone.with_random_weights(), training, classes=1)
+    backbone, model = build_network(
+        source_of(config.backbone).with_random_weights(config.backbone), training, classes=1
+    )
     check_phases(layers_of(backbone), training)
     of_backbone = {id(variable) for variable in backbone.variables}
     last_kernel = model.layers[-1].kernel

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+from finetune.config import BackboneConfig, TrainingConfig
 from finetune.config.keys import value_at
 from finetune.errors import BackboneError
-from transforms.backbones import backbone_record
+from trainer_module.backbones.fit import phase_problems
+from trainer_module.backbones.source import BackboneSource, missing_weights
+from trainer_module.backbones.sources import source_of
+
+_Section = TypeVar("_Section", bound=BaseModel)
 
 
-def backbone_exists(raw: dict[str, Any]) -> list[str]:
-    """The backbone's name is in the catalogue, and has the weights and the input size that are asked for."""
-    section = _section(raw, "backbone")
-    name = section.get("name")
-    if not isinstance(name, str):
+def backbone_fits(raw: dict[str, Any]) -> list[str]:
+    """The backbone exists, has what the config asks of it, and can be trained as the phases and baselines want."""
+    config = _parsed(BackboneConfig, raw, "backbone")
+    if config is None:
         return []
     try:
-        record = backbone_record(name)
+        source = source_of(config)
     except BackboneError as error:
-        return [f"backbone.name: {error}"]
-    problems = []
-    if section.get("weights") == "imagenet" and not record.has_imagenet_weights:
+        return [str(error)]
+    problems = source.problems(config)
+    training = _parsed(TrainingConfig, raw, "training")
+    if training:
+        problems += phase_problems(config, training)
+    baselines = value_at(raw, "evaluation.baselines")
+    if isinstance(baselines, list) and "from_scratch" in baselines and not source.starts_random:
         problems.append(
-            f"backbone.weights: got 'imagenet'; {record.name} has none; expected random or the path of a file"
-        )
-    size = section.get("image_size")
-    if isinstance(size, int) and size < record.min_size:
-        problems.append(
-            f"backbone.image_size: got {size}; {record.name} expects at least {record.min_size} pixels, and was "
-            f"trained with {record.image_size}"
+            "evaluation.baselines: `from_scratch` builds the backbone with random weights, and "
+            f"{source.record(config).name} is its weights; leave it out, or take a backbone by `backbone.name`"
         )
     return problems
 
@@ -66,24 +71,13 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
                 problems.append(
                     f"{place}: got {active!r}; {name} is shown texts, which have no pictures to change. Leave it out"
                 )
-        foreign = ("preprocessor",) if section.get("name") else ("max_words", "unknown_words", "vocabulary")
-        problems += [
-            f"backbone.text.{key}: got {value!r}; it is about {'handles' if section.get('name') else 'tables'}, and "
-            f"{name} is none. Leave it out"
-            for key in foreign
-            if (value := value_at(raw, f"backbone.text.{key}")) is not None
-        ]
-        if value_at(raw, "backbone.weights") == "random" and not value_at(raw, "backbone.text.vocabulary"):
-            problems.append(
-                "backbone.text.vocabulary: missing; with random weights, expected the table whose words are known"
-            )
     return problems
 
 
 def files_exist(raw: dict[str, Any]) -> list[str]:
     """What a local run reads is there."""
     problems = []
-    data, backbone = _section(raw, "data"), _section(raw, "backbone")
+    data = _section(raw, "data")
     root = data.get("root")
     if isinstance(root, str) and not Path(root).expanduser().is_dir():
         of_texts = _modality(raw) == "text"
@@ -95,30 +89,11 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     schema = data.get("schema_file")
     if isinstance(schema, str) and not Path(schema).expanduser().is_file():
         problems.append(f"data.schema_file: got {schema!r}, which is not a file here; expected a schema.pbtxt")
-    weights = backbone.get("weights")
-    if isinstance(weights, str) and weights not in ("imagenet", "random") and not Path(weights).expanduser().is_file():
-        problems.append(
-            f"backbone.weights: got {weights!r}, which is not a file here; "
-            "expected imagenet, random, or the path of a weights file"
-        )
-    handle = backbone.get("handle")
-    if isinstance(handle, str) and "://" not in handle and not _is_saved_model(handle):
-        problems.append(
-            f"backbone.handle: got {handle!r}, which is no folder with a saved_model.pb here; "
-            "expected the folder of a SavedModel, or a URL"
-        )
-    preprocessor = value_at(raw, "backbone.text.preprocessor")
-    if isinstance(preprocessor, str) and "://" not in preprocessor and not _is_saved_model(preprocessor):
-        problems.append(
-            f"backbone.text.preprocessor: got {preprocessor!r}, which is no folder with a saved_model.pb here; "
-            "expected the folder of a SavedModel, or a URL"
-        )
-    file = backbone.get("file")
-    if isinstance(file, str) and not Path(file).expanduser().is_file() and not _is_saved_model(file):
-        problems.append(
-            f"backbone.file: got {file!r}, which is not here; "
-            "expected a .keras or .h5 file, or the folder of a SavedModel"
-        )
+    config = _parsed(BackboneConfig, raw, "backbone")
+    if source := _source(config):
+        problems += source.file_problems(config)
+    elif config and config.local_path and not config.local_path.exists():
+        problems.append(missing_weights(config))
     return problems
 
 
@@ -127,15 +102,22 @@ def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _is_saved_model(folder: str) -> bool:
-    return (Path(folder).expanduser() / "saved_model.pb").is_file()
+def _parsed(model: type[_Section], raw: dict[str, Any], name: str) -> _Section | None:
+    """A section by itself; None where it is not valid, which `load_config` reports."""
+    try:
+        return model.model_validate(raw.get(name, {}))
+    except ValidationError:
+        return None
+
+
+def _source(config: BackboneConfig | None) -> BackboneSource | None:
+    try:
+        return config and source_of(config)
+    except BackboneError:
+        return None
 
 
 def _modality(raw: dict[str, Any]) -> str | None:
-    name, section = value_at(raw, "backbone.name"), _section(raw, "backbone")
-    if section.get("handle") or section.get("file"):
-        return section.get("modality", "image")
-    try:
-        return backbone_record(name).modality if isinstance(name, str) else None
-    except BackboneError:
-        return None
+    config = _parsed(BackboneConfig, raw, "backbone")
+    source = _source(config)
+    return source.record(config).modality if source else None

@@ -26,10 +26,9 @@ from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
 from finetune.config import Config
-from finetune.digests import sha256_of
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
-from transforms.backbones import record_of
+from trainer_module.backbones.sources import record_of, source_of
 from transforms.settings import transform_settings
 
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
@@ -54,7 +53,11 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={**transform_settings(config.backbone), "task": config.task, "code": code_digest("transforms")},
+        custom_config={
+            **transform_settings(record_of(config.backbone)),
+            "task": config.task,
+            "code": code_digest("transforms"),
+        },
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -165,7 +168,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"task", "training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
-        "weights_sha256": sha256_of(config.backbone.local_path),
+        "weights_sha256": source_of(config.backbone).digest(config.backbone),
         "code": code_digest("trainer_module", "transforms"),
     }
 
@@ -197,7 +200,7 @@ def _scratch_settings(config: Config) -> dict[str, Any]:
     scratch = config.model_copy(
         update={
             "training": scratch_training(config.training),
-            "backbone": config.backbone.with_random_weights(),
+            "backbone": source_of(config.backbone).with_random_weights(config.backbone),
         }
     )
     return trainer_settings(scratch)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from finetune.config import Config, DataConfig, PhaseConfig, TrainingConfig
 from finetune.errors import BackboneError
+from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.plan import RATES, Decision
 from trainer_module.frozen_features.planner import Graph, Planner
-from trainer_module.frozen_features.recorded import Recorded, recorded, size_in_words
-from transforms.backbones import backbone_record
+from trainer_module.frozen_features.recorded import Recorded, size_in_words
 
 # A plan is printed within two seconds, however many pictures there are.
 SECONDS_TO_COUNT = 0.5
@@ -32,16 +32,12 @@ def frozen_features_lines(config: Config) -> list[str]:
 
 
 def _lines(config: Config) -> list[str]:
-    training, record = config.training, backbone_record(config.backbone.name)
+    training, size = config.training, record_of(config.backbone).image_size
     if training.frozen_features.cache == "off":
         return ["off, as training.frozen_features says"]
-    found = recorded(record.name, config.backbone.arguments)
+    found = source_of(config.backbone).graph(config.backbone)
     if found is None:
-        return [
-            "decided by the Trainer; no graph of this backbone is recorded "
-            "(python -m trainer_module.frozen_features.record)"
-        ]
-    size = config.backbone.image_size or record.image_size
+        return ["decided by the Trainer, when it has built the network; no graph of this backbone is recorded"]
     near = "" if found.image_size == size else "about "
     counted = count_examples(config.data)
     train, val = counted or (round(ASSUMED * TRAIN_SHARE), round(ASSUMED * VAL_SHARE))

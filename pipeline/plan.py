@@ -8,7 +8,7 @@ from rich.table import Table
 from finetune.config import Config, PhaseConfig, TrainingConfig
 from pipeline.frozen_features_plan import frozen_features_lines
 from trainer_module.auto_strategy import AUTO_RULE
-from transforms.backbones import record_of
+from trainer_module.backbones.sources import record_of
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
 SCRATCH_LEARNING_RATE = 1e-3
@@ -60,11 +60,10 @@ def print_plan(config: Config, console: Console) -> None:
     record = record_of(config.backbone)
     size = record.image_size
     shown = f"{size} x {size}" if record.modality == "image" else f"at most {config.backbone.text.max_words} words"
-    weights = config.backbone.weights or record.source
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
-    console.print(f"backbone   {record.name}, {shown}, weights: {weights}", highlight=False)
+    console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
     phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping

@@ -17,12 +17,11 @@ from components.pusher import component as pusher
 from components.serving_gate import component as serving_gate
 from evaluation.gates import OVERALL
 from finetune.config import Config
-from finetune.digests import sha256_of
 from pipeline.plan import ingest_node_id
 from registry.approval import published_version
 from registry.versions import served_instead
+from trainer_module.backbones.sources import origin_of, record_of, source_of
 from trainer_module.recipe import HISTORY_FILE
-from transforms.backbones import origin_of, record_of
 
 SCHEMA_VERSION = 1
 # Of the verdict, what the report shows beside the gates.
@@ -141,4 +140,4 @@ def _read_json(outputs: Mapping[str, Mapping[str, Any]], node: str, output: str,
 
 def _backbone(config: Config) -> dict[str, Any]:
     """What is known without the Trainer, which also has the digest of what it downloaded."""
-    return {**origin_of(config.backbone), "sha256": sha256_of(config.backbone.local_path)}
+    return {**origin_of(config.backbone), "sha256": source_of(config.backbone).digest(config.backbone)}

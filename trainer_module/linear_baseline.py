@@ -13,12 +13,12 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from finetune.config import BackboneConfig, HeadConfig, TrainingConfig
 from trainer_module.backbones.model import build_network
+from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.examples.input_data import Split, evaluation_batches, load_split
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.recipe import make_deterministic
 from trainer_module.tasks import TASKS
 from transforms import features
-from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
 from transforms.tasks import TASKS as TRANSFORM_TASKS
 from transforms.tasks import Labels
@@ -37,7 +37,7 @@ def run_fn(fn_args: FnArgs) -> None:
     make_deterministic(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = transform_output.vocabulary_size_by_name(features.CLASSES)
-    inputs = inputs_of(backbone_config, transform_output)
+    inputs = inputs_of(record_of(backbone_config), transform_output)
     task, of_labels = TASKS[settings["task"]], Labels(TRANSFORM_TASKS[settings["task"]], classes)
     train = load_split(fn_args.train_files, inputs, of_labels)
     backbone, model = build_network(backbone_config, training, classes, task.activation)

@@ -19,6 +19,7 @@ from finetune.errors import DataError
 from finetune.events import Note, emit
 from trainer_module.auto_strategy import with_phases
 from trainer_module.backbones.model import build_network, in_float32
+from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.examples.input_data import evaluation_batches, keys, labels, load_split
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -30,7 +31,6 @@ from trainer_module.phases.setup import Setup
 from trainer_module.tasks import TASKS
 from trainer_module.tracking import tracked
 from transforms import features
-from transforms.backbones import origin_of
 from transforms.inputs import inputs_of
 from transforms.tasks import TASKS as TRANSFORM_TASKS
 from transforms.tasks import Labels
@@ -105,7 +105,7 @@ def make_setup(
 
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     check_classes(class_names)
-    inputs = inputs_of(backbone_config, transform_output)
+    inputs = inputs_of(record_of(backbone_config), transform_output)
     of_labels = Labels(TRANSFORM_TASKS[settings["task"]], len(class_names))
     train = load_split(train_files, inputs, of_labels, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, of_labels, training.memory_mb * 1024**2)

@@ -85,7 +85,7 @@ def scale(pixels: tf.Tensor, scaling: Scaling) -> tf.Tensor:
 
     Args:
         pixels: [..., 3] RGB in [0, 255], any numeric type.
-        scaling: As in `transforms.backbones.Backbone.scaling`.
+        scaling: As in `transforms.backbone.Backbone.scaling`.
 
     Returns:
         float32 of the same shape.

@@ -9,9 +9,8 @@ from typing import Protocol
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from finetune.config import BackboneConfig
 from transforms import features
-from transforms.backbones import record_of
+from transforms.backbone import Backbone
 from transforms.image import parse_pixels
 
 # First byte of every serialised tf.Example that holds anything.
@@ -120,9 +119,8 @@ class TextInputs:
 _TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
 
 
-def inputs_of(config: BackboneConfig, transform_output: tft.TFTransformOutput) -> Inputs:
-    """Returns how the network of a config reads its examples."""
-    record = record_of(config)
+def inputs_of(record: Backbone, transform_output: tft.TFTransformOutput) -> Inputs:
+    """Returns how the network around a backbone reads its examples."""
     if record.modality == "image":
         return ImageInputs(record.image_size)
     spec = transform_output.transformed_feature_spec()

@@ -5,34 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from finetune.config import BackboneConfig
 from finetune.digests import sha256_of
-from transforms.backbones import record_of
+from transforms.backbone import Backbone
 
 
-def transform_settings(config: BackboneConfig) -> dict[str, Any]:
+def transform_settings(record: Backbone) -> dict[str, Any]:
     """Returns what preprocessing depends on, and nothing else, so that no other change reruns it."""
-    record = record_of(config)
     if record.modality == "image":
         return {"modality": "image", "image_size": record.image_size}
-    if config.name:
-        path = vocabulary_path(config)
-        return {
-            "modality": "text",
-            "vocabulary": path,
-            "vocabulary_sha256": sha256_of(Path(path)),
-            "unknown_words": config.text.unknown_words,
-            "max_words": config.text.max_words,
-        }
-    preprocessor = config.text.preprocessor
-    local = preprocessor and "://" not in preprocessor
-    return {
-        "modality": "text",
-        "preprocessor": preprocessor,
-        "preprocessor_sha256": sha256_of(Path(preprocessor)) if local else None,
-    }
-
-
-def vocabulary_path(config: BackboneConfig) -> str:
-    """The table whose words are known."""
-    return config.text.vocabulary or config.weights
+    settings = {"modality": record.modality, **record.preprocessing}
+    for name in ("vocabulary", "preprocessor"):
+        if name in settings:
+            path = settings[name]
+            local = path and "://" not in path
+            settings[f"{name}_sha256"] = sha256_of(Path(path)) if local else None
+    return settings

@@ -11,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 from finetune.config.base import LocalPath, Section, UrlOrPath
 from finetune.config.text import TextConfig
 
-Modality = Literal["image", "text"]
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
 
 
@@ -33,7 +32,7 @@ class BackboneConfig(Section):
     cut_at: str | None = Field(
         None, min_length=1, description="of `file`: the layer whose output the head takes; default: the last"
     )
-    modality: Modality = Field("image", description="of `handle` and `file`: what it is shown")
+    modality: str = Field("image", description="of `handle` and `file`: what it is shown, `image` or `text`")
     scaling: Scaling | None = Field(
         None,
         description="of `handle` and `file`: range of the input; `none` is 0 to 255. Default of `handle`: "
@@ -87,16 +86,6 @@ class BackboneConfig(Section):
         if self.sha256 and self.weights == "random":
             raise ValueError("sha256: random weights have none; leave it out")
         return self
-
-    def with_random_weights(self) -> BackboneConfig:
-        """The same network from random weights; a table of word vectors still says which words there are.
-
-        What is its weights, a handle or a file, stays as it is.
-        """
-        if not self.name or self.weights == "random":
-            return self
-        text = self.text.model_copy(update={"vocabulary": self.text.vocabulary or self.weights})
-        return self.model_copy(update={"weights": "random", "sha256": None, "text": text})
 
     @property
     def source(self) -> str:

@@ -42,30 +42,6 @@ class Config(Section):
     kubernetes: KubernetesConfig = KubernetesConfig()
 
     @model_validator(mode="after")
-    def _handle_is_one_layer(self) -> Config:
-        if not self.backbone.handle:
-            return self
-        expected = (
-            "the layers of a `backbone.handle` cannot be told apart; expected `none`, `all` or `{variables: REGEX}` "
-            "in each phase, or training.strategy linear_probe, full or discriminative"
-        )
-        if not self.training.phases:
-            raise ValueError(f"training.strategy: got auto, which may unfreeze some layers; {expected}")
-        for index, phase in enumerate(self.training.phases):
-            if not (phase.unfreeze.is_nothing or phase.unfreeze.last_layers == "all" or phase.unfreeze.variables):
-                raise ValueError(f"training.phases[{index}].unfreeze: got {str(phase.unfreeze)!r}; {expected}")
-        return self
-
-    @model_validator(mode="after")
-    def _scratch_can_be_built(self) -> Config:
-        if "from_scratch" in self.evaluation.baselines and not self.backbone.name:
-            raise ValueError(
-                "evaluation.baselines: `from_scratch` builds the backbone with random weights, which only a "
-                "`backbone.name` allows; a handle or a file is its weights"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:
         scratch = "from_scratch" in self.evaluation.baselines
         if scratch and not self.training.phases:

@@ -25,7 +25,7 @@ from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.package.runtime_keys import parameter_name, runtime_parameters, with_value
 from finetune_kubeflow.workers import manifests
 from pipeline.plan import node_ids
-from transforms.backbones import record_of
+from trainer_module.backbones.sources import record_of
 
 # The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
 MAX_PACKAGE_BYTES = 1_000_000

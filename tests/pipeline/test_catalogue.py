@@ -10,8 +10,8 @@ from rich.console import Console
 
 from finetune.errors import BackboneError
 from finetune_cli.backbones import markdown, print_backbones, print_blocks
-from transforms.backbone_figures import figures
-from transforms.backbones import BACKBONES
+from trainer_module.backbones.figures import figures
+from trainer_module.backbones.sources import catalogue
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,12 +27,12 @@ def test_the_page_in_the_docs_is_the_one_of_the_code():
 
 
 def test_every_backbone_of_pictures_has_its_figures_and_no_other():
-    assert set(figures()) == {name for name, record in BACKBONES.items() if record.modality == "image"}
+    assert set(figures()) == {name for name, record in catalogue().items() if record.modality == "image"}
 
 
 def test_the_table_lists_size_range_parameters_and_blocks_of_each():
     lines = printed(print_backbones).splitlines()
-    assert len(lines) == 1 + len(BACKBONES)
+    assert len(lines) == 1 + len(catalogue())
     (line,) = [line for line in lines if line.startswith("MobileNetV2 ")]
     for expected in ("224", "32", "-1 to 1", "2,257,984", "7 x 7 x 1280", "18: stem ... block_16", "Apache-2.0"):
         assert expected in line

@@ -15,7 +15,7 @@ from rich.console import Console
 from finetune.config import STRATEGIES, Config, load_config
 from finetune.config.evaluation import GateConfig
 from finetune.errors import ConfigError
-from pipeline.checks import backbone_exists, files_exist
+from pipeline.checks import backbone_fits, files_exist
 from pipeline.plan import print_plan
 
 ROOT = Path(__file__).parents[2]
@@ -176,8 +176,8 @@ def test_one_loss_at_a_time_and_durations_that_a_baseline_can_add_up(load):
 def test_a_handle_has_every_baseline_but_from_scratch(load):
     encoder = {**GOOD, "backbone": {"handle": "encoder", "image_size": 8}, "training": {"strategy": "linear_probe"}}
     for baselines in (["majority"], ["logistic_regression"], []):
-        load({**encoder, "evaluation": {"baselines": baselines}})
-    problem = problems(load, {**encoder, "evaluation": {"baselines": ["from_scratch"]}})[0]
+        load({**encoder, "evaluation": {"baselines": baselines}}, checks=[backbone_fits])
+    problem = problems(load, {**encoder, "evaluation": {"baselines": ["from_scratch"]}}, checks=[backbone_fits])[0]
     assert problem.startswith("evaluation.baselines: `from_scratch`")
 
 
@@ -276,7 +276,7 @@ def test_slices_of_the_report_are_columns_or_crosses_of_two(load):
 
 def test_checks_add_their_problems_to_the_others(load):
     bad = {**GOOD, "backbone": {"name": "mobilnet_v2", "weights": "absent.h5"}, "sed": 1}
-    found = "\n".join(problems(load, bad, checks=[backbone_exists, files_exist]))
+    found = "\n".join(problems(load, bad, checks=[backbone_fits, files_exist]))
     assert "backbone.name: got 'mobilnet_v2';" in found
     assert "Did you mean 'MobileNetV2'?" in found
     assert "data.root: got 'birds', which is not a folder here" in found
@@ -291,7 +291,7 @@ def test_a_config_survives_its_own_yaml(load):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda path: path.name)
 def test_every_recipe_is_valid_and_says_how_it_is_run(path):
-    load_config(path, checks=[backbone_exists])
+    load_config(path, checks=[backbone_fits])
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for word in ("Run:", "Takes:", "Expect:"):
         assert any(word in line for line in header), f"{path.name} lacks the line {word}"

@@ -6,7 +6,7 @@ import pytest
 
 from finetune.config import DataConfig, load_config
 from finetune.errors import ConfigError
-from pipeline.checks import files_exist, modality_fits
+from pipeline.checks import backbone_fits, files_exist, modality_fits
 
 TEXT = {"name": "GloVe", "weights": "words.txt"}
 IMAGE = {"name": "MobileNetV2", "weights": "random"}
@@ -53,11 +53,12 @@ def test_an_image_size_is_none_of_a_texts():
 
 
 def test_tables_and_encoders_have_settings_of_their_own():
-    (problem,) = problems({**TEXT, "text": {"preprocessor": "p"}})
+    probe = {"training": {"strategy": "linear_probe"}}
+    (problem,) = backbone_fits({"backbone": {**TEXT, "text": {"preprocessor": "p"}}, **probe})
     assert problem.startswith("backbone.text.preprocessor: got 'p'; it is about handles")
-    (problem,) = problems({**ENCODER, "text": {"max_words": 9}})
+    (problem,) = backbone_fits({"backbone": {**ENCODER, "text": {"max_words": 9}}, **probe})
     assert problem.startswith("backbone.text.max_words: got 9; it is about tables")
-    (problem,) = problems({"name": "GloVe", "weights": "random"})
+    (problem,) = backbone_fits({"backbone": {"name": "GloVe", "weights": "random"}, **probe})
     assert problem.startswith("backbone.text.vocabulary: missing")
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError
-from transforms.backbone_figures import figures
-from transforms.backbones import BACKBONES, KERAS_APPLICATIONS, backbone_record
+from trainer_module.backbones.figures import figures
+from trainer_module.backbones.sources import SOURCES, backbone_record, source_of
 
 keras = pytest.importorskip("tf_keras")
 
@@ -19,7 +19,7 @@ from trainer_module.backbones.measure import measure  # noqa: E402
 from trainer_module.backbones.model import build_backbone, build_model  # noqa: E402
 from trainer_module.phases.freezing import layers_of, trainable_layers  # noqa: E402
 
-FAMILIES = {record.family: name for name, record in reversed(BACKBONES.items()) if record.source == KERAS_APPLICATIONS}
+FAMILIES = {record.family: name for name, record in reversed(SOURCES["Keras applications"].records.items())}
 # Built in every run of the tests; the others take minutes together.
 QUICK = {"SmallCNN", "MobileNetV2"}
 
@@ -58,7 +58,7 @@ def test_a_picture_reaches_the_network_as_the_familys_own_preprocessing_gives_it
     features = keras.Model(model.input, model.layers[place + 1].input)(pixels).numpy()
     np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(expected).max()))
     with pytest.raises(BackboneError, match="cannot be built"):
-        build_backbone(config.model_copy(update={"image_size": record.min_size - 1}))
+        source_of(config).build(config.model_copy(update={"image_size": record.min_size - 1}))
 
 
 @pytest.mark.parametrize("name", slow_ones_long(FAMILIES.values()))

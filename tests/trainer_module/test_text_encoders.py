@@ -27,7 +27,8 @@ from finetune.config import (
 )
 from finetune.errors import BackboneError
 from trainer_module import recipe
-from trainer_module.backbones.text_encoder import text_encoder
+from trainer_module.backbones.hub_text import text_encoder
+from trainer_module.backbones.sources import record_of
 from transforms.preprocessing import preprocessing_fn
 from transforms.settings import transform_settings
 
@@ -67,7 +68,7 @@ def transform(folder: Path, config: BackboneConfig, splits: dict[str, list[tuple
         for name, rows in splits.items()
     }
     output = folder / "transform"
-    function = functools.partial(preprocessing_fn, custom_config=transform_settings(config))
+    function = functools.partial(preprocessing_fn, custom_config=transform_settings(record_of(config)))
     with tft_beam.Context(temp_dir=str(folder / "tmp"), force_tf_compat_v1=False):
         columns = raw["train"]
         examples = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

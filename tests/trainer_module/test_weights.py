@@ -16,7 +16,7 @@ keras = pytest.importorskip("tf_keras")
 
 from finetune.config.backbone import BackboneConfig  # noqa: E402
 from trainer_module.backbones.model import build_backbone  # noqa: E402
-from trainer_module.backbones.small_cnn import small_cnn  # noqa: E402
+from trainer_module.backbones.sources.small_cnn import small_cnn  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_weights_that_do_not_fit_are_an_error_that_says_what_to_check(tmp_path):
     ("changes", "message"),
     [
         ({"name": "MobileNetV2", "arguments": {"alfa": 1.0}}, "alfa"),
-        ({"name": "MobileNetV2", "image_size": 16}, "cannot be built"),
+        ({"name": "MobileNetV2", "image_size": 16}, "expects at least 32 pixels"),
         ({"name": "SmallCNN", "weights": "imagenet"}, "has none"),
         ({"name": "SmallCNN", "weights": "absent.h5"}, "not a file"),
         ({"name": "SmallCNN", "arguments": {"alpha": 1}}, "takes none"),

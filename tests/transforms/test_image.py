@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from transforms.backbones import BACKBONES, KERAS_APPLICATIONS, backbone_record
+from trainer_module.backbones.sources import SOURCES
 
 tf = pytest.importorskip("tensorflow")
 image = importlib.import_module("transforms.image")
@@ -121,9 +121,9 @@ def test_what_is_no_picture_is_an_error(data):
         image.decode(tf.constant(data))
 
 
-@pytest.mark.parametrize("name", [name for name, record in BACKBONES.items() if record.source == KERAS_APPLICATIONS])
+@pytest.mark.parametrize("name", SOURCES["Keras applications"].records)
 def test_scaling_equals_the_familys_own_preprocessing(name):
-    record = backbone_record(name)
+    record = SOURCES["Keras applications"].records[name]
     family = importlib.import_module(f"tf_keras.applications.{record.family}")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3)).astype(np.uint8)
     expected = family.preprocess_input(pixels.astype(np.float32))

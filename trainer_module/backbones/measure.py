@@ -1,4 +1,4 @@
-"""Measures the networks of the catalogue, for `transforms/backbone_figures.json`: `make figures` writes it.
+"""Measures the networks of the catalogue, for `trainer_module/backbones/figures.json`: `make figures` writes it.
 
 Builds each with random weights at the size of its record, which takes a quarter of an hour in all.
 """
@@ -11,14 +11,14 @@ from typing import Any
 import tf_keras as keras
 
 from finetune.config.backbone import BackboneConfig
-from trainer_module.backbones.catalogue import catalogue_backbone
+from trainer_module.backbones.sources import catalogue, source_of
 from trainer_module.phases.freezing import block_names, layers_of
-from transforms.backbones import BACKBONES
 
 
 def measure(name: str) -> dict[str, Any]:
-    """The figures of one backbone, as `transforms.backbone_figures.Figures` has them."""
-    network, _ = catalogue_backbone(BackboneConfig(name=name, weights="random"))
+    """The figures of one backbone, as `trainer_module.backbones.figures.Figures` has them."""
+    config = BackboneConfig(name=name, weights="random")
+    network, _ = source_of(config).build(config)
     layers = layers_of(network)
     return {
         "parameters": network.count_params(),
@@ -32,7 +32,7 @@ def measure(name: str) -> dict[str, Any]:
 def main() -> None:
     """Prints the figures of all as JSON, one line each."""
     lines = []
-    for name, record in BACKBONES.items():
+    for name, record in catalogue().items():
         if record.modality != "image":
             continue
         # Numbers in the names of unnamed layers begin anew.

@@ -8,12 +8,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import BackboneConfig, TrainingConfig
-from trainer_module.backbones.catalogue import catalogue_backbone
-from trainer_module.backbones.hub import hub_backbone
-from trainer_module.backbones.keras_file import keras_file_backbone
-from trainer_module.backbones.text_encoder import text_encoder
+from finetune.config.backbone import Scaling
+from finetune.errors import BackboneError
+from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.heads import add_head, with_all_regularizers
-from transforms.backbones import Scaling, record_of
 from transforms.image import scale
 
 
@@ -38,7 +36,7 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
     """Returns the network with the same weights that computes in float32 throughout: what is exported."""
     if training.mixed_precision == "off":
         return model
-    random, exact = config.with_random_weights(), {"mixed_precision": "off"}
+    random, exact = source_of(config).with_random_weights(config), {"mixed_precision": "off"}
     _, copy = build_network(
         random,
         training.model_copy(update=exact),
@@ -50,20 +48,17 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
 
 
 def build_backbone(config: BackboneConfig) -> keras.Model:
-    """Builds the backbone that the config asks for, with its weights.
+    """Builds the backbone that the config asks for, with its weights, as `BackboneSource.build` does.
 
-    Returns:
-        A functional model from float32 [batch, size, size, 3], in the range of its record's `scaling`, to a feature
-        map float32 [batch, height, width, channels] or a feature vector float32 [batch, channels]; of texts, see
-        `trainer_module.backbones.word_vectors` and `text_encoder`. Its attribute `weights_sha256` is the digest of the
-        weights; None for random ones.
+    The model's attribute `weights_sha256` is the digest of the weights; None for random ones.
 
     Raises:
-        BackboneError: The name, an argument, the input size or the weights cannot be used.
+        BackboneError: It does not exist, or what the config says of it cannot be used.
     """
-    of_handle = text_encoder if config.modality == "text" else hub_backbone
-    build = of_handle if config.handle else keras_file_backbone if config.file else catalogue_backbone
-    backbone, digest = build(config)
+    source = source_of(config)
+    if problems := source.problems(config):
+        raise BackboneError("\n".join(problems))
+    backbone, digest = source.build(config)
     backbone.weights_sha256 = digest
     return backbone
 
@@ -79,7 +74,7 @@ def build_model(
 
     Args:
         backbone: From `build_backbone`.
-        scaling: As in `transforms.backbones.Backbone.scaling`.
+        scaling: As in `transforms.backbone.Backbone.scaling`.
         training: The head, the BatchNorm policy, and the seed of the head's initial weights and dropout.
         classes: Number of classes.
         activation: Of the last layer (see `heads.add_head`).

@@ -8,11 +8,35 @@ import h5py
 import tensorflow as tf
 import tf_keras as keras
 
+from finetune.config.backbone import BackboneConfig
+from finetune.digests import check_sha256
 from finetune.errors import BackboneError
 
 # A layer's name, and the shapes of its weights.
 Shapes = tuple[str, list[tuple[int, ...]]]
 SHOWN_LAYERS = 8
+
+
+def with_weights(backbone: keras.Model, config: BackboneConfig) -> tuple[keras.Model, str | None]:
+    """Gives a network of random weights those that a config names.
+
+    Returns:
+        The network, and the sha256 of the file; None for random weights.
+
+    Raises:
+        BackboneError: There is no such file, it has another digest than it should, or it does not fit.
+    """
+    if config.weights == "random":
+        return backbone, None
+    path = Path(config.weights)
+    if not path.is_file():
+        raise BackboneError(
+            f"backbone.weights: got {config.weights!r}, which is not a file; expected imagenet, random, or the path of "
+            f"an .h5 file with the weights of {backbone.name} without its top."
+        )
+    digest = check_sha256(path, config.sha256)
+    load_weights(backbone, path)
+    return backbone, digest
 
 
 def load_weights(backbone: keras.Model, path: Path) -> None:

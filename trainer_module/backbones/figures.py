@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-FILE = Path(__file__).with_name("backbone_figures.json")
+FILE = Path(__file__).with_name("figures.json")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""Whether a config's backbone and what it asks of it go together, before anything is built. No TensorFlow here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from finetune.config import STRATEGIES, BackboneConfig, PhaseConfig, TrainingConfig, Unfreeze
+from finetune.errors import BackboneError
+from trainer_module.backbones.source import UNFREEZE_FORMS
+from trainer_module.backbones.sources import source_of
+from trainer_module.phases.freezing import Layer, trainable_layers
+
+
+def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str]:
+    """Holds every phase against the layers of the backbone, as far as its source knows them without building it.
+
+    Args:
+        config: Of a backbone that some source selects.
+        training: Its phases, or the strategy `auto`, which has none yet.
+
+    Returns:
+        A line for each phase that the Trainer would refuse.
+    """
+    source = source_of(config)
+    forms, layers = source.unfreeze_forms, source.layers(config)
+
+    def refusal(phase: PhaseConfig) -> str | None:
+        form = _form(phase.unfreeze)
+        if form and form not in forms:
+            shown = ", ".join(["`none`", "`all`", *(f"`{{{each}: ...}}`" for each in forms)])
+            return (
+                f"unfreeze: got {str(phase.unfreeze)!r}; the layers of {source.record(config).name} cannot be told "
+                f"apart; expected {shown}"
+            )
+        return _not_there(layers, phase.unfreeze, training.batch_norm) if form and layers else None
+
+    fitting = [name for name, strategy in STRATEGIES.items() if not any(map(refusal, strategy.phases))]
+    advice = f"; or training.strategy {', '.join(fitting)}" if fitting else ""
+    if not training.phases:
+        if len(fitting) == len(STRATEGIES):
+            return []
+        return [f"training.strategy: got 'auto', which may choose phases that this backbone does not allow{advice}"]
+    problems = {index: refusal(phase) for index, phase in enumerate(training.phases)}
+    return [f"training.phases[{index}].{problem}{advice}" for index, problem in problems.items() if problem]
+
+
+def _form(unfreeze: Unfreeze) -> str | None:
+    """The form in which a phase says what is unfrozen; None for nothing and for all."""
+    if unfreeze.last_layers == "all":
+        return None
+    return next((form for form in UNFREEZE_FORMS if getattr(unfreeze, form)), None)
+
+
+def _not_there(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str) -> str | None:
+    if unfreeze.variables and not any(layer.variables for layer in layers):
+        return None  # Only the built network can tell.
+    try:
+        trainable_layers(layers, unfreeze, batch_norm)
+    except BackboneError as error:
+        return str(error).removesuffix(".")
+    return None

@@ -1,0 +1,49 @@
+"""An encoder of texts as a SavedModel of TF Hub: of strings, or of what a preprocessing SavedModel makes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finetune.config.backbone import BackboneConfig
+from trainer_module.backbones.sources.handle import HandleSource, saved_model_problems
+from transforms.backbone import Backbone
+
+if TYPE_CHECKING:
+    import tf_keras as keras
+
+
+class HubTexts(HandleSource):
+    """SavedModels that take texts."""
+
+    name = "TF Hub, texts"
+    modality = "text"
+
+    def record(self, config: BackboneConfig) -> Backbone:
+        """Returns what the config says of it."""
+        return Backbone(config.handle, modality="text", preprocessing={"preprocessor": config.text.preprocessor})
+
+    def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:
+        """Loads it as one layer: string [batch], or by name what its preprocessor makes, to float32 [batch, channels].
+
+        Raises:
+            BackboneError: It cannot be loaded, or does not fit the config or the preprocessor.
+        """
+        from trainer_module.backbones.hub_text import text_encoder
+
+        return text_encoder(config)
+
+    def problems(self, config: BackboneConfig) -> list[str]:
+        """Finds what the section `text` says of tables of words."""
+        return [
+            f"backbone.text.{key}: got {getattr(config.text, key)!r}; it is about tables, and {config.handle} is none. "
+            "Leave it out"
+            for key in ("max_words", "unknown_words", "vocabulary")
+            if key in config.text.model_fields_set and getattr(config.text, key) is not None
+        ]
+
+    def file_problems(self, config: BackboneConfig) -> list[str]:
+        """Looks whether encoder and preprocessor are there."""
+        return [
+            *super().file_problems(config),
+            *saved_model_problems("backbone.text.preprocessor", config.text.preprocessor),
+        ]
