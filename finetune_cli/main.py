@@ -365,19 +365,16 @@ def _person() -> str:
 
 
 def _load(path: Path, overrides: list[str] | None) -> Config:
-    from pipeline.checks import backbone_fits, files_exist, modality_fits
-    from pipeline.tasks import task_fits
+    from pipeline.checks import LOCAL_CHECKS
 
-    checks = [task_fits, backbone_fits, modality_fits, files_exist]
-    return _or_exit(lambda: load_config(path, overrides or [], checks=checks))
+    return _or_exit(lambda: load_config(path, overrides or [], checks=LOCAL_CHECKS))
 
 
 def _load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
     """The files that it names are on the cluster's volume, not here."""
-    from pipeline.checks import backbone_fits, modality_fits
-    from pipeline.tasks import task_fits
+    from pipeline.checks import CHECKS
 
-    return _or_exit(lambda: load_config(path, overrides or [], checks=[task_fits, backbone_fits, modality_fits]))
+    return _or_exit(lambda: load_config(path, overrides or [], checks=CHECKS))
 
 
 def _compile(config: Config, output: Path) -> None:

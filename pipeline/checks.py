@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from evaluation.checks import gates_can_be_measured
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.config.keys import value_at
 from finetune.errors import BackboneError
+from pipeline.tasks import task_fits
 from trainer_module.backbones.fit import phase_problems
 from trainer_module.backbones.source import BackboneSource, missing_weights
 from trainer_module.backbones.sources import source_of
@@ -95,6 +97,11 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     elif config and config.local_path and not config.local_path.exists():
         problems.append(missing_weights(config))
     return problems
+
+
+# Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
+CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured)
+LOCAL_CHECKS = (*CHECKS, files_exist)
 
 
 def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:

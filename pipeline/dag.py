@@ -25,6 +25,7 @@ from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from evaluation.metrics import METRICS
 from finetune.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
@@ -181,7 +182,9 @@ def _linear_settings(config: Config) -> dict[str, Any]:
 
 def _serving_settings(config: Config) -> dict[str, Any]:
     return {
-        "gates": [json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if gate.is_serving],
+        "gates": [
+            json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if METRICS[gate.metric].of_model
+        ],
         "serving": json.loads(config.serving.model_dump_json()),
         "code": code_digest("components/serving_gate"),
     }

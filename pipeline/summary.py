@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from components.bulk_inferrer.component import RESULT_FILE
-from components.evaluator.results import read_metrics
 from components.gate_keeper.component import VERDICT_FILE
 from components.pusher import component as pusher
 from components.serving_gate import component as serving_gate
-from evaluation.gates import OVERALL
 from finetune.config import Config
 from pipeline.plan import ingest_node_id
 from registry.approval import published_version
@@ -60,9 +58,8 @@ def collect(
     ingest = _read_json(outputs, ingest_node_id(config), "examples", "ingest_report.json")
     history = _read_json(outputs, "Trainer", "model_run", HISTORY_FILE)
     tested = _read_json(outputs, "TestPredictor", "predictions", RESULT_FILE)
-    evaluation = outputs.get("Evaluator", {}).get("evaluation")
-    candidate, champion = read_metrics(evaluation.uri) if evaluation else ({}, None)
     verdict = _read_json(outputs, "GateKeeper", "verdict", VERDICT_FILE)
+    measured = verdict.get("metrics", {})
     serving = _read_json(outputs, "ServingGate", "findings", serving_gate.RESULT_FILE)
     pushed_model, pending_model = _pushed(config, outputs.get("Pusher", {}).get("pushed_model"))
     if error is None and pushed_model and not Path(pushed_model).is_dir():
@@ -79,8 +76,9 @@ def collect(
         "pushed_model": pushed_model or None if not error else None,
         "served_instead": str(other) if (other := pushed_model and served_instead(Path(pushed_model))) else None,
         "pending_model": pending_model or None if not error else None,
-        "metrics": dict(candidate.get(OVERALL, {})),
-        "champion_metrics": dict(champion.get(OVERALL, {})) if champion else None,
+        "metrics": {name: found["value"] for name, found in measured.items()},
+        "champion_metrics": {name: found["champion"] for name, found in measured.items() if "champion" in found}
+        or None,
         "baselines": verdict.get("baselines", {}),
         "gates": verdict.get("gates", []),
         "report_only": verdict.get("report_only", False),

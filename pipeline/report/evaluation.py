@@ -6,23 +6,17 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evaluation.metrics import METRICS
+from evaluation.metrics.serving import BATCH_SIZES, QUANTILES, TIMED, latency, throughput
 from pipeline.report import evaluation_figures, wording
 
 View = dict[str, Any]
 
-LEADING_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc", "ece", "loss")
 # Up to this many gates are listed one and all; of more, those that passed are folded away.
 GATES_SHOWN = 12
 SLICES_SHOWN = 60
 # A difference between confidence and accuracy that is worth a word.
 CALIBRATION_GAP = 0.02
-QUANTILES = ("p50", "p95", "p99")
-SERVING_FACTS = {
-    "load_seconds": ("time to load", "s"),
-    "peak_memory_mb": ("peak memory", "MB"),
-    "size_mb": ("size on disk", "MB"),
-    "parity_max_difference": ("largest difference to the trained network", ""),
-}
 
 
 def gauge(
@@ -117,7 +111,8 @@ def cards(summary: Mapping[str, Any], measured: Mapping[str, Any]) -> list[View]
     baselines.sort(key=lambda pair: -(wording.finite(pair[1].get("accuracy")) or 0.0))
     rivals |= dict(baselines)
     found = []
-    for name in sorted(metrics, key=lambda each: LEADING_METRICS.index(each) if each in LEADING_METRICS else 99):
+    order = list(METRICS)
+    for name in sorted(metrics, key=lambda each: order.index(each) if each in METRICS else len(order)):
         others = {
             rival: values[name] for rival, values in rivals.items() if wording.as_number(values.get(name)) is not None
         }
@@ -271,23 +266,20 @@ def serving(summary: Mapping[str, Any], milliseconds: Mapping[str, Mapping[Any, 
     metrics, champion = measured.get("metrics") or {}, measured.get("champion_metrics") or {}
     facts = [
         {
-            "name": title,
-            "value": _with_unit(metrics[name], unit),
-            "champion": _with_unit(champion.get(name), unit) if name in champion else "",
+            "name": metric.label,
+            "value": _with_unit(metrics[name], metric.unit),
+            "champion": _with_unit(champion.get(name), metric.unit) if name in champion else "",
         }
-        for name, (title, unit) in SERVING_FACTS.items()
-        if wording.finite(metrics.get(name)) is not None
+        for name, metric in METRICS.items()
+        if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
     ]
-    sizes = sorted({int(name.rpartition("batch")[2]) for name in metrics if name.startswith("latency_")})
+    sizes = [size for size in BATCH_SIZES if throughput(size) in metrics]
     batches: list[View] = [
         {
             "size": size,
             "cells": [
                 {"value": metrics.get(name), "champion": champion.get(name)}
-                for name in (
-                    *(f"latency_{quantile}_ms_batch{size}" for quantile in QUANTILES),
-                    f"throughput_per_second_batch{size}",
-                )
+                for name in (*(latency(quantile, size) for quantile in QUANTILES), throughput(size))
             ],
         }
         for size in sizes

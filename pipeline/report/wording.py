@@ -10,17 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluation.metrics import METRICS
+
 MISSING = "n/a"
-METRIC_LABELS = {
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "f1": "F1",
-    "auc": "AUC",
-    "ece": "calibration error",
-}
 # Pieces of advice beside the verdict.
 ADVICE_SHOWN = 4
-LOWER_IS_BETTER = {"loss", "error", "ece", "brier", "latency", "seconds", "ms", "bytes"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +107,8 @@ def duration(seconds: object) -> str:
 
 def label(name: object) -> str:
     """The name of a metric or a baseline as people write it: `macro F1`, `from scratch`."""
-    return METRIC_LABELS.get(str(name), str(name).replace("_", " "))
+    metric = METRICS.get(str(name))
+    return metric.label if metric else str(name).replace("_", " ")
 
 
 def typeset(name: object) -> str:
@@ -129,8 +124,8 @@ def plural(amount: int, noun: str) -> str:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of `metric` is the better one."""
-    return not LOWER_IS_BETTER.isdisjoint(metric.lower().split("_"))
+    """Whether a smaller value of `metric` is the better one; of a metric that is no longer known, it is not."""
+    return metric in METRICS and not METRICS[metric].higher_is_better
 
 
 def listing(names: list[str]) -> str:
