@@ -86,6 +86,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],
         baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
+        task=config.task,
         columns=config.data.slice_columns,
         majority="majority" in config.evaluation.baselines,
     )

@@ -63,5 +63,5 @@ def _write_page(run_dir: Path, report_data: dict[str, Any]) -> None:
     for sample in report_data["samples"]:
         path = Path(sample["image"]) if "image" in sample else None
         image = path.read_bytes() if path and path.is_file() else b""
-        samples.append({**sample, "image": image, "correct": sample["label"] == sample["predicted"]})
+        samples.append({**sample, "image": image, "correct": sample["correct"]})
     write_report({**report_data, "samples": samples}, str(run_dir / REPORT_FILE))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
 from components.example_gen.tasks import TASKS as INGEST_TASKS
+from evaluation.tasks import TASKS as EVALUATION_TASKS
 from finetune.errors import did_you_mean
 from trainer_module.tasks import TASKS as TRAINING_TASKS
 from transforms.tasks import TASKS as TRANSFORM_TASKS
@@ -15,6 +17,8 @@ TASK_TABLES: dict[str, Mapping[str, Any]] = {
     "components.example_gen.tasks": INGEST_TASKS,
     "transforms.tasks": TRANSFORM_TASKS,
     "trainer_module.tasks": TRAINING_TASKS,
+    "evaluation.tasks": EVALUATION_TASKS,
+    "components.bulk_inferrer.tasks": INFERRER_TASKS,
 }
 
 
