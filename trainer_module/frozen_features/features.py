@@ -78,8 +78,8 @@ class FrozenFeatures:
         self._compiled: dict[tuple[str, ...], FrozenPart] = {}
         self._broken = ""
         if left_behind := self._store.left_behind():
-            folder, size = left_behind
-            self._say(f"{folder} ({size / 1e6:,.1f} MB) was kept by an earlier version; delete it, nothing reads it.")
+            earlier, size = left_behind
+            self._say(f"{earlier} ({size / 1e6:,.1f} MB) was kept by an earlier version; delete it, nothing reads it.")
 
     def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
         """Returns what a phase trains and validates on, after one pass over the examples where something is missing.
