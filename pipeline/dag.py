@@ -183,6 +183,7 @@ def _linear_settings(config: Config) -> dict[str, Any]:
 
 def _serving_settings(config: Config) -> dict[str, Any]:
     return {
+        "task": config.task,
         "gates": [
             json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if METRICS[gate.metric].of_model
         ],

@@ -7,6 +7,7 @@ from typing import Any
 
 from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
 from components.example_gen.tasks import TASKS as INGEST_TASKS
+from components.serving_gate.tasks import TASKS as SERVED_TASKS
 from evaluation.tasks import TASKS as EVALUATION_TASKS
 from finetune.errors import did_you_mean
 from trainer_module.tasks import TASKS as TRAINING_TASKS
@@ -19,6 +20,7 @@ TASK_TABLES: dict[str, Mapping[str, Any]] = {
     "trainer_module.tasks": TRAINING_TASKS,
     "evaluation.tasks": EVALUATION_TASKS,
     "components.bulk_inferrer.tasks": INFERRER_TASKS,
+    "components.serving_gate.tasks": SERVED_TASKS,
 }
 
 
