@@ -78,7 +78,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.evaluation.gates, slices),
+        eval_config=eval_config(config.task, config.evaluation.gates, slices),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
+from components.evaluator.tasks import TASKS as EVALUATOR_TASKS
 from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.serving_gate.tasks import TASKS as SERVED_TASKS
 from evaluation.tasks import TASKS as EVALUATION_TASKS
@@ -20,6 +21,7 @@ TASK_TABLES: dict[str, Mapping[str, Any]] = {
     "trainer_module.tasks": TRAINING_TASKS,
     "evaluation.tasks": EVALUATION_TASKS,
     "components.bulk_inferrer.tasks": INFERRER_TASKS,
+    "components.evaluator.tasks": EVALUATOR_TASKS,
     "components.serving_gate.tasks": SERVED_TASKS,
 }
 

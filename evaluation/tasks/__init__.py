@@ -15,7 +15,13 @@ from evaluation.tasks.single_label import SingleLabelTask
 
 
 class EvaluationTask(Protocol):
-    """What the evaluation asks of a task."""
+    """What the evaluation asks of a task.
+
+    Attributes:
+        measured_as: `single_label` or `multi_label`: the task whose metrics measure it.
+    """
+
+    measured_as: str
 
     def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> Predictions:
         """Joins what is true and what a model says.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.predictions import MultiLabel
+from evaluation.predictions import MULTI_LABEL, MultiLabel
 
 
 class MultiLabelTask:
     """Labels are multi-hot [examples, classes], and what is said was decided by thresholds of the model's own."""
+
+    measured_as = MULTI_LABEL
 
     def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> MultiLabel:
         """Joins labels, probabilities and decisions."""
