@@ -67,8 +67,9 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
+    from finetune.artifacts.training_history import TrainingHistory
     from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
-    from trainer_module.recipe import HISTORY_FILE, run_fn
+    from trainer_module.recipe import run_fn
 
     work = Path(folder) / "run" / str(os.getpid())
     weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
@@ -108,7 +109,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         chunk = paths[first : first + 50]
         labels = served(examples=tf.constant([path.read_bytes() for path in chunk]))["label"].numpy()
         right += sum(label.decode() == path.parent.name for label, path in zip(labels, chunk, strict=True))
-    phases = json.loads((work / "run" / HISTORY_FILE).read_text())["phases"]
+    phases = [phase.plain() for phase in TrainingHistory.read(work / "run").phases]
     shutil.rmtree(work)
     disk = sum(file.stat().st_size for file in kept.glob("*/*")) if kept.is_dir() else 0
     sender.send(

@@ -21,10 +21,10 @@ from components.bulk_inferrer.tasks import TASKS, InferrerTask
 from components.bulk_inferrer.test_set import make_test_set, save_test_set
 from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.scores import choose_samples
+from finetune.artifacts.evaluation_results import EvaluationResults
 from finetune.errors import RunError
 from transforms import features
 
-RESULT_FILE = "test_predictions.json"
 BATCH = 32
 SAMPLES = 24
 THUMBNAIL = (192, 192)
@@ -70,12 +70,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `test_set.npz`, `test_predictions.json` and `samples/*.jpg`.
-
-        The JSON file holds the task's scores of the candidate, `predictions` (path, label, predicted, probability of
-        the answer and whether it is correct, of each example) and `samples` (the same with `image`, a file name, or
-        `text`).
-        """
+        """Writes `test_set.npz`, `finetune.artifacts.EvaluationResults` and `samples/*.jpg`."""
         self._log_startup(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict["predictions"])
         examples = input_dict["examples"]
@@ -97,8 +92,8 @@ class Executor(base_executor.BaseExecutor):
         confidence, correct = task.confidence(candidate).tolist(), candidate.correct.tolist()
         answers = task.shown(candidate, test_set.classes)
         rows = [
-            {"path": path, **answer, "probability": sure, "correct": right}
-            for path, answer, sure, right in zip(paths, answers, confidence, correct, strict=True)
+            {"path": path, **answer, "probability": sure}
+            for path, answer, sure in zip(paths, answers, confidence, strict=True)
         ]
         chosen = choose_samples(correct, confidence, exec_properties["sample_count"])
         shown = _show(examples, chosen, os.path.join(folder, "samples"))
@@ -106,8 +101,7 @@ class Executor(base_executor.BaseExecutor):
             "predictions": rows,
             "samples": [{**rows[index], **shown[index]} for index in chosen],
         }
-        with open(os.path.join(folder, RESULT_FILE), "w", encoding="utf-8") as file:
-            json.dump(result, file)
+        EvaluationResults.model_validate(result).write(folder)
 
 
 class TestPredictor(base_component.BaseComponent):
