@@ -93,5 +93,5 @@ class _Collect(beam.CombineFn):
 
     def extract_output(self, accumulator: list) -> dict[metric_types.MetricKey, Predictions]:
         labels, *answers = zip(*accumulator, strict=True)
-        probabilities, said = [*map(np.stack, answers), None][:2]
-        return {self._key: self._task.predictions(labels, probabilities, said)}
+        probabilities, *said = map(np.stack, answers)
+        return {self._key: self._task.predictions(labels, probabilities, said[0] if said else None)}

@@ -40,7 +40,7 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
     _, copy = build_network(
         random,
         training.model_copy(update=exact),
-        *model.output_shape[1:],
+        model.output_shape[-1],
         keras.activations.serialize(model.layers[-1].activation),
     )
     copy.set_weights(model.get_weights())

@@ -23,8 +23,10 @@ class EvaluatorTask(Protocol):
         said: Name of the served output that holds what the model decided; None where probabilities alone decide.
     """
 
-    plots: Sequence[str]
-    said: str | None
+    @property
+    def plots(self) -> Sequence[str]: ...
+    @property
+    def said(self) -> str | None: ...
 
     def predictions(
         self, labels: Sequence[np.ndarray], probabilities: np.ndarray, said: np.ndarray | None

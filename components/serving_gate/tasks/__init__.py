@@ -23,7 +23,8 @@ class ServedTask(Protocol):
             one value for each class rather than one for each example.
     """
 
-    outputs: Mapping[str, tuple[str, bool]]
+    @property
+    def outputs(self) -> Mapping[str, tuple[str, bool]]: ...
 
     def wrong_values(self, answer: Mapping[str, np.ndarray]) -> list[str]:
         """Says what is wrong with the values of an answer, each as a clause.
