@@ -21,7 +21,7 @@ class HubTexts(HandleSource):
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns what the config says of it."""
-        return Backbone(config.handle, modality="text", preprocessing={"preprocessor": config.text.preprocessor})
+        return Backbone(config.source, modality="text", preprocessing={"preprocessor": config.text.preprocessor})
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:
         """Loads it as one layer: string [batch], or by name what its preprocessor makes, to float32 [batch, channels].
