@@ -14,7 +14,15 @@ from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
 from evaluation.metrics.interval_methods import Bootstrap
 from evaluation.predictions import SINGLE_LABEL, Predictions
-from finetune.artifacts.findings import ClassFindings, Findings, GateResult, Measured, ReliabilityBin, SliceFindings
+from finetune.artifacts.findings import (
+    ClassFindings,
+    Findings,
+    GateResult,
+    Interval,
+    Measured,
+    ReliabilityBin,
+    SliceFindings,
+)
 from finetune.config.evaluation import BASELINES, GateConfig
 
 # Of the intervals in the report, where no gate asks for another.
@@ -131,7 +139,9 @@ def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[M
     for metric in metrics:
         values = metric.class_values(candidate)
         quick = not isinstance(metric.interval, Bootstrap) or len(shown) <= CLASSES_BOOTSTRAPPED
-        intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown) if quick else [None] * len(shown)
+        intervals: Sequence[Interval | None] = [None] * len(shown)
+        if metric.interval and quick:
+            intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown)
         for column, interval in zip(shown, intervals, strict=True):
             value = values[column] if np.isfinite(values[column]) else None
             measured[column][metric.name] = Measured(value=value, interval=interval)
