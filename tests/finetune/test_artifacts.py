@@ -129,7 +129,7 @@ def test_the_summary_keeps_the_names_of_the_contract():
     }
     for field, names in rows.items():
         (row,) = RunSummary.model_fields[field].annotation.__args__
-        assert set(names.split()) <= set(row.model_fields), field
+        assert set(names.split()) <= set(row.__annotations__), field
 
 
 @pytest.mark.parametrize(
@@ -162,5 +162,7 @@ def test_what_is_missing_is_an_error_or_none(tmp_path):
 
 
 def test_fields_of_a_later_version_are_dropped(tmp_path):
-    (tmp_path / "summary.json").write_text('{"run_id": "1", "status": "pushed", "schema_version": 9, "later": []}')
-    assert RunSummary.read(tmp_path).status == "pushed"
+    gate = {"name": "a", "metric": "loss", "value": 1, "bound": 2, "passed": True, "reason": "so", "later": 1}
+    later = {"run_id": "1", "status": "pushed", "schema_version": 9, "later": [], "gates": [gate]}
+    (tmp_path / "summary.json").write_text(json.dumps(later))
+    assert RunSummary.read(tmp_path).gates[0].bound == 2
