@@ -19,7 +19,7 @@ def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
         path: The file; its folder must be there. Another name that it was linked to keeps the old content.
         sync: Whether to wait until the disk has the content, so that it survives a loss of power too.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    unfinished = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}-{threading.get_ident()}")
     try:
         yield unfinished
         if sync:
