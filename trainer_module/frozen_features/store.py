@@ -101,7 +101,7 @@ class Shards:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / _FACTS).exists():
             write_text(self.folder / _FACTS, self._facts, sync=True)
-        with replacing(self._path(number), sync=True) as unfinished, open(unfinished, "wb") as file:
+        with replacing(self._path(number), sync=True) as unfinished, unfinished.open("wb") as file:
             file.write(_digest(rows))
             file.write(rows)
 

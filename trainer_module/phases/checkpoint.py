@@ -104,10 +104,8 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         paths = self._paths()
         number = int(paths[-1].stem) + 1 if paths else 1
-        target, sync = (
-            self._folder / f"{number:08}.safetensors",
-            self._saved_at - self._synced_at >= SECONDS_BETWEEN_SYNCS,
-        )
+        target = self._folder / f"{number:08}.safetensors"
+        sync = self._saved_at - self._synced_at >= SECONDS_BETWEEN_SYNCS
         with replacing(target, sync) as unfinished:
             unfinished.write_bytes(_packed(self._fingerprint, state))
         if sync:
