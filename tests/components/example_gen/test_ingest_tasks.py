@@ -158,9 +158,9 @@ def test_texts_with_several_labels(tree):
     assert tables.listing.classes == ["a", "b"]
     splits = selection.report.splits.values()
     assert sum(split.examples for split in splits) == selection.report.used == 69
-    assert sum(split["classes"]["a"] for split in splits) == 40
-    assert sum(split["classes"]["b"] for split in splits) == 60
-    assert sum(split["unlabelled"] for split in splits) == 9
+    assert sum(split.classes["a"] for split in splits) == 40
+    assert sum(split.classes["b"] for split in splits) == 60
+    assert sum(split.unlabelled for split in splits) == 9
     assert {record.labels for files in selection.examples.values() for record in files} == {("a", "b"), ("b",), ()}
 
 
