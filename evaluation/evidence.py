@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from evaluation.gates import Evidence
-from evaluation.intervals import Interval
 from evaluation.metrics import METRICS
 from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
+from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
 
 CANDIDATE, CHAMPION = "candidate", "champion"

@@ -86,7 +86,7 @@ def _task_of(path: Path, outputs: Mapping[str, Any]) -> ServedTask:
     )
 
 
-def _plain(value: np.ndarray) -> Any:
+def _plain(value: np.ndarray[Any, Any]) -> Any:
     """Returns nested lists, with text for bytes."""
     if value.dtype.kind == "O":
         return np.char.decode(value.astype(bytes), "utf-8").tolist()

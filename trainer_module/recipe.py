@@ -29,7 +29,7 @@ from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.tasks import TASKS
-from trainer_module.tracking import tracked
+from trainer_module.tracking.training import tracked
 from transforms import features
 from transforms.inputs import inputs_of
 from transforms.tasks import TASKS as TRANSFORM_TASKS
@@ -56,7 +56,7 @@ def run_fn(fn_args: FnArgs) -> None:
     setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
     key = training_key(settings, setup)
     checkpoints = open_checkpoints(settings, setup, key)
-    with tracked(tracking_of(settings), settings["tracking_dir"], key, setup.component, sections(settings)) as run_id:
+    with tracked(tracking_of(settings), settings["tracking_dir"], key, setup.component, sections(settings)) as tracking:
         state = run_phases(setup, checkpoints)
 
     training, val = setup.training, setup.val
@@ -73,7 +73,7 @@ def run_fn(fn_args: FnArgs) -> None:
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
+    history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
     TrainingHistory.model_validate({**history, "accuracy": task.accuracy}).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
     export_model(served, fn_args.serving_model_dir, {"backbone": origin, "task": settings["task"], **decision})

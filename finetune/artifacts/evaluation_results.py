@@ -47,18 +47,18 @@ class EvaluationResults(Artifact):
     """Scores of the candidate by scikit-learn.
 
     Attributes:
-        accuracy: Of single labels; None for several.
-        micro_f1: Of several labels; None for single ones.
-        confusion: Counts by true class (row) and predicted class (column), in the order of `classes`; empty for several
-            labels.
+        accuracy: Where an example has one label.
+        micro_f1: Where it has several.
+        confusion: Counts by true class (row) and predicted class (column), in the order of `classes`; empty where an
+            example has several.
         samples: Their images are relative to the folder.
     """
 
     FILE: ClassVar[str] = "test_predictions.json"
 
+    macro_f1: float
     accuracy: float | None = None
     micro_f1: float | None = None
-    macro_f1: float
     classes: list[str]
     confusion: list[list[int]] = []
     per_class: list[ClassScore]

@@ -8,7 +8,7 @@ from finetune.artifacts.base import Artifact, Record
 
 
 class SplitCounts(Record):
-    """How many examples a split has, how many of each class, and how many without a label."""
+    """How many examples a split has, how many of each class, and how many without any."""
 
     examples: int
     classes: dict[str, int] = {}

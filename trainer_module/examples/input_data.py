@@ -198,7 +198,7 @@ def numbered_inputs(
     @tf.autograph.experimental.do_not_convert
     def one(row: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
         value = _parse(record, split)[0]
-        if views:
+        if config and views:
             value = augmentation.augment(value, tf.stack([views.seed, row]), config)
         return row, split.inputs.finish(value)
 
