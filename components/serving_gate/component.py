@@ -20,6 +20,7 @@ from tfx.utils import path_utils
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
+from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
 from finetune.artifacts.serving_findings import ServingFindings
 from finetune.config.evaluation import GateConfig
@@ -82,6 +83,7 @@ class Executor(base_executor.BaseExecutor):
                 work / "requests", input_dict["examples"], _trained(input_dict["model_run"])
             )
             trial = Trial(
+                task=TASKS[settings["task"]],
                 candidate=_model_path(input_dict["model"]),
                 champion=_model_path(input_dict["champion"]) if input_dict.get("champion") else None,
                 requests=requests,
@@ -96,8 +98,7 @@ class Executor(base_executor.BaseExecutor):
         for result in results:
             if not result.passed:
                 emit(Note(text=f"ServingGate: {result.name}: {result.reason}", level="warning"))
-        measured = {**findings.to_dict(), "gates": [result.to_dict() for result in results]}
-        ServingFindings.model_validate(measured).write(findings_folder)
+        ServingFindings.model_validate({**findings.to_dict(), "gates": results}).write(findings_folder)
         # The names and the property that TFX's InfraValidator uses and its Pusher reads.
         Path(blessing.uri, "INFRA_BLESSED" if passed else "INFRA_NOT_BLESSED").touch()
         blessing.set_int_custom_property("blessed", int(passed))
@@ -123,7 +124,7 @@ class ServingGate(base_component.BaseComponent):
         model: The candidate.
         model_run: The Trainer's, with the predictions of the network in its memory.
         champion: May be empty.
-        settings: `gates`, those about serving, and `serving`, the section of the config.
+        settings: `task`, its name; `gates`, those about serving; and `serving`, the section of the config.
         """
         spec = ServingGateSpec(
             examples=examples,
