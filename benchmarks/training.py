@@ -6,7 +6,6 @@ Imports are made once, in a fork server; each run is a fork of it, with a Tensor
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import os
 import resource
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
-from finetune.events import LOGGER_NAME
 
 
 def run_trainer(
@@ -67,8 +65,9 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
+    from finetune.artifacts.training_history import TrainingHistory
     from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
-    from trainer_module.recipe import HISTORY_FILE, run_fn
+    from trainer_module.recipe import run_fn
 
     work = Path(folder) / "run" / str(os.getpid())
     weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
@@ -95,7 +94,6 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "tracking_dir": str(work / "tensorboard"),
         },
     )
-    logging.getLogger(LOGGER_NAME).propagate = False
     start, processor = time.monotonic(), time.process_time()
     run_fn(arguments)
     seconds, processor = time.monotonic() - start, time.process_time() - processor
@@ -108,7 +106,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         chunk = paths[first : first + 50]
         labels = served(examples=tf.constant([path.read_bytes() for path in chunk]))["label"].numpy()
         right += sum(label.decode() == path.parent.name for label, path in zip(labels, chunk, strict=True))
-    phases = json.loads((work / "run" / HISTORY_FILE).read_text())["phases"]
+    phases = [phase.plain() for phase in TrainingHistory.read(work / "run").phases]
     shutil.rmtree(work)
     disk = sum(file.stat().st_size for file in kept.glob("*/*")) if kept.is_dir() else 0
     sender.send(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from finetune.config import AugmentationConfig
 from finetune.errors import RunError
+from finetune.files import write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +57,7 @@ def prepare(directory: Path) -> str:
         "kept back). "
         f"Digits 5 to 9: {counts['train']} to train on, {counts['val']} to validate, {counts['test']} to test."
     )
-    made.write_text(json.dumps({"made": sentence}))
+    write_json(made, {"made": sentence})
     (directory / ".preparing").unlink()
     return sentence
 

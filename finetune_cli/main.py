@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from finetune.config import Config, load_config
 from finetune.errors import ConfigError, FinetuneError
+from finetune.files import write_text
 
 REFUSED = 3
 PENDING = 4
@@ -417,7 +418,6 @@ def _run(config: Config, summary_file: Path | None) -> NoReturn:
     from finetune_cli.live_view import RunView
     from finetune_cli.summary_view import print_summary
     from pipeline.local import run_pipeline
-    from pipeline.saved_report import write_json
 
     console = Console()
     if summary_file and not summary_file.absolute().parent.is_dir():
@@ -426,10 +426,10 @@ def _run(config: Config, summary_file: Path | None) -> NoReturn:
         summary = _or_exit(lambda: run_pipeline(config))
     print_summary(console, summary)
     if summary_file:
-        write_json(summary_file, summary)
+        write_text(summary_file, summary.text())
     _silence_shutdown()
     raise typer.Exit(
-        {"pushed": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[summary["status"]]
+        {"pushed": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[summary.status]
     )
 
 

@@ -92,7 +92,8 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     if isinstance(schema, str) and not Path(schema).expanduser().is_file():
         problems.append(f"data.schema_file: got {schema!r}, which is not a file here; expected a schema.pbtxt")
     config = _parsed(BackboneConfig, raw, "backbone")
-    if source := _source(config):
+    source = _source(config)
+    if config and source:
         problems += source.file_problems(config)
     elif config and config.local_path and not config.local_path.exists():
         problems.append(missing_weights(config))
@@ -119,7 +120,7 @@ def _parsed(model: type[_Section], raw: dict[str, Any], name: str) -> _Section |
 
 def _source(config: BackboneConfig | None) -> BackboneSource | None:
     try:
-        return config and source_of(config)
+        return source_of(config) if config else None
     except BackboneError:
         return None
 
@@ -127,4 +128,4 @@ def _source(config: BackboneConfig | None) -> BackboneSource | None:
 def _modality(raw: dict[str, Any]) -> str | None:
     config = _parsed(BackboneConfig, raw, "backbone")
     source = _source(config)
-    return source.record(config).modality if source else None
+    return source.record(config).modality if config and source else None

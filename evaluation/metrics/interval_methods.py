@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evaluation import intervals
-from evaluation.intervals import Interval
 from evaluation.metrics.metric import Columns, Metric
 from evaluation.predictions import Predictions
+from finetune.artifacts.findings import Interval
 
 # The bootstrap draws the same examples each time, so that the same predictions have the same intervals.
 SEED = 1
@@ -86,8 +86,8 @@ class Share(Bootstrap):
 
     name: ClassVar[str] = "Wilson; paired: Newcombe"
 
-    hits: Callable[[Any, int | None], np.ndarray]
-    judged: Callable[[Any, int | None], np.ndarray]
+    hits: Callable[[Any, Any], np.ndarray]
+    judged: Callable[[Any, Any], np.ndarray]
 
     def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
         """Returns Wilson's intervals."""
