@@ -129,18 +129,11 @@ def _pretrain(weights: Path) -> float:
 
     for batch in train.take(PRETRAIN_STEPS):
         step(batch)
-<<<<<<< HEAD
-    accuracy = evaluate(eval_step(model, tf.distribute.get_strategy(), test.element_spec), test).means()["accuracy"]
-    with replacing(weights) as unfinished:
-        backbone.save_weights(unfinished, save_format="h5")
-=======
     objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
     evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
     accuracy = evaluate(evaluation, test).means()["accuracy"]
-    partial = weights.with_name(f"partial-{weights.name}")
-    backbone.save_weights(partial)
-    partial.replace(weights)
->>>>>>> main
+    with replacing(weights) as unfinished:
+        backbone.save_weights(unfinished, save_format="h5")
     return accuracy
 
 
