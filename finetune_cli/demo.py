@@ -11,15 +11,17 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from finetune.config import AugmentationConfig
+from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
-from finetune.files import write_json
+from finetune.files import replacing, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
+    import numpy.typing as npt
     from PIL import Image
+
+    Array = npt.NDArray[Any]
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
 IMAGE_SIZE = 32
@@ -43,7 +45,7 @@ def prepare(directory: Path) -> str:
     """
     images, weights, made = directory / "images", directory / "backbone.h5", directory / _MADE
     if made.is_file():
-        return json.loads(made.read_text())["made"]
+        return str(json.loads(made.read_text())["made"])
     for path in (images, weights):
         if path.exists() and not (directory / ".preparing").exists():
             raise RunError(f"--directory: {path} exists and is not this demo's; choose another folder.")
@@ -88,6 +90,7 @@ def _pretrain(weights: Path) -> float:
     from trainer_module.backbones.sources.small_cnn import small_cnn
     from trainer_module.examples.augmentation import augment
     from trainer_module.phases.loop import eval_step, evaluate
+    from trainer_module.tasks import TASKS
     from transforms.image import scale
 
     keras.utils.set_random_seed(SEED)
@@ -126,14 +129,15 @@ def _pretrain(weights: Path) -> float:
 
     for batch in train.take(PRETRAIN_STEPS):
         step(batch)
-    accuracy = evaluate(eval_step(model, tf.distribute.get_strategy(), test.element_spec), test).means()["accuracy"]
-    partial = weights.with_name(f"partial-{weights.name}")
-    backbone.save_weights(partial)
-    partial.replace(weights)
+    objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
+    evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
+    accuracy = evaluate(evaluation, test).means()["accuracy"]
+    with replacing(weights) as unfinished:
+        backbone.save_weights(unfinished, save_format="h5")
     return accuracy
 
 
-def _turned(pictures: np.ndarray, digits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _turned(pictures: Array, digits: Array) -> tuple[Array, Array]:
     """The eight ways to turn and mirror square pictures [n, h, h, 3], and a class [8 n] for each digit and way."""
     import numpy as np
 
@@ -142,7 +146,7 @@ def _turned(pictures: np.ndarray, digits: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.concatenate(ways), np.concatenate(classes)
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+def _digits() -> tuple[Array, Array]:
     """Returns pictures float64 [1797, 8, 8] in [0, 16] and their digits int64 [1797]."""
     from sklearn.datasets import load_digits
 
@@ -150,7 +154,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     return data.images, data.target
 
 
-def _to_image(picture: np.ndarray) -> Image.Image:
+def _to_image(picture: Array) -> Image.Image:
     """Enlarges an 8x8 picture to a grey PNG of the backbone's size."""
     import numpy as np
     from PIL import Image

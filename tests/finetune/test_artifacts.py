@@ -13,6 +13,7 @@ from finetune import artifacts
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.push_record import ChampionPointer, PushRecord
+from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import TrainingHistory
 from finetune.artifacts.verdict import Verdict
@@ -114,6 +115,23 @@ def test_a_push_record_of_the_version_before_reads(tmp_path):
     assert (record.model_uri, record.judged_against, record.approved_by) == ("u", None, "")
     (tmp_path / "champion.json").write_text(json.dumps({**old, "version": 3}))
     assert ChampionPointer.read(tmp_path).version == 3
+
+
+def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
+    summary = {
+        "schema_version": 1, "run_id": "1", "name": "p", "status": "failed", "error": "boom", "pushed_model": None,
+        "served_instead": None, "pending_model": None, "metrics": {}, "champion_metrics": None, "baselines": {},
+        "gates": [], "report_only": False, "serving": {"metrics": {}, "champion_metrics": None}, "phases": [],
+        "mlflow_run": None, "components": [{"id": "A", "seconds": 0.5, "state": "failed"}], "splits": {},
+        "modality": "image", "backbone": {"name": "SmallCNN", "source": "random", "licence": None, "sha256": None},
+        "output_dir": "o", "report": "r", "log_file": "l", "seconds": 1.5,
+    }  # fmt: skip
+    nothing = {"curves": [], "classes": [], "confusion": [], "per_class": [], "samples": []}
+    empty = {"evaluation": {}, "latency_ms": {}, "ingest": {}, "config_yaml": "", "versions": {}}
+    (tmp_path / "report.json").write_text(json.dumps({"title": "p", "summary": summary, **nothing, **empty}))
+    data = ReportData.read(tmp_path)
+    assert data.ingest is None
+    assert {key: value for key, value in data.summary.plain().items() if key != "approval"} == summary
 
 
 def test_the_summary_keeps_the_names_of_the_contract():

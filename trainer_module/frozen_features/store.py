@@ -56,11 +56,6 @@ class Shards:
         """Paths of all shards, in order."""
         return [str(self._path(number)) for number in range(self.count)]
 
-    @property
-    def size(self) -> int:
-        """Bytes of all shards on disk."""
-        return self.rows * self.row_bytes + self.count * HEADER_BYTES
-
     def rows_of(self, number: int) -> range:
         """Rows that a shard holds."""
         start = number * self.rows_per_shard
