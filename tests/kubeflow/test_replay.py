@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
@@ -178,18 +177,6 @@ def pushed(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in files.items() if name not in added}
 
 
-def without(names: set[str], files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: content for name, content in files.items() if name not in names}
-
-
-def answer(folder: Path, pictures: list[Path]) -> np.ndarray:
-    """What the pushed model says of pictures, float32 [pictures, classes]."""
-    tf = pytest.importorskip("tensorflow")
-    model = tf.saved_model.load(str(folder / "runs" / "tiny" / "pushed" / "1"))
-    contents = tf.constant([path.read_bytes() for path in pictures])
-    return model.signatures["serving_default"](contents)["probabilities"].numpy()
-
-
 def states(output: str) -> dict[str, str]:
     """The state of each task, from what `finetune replay` prints."""
     return {line.split()[1]: line.split()[0] for line in output.splitlines()}
@@ -197,7 +184,7 @@ def states(output: str) -> dict[str, str]:
 
 @pytest.mark.long
 def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
-    """Killed while it trains, it resumes from its checkpoint and pushes a model like that of a local run, bit by bit."""
+    """Killed while it trains, it resumes from its checkpoint and pushes what a local run pushes, byte for byte."""
     here, package = tmp_path / "volume", tmp_path / "tiny-package.yaml"
     shutil.copytree(tiny, here)
     compiled = finetune("compile", "tiny.yaml", LONG_TRAINING, "-o", package, cwd=here)
@@ -228,11 +215,7 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     replayed = pushed(here)
     assert {"saved_model.pb", "variables/variables.data-00000-of-00001", "assets/classes"} < set(replayed)
-    # TensorFlow numbers the functions of a graph by all that its process did; what they compute is asked of both.
-    graphs = {"saved_model.pb", "fingerprint.pb"}
-    assert without(graphs, replayed) == without(graphs, pushed(local))
-    answers = [answer(folder, sorted(tiny.glob("**/*.png"))[:20]) for folder in (here, local)]
-    np.testing.assert_array_equal(*answers)
+    assert replayed == pushed(local)
 
 
 def epochs_in(log: Path) -> list[int]:

@@ -1,1 +1,1 @@
-"""The exported model: what is served, and nothing else."""
+"""The exported model: what is served, as the same bytes each time."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +16,7 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
+from trainer_module.export.canonical import make_canonical
 from trainer_module.tasks import TrainingTask
 from transforms import features
 from transforms.inputs import Inputs
@@ -51,7 +52,7 @@ class ServedModel(tf.Module):
         self._weights = list(model.variables)
         self._tables = _tables(model)
         # TFT's own TransformFeaturesLayer is a Keras model, which a save traces once more with AutoGraph, for a minute.
-        loader = SavedModelLoader(transform_output.transform_savedmodel_dir)
+        loader = _OrderedLoader(transform_output.transform_savedmodel_dir)
         self._transform = _Untracked(loader.apply_transform_model)
         self._loaded = loader.__dict__
         self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
@@ -117,18 +118,28 @@ class _Untracked:
         return self._call(*arguments)
 
 
-def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
-    """Writes the SavedModel with `serving_default` and `transform_features`.
+class _OrderedLoader(SavedModelLoader):
+    """Lists the inputs of the Transform graph in the graph's order; TFT's order changes from process to process."""
 
-    The same training gives the same weights, tables and answers; TensorFlow numbers the functions in its graph anew.
+    def _get_unfed_input_keys(self, input_tensor_keys: Iterable[str]) -> list[str]:
+        return sorted(super()._get_unfed_input_keys(input_tensor_keys))
+
+    def _get_feeds(self, unfed_input_keys: Iterable[str]) -> list[tf.Tensor]:
+        fed = super()._get_feeds(unfed_input_keys)
+        return [tensor for tensor in self._func_graph.inputs if tensor in fed]
+
+
+def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
+    """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes.
 
     Args:
         served: The model.
         directory: Where to.
-        facts: Facts about its origin; they go beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
+        facts: Of its origin; they go beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
     """
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)
+    make_canonical(directory)
     path = os.path.join(directory, FACTS_FILE)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.gfile.GFile(path, "w") as file:
