@@ -66,5 +66,5 @@ bench-frozen-encoder: setup  ## measure what a frozen encoder of texts costs; te
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing
-	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage .import_linter_cache
 	find . -path ./.git -prune -o -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
