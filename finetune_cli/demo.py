@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import finetune
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
-from finetune.files import write_json
+from finetune.files import replacing, write_json
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -133,9 +133,8 @@ def _pretrain(weights: Path) -> float:
     objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
     evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
     accuracy = evaluate(evaluation, test).means()["accuracy"]
-    partial = weights.with_name(f"partial-{weights.name}")
-    backbone.save_weights(partial)
-    partial.replace(weights)
+    with replacing(weights) as unfinished:
+        backbone.save_weights(unfinished, save_format="h5")
     return accuracy
 
 

@@ -19,13 +19,12 @@ from finetune.config import Config
 from finetune.errors import FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
-from pipeline.saved_report import save_report
+from pipeline.saved_report import LOG_FILE, save_report
 from trainer_module.tracking.mlflow import log_outcome
 
 if TYPE_CHECKING:
     from pipeline.run_metadata import RunMetadata
 
-LOG_FILE = "log.txt"
 _Result = TypeVar("_Result")
 
 
