@@ -13,7 +13,7 @@ from evaluation.intervals import wilson
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
 from evaluation.metrics.interval_methods import Bootstrap
-from evaluation.predictions import SINGLE_LABEL, Predictions
+from evaluation.predictions import Predictions
 from finetune.artifacts.findings import (
     ClassFindings,
     Findings,
@@ -99,7 +99,7 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
     rows = [row for columns in slices for row in _slices(test_set, columns)]
     kept = sorted(rows, key=lambda row: -row.examples)[:SLICES_KEPT]
     kept_ids = {id(row) for row in kept}
-    asked = metrics_of(SINGLE_LABEL).values()
+    asked = metrics_of(test_set.task).values()
     overall = [metric for metric in asked if metric.overall]
     return Findings(
         examples=len(candidate),
@@ -138,7 +138,7 @@ def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[M
     measured: dict[int, dict[str, Measured]] = {column: {} for column in shown}
     for metric in metrics:
         values = metric.class_values(candidate)
-        quick = not isinstance(metric.interval, Bootstrap) or len(shown) <= CLASSES_BOOTSTRAPPED
+        quick = type(metric.interval) is not Bootstrap or len(shown) <= CLASSES_BOOTSTRAPPED
         intervals: Sequence[Interval | None] = [None] * len(shown)
         if metric.interval and quick:
             intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown)

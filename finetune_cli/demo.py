@@ -13,9 +13,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune.config import AugmentationConfig
+import finetune
+from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
-from finetune.files import write_json
+from finetune.files import replacing, write_json
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
+CONFIG = Path(finetune.__file__).parent / "recipes" / "digits.yaml"
 IMAGE_SIZE = 32
 TRAIN_PER_CLASS = 20
 VAL_PER_CLASS = 20
@@ -90,6 +91,7 @@ def _pretrain(weights: Path) -> float:
     from trainer_module.backbones.sources.small_cnn import small_cnn
     from trainer_module.examples.augmentation import augment
     from trainer_module.phases.loop import eval_step, evaluate
+    from trainer_module.tasks import TASKS
     from transforms.image import scale
 
     keras.utils.set_random_seed(SEED)
@@ -128,10 +130,11 @@ def _pretrain(weights: Path) -> float:
 
     for batch in train.take(PRETRAIN_STEPS):
         step(batch)
-    accuracy = evaluate(eval_step(model, tf.distribute.get_strategy(), test.element_spec), test).means()["accuracy"]
-    partial = weights.with_name(f"partial-{weights.name}")
-    backbone.save_weights(partial)
-    partial.replace(weights)
+    objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
+    evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
+    accuracy = evaluate(evaluation, test).means()["accuracy"]
+    with replacing(weights) as unfinished:
+        backbone.save_weights(unfinished, save_format="h5")
     return accuracy
 
 

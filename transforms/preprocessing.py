@@ -8,6 +8,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from transforms import features, image, text
+from transforms.columns import column
+from transforms.tasks import TASKS
 from transforms.word_table import read_word_table
 
 
@@ -15,32 +17,31 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     """Turns raw examples into what the Trainer reads.
 
     Args:
-        inputs: `image` or `text`, `label` and `sha256`, each string [batch, 1], sparse or dense as the schema says.
+        inputs: `image` or `text` and `sha256`, each string [batch, 1], and `label` string [batch, labels], sparse or
+            dense as the schema says.
         custom_config: From `transforms.settings.transform_settings`.
 
     Returns:
         Of pictures `pixels`: string [batch], serialised uint8 [size, size, 3] (`transforms.image.decode_and_resize`).
         Of texts `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`); or what the preprocessor makes, in
         int64; or for an encoder that takes strings `clean_text`: string [batch], valid UTF-8.
-        `label_index`: int64 [batch], the line of the label in the vocabulary `classes`.
+        `label_index`: int64, the lines of the labels in the vocabulary `classes` (`transforms.tasks`).
         `key`: string [batch], which identifies the example.
     """
     modality = {"image": _of_image, "text": _of_text}[custom_config["modality"]]
     return {
         **modality(inputs, custom_config),
-        features.LABEL_INDEX: tft.compute_and_apply_vocabulary(
-            _column(inputs[features.LABEL]), vocab_filename=features.CLASSES
-        ),
-        features.KEY: _column(inputs[features.SHA256]),
+        features.LABEL_INDEX: TASKS[custom_config["task"]].transform(inputs[features.LABEL]),
+        features.KEY: column(inputs[features.SHA256]),
     }
 
 
 def _of_image(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.Tensor]:
-    return {features.PIXELS: image.decode_and_resize(_column(inputs[features.IMAGE]), settings["image_size"])}
+    return {features.PIXELS: image.decode_and_resize(column(inputs[features.IMAGE]), settings["image_size"])}
 
 
 def _of_text(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.Tensor]:
-    texts = _column(inputs[features.TEXT])
+    texts = column(inputs[features.TEXT])
     if "vocabulary" in settings:
         word_ids = tft.make_and_track_object(
             lambda: text.WordIds(read_word_table(settings["vocabulary"]), settings["unknown_words"]), name="word_ids"
@@ -53,9 +54,3 @@ def _of_text(inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, tf.T
         lambda: text.load_preprocessor(settings["preprocessor"]), name="preprocessor"
     )
     return {name: tf.cast(tensor, tf.int64) for name, tensor in preprocessor(clean).items()}
-
-
-def _column(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
-    if isinstance(values, tf.SparseTensor):
-        values = tf.sparse.to_dense(values, default_value="")
-    return tf.reshape(values, [-1])

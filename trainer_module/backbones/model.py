@@ -15,7 +15,9 @@ from trainer_module.heads import add_head, with_all_regularizers
 from transforms.image import scale
 
 
-def build_network(config: BackboneConfig, training: TrainingConfig, classes: int) -> tuple[keras.Model, keras.Model]:
+def build_network(
+    config: BackboneConfig, training: TrainingConfig, classes: int, activation: str = "softmax"
+) -> tuple[keras.Model, keras.Model]:
     """Builds the backbone, and the whole network around it.
 
     With `training.mixed_precision`, the backbone alone computes in half precision: its variables, the scaling of pixels
@@ -27,7 +29,7 @@ def build_network(config: BackboneConfig, training: TrainingConfig, classes: int
         backbone = build_backbone(config)
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    return backbone, build_model(backbone, record_of(config).scaling, training, classes)
+    return backbone, build_model(backbone, record_of(config).scaling, training, classes, activation)
 
 
 def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
@@ -35,7 +37,12 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
     if training.mixed_precision == "off":
         return model
     random, exact = source_of(config).with_random_weights(config), {"mixed_precision": "off"}
-    _, copy = build_network(random, training.model_copy(update=exact), model.output_shape[-1])
+    _, copy = build_network(
+        random,
+        training.model_copy(update=exact),
+        model.output_shape[-1],
+        keras.activations.serialize(model.layers[-1].activation),
+    )
     copy.set_weights(model.get_weights())
     return copy
 
@@ -56,7 +63,9 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
     return backbone
 
 
-def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int) -> keras.Model:
+def build_model(
+    backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int, activation: str = "softmax"
+) -> keras.Model:
     """Puts input scaling before the backbone and a head behind it.
 
     Unless `batch_norm` is `train`, the backbone is called in inference mode: its BatchNorm layers use their stored
@@ -68,6 +77,7 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
         scaling: As in `transforms.backbone.Backbone.scaling`.
         training: The head, the BatchNorm policy, and the seed of the head's initial weights and dropout.
         classes: Number of classes.
+        activation: Of the last layer (see `heads.add_head`).
 
     Returns:
         A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
@@ -76,7 +86,7 @@ def build_model(backbone: keras.Model, scaling: Scaling, training: TrainingConfi
     mode = {} if training.batch_norm == "train" else {"training": False}
     inputs = tf.nest.map_structure(_same_input, backbone.input)
     features = backbone(_Scale(scaling, name="scale")(inputs) if _is_image(inputs) else inputs, **mode)
-    return keras.Model(inputs, add_head(features, with_all_regularizers(training), classes, training.seed))
+    return keras.Model(inputs, add_head(features, with_all_regularizers(training), classes, training.seed, activation))
 
 
 def _same_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
