@@ -45,17 +45,15 @@ def read_package(path: Path) -> Package:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, json_format.ParseError, AttributeError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError([f"{path}: not a KFP v2 package: {reason}. `finetune compile` makes one."]) from None
-    containers = [
-        executor.get("container", {})
-        for executor in documents[0].get("deploymentSpec", {}).get("executors", {}).values()
-    ]
-    for command in (one.get("command", []) for one in containers if "--node" in one.get("args", [])):
-        if command != list(NODE_COMMAND):
+    executors = documents[0].get("deploymentSpec", {}).get("executors", {}).values()
+    for container in (executor.get("container", {}) for executor in executors):
+        command = container.get("command", [])
+        if "--node" in container.get("args", []) and command != list(NODE_COMMAND):
             raise ConfigError(
                 [
-                    f"{path}: its tasks run `{' '.join(command)}`; those of this version run "
-                    f"`{' '.join(NODE_COMMAND)}`. Another version compiled the package: compile it anew with `finetune compile`, or run it with the "
-                    "version and the image that it was made for."
+                    f"{path}: its tasks run `{' '.join(command)}`; this version has `{' '.join(NODE_COMMAND)}`. "
+                    "Another version compiled the package: compile it anew with `finetune compile`, or run it with "
+                    "the version and the image that it was made for."
                 ]
             )
     return Package(pipeline, executor_configs)
