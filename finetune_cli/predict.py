@@ -11,6 +11,7 @@ import numpy as np
 
 from components.example_gen.files import FileProblem, read_file
 from components.example_gen.images import check_image, check_tensorflow_decodes
+from components.serving_gate.answers import OUTPUTS
 from components.serving_gate.tasks import TASKS, ServedTask
 from finetune.config import DataConfig
 from finetune.errors import RunError
@@ -79,7 +80,7 @@ def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = 
 
 def _task_of(path: Path, outputs: Mapping[str, Any]) -> ServedTask:
     for task in TASKS.values():
-        if task.outputs.keys() <= outputs.keys():
+        if {*OUTPUTS, *task.outputs} == set(outputs):
             return task
     raise RunError(
         f"MODEL_DIR: {str(path)!r} serves {', '.join(sorted(outputs))}; expected a model that this product pushed."
