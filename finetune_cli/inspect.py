@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
+from finetune_cli.modalities import MODALITIES
+
 # TF Hub's common signature for images; a SavedModel itself does not say what range it was trained with.
 COMMON_RANGE = "0 to 1 by TF Hub's common signature for images, else as its page says; the model does not hold it"
 
@@ -56,7 +58,7 @@ def facts_of(handle: str) -> dict[str, Any]:
         "bytes": model.size,
         "sha256": sha256_of(folder),
         "tensorflow": model.tensorflow,
-        "fits": _fits(inputs, is_image),
+        "fits": next((fits for each in MODALITIES.values() if (fits := each.fits(inputs))), None),
     }
 
 
@@ -83,15 +85,6 @@ def print_facts(facts: dict[str, Any], console: Console) -> None:
     for name, value in lines.items():
         if value is not None:
             console.print(f"{name:11} {value}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _fits(inputs: list[dict[str, Any]], is_image: bool) -> str | None:
-    if is_image:
-        height, width = inputs[0]["shape"][1:3]
-        size = str(height) if height and height == width else "any size that its page names" if not height else None
-        return f"backbone.handle with backbone.image_size: {size}" if size else "its pictures are not square"
-    texts = len(inputs) == 1 and inputs[0]["dtype"] == "string"
-    return "backbone.handle with backbone.modality: text" if texts else None
 
 
 def _training(facts: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from finetune_cli.modalities import MODALITIES
 from finetune_cli.terminal import Part, clean, styled
 from pipeline.report import wording
 
@@ -64,7 +65,7 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
             # Not wrapped: a path that is cut in two can be neither clicked nor copied.
             console.print(styled(console, (f"{title:<7}", "bold"), clean(path)), soft_wrap=True)
     if model:
-        example = "--text 'a text'" if summary.get("modality") == "text" else "image.jpg"
+        example = MODALITIES[summary.get("modality", "image")].example
         command = f"finetune predict {shlex.quote(clean(model))} {example}"
         console.print(styled(console, ("try it ", "bold"), command), soft_wrap=True)
     steps = wording.next_steps(summary)

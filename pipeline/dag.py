@@ -19,8 +19,7 @@ from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluator.eval_config import eval_config
-from components.example_gen.image_component import ImageExampleGen
-from components.example_gen.text_component import TextExampleGen
+from components.example_gen.modalities import MODALITIES
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
@@ -39,8 +38,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
     config, the data, the weights or the code concerns, and nothing else.
     """
-    ingest = TextExampleGen if record_of(config.backbone).modality == "text" else ImageExampleGen
-    examples = ingest(root=config.data.root, settings=_ingest_settings(config))
+    ingest = MODALITIES[record_of(config.backbone).modality]
+    examples = ingest.component()(root=config.data.root, settings=_ingest_settings(config))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:
         schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))

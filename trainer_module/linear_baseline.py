@@ -23,7 +23,7 @@ from trainer_module.examples.input_data import evaluation_batches, load_split
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.recipe import make_deterministic
 from transforms import features
-from transforms.inputs import inputs_of
+from transforms.modalities import MODALITIES
 
 MAX_ITERATIONS = 1000
 
@@ -41,7 +41,8 @@ def run_fn(fn_args: FnArgs) -> None:
     make_deterministic(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = transform_output.vocabulary_size_by_name(features.CLASSES)
-    inputs = inputs_of(record_of(backbone_config), transform_output)
+    record = record_of(backbone_config)
+    inputs = MODALITIES[record.modality].inputs(record, transform_output)
     train = load_split(fn_args.train_files, inputs)
     backbone, model = build_network(backbone_config, training, classes)
     output = model.layers[-1]
@@ -52,7 +53,8 @@ def run_fn(fn_args: FnArgs) -> None:
     values, labels = zip(*((extract(value).numpy(), label.numpy()) for value, label in batches), strict=True)
     output.set_weights(fit(np.concatenate(values), np.concatenate(labels), classes))
     origin = {**origin_of(backbone_config), "sha256": backbone.weights_sha256}
-    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir, {"backbone": origin})
+    facts = {"backbone": origin, "modality": inputs.modality}
+    export_model(ServedModel(model, transform_output, inputs), fn_args.serving_model_dir, facts)
 
 
 def fit(values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:

@@ -32,7 +32,7 @@ from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.tracking import tracked
 from transforms import features
-from transforms.inputs import inputs_of
+from transforms.modalities import MODALITIES
 
 HISTORY_FILE = "history.json"
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
@@ -75,7 +75,8 @@ def run_fn(fn_args: FnArgs) -> None:
     with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
         history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
         json.dump(history, file, indent=1)
-    export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir, {"backbone": origin})
+    facts = {"backbone": origin, "modality": val.inputs.modality}
+    export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir, facts)
     checkpoints.clear()
 
 
@@ -100,7 +101,8 @@ def make_setup(
 
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     check_classes(class_names)
-    inputs = inputs_of(record_of(backbone_config), transform_output)
+    record = record_of(backbone_config)
+    inputs = MODALITIES[record.modality].inputs(record, transform_output)
     train = load_split(train_files, inputs, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, training.memory_mb * 1024**2)
 

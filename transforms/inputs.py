@@ -10,7 +10,6 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from transforms import features
-from transforms.backbone import Backbone
 from transforms.image import parse_pixels
 
 # First byte of every serialised tf.Example that holds anything.
@@ -24,9 +23,11 @@ class Inputs(Protocol):
     """The way from what Transform writes to what the network takes, the same in training and in serving.
 
     Attributes:
+        modality: Key of the tables of modalities.
         raw: Name of the raw feature that Transform makes it from.
     """
 
+    modality: str
     raw: str
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
@@ -54,6 +55,7 @@ class ImageInputs:
     """
 
     image_size: int
+    modality: str = "image"
     raw: str = features.IMAGE
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
@@ -91,6 +93,7 @@ class TextInputs:
     """
 
     spec: dict[str, tf.io.FixedLenFeature]
+    modality: str = "text"
     raw: str = features.TEXT
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
@@ -119,9 +122,7 @@ class TextInputs:
 _TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
 
 
-def inputs_of(record: Backbone, transform_output: tft.TFTransformOutput) -> Inputs:
-    """Returns how the network around a backbone reads its examples."""
-    if record.modality == "image":
-        return ImageInputs(record.image_size)
+def made_features(transform_output: tft.TFTransformOutput) -> dict[str, tf.io.FixedLenFeature]:
+    """Returns the specs of the transformed features that were made of the raw one, by name."""
     spec = transform_output.transformed_feature_spec()
-    return TextInputs({name: spec[name] for name in sorted(spec) if name not in (features.LABEL_INDEX, features.KEY)})
+    return {name: spec[name] for name in sorted(spec) if name not in (features.LABEL_INDEX, features.KEY)}
