@@ -1,4 +1,4 @@
-"""The product's Trainer against a plain Keras script of two phases, and against itself without the trunk cache.
+"""The product's Trainer against a plain Keras script of two phases, and against itself without frozen features.
 
     make bench PEER=two_phase_keras.py     (python -m benchmarks.compare [--peer FILE] [--repetitions N] [--only PART])
 
@@ -39,7 +39,7 @@ RATES = (1e-3, 1e-5)
 SIDES = ("script", "uncached", "cached")
 NAMES = {
     "script": "plain Keras script",
-    "uncached": "Trainer, `cache_trunk: off`",
+    "uncached": "Trainer, `frozen_features: off`",
     "cached": "Trainer, cache filled from empty",
     "warm": "Trainer, cache of an earlier run",
 }
@@ -79,8 +79,8 @@ def sides(folder: Path, peer: Path | None, pictures: int) -> dict[str, Callable[
     def trainer(mode: str, empty: bool) -> Callable[[int, tuple[int, int]], dict]:
         def run(seed: int, epochs: tuple[int, int]) -> dict:
             if empty:
-                shutil.rmtree(folder / "trunk", ignore_errors=True)
-            training = {"seed": seed, "cache_trunk": mode, "phases": phases(*epochs)}
+                shutil.rmtree(folder / "frozen_features", ignore_errors=True)
+            training = {"seed": seed, "frozen_features": mode, "phases": phases(*epochs)}
             found = run_trainer(folder, training, train=pictures)
             return found if mode != "off" else {**found, "disk_mb": 0.0}
 

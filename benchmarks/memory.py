@@ -57,8 +57,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     described, runs = machine(), []
     for count in COUNTS:
-        shutil.rmtree(folder / "trunk", ignore_errors=True)
-        training = {"cache_trunk": "on", "memory_mb": 1, "phases": phases(2, 1)}
+        shutil.rmtree(folder / "frozen_features", ignore_errors=True)
+        training = {"frozen_features": "on", "memory_mb": 1, "phases": phases(2, 1)}
         found = run_trainer(folder, training, files=synthetic(folder, count))
         runs.append({"pictures": count, **{key: found[key] for key in ("peak_mb", "disk_mb", "seconds", "phases")}})
         print(json.dumps(runs[-1]), flush=True)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _places(run: dict) -> str:
-    return ", ".join(phase["trunk"]["train"] for phase in run["phases"])
+    return ", ".join(phase["frozen_features"]["train"] for phase in run["phases"])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     make bench-strategies        (python -m benchmarks.strategies [--seeds N] [--folder FOLDER] [STRATEGY ...])
 
 Each run trains on 510 pictures of train/ and stops early by 90 others; accuracy is that of the exported model on the
-150 pictures of val/. What the frozen trunk gives is kept from run to run, so that only the first run of each cut pays
+150 pictures of val/. What the frozen layers give is kept from run to run, so that only the first run of each cut pays
 for it.
 """
 
@@ -56,7 +56,7 @@ def page(described: str, runs: list[dict]) -> str:
             spread((run["seconds"] for run in found), 1),
             " + ".join(f"{median(run['phases'][index]['epochs'] for run in found):g}" for index in _phases(found)),
             ", ".join(
-                f"{phase['name']}: {phase['trunk']['cut'] if phase['cached_trunk'] else 'none'}"
+                f"{phase['name']}: {phase['frozen_features']['cut'] if phase['cached_trunk'] else 'none'}"
                 for phase in found[0]["phases"]
             ),
         )

@@ -32,7 +32,7 @@ def run_trainer(
     """Trains in a process of its own.
 
     Args:
-        folder: Of the benchmark's data; `folder/trunk` holds what is kept of the frozen trunk.
+        folder: Of the benchmark's data; `folder/frozen_features` holds what the frozen layers gave.
         training: Section of the config.
         train: Pictures of train/ to train on.
         val: How many of them are the validation split.
@@ -42,7 +42,7 @@ def run_trainer(
 
     Returns:
         `seconds` and `processor_seconds` of run_fn, from reading Transform's output to the exported model; `accuracy`
-        of the exported model on the 150 pictures of val/; `peak_mb` of the process; `disk_mb` of the trunk's files;
+        of the exported model on the 150 pictures of val/; `peak_mb` of the process; `disk_mb` of frozen features;
         `phases`, as in the Trainer's history.
     """
     transformed(folder)
@@ -67,8 +67,9 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
+    from finetune.artifacts.training_history import TrainingHistory
     from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
-    from trainer_module.recipe import HISTORY_FILE, run_fn
+    from trainer_module.recipe import run_fn
 
     work = Path(folder) / "run" / str(os.getpid())
     weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
@@ -79,7 +80,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         "distribution": DistributionConfig(),
         "tracking": TrackingConfig(),
     }
-    trunk = Path(folder) / "trunk"
+    kept = Path(folder) / "frozen_features"
     arguments = FnArgs(
         train_files=files["train"],
         eval_files=files["val"],
@@ -91,7 +92,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "component": "Trainer",
             "code": "benchmark",
             "checkpoint_dir": str(work / "checkpoints"),
-            "trunk_dir": str(trunk),
+            "frozen_features_dir": str(kept),
             "tracking_dir": str(work / "tensorboard"),
         },
     )
@@ -108,9 +109,9 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         chunk = paths[first : first + 50]
         labels = served(examples=tf.constant([path.read_bytes() for path in chunk]))["label"].numpy()
         right += sum(label.decode() == path.parent.name for label, path in zip(labels, chunk, strict=True))
-    phases = json.loads((work / "run" / HISTORY_FILE).read_text())["phases"]
+    phases = [phase.plain() for phase in TrainingHistory.read(work / "run").phases]
     shutil.rmtree(work)
-    disk = sum(file.stat().st_size for file in trunk.glob("*/*")) if trunk.is_dir() else 0
+    disk = sum(file.stat().st_size for file in kept.glob("*/*")) if kept.is_dir() else 0
     sender.send(
         {
             "seconds": round(seconds, 2),

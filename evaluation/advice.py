@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
+from evaluation.metrics import METRICS
 from finetune.config.evaluation import GateConfig
 
 _DATA = "add more or cleaner examples of it, or give it a weight under training.class_weights"
 _SLICE_DATA = "add examples that are like it to the train split"
-_OF_METRIC = {
-    "ece": "label smoothing, fewer epochs or a smaller head: probabilities that are too sure come from overfitting",
-    "loss": "label smoothing, fewer epochs or a stronger penalty: a few very sure mistakes can make most of the loss",
-    "parity_max_difference": "the exported model answers otherwise than the trained one: look for preprocessing that "
-    "training and serving do not share, and do not move this bound",
-    "load_seconds": "a smaller backbone, or another bound if the serving machine is faster than this one",
-    "peak_memory_mb": "a smaller backbone, smaller inputs (backbone.image_size) or smaller batches",
-    "size_mb": "a smaller backbone or a narrower head (training.head.units)",
-}
 
 
 def advice(gate: GateConfig, unmeasured: bool) -> str:
@@ -26,10 +18,8 @@ def advice(gate: GateConfig, unmeasured: bool) -> str:
     """
     if unmeasured:
         return "check the gate's metric, class and slice against what the test split has"
-    if gate.metric in _OF_METRIC:
-        return _OF_METRIC[gate.metric]
-    if gate.is_serving:
-        return "a smaller backbone or smaller inputs (backbone.image_size); repeat the run if the machine was busy"
+    if METRICS[gate.metric].advice:
+        return METRICS[gate.metric].advice
     if gate.of_class:
         return f"see what {gate.of_class} is confused with; {_DATA}"
     if gate.slice:

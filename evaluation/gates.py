@@ -10,24 +10,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from evaluation.advice import advice
+from evaluation.intervals import Interval
 from finetune.config.evaluation import EACH, GateConfig
 
 SliceKey = tuple[tuple[str, str], ...]
 Metrics = Mapping[SliceKey, Mapping[str, float]]
 
-OVERALL: SliceKey = ()
 # A value that misses its bound by less is on it: 0.895 - 0.905 is a little below -0.01 in binary arithmetic.
 ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval, `low` to `high`; `method` names how it was made."""
-
-    low: float
-    high: float
-    confidence: float
-    method: str
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
-
-from evaluation.gates import Interval
 
 REPLICATES = 2000
 # Of random weights held at a time; a row has a number for each example.
 _WEIGHTS_HELD = 4_000_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval, `low` to `high`; `method` names how it was made."""
+
+    low: float
+    high: float
+    confidence: float
+    method: str
+
 
 Replicates = Callable[[np.ndarray], np.ndarray]
 
@@ -31,7 +41,7 @@ def wilson(hits: float, examples: int, confidence: float) -> Interval:
         examples: All of them, at least 1.
         confidence: Such as 0.95.
     """
-    z = norm.ppf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = hits / examples
     spread = z / (1 + z * z / examples) * math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
     centre = (share + z * z / (2 * examples)) / (1 + z * z / examples)
@@ -73,7 +83,7 @@ def paired_shares(first: np.ndarray, second: np.ndarray, confidence: float) -> I
 
 def normal(value: float, influence: np.ndarray, confidence: float, method: str) -> Interval:
     """Interval of a value whose variance is the sum of its examples' squared influences over their squared number."""
-    spread = norm.ppf(0.5 + confidence / 2) * math.sqrt(float((influence**2).sum())) / len(influence)
+    spread = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt(float((influence**2).sum())) / len(influence)
     return Interval(value - spread, value + spread, confidence, method)
 
 

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
-from evaluation.gates import GateResult, Interval, expand, judge
-from evaluation.intervals import wilson
-from evaluation.metrics import Predictions, measure, reliability
-from finetune.config.evaluation import BASELINES, CLASS_METRICS, QUALITY_METRICS, GateConfig
+from evaluation.gates import GateResult, expand, judge
+from evaluation.intervals import Interval, wilson
+from evaluation.metrics import METRICS, Metric, metrics_of
+from evaluation.metrics.calibration import reliability
+from evaluation.metrics.interval_methods import Bootstrap
+from evaluation.predictions import SINGLE_LABEL, Predictions
+from finetune.config.evaluation import BASELINES, GateConfig
 
 # Of the intervals in the report, where no gate asks for another.
 CONFIDENCE = 0.95
 SLICES_KEPT = 500
+# A bootstrap of each of very many classes, or of a slow metric of very many decisions, would take minutes: such values
+# are shown without an interval. A gate that asks for one has it, however long that takes.
+CLASSES_BOOTSTRAPPED = 100
+DECISIONS_BOOTSTRAPPED = 1_000_000
 TFMA_GATE = "TFMA agrees"
 
 
@@ -49,7 +56,7 @@ def judge_all(
     Returns:
         A mapping for each gate, as in the summary. One more is appended when TFMA refuses what we would let pass.
     """
-    quality = expand([gate for gate in gates if not gate.is_serving], test_set.combinations)
+    quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.combinations)
     results = [result.to_dict() for result in judge(quality, lambda gate: evidence_for(gate, test_set, CONFIDENCE))]
     disagreement = _disagreement(results, tfma)
     return [*results, *disagreement, *(dict(result) for result in serving)]
@@ -81,7 +88,7 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> dict[str, An
         metrics: Per name `value`, `interval`, and where there is a champion `champion` (its value) and `change` (the
             interval of the difference).
         baselines: Per name of a baseline, its metrics by name.
-        classes: Per class `class`, `examples`, and `precision`, `recall` and `f1`, each with `value` and `interval`.
+        classes: Per class `class`, `examples`, and each metric of a class with `value` and `interval`.
         slices: Per slice `slice`, `examples`, `accuracy`, `interval` and `champion` (accuracy); the smallest left out
             beyond some hundreds, which `slices_left_out` counts.
         reliability: Per model, the bins of `evaluation.metrics.reliability`.
@@ -91,17 +98,17 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> dict[str, An
     rows = [row for columns in slices for row in _slices(test_set, columns)]
     kept = sorted(rows, key=lambda row: -row["examples"])[:SLICES_KEPT]
     kept_ids = {id(row) for row in kept}
+    asked = metrics_of(SINGLE_LABEL).values()
+    overall = [metric for metric in asked if metric.overall]
     return {
         "examples": len(candidate),
-        "metrics": {name: found for name in QUALITY_METRICS if (found := _metric(name, candidate, champion))},
+        "metrics": {metric.name: found for metric in overall if (found := _metric(metric, candidate, champion))},
         "baselines": {
-            name: {
-                metric: value for metric in QUALITY_METRICS if np.isfinite(value := measure(metric, test_set.of(name)))
-            }
+            name: {metric.name: value for metric in overall if np.isfinite(value := metric.value(test_set.of(name)))}
             for name in BASELINES
             if name in test_set.probabilities
         },
-        "classes": _classes(test_set.classes, candidate),
+        "classes": _classes(test_set.classes, candidate, [metric for metric in asked if metric.per_class]),
         "slices": [row for row in rows if id(row) in kept_ids],
         "slices_left_out": len(rows) - len(kept),
         "reliability": {
@@ -110,39 +117,31 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> dict[str, An
     }
 
 
-def _metric(name: str, candidate: Predictions, champion: Predictions | None) -> dict[str, Any] | None:
-    value = measure(name, candidate)
+def _metric(metric: Metric, candidate: Predictions, champion: Predictions | None) -> dict[str, Any] | None:
+    value = metric.value(candidate)
     if not np.isfinite(value):
         return None
-    found: dict[str, Any] = {"value": value, "interval": asdict(value_interval(name, candidate, CONFIDENCE))}
+    shown = not metric.slow or len(candidate) * candidate.classes <= DECISIONS_BOOTSTRAPPED
+    interval = value_interval(metric.name, candidate, CONFIDENCE) if shown else None
+    found: dict[str, Any] = {"value": value, "interval": interval and asdict(interval)}
     if champion is not None:
-        found["champion"] = measure(name, champion)
-        found["change"] = asdict(change_interval(name, candidate, champion, "difference", CONFIDENCE))
+        change = change_interval(metric.name, candidate, champion, "difference", CONFIDENCE) if shown else None
+        found |= {"champion": metric.value(champion), "change": change and asdict(change)}
     return found
 
 
-def _classes(classes: Sequence[str], candidate: Predictions) -> list[dict[str, Any]]:
-    counts = np.bincount(candidate.labels, minlength=len(classes))
-    seen = counts + np.bincount(candidate.predicted, minlength=len(classes)) > 0
-    # A bootstrap for each of very many classes would take minutes; their F1 is shown without an interval.
-    with_interval = ("precision", "recall") if len(classes) > 100 else CLASS_METRICS
-    return [
-        {
-            "class": name,
-            "examples": int(counts[column]),
-            **{
-                metric: {
-                    "value": measure(metric, candidate, column),
-                    "interval": asdict(value_interval(metric, candidate, CONFIDENCE, column))
-                    if metric in with_interval
-                    else None,
-                }
-                for metric in CLASS_METRICS
-            },
-        }
-        for column, name in enumerate(classes)
-        if seen[column]
-    ]
+def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+    counts = candidate.actual.sum(axis=0)
+    shown = np.flatnonzero(counts + candidate.said.sum(axis=0)).tolist()
+    rows = [{"class": classes[column], "examples": int(counts[column])} for column in shown]
+    for metric in metrics:
+        values = metric.class_values(candidate)
+        quick = not isinstance(metric.interval, Bootstrap) or len(shown) <= CLASSES_BOOTSTRAPPED
+        intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown) if quick else [None] * len(shown)
+        for row, column, interval in zip(rows, shown, intervals, strict=True):
+            value = values[column] if np.isfinite(values[column]) else None
+            row[metric.name] = {"value": value, "interval": interval and asdict(interval)}
+    return rows
 
 
 def _slices(test_set: TestSet, columns: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from finetune.artifacts.run_summary import SignedApproval
 from finetune.errors import RunError
-from pipeline.local import SUMMARY_FILE
-from pipeline.saved_report import read_report, save_report, write_json
+from pipeline.saved_report import read_report, save_report
 from registry.approval import Approval, approve, waiting_models
 from registry.versions import PENDING, read_record, versions
 
@@ -24,25 +24,25 @@ def approve_run(target: Path, by: str) -> Approval:
     """
     if (target / PENDING).is_dir() or versions(target):
         return _approve_latest(target, by)
-    run_dir, report_data = read_report(target)
-    summary = report_data["summary"]
-    status = summary["status"]
-    if status == "pushed":
-        return _approved_already(Path(summary["pushed_model"]))
-    if status != "pending":
+    run_dir, data = read_report(target)
+    summary = data.summary
+    if summary.status == "pushed" and summary.pushed_model:
+        return _approved_already(Path(summary.pushed_model))
+    if summary.status != "pending" or summary.pending_model is None:
         raise RunError(
-            f"RUN: {run_dir} was {status}, so there is nothing to approve. {summary.get('error') or ''}".strip()
+            f"RUN: {run_dir} was {summary.status}, so there is nothing to approve. {summary.error or ''}".strip()
         )
-    waiting = Path(summary["pending_model"])
+    waiting = Path(summary.pending_model)
     approval = approve(waiting.parents[1], waiting.name, by)
-    summary |= {
-        "status": "pushed",
-        "pushed_model": str(approval.version),
-        "pending_model": None,
-        "approval": {"by": approval.by, "at": approval.at},
-    }
-    write_json(run_dir / SUMMARY_FILE, summary)
-    save_report(run_dir, report_data)
+    told = summary.model_copy(
+        update={
+            "status": "pushed",
+            "pushed_model": str(approval.version),
+            "pending_model": None,
+            "approval": SignedApproval(by=approval.by, at=approval.at),
+        }
+    )
+    save_report(run_dir, data.model_copy(update={"summary": told}))
     return approval
 
 
@@ -57,6 +57,6 @@ def _approve_latest(directory: Path, by: str) -> Approval:
 
 def _approved_already(version: Path) -> Approval:
     record = read_record(version)
-    if "approved_by" not in record:
+    if not record.approved_by:
         raise RunError(f"RUN: {version} was pushed without an approval, and nothing else waits there.")
-    return Approval(version, record["approved_by"], record["approved_at"], new=False)
+    return Approval(version, record.approved_by, record.approved_at, new=False)

@@ -108,7 +108,11 @@ def _setup(config: Config, transform: Mapping[str, Any]) -> Any:
 
     examples = transform["transformed_examples"].uri
     return make_setup(
-        {**trainer_settings(config), "component": COMPONENT, "trunk_dir": str(config.output_path / "trunk")},
+        {
+            **trainer_settings(config),
+            "component": COMPONENT,
+            "frozen_features_dir": str(config.output_path / "frozen_features"),
+        },
         tft.TFTransformOutput(transform["transform_graph"].uri),
         [os.path.join(examples, "Split-train", "*")],
         [os.path.join(examples, "Split-val", "*")],

@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from finetune.config import Config, load_config
 from finetune.errors import ConfigError, FinetuneError
+from finetune.files import write_text
 
 REFUSED = 3
 PENDING = 4
@@ -365,19 +366,16 @@ def _person() -> str:
 
 
 def _load(path: Path, overrides: list[str] | None) -> Config:
-    from pipeline.checks import backbone_fits, files_exist, modality_fits
-    from pipeline.tasks import task_fits
+    from pipeline.checks import LOCAL_CHECKS
 
-    checks = [task_fits, backbone_fits, modality_fits, files_exist]
-    return _or_exit(lambda: load_config(path, overrides or [], checks=checks))
+    return _or_exit(lambda: load_config(path, overrides or [], checks=LOCAL_CHECKS))
 
 
 def _load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
     """The files that it names are on the cluster's volume, not here."""
-    from pipeline.checks import backbone_fits, modality_fits
-    from pipeline.tasks import task_fits
+    from pipeline.checks import CHECKS
 
-    return _or_exit(lambda: load_config(path, overrides or [], checks=[task_fits, backbone_fits, modality_fits]))
+    return _or_exit(lambda: load_config(path, overrides or [], checks=CHECKS))
 
 
 def _compile(config: Config, output: Path) -> None:
@@ -420,7 +418,6 @@ def _run(config: Config, summary_file: Path | None) -> NoReturn:
     from finetune_cli.live_view import RunView
     from finetune_cli.summary_view import print_summary
     from pipeline.local import run_pipeline
-    from pipeline.saved_report import write_json
 
     console = Console()
     if summary_file and not summary_file.absolute().parent.is_dir():
@@ -429,10 +426,10 @@ def _run(config: Config, summary_file: Path | None) -> NoReturn:
         summary = _or_exit(lambda: run_pipeline(config))
     print_summary(console, summary)
     if summary_file:
-        write_json(summary_file, summary)
+        write_text(summary_file, summary.text())
     _silence_shutdown()
     raise typer.Exit(
-        {"pushed": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[summary["status"]]
+        {"pushed": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[summary.status]
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import PhaseRow
 from finetune_cli.modalities import MODALITIES
 from finetune_cli.terminal import Part, clean, styled
 from pipeline.report import wording
@@ -20,53 +22,52 @@ ERROR_LINES = 12
 TONE_STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
 
 
-def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
+def print_summary(console: Console, summary: RunSummary) -> None:
     """Prints the closing view of a run: verdict, gates, metrics, phases, paths, and what to do next.
 
     Args:
         console: Where to print; without a terminal the output has no colour and no control codes.
-        summary: The dict that `finetune run --summary` writes.
+        summary: Of the run.
     """
     outcome = wording.verdict(summary)
-    gates, phases = summary.get("gates") or [], summary.get("phases") or []
     console.print()
-    took = f" ({wording.duration(summary['seconds'])})" if wording.finite(summary.get("seconds")) else ""
-    reason = f" {clean(summary.get('name') or '')}: {clean(outcome.reason)}{took}"
+    took = f" ({wording.duration(summary.seconds)})" if summary.seconds is not None else ""
+    reason = f" {clean(summary.name)}: {clean(outcome.reason)}{took}"
     console.print(styled(console, (outcome.word.upper(), TONE_STYLES[outcome.tone]), reason))
-    errors = str(summary.get("error") or "").splitlines()[:ERROR_LINES] if outcome.tone == "bad" else []
+    errors = (summary.error or "").splitlines()[:ERROR_LINES] if outcome.tone == "bad" else []
     for line in (*errors, *outcome.sentences):
         _print_indented(console, clean(line))
     wide = console.width >= FULL_TABLE_COLUMNS
-    if gates:
+    if summary.gates:
         header = ("gate", "value", "bound", "result", "reason")[: 5 if wide else 4]
-        _print_table(console, header, [_gate_row(gate)[: len(header)] for gate in gates], right={1, 2})
+        _print_table(console, header, [_gate_row(gate)[: len(header)] for gate in summary.gates], right={1, 2})
     metrics = _metric_columns(summary)
     if metrics:
         names = list(dict.fromkeys(name for values in metrics.values() for name in values))
         rows: list[list[Part]] = [
-            [wording.label(n), *(wording.number(values.get(n)) for values in metrics.values())] for n in names
+            [wording.label(name), *(wording.number(values.get(name)) for values in metrics.values())] for name in names
         ]
         _print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
-    if phases:
+    if summary.phases:
         header = ("phase", "epochs", "time", "val loss", "val accuracy", "trained/total")[: 6 if wide else 5]
-        _print_table(console, header, [_phase_row(phase)[: len(header)] for phase in phases], right={1, 2, 3, 4, 5})
-        if any(phase.get("stopped_early") for phase in phases):
+        phases = [_phase_row(phase)[: len(header)] for phase in summary.phases]
+        _print_table(console, header, phases, right={1, 2, 3, 4, 5})
+        if any(phase.stopped_early for phase in summary.phases):
             console.print(styled(console, ("* stopped early", "dim")))
     console.print()
-    model = summary.get("pushed_model")
-    waiting = summary.get("pending_model")
-    for title, path in (
-        ("model", model),
-        ("waits", waiting),
-        ("report", summary.get("report")),
-        ("log", summary.get("log_file")),
-    ):
+    places = {
+        "model": summary.pushed_model,
+        "waits": summary.pending_model,
+        "report": summary.report,
+        "log": summary.log_file,
+    }
+    for title, path in places.items():
         if path:
             # Not wrapped: a path that is cut in two can be neither clicked nor copied.
             console.print(styled(console, (f"{title:<7}", "bold"), clean(path)), soft_wrap=True)
-    if model:
-        example = MODALITIES[summary.get("modality", "image")].example
-        command = f"finetune predict {shlex.quote(clean(model))} {example}"
+    if summary.pushed_model:
+        example = MODALITIES[summary.modality].example
+        command = f"finetune predict {shlex.quote(clean(summary.pushed_model))} {example}"
         console.print(styled(console, ("try it ", "bold"), command), soft_wrap=True)
     steps = wording.next_steps(summary)
     if steps:
@@ -96,23 +97,27 @@ def _print_table(console: Console, header: tuple[str, ...], rows: list[list[Part
     console.print(table)
 
 
-def _gate_row(gate: Mapping[str, Any]) -> list[Part]:
-    value, bound = wording.value_and_bound(gate.get("value"), gate.get("bound"))
-    result = ("passed", "green") if gate.get("passed") else ("FAILED", "bold red")
-    return [str(gate.get("name") or wording.label(gate.get("metric"))), value, bound, result, wording.gate_reason(gate)]
+def _gate_row(gate: GateOutcome) -> list[Part]:
+    value, bound = wording.value_and_bound(gate.value, gate.bound)
+    result = ("passed", "green") if gate.passed else ("FAILED", "bold red")
+    return [gate.name, value, bound, result, wording.gate_reason(gate)]
 
 
-def _metric_columns(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _metric_columns(summary: RunSummary) -> dict[str, dict[str, float]]:
     """Metrics by column title: the candidate, then whatever it can be compared with."""
-    if not summary.get("metrics"):
+    if not summary.metrics:
         return {}
-    columns = {"candidate": summary["metrics"], "champion": summary.get("champion_metrics")}
-    columns |= {wording.label(name): values for name, values in (summary.get("baselines") or {}).items()}
+    columns = {"candidate": summary.metrics, "champion": summary.champion_metrics or {}}
+    columns |= {wording.label(name): values for name, values in summary.baselines.items()}
     return {title: values for title, values in columns.items() if values}
 
 
-def _phase_row(phase: Mapping[str, Any]) -> list[Part]:
-    epochs = wording.count(phase.get("epochs")) + ("*" if phase.get("stopped_early") else "")
-    reached = [wording.number(phase.get("val_loss")), wording.number(phase.get("val_accuracy"))]
-    trainable, total = (wording.short_count(phase.get(f"{part}_parameters")) for part in ("trainable", "total"))
-    return [str(phase.get("name")), epochs, wording.duration(phase.get("seconds")), *reached, f"{trainable}/{total}"]
+def _phase_row(phase: PhaseRow) -> list[Part]:
+    return [
+        phase.name,
+        f"{phase.epochs:,}{'*' if phase.stopped_early else ''}",
+        wording.duration(phase.seconds),
+        wording.number(phase.val_loss),
+        wording.number(phase.val_accuracy),
+        f"{wording.short_count(phase.trainable_parameters)}/{wording.short_count(phase.total_parameters)}",
+    ]

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
+from evaluation.checks import gates_can_be_measured
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.config.keys import value_at
 from finetune.errors import BackboneError
 from pipeline.modalities import keys_of
+from pipeline.tasks import task_fits
 from trainer_module.backbones.fit import phase_problems
 from trainer_module.backbones.source import missing_weights
 from trainer_module.backbones.sources import record_of, source_of
@@ -89,6 +91,11 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     elif config and config.local_path and not config.local_path.exists():
         problems.append(missing_weights(config))
     return problems
+
+
+# Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
+CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured)
+LOCAL_CHECKS = (*CHECKS, files_exist)
 
 
 def _record(raw: dict[str, Any]) -> Backbone | None:

@@ -23,6 +23,7 @@ from components.example_gen.modalities import MODALITIES
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from evaluation.metrics import METRICS
 from finetune.config import Config
 from pipeline.nodes import code_digest
 from pipeline.plan import scratch_training
@@ -151,7 +152,7 @@ def _trainer(
             "component": node_id,
             # Not below the Trainer's output, which TFX removes when the Trainer fails.
             "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
-            "trunk_dir": str(config.output_path / "trunk"),
+            "frozen_features_dir": str(config.output_path / "frozen_features"),
             "tracking": config.tracking.model_dump(mode="json"),
             "tracking_dir": str(config.output_path / "tensorboard"),
         },
@@ -175,7 +176,9 @@ def _linear_settings(config: Config) -> dict[str, Any]:
 
 def _serving_settings(config: Config) -> dict[str, Any]:
     return {
-        "gates": [json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if gate.is_serving],
+        "gates": [
+            json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if METRICS[gate.metric].of_model
+        ],
         "serving": json.loads(config.serving.model_dump_json()),
         "code": code_digest("components/serving_gate"),
     }

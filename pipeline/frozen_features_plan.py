@@ -33,8 +33,8 @@ def frozen_features_lines(config: Config) -> list[str]:
 
 def _lines(config: Config) -> list[str]:
     training, size = config.training, record_of(config.backbone).image_size
-    if training.cache_trunk == "off":
-        return ["off, as training.cache_trunk says"]
+    if training.frozen_features.cache == "off":
+        return ["off, as training.frozen_features says"]
     found = source_of(config.backbone).graph(config.backbone)
     if found is None:
         return ["decided by the Trainer, when it has built the network; no graph of this backbone is recorded"]

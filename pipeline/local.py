@@ -14,21 +14,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.config import Config
 from finetune.errors import FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
-from pipeline.saved_report import save_report, write_json
+from pipeline.saved_report import save_report
 from trainer_module.tracking import log_outcome
 
 if TYPE_CHECKING:
     from pipeline.run_metadata import RunMetadata
 
-SUMMARY_FILE = "summary.json"
 LOG_FILE = "log.txt"
 
 
-def run_pipeline(config: Config) -> dict[str, Any]:
+def run_pipeline(config: Config) -> RunSummary:
     """Runs everything that is not cached.
 
     Nothing that a component logs reaches the terminal; it goes to `log.txt` in the run's folder.
@@ -50,14 +50,14 @@ def run_pipeline(config: Config) -> dict[str, Any]:
         from pipeline.run_metadata import RunMetadata
 
         metadata = RunMetadata(config.metadata_path, run_id)
-        components: list[dict[str, Any]] = []
+        components: list[ComponentRun] = []
         error: str | None = None
         try:
             _run_nodes(config, run_id, metadata, components)
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
             error = _readable(failure, components, run_dir / LOG_FILE)
-        collected = summary.collect(
+        data = summary.collect(
             config,
             run_id=run_id,
             run_dir=run_dir,
@@ -66,12 +66,10 @@ def run_pipeline(config: Config) -> dict[str, Any]:
             seconds=time.monotonic() - start,
             error=error,
         )
-        log_outcome(
-            config.tracking, collected.summary["mlflow_run"], collected.summary["metrics"], collected.summary["status"]
-        )
-        write_json(run_dir / SUMMARY_FILE, collected.summary)
-        save_report(run_dir, collected.report_data)
-    return collected.summary
+        done = data.summary
+        log_outcome(config.tracking, done.mlflow_run, done.metrics, done.status)
+        save_report(run_dir, data)
+    return done
 
 
 def run_through(
@@ -103,7 +101,7 @@ def run_through(
         from pipeline.run_metadata import RunMetadata
 
         metadata = RunMetadata(config.metadata_path, run_id)
-        components: list[dict[str, Any]] = []
+        components: list[ComponentRun] = []
         try:
             _run_nodes(config, run_id, metadata, components, last)
             with _told(component, components, lambda: "ran"):
@@ -120,13 +118,13 @@ def _new_run_id() -> str:
 
 
 def _run_nodes(
-    config: Config, run_id: str, metadata: RunMetadata, components: list[dict[str, Any]], last: str | None = None
+    config: Config, run_id: str, metadata: RunMetadata, components: list[ComponentRun], last: str | None = None
 ) -> None:
     """Runs one node after the other, each with TFX's LocalDagRunner on a pipeline of that node alone.
 
     Args:
         last: Id of the node to stop after; None for all.
-        components: Gets `id`, `seconds` and `state` (ran, cached or failed) of each node as it ends.
+        components: Gets each node as it ends.
     """
     from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
@@ -146,7 +144,7 @@ def _run_nodes(
 
 
 @contextmanager
-def _told(component: str, components: list[dict[str, Any]], outcome: Callable[[], State]) -> Iterator[None]:
+def _told(component: str, components: list[ComponentRun], outcome: Callable[[], State]) -> Iterator[None]:
     """Tells the view when a component starts and how it ended, and appends that to `components`."""
     emit(ComponentStarted(component=component))
     start = time.monotonic()
@@ -156,7 +154,7 @@ def _told(component: str, components: list[dict[str, Any]], outcome: Callable[[]
         state = outcome()
     finally:
         seconds = round(time.monotonic() - start, 2)
-        components.append({"id": component, "seconds": seconds, "state": state})
+        components.append(ComponentRun(id=component, seconds=seconds, state=state))
         emit(ComponentFinished(component=component, state=state, seconds=seconds))
 
 
@@ -202,9 +200,9 @@ def _logs_to(path: Path) -> Iterator[None]:
             os.close(terminal)
 
 
-def _readable(failure: BaseException, components: list[dict[str, Any]], log_file: Path) -> str:
+def _readable(failure: BaseException, components: list[ComponentRun], log_file: Path) -> str:
     """A sentence for the user: our own message where one of ours was raised, else the last line of the exception."""
-    where = "".join(f"{component['id']}: " for component in components if component["state"] == "failed")
+    where = "".join(f"{component.id}: " for component in components if component.state == "failed")
     ours = next((error for error in _chain(failure) if isinstance(error, FinetuneError)), None)
     if ours is not None:
         # Beam appends the step that an error was raised in.

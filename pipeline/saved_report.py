@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Any
 
+from finetune.artifacts.report_data import ReportData
 from finetune.errors import RunError
+from finetune.files import write_text
 
 REPORT_FILE = "report.html"
-REPORT_DATA_FILE = "report.json"
 
 
-def save_report(run_dir: Path, report_data: dict[str, Any]) -> None:
-    """Writes the data as `report.json` and the page as `report.html`."""
-    write_json(run_dir / REPORT_DATA_FILE, report_data)
-    _write_page(run_dir, report_data)
+def save_report(run_dir: Path, data: ReportData) -> None:
+    """Writes the run's summary, the data of its report, and the page."""
+    data.summary.write(run_dir)
+    data.write(run_dir)
+    _write_page(run_dir, data)
 
 
 def rebuild_report(run_dir: Path) -> str:
@@ -28,40 +27,29 @@ def rebuild_report(run_dir: Path) -> str:
     Raises:
         RunError: There is no run in it.
     """
-    found, report_data = read_report(run_dir)
-    _write_page(found, report_data)
+    found, data = read_report(run_dir)
+    _write_page(found, data)
     return str(found / REPORT_FILE)
 
 
-def read_report(run_dir: Path) -> tuple[Path, dict[str, Any]]:
+def read_report(run_dir: Path) -> tuple[Path, ReportData]:
     """The folder and the report data of a run.
 
     Args:
         run_dir: A run's folder, or an output folder, of which the latest run is taken.
 
     Raises:
-        RunError: There is no run in it.
+        RunError: There is no run in it, or its data cannot be read.
     """
     candidates = [run_dir, *sorted(run_dir.glob("runs/*"), reverse=True)]
-    found = next((folder for folder in candidates if (folder / REPORT_DATA_FILE).is_file()), None)
+    found = next((folder for folder in candidates if ReportData.path(folder).is_file()), None)
     if found is None:
         raise RunError(f"RUN_DIR: got {str(run_dir)!r}; expected a run's folder, such as runs/flowers/runs/<run id>.")
-    return found, json.loads((found / REPORT_DATA_FILE).read_text(encoding="utf-8"))
+    return found, ReportData.read(found)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON so that a reader sees all of it or the file that was there before."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+def _write_page(run_dir: Path, data: ReportData) -> None:
+    from pipeline.report import render
 
-
-def _write_page(run_dir: Path, report_data: dict[str, Any]) -> None:
-    from pipeline.report import write_report
-
-    samples = []
-    for sample in report_data["samples"]:
-        path = Path(sample["image"]) if "image" in sample else None
-        image = path.read_bytes() if path and path.is_file() else b""
-        samples.append({**sample, "image": image, "correct": sample["label"] == sample["predicted"]})
-    write_report({**report_data, "samples": samples}, str(run_dir / REPORT_FILE))
+    # File names may hold bytes that are not UTF-8; they show as escapes.
+    write_text(run_dir / REPORT_FILE, render(data), errors="backslashreplace")

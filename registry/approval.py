@@ -6,19 +6,19 @@ neither TensorFlow nor the run's metadata.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
+from finetune.artifacts.model_card import ModelCard
+from finetune.artifacts.push_record import PushRecord
+from finetune.artifacts.run_summary import SignedApproval
 from finetune.errors import RunError
-from registry.model_card import markdown
+from finetune.files import write_text
+from registry.model_card import card_files
 from registry.versions import (
-    CARD_FILES,
     PENDING,
-    RECORD_FILE,
     incoming_copy,
     model_digest,
     newest_version,
@@ -27,7 +27,6 @@ from registry.versions import (
     read_record,
     record_text,
     versions,
-    write_text,
     writing,
 )
 
@@ -49,7 +48,7 @@ class Approval:
     new: bool
 
 
-def stage(model: Path, directory: Path, files: Mapping[str, str], record: Mapping[str, Any], keep: int) -> Path:
+def stage(model: Path, directory: Path, files: Mapping[str, str], record: PushRecord, keep: int) -> Path:
     """Puts a model beside the versions, where it waits; the arguments are those of `push_version`.
 
     Returns:
@@ -66,9 +65,9 @@ def stage(model: Path, directory: Path, files: Mapping[str, str], record: Mappin
         waiting = directory / PENDING / digest
         if not waiting.is_dir():
             judged_against = int(newest.name) if newest else None
-            facts = {**record, "model_sha256": digest, "judged_against": judged_against, "keep": keep}
+            facts = record.model_copy(update={"model_sha256": digest, "judged_against": judged_against, "keep": keep})
             waiting.parent.mkdir(exist_ok=True)
-            incoming_copy(model, directory, {**files, RECORD_FILE: record_text(facts)}).rename(waiting)
+            incoming_copy(model, directory, {**files, PushRecord.FILE: record_text(facts)}).rename(waiting)
             prune(directory, keep)
         return waiting
 
@@ -92,18 +91,19 @@ def approve(directory: Path, digest: str, by: str) -> Approval:
             return _approved_before(directory, digest)
         record = read_record(waiting)
         newest = newest_version(directory)
-        judged_against, served = record.get("judged_against"), int(newest.name) if newest else None
-        if judged_against != served:
+        served = int(newest.name) if newest else None
+        if record.judged_against != served:
             raise RunError(
-                f"this model was judged beside version {judged_against or 'none'}, and version {served} is served now. "
-                "Run again, so that it is judged beside that one."
+                f"this model was judged beside version {record.judged_against or 'none'}, and version {served} is "
+                "served now. Run again, so that it is judged beside that one."
             )
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        keep = record["keep"]
-        write_text(waiting / RECORD_FILE, record_text({**record, "approved_by": by, "approved_at": at}))
+        signed = record.model_copy(update={"approved_by": by, "approved_at": at})
+        write_text(PushRecord.path(waiting), record_text(signed), sync=True)
         _sign_card(waiting, by, at)
         version = publish(waiting, directory)
-        prune(directory, keep)
+        if record.keep is not None:
+            prune(directory, record.keep)
         return Approval(version, by, at, new=True)
 
 
@@ -116,7 +116,7 @@ def waiting_models(directory: Path) -> list[str]:
 def published_version(directory: Path, digest: str) -> Path | None:
     """The newest version that holds a model, by what the versions' records say; None when there is none."""
     for number in reversed(versions(directory)):
-        if read_record(directory / str(number)).get("model_sha256") == digest:
+        if read_record(directory / str(number)).model_sha256 == digest:
             return directory / str(number)
     return None
 
@@ -126,12 +126,12 @@ def _approved_before(directory: Path, digest: str) -> Approval:
     if version is None:
         raise RunError(f"no model {digest[:12]} waits in {directory}, and no version there holds it; run again.")
     record = read_record(version)
-    return Approval(version, str(record.get("approved_by", "")), str(record.get("approved_at", "")), new=False)
+    return Approval(version, record.approved_by, record.approved_at, new=False)
 
 
 def _sign_card(folder: Path, by: str, at: str) -> None:
-    as_json, as_markdown = (folder / name for name in CARD_FILES)
-    if as_json.is_file():
-        card = {**json.loads(as_json.read_text(encoding="utf-8")), "approval": {"by": by, "at": at}}
-        write_text(as_json, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
-        write_text(as_markdown, markdown(card))
+    card = ModelCard.find(folder)
+    if card:
+        signed = card.model_copy(update={"approval": SignedApproval(by=by, at=at)})
+        for name, text in card_files(signed).items():
+            write_text(folder / name, text, sync=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -24,21 +23,24 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from finetune.artifacts.model_card import ModelCard
+from finetune.artifacts.push_record import ChampionPointer, PushRecord
 from finetune.errors import RunError
+from finetune.files import sync_to_disk, write_text
 
-RECORD_FILE = "push.json"
-CARD_FILES = ("model_card.json", "model_card.md")
-POINTER_FILE = "champion.json"
+CARD_TEXT_FILE = "model_card.md"
 PENDING = ".pending"
 _INCOMING = ".incoming-"
 _OUTGOING = ".outgoing-"
+# What a push adds to a model.
+_ADDED = (PushRecord.FILE, ModelCard.FILE, CARD_TEXT_FILE)
 
 
 def push_version(
     model: Path,
     directory: Path,
     files: Mapping[str, str] | None = None,
-    record: Mapping[str, Any] | None = None,
+    record: PushRecord | None = None,
     keep: int | None = None,
 ) -> tuple[Path, bool]:
     """Copies a model to the next version, so that a reader sees all of it or nothing.
@@ -65,7 +67,8 @@ def push_version(
         if newest is not None and model_digest(newest) == digest:
             version, new = newest, False
         else:
-            texts = {**(files or {}), RECORD_FILE: record_text({**(record or {}), "model_sha256": digest})}
+            made = (record or PushRecord()).model_copy(update={"model_sha256": digest})
+            texts = {**(files or {}), PushRecord.FILE: record_text(made)}
             version, new = publish(incoming_copy(model, directory, texts), directory), True
         drop(directory / PENDING / digest, directory)
         _point(directory)
@@ -104,8 +107,8 @@ def roll_back(directory: Path, to: int | None = None, by: str = "") -> tuple[Pat
         target = directory / str(to)
         if model_digest(target) == model_digest(newest):
             return newest, to
-        record = {**read_record(target), "rolled_back_to": to, "by": by}
-        text = {RECORD_FILE: record_text(record)}
+        record = read_record(target).model_copy(update={"rolled_back_to": to, "by": by})
+        text = {PushRecord.FILE: record_text(record)}
         version = publish(incoming_copy(target, directory, text, _link_or_copy), directory)
         _point(directory)
         return version, to
@@ -135,24 +138,27 @@ def served_instead(version: Path) -> Path | None:
     return newest
 
 
-def read_record(version: Path) -> dict[str, Any]:
-    """What `push.json` says of a version; empty when it has none."""
+def read_record(version: Path) -> PushRecord:
+    """Returns what a version says of itself; an empty record when it has none that can be read."""
     try:
-        return json.loads((version / RECORD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        return PushRecord.find(version) or PushRecord()
+    except RunError:
+        return PushRecord()
 
 
-def record_text(record: Mapping[str, Any]) -> str:
-    """The text of `push.json`, with the time of now."""
-    return _json({**record, "at": datetime.now(timezone.utc).isoformat(timespec="seconds")})
+def record_text(record: PushRecord) -> str:
+    """Returns the text of `push.json`, with the time of now."""
+    return record.model_copy(update={"at": datetime.now(timezone.utc).isoformat(timespec="seconds")}).text()
 
 
 def model_digest(folder: Path) -> str:
     """SHA-256, in hexadecimal, over the names and contents of a model's files; those that a push adds do not count."""
-    added = {folder / name for name in (RECORD_FILE, *CARD_FILES)}
+    # What a killed writer left of one of them does not count either.
+    unfinished = tuple(f".{name}." for name in _ADDED)
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path not in added):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.parent == folder and (path.name in _ADDED or path.name.startswith(unfinished)):
+            continue
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -190,7 +196,7 @@ def incoming_copy(
 ) -> Path:
     """Copies a model beside the versions under a hidden name, with other files of ours, and syncs it to the disk."""
     incoming = directory / f"{_INCOMING}{os.getpid()}"
-    ours = {RECORD_FILE} & set(texts)
+    ours = {PushRecord.FILE} & set(texts)
     shutil.copytree(
         source,
         incoming,
@@ -200,7 +206,7 @@ def incoming_copy(
     for name, text in texts.items():
         (incoming / name).write_text(text, encoding="utf-8")
     for path in [*incoming.rglob("*"), incoming]:
-        _sync(path)
+        sync_to_disk(path)
     return incoming
 
 
@@ -209,7 +215,7 @@ def publish(folder: Path, directory: Path) -> Path:
     existing = versions(directory)
     target = directory / str(existing[-1] + 1 if existing else 1)
     folder.rename(target)
-    _sync(directory)
+    sync_to_disk(directory)
     _point(directory)
     return target
 
@@ -232,18 +238,10 @@ def drop(folder: Path, directory: Path) -> None:
         shutil.rmtree(outgoing)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replaces a file by another in one step; a file elsewhere that it was linked with keeps its text."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    _sync(partial)
-    partial.replace(path)
-
-
 def _version_before(directory: Path, existing: list[int]) -> int:
     """The newest version before the served model, which after a rollback is the one that was rolled back to."""
     newest = directory / str(existing[-1])
-    first = int(read_record(newest).get("rolled_back_to") or existing[-1])
+    first = read_record(newest).rolled_back_to or existing[-1]
     served = model_digest(newest)
     for number in reversed(existing):
         if number < first and model_digest(directory / str(number)) != served:
@@ -257,16 +255,16 @@ def _version_before(directory: Path, existing: list[int]) -> int:
 def _point(directory: Path) -> None:
     newest = newest_version(directory)
     if newest:
-        text = _json({"version": int(newest.name), **read_record(newest)})
-        path = directory / POINTER_FILE
+        text = ChampionPointer(version=int(newest.name), **read_record(newest).plain()).text()
+        path = ChampionPointer.path(directory)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_text(path, text)
+            write_text(path, text, sync=True)
 
 
 def _clear(directory: Path) -> None:
     for leftover in [*directory.glob(f"{_INCOMING}*"), *directory.glob(f"{_OUTGOING}*")]:
         shutil.rmtree(leftover)
-    for partial in directory.glob(f".{POINTER_FILE}.*"):
+    for partial in directory.glob(f".{ChampionPointer.FILE}.*"):
         partial.unlink()
 
 
@@ -275,15 +273,3 @@ def _link_or_copy(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,9 @@ _REGULARIZERS = ("dropout", "spatial_dropout", "l1", "l2")
 
 
 def add_head(features: keras.KerasTensor, pool: Pool, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
-    """Drops channels, pools, then dense layers with dropout, then one softmax unit per class.
+    """Drops channels, pools, then dense layers with dropout behind each, then one softmax unit per class.
+
+    Without dense layers, dropout stands before the last layer all the same.
 
     Args:
         features: float32 [batch, channels], or with more axes, which are pooled.
@@ -55,6 +57,8 @@ def add_head(features: keras.KerasTensor, pool: Pool, head: HeadConfig, classes:
         x = dense(units, "relu", f"head_dense_{number}", seed + number)(x)
         if head.dropout:
             x = SeededDropout(head.dropout, seed + number, name=f"head_dropout_{number}")(x)
+    if head.dropout and not head.units:
+        x = SeededDropout(head.dropout, seed, name="head_dropout")(x)
     return dense(classes, "softmax", "probabilities", seed)(x)
 
 

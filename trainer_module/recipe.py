@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from finetune.artifacts.training_history import TrainingHistory
 from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
 from finetune.errors import DataError
 from finetune.events import Note, emit
@@ -34,7 +34,6 @@ from trainer_module.tracking import tracked
 from transforms import features
 from transforms.modalities import MODALITIES
 
-HISTORY_FILE = "history.json"
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
 
 
@@ -44,11 +43,10 @@ def run_fn(fn_args: FnArgs) -> None:
     Args:
         fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
             of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
-            `trunk_dir`, one that later runs share; `tracking` with `tracking_dir`.
+            `frozen_features_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
-        history.json: `phases`, a row for each; `curves`, a row for each epoch; `backbone`, whose weights it began with;
-            `mlflow_run`, an id or nothing.
+        history.json: `finetune.artifacts.TrainingHistory`.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
     """
@@ -72,9 +70,8 @@ def run_fn(fn_args: FnArgs) -> None:
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    with open(os.path.join(fn_args.model_run_dir, HISTORY_FILE), "w", encoding="utf-8") as file:
-        history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
-        json.dump(history, file, indent=1)
+    history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
+    TrainingHistory.model_validate(history).write(fn_args.model_run_dir)
     facts = {"backbone": origin, "modality": val.inputs.modality}
     export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir, facts)
     checkpoints.clear()
@@ -117,7 +114,15 @@ def make_setup(
     loss = training_loss(training, len(class_names), weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
-        settings["trunk_dir"], model, backbone, training, augmentation, train, val, component, settings["code"]
+        settings["frozen_features_dir"],
+        model,
+        backbone,
+        training,
+        augmentation,
+        train,
+        val,
+        component,
+        settings["code"],
     )
     return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, frozen_features)
 
@@ -138,7 +143,7 @@ def check_classes(names: Sequence[str]) -> None:
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """A digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
-    without = {"checkpoint_dir", "trunk_dir", "tracking", "tracking_dir"}
+    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir"}
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),

@@ -76,7 +76,7 @@ def tracked(config: TrackingConfig, folder: str, key: str, name: str, settings: 
             _try(title, lambda: tracker.close(succeeded))  # noqa: B023
 
 
-def log_outcome(config: TrackingConfig, run_id: str, metrics: Mapping[str, float], status: str) -> None:
+def log_outcome(config: TrackingConfig, run_id: str | None, metrics: Mapping[str, float], status: str) -> None:
     """Adds to a finished MLflow run what the test split said of its model: `test/<metric>`, and a tag."""
     if not (config.mlflow and run_id):
         return

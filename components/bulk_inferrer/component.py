@@ -20,10 +20,10 @@ from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
 from components.bulk_inferrer.test_set import make_test_set, save_test_set
 from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.scores import choose_samples, score
+from finetune.artifacts.evaluation_results import EvaluationResults
 from transforms import features
 from transforms.modalities import MODALITIES
 
-RESULT_FILE = "test_predictions.json"
 BATCH = 32
 SAMPLES = 24
 MAJORITY = "majority"
@@ -66,11 +66,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `test_set.npz`, `test_predictions.json` and `samples/*.jpg`.
-
-        The JSON file holds the scores of `evaluation.scores.score`, `predictions` (path, label,
-        predicted, probability of each example) and `samples` (the same with `image`, a file name, or `text`).
-        """
+        """Writes `test_set.npz`, `finetune.artifacts.EvaluationResults` and `samples/*.jpg`."""
         self._log_startup(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict["predictions"])
         examples = input_dict["examples"]
@@ -102,8 +98,7 @@ class Executor(base_executor.BaseExecutor):
             "predictions": rows,
             "samples": [{**rows[index], **shown[index]} for index in chosen],
         }
-        with open(os.path.join(folder, RESULT_FILE), "w", encoding="utf-8") as file:
-            json.dump(result, file)
+        EvaluationResults.model_validate(result).write(folder)
 
 
 class TestPredictor(base_component.BaseComponent):

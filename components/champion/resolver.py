@@ -34,7 +34,7 @@ class ChampionStrategy(resolver.ResolverStrategy):
         for candidate in input_dict[CANDIDATE]:
             models.pop(candidate.uri, None)
         pushed = (read_record(self._directory / str(number)) for number in reversed(versions(self._directory)))
-        champion = next((models[record["model_uri"]] for record in pushed if record.get("model_uri") in models), None)
+        champion = next((models[record.model_uri] for record in pushed if record.model_uri in models), None)
         return {**input_dict, MODEL: [champion] if champion else []}
 
 

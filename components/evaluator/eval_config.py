@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluator.reference_metric import ReferenceMetric
 from evaluation.gates import ROUNDING, slice_key
+from evaluation.metrics import METRICS, Metric, metrics_of
+from evaluation.predictions import SINGLE_LABEL
 from finetune.config.evaluation import EACH, GateConfig
 from transforms import features
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
 
-_OURS = "components.evaluator.tfma_metrics"
-# Name in the config to TFMA's class, and the module of those that are ours.
-METRICS = {
-    "accuracy": ("SparseCategoricalAccuracy", ""),
-    # TFMA's own loss fails on a class that the champion has never heard of.
-    **dict.fromkeys(("loss", "macro_f1", "weighted_f1", "auc", "ece"), ("PredictionMetric", _OURS)),
-}
+
+def in_tfma(metric: Metric) -> bool:
+    """Whether the Evaluator measures a metric: by TFMA's own, or by scikit-learn from what TFMA predicted."""
+    return bool(metric.tfma or metric.reference)
 
 
 def tfma_decides(gate: GateConfig) -> bool:
     """Whether a gate can be a threshold of TFMA, which knows no intervals, baselines, classes or smallest slices."""
     return (
-        gate.metric in METRICS
+        in_tfma(METRICS[gate.metric])
+        and gate.of_class is None
         and gate.relative_to in (None, "champion")
         and gate.confidence is None
         and gate.min_examples == 1
@@ -57,15 +59,13 @@ def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) ->
     ]
     metrics = [
         config_pb2.MetricConfig(
-            class_name=class_name,
-            module=module,
-            config=f'"name": "{metric}"',
-            **_thresholds([gate for gate in gates if gate.metric == metric and tfma_decides(gate)]),
+            **_class(metric),
+            **_thresholds([gate for gate in gates if gate.metric == metric.name and tfma_decides(gate)]),
         )
-        for metric, (class_name, module) in METRICS.items()
+        for metric in metrics_of(SINGLE_LABEL).values()
+        if in_tfma(metric)
     ]
     metrics += [
-        config_pb2.MetricConfig(class_name="ClassMetrics", module=_OURS),
         config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot"),
         config_pb2.MetricConfig(class_name="ExampleCount"),
     ]
@@ -78,6 +78,14 @@ def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) ->
     return config_pb2.EvalConfig(
         model_specs=specs, metrics_specs=[config_pb2.MetricsSpec(metrics=metrics)], slicing_specs=slicing
     )
+
+
+def _class(metric: Metric) -> dict[str, str]:
+    if metric.tfma:
+        arguments = {"name": metric.name, **metric.tfma.config}
+        return {"class_name": metric.tfma.class_name, "config": json.dumps(arguments)[1:-1]}
+    own = {"class_name": ReferenceMetric.__name__, "module": ReferenceMetric.__module__}
+    return {**own, "config": json.dumps({"name": metric.name})[1:-1]}
 
 
 def _thresholds(gates: Sequence[GateConfig]) -> dict:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import tensorflow_model_analysis as tfma
 
-from components.evaluator.eval_config import CANDIDATE, CHAMPION, METRICS
+from components.evaluator.eval_config import CANDIDATE, CHAMPION
 from evaluation.gates import Metrics, SliceKey
+from evaluation.metrics import METRICS
 
 
 def read_metrics(evaluation_uri: str) -> tuple[Metrics, Metrics | None]:

@@ -16,15 +16,13 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
 from components.example_gen.files import FileRecord
-from components.example_gen.passes import write_json
 from components.example_gen.selection import Selection, make_shards, stop_error
 from components.example_gen.settings import SPLITS, IngestSettings
 from finetune import events
+from finetune.artifacts.ingest_report import IngestReport, StoppedIngestReport
 
 ROOT_KEY = "root"
 SETTINGS_KEY = "settings"
-REPORT_NAME = "ingest_report.json"
-STOPPED_REPORT_NAME = "bad_files.json"
 
 
 class ExampleGenSpec(component_spec.ComponentSpec):
@@ -90,8 +88,7 @@ def stop_for_problems(selection: Selection, settings: IngestSettings) -> None:
     """
     report_path = None
     if settings.report_dir:
-        report_path = os.path.join(settings.report_dir, STOPPED_REPORT_NAME)
-        write_json(selection.report, report_path)
+        report_path = str(StoppedIngestReport.model_validate(selection.report).write(settings.report_dir))
     if selection.problems:
         raise stop_error(selection, report_path)
 
@@ -115,6 +112,6 @@ def finish(artifact: types.Artifact, selection: Selection) -> None:
     """Writes the report beside the examples, says on the artifact how they are stored, and passes warnings on."""
     for warning in selection.warnings:
         events.emit("note", text=f"ExampleGen: {warning}", level="warning")
-    write_json(selection.report, os.path.join(artifact.uri, REPORT_NAME))
+    IngestReport.model_validate(selection.report).write(artifact.uri)
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(artifact, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))

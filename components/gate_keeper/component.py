@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,17 @@ from components.bulk_inferrer.component import TestPredictions
 from components.bulk_inferrer.test_set import load_test_set
 from components.evaluator.eval_config import tfma_decides
 from components.evaluator.results import tfma_failures
-from components.serving_gate import component as serving_gate
-from components.serving_gate.component import ServingFindings
+from components.serving_gate.component import ServingFindingsFolder
 from evaluation.verdict import Tfma, findings, judge_all
+from finetune.artifacts.serving_findings import ServingFindings
+from finetune.artifacts.verdict import Verdict
 from finetune.config.evaluation import GateConfig
 from finetune.events import Note, emit
 
-VERDICT_FILE = "verdict.json"
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
 
 
-class Verdict(types.Artifact):
+class VerdictFolder(types.Artifact):
     """Folder with `verdict.json`."""
 
     TYPE_NAME = "GateVerdict"
@@ -45,11 +44,11 @@ class GateKeeperSpec(component_spec.ComponentSpec):
         "predictions": component_spec.ChannelParameter(type=TestPredictions),
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "tfma_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "serving": component_spec.ChannelParameter(type=ServingFindings),
+        "serving": component_spec.ChannelParameter(type=ServingFindingsFolder),
     }
     OUTPUTS = {
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
-        "verdict": component_spec.ChannelParameter(type=Verdict),
+        "verdict": component_spec.ChannelParameter(type=VerdictFolder),
     }
 
 
@@ -62,11 +61,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `verdict.json`, and the blessing as TFX's Evaluator writes its own.
-
-        The file holds `passed` (all gates), `blessed` (goes out), `report_only` (goes out although it did not pass),
-        `gates`, and `evaluation.verdict.findings`.
-        """
+        """Writes `finetune.artifacts.Verdict`, and the blessing as TFX's Evaluator writes its own."""
         self._log_startup(input_dict, output_dict, exec_properties)
         gates = [GateConfig.model_validate(gate) for gate in json.loads(exec_properties["gates"])]
         test_set = load_test_set(artifact_utils.get_single_uri(input_dict["predictions"]))
@@ -79,22 +74,20 @@ class Executor(base_executor.BaseExecutor):
             ),
             failures=tuple(tfma_failures(evaluation)),
         )
-        serving = Path(artifact_utils.get_single_uri(input_dict["serving"]), serving_gate.RESULT_FILE)
-        results = judge_all(gates, test_set, tfma, json.loads(serving.read_text(encoding="utf-8"))["gates"])
+        serving = ServingFindings.read(artifact_utils.get_single_uri(input_dict["serving"]))
+        results = judge_all(gates, test_set, tfma, [gate.plain() for gate in serving.gates])
         failed = [result for result in results if not result["passed"]]
         blessed = not failed or bool(exec_properties["report_only"])
         for result in failed:
             emit(Note(text=f"GateKeeper: {result['name']}: {result['reason']}", level="warning"))
-        verdict = {
-            "passed": not failed,
-            "blessed": blessed,
-            "report_only": blessed and bool(failed),
-            "gates": results,
+        verdict = Verdict(
+            passed=not failed,
+            blessed=blessed,
+            report_only=blessed and bool(failed),
+            gates=results,
             **findings(test_set, json.loads(exec_properties["slices"])),
-        }
-        folder = artifact_utils.get_single_uri(output_dict["verdict"])
-        with open(os.path.join(folder, VERDICT_FILE), "w", encoding="utf-8") as file:
-            json.dump(verdict, file, indent=1)
+        )
+        verdict.write(artifact_utils.get_single_uri(output_dict["verdict"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         Path(blessing.uri, BLESSED_FILE if blessed else NOT_BLESSED_FILE).touch()
         blessing.set_int_custom_property("blessed", int(blessed))
@@ -135,7 +128,7 @@ class GateKeeper(base_component.BaseComponent):
             tfma_blessing=tfma_blessing,
             serving=serving,
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-            verdict=types.Channel(type=Verdict),
+            verdict=types.Channel(type=VerdictFolder),
             gates=json.dumps([json.loads(gate.model_dump_json()) for gate in gates]),
             slices=json.dumps([list(columns) for columns in slices]),
             report_only=int(report_only),

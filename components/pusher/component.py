@@ -13,9 +13,10 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
-from components.gate_keeper.component import Verdict
+from components.gate_keeper.component import VerdictFolder
 from components.pusher.facts import gather
-from components.serving_gate.component import DIGEST_PROPERTY, ServingFindings
+from components.serving_gate.component import DIGEST_PROPERTY, ServingFindingsFolder
+from finetune.artifacts.push_record import PushRecord
 from finetune.errors import RunError
 from registry.approval import stage
 from registry.model_card import card_files
@@ -34,8 +35,8 @@ class PushSpec(component_spec.ComponentSpec):
         **standard_component_specs.PusherSpec.INPUTS,
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
-        "verdict": component_spec.ChannelParameter(type=Verdict),
-        "serving": component_spec.ChannelParameter(type=ServingFindings),
+        "verdict": component_spec.ChannelParameter(type=VerdictFolder),
+        "serving": component_spec.ChannelParameter(type=ServingFindingsFolder),
     }
     OUTPUTS = standard_component_specs.PusherSpec.OUTPUTS
 
@@ -66,10 +67,10 @@ class Executor(executor.Executor):
         model = Path(self.GetModelPath(input_dict))
         digest = _checked_digest(model, input_dict)
         files = card_files(gather(input_dict, settings, digest))
-        record = {
-            "pipeline": settings["name"],
-            "model_uri": artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
-        }
+        record = PushRecord(
+            pipeline=settings["name"],
+            model_uri=artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
+        )
         pushed.set_string_custom_property(MODEL_SHA256, digest)
         if settings["approval"] == "required":
             version = stage(model, directory, files, record, settings["keep"])

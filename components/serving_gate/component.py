@@ -21,13 +21,13 @@ from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
 from components.serving_gate.tensorflow_serving import TensorFlowServing
+from finetune.artifacts.serving_findings import ServingFindings
 from finetune.config.evaluation import GateConfig
 from finetune.config.serving import ServingConfig
 from finetune.events import Note, emit
 from trainer_module.recipe import VAL_PREDICTIONS_FILE
 from transforms import features
 
-RESULT_FILE = "serving.json"
 DIGEST_PROPERTY = "model_sha256"
 # Requests that are timed, and examples whose answers are compared with the Trainer's.
 TEST_REQUESTS, PARITY_REQUESTS = 64, 256
@@ -35,7 +35,7 @@ TEST_REQUESTS, PARITY_REQUESTS = 64, 256
 REQUEST_BYTES = 64 * 1024**2
 
 
-class ServingFindings(types.Artifact):
+class ServingFindingsFolder(types.Artifact):
     """Folder with `serving.json`: metrics, gates, and the time of each request."""
 
     TYPE_NAME = "ServingFindings"
@@ -53,7 +53,7 @@ class ServingGateSpec(component_spec.ComponentSpec):
     }
     OUTPUTS = {
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
-        "findings": component_spec.ChannelParameter(type=ServingFindings),
+        "findings": component_spec.ChannelParameter(type=ServingFindingsFolder),
     }
 
 
@@ -66,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `serving.json` (`gates`, and `components.serving_gate.gate.Findings`) and the blessing.
+        """Writes `finetune.artifacts.ServingFindings` and the blessing.
 
         The blessing carries the digest of the model that was served, so that the Pusher pushes that and no other.
         """
@@ -96,8 +96,8 @@ class Executor(base_executor.BaseExecutor):
         for result in results:
             if not result.passed:
                 emit(Note(text=f"ServingGate: {result.name}: {result.reason}", level="warning"))
-        with open(os.path.join(findings_folder, RESULT_FILE), "w", encoding="utf-8") as file:
-            json.dump({**findings.to_dict(), "gates": [result.to_dict() for result in results]}, file, indent=1)
+        measured = {**findings.to_dict(), "gates": [result.to_dict() for result in results]}
+        ServingFindings.model_validate(measured).write(findings_folder)
         # The names and the property that TFX's InfraValidator uses and its Pusher reads.
         Path(blessing.uri, "INFRA_BLESSED" if passed else "INFRA_NOT_BLESSED").touch()
         blessing.set_int_custom_property("blessed", int(passed))
@@ -132,7 +132,7 @@ class ServingGate(base_component.BaseComponent):
             champion=champion,
             settings=json.dumps(settings, sort_keys=True),
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
-            findings=types.Channel(type=ServingFindings),
+            findings=types.Channel(type=ServingFindingsFolder),
         )
         super().__init__(spec=spec)
 

@@ -13,7 +13,8 @@ from components.serving_gate import answers
 from components.serving_gate.server import Answer, NotServed, Server
 from components.serving_gate.timing import CONFIDENCE, Timings, candidate_beside, change_interval, time_alternately
 from evaluation.gates import Evidence, GateResult, judge
-from finetune.config.evaluation import BATCH_SIZES, GateConfig
+from evaluation.metrics.serving import BATCH_SIZES, TIMED
+from finetune.config.evaluation import GateConfig
 from registry.versions import model_digest
 
 # Of probabilities in [0, 1]. The same network in the same precision, compiled twice, differs by some 1e-6; matrices
@@ -165,7 +166,7 @@ def verdict(gates: Sequence[GateConfig], findings: Findings) -> list[GateResult]
 
 
 def _with_interval(gate: GateConfig) -> GateConfig:
-    if gate.relative_to and gate.metric.startswith(("latency_", "throughput_")):
+    if gate.relative_to and gate.metric in TIMED:
         return gate.model_copy(update={"confidence": CONFIDENCE, "refuse_when": "disproven"})
     return gate
 

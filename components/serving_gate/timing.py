@@ -16,9 +16,9 @@ import numpy as np
 from scipy.stats import binom
 
 from components.serving_gate.server import Server
-from evaluation.gates import Interval
+from evaluation.intervals import Interval
+from evaluation.metrics.serving import QUANTILES, latency, throughput
 
-QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 WARM_UP_CALLS = 3
 # From 8 rounds on, all of them on one side is less likely than 1 % by chance alone: 2 / 2**8.
 MIN_ROUNDS, MAX_ROUNDS = 8, 20
@@ -46,8 +46,8 @@ class Timings:
         for batch in self.rounds:
             values = self.milliseconds(batch)
             for name, quantile in QUANTILES.items():
-                found[f"latency_{name}_ms_batch{batch}"] = float(np.quantile(values, quantile))
-            found[f"throughput_per_second_batch{batch}"] = 1000 * batch * len(values) / sum(values)
+                found[latency(name, batch)] = float(np.quantile(values, quantile))
+            found[throughput(batch)] = 1000 * batch * len(values) / sum(values)
         return found
 
     def of_rounds(self) -> dict[str, list[float]]:
@@ -55,9 +55,9 @@ class Timings:
         found: dict[str, list[float]] = {}
         for batch, rounds in self.rounds.items():
             for name, quantile in QUANTILES.items():
-                metric = f"latency_{name}_ms_batch{batch}"
+                metric = latency(name, batch)
                 found[metric] = [1000 * float(np.quantile(one, quantile)) for one in rounds]
-            found[f"throughput_per_second_batch{batch}"] = [batch * len(one) / sum(one) for one in rounds]
+            found[throughput(batch)] = [batch * len(one) / sum(one) for one in rounds]
         return found
 
 

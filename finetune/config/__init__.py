@@ -17,7 +17,7 @@ from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import STRATEGIES, Strategy
 from finetune.config.text import TextConfig
 from finetune.config.tracking import MlflowConfig, TrackingConfig
-from finetune.config.training import CheckpointConfig, TrainingConfig, TrunkCacheConfig
+from finetune.config.training import CheckpointConfig, FrozenFeaturesConfig, TrainingConfig
 from finetune.config.unfreeze import Unfreeze
 from finetune.config.whole import Config
 
@@ -32,6 +32,7 @@ __all__ = [
     "DistributionConfig",
     "EarlyStoppingConfig",
     "EvaluationConfig",
+    "FrozenFeaturesConfig",
     "GateConfig",
     "HeadConfig",
     "KubernetesConfig",
@@ -46,7 +47,6 @@ __all__ = [
     "TextConfig",
     "TrackingConfig",
     "TrainingConfig",
-    "TrunkCacheConfig",
     "Unfreeze",
     "load_config",
 ]

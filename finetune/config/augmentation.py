@@ -20,7 +20,7 @@ class AugmentationConfig(Section):
     contrast: float = Field(0.0, ge=0, lt=1, description="factor from 1 - x to 1 + x")
     views: Literal["fresh"] | Annotated[int, Field(ge=1, le=1000)] = Field(
         "fresh",
-        description="`fresh` changes every picture anew in every epoch, and bypasses the trunk cache in training; a "
+        description="`fresh` changes every picture anew in every epoch, and bypasses frozen features in training; a "
         "number makes so many changed copies of each picture, of which epochs use one in turn, and which can be cached",
     )
 

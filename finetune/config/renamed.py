@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 
 # Old -> new. `[]` stands for any entry of a list, as in `training.phases[].rate`.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "training.micro_batches": "training.gradient_accumulation_steps",
+    "training.cache_trunk": "training.frozen_features.cache",
+    "training.trunk_cache": "training.frozen_features",
+}
 
 
 def new_name(key: str) -> str | None:

@@ -25,22 +25,33 @@ class CheckpointConfig(Section):
         return self
 
 
-class TrunkCacheConfig(Section):
-    """What may be kept of the outputs of the frozen part of the backbone (`cache_trunk`)."""
+def _yaml_switch(value: Any) -> Any:
+    """YAML reads a bare `off` as false and a bare `on` as true."""
+    return ("off", "on")[value] if isinstance(value, bool) else value
 
+
+class FrozenFeaturesConfig(Section):
+    """What may be kept of what the frozen part of the network gives. `off`, `on` or `auto` alone stands for `cache`."""
+
+    cache: Annotated[Literal["auto", "on", "off"], BeforeValidator(_yaml_switch)] = Field(
+        "auto",
+        description="run the frozen part of the network once and train on what it gave: `auto` where that pays, `on` "
+        "wherever it is possible",
+    )
     dtype: Literal["float32", "float16"] = Field(
         "float32", description="of the numbers; float16 takes half the room and rounds to three digits"
     )
     disk_gb: float = Field(
         20.0,
         ge=0,
-        description="all files in `<output_dir>/trunk` together; those not used for longest make room, after a day",
+        description="all files in `<output_dir>/frozen_features` together; those not used for longest make room, after "
+        "a day",
     )
 
-
-def _yaml_switch(value: Any) -> Any:
-    """YAML reads a bare `off` as false and a bare `on` as true."""
-    return ("off", "on")[value] if isinstance(value, bool) else value
+    @model_validator(mode="before")
+    @classmethod
+    def _cache_alone(cls, value: Any) -> Any:
+        return {"cache": value} if isinstance(value, str | bool) else value
 
 
 class TrainingConfig(Section):
@@ -48,7 +59,7 @@ class TrainingConfig(Section):
 
     seed: int = Field(1, ge=0, lt=2**31, description="the same config and seed give the same weights")
     batch_size: int = Field(32, ge=1, le=65536, description="examples a step, over all devices together")
-    micro_batches: int = Field(
+    gradient_accumulation_steps: int = Field(
         1,
         ge=1,
         le=65536,
@@ -81,16 +92,11 @@ class TrainingConfig(Section):
         description="when a loss is no longer a number: stop, or return to the last good state with half the rate",
     )
     checkpoint: CheckpointConfig = CheckpointConfig()
-    cache_trunk: Annotated[Literal["auto", "on", "off"], BeforeValidator(_yaml_switch)] = Field(
-        "auto",
-        description="run the frozen part of the backbone once and train on what it gave: `auto` where that pays, `on` "
-        "wherever it is possible",
-    )
-    trunk_cache: TrunkCacheConfig = TrunkCacheConfig()
+    frozen_features: FrozenFeaturesConfig = FrozenFeaturesConfig()
     memory_mb: int = Field(
         2048,
         ge=0,
-        description="a split, and what a phase reads of the outputs of the frozen part, are held in memory up to this "
+        description="a split, and what a phase reads of frozen features, are held in memory up to this "
         "size each, and read from files above it",
     )
     head: HeadConfig = HeadConfig()

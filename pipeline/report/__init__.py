@@ -4,6 +4,6 @@
 `wording.py` holds the words and number formats that the console uses too.
 """
 
-from pipeline.report.page import write_report
+from pipeline.report.page import render
 
-__all__ = ["write_report"]
+__all__ = ["render"]

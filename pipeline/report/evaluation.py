@@ -6,29 +6,33 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evaluation.metrics import METRICS
+from evaluation.metrics.serving import BATCH_SIZES, QUANTILES, TIMED, latency, throughput
+from finetune.artifacts.evaluation_results import ClassScore
+from finetune.artifacts.findings import (
+    ClassFindings,
+    GateOutcome,
+    Interval,
+    Measured,
+    ReliabilityBin,
+    SliceFindings,
+)
+from finetune.artifacts.run_summary import RunSummary, ServingMetrics
 from pipeline.report import evaluation_figures, wording
 
 View = dict[str, Any]
 
-LEADING_METRICS = ("accuracy", "macro_f1", "weighted_f1", "auc", "ece", "loss")
 # Up to this many gates are listed one and all; of more, those that passed are folded away.
 GATES_SHOWN = 12
 SLICES_SHOWN = 60
 # A difference between confidence and accuracy that is worth a word.
 CALIBRATION_GAP = 0.02
-QUANTILES = ("p50", "p95", "p99")
-SERVING_FACTS = {
-    "load_seconds": ("time to load", "s"),
-    "peak_memory_mb": ("peak memory", "MB"),
-    "size_mb": ("size on disk", "MB"),
-    "parity_max_difference": ("largest difference to the trained network", ""),
-}
 
 
 def gauge(
     value: object,
     bound: object = None,
-    interval: Mapping[str, Any] | None = None,
+    interval: Interval | None = None,
     reference: object = None,
     scale: tuple[float, float] | None = None,
 ) -> View | None:
@@ -37,7 +41,7 @@ def gauge(
     Args:
         value: To be drawn as a dot.
         bound: To be drawn as a tick.
-        interval: With `low` and `high`, to be drawn as a band.
+        interval: To be drawn as a band.
         reference: To be drawn as a ring.
         scale: Values at both ends; default: around what there is to draw and 0.
 
@@ -47,8 +51,8 @@ def gauge(
     places = {
         "value": wording.finite(value),
         "bound": wording.finite(bound),
-        "low": wording.finite((interval or {}).get("low")),
-        "high": wording.finite((interval or {}).get("high")),
+        "low": wording.finite(interval.low) if interval else None,
+        "high": wording.finite(interval.high) if interval else None,
         "reference": wording.finite(reference),
     }
     known = [place for place in places.values() if place is not None]
@@ -72,7 +76,7 @@ def share_scale(values: Iterable[object]) -> tuple[float, float] | None:
     return max(0.0, math.floor((min(known) - 0.05) * 10) / 10), min(1.0, math.ceil((max(known) + 0.05) * 10) / 10)
 
 
-def gates(rows: Iterable[Mapping[str, Any]]) -> View | None:
+def gates(rows: Iterable[GateOutcome]) -> View | None:
     """The gates that failed first; of very many, those that passed apart."""
     shown = sorted((_gate(row) for row in rows), key=lambda row: {"failed": 0, "passed": 1}.get(row["state"], 2))
     if not shown:
@@ -83,52 +87,43 @@ def gates(rows: Iterable[Mapping[str, Any]]) -> View | None:
     return {"shown": failed if folded else shown, "folded": folded, "failed": len(failed)}
 
 
-def _gate(row: Mapping[str, Any]) -> View:
-    value, bound = wording.value_and_bound(row.get("value"), row.get("bound"))
-    passed, judged = bool(row.get("passed")), row.get("judged", True)
-    interval = (row.get("interval") if judged else None) or {}
-    ends = (row.get("value"), row.get("bound"), interval.get("low"), interval.get("high"))
+def _gate(row: GateOutcome) -> View:
+    value, bound = wording.value_and_bound(row.value, row.bound)
+    interval = row.interval if row.judged else None
+    scale = None if row.reference_name else share_scale((row.value, row.bound, *_ends(interval)))
     return {
-        "name": wording.typeset(row.get("name") or wording.label(row.get("metric"))),
+        "name": wording.typeset(row.name),
         "value": value,
         "bound": bound,
-        "state": "failed" if not passed else "passed" if judged else "idle",
+        "state": "failed" if not row.passed else "passed" if row.judged else "idle",
         "reason": wording.gate_reason(row),
-        "advice": row.get("advice") or "",
-        "examples": row.get("examples") if judged else None,
+        "advice": row.advice,
+        "examples": row.examples if row.judged else None,
         "interval": _interval(interval),
-        "gauge": gauge(
-            row.get("value"),
-            row.get("bound"),
-            interval,
-            scale=None if row.get("reference_name") else share_scale(ends),
-        ),
+        "gauge": gauge(row.value, row.bound, interval, scale=scale),
     }
 
 
-def cards(summary: Mapping[str, Any], measured: Mapping[str, Any]) -> list[View]:
+def cards(summary: RunSummary, measured: Mapping[str, Measured]) -> list[View]:
     """One card per metric: the candidate's value and interval, and the same metric of all it can be compared with."""
-    metrics = {
-        name: value for name, value in (summary.get("metrics") or {}).items() if wording.as_number(value) is not None
-    }
-    rivals = {"champion": summary.get("champion_metrics") or {}}
+    metrics = summary.metrics
+    rivals = {"champion": summary.champion_metrics or {}}
     # The strongest baseline first: it is what the candidate is compared with in words while there is no champion.
-    baselines = [(wording.label(name), values or {}) for name, values in (summary.get("baselines") or {}).items()]
+    baselines = [(wording.label(name), values) for name, values in summary.baselines.items()]
     baselines.sort(key=lambda pair: -(wording.finite(pair[1].get("accuracy")) or 0.0))
     rivals |= dict(baselines)
     found = []
-    for name in sorted(metrics, key=lambda each: LEADING_METRICS.index(each) if each in LEADING_METRICS else 99):
-        others = {
-            rival: values[name] for rival, values in rivals.items() if wording.as_number(values.get(name)) is not None
-        }
+    order = list(METRICS)
+    for name in sorted(metrics, key=lambda each: order.index(each) if each in METRICS else len(order)):
+        others = {rival: values[name] for rival, values in rivals.items() if name in values}
         entries = {"candidate": metrics[name], **others}
         scale = max([1.0, *(wording.finite(value) or 0.0 for value in entries.values())])
-        details = measured.get(name) or {}
+        details = measured.get(name)
         found.append(
             {
                 "name": wording.label(name),
                 "value": metrics[name],
-                "interval": _interval(details.get("interval")),
+                "interval": _interval(details.interval if details else None),
                 "lower_is_better": wording.lower_is_better(name),
                 "bars": [
                     {"label": title, "value": value, "share": max(wording.finite(value) or 0.0, 0.0) / scale}
@@ -136,15 +131,13 @@ def cards(summary: Mapping[str, Any], measured: Mapping[str, Any]) -> list[View]
                 ]
                 if others
                 else [],
-                "change": _change(name, metrics[name], others, details.get("change")),
+                "change": _change(name, metrics[name], others, details.change if details else None),
             }
         )
     return found
 
 
-def _change(
-    metric: str, value: object, others: Mapping[str, object], interval: Mapping[str, Any] | None
-) -> View | None:
+def _change(metric: str, value: float, others: Mapping[str, float], interval: Interval | None) -> View | None:
     """How the candidate differs from the first rival (the champion, where there is one); maybe by noise alone."""
     rival = next(iter(others), None)
     numbers = wording.finite(value), wording.finite(others.get(rival)) if rival else None
@@ -157,89 +150,88 @@ def _change(
     better = (difference < 0) == wording.lower_is_better(metric)
     size, tone = wording.number(abs(difference)), "better" if better else "worse"
     text = f"{size} {tone} than {name}"
-    if rival == "champion" and interval and interval["low"] <= 0 <= interval["high"]:
+    if rival == "champion" and interval and interval.low <= 0 <= interval.high:
         return {"tone": "even", "text": f"{text}, within noise"}
     return {"tone": tone, "text": text}
 
 
-def classes(rows: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> list[View]:
+def classes(rows: Sequence[ClassScore], measured: Sequence[ClassFindings]) -> list[View]:
     """The classes from the lowest F1 upwards; the weakest one is marked when there are others to compare it with.
 
     Args:
-        rows: `class`, `precision`, `recall`, `f1` and `support` of each.
-        measured: The same with intervals, as far as there are any.
+        rows: The score of each class.
+        measured: Its metrics with intervals, as far as there are any.
     """
-    with_intervals = {row.get("class"): row for row in measured}
-    keys = ("class", "precision", "recall", "f1", "support")
-    shown: list[View] = [{key: row.get(key) for key in keys} for row in rows]
+    with_intervals = {row.name: row.metrics for row in measured}
     # A class without examples has no F1 to be judged by: it goes last.
-    judged = {id(row): wording.finite(row["f1"]) if row["support"] != 0 else None for row in shown}
-    shown.sort(key=lambda row: (judged[id(row)] is None, judged[id(row)] or 0.0))
-    lowest = judged[id(shown[0])] if shown else None
-    distinct = len(set(judged.values()) - {None}) > 1
-    for row in shown:
-        row["weakest"] = distinct and judged[id(row)] == lowest
-        details = with_intervals.get(row["class"]) or {}
-        row["intervals"] = {
-            metric: _interval((details.get(metric) or {}).get("interval")) for metric in ("precision", "recall", "f1")
+    ordered = sorted(rows, key=lambda row: row.f1 if row.support else 2.0)
+    judged = {row.f1 for row in rows if row.support}
+    shown = []
+    for row in ordered:
+        metrics = with_intervals.get(row.name, {})
+        intervals = {
+            name: metrics[name].interval if name in metrics else None for name in ("precision", "recall", "f1")
         }
-        row["interval"] = (details.get("f1") or {}).get("interval") or {}
-    scale = share_scale(value for row in shown for value in (row["f1"], *_ends(row["interval"])))
-    for row in shown:
-        row["gauge"] = gauge(row["f1"], interval=row["interval"], scale=scale)
-        row["scale"] = scale
-    return shown
+        shown.append((row, intervals))
+    scale = share_scale(value for row, intervals in shown for value in (row.f1, *_ends(intervals["f1"])))
+    return [
+        {
+            "row": row,
+            "weakest": len(judged) > 1 and row.support > 0 and row.f1 == min(judged),
+            "intervals": {name: _interval(interval) for name, interval in intervals.items()},
+            "gauge": gauge(row.f1, interval=intervals["f1"], scale=scale),
+            "scale": scale,
+        }
+        for row, intervals in shown
+    ]
 
 
-def slices(rows: Sequence[Mapping[str, Any]], left_out: object, overall: object) -> View | None:
+def slices(rows: Sequence[SliceFindings], left_out: int, overall: float | None) -> View | None:
     """Accuracy by slice, one group for each choice of columns, the weakest slice first.
 
     Args:
-        rows: `slice`, `examples`, `accuracy`, `interval` and `champion` of each.
+        rows: What was found of each.
         left_out: How many more there are.
         overall: Accuracy over all examples, drawn beside each.
     """
-    groups: dict[tuple[str, ...], list[View]] = {}
+    groups: dict[tuple[str, ...], list[SliceFindings]] = {}
     for row in rows:
-        where = row.get("slice") or {}
-        groups.setdefault(tuple(where), []).append(
-            {
-                "name": " × ".join(str(value) if str(value) else "(empty)" for value in where.values()),
-                "examples": row.get("examples"),
-                "accuracy": row.get("accuracy"),
-                "champion": row.get("champion"),
-                "interval": _interval(row.get("interval")),
-                "ends": row.get("interval") or {},
-            }
-        )
+        groups.setdefault(tuple(row.slice), []).append(row)
     if not groups:
         return None
     shown = []
     for columns, members in groups.items():
-        drawn = (value for row in members for value in (row["accuracy"], row["champion"], *_ends(row["ends"])))
+        drawn = (value for row in members for value in (row.accuracy, row.champion, *_ends(row.interval)))
         scale = share_scale([*drawn, overall])
-        for row in members:
-            row["gauge"] = gauge(row["accuracy"], overall, row["ends"], row["champion"], scale)
-        members.sort(key=lambda row: wording.finite(row["accuracy"]) or 0.0)
+        weakest = sorted(members, key=lambda row: row.accuracy)[:SLICES_SHOWN]
         shown.append(
             {
                 "name": " × ".join("class" if column == "label" else column for column in columns),
-                "rows": members[:SLICES_SHOWN],
+                "rows": [
+                    {
+                        "row": row,
+                        "name": " × ".join(value or "(empty)" for value in row.slice.values()),
+                        "interval": _interval(row.interval),
+                        "gauge": gauge(row.accuracy, overall, row.interval, row.champion, scale),
+                    }
+                    for row in weakest
+                ],
                 "scale": scale,
-                "hidden": len(members) - len(members[:SLICES_SHOWN]),
-                "champion": any(row["champion"] is not None for row in members),
+                "hidden": len(members) - len(weakest),
+                "champion": any(row.champion is not None for row in members),
             }
         )
-    return {"groups": shown, "left_out": int(wording.finite(left_out) or 0)}
+    return {"groups": shown, "left_out": left_out}
 
 
-def calibration(bins: Mapping[str, Sequence[Mapping[str, Any]]], error: object) -> View | None:
+def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | None) -> View | None:
     """The reliability diagram, and in words whether the model is too sure."""
-    candidate = list(bins.get("candidate") or [])
-    total = sum(row["examples"] for row in candidate)
+    candidate, champion = bins.get("candidate", []), bins.get("champion", [])
+    total = sum(row.examples for row in candidate)
     if not total:
         return None
-    sure, right = (sum(row["examples"] * row[key] for row in candidate) / total for key in ("confidence", "accuracy"))
+    sure = sum(row.examples * row.confidence for row in candidate) / total
+    right = sum(row.examples * row.accuracy for row in candidate) / total
     gap = sure - right
     verdict = "its probabilities can be taken at their word, on average"
     if abs(gap) >= CALIBRATION_GAP:
@@ -248,46 +240,42 @@ def calibration(bins: Mapping[str, Sequence[Mapping[str, Any]]], error: object) 
     sentence = f"On average it is {wording.percent(sure)} sure and {wording.percent(right)} right: {verdict}."
     surest = candidate[-1]
     return {
-        "image": evaluation_figures.reliability_diagram(candidate, list(bins.get("champion") or [])),
+        "image": evaluation_figures.reliability_diagram(candidate, champion),
         "alt": f"Reliability diagram: accuracy against confidence in {wording.plural(len(candidate), 'bin')} of "
         f"{total:,} examples. {sentence}",
         "sentences": [
             sentence,
-            f"Of the {wording.plural(surest['examples'], 'example')} it is surest of ({wording.percent(surest['low'])} "
-            f"and more), {wording.percent(surest['accuracy'])} are right.",
+            f"Of the {wording.plural(surest.examples, 'example')} it is surest of ({wording.percent(surest.low)} "
+            f"and more), {wording.percent(surest.accuracy)} are right.",
             *(
                 [f"The expected calibration error is {wording.number(error)}."]
                 if wording.finite(error) is not None
                 else []
             ),
         ],
-        "has_champion": bool(bins.get("champion")),
+        "has_champion": bool(champion),
     }
 
 
-def serving(summary: Mapping[str, Any], milliseconds: Mapping[str, Mapping[Any, Sequence[float]]]) -> View | None:
+def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Sequence[float]]]) -> View | None:
     """How fast and how large the exported model is, beside the champion measured in the same minute."""
-    measured = summary.get("serving") or {}
-    metrics, champion = measured.get("metrics") or {}, measured.get("champion_metrics") or {}
+    metrics, champion = measured.metrics, measured.champion_metrics or {}
     facts = [
         {
-            "name": title,
-            "value": _with_unit(metrics[name], unit),
-            "champion": _with_unit(champion.get(name), unit) if name in champion else "",
+            "name": metric.label,
+            "value": _with_unit(metrics[name], metric.unit),
+            "champion": _with_unit(champion.get(name), metric.unit) if name in champion else "",
         }
-        for name, (title, unit) in SERVING_FACTS.items()
-        if wording.finite(metrics.get(name)) is not None
+        for name, metric in METRICS.items()
+        if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
     ]
-    sizes = sorted({int(name.rpartition("batch")[2]) for name in metrics if name.startswith("latency_")})
+    sizes = [size for size in BATCH_SIZES if throughput(size) in metrics]
     batches: list[View] = [
         {
             "size": size,
             "cells": [
                 {"value": metrics.get(name), "champion": champion.get(name)}
-                for name in (
-                    *(f"latency_{quantile}_ms_batch{size}" for quantile in QUANTILES),
-                    f"throughput_per_second_batch{size}",
-                )
+                for name in (*(latency(quantile, size) for quantile in QUANTILES), throughput(size))
             ],
         }
         for size in sizes
@@ -295,7 +283,7 @@ def serving(summary: Mapping[str, Any], milliseconds: Mapping[str, Mapping[Any, 
     if not facts and not batches:
         return None
     drawn = {
-        model: {int(size): list(values) for size, values in by_size.items() if len(values)}
+        model: {size: list(values) for size, values in by_size.items() if values}
         for model, by_size in milliseconds.items()
     }
     has_times = bool(drawn.get("candidate"))
@@ -314,15 +302,15 @@ def serving(summary: Mapping[str, Any], milliseconds: Mapping[str, Mapping[Any, 
     }
 
 
-def _interval(interval: Mapping[str, Any] | None) -> str:
+def _interval(interval: Interval | None) -> str:
     """`0.871 to 0.940`, or nothing."""
-    if not interval or wording.finite(interval.get("low")) is None or wording.finite(interval.get("high")) is None:
+    if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return ""
-    return f"{wording.number(interval['low'])} to {wording.number(interval['high'])}"
+    return f"{wording.number(interval.low)} to {wording.number(interval.high)}"
 
 
-def _ends(interval: Mapping[str, Any]) -> tuple[object, object]:
-    return interval.get("low"), interval.get("high")
+def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    return (interval.low, interval.high) if interval else (None, None)
 
 
 def _with_unit(value: object, unit: str) -> str:

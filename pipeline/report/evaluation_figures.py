@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from finetune.artifacts.findings import ReliabilityBin
 from pipeline.report.figures import BLUE, INK, MUTED, NARROW, RULE, WIDE, drawing, svg
 
 RELIABILITY_SIZE = (5.2, 5.4)
 LATENCY_BINS = 30
 
 
-def reliability_diagram(candidate: Sequence[Mapping[str, Any]], champion: Sequence[Mapping[str, Any]]) -> str:
+def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin]) -> str:
     """Accuracy against confidence; the diagonal is a model whose probabilities mean what they say.
 
     Args:
-        candidate: Bins with `low`, `high`, `examples`, `confidence` and `accuracy`, as the evaluation gives them.
-        champion: The same, or nothing.
+        candidate: Of the candidate.
+        champion: Of the champion; empty without one.
     """
     with drawing():
         from matplotlib.figure import Figure
@@ -38,21 +38,21 @@ def reliability_diagram(candidate: Sequence[Mapping[str, Any]], champion: Sequen
         )
         if champion:
             upper.plot(
-                [row["confidence"] for row in champion],
-                [row["accuracy"] for row in champion],
+                [row.confidence for row in champion],
+                [row.accuracy for row in champion],
                 "--",
                 color=MUTED,
                 linewidth=1.2,
                 label="champion",
             )
-        sure, right = ([row[key] for row in candidate] for key in ("confidence", "accuracy"))
+        sure, right = ([getattr(row, key) for row in candidate] for key in ("confidence", "accuracy"))
         upper.vlines(sure, sure, right, color=BLUE, alpha=0.25, linewidth=5, zorder=1)
         upper.plot(sure, right, "-", color=BLUE, linewidth=1.2, alpha=0.6, zorder=2, label="candidate")
-        most = max(row["examples"] for row in candidate)
+        most = max(row.examples for row in candidate)
         upper.scatter(
             sure,
             right,
-            s=[16 + 130 * row["examples"] / most for row in candidate],
+            s=[16 + 130 * row.examples / most for row in candidate],
             color=BLUE,
             edgecolor="white",
             linewidth=1,
@@ -64,9 +64,9 @@ def reliability_diagram(candidate: Sequence[Mapping[str, Any]], champion: Sequen
         if champion:
             upper.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="upper left")
         lower.bar(
-            [row["low"] for row in candidate],
-            [row["examples"] for row in candidate],
-            width=[row["high"] - row["low"] for row in candidate],
+            [row.low for row in candidate],
+            [row.examples for row in candidate],
+            width=[row.high - row.low for row in candidate],
             align="edge",
             color=BLUE,
             alpha=0.7,

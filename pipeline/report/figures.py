@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from finetune.artifacts.training_history import CurvePoint
 from pipeline.report import wording
 
 if TYPE_CHECKING:
@@ -50,12 +51,11 @@ WIDE, NARROW, SQUARE = (8.6, 3.3), (4.0, 5.8), (6.6, 6.0)
 LETTER_POINTS = 4.6
 
 
-def learning_curves(rows: Sequence[Mapping[str, Any]], narrow: bool = False) -> str:
+def learning_curves(rows: Sequence[CurvePoint], narrow: bool = False) -> str:
     """Loss and accuracy over all epochs of all phases: train dashed, validation solid, best epoch of a phase as a dot.
 
     Args:
-        rows: One mapping per epoch in the order of training, with `phase`, `loss`, `accuracy`, `val_loss` and
-            `val_accuracy`; a value that is missing or not finite leaves a gap.
+        rows: One per epoch in the order of training; a value that is not finite leaves a gap.
         narrow: Panels one above the other, for a phone, instead of side by side.
 
     Returns:
@@ -146,10 +146,10 @@ def confusion_heatmap(shares: Sequence[Sequence[float]]) -> str:
         return svg(figure)
 
 
-def _curves_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, width_points: float) -> None:
+def _curves_panel(axes: Axes, rows: Sequence[CurvePoint], name: str, width_points: float) -> None:
     axes.set_title(name.capitalize(), loc="left", fontweight="bold", fontsize=10, pad=22)
     numbered = list(enumerate(rows, start=1))
-    for index, (phase, group) in enumerate(groupby(numbered, key=lambda pair: str(pair[1].get("phase") or ""))):
+    for index, (phase, group) in enumerate(groupby(numbered, key=lambda pair: pair[1].phase)):
         members = list(group)
         first, last = members[0][0], members[-1][0]
         if index % 2 == 0:
@@ -166,14 +166,14 @@ def _curves_panel(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, widt
             parse_math=False,
         )
         epochs = [epoch for epoch, _ in members]
-        train, validation = ([_plotted(row.get(key)) for _, row in members] for key in (name, f"val_{name}"))
+        train, validation = ([_plotted(getattr(row, key)) for _, row in members] for key in (name, f"val_{name}"))
         marker = "." if len(members) == 1 else ""
         named = index == 0
         axes.plot(epochs, train, "--", marker=marker, color=MUTED, linewidth=1.2, label="train" if named else None)
         axes.plot(
             epochs, validation, "-", marker=marker, color=BLUE, linewidth=1.8, label="validation" if named else None
         )
-        losses = {epoch: wording.finite(row.get("val_loss")) for epoch, row in members}
+        losses = {epoch: wording.finite(row.val_loss) for epoch, row in members}
         known = {epoch: loss for epoch, loss in losses.items() if loss is not None}
         if known:
             best = min(known, key=known.__getitem__)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import functools
-import os
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finetune.artifacts.evaluation_results import Sample
+from finetune.artifacts.ingest_report import IngestReport
+from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.run_summary import ComponentRun
+from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
 from pipeline.report import evaluation, figures, wording
 
 if TYPE_CHECKING:
@@ -38,43 +43,16 @@ SECTIONS = {
     "missing": "Not reached",
     "run": "Run",
 }
-PHASE_KEYS = (
-    "name",
-    "epochs",
-    "seconds",
-    "trainable_parameters",
-    "total_parameters",
-    "val_loss",
-    "val_accuracy",
-)
 IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 View = dict[str, Any]
 
 
-def write_report(data: Mapping[str, Any], path: str) -> None:
-    """Writes the report of one run as one HTML file that needs no network and no other file.
+def render(data: ReportData) -> str:
+    """Returns the report of one run as an HTML page that needs no network and no other file.
 
-    Args:
-        data: `title` and `summary` (what `finetune run --summary` writes), and as far as the run came: `curves`,
-            `classes`, `confusion` (rows are true classes), `per_class`, `samples` (with `image` as JPEG or PNG bytes),
-            `evaluation` (`evaluation.verdict.findings`), `latency_ms` (by model and batch size), `ingest`,
-            `config_yaml`, `versions`. A part that is missing is replaced by a sentence that says why.
-        path: The file to write. Folders are made; a reader never sees a half-written file.
+    A part that is missing is replaced by a sentence that says why. Everything in `data` is escaped.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        # File names may hold bytes that are not UTF-8; they show as escapes.
-        unfinished.write_text(render(data), encoding="utf-8", errors="backslashreplace")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def render(data: Mapping[str, Any]) -> str:
-    """The report as HTML text; see `write_report` for `data`. Everything in `data` is escaped."""
     return _template().render(page(data))
 
 
@@ -98,29 +76,21 @@ def _template() -> Template:
     return environment.get_template("template.html.j2")
 
 
-def page(data: Mapping[str, Any]) -> View:
-    """All that the template shows, with nothing missing: absent parts are empty lists or None."""
-    summary = data["summary"]
-    classes = [str(name) for name in _sequence(data.get("classes"))]
-    measured = data.get("evaluation") or {}
-    failed = summary.get("status") not in ("pushed", "pending", "refused")
+def page(data: ReportData) -> View:
+    """Returns all that the template shows; a part that is missing is None or empty."""
+    summary, measured = data.summary, data.evaluation
+    failed = summary.status == "failed"
     parts = {
-        "gates": evaluation.gates(_sequence(summary.get("gates"))),
-        "metrics": evaluation.cards(summary, measured.get("metrics") or {}),
-        "training": _training(_sequence(data.get("curves")), _sequence(summary.get("phases"))),
-        "confusion": _confusion(_sequence(data.get("confusion")), classes),
-        "classes": evaluation.classes(_sequence(data.get("per_class")), _sequence(measured.get("classes"))),
-        "calibration": evaluation.calibration(
-            measured.get("reliability") or {}, (summary.get("metrics") or {}).get("ece")
-        ),
-        "slices": evaluation.slices(
-            _sequence(measured.get("slices")),
-            measured.get("slices_left_out"),
-            (summary.get("metrics") or {}).get("accuracy"),
-        ),
-        "serving": evaluation.serving(summary, data.get("latency_ms") or {}),
-        "samples": _samples(_sequence(data.get("samples"))),
-        "data": _data(summary, data.get("ingest") or {}, classes),
+        "gates": evaluation.gates(summary.gates),
+        "metrics": evaluation.cards(summary, measured.metrics),
+        "training": _training(data.curves, summary.phases),
+        "confusion": _confusion(data.confusion, data.classes),
+        "classes": evaluation.classes(data.per_class, measured.classes),
+        "calibration": evaluation.calibration(measured.reliability, summary.metrics.get("ece")),
+        "slices": evaluation.slices(measured.slices, measured.slices_left_out, summary.metrics.get("accuracy")),
+        "serving": evaluation.serving(summary.serving, data.latency_ms),
+        "samples": _samples(data.samples),
+        "data": _data(data),
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
     absent = [name for name, part in parts.items() if not part and name != "serving"] if failed else []
@@ -132,66 +102,57 @@ def page(data: Mapping[str, Any]) -> View:
             name: title for name, title in SECTIONS.items() if name not in hidden and (name != "missing" or absent)
         },
         "absent": [SECTIONS[name].lower() for name in absent],
-        "title": str(data["title"]),
-        "summary": {key: summary.get(key) for key in ("run_id", "error", "pushed_model", "log_file", "output_dir")},
-        "seconds": summary.get("seconds"),
+        "title": data.title,
+        "summary": summary,
+        "seconds": summary.seconds,
         "failed": failed,
         "verdict": wording.verdict(summary),
         "next_steps": wording.next_steps(summary),
-        "has_champion": bool(summary.get("champion_metrics")),
-        "components": _components(_sequence(summary.get("components"))),
-        "backbone": _defaults(summary.get("backbone") or {}, ("name", "source", "sha256")),
-        "seed": _seed(data.get("config_yaml")),
-        "config_yaml": data.get("config_yaml") or "",
-        "versions": dict(data.get("versions") or {}),
+        "has_champion": bool(summary.champion_metrics),
+        "components": _components(summary.components),
+        "backbone": summary.backbone,
+        "seed": _seed(data.config_yaml),
+        "config_yaml": data.config_yaml,
+        "versions": data.versions,
     }
-
-
-def _sequence(value: Iterable[Any] | None) -> list[Any]:
-    return [] if value is None else list(value)
-
-
-def _defaults(found: Mapping[str, Any], keys: Iterable[str]) -> View:
-    return {key: found.get(key) for key in keys}
 
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _training(rows: list[Mapping[str, Any]], phases: list[Mapping[str, Any]]) -> View | None:
+def _training(rows: Sequence[CurvePoint], phases: Sequence[PhaseRow]) -> View | None:
     curves = _curves(rows)
     if curves is None and not phases:
         return None
-    return {"curves": curves, "phases": [_phase(phase) for phase in phases]}
+    return {"curves": curves, "phases": [{"row": phase, "notes": _notes(phase)} for phase in phases]}
 
 
-def _phase(phase: Mapping[str, Any]) -> View:
-    trunk = phase.get("trunk") or {}
-    views = {None: "", "fresh": "new pictures in every epoch"}.get(trunk.get("views"))
-    up_to = f" (up to {trunk['cut']})" if trunk.get("cut") else ""
+def _notes(phase: PhaseRow) -> str:
+    frozen = phase.frozen_features or FrozenFeatures()
+    views = "new pictures in every epoch" if frozen.views == "fresh" else f"{frozen.views} views of each picture"
+    up_to = f" (up to {frozen.cut})" if frozen.cut else ""
     notes = (
-        "stopped early" if phase.get("stopped_early") else "",
-        f"frozen part computed once{up_to}" if phase.get("cached_trunk") else "",
-        f"{trunk['views']} views of each picture" if views is None else views,
+        "stopped early" if phase.stopped_early else "",
+        f"frozen part computed once{up_to}" if phase.cached_trunk else "",
+        views if frozen.views else "",
     )
-    return {**_defaults(phase, PHASE_KEYS), "notes": ", ".join(filter(None, notes))}
+    return ", ".join(filter(None, notes))
 
 
-def _curves(rows: list[Mapping[str, Any]]) -> View | None:
+def _curves(rows: Sequence[CurvePoint]) -> View | None:
     """Both forms of the learning curves, and in words what they show."""
-    names = ("loss", "accuracy", "val_loss", "val_accuracy")
-    if not any(wording.finite(row.get(name)) is not None for row in rows for name in names):
+    if not any(math.isfinite(value) for row in rows for value in (row.loss, row.accuracy, row.val_loss)):
         return None
-    phases = list(dict.fromkeys(str(row.get("phase") or "training") for row in rows))
-    measured = [row for row in rows if wording.finite(row.get("val_loss")) is not None]
+    phases = list(dict.fromkeys(row.phase for row in rows))
+    measured = [(place, row) for place, row in enumerate(rows, start=1) if math.isfinite(row.val_loss)]
     best = ""
     if measured:
-        row = min(measured, key=lambda each: float(each["val_loss"]))
-        position = f"epoch {rows.index(row) + 1}" + (f" (in {row['phase']})" if row.get("phase") else "")
-        best = f"The lowest validation loss, {wording.number(row['val_loss'])}, is at {position}"
-        accuracy = wording.finite(row.get("val_accuracy"))
-        best += "." if accuracy is None else f", with validation accuracy {wording.number(accuracy)}."
+        place, row = min(measured, key=lambda numbered: numbered[1].val_loss)
+        best = (
+            f"The lowest validation loss, {wording.number(row.val_loss)}, is at epoch {place} (in {row.phase}), with "
+            f"validation accuracy {wording.number(row.val_accuracy)}."
+        )
     span = f"{wording.plural(len(rows), 'epoch')} of {wording.listing(phases)}"
     return {
         "wide": figures.learning_curves(rows),
@@ -201,18 +162,16 @@ def _curves(rows: list[Mapping[str, Any]]) -> View | None:
     }
 
 
-def _confusion(rows: list[Sequence[int]], classes: list[str]) -> View | None:
+def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> View | None:
     """The matrix as cells or as a picture, and its largest mistakes; None when there is no example in it."""
-    counts = [[int(wording.finite(cell) or 0) for cell in row] for row in rows]
     if not any(map(any, counts)):
         return None
-    names = [classes[index] if index < len(classes) else f"class {index + 1}" for index in range(len(counts))]
     totals = [sum(row) for row in counts]
     shares = [[_share(cell, total) for cell in row] for row, total in zip(counts, totals, strict=True)]
     mistakes: list[View] = [
         {"true": names[i], "predicted": names[j], "count": counts[i][j], "share": shares[i][j]}
         for i in range(len(counts))
-        for j in range(min(len(counts[i]), len(names)))
+        for j in range(len(counts))
         if i != j and counts[i][j]
     ]
     mistakes.sort(key=lambda mistake: (-mistake["count"], -mistake["share"]))
@@ -246,104 +205,88 @@ def _cell(count: int, share: float, is_hit: bool) -> View:
     return {"count": count, "share": share, "look": look}
 
 
-def _samples(samples: list[Mapping[str, Any]]) -> View | None:
+def _samples(samples: Sequence[Sample]) -> View | None:
     """The most confident mistakes and the most confident hits, with images as data URIs."""
     if not samples:
         return None
-    shown = [
-        {
-            **_defaults(sample, ("path", "label", "predicted", "probability", "correct", "text")),
-            "image": _image(sample),
-            "file": Path(str(sample.get("path") or "")).name,
-        }
-        for sample in samples
+    shown: list[View] = [
+        {"sample": sample, "image": _image(sample.image), "file": Path(sample.path).name}
+        for sample in sorted(samples, key=lambda sample: -sample.probability)
     ]
-    shown.sort(key=lambda sample: -(wording.finite(sample["probability"]) or 0.0))
-    mistakes = [sample for sample in shown if not sample["correct"]]
-    correct = [sample for sample in shown if sample["correct"]]
+    mistakes = [row for row in shown if not row["sample"].correct]
+    correct = [row for row in shown if row["sample"].correct]
     return {"mistakes": mistakes[:MISTAKES_SHOWN], "correct": correct[:CORRECT_SHOWN], "total": len(shown)}
 
 
-def _image(sample: Mapping[str, Any]) -> str:
-    """The thumbnail as a data URI; empty when it is not a JPEG or PNG."""
-    content = bytes(sample.get("image") or b"")
+def _image(path: str | None) -> str:
+    """The thumbnail as a data URI; empty when it is gone, or is not a JPEG or PNG."""
+    content = Path(path).read_bytes() if path and Path(path).is_file() else b""
     kind = next((kind for start, kind in IMAGE_TYPES.items() if content.startswith(start)), None)
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""
 
 
-def _data(summary: Mapping[str, Any], ingest: Mapping[str, Any], classes: list[str]) -> View | None:
-    splits, files = _splits(summary, ingest, classes), _files(ingest) if ingest else None
+def _data(data: ReportData) -> View | None:
+    splits = _splits(data)
+    files = _files(data.ingest) if data.ingest else None
     return {"splits": splits, "files": files} if files or splits["sizes"] else None
 
 
-def _splits(summary: Mapping[str, Any], ingest: Mapping[str, Any], classes: list[str]) -> View:
-    """Examples per split, and per class and split where the ingest report has them."""
-    reported = ingest.get("splits") or {}
-    sizes = {name: wording.finite((split or {}).get("examples")) or 0 for name, split in reported.items()}
-    sizes = sizes or {name: wording.finite(size) or 0 for name, size in (summary.get("splits") or {}).items()}
-    by_class = {name: (split or {}).get("classes") or {} for name, split in reported.items()}
-    known = dict.fromkeys(str(name) for counts in by_class.values() for name in counts)
-    names = [name for name in classes if name in known] + [name for name in known if name not in classes]
-    rows: list[View] = [
-        {"name": name, "counts": [counts.get(name, 0) for counts in by_class.values()]} for name in names
-    ]
-    largest = max((sum(row["counts"]) for row in rows), default=0)
-    for row in rows:
-        row["total"] = sum(row["counts"])
-        row["share"] = _share(row["total"], largest)
+def _splits(data: ReportData) -> View:
+    """Examples per split, and per class and split where there is an ingest report."""
+    sizes = data.summary.splits
+    by_class = {name: split.classes for name, split in data.ingest.splits.items()} if data.ingest else {}
+    known = dict.fromkeys(name for counts in by_class.values() for name in counts)
+    names = [name for name in data.classes if name in known] + [name for name in known if name not in data.classes]
+    counted = {name: [counts.get(name, 0) for counts in by_class.values()] for name in names}
+    largest = max(map(sum, counted.values()), default=0)
     total = sum(sizes.values())
     return {
         "sizes": [{"name": name, "size": size, "share": _share(size, total)} for name, size in sizes.items()],
         "total": total,
         "columns": list(by_class),
-        "classes": rows,
+        "classes": [
+            {"name": name, "counts": counts, "total": sum(counts), "share": _share(sum(counts), largest)}
+            for name, counts in counted.items()
+        ],
     }
 
 
-def _files(ingest: Mapping[str, Any]) -> View:
+def _files(ingest: IngestReport) -> View:
     """What became of the input files."""
-    skipped = [_defaults(file, ("path", "reason", "detail")) for file in _sequence(ingest.get("skipped"))]
-    conflicts = [_defaults(conflict, ("sha256", "files")) for conflict in _sequence(ingest.get("conflicts"))]
-    duplicates = ingest.get("duplicates") or {}
-    across = _sequence(duplicates.get("across_splits"))
-    within = int(wording.finite(duplicates.get("within_split")) or 0)
-    units = "rows" if ingest.get("unit") == "rows" else "files"
-    used = f"{wording.count(ingest.get('used'))} of {wording.count(ingest.get('files'))} {units} were used."
-    if ingest.get("bad_fraction"):
-        used += f" Bad ones, which data.max_bad_fraction limits, are {wording.percent(ingest['bad_fraction'])} of all."
-    reasons = Counter(wording.label(file["reason"] or "unknown reason") for file in skipped).most_common()
+    units, across = ingest.unit, ingest.duplicates.across_splits
+    used = f"{wording.count(ingest.used)} of {wording.count(ingest.files)} {units} were used."
+    if ingest.bad_fraction:
+        used += f" Bad ones, which data.max_bad_fraction limits, are {wording.percent(ingest.bad_fraction)} of all."
+    reasons = Counter(wording.label(file.reason) for file in ingest.skipped).most_common()
     why_skipped = "None was skipped."
-    if skipped:
+    if reasons:
         why_skipped = f"Skipped: {', '.join(f'{amount:,} {reason}' for reason, amount in reasons)}."
-    repeated = f"Repeated within a split: {wording.plural(within, units[:-1])}."
+    repeated = f"Repeated within a split: {wording.plural(ingest.duplicates.within_split, units[:-1])}."
     crossing = f"Found in more than one split: {wording.plural(len(across), units[:-1])}."
-    contradicting = f"Same content under different labels: {wording.plural(len(conflicts), 'case')}."
+    contradicting = f"Same content under different labels: {wording.plural(len(ingest.conflicts), 'case')}."
     return {
         "units": units,
         "sentences": [used, why_skipped, repeated, crossing, contradicting],
-        "skipped": skipped[:FILES_SHOWN],
-        "skipped_total": len(skipped),
-        "conflicts": conflicts[:FILES_SHOWN],
-        "conflicts_total": len(conflicts),
+        "skipped": ingest.skipped[:FILES_SHOWN],
+        "skipped_total": len(ingest.skipped),
+        "conflicts": ingest.conflicts[:FILES_SHOWN],
+        "conflicts_total": len(ingest.conflicts),
         "across_splits": across[:FILES_SHOWN],
         "across_total": len(across),
     }
 
 
-def _components(rows: list[Mapping[str, Any]]) -> list[View]:
-    shown = [_defaults(row, ("id", "state", "seconds")) for row in rows]
-    longest = max((wording.finite(row["seconds"]) or 0.0 for row in shown), default=0.0)
-    for row in shown:
-        row["share"] = _share(wording.finite(row["seconds"]) or 0.0, longest)
-    return shown
+def _components(rows: Sequence[ComponentRun]) -> list[View]:
+    longest = max((row.seconds for row in rows), default=0.0)
+    return [{"row": row, "share": _share(row.seconds, longest)} for row in rows]
 
 
-def _seed(config_yaml: str | None) -> object:
+def _seed(config_yaml: str) -> object:
     """`training.seed` of the config, or None."""
     import yaml
 
     try:
-        training = (yaml.safe_load(config_yaml or "") or {}).get("training") or {}
+        training = (yaml.safe_load(config_yaml) or {}).get("training") or {}
         return training.get("seed")
     except (yaml.YAMLError, AttributeError):
         return None

@@ -5,22 +5,16 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from evaluation.metrics import METRICS
+from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.run_summary import RunSummary
 
 MISSING = "n/a"
-METRIC_LABELS = {
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "f1": "F1",
-    "auc": "AUC",
-    "ece": "calibration error",
-}
 # Pieces of advice beside the verdict.
 ADVICE_SHOWN = 4
-LOWER_IS_BETTER = {"loss", "error", "ece", "brier", "latency", "seconds", "ms", "bytes"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +107,8 @@ def duration(seconds: object) -> str:
 
 def label(name: object) -> str:
     """The name of a metric or a baseline as people write it: `macro F1`, `from scratch`."""
-    return METRIC_LABELS.get(str(name), str(name).replace("_", " "))
+    metric = METRICS.get(str(name))
+    return metric.label if metric else str(name).replace("_", " ")
 
 
 def typeset(name: object) -> str:
@@ -129,8 +124,8 @@ def plural(amount: int, noun: str) -> str:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of `metric` is the better one."""
-    return not LOWER_IS_BETTER.isdisjoint(metric.lower().split("_"))
+    """Whether a smaller value of `metric` is the better one; of a metric that is no longer known, it is not."""
+    return metric in METRICS and not METRICS[metric].higher_is_better
 
 
 def listing(names: list[str]) -> str:
@@ -138,58 +133,50 @@ def listing(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
-def failed_gates(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The gates of a run that did not pass."""
-    return [gate for gate in summary.get("gates") or [] if not gate.get("passed")]
-
-
-def gate_reason(gate: Mapping[str, Any]) -> str:
+def gate_reason(gate: GateOutcome) -> str:
     """Why a gate passed or failed, in words; made from value and bound when the gate gives no reason itself."""
-    if gate.get("reason"):
-        return str(gate["reason"])
-    value, bound = value_and_bound(gate.get("value"), gate.get("bound"))
+    if gate.reason:
+        return gate.reason
+    value, bound = value_and_bound(gate.value, gate.bound)
     return "the metric could not be measured" if value == MISSING else f"measured {value}, the bound is {bound}"
 
 
-def verdict(summary: Mapping[str, Any]) -> Verdict:
+def verdict(summary: RunSummary) -> Verdict:
     """The outcome of a run in words: pushed, refused or failed, and why."""
-    status = str(summary.get("status") or "unknown")
-    gates = summary.get("gates") or []
-    failed = failed_gates(summary)
-    if status == "pushed":
+    gates, failed = summary.gates, summary.failed_gates
+    if summary.status == "pushed":
         if not gates:
             why, note = "no gate was configured", ["Nothing checked this model before it was pushed."]
         elif failed:
             why = f"although {plural(len(failed), 'gate')} failed"
             note = [_gate_sentence(gate) for gate in failed]
-            if summary.get("report_only"):
+            if summary.report_only:
                 note.insert(0, "evaluation.mode is report_only, so no gate could stop it.")
         else:
             why, note = _all_passed(gates), []
-        if summary.get("served_instead"):
-            other, own = (Path(str(summary[key])).name for key in ("served_instead", "pushed_model"))
+        if summary.served_instead and summary.pushed_model:
+            other, own = Path(summary.served_instead).name, Path(summary.pushed_model).name
             note.append(
                 f"It was pushed by an earlier run, as version {own}; version {other} is served in its place since. "
                 f"`finetune rollback` with --to {own} serves this one again."
             )
         return Verdict("Pushed", "good" if gates and not failed else "warn", why, (*note, *_quality(summary)))
-    if status == "pending":
+    if summary.status == "pending":
         why = "it passed its gates and waits for approval"
         return Verdict("Pending", "warn", why, ("Nothing was pushed yet.", *_quality(summary)))
-    if status == "refused":
+    if summary.status == "refused":
         why = f"{len(failed)} of {plural(len(gates), 'gate')} failed" if failed else "the model was not blessed"
         sentences = [_gate_sentence(gate) for gate in failed]
         if not failed:
-            sentences = [str(summary.get("error") or "No gate failed; the log says what refused the model.")]
+            sentences = [summary.error or "No gate failed; the log says what refused the model."]
         return Verdict("Refused", "warn", why, (*sentences, "Nothing was pushed.", *_quality(summary)))
-    where = [str(part.get("id")) for part in summary.get("components") or [] if part.get("state") == "failed"]
+    where = [part.id for part in summary.components if part.state == "failed"]
     why = f"in {listing(where)}" if where else "before the run was complete"
-    word = "Failed" if status == "failed" else status.capitalize()
-    return Verdict(word, "bad", why, ("Nothing was pushed.",))
+    return Verdict("Failed", "bad", why, ("Nothing was pushed.",))
 
 
-def _all_passed(gates: list[Mapping[str, Any]]) -> str:
-    idle = sum(not gate.get("judged", True) for gate in gates)
+def _all_passed(gates: list[GateOutcome]) -> str:
+    idle = sum(not gate.judged for gate in gates)
     if idle == len(gates):
         return "no gate had anything to judge yet"
     if idle:
@@ -197,29 +184,28 @@ def _all_passed(gates: list[Mapping[str, Any]]) -> str:
     return "the only gate passed" if len(gates) == 1 else f"all {len(gates)} gates passed"
 
 
-def next_steps(summary: Mapping[str, Any]) -> list[str]:
+def next_steps(summary: RunSummary) -> list[str]:
     """What to do after a run that was not pushed, as short instructions; empty for a pushed run."""
-    status = summary.get("status")
-    if status == "pushed":
+    if summary.status == "pushed":
         return []
-    if status == "pending":
-        run = shlex.quote(str(Path(str(summary.get("report") or "RUN/report.html")).parent))
+    if summary.status == "pending":
+        run = shlex.quote(str(Path(summary.report or "RUN/report.html").parent))
         return ["Look at the report.", f"To push the model: finetune approve {run}"]
-    if status != "refused":
+    if summary.status != "refused":
         return [
             "Read the end of the log: the first error there is usually the cause.",
             "Mend it and run the same command again.",
         ]
     steps = ["See the weakest classes and the most confident mistakes in the report: they show where the model errs."]
     by_advice: dict[str, list[str]] = {}
-    for gate in failed_gates(summary):
-        if gate.get("advice"):
-            by_advice.setdefault(str(gate["advice"]), []).append(str(gate.get("name")))
+    for gate in summary.failed_gates:
+        if gate.advice:
+            by_advice.setdefault(gate.advice, []).append(gate.name)
     # The same advice once, whatever the number of gates; the report has it for each.
     steps += [f"For {_some(names)}: {advice}." for advice, names in list(by_advice.items())[:ADVICE_SHOWN]]
     if not by_advice:
         steps.append("Add or relabel data for those classes, train longer, or unfreeze more of the backbone.")
-    if failed_gates(summary):
+    if summary.failed_gates:
         steps.append("If a bound is wrong for this task, change it under evaluation.gates in the config.")
     return steps
 
@@ -228,24 +214,22 @@ def _some(names: list[str]) -> str:
     return listing(names) if len(names) <= 2 else f"{names[0]} and {plural(len(names) - 1, 'more gate')}"
 
 
-def _gate_sentence(gate: Mapping[str, Any]) -> str:
-    return f"{gate.get('name') or label(gate.get('metric'))}: {gate_reason(gate).rstrip('.')}."
+def _gate_sentence(gate: GateOutcome) -> str:
+    return f"{gate.name}: {gate_reason(gate).rstrip('.')}."
 
 
-def _quality(summary: Mapping[str, Any]) -> list[str]:
+def _quality(summary: RunSummary) -> list[str]:
     """One sentence on how good the candidate is and what it is compared with; none without metrics."""
-    metrics = summary.get("metrics") or {}
+    metrics = summary.metrics
     shown = [name for name in ("accuracy", "macro_f1") if finite(metrics.get(name)) is not None]
     if not shown:
         return []
-    examples = finite((summary.get("splits") or {}).get("test"))
+    examples = summary.splits.get("test")
     reached = listing([f"{label(name)} {number(metrics[name])}" for name in shown])
-    rivals = {"the champion": summary.get("champion_metrics") or {}}
-    rivals |= {
-        f"the baseline '{label(name)}'": values or {} for name, values in (summary.get("baselines") or {}).items()
-    }
+    rivals = {"the champion": summary.champion_metrics or {}}
+    rivals |= {f"the baseline '{label(name)}'": values for name, values in summary.baselines.items()}
     values = {rival: finite(metrics_of.get(shown[0])) for rival, metrics_of in rivals.items()}
     compared = [f"{number(value)} for {rival}" for rival, value in values.items() if value is not None]
     against = f"; {label(shown[0])} is {listing(compared)}" if compared else ""
-    where = f"On {plural(int(examples), 'test example')} it" if examples else "It"
+    where = f"On {plural(examples, 'test example')} it" if examples else "It"
     return [f"{where} reaches {reached}{against}."]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from finetune.artifacts.push_record import PushRecord
 from registry.versions import push_version, roll_back
 
 pytest.importorskip("tfx")
@@ -30,7 +31,7 @@ def models(tmp_path):
 
 
 def push(model, tmp_path):
-    push_version(Path(model.uri), tmp_path / "pushed", record={"model_uri": model.uri})
+    push_version(Path(model.uri), tmp_path / "pushed", record=PushRecord(model_uri=model.uri))
 
 
 def champion(candidate, models, tmp_path):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from finetune.artifacts.model_card import ModelCard
+from finetune.artifacts.push_record import ChampionPointer, PushRecord
 from finetune.errors import RunError
 from registry import approval
 from registry.model_card import card_files
@@ -127,11 +129,10 @@ def test_only_the_last_versions_are_kept(model, tmp_path):
 def test_the_pointer_names_what_is_served(model, tmp_path):
     directory = tmp_path / "pushed"
     for name in "ab":
-        push_version(another(model, tmp_path, name), directory, record={"run": name})
-    pointer = json.loads((directory / "champion.json").read_text())
-    assert pointer["version"] == 2
-    assert pointer["run"] == "b"
-    assert pointer["model_sha256"] == model_digest(tmp_path / "b") == model_digest(directory / "2")
+        push_version(another(model, tmp_path, name), directory, record=PushRecord(pipeline=name))
+    pointer = ChampionPointer.read(directory)
+    assert (pointer.version, pointer.pipeline) == (2, "b")
+    assert pointer.model_sha256 == model_digest(tmp_path / "b") == model_digest(directory / "2")
 
 
 def test_a_full_disk_leaves_the_versions_as_they_were(model, tmp_path, monkeypatch):
@@ -156,9 +157,9 @@ def test_rolling_back_publishes_the_earlier_model_under_the_highest_number(model
     assert (version.name, of, served(directory)) == ("4", 2, "b")
     instead = [served_instead(directory / name) for name in "1234"]
     assert instead == [version, None, version, None], "2 has the model that 4 serves"
-    assert read_record(version)["rolled_back_to"] == 2
-    assert read_record(version)["by"] == "ann"
-    assert read_record(directory / "2").get("rolled_back_to") is None, "the links must not share the record"
+    assert read_record(version).rolled_back_to == 2
+    assert read_record(version).by == "ann"
+    assert read_record(directory / "2").rolled_back_to is None, "the links must not share the record"
     version, of = roll_back(directory)
     assert (version.name, of, served(directory)) == ("5", 1, "a"), "not back to the one that was just left"
     with pytest.raises(RunError, match="no model from before"):
@@ -188,7 +189,7 @@ from registry.versions import push_version
 directory, *models = map(Path, sys.argv[1:])
 print("ready", flush=True)
 for number in range(10_000):
-    push_version(models[number % 2], directory, {"model_card.md": "card"}, {}, keep=1)
+    push_version(models[number % 2], directory, {"model_card.md": "card"}, keep=1)
     print(number, flush=True)
 """
 
@@ -225,12 +226,14 @@ def test_killed_at_twenty_random_moments_a_whole_version_is_on_top(model, tmp_pa
     assert not any(path.name.startswith((".incoming", ".outgoing")) for path in directory.iterdir())
 
 
-CARD = {"name": "flowers", "created_at": "2026-11-22", "model_sha256": "abc"}
+CARD = ModelCard(name="flowers", created_at="2026-11-22", model_sha256="abc")
 
 
 def staged(model, tmp_path, name: str):
     one = another(model, tmp_path, name)
-    return approval.stage(one, tmp_path / "pushed", card_files(CARD), {"model_uri": name}, keep=3), model_digest(one)
+    return approval.stage(one, tmp_path / "pushed", card_files(CARD), PushRecord(model_uri=name), keep=3), model_digest(
+        one
+    )
 
 
 def test_a_model_waits_for_approval_and_is_published_once(model, tmp_path):
@@ -248,13 +251,13 @@ def test_a_model_waits_for_approval_and_is_published_once(model, tmp_path):
     assert json.loads((directory / "1" / "model_card.json").read_text())["approval"]["by"] == "ann"
     assert "Approved by ann" in (directory / "1" / "model_card.md").read_text()
     assert model_digest(directory / "1") == digest
-    assert read_record(directory / "1")["model_uri"] == "a"
+    assert read_record(directory / "1").model_uri == "a"
 
 
 def test_staging_what_is_served_already_leaves_nothing_to_approve(model, tmp_path):
     directory = tmp_path / "pushed"
     push_version(model, directory)
-    assert approval.stage(model, directory, {}, {}, keep=3) == directory / "1"
+    assert approval.stage(model, directory, {}, PushRecord(), keep=3) == directory / "1"
     assert approval.waiting_models(directory) == []
 
 

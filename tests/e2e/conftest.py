@@ -89,7 +89,7 @@ class Runner:
         path.write_text(yaml.safe_dump(copy.deepcopy(raw or self._raw)))
         self.events = []
         with subscribe(self.events.append):
-            return run_pipeline(load_config(path, overrides))
+            return run_pipeline(load_config(path, overrides)).plain()
 
 
 @pytest.fixture(scope="session")

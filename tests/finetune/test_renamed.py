@@ -56,3 +56,25 @@ def test_no_old_name_is_a_key_again():
     for old, new in RENAMED.items():
         assert f"`{old}`" not in reference
         assert f"`{new}`" in reference
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("micro_batches=2", "gradient_accumulation_steps"),
+        ("cache_trunk=off", "frozen_features.cache"),
+        ("trunk_cache.disk_gb=5", "frozen_features"),
+    ],
+)
+def test_keys_of_training_that_were_renamed(config, old, new):
+    with pytest.raises(ConfigError) as caught:
+        load_config(config, [f"training.{old}"])
+    assert any(problem.endswith(f"renamed; write training.{new}") for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("value", ["off", "{cache: off}"])
+def test_frozen_features_have_a_short_form(config, value):
+    kept = load_config(config, [f"training.frozen_features={value}"]).training.frozen_features
+    assert (kept.cache, kept.dtype) == ("off", "float32")
+    with pytest.raises(ConfigError, match=r"training\.frozen_features\.cache: .*'auto', 'on' or 'off'"):
+        load_config(config, ["training.frozen_features=of"])

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from finetune.artifacts.run_summary import RunSummary
 from finetune_cli.summary_view import print_summary
 
 
@@ -18,6 +19,7 @@ def text(console: Console) -> str:
     return console.file.getvalue()
 
 
+EMPTY = [{"run_id": "r", "status": status} for status in ("failed", "pushed")]
 SUMMARY = {
     "schema_version": 1,
     "run_id": "r1",
@@ -64,7 +66,13 @@ REFUSED = {
         {"name": "accuracy >= 0.95", "value": 0.9497, "bound": 0.95, "passed": False, "reason": "0.9497 is below 0.95"}
     ],
 }
-FAILED = {"name": "flowers", "status": "failed", "error": "DataError: no files\nin /data", "log_file": "/runs/run.log"}
+FAILED = {
+    "run_id": "r1",
+    "name": "flowers",
+    "status": "failed",
+    "error": "DataError: no files\nin /data",
+    "log_file": "/runs/run.log",
+}
 
 
 @pytest.mark.parametrize(
@@ -77,14 +85,14 @@ FAILED = {"name": "flowers", "status": "failed", "error": "DataError: no files\n
 )
 def test_the_summary_opens_with_the_verdict(summary: dict, first: str):
     console = pipe()
-    print_summary(console, summary)
+    print_summary(console, RunSummary.model_validate(summary))
     assert text(console).strip().splitlines()[0] == first
     assert "\x1b" not in text(console)
 
 
 def test_the_summary_of_a_pushed_run_says_how_to_try_it():
     console = pipe(width=60)
-    print_summary(console, SUMMARY)
+    print_summary(console, RunSummary.model_validate(SUMMARY))
     shown = text(console)
     assert "finetune predict '/runs/my flowers/serving/7' image.jpg" in shown.splitlines()[-1]
     assert "What to do next" not in shown
@@ -94,7 +102,7 @@ def test_the_summary_of_a_pushed_run_says_how_to_try_it():
 
 def test_the_summary_of_a_refused_run_says_which_gates_failed_and_what_to_do():
     console = pipe()
-    print_summary(console, REFUSED)
+    print_summary(console, RunSummary.model_validate(REFUSED))
     shown = text(console)
     assert "accuracy >= 0.95: 0.9497 is below 0.95." in shown
     # Three digits would show 0.950 beside 0.950.
@@ -108,16 +116,16 @@ def test_the_summary_of_a_refused_run_says_which_gates_failed_and_what_to_do():
 
 def test_the_summary_of_a_failed_run_shows_the_error_and_the_log():
     console = pipe()
-    print_summary(console, FAILED)
+    print_summary(console, RunSummary.model_validate(FAILED))
     assert "DataError: no files\n  in /data" in "\n".join(line.rstrip() for line in text(console).splitlines())
     assert "/runs/run.log" in text(console)
 
 
-@pytest.mark.parametrize("summary", [SUMMARY, REFUSED, FAILED, {"status": "failed"}, {"status": "pushed"}, {}])
+@pytest.mark.parametrize("summary", [SUMMARY, REFUSED, FAILED, *EMPTY])
 @pytest.mark.parametrize("width", [80, 50, 24])
 def test_every_summary_fits_except_for_paths(summary: dict, width: int):
     console = pipe(width=width)
-    print_summary(console, summary)
+    print_summary(console, RunSummary.model_validate(summary))
     rows = [row for row in text(console).splitlines() if "/runs/" not in row]
     assert max(map(len, rows)) <= width
 
@@ -125,6 +133,6 @@ def test_every_summary_fits_except_for_paths(summary: dict, width: int):
 def test_an_ascii_console_does_not_end_the_run():
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding="ascii"), width=80)
-    print_summary(console, {**REFUSED, "name": "Blüten"})
+    print_summary(console, RunSummary.model_validate({**REFUSED, "name": "Blüten"}))
     console.file.flush()
     assert b"Bl?ten" in raw.getvalue()

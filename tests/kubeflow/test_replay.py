@@ -15,10 +15,12 @@ import pytest
 from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
+from finetune.artifacts.model_card import ModelCard
+from finetune.artifacts.push_record import PushRecord
 from finetune.errors import ConfigError
 from finetune_kubeflow.replay import tasks
 from finetune_kubeflow.replay.run import replay
-from registry.versions import CARD_FILES, RECORD_FILE
+from registry.versions import CARD_TEXT_FILE
 
 
 def package_of(folder: Path, code: str, retries: int = 0, timeout: int = 0, secret: str = "") -> Path:
@@ -170,8 +172,9 @@ def pushed(folder: Path) -> dict[str, bytes]:
     version = folder / "runs" / "tiny" / "pushed" / "1"
     assert [path.name for path in version.parent.iterdir() if path.is_dir()] == ["1"]
     files = {str(path.relative_to(version)): path for path in version.rglob("*") if path.is_file()}
-    assert {RECORD_FILE, *CARD_FILES} < set(files)
-    return {name: path.read_bytes() for name, path in files.items() if name not in (RECORD_FILE, *CARD_FILES)}
+    added = {PushRecord.FILE, ModelCard.FILE, CARD_TEXT_FILE}
+    assert added < set(files)
+    return {name: path.read_bytes() for name, path in files.items() if name not in added}
 
 
 def states(output: str) -> dict[str, str]:

@@ -39,7 +39,7 @@ def test_each_phase_with_its_cut_and_its_bytes(tmp_path):
 
 def test_what_does_not_train_on_the_cache_says_why(tmp_path):
     root = folders(tmp_path, train=80, val=20)
-    assert frozen_features_lines(config(root, {"cache_trunk": "off"})) == ["off, as training.cache_trunk says"]
+    assert frozen_features_lines(config(root, {"frozen_features": "off"})) == ["off, as training.frozen_features says"]
     *_, last = frozen_features_lines(config(root, {"strategy": "full"}))
     assert "nothing below the first layer that trains" in last
     head, _ = frozen_features_lines(config(root, augmentation={"zoom": 0.1}))

@@ -7,23 +7,39 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from finetune.artifacts.findings import GateOutcome, Interval, Measured
+from finetune.artifacts.model_card import CardData, ModelCard
+from finetune.artifacts.push_record import PushRecord
+from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
 from finetune_cli.main import app
-from pipeline.saved_report import save_report, write_json
+from pipeline.saved_report import save_report
 from registry.approval import stage
 from registry.model_card import card_files, markdown
 from registry.versions import push_version, versions
 
-CARD = {
-    "name": "flowers",
-    "created_at": "2026-11-22",
-    "model_sha256": "abc",
-    "backbone": {"name": "SmallCNN", "source": "random", "sha256": None},
-    "data": {"splits": {"train": 3}, "classes": ["a|b", "<c>"], "fingerprint": "files:3"},
-    "metrics": {"accuracy": {"value": 0.5, "interval": {"low": 0.4, "high": 0.6, "confidence": 0.95}}},
-    "gates": [{"name": "accuracy >= 0.4", "passed": True, "reason": "0.5 is at least 0.4"}],
-    "phases": [{"name": "head", "epochs": 2, "val_loss": 0.25}],
-    "environment": {"python": "3.10"},
-}
+CARD = ModelCard(
+    name="flowers",
+    created_at="2026-11-22",
+    model_sha256="abc",
+    backbone=BackboneOrigin(name="SmallCNN", source="random"),
+    data=CardData(splits={"train": 3}, classes=["a|b", "<c>"], fingerprint="files:3"),
+    metrics={"accuracy": Measured(value=0.5, interval=Interval(low=0.4, high=0.6, confidence=0.95))},
+    gates=[GateOutcome(name="accuracy >= 0.4", value=0.5, bound=0.4, passed=True, reason="0.5 is at least 0.4")],
+    phases=[
+        PhaseRow(
+            name="head",
+            epochs=2,
+            seconds=1.0,
+            trainable_parameters=10,
+            total_parameters=20,
+            val_loss=0.25,
+            val_accuracy=0.5,
+        )
+    ],
+    environment={"python": "3.10"},
+)
 
 
 def finetune(*arguments: object):
@@ -61,11 +77,9 @@ def test_rollback_takes_a_folder_or_a_config_and_says_what_is_served(model, tmp_
 
 def test_approve_publishes_and_tells_the_run(model, tmp_path):
     directory, run_dir = tmp_path / "runs" / "pushed", tmp_path / "runs" / "runs" / "1"
-    waiting = stage(model("a"), directory, card_files(CARD), {}, keep=3)
-    run_dir.mkdir(parents=True)
-    summary = {"status": "pending", "pending_model": str(waiting), "pushed_model": None, "gates": []}
-    write_json(run_dir / "summary.json", summary)
-    save_report(run_dir, {"title": "flowers", "summary": summary, "samples": []})
+    waiting = stage(model("a"), directory, card_files(CARD), PushRecord(), keep=3)
+    summary = RunSummary(run_id="1", status="pending", pending_model=str(waiting))
+    save_report(run_dir, ReportData(title="flowers", summary=summary))
     assert "Pending" in (run_dir / "report.html").read_text()
     done = finetune("approve", tmp_path / "runs", "--by", "[ann]")
     assert done.exit_code == 0
@@ -80,14 +94,15 @@ def test_approve_publishes_and_tells_the_run(model, tmp_path):
 
 
 def test_the_folder_of_versions_will_do_where_there_are_no_runs(model, tmp_path):
-    stage(model("a"), tmp_path / "pushed", {}, {}, keep=3)
+    stage(model("a"), tmp_path / "pushed", {}, PushRecord(), keep=3)
     assert finetune("approve", tmp_path / "pushed").exit_code == 0
     assert versions(tmp_path / "pushed") == [1]
 
 
 @pytest.mark.parametrize("status", ["refused", "failed"])
 def test_what_was_not_blessed_cannot_be_approved(tmp_path, status):
-    save_report(tmp_path, {"title": "flowers", "summary": {"status": status, "error": "boom"}, "samples": []})
+    summary = RunSummary(run_id="1", status=status, error="boom")
+    save_report(tmp_path, ReportData(title="flowers", summary=summary))
     done = finetune("approve", tmp_path)
     assert done.exit_code == 1
     assert f"was {status}, so there is nothing to approve. boom" in done.stderr
@@ -105,6 +120,7 @@ def test_the_card_says_everything_and_names_cannot_break_its_tables():
     assert "a\\|b, &lt;c>" in page
     assert "| accuracy >= 0.4 | passed | 0.5 is at least 0.4 |" in page
     assert "Passed every gate." in page
-    failed = markdown({**CARD, "report_only": True, "gates": [{"name": "accuracy >= 0.9", "passed": False}]})
+    refused = GateOutcome(name="accuracy >= 0.9", value=0.5, bound=0.9, passed=False)
+    failed = markdown(CARD.model_copy(update={"report_only": True, "gates": [refused]}))
     assert "**Pushed although 1 of its gates failed**" in failed
-    assert markdown({key: CARD[key] for key in ("name", "created_at", "model_sha256")}).startswith("# flowers\n")
+    assert markdown(ModelCard(name="flowers", created_at="2026-11-22", model_sha256="abc")).startswith("# flowers\n")

@@ -1,6 +1,11 @@
+"""The report: everything that was measured, nothing that loads or runs, and words where a part is missing."""
+
+from __future__ import annotations
+
 import io
 import os
 import re
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,7 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report import figures, page, wording, write_report
+from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import CurvePoint
+from finetune.errors import RunError
+from pipeline.report import figures, page, wording
+from pipeline.saved_report import read_report, save_report
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{ 7 * 7 }}$x_$"
 CLASSES = ["daisy", "roses", "tulips"]
@@ -32,10 +42,31 @@ def draw_once():
         yield
 
 
-def thumbnail(kind: str = "JPEG") -> bytes:
+FOLDER = tempfile.TemporaryDirectory()
+
+
+def picture(content: bytes) -> str:
+    """The path of a file with this content."""
+    path = Path(FOLDER.name, f"{hash(content)}")
+    path.write_bytes(content)
+    return str(path)
+
+
+def thumbnail(kind: str = "JPEG") -> str:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), "green").save(buffer, kind)
-    return buffer.getvalue()
+    return picture(buffer.getvalue())
+
+
+PHASE = {
+    "name": "head",
+    "epochs": 1,
+    "seconds": 3.0,
+    "trainable_parameters": 10,
+    "total_parameters": 20,
+    "val_loss": 0.4,
+    "val_accuracy": 0.9,
+}
 
 
 def summary(**changes: object) -> dict:
@@ -61,15 +92,13 @@ def summary(**changes: object) -> dict:
         ],
         "phases": [
             {
-                "name": "head",
+                **PHASE,
                 "epochs": 2,
-                "seconds": 3.0,
-                "val_loss": 0.4,
                 "stopped_early": True,
                 "cached_trunk": True,
-                "trunk": {"cut": "head_pool", "views": 3},
+                "frozen_features": {"cut": "head_pool", "views": 3},
             },
-            {"name": "tune", "epochs": 1, "cached_trunk": False, "trunk": {"cut": "add", "views": "fresh"}},
+            {**PHASE, "name": "tune", "cached_trunk": False, "frozen_features": {"cut": "add", "views": "fresh"}},
         ],
         "components": [
             {"id": "Trainer", "seconds": 61.0, "state": "ran"},
@@ -93,6 +122,7 @@ def curve(phase: str, epoch: int, **changes: object) -> dict:
         "accuracy": 0.5,
         "val_loss": 1.1 / epoch,
         "val_accuracy": 0.4,
+        "learning_rate": 0.001,
     }
     return {**row, **changes}
 
@@ -115,7 +145,6 @@ def data(**changes: object) -> dict:
                 "predicted": "daisy",
                 "probability": 0.9,
                 "image": thumbnail(),
-                "correct": True,
             },
             {
                 "path": "/d/b.jpg",
@@ -123,7 +152,6 @@ def data(**changes: object) -> dict:
                 "predicted": "tulips",
                 "probability": 0.7,
                 "image": thumbnail("PNG"),
-                "correct": False,
             },
             {
                 "path": "/d/c.jpg",
@@ -131,7 +159,6 @@ def data(**changes: object) -> dict:
                 "predicted": "roses",
                 "probability": 0.8,
                 "image": thumbnail(),
-                "correct": False,
             },
         ],
         "ingest": {
@@ -182,14 +209,18 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+def report(**changes: object) -> ReportData:
+    return ReportData.model_validate(data(**changes))
+
+
 def render(**changes: object) -> Page:
-    return Page(page.render(data(**changes)))
+    return Page(page.render(report(**changes)))
 
 
 def test_the_verdict_comes_first_and_the_parts_follow_in_order():
     text = render().text
     assert text.index("Pushed:") < text.index("the only gate passed") < text.index("On 150 test examples")
-    headings = re.findall(r"<h2>(.*?)</h2>", page.render(data()))
+    headings = re.findall(r"<h2>(.*?)</h2>", page.render(report()))
     expected = ["Gates", "Metrics", "Training", "Confusion", "Classes", "Calibration", "Slices", "Predictions", "Data"]
     assert headings == [*expected, "Run"]
 
@@ -208,7 +239,7 @@ def test_everything_that_was_measured_is_on_the_page():
 
 
 def test_the_page_loads_nothing_from_anywhere():
-    html = page.render(data())
+    html = page.render(report())
     parsed = Page(html)
     assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in parsed.elements}
     sources = [
@@ -224,7 +255,8 @@ def test_the_page_loads_nothing_from_anywhere():
 
 @pytest.mark.parametrize("classes", [3, 40])
 def test_every_image_says_what_it_shows(classes: int):
-    images = render(confusion=np.eye(classes, dtype=int) * 3).all("img")
+    matrix = (np.eye(classes, dtype=int) * 3).tolist()
+    images = render(confusion=matrix, classes=[f"c{i}" for i in range(classes)]).all("img")
     assert images
     assert all(image["alt"] for image in images)
 
@@ -241,13 +273,15 @@ def hostile(value: object) -> object:
 def test_hostile_names_are_shown_as_text():
     changes = hostile(data())
     changes["summary"]["status"] = "refused"
+    changes["summary"]["components"][0]["state"] = "ran"
+    changes["summary"]["components"][1]["state"] = "cached"
     changes["summary"]["error"] = HOSTILE
     changes["summary"]["gates"][0]["passed"] = False
     changes["summary"]["baselines"] = {HOSTILE: {HOSTILE: 0.1, "accuracy": 0.5}}
     changes["summary"]["metrics"] = {"accuracy": 0.5, HOSTILE: 0.1}
     changes["ingest"]["splits"] = {HOSTILE: {"examples": 1, "classes": {HOSTILE: 1}}}
     changes["versions"] = {HOSTILE: HOSTILE}
-    parsed = Page(page.render(changes))
+    parsed = Page(page.render(ReportData.model_validate(changes)))
     assert not parsed.all("script")
     assert not [name for _, attributes in parsed.elements for name in attributes if name.startswith("on")]
     assert "<script>alert(1)</script>" in parsed.text
@@ -255,35 +289,35 @@ def test_hostile_names_are_shown_as_text():
 
 
 def test_names_outside_utf8_and_latin_are_written(tmp_path: Path):
-    path = tmp_path / "report.html"
-    odd = "\udcff日本\x00\x1b"
-    write_report(data(title=odd, classes=[odd] * 3, curves=[curve(odd, 1), curve(odd, 2)]), str(path))
-    assert "日本" in path.read_text(encoding="utf-8")
+    odd = "\x85日本\x00\x1b"
+    save_report(tmp_path, report(title=odd, classes=[odd] * 3, curves=[curve(odd, 1), curve(odd, 2)]))
+    assert "日本" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-PARTS = ["curves", "classes", "confusion", "per_class", "samples", "ingest", "config_yaml", "versions"]
+PARTS = ["curves", "confusion", "per_class", "samples", "ingest", "config_yaml", "versions"]
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("empty", [None, [], "missing"])
-def test_any_part_may_be_missing(part: str, empty: object):
+def test_any_part_may_be_missing(part: str):
     given = data()
     given.pop(part)
-    if empty != "missing":
-        given[part] = empty
-    Page(page.render(given))
+    Page(page.render(ReportData.model_validate(given)))
 
 
-@pytest.mark.parametrize("key", summary())
+def bare(**changes: object) -> ReportData:
+    return ReportData.model_validate({"title": "t", "summary": {"run_id": "r", **changes}})
+
+
+@pytest.mark.parametrize("key", [key for key in summary() if not RunSummary.model_fields[key].is_required()])
 def test_any_part_of_the_summary_may_be_missing(key: str):
     given = summary()
     del given[key]
-    Page(page.render({"title": "t", "summary": given}))
+    Page(page.render(bare(**given)))
 
 
 def test_an_empty_part_says_why():
-    changes = {"title": "t", "summary": summary(gates=[], metrics={}, champion_metrics=None, phases=[], splits={})}
-    text = Page(page.render(changes)).text
+    empty = bare(**summary(gates=[], metrics={}, champion_metrics=None, phases=[], splits={}))
+    text = Page(page.render(empty)).text
     for reason in (
         "No gate is configured", "gave no metrics.", "left no record of its phases", "no confusion matrix",
         "no metrics per class", "No sample predictions", "no report on its input data",
@@ -299,7 +333,7 @@ def test_a_failed_run_shows_its_error_and_says_once_what_it_did_not_reach():
         "components": [{"id": "Gen", "state": "failed", "seconds": 1.0}],
         "log_file": "/runs/run.log",
     }
-    html = page.render({"title": "t", "summary": failed})
+    html = page.render(bare(**failed))
     text = Page(html).text
     assert "Failed: in Gen" in text
     assert "DataError: no files\nin /data" in html
@@ -309,9 +343,7 @@ def test_a_failed_run_shows_its_error_and_says_once_what_it_did_not_reach():
 
 
 def test_a_failed_run_shows_how_far_it_came():
-    text = render(
-        summary=summary(status="failed", metrics={}, gates=[]), confusion=None, per_class=None, samples=None
-    ).text
+    text = render(summary=summary(status="failed", metrics={}, gates=[]), confusion=[], per_class=[], samples=[]).text
     assert "anything to show of: gates, metrics, confusion, classes, calibration, slices, predictions." in text
     assert "750 of 753 files" in text
 
@@ -338,12 +370,12 @@ def test_a_first_run_says_that_there_is_no_champion():
 
 @pytest.mark.parametrize(("champion", "tone"), [(0.35, "better"), (0.25, "worse"), (0.298, "level")])
 def test_a_lower_loss_is_better(champion: float, tone: str):
-    cards = page.page(data(summary=summary(champion_metrics={"loss": champion})))["metrics"]
+    cards = page.page(report(summary=summary(champion_metrics={"loss": champion})))["metrics"]
     assert tone in next(card for card in cards if card["name"] == "loss")["change"]["text"]
 
 
-def test_metrics_that_are_not_numbers_do_no_harm():
-    metrics = {"accuracy": float("nan"), "macro_f1": None, "loss": float("inf"), "note": "text", "auc": np.float32(0.5)}
+def test_metrics_that_are_not_finite_do_no_harm():
+    metrics = {"accuracy": float("nan"), "loss": float("inf"), "auc": np.float32(0.5)}
     text = render(summary=summary(metrics=metrics)).text
     assert "nan" in text
     assert "inf" in text
@@ -353,7 +385,7 @@ def test_metrics_that_are_not_numbers_do_no_harm():
 @pytest.mark.parametrize("size", [1, 2, page.MATRIX_CLASSES])
 def test_a_small_confusion_matrix_shows_every_count(size: int):
     matrix = np.arange(size * size).reshape(size, size) + 1000
-    text = render(confusion=matrix, classes=[f"c{i}" for i in range(size)]).text
+    text = render(confusion=matrix.tolist(), classes=[f"c{i}" for i in range(size)]).text
     assert all(str(count) in text for count in matrix.flat)
 
 
@@ -361,14 +393,14 @@ def test_a_large_confusion_matrix_is_a_picture_and_its_largest_mistakes():
     size = 120
     matrix = np.eye(size, dtype=int) * 20
     matrix[5, 6] = 14
-    parsed = render(confusion=matrix, classes=[f"species {i}" for i in range(size)])
+    parsed = render(confusion=matrix.tolist(), classes=[f"species {i}" for i in range(size)])
     assert not [table for table in parsed.all("table") if "matrix" in (table.get("class") or "")]
     assert "species 5 species 6 14 41%" in parsed.text
     assert any("120 classes" in image["alt"] for image in parsed.all("img"))
 
 
 def test_rows_of_the_confusion_matrix_are_true_classes():
-    mistakes = page.page(data())["confusion"]["mistakes"]
+    mistakes = page.page(report())["confusion"]["mistakes"]
     assert mistakes[0] == {"true": "tulips", "predicted": "roses", "count": 5, "share": 0.5}
 
 
@@ -378,15 +410,16 @@ def test_a_confusion_matrix_without_examples_is_missing(matrix: list):
 
 
 def test_the_weakest_class_comes_first_and_is_marked_and_one_without_examples_is_not():
-    rows = [{"class": "empty", "f1": 0.0, "support": 0}, *data()["per_class"]]
-    shown = page.page(data(per_class=rows))["classes"]
-    assert [row["class"] for row in shown] == ["tulips", "roses", "daisy", "empty"]
+    empty = {"class": "empty", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    rows = [empty, *data()["per_class"]]
+    shown = page.page(report(per_class=rows))["classes"]
+    assert [row["row"].name for row in shown] == ["tulips", "roses", "daisy", "empty"]
     assert [row["weakest"] for row in shown] == [True, False, False, False]
     assert "weakest" not in render(per_class=rows[1:2]).text.replace("Weakest", "").replace("weakest first", "")
 
 
 def test_the_most_confident_mistake_comes_first():
-    samples = page.page(data())["samples"]
+    samples = page.page(report())["samples"]
     assert [sample["file"] for sample in samples["mistakes"]] == ["c.jpg", "b.jpg"]
     assert [sample["file"] for sample in samples["correct"]] == ["a.jpg"]
 
@@ -398,8 +431,7 @@ def test_only_jpeg_and_png_are_embedded(image: bytes | None):
         "label": "spam",
         "predicted": "ham",
         "probability": 0.9,
-        "image": image,
-        "correct": False,
+        "image": None if image is None else picture(image),
     }
     parsed = render(samples=[{**sample, "text": "win a prize"}, sample])
     assert not [picture for picture in parsed.all("img") if "predicted as" in picture["alt"]]
@@ -411,55 +443,63 @@ def test_only_jpeg_and_png_are_embedded(image: bytes | None):
     "rows",
     [
         [curve("head", 1)],
-        [curve("head", 1, loss=float("nan"), val_loss=float("inf"), accuracy=None)],
-        [{"phase": "head", "epoch": 1, "loss": 0.5}],
+        [curve("head", 1, loss=float("nan"), val_loss=float("inf"), accuracy=float("nan"))],
         [curve("$broken_{math", 1), curve("<b>&", 2), curve("a name that is far too long for its place", 3)],
         [curve(f"phase {i}", i) for i in range(1, 20)],
     ],
 )
 def test_odd_curves_are_drawn(rows: list):
+    points = [CurvePoint.model_validate(row) for row in rows]
     for narrow in (False, True):
-        assert DRAW_CURVES(rows, narrow).startswith("data:image/svg+xml;base64,")
+        assert DRAW_CURVES(points, narrow).startswith("data:image/svg+xml;base64,")
 
 
 def test_curves_without_a_number_are_missing_in_words():
-    assert "No learning curves were kept" in render(curves=[{"phase": "head", "epoch": 1, "loss": None}]).text
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    assert (
+        "No learning curves were kept" in render(curves=[curve("head", 1, **dict.fromkeys(names, float("nan")))]).text
+    )
 
 
 def test_the_best_epoch_is_counted_over_all_phases():
-    assert page.page(data())["training"]["curves"]["best"] == (
+    assert page.page(report())["training"]["curves"]["best"] == (
         "The lowest validation loss, 0.550, is at epoch 2 (in head), with validation accuracy 0.400."
     )
 
 
 def test_the_same_run_gives_the_same_file():
-    rows = data()["curves"]
+    rows = report().curves
     assert DRAW_CURVES(rows) == DRAW_CURVES(rows)
-    assert page.render(data()) == page.render(data())
+    assert page.render(report()) == page.render(report())
 
 
-def test_writing_makes_folders_and_leaves_no_other_file(tmp_path: Path):
-    path = tmp_path / "a" / "b" / "report.html"
-    write_report(data(), str(path))
-    write_report(data(title="second"), str(path))
-    assert os.listdir(path.parent) == ["report.html"]
-    assert "second" in path.read_text(encoding="utf-8")
+def test_saving_makes_the_folder_and_leaves_no_other_file(tmp_path: Path):
+    folder = tmp_path / "a" / "b"
+    save_report(folder, report())
+    save_report(folder, report(title="second"))
+    assert sorted(os.listdir(folder)) == ["report.html", "report.json", "summary.json"]
+    assert "second" in (folder / "report.html").read_text(encoding="utf-8")
+    assert read_report(tmp_path / "a" / "b") == (folder, report(title="second"))
 
 
-def test_a_report_that_cannot_be_made_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "report.html"
-    path.write_text("old")
-    with pytest.raises(KeyError):
-        write_report({"title": "no summary"}, str(path))
+def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_report(tmp_path, report())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="disk full"):
-        write_report(data(), str(path))
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["report.html"]
+        save_report(tmp_path, report(title="second"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_report_data_that_are_damaged_are_told(tmp_path: Path):
+    save_report(tmp_path, report())
+    (tmp_path / "report.json").write_text('{"title": "flowers"}')
+    with pytest.raises(RunError, match=r"report\.json: summary: Field required"):
+        read_report(tmp_path)
 
 
 @pytest.mark.parametrize(

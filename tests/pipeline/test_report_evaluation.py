@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import html as html_module
-import io
 import json
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,9 @@ from PIL import Image
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import score
 from evaluation.verdict import Tfma, findings, judge_all
+from finetune.artifacts.findings import GateOutcome, Interval, Measured, ReliabilityBin
+from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.run_summary import RunSummary, ServingMetrics
 from finetune.config.evaluation import GateConfig
 from pipeline.report import evaluation, page, wording
 
@@ -50,8 +53,11 @@ def duel() -> TestSet:
     return TestSet(CLASSES, labels, {"label": np.array(CLASSES)[labels], "site": sites}, models)
 
 
+FOLDER = tempfile.TemporaryDirectory()
+
+
 @functools.cache
-def data() -> dict:
+def data() -> ReportData:
     chosen = duel()
     gates = judge_all([GateConfig(**gate) for gate in GATES], chosen, Tfma(blessed=False, expected=True), [])
     found = findings(chosen, [["label"], ["site"], ["label", "site"]])
@@ -80,6 +86,7 @@ def data() -> dict:
             "accuracy": 0.9 - 0.5 / (1 + epoch),
             "val_loss": 1.5 / (1 + epoch / 4) + 0.1,
             "val_accuracy": 0.86 - 0.45 / (1 + epoch),
+            "learning_rate": 0.001,
         }
         for epoch in range(1, 13)
     ]
@@ -92,7 +99,6 @@ def data() -> dict:
             "predicted": names[candidate.predicted[index]],
             "probability": float(candidate.confidence[index]),
             "image": picture(index),
-            "correct": False,
         }
         for index in order
     ]
@@ -106,31 +112,44 @@ def data() -> dict:
         "gates": gates,
         "serving": {"metrics": serving[CANDIDATE], "champion_metrics": serving[CHAMPION]},
         "splits": {"train": 2000, "val": 400, "test": 400},
-        "phases": [{"name": "head", "epochs": 5, "seconds": 31.0}, {"name": "fine_tune", "epochs": 7, "seconds": 80.0}],
+        "phases": [
+            {
+                "name": name,
+                "epochs": epochs,
+                "seconds": 10.0 * epochs,
+                "trainable_parameters": 10,
+                "total_parameters": 20,
+                "val_loss": 0.5,
+                "val_accuracy": 0.8,
+            }
+            for name, epochs in (("head", 5), ("fine_tune", 7))
+        ],
         "components": [{"id": "Trainer", "seconds": 111.0, "state": "ran"}],
         "backbone": {"name": "MobileNetV2", "source": "imagenet", "sha256": None},
         "seconds": 190.0,
     }
-    return {
-        "title": "flowers",
-        "summary": summary,
-        "curves": curves,
-        **score(names[candidate.labels].tolist(), names[candidate.predicted].tolist(), CLASSES),
-        "samples": samples,
-        "evaluation": found,
-        "latency_ms": times,
-        "ingest": {"files": 2810, "used": 2800, "splits": {}},
-    }
+    return ReportData.model_validate(
+        {
+            "title": "flowers",
+            "summary": summary,
+            "curves": curves,
+            **score(names[candidate.labels].tolist(), names[candidate.predicted].tolist(), CLASSES),
+            "samples": samples,
+            "evaluation": found,
+            "latency_ms": times,
+            "ingest": {"files": 2810, "used": 2800, "splits": {}},
+        }
+    )
 
 
-def picture(seed: int) -> bytes:
+def picture(seed: int) -> str:
     random = np.random.default_rng(seed)
     small = Image.fromarray(random.integers(0, 255, (4, 4, 3), dtype=np.uint8)).resize(
         (96, 96), Image.Resampling.BICUBIC
     )
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG")
-    return buffer.getvalue()
+    path = Path(FOLDER.name, f"{seed}.jpg")
+    small.save(path)
+    return str(path)
 
 
 @functools.cache
@@ -144,25 +163,36 @@ def text(rendered: str | None = None) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", rendered, flags=re.DOTALL))
 
 
+BELOW_ZERO = Interval(low=-0.2, high=0.0, confidence=0.95)
+
+
+def outcome(status: str, **fields: object) -> RunSummary:
+    return RunSummary(run_id="r", status=status, **fields)
+
+
+def gate(name: str, passed: bool = True, **fields: object) -> GateOutcome:
+    return GateOutcome(name=name, value=0.5, bound=0.4, passed=passed, **fields)
+
+
 def test_a_failed_gate_shows_value_bound_slice_interval_and_what_to_try():
     shown = text()
     assert "Refused: 1 of 10 gates failed" in shown
-    gate = next(gate for gate in data()["summary"]["gates"] if not gate["passed"])
-    assert gate["name"] == "accuracy - champion >= -0.02 on label=rose at 99 %"
+    (failed,) = data().summary.failed_gates
+    assert failed.name == "accuracy - champion >= -0.02 on label=rose at 99 %"
     for part in (
-        gate["reason"],
-        f"{gate['value']:.3f}",
+        failed.reason,
+        f"{failed.value:.3f}",
         "-0.020",
         "Try look at the mistakes on label=rose;",
         "examples)",
     ):
         assert part in shown, part
     assert shown.index("✗ failed") < shown.index("✓ passed") < shown.index("– not judged")
-    assert f"{gate['interval']['low']:.3f} to {gate['interval']['high']:.3f}" in shown
+    assert f"{failed.interval.low:.3f} to {failed.interval.high:.3f}" in shown
 
 
 def test_gates_that_passed_are_folded_away_when_there_are_very_many():
-    rows = [{"name": f"gate {i}", "value": 0.5, "bound": 0.4, "passed": i != 7} for i in range(30)]
+    rows = [GateOutcome(name=f"gate {i}", value=0.5, bound=0.4, passed=i != 7) for i in range(30)]
     shown = evaluation.gates(rows)
     assert [row["name"] for row in shown["shown"]] == ["gate 7"]
     assert len(shown["folded"]) == 29
@@ -175,25 +205,26 @@ def test_candidate_stands_beside_champion_and_baselines():
 
 
 def test_a_difference_within_its_interval_is_called_noise():
-    summary = {"metrics": {"accuracy": 0.9}, "champion_metrics": {"accuracy": 0.88}}
+    summary = outcome("pushed", metrics={"accuracy": 0.9}, champion_metrics={"accuracy": 0.88})
     for low, words in (
         (-0.01, "0.020 better than the champion, within noise"),
         (0.01, "0.020 better than the champion"),
     ):
-        (card,) = evaluation.cards(summary, {"accuracy": {"change": {"low": low, "high": 0.05}}})
+        change = Interval(low=low, high=0.05, confidence=0.95)
+        (card,) = evaluation.cards(summary, {"accuracy": Measured(value=0.9, change=change)})
         assert card["change"]["text"] == words
 
 
 def test_slices_are_grouped_by_columns_and_weakest_first():
-    groups = evaluation.slices(data()["evaluation"]["slices"], 3, 0.8)["groups"]
+    groups = evaluation.slices(data().evaluation.slices, 3, 0.8)["groups"]
     assert [group["name"] for group in groups] == ["class", "site", "class × site"]
     assert groups[0]["rows"][0]["name"] == "rose"
     assert "By class × site" in text()
-    assert evaluation.slices(data()["evaluation"]["slices"], 3, 0.8)["left_out"] == 3
+    assert evaluation.slices(data().evaluation.slices, 3, 0.8)["left_out"] == 3
 
 
 def test_calibration_is_said_in_words():
-    bins = [{"low": 0.8, "high": 1.0, "examples": 50, "confidence": 0.95, "accuracy": 0.8}]
+    bins = [ReliabilityBin(low=0.8, high=1.0, examples=50, confidence=0.95, accuracy=0.8)]
     found = evaluation.calibration({"candidate": bins}, 0.15)
     assert found["sentences"][0] == "On average it is 95% sure and 80% right: it is too sure by 15 points."
     assert "all 50 examples" not in found["alt"]
@@ -204,14 +235,18 @@ def test_serving_is_shown_where_it_was_measured():
     shown = text()
     for part in ("Serving", "peak memory 512.0 MB", "largest difference to the trained network", "champion"):
         assert part in shown, part
-    assert "Serving" not in text(page.render({"title": "t", "summary": {**data()["summary"], "serving": None}}))
+    unserved = data().summary.model_copy(update={"serving": ServingMetrics()})
+    assert "Serving" not in text(page.render(ReportData(title="t", summary=unserved)))
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ((0.9, 0.8, None, None, (0.6, 1.0)), {"value": 0.75, "bound": 0.5, "zero": None}),
-        ((-0.1, -0.02, {"low": -0.2, "high": 0.0}), {"low": 0.016 / 0.232, "high": 1 - 0.016 / 0.232}),
+        (
+            (-0.1, -0.02, Interval(low=-0.2, high=0.0, confidence=0.95)),
+            {"low": 0.016 / 0.232, "high": 1 - 0.016 / 0.232},
+        ),
         ((0.0, 0.0), {"value": 0.0, "bound": 0.0}),
     ],
 )
@@ -235,20 +270,17 @@ def test_a_gauge_without_a_value_is_not_drawn():
 
 
 def test_verdicts_say_what_was_not_judged_and_what_was_pushed_against_the_gates():
-    idle = {"name": "a", "passed": True, "judged": False}
-    passed, failed = {"name": "b", "passed": True}, {"name": "c", "passed": False, "advice": "more data"}
-    assert wording.verdict({"status": "pushed", "gates": [idle]}).reason == "no gate had anything to judge yet"
-    assert (
-        wording.verdict({"status": "pushed", "gates": [idle, passed]}).reason == "1 gate passed, 1 had nothing to judge"
-    )
-    marked = wording.verdict({"status": "pushed", "gates": [failed, passed], "report_only": True})
+    idle = gate("a", judged=False)
+    passed, failed = gate("b"), gate("c", passed=False, advice="more data")
+    assert wording.verdict(outcome("pushed", gates=[idle])).reason == "no gate had anything to judge yet"
+    assert wording.verdict(outcome("pushed", gates=[idle, passed])).reason == "1 gate passed, 1 had nothing to judge"
+    marked = wording.verdict(outcome("pushed", gates=[failed, passed], report_only=True))
     assert (marked.reason, marked.tone) == ("although 1 gate failed", "warn")
     assert marked.sentences[0] == "evaluation.mode is report_only, so no gate could stop it."
-    replaced = wording.verdict({"status": "pushed", "gates": [passed], "pushed_model": "m/2", "served_instead": "m/3"})
+    replaced = wording.verdict(outcome("pushed", gates=[passed], pushed_model="m/2", served_instead="m/3"))
     assert "as version 2; version 3 is served in its place since" in replaced.sentences[0]
-    steps = wording.next_steps(
-        {"status": "refused", "gates": [failed, {**failed, "name": "d"}, {**failed, "name": "e"}]}
-    )
+    several = [failed.model_copy(update={"name": name}) for name in "cde"]
+    steps = wording.next_steps(outcome("refused", gates=several))
     assert "For c and 2 more gates: more data." in steps
 
 

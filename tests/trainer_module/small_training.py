@@ -57,7 +57,7 @@ def make_splits(folder: Path) -> list[input_data.Split]:
 def training(**changes) -> TrainingConfig:
     defaults = {
         "batch_size": 8,
-        "cache_trunk": "off",
+        "frozen_features": {"cache": "off"},
         "head": HeadConfig(units=[16], dropout=0.3),
         "phases": [
             PhaseConfig(name="head", epochs=2, learning_rate=1e-2),

@@ -23,14 +23,12 @@ def splits(tmp_path_factory):
     return make_splits(tmp_path_factory.mktemp("examples"))
 
 
-@pytest.mark.parametrize(("batch_size", "micro_batches"), [(8, 1), (64, 4)])
-def test_every_example_counts_once_in_partial_batches_and_in_batches_larger_than_the_data(
-    splits, batch_size, micro_batches
-):
+@pytest.mark.parametrize(("batch_size", "parts"), [(8, 1), (64, 4)])
+def test_every_example_counts_once_in_partial_batches_and_in_batches_larger_than_the_data(splits, batch_size, parts):
     """At a rate of next to nothing, what training adds up over 21 examples is what validation finds on them."""
     phase = PhaseConfig(name="head", epochs=2, learning_rate=1e-30, optimizer={"name": "sgd", "momentum": 0})
     config = training(
-        phases=[phase], batch_size=batch_size, micro_batches=micro_batches, head=HeadConfig(units=[], dropout=0)
+        phases=[phase], batch_size=batch_size, gradient_accumulation_steps=parts, head=HeadConfig(units=[], dropout=0)
     )
     _, _, (row,), curves = fit((splits[0], splits[0]), config, augmentation=AugmentationConfig())
     assert row["epochs"] == 2
@@ -58,7 +56,7 @@ def test_a_single_class_is_an_error_that_names_it():
 
 def test_a_step_of_one_example(splits):
     phase = PhaseConfig(name="head", steps=2, learning_rate=1e-2)
-    config = training(phases=[phase], batch_size=1, micro_batches=3)
+    config = training(phases=[phase], batch_size=1, gradient_accumulation_steps=3)
     model, _, (row,), _ = fit(splits, config)
     assert row["epochs"] == 1
     assert all(np.isfinite(weights).all() for weights in model.get_weights())

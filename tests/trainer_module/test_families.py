@@ -49,7 +49,7 @@ def test_a_picture_reaches_the_network_as_the_familys_own_preprocessing_gives_it
     record = backbone_record(name)
     config = BackboneConfig(name=name, weights="random", image_size=record.min_size)
     backbone = build_backbone(config)
-    model = build_model(backbone, record, TrainingConfig(head=HeadConfig(units=[])), classes=2)
+    model = build_model(backbone, record, TrainingConfig(head=HeadConfig(units=[], dropout=0)), classes=2)
     size = record.min_size
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3)).astype(np.float32)
     family = importlib.import_module(f"tf_keras.applications.{record.family}")

@@ -35,7 +35,7 @@ CUTS = ["head_pool", "block3_relu_a", "block1_pool", None]
 
 def config(mode="on", **changes):
     defaults = {"head": HeadConfig(units=[8], dropout=0.3, l2=0.01), "phases": PHASES}
-    return training(cache_trunk=mode, **{**defaults, **changes})
+    return training(**{"frozen_features": mode, **defaults, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +63,9 @@ def assert_same_curves(one, other, rtol):
 def test_cached_training_gives_the_curves_of_uncached_from_memory_and_from_files(splits, uncached, tmp_path, notes):
     for memory_mb, place in ((1, "memory"), (0, "disk")):
         _, _, rows, curves = fit(splits, config(memory_mb=memory_mb), PLAIN, folder=tmp_path)
-        assert [row["trunk"]["cut"] for row in rows] == CUTS
+        assert [row["frozen_features"]["cut"] for row in rows] == CUTS
         assert [row["cached_trunk"] for row in rows] == [True, True, True, False]
-        assert [row["trunk"]["train"] for row in rows] == [place, place, place, "off"]
+        assert [row["frozen_features"]["train"] for row in rows] == [place, place, place, "off"]
         assert_same_curves(uncached[3], curves, rtol=1e-4)
     passes = [text for text in notes() if "ran once" in text]
     assert len(passes) == 2, "one over train, one over val, and none in the second run"
@@ -74,16 +74,16 @@ def test_cached_training_gives_the_curves_of_uncached_from_memory_and_from_files
 
 def test_what_trains_or_gathers_statistics_is_above_the_cut_whatever_the_order_of_phases(splits, tmp_path):
     phases = [PHASES[1].model_copy(update={"epochs": 1}), PHASES[0].model_copy(update={"epochs": 1, "name": "again"})]
-    changes = {"batch_norm": "train", "micro_batches": 2, "phases": phases}
-    runs = [fit(splits, training(cache_trunk=mode, **changes), PLAIN, folder=tmp_path) for mode in ("off", "on")]
-    assert [row["trunk"]["cut"] for row in runs[1][2]] == ["block3_relu_a", "head_pool"]
+    changes = {"batch_norm": "train", "gradient_accumulation_steps": 2, "phases": phases}
+    runs = [fit(splits, training(frozen_features=mode, **changes), PLAIN, folder=tmp_path) for mode in ("off", "on")]
+    assert [row["frozen_features"]["cut"] for row in runs[1][2]] == ["block3_relu_a", "head_pool"]
     assert_same_curves(runs[0][3], runs[1][3], rtol=1e-4)
 
 
 def test_half_precision_takes_half_the_room(splits, uncached, tmp_path):
-    settings = {"phases": PHASES[:1], "trunk_cache": {"dtype": "float16"}}
+    settings = {"phases": PHASES[:1], "frozen_features": {"cache": "on", "dtype": "float16"}}
     _, _, rows, curves = fit(splits, config(**settings), PLAIN, folder=tmp_path)
-    assert rows[0]["trunk"]["bytes"] == (21 + 9) * 64 * 2
+    assert rows[0]["frozen_features"]["bytes"] == (21 + 9) * 64 * 2
     assert_same_curves(uncached[3][:2], curves, rtol=1e-2)
 
 
@@ -99,7 +99,7 @@ def passes_over_train(notes):
 
 def test_only_other_weights_below_the_cut_or_other_examples_need_another_pass(splits, tmp_path, notes):
     fed(splits, tmp_path)
-    fed(splits, tmp_path, head=HeadConfig(units=[]), batch_size=15)
+    fed(splits, tmp_path, head=HeadConfig(units=[], dropout=0), batch_size=15)
     assert len(passes_over_train(notes)) == 1
     fed(splits, tmp_path, seed=2)  # draws other weights of the backbone, as it is not a pretrained one
     assert len(passes_over_train(notes)) == 2
@@ -132,14 +132,14 @@ def test_a_full_disk_trains_without_the_cache_and_says_so(splits, tmp_path, note
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.Shards, "write", full)
-    with pytest.raises(RunError, match=r"cache_trunk: got on, but .* No space left .* Make room"):
+    with pytest.raises(RunError, match=r"frozen_features.cache: got on, but .* No space left .* Make room"):
         fed(splits, tmp_path)
     monkeypatch.setattr(features, "RATES", {"cpu": plan.Rates(1e5, 1e9, 1e9)})
     setup = setup_of(splits, config("auto"), PLAIN, folder=tmp_path)
     for index in (0, 1):
         feed = setup.frozen_features.feeds(index, 0, 0)
         assert not feed.row["cached_trunk"]
-        assert "No space left" in feed.row["trunk"]["reason"]
+        assert "No space left" in feed.row["frozen_features"]["reason"]
         assert feed.train.model is feed.val.model is setup.model
     assert len([text for text in notes() if "training goes on without it" in text]) == 1
 
@@ -148,8 +148,8 @@ def test_with_augmentation_validation_alone_is_cached(splits, tmp_path):
     strong = AugmentationConfig(horizontal_flip=True)
     runs = [fit(splits, config(mode, phases=PHASES[:1]), strong, folder=tmp_path) for mode in ("off", "on")]
     (row,) = runs[1][2]
-    assert (row["cached_trunk"], row["trunk"]["val"]) == (False, "memory")
-    assert "augmentation" in row["trunk"]["reason"]
+    assert (row["cached_trunk"], row["frozen_features"]["val"]) == (False, "memory")
+    assert "augmentation" in row["frozen_features"]["reason"]
     assert_same_curves(runs[0][3], runs[1][3], rtol=1e-4)
 
 
@@ -161,8 +161,12 @@ def test_a_fixed_number_of_views_is_cached_and_gives_the_same_curves(splits, tmp
         for mode, mb in (("off", 1), ("on", 1), ("on", 0))
     )
     for (row,), place in ((memory[2], "memory"), (disk[2], "disk")):
-        assert (row["cached_trunk"], row["trunk"]["views"], row["trunk"]["train"]) == (True, 2, place)
-        assert row["trunk"]["bytes"] == (2 * 21 + 9) * 64 * 4
+        assert (row["cached_trunk"], row["frozen_features"]["views"], row["frozen_features"]["train"]) == (
+            True,
+            2,
+            place,
+        )
+        assert row["frozen_features"]["bytes"] == (2 * 21 + 9) * 64 * 4
     assert_same_curves(off[3], memory[3], rtol=1e-4)
     assert_same_curves(off[3], disk[3], rtol=1e-4)
 

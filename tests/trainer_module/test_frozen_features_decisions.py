@@ -220,6 +220,15 @@ def test_shards_hold_whole_batches(tmp_path):
         assert Shards(tmp_path, {}, 10**5, row_bytes).rows_per_shard % FILL_BATCH == 0
 
 
+def test_what_an_earlier_version_kept_is_told_with_its_size(tmp_path):
+    store = Store(tmp_path / "frozen_features", 1)
+    assert store.left_behind() is None
+    old = tmp_path / "trunk" / "abc" / "000000.rows"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"0" * 1000)
+    assert store.left_behind() == (tmp_path / "trunk", 1000)
+
+
 def test_the_oldest_caches_make_room_but_none_of_today(tmp_path):
     folders = []
     for age, name in enumerate("abcd"):

@@ -56,7 +56,7 @@ def test_the_curves_of_mobilenet_agree_to_a_ten_thousandth(real_data, tmp_path):
     backbone_config = BackboneConfig(name="MobileNetV2", weights=str(weights), arguments={"alpha": 0.35})
     plain, curves, rows = AugmentationConfig(), {}, {}
     for mode in ("off", "auto"):
-        training = TrainingConfig(cache_trunk=mode, phases=PHASES)
+        training = TrainingConfig(frozen_features=mode, phases=PHASES)
         recipe.make_deterministic(1)
         strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
         with strategy.scope():
@@ -67,7 +67,11 @@ def test_the_curves_of_mobilenet_agree_to_a_ten_thousandth(real_data, tmp_path):
         checkpoints = checkpoint.Checkpoints(str(tmp_path / mode), mode, training.checkpoint, "Trainer")
         state = phases.run_phases(given, checkpoints)
         curves[mode], rows[mode] = state.curves, state.rows
-    assert [row["trunk"]["cut"] for row in rows["auto"]] == ["head_pool", "block_16_expand_relu", "block_13_project_BN"]
+    assert [row["frozen_features"]["cut"] for row in rows["auto"]] == [
+        "head_pool",
+        "block_16_expand_relu",
+        "block_13_project_BN",
+    ]
     assert all(row["cached_trunk"] for row in rows["auto"])
     for off, auto in zip(curves["off"], curves["auto"], strict=True):
         for name in ("loss", "val_loss"):

@@ -146,7 +146,7 @@ def test_a_url_that_the_cache_holds_needs_no_network(monkeypatch, tmp_path, fold
 def run(splits, folder, batch_norm="frozen", **unfreeze):
     """Trains one phase on the backbone in a folder; returns the names of its variables that moved."""
     phase = PhaseConfig(name="tune", epochs=1, learning_rate=1e-2, **unfreeze)
-    config = TrainingConfig(batch_size=8, batch_norm=batch_norm, head=HeadConfig(units=[]), phases=[phase])
+    config = TrainingConfig(batch_size=8, batch_norm=batch_norm, head=HeadConfig(units=[], dropout=0), phases=[phase])
     setup = setup_of(splits, config, AugmentationConfig(), network=handle(folder))
     before = {variable.name: variable.numpy() for variable in setup.backbone.variables}
     phases.run_phase(setup, State(), keep=lambda state: None)

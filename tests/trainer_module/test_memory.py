@@ -68,7 +68,7 @@ def opened(folder, **config) -> Checkpoints:
 
 
 def test_memory_that_runs_out_cuts_batches_into_more_parts_and_keeps_the_batch(splits, tmp_path, monkeypatch, heard):
-    by_hand = setup_of(splits, short(micro_batches=4))
+    by_hand = setup_of(splits, short(gradient_accumulation_steps=4))
     expected = phases.run_phases(by_hand, opened(tmp_path / "a"))
 
     tried: list[int] = []
@@ -81,11 +81,11 @@ def test_memory_that_runs_out_cuts_batches_into_more_parts_and_keeps_the_batch(s
     for one, other in zip(by_hand.model.get_weights(), setup.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert state.curves == expected.curves
-    assert [row["micro_batches"] for row in state.rows] == [4]
+    assert [row["gradient_accumulation_steps"] for row in state.rows] == [4]
     told = [event.text for event in heard if isinstance(event, Note) and event.level == "warning"]
     assert len(told) == 2
     assert "memory ran out in phase head. Each batch of 8 is now computed in 2 parts" in told[0]
-    assert "training.micro_batches=4 would spare the attempt" in told[1]
+    assert "training.gradient_accumulation_steps=4 would spare the attempt" in told[1]
 
 
 def test_a_run_that_goes_on_keeps_what_was_found(splits, tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_run_that_goes_on_keeps_what_was_found(splits, tmp_path, monkeypatch):
             phases.run_phases(setup_of(splits, short()), Mortal(tmp_path, "same", CheckpointConfig(), "Trainer"))
         state = phases.run_phases(setup_of(splits, short()), opened(tmp_path))
     assert tried == [1, 2]
-    assert [row["micro_batches"] for row in state.rows] == [2]
+    assert [row["gradient_accumulation_steps"] for row in state.rows] == [2]
 
 
 def test_one_example_that_does_not_fit_is_an_error_that_says_so(splits, tmp_path, monkeypatch):

@@ -138,11 +138,11 @@ def test_the_backbone_alone_computes_in_half_precision_and_the_export_in_float32
 def test_frozen_features_give_the_same_curves_in_half_precision(splits, precision, memory_mb, tmp_path):
     curves, kept_bytes = [], []
     for mode in ("off", "on"):
-        config = training(mixed_precision=precision, cache_trunk=mode, memory_mb=memory_mb)
+        config = training(mixed_precision=precision, frozen_features=mode, memory_mb=memory_mb)
         _, _, rows, found = fit(splits, config, AugmentationConfig(), folder=tmp_path)
         assert [row["cached_trunk"] for row in rows] == [mode == "on"] * 2
         curves.append([(point["loss"], point["val_loss"]) for point in found])
-        kept_bytes.append(rows[-1]["trunk"]["bytes"])
+        kept_bytes.append(rows[-1]["frozen_features"]["bytes"])
     np.testing.assert_allclose(curves[1], curves[0], rtol=1e-3)
     assert kept_bytes[0] == 0 < kept_bytes[1]
 

@@ -99,7 +99,7 @@ def configs(tmp_path_factory, real_data) -> dict[str, BackboneConfig]:
 def test_what_is_served_equals_what_is_trained_on(kind, transformed, configs, tmp_path):
     transform_output, records = transformed
     make_deterministic(1)
-    training = TrainingConfig(head=HeadConfig(units=[]))
+    training = TrainingConfig(head=HeadConfig(units=[], dropout=0))
     _, model = build_network(configs[kind], training, classes=3)
     inputs = ImageInputs(SIZE)
     split = load_split([records], inputs)

@@ -26,7 +26,7 @@ from small_training import fit, make_splits, training
 
 # SGD: Adam would make large updates of rounding errors, where a gradient is nearly zero.
 config = training(
-    micro_batches=2,
+    gradient_accumulation_steps=2,
     head=HeadConfig(units=[8], dropout=0.0, l2=0.01),
     phases=[
         PhaseConfig(name="head", epochs=1, learning_rate=1e-2, optimizer="sgd"),

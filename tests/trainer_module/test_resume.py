@@ -44,6 +44,9 @@ THREE_PHASES = training(
 )
 
 
+CACHED = training(**{**dict(THREE_PHASES), "frozen_features": "on", "phases": THREE_PHASES.phases[:2]})
+
+
 class KilledError(Exception):
     """Stands in for a kill."""
 
@@ -79,7 +82,7 @@ def splits(tmp_path_factory):
     [
         (THREE_PHASES, (3, 6, 5, 4, 8, 1000)),  # within an epoch, before it is saved, at the start of a phase ...
         # With frozen features, which the runs after the first find or have to fill again.
-        (THREE_PHASES.model_copy(update={"cache_trunk": "on", "phases": THREE_PHASES.phases[:2]}), (4, 5, 1000)),
+        (CACHED, (4, 5, 1000)),
     ],
     ids=["whole", "cached"],
 )
@@ -218,7 +221,7 @@ def test_numbers_that_go_bad_return_to_the_last_good_state_at_half_the_rate(spli
 
 def test_rollback_gives_up_where_no_rate_helps(splits, tmp_path):
     phase = PhaseConfig(name="wild", epochs=1, learning_rate=1)
-    config = training(phases=[phase], on_nan="rollback", head=HeadConfig(units=[], l2=1e38))
+    config = training(phases=[phase], on_nan="rollback", head=HeadConfig(units=[], dropout=0, l2=1e38))
     with pytest.raises(phases.BadNumbersError, match=r"learning rate 0\.03125"):
         phases.run_phases(setup_of(splits, config, AugmentationConfig()), opened(tmp_path))
 

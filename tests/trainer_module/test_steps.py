@@ -223,6 +223,20 @@ def test_penalties_and_dropouts_of_the_head():
     ]
 
 
+def test_without_hidden_layers_dropout_stands_before_the_last_one():
+    features = keras.Input((6,))
+    model = keras.Model(features, heads.add_head(features, HeadConfig(units=[], dropout=0.5), classes=3, seed=1))
+    kernel, offset = model.layers[-1].get_weights()
+    x = np.ones((200, 6), np.float32)
+    rows = {row.tobytes() for row in model(x, training=True).numpy()}
+    assert 2 < len(rows) <= 2**6, "one for each choice of the six numbers that are dropped"
+    kept = np.array([[0, 1, 1, 0, 0, 1]]) * 2.0
+    powers = np.exp(kept @ kernel + offset)
+    found = model(x, training=True).numpy()
+    assert np.isclose(found, powers / powers.sum(), rtol=1e-4).all(axis=1).any()
+    np.testing.assert_array_equal(model(x, training=False)[0], model(x, training=False)[1])
+
+
 def test_a_phase_has_its_own_regularisers():
     phases = [
         PhaseConfig(name="as_the_head", epochs=1, learning_rate=1),

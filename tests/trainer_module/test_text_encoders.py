@@ -112,7 +112,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
             **{name: section.model_dump(mode="json") for name, section in sections.items()},
             "component": "Trainer",
             "checkpoint_dir": str(folder / "checkpoints"),
-            "trunk_dir": str(folder / "trunk"),
+            "frozen_features_dir": str(folder / "frozen_features"),
             "tracking": {},
             "tracking_dir": str(folder / "tracking"),
             "code": "",

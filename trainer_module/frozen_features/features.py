@@ -77,6 +77,9 @@ class FrozenFeatures:
         self._at_once = training.batch_size
         self._compiled: dict[tuple[str, ...], FrozenPart] = {}
         self._broken = ""
+        if left_behind := self._store.left_behind():
+            earlier, size = left_behind
+            self._say(f"{earlier} ({size / 1e6:,.1f} MB) was kept by an earlier version; delete it, nothing reads it.")
 
     def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
         """Returns what a phase trains and validates on, after one pass over the examples where something is missing.
@@ -106,7 +109,7 @@ class FrozenFeatures:
         training, train, val = self._training, self._splits["train"], self._splits["val"]
         augmentation, begin = self._planner.augmentation_of(index), (first_epoch, first_step)
         feeds = whole_network(self._model, train, val, training, augmentation, self._at_once, *begin)
-        row = {"cached_trunk": "train" in kept, "trunk": self._planner.row(index, decision)}
+        row = {"cached_trunk": "train" in kept, "frozen_features": self._planner.row(index, decision)}
         tail = self._network.tail(self._planner.cut(index)) if kept else None
         if "train" in kept:
             rows = training_rows(train, kept["train"], training.batch_size, training.seed, augmentation, *begin)
@@ -117,10 +120,10 @@ class FrozenFeatures:
 
     def _give_up(self, error: OSError) -> None:
         self._broken = f"the cache in {self._store.root} cannot be written or read: {error}"
-        if self._training.cache_trunk == "on":
+        if self._training.frozen_features.cache == "on":
             raise RunError(
-                f"training.cache_trunk: got on, but {self._broken}. Make room there, choose another "
-                "`output_dir`, or set training.cache_trunk=auto to train without."
+                f"training.frozen_features.cache: got on, but {self._broken}. Make room there, choose another "
+                "`output_dir`, or set training.frozen_features.cache=auto to train without."
             ) from error
         self._say(f"{self._broken}; training goes on without it", level="warning")
 
@@ -208,7 +211,7 @@ class FrozenFeatures:
     def _stored(self, cut: Cut) -> tf.DType:
         """Returns the configured type, or that of the output where it is smaller."""
         dtype = self._network.dtype(cut)
-        return dtype if dtype.size <= self._planner.item_bytes else tf.as_dtype(self._training.trunk_cache.dtype)
+        return dtype if dtype.size <= self._planner.item_bytes else tf.as_dtype(self._training.frozen_features.dtype)
 
     def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
         emit(Note(text=f"{self._component}: {text}", level=level))

@@ -101,7 +101,7 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
     """Decides for all phases together, as one pass over the pictures fills what all of them read.
 
     Args:
-        mode: `training.cache_trunk`. `on` caches wherever there is a cut.
+        mode: `training.frozen_features.cache`. `on` caches wherever there is a cut.
         needs: What there is to save in each phase.
         train: Examples in the train split.
         val: Examples in the validation split.
@@ -109,7 +109,7 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
         rates: What the machine does in a second.
     """
     if mode == "off":
-        return [Decision.off("training.cache_trunk is off")] * len(needs)
+        return [Decision.off("training.frozen_features is off")] * len(needs)
     sizes = [_Size.of(need, train, val, budget) if need.cut else None for need in needs]
     pays = [size is not None and (mode == "on" or size.gain(budget, rates) > 0) for size in sizes]
     chosen = [size for size, pay in zip(sizes, pays, strict=True) if pay]
@@ -129,7 +129,7 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
         if too_short:
             return Decision.off("the phases are too short to win back the pass that fills the cache")
         if size not in kept:
-            return Decision.off(f"what {layer} gives is larger than training.trunk_cache.disk_gb allows")
+            return Decision.off(f"what {layer} gives is larger than training.frozen_features.disk_gb allows")
         return size.place(budget)
 
     return [decision(size, pay) for size, pay in zip(sizes, pays, strict=True)]

@@ -67,12 +67,12 @@ class Planner:
     @property
     def item_bytes(self) -> int:
         """Bytes of one number of what is kept, at most."""
-        return ITEM_BYTES[self.training.trunk_cache.dtype]
+        return ITEM_BYTES[self.training.frozen_features.dtype]
 
     @property
     def disk_bytes(self) -> float:
         """Bytes that everything kept may take on disk."""
-        return self.training.trunk_cache.disk_gb * GIB
+        return self.training.frozen_features.disk_gb * GIB
 
     def cut(self, index: int) -> Cut:
         """Returns where the network is cut in a phase that reads what is kept."""
@@ -135,7 +135,7 @@ class Planner:
             for index, (phase, cut) in enumerate(zip(training.phases, self.cuts, strict=True))
         ]
         budget = Budget(self.item_bytes, training.memory_mb * MIB, self.disk_bytes)
-        return decide(training.cache_trunk, needs, self.train, self.val, budget, self.rates)
+        return decide(training.frozen_features.cache, needs, self.train, self.val, budget, self.rates)
 
     def _trained_layers(self, index: int) -> set[str]:
         layers = self.graph.layers

@@ -133,6 +133,13 @@ class Store:
         """Returns the shards that depend on these facts; see `Shards`."""
         return Shards(self.root, facts, rows, row_bytes)
 
+    def left_behind(self) -> tuple[Path, int] | None:
+        """Returns the folder beside this one in which earlier versions kept theirs, and its bytes; None without one."""
+        folder = self.root.parent / "trunk"
+        if not folder.is_dir():
+            return None
+        return folder, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
     def make_room(self, needed: int, keep: set[Path]) -> None:
         """Removes what was not used for longest, until what is needed fits the budget beside the rest.
 

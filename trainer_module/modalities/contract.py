@@ -11,9 +11,7 @@ from trainer_module.backbones.sources import record_of
 from trainer_module.modalities import MODALITIES
 from transforms.inputs import NetworkInput
 
-CHANGES = AugmentationConfig(
-    horizontal_flip=True, rotation=0.3, zoom=0.3, shift=0.3, brightness=0.3, contrast=0.3
-)
+CHANGES = AugmentationConfig(horizontal_flip=True, rotation=0.3, zoom=0.3, shift=0.3, brightness=0.3, contrast=0.3)
 
 
 def check_modality(config: BackboneConfig, value: tf.Tensor | None, batch: NetworkInput) -> None:

@@ -42,7 +42,7 @@ def run_phase(
         BadNumbersError: A loss is no longer a number.
     """
     start = time.monotonic() - state.seconds
-    parts = max(state.gradient_accumulation_steps, setup.training.micro_batches)
+    parts = max(state.gradient_accumulation_steps, setup.training.gradient_accumulation_steps)
     state.gradient_accumulation_steps = parts
 
     def save() -> None:
@@ -71,7 +71,7 @@ def run_phase(
     reason, outcome = _why_it_ended(course), _outcome(course)
     emit(PhaseFinished(**where, **outcome))
     emit(Note(text=f"{setup.component}: phase {scope.phase.name} ended because {reason}"))
-    own = {"micro_batches": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
+    own = {"gradient_accumulation_steps": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
     state.rows.append({"name": scope.phase.name, **outcome, **scope.parameters, **feeds.row, **own})
     state.begin_phase(scope.index + 1)
 

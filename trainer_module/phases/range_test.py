@@ -46,7 +46,7 @@ def losses_at(
     training = setup.training
     scope = freeze(setup, index)
     augmentation = scope.phase.augmentation or setup.augmentation
-    parts = training.micro_batches
+    parts = training.gradient_accumulation_steps
     feeds = whole_network(setup.model, setup.train, setup.val, training, augmentation, at_once(setup, parts))
     program = build_program(setup, scope, feeds, parts, slots={})
     before = program.snapshot()

@@ -71,17 +71,21 @@ def _halve_the_rate(setup: Setup, good: State, error: BadNumbersError) -> None:
 def _cut_batches_smaller(setup: Setup, good: State, error: tf.errors.ResourceExhaustedError) -> None:
     """Cuts batches into more parts from now on, and reports it."""
     training, phase = setup.training, setup.training.phases[good.phase].name
-    parts = max(good.gradient_accumulation_steps, training.micro_batches)
+    parts = max(good.gradient_accumulation_steps, training.gradient_accumulation_steps)
     parts = more_accumulation_steps(parts, training.batch_size, setup.strategy.num_replicas_in_sync)
     several = isinstance(setup.strategy, tf.distribute.MultiWorkerMirroredStrategy)
     if parts is None or several:
-        cure = f"training.micro_batches={parts}, for all workers alike" if parts else "a smaller backbone.image_size"
+        cure = (
+            f"training.gradient_accumulation_steps={parts}, for all workers alike"
+            if parts
+            else "a smaller backbone.image_size"
+        )
         first_line = str(error).splitlines()[0]
         raise RunError(f"phase {phase}: memory ran out. Set {cure}. TensorFlow says: {first_line}") from error
     good.gradient_accumulation_steps = parts
     text = (
         f"{setup.component}: memory ran out in phase {phase}. Each batch of {training.batch_size} is now computed "
         f"in {parts} parts, whose gradients add up to the same; training returns to epoch {good.epoch}, step "
-        f"{good.step}. training.micro_batches={parts} would spare the attempt."
+        f"{good.step}. training.gradient_accumulation_steps={parts} would spare the attempt."
     )
     emit(Note(text=text, level="warning"))

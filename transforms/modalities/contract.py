@@ -72,7 +72,9 @@ def _analysed(record: Backbone, values: Sequence[bytes], folder: Path) -> tft.TF
 def _check_paths_agree(name: str, inputs: Inputs, made: dict[str, tf.Tensor]) -> None:
     """The Trainer reads example by example, and the served model a batch: both must see the same."""
     served = inputs.read_batch(made)
-    rows = [_example(dict(zip(made, row, strict=True))) for row in zip(*(t.numpy() for t in made.values()), strict=True)]
+    rows = [
+        _example(dict(zip(made, row, strict=True))) for row in zip(*(t.numpy() for t in made.values()), strict=True)
+    ]
     trained = [inputs.finish(inputs.read(tf.io.parse_single_example(row, inputs.feature_spec()))) for row in rows]
     batched = tf.nest.map_structure(lambda *one: np.stack([each.numpy() for each in one]), *trained)
     assert tf.nest.map_structure(lambda t: t.dtype.name, served) == tf.nest.map_structure(

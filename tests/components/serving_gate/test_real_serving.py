@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from components.serving_gate.gate import try_to_serve, verdict
-from finetune.config.evaluation import SERVING_METRICS, GateConfig
+from evaluation.metrics import METRICS
+from finetune.config.evaluation import GateConfig
 
 NO_SLOWER = [
     GateConfig(metric=f"latency_{quantile}_ms_batch1", max=1.2, relative_to="champion", compare="ratio")
@@ -26,7 +27,7 @@ def test_another_preprocessing_is_refused_by_parity_and_a_delay_by_the_latency_b
         models.trial(candidate, models.export("good"), budget=4.0), tmp_path, models.launch(tmp_path)
     )
     assert findings.refusal == findings.champion_refusal == ""
-    assert set(findings.metrics) == set(SERVING_METRICS)
+    assert set(findings.metrics) == {name for name, metric in METRICS.items() if metric.of_model}
     assert findings.metrics["peak_memory_mb"] > 50
     # On a busy machine the tail is the machine's, and p95 may leave the question open.
     assert failures(findings)[:2] == ["parity_max_difference", "latency_p50_ms_batch1"]

@@ -15,7 +15,9 @@ import pytest
 from components.serving_gate import answers, process, timing
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.server import NotServed, Output
-from finetune.config.evaluation import BATCH_SIZES, GateConfig
+from evaluation.metrics import METRICS
+from evaluation.metrics.serving import BATCH_SIZES
+from finetune.config.evaluation import GateConfig
 from registry.versions import model_digest
 
 ROOT = Path(__file__).parents[3]
@@ -93,17 +95,17 @@ def failed(findings, *gates):
 
 
 def test_every_serving_metric_is_measured_and_can_be_a_gate(model, tmp_path):
-    from finetune.config.evaluation import SERVING_METRICS
+    facts = {name for name, metric in METRICS.items() if metric.of_model}
 
     findings = serve(model, tmp_path, FakeServer(), FakeServer(0.02), trained={10: [0.8, 0.2]})
-    assert set(findings.metrics) == set(SERVING_METRICS)
-    assert set(findings.champion_metrics) == set(SERVING_METRICS) - {"parity_max_difference"}
+    assert set(findings.metrics) == facts
+    assert set(findings.champion_metrics) == facts - {"parity_max_difference"}
     assert findings.metrics["size_mb"] == pytest.approx(1.0)
     assert findings.metrics["load_seconds"] == 0.5
     assert findings.metrics["latency_p95_ms_batch1"] == pytest.approx(10)
     assert findings.metrics["throughput_per_second_batch32"] == pytest.approx(32 / (0.01 * 32**0.5))
     assert findings.model_sha256 == model_digest(model)
-    for metric in SERVING_METRICS:
+    for metric in facts:
         assert failed(findings, {"metric": metric, "max": -1}), metric
         assert not failed(findings, {"metric": metric, "max": 1e9}), metric
 

@@ -12,7 +12,7 @@ import pytest
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.server import NotServed
 from components.serving_gate.tensorflow_serving import TensorFlowServing
-from finetune.config.evaluation import SERVING_METRICS
+from evaluation.metrics import METRICS
 
 BINARY = """#!{python}
 import base64, http.server, json, os, sys, time
@@ -97,7 +97,7 @@ def trial(tmp_path, champion=False):
 def test_it_is_asked_over_rest_and_measured(launch, tmp_path):
     findings = try_to_serve(*trial(tmp_path, champion=True), launch())
     assert findings.refusal == findings.champion_refusal == ""
-    assert set(findings.metrics) == set(SERVING_METRICS)
+    assert set(findings.metrics) == {name for name, metric in METRICS.items() if metric.of_model}
     assert findings.metrics["parity_max_difference"] == pytest.approx(0, abs=1e-9)
     assert findings.metrics["peak_memory_mb"] > 1
     assert 0 < findings.metrics["load_seconds"] < 20

@@ -1,4 +1,4 @@
-"""Our metrics inside TFMA's combiner: what it gathers, in however many pieces."""
+"""Metrics by scikit-learn inside TFMA's combiner: what it gathers, in however many pieces."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ pytest.importorskip("tensorflow_model_analysis")
 
 from tensorflow_model_analysis.metrics import metric_types
 
-from components.evaluator.tfma_metrics import ClassMetrics, PredictionMetric
-from evaluation.metrics import Predictions, measure
+from components.evaluator.eval_config import in_tfma
+from components.evaluator.reference_metric import ReferenceMetric
+from evaluation.metrics import METRICS, metrics_of
+from evaluation.predictions import SINGLE_LABEL, SingleLabel
 
 
 def element(label: int, probabilities: list[float]) -> metric_types.StandardMetricInputs:
@@ -31,25 +33,22 @@ def computed(metric, examples) -> dict:
 
 
 EXAMPLES = [(0, [0.7, 0.2, 0.1]), (1, [0.5, 0.3, 0.2]), (2, [0.1, 0.1, 0.8]), (1, [0.2, 0.6, 0.2])]
-PREDICTIONS = Predictions(
+PREDICTIONS = SingleLabel(
     np.array([label for label, _ in EXAMPLES]), np.array([row for _, row in EXAMPLES], np.float32)
 )
 
 
-@pytest.mark.parametrize("name", ["loss", "macro_f1", "weighted_f1", "auc", "ece"])
+@pytest.mark.parametrize("name", [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.reference])
 def test_a_metric_is_that_of_all_pieces(name):
-    ((key, value),) = computed(PredictionMetric(name), EXAMPLES).items()
-    assert (key.name, value) == (name, pytest.approx(measure(name, PREDICTIONS)))
+    ((key, value),) = computed(ReferenceMetric(name), EXAMPLES).items()
+    assert (key.name, value) == (name, pytest.approx(METRICS[name].value(PREDICTIONS)))
 
 
-def test_metrics_of_classes_carry_the_index_of_the_class():
-    found = computed(ClassMetrics(), EXAMPLES)
-    assert len(found) == 9
-    recall = {key.sub_key.class_id: value for key, value in found.items() if key.name == "recall"}
-    assert recall == {0: 1.0, 1: 0.5, 2: 1.0}
+def test_every_metric_of_all_examples_is_in_tfma():
+    assert all(in_tfma(metric) for metric in METRICS.values() if metric.overall)
 
 
 def test_a_class_that_a_model_does_not_know_is_a_miss_and_no_error():
     """Transform gives -1 to a label that is not in its vocabulary, as of a champion trained before the class was."""
-    ((_, loss),) = computed(PredictionMetric("loss"), [*EXAMPLES, (-1, [0.9, 0.05, 0.05])]).items()
-    assert loss == pytest.approx((measure("loss", PREDICTIONS) * 4 - np.log(1e-7)) / 5, rel=1e-3)
+    ((_, loss),) = computed(ReferenceMetric("loss"), [*EXAMPLES, (-1, [0.9, 0.05, 0.05])]).items()
+    assert loss == pytest.approx((METRICS["loss"].value(PREDICTIONS) * 4 - np.log(1e-7)) / 5, rel=1e-3)

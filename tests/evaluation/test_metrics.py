@@ -11,8 +11,19 @@ from sklearn import metrics as sklearn_metrics
 from evaluation import intervals
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
 from evaluation.gates import expand, judge
-from evaluation.metrics import CALIBRATION_BINS, Predictions, class_counts, measure, reliability, replicates
-from finetune.config.evaluation import CLASS_METRICS, QUALITY_METRICS, GateConfig
+from evaluation.metrics import METRICS, metrics_of
+from evaluation.metrics.calibration import CALIBRATION_BINS, reliability
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, SingleLabel
+from finetune.config.evaluation import GateConfig
+
+OVERALL = [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall]
+# As many as it takes for every metric to be defined.
+CLASSES = dict.fromkeys(OVERALL, 5) | {"top_5_accuracy": 6}
+OF_CLASS = ("precision", "recall", "f1")
+
+
+def measure(metric: str, predictions, of_class: int | None = None) -> float:
+    return METRICS[metric].value(predictions, of_class)
 
 
 def noisy(labels: np.ndarray, classes: int, skill: float | np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -23,10 +34,16 @@ def noisy(labels: np.ndarray, classes: int, skill: float | np.ndarray, random: n
     return odds / odds.sum(axis=1, keepdims=True)
 
 
-def predictions(examples: int = 300, classes: int = 5, skill: float = 1.5, seed: int = 1) -> Predictions:
+def predictions(examples: int = 300, classes: int = 5, skill: float = 1.5, seed: int = 1) -> SingleLabel:
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, examples)
-    return Predictions(labels, noisy(labels, classes, skill, random))
+    return SingleLabel(labels, noisy(labels, classes, skill, random))
+
+
+def by_bins(came_true: np.ndarray, promised: np.ndarray) -> float:
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    bins = [(promised > low) & (promised <= high) for low, high in itertools.pairwise(edges)]
+    return sum(abs(came_true[b].mean() - promised[b].mean()) * b.mean() for b in bins if b.any())
 
 
 def by_sklearn(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -38,21 +55,25 @@ def by_sklearn(metric: str, labels: np.ndarray, probabilities: np.ndarray) -> fl
     if metric == "auc":
         return sklearn_metrics.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
     if metric == "ece":
-        sure, correct = probabilities.max(axis=1), predicted == labels
-        edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-        bins = [(sure > low) & (sure <= high) for low, high in itertools.pairwise(edges)]
-        return sum(abs(correct[b].mean() - sure[b].mean()) * b.mean() for b in bins if b.any())
+        return by_bins(predicted == labels, probabilities.max(axis=1))
+    one_hot = np.eye(probabilities.shape[1])[labels]
+    if metric == "brier":
+        return ((probabilities - one_hot) ** 2).sum() / len(labels)
+    if metric == "pr_auc":
+        return sklearn_metrics.average_precision_score(one_hot, probabilities, average="macro")
+    if metric.startswith("top_"):
+        return sklearn_metrics.top_k_accuracy_score(labels, probabilities, k=int(metric.split("_")[1]))
     return sklearn_metrics.f1_score(labels, predicted, average=metric.removesuffix("_f1"), zero_division=0.0)
 
 
-@pytest.mark.parametrize("metric", QUALITY_METRICS)
+@pytest.mark.parametrize("metric", OVERALL)
 @pytest.mark.parametrize("skill", [0.0, 1.5, 30.0])
 def test_metrics_equal_those_of_scikit_learn(metric, skill):
-    found = predictions(skill=skill)
+    found = predictions(classes=CLASSES[metric], skill=skill)
     assert measure(metric, found) == pytest.approx(by_sklearn(metric, found.labels, found.probabilities), abs=1e-6)
 
 
-@pytest.mark.parametrize("metric", CLASS_METRICS)
+@pytest.mark.parametrize("metric", OF_CLASS)
 def test_metrics_of_a_class_equal_those_of_scikit_learn(metric):
     found = predictions(skill=0.5)
     # A class that is never predicted, and one that is never there.
@@ -63,16 +84,58 @@ def test_metrics_of_a_class_equal_those_of_scikit_learn(metric):
     assert [measure(metric, chosen, c) for c in range(5)] == pytest.approx(expected)
 
 
-def test_weights_count_examples_several_times():
-    found = predictions(60)
-    weights = np.random.default_rng(0).integers(0, 4, (3, 60)).astype(float)
-    for metric in ("accuracy", "loss", "ece", "macro_f1", "weighted_f1"):
-        repeated = [measure(metric, found[np.repeat(np.arange(60), row.astype(int))]) for row in weights]
-        assert replicates(metric, found, weights) == pytest.approx(repeated), metric
+MULTI_LABEL_BY_SKLEARN = {
+    "micro_f1": lambda found: sklearn_metrics.f1_score(found.actual, found.said, average="micro"),
+    "macro_f1": lambda found: sklearn_metrics.f1_score(found.actual, found.said, average="macro"),
+    "weighted_f1": lambda found: sklearn_metrics.f1_score(found.actual, found.said, average="weighted"),
+    "mean_average_precision": lambda found: sklearn_metrics.average_precision_score(found.actual, found.probabilities),
+    "auc": lambda found: sklearn_metrics.roc_auc_score(found.actual, found.probabilities),
+    "exact_match": lambda found: sklearn_metrics.accuracy_score(found.actual, found.said),
+    "hamming_loss": lambda found: sklearn_metrics.hamming_loss(found.actual, found.said),
+    "loss": lambda found: np.mean(
+        [sklearn_metrics.log_loss(*column) for column in zip(found.actual.T, found.probabilities.T, strict=True)]
+    ),
+    "ece": lambda found: by_bins(found.actual.ravel(), found.probabilities.ravel()),
+}
+
+
+def several_labels(seed: int = 1, examples: int = 200) -> MultiLabel:
+    random = np.random.default_rng(seed)
+    actual = random.random((examples, 4)) < [0.1, 0.3, 0.5, 0.9]
+    probabilities = np.clip(random.normal(0.4 + 0.2 * actual, 0.2).round(2), 0.01, 0.99)
+    return MultiLabel(actual, probabilities, probabilities >= [0.3, 0.4, 0.5, 0.6])
+
+
+@pytest.mark.parametrize("metric", [name for name, metric in metrics_of(MULTI_LABEL).items() if metric.overall])
+def test_metrics_of_several_labels_equal_those_of_scikit_learn(metric):
+    found = several_labels()
+    assert measure(metric, found) == pytest.approx(MULTI_LABEL_BY_SKLEARN[metric](found), abs=1e-9)
+
+
+def test_metrics_of_each_label_equal_those_of_scikit_learn():
+    found = several_labels()
+    by_sklearn = {
+        "precision": sklearn_metrics.precision_score(found.actual, found.said, average=None),
+        "recall": sklearn_metrics.recall_score(found.actual, found.said, average=None),
+        "f1": sklearn_metrics.f1_score(found.actual, found.said, average=None),
+        "auc": sklearn_metrics.roc_auc_score(found.actual, found.probabilities, average=None),
+        "mean_average_precision": sklearn_metrics.average_precision_score(
+            found.actual, found.probabilities, average=None
+        ),
+    }
+    assert set(by_sklearn) == {name for name, metric in metrics_of(MULTI_LABEL).items() if metric.per_class}
+    for name, expected in by_sklearn.items():
+        assert METRICS[name].class_values(found) == pytest.approx(expected.tolist()), name
+
+
+def test_no_more_classes_than_k_leave_top_k_accuracy_undefined():
+    found = predictions(classes=3)
+    assert np.isnan(measure("top_3_accuracy", found))
+    assert measure("top_3_accuracy", predictions(classes=4)) > 0.9
 
 
 def test_a_metric_that_is_undefined_is_not_a_number_and_refuses():
-    one_class = Predictions(np.zeros(4, int), np.full((4, 2), 0.5))
+    one_class = SingleLabel(np.zeros(4, int), np.full((4, 2), 0.5))
     assert np.isnan(measure("auc", one_class))
     test_set = TestSet(["a", "b"], one_class.labels, {}, {CANDIDATE: one_class.probabilities})
     found = evidence_for(GateConfig(metric="auc", min=0.5), test_set)
@@ -104,10 +167,10 @@ def test_paired_shares_give_the_published_figures():
     assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
 
 
-@pytest.mark.parametrize("metric", QUALITY_METRICS)
+@pytest.mark.parametrize("metric", OVERALL)
 def test_intervals_hold_their_value_and_repeat(metric):
-    found, other = predictions(80), predictions(80, seed=2)
-    other = Predictions(found.labels, other.probabilities)
+    found, other = (predictions(80, CLASSES[metric], skill=0.5, seed=seed) for seed in (1, 2))
+    other = SingleLabel(found.labels, other.probabilities)
     interval = value_interval(metric, found, 0.9)
     assert interval.low < measure(metric, found) < interval.high
     assert interval == value_interval(metric, found, 0.9)
@@ -121,19 +184,19 @@ def test_intervals_hold_their_value_and_repeat(metric):
         assert change.low < (values[0] - values[1] if compare == "difference" else values[0] / values[1]) < change.high
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "weighted_f1", "auc"])
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "weighted_f1", "auc", "pr_auc"])
 def test_a_few_examples_all_right_prove_little(metric):
     labels = np.array([0, 1, 0, 1])
-    assert value_interval(metric, Predictions(labels, np.eye(2)[labels]), 0.95).low < 0.6
+    assert value_interval(metric, SingleLabel(labels, np.eye(2)[labels]), 0.95).low < 0.6
 
 
 # The share of true values that intervals at 0.95 miss, over simulated test sets of a model whose truth is known.
-@pytest.mark.parametrize("metric", QUALITY_METRICS)
+@pytest.mark.parametrize("metric", OVERALL)
 def test_intervals_miss_the_truth_no_more_often_than_they_may(metric):
-    truth = measure(metric, predictions(100_000, seed=9))
+    truth = measure(metric, predictions(100_000, CLASSES[metric], seed=9))
     misses = 0
     for seed in range(40):
-        interval = value_interval(metric, predictions(120, seed=100 + seed), 0.95)
+        interval = value_interval(metric, predictions(120, CLASSES[metric], seed=100 + seed), 0.95)
         misses += not interval.low <= truth <= interval.high
     # Of 40 draws at 0.05, more than 5 happen once in 70 times.
     assert misses <= 5
@@ -229,7 +292,7 @@ def test_slices_are_by_the_values_of_columns_and_crosses():
 def test_counts_are_those_of_the_confusion_matrix():
     found = predictions()
     matrix = sklearn_metrics.confusion_matrix(found.labels, found.predicted)
-    counts = class_counts(found, np.ones((1, len(found))))
-    assert counts["hits"][0].tolist() == np.diag(matrix).tolist()
-    assert counts["actual"][0].tolist() == matrix.sum(axis=1).tolist()
-    assert counts["predicted"][0].tolist() == matrix.sum(axis=0).tolist()
+    counts = found.counts(np.ones((1, len(found))))
+    assert counts.hits[0].tolist() == np.diag(matrix).tolist()
+    assert counts.actual[0].tolist() == matrix.sum(axis=1).tolist()
+    assert counts.said[0].tolist() == matrix.sum(axis=0).tolist()

@@ -1,4 +1,7 @@
-"""Metrics that TFMA lacks: it reads, predicts and slices, and `evaluation.metrics` measures."""
+"""Metrics that TFMA lacks: it reads, predicts and slices, and scikit-learn measures.
+
+So the Evaluator shares neither the predictions nor the formula of what `evaluation` measures, and can disagree.
+"""
 
 from __future__ import annotations
 
@@ -9,54 +12,26 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from evaluation.metrics import Predictions, measure
-from finetune.config.evaluation import CLASS_METRICS
+from evaluation.metrics import METRICS
+from evaluation.predictions import Predictions, SingleLabel
 
 # TFMA keeps what begins with an underscore to itself.
 _PREDICTIONS = "_predictions"
 
 
-class PredictionMetric(tfma.metrics.Metric):
-    """The metric of the same name in `evaluation.metrics.measure`."""
+class ReferenceMetric(tfma.metrics.Metric):
+    """The metric of the same name in `evaluation.metrics`, as its `reference` computes it."""
 
     def __init__(self, name: str):
-        super().__init__(metric_util.merge_per_key_computations(_prediction_metric), name=name)
+        super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
 
 
-class ClassMetrics(tfma.metrics.Metric):
-    """Precision, recall and F1 of each class, under their own names and the class's index as `class_id`."""
-
-    def __init__(self, name: str = "class_metrics"):
-        super().__init__(metric_util.merge_per_key_computations(_class_metrics), name=name)
-
-
-def _prediction_metric(name: str, eval_config=None, model_name="", output_name="", example_weighted=False):
+def _computations(name: str, eval_config=None, model_name="", output_name="", example_weighted=False):
     collected, predictions_key = _collected(eval_config, model_name, output_name, example_weighted)
     key = metric_types.MetricKey(name, model_name, output_name, example_weighted=example_weighted)
 
     def result(metrics: dict[metric_types.MetricKey, Predictions]) -> dict[metric_types.MetricKey, float]:
-        return {key: measure(name, metrics[predictions_key])}
-
-    return [collected, metric_types.DerivedMetricComputation(keys=[key], result=result)]
-
-
-def _class_metrics(name: str, eval_config=None, model_name="", output_name="", example_weighted=False):
-    collected, predictions_key = _collected(eval_config, model_name, output_name, example_weighted)
-    key = metric_types.MetricKey(name, model_name, output_name, example_weighted=example_weighted)
-
-    def result(metrics: dict[metric_types.MetricKey, Predictions]) -> dict[metric_types.MetricKey, float]:
-        predictions = metrics[predictions_key]
-        return {
-            metric_types.MetricKey(
-                metric,
-                model_name,
-                output_name,
-                sub_key=metric_types.SubKey(class_id=of_class),
-                example_weighted=example_weighted,
-            ): measure(metric, predictions, of_class)
-            for metric in CLASS_METRICS
-            for of_class in range(predictions.classes)
-        }
+        return {key: METRICS[name].reference(metrics[predictions_key])}
 
     return [collected, metric_types.DerivedMetricComputation(keys=[key], result=result)]
 
@@ -69,7 +44,7 @@ def _collected(eval_config, model_name: str, output_name: str, example_weighted:
 
 
 class _Collect(beam.CombineFn):
-    """Keeps the label and the probabilities of each example of a slice: AUC needs them all."""
+    """Keeps the label and the probabilities of each example of a slice: a ranking needs them all."""
 
     def __init__(self, key: metric_types.MetricKey, eval_config, example_weighted: bool):
         self._key = key
@@ -104,4 +79,4 @@ class _Collect(beam.CombineFn):
             # A class that this model does not know: a column of its own, to which it gives no probability.
             labels = np.where(labels < 0, probabilities.shape[1], labels)
             probabilities = np.pad(probabilities, ((0, 0), (0, 1)))
-        return {self._key: Predictions(labels, probabilities)}
+        return {self._key: SingleLabel(labels, probabilities)}

@@ -1,0 +1,60 @@
+"""Checks of a raw config against what can be measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evaluation.metrics import METRICS, Metric
+from evaluation.predictions import SINGLE_LABEL
+from finetune.config.keys import value_at
+from finetune.errors import did_you_mean
+
+_OF_EXAMPLES = ("slice", "confidence", "min_examples", "refuse_when")
+
+
+def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
+    """Each gate's metric exists, is one of the task, and goes with the gate's other keys."""
+    gates = value_at(raw, "evaluation.gates")
+    task = value_at(raw, "task") or SINGLE_LABEL
+    return [
+        f"evaluation.gates[{place}]{problem}"
+        for place, gate in enumerate(gates if isinstance(gates, list) else [])
+        if isinstance(gate, dict) and isinstance(gate.get("metric"), str)
+        for problem in _problems(gate, task)
+    ]
+
+
+def _problems(gate: dict[str, Any], task: str) -> list[str]:
+    name = gate["metric"]
+    known = {each.name: each for each in METRICS.values() if each.of_model or task in each.tasks}
+    if name in known:
+        return _about_model(gate) if known[name].of_model else _about_classes(gate, known[name])
+    why = f", which is for task {' or '.join(METRICS[name].tasks)}" if name in METRICS else ""
+    return [f".metric: got {name!r}{why}; expected one of {', '.join(known)}.{did_you_mean(name, known)}"]
+
+
+def _about_model(gate: dict[str, Any]) -> list[str]:
+    name, kind = gate["metric"], "is measured on the exported model, not on test examples"
+    problems = [
+        f".{key}: got {gate[key]!r}; {name} {kind}. Leave it out"
+        for key in ("of_class", *_OF_EXAMPLES)
+        if gate.get(key) not in (None, {})
+    ]
+    if gate.get("relative_to") not in (None, "champion"):
+        problems.append(
+            f".relative_to: got {gate['relative_to']!r}; {name} {kind}, and baselines are not served. Expected champion"
+        )
+    return problems
+
+
+def _about_classes(gate: dict[str, Any], metric: Metric) -> list[str]:
+    of_class = gate.get("of_class")
+    if of_class is None and metric.overall is None:
+        return [f".of_class: missing; {metric.name} is measured of one class. Expected its name, or '*' for each"]
+    if of_class is not None and metric.per_class is None:
+        fitting = [name for name, each in METRICS.items() if each.per_class and set(each.tasks) & set(metric.tasks)]
+        return [
+            f".of_class: got {of_class!r}; {metric.name} is measured over all classes. Leave it out, or take "
+            f"{' or '.join(fitting)}"
+        ]
+    return []

@@ -1,0 +1,163 @@
+"""What every entry of the tables on this floor must do; a suite for whoever adds one."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from evaluation.intervals import Interval
+from evaluation.metrics.metric import Metric
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
+
+_EXAMPLES, _CLASSES = 90, 7
+_CLOSE = 1e-9
+
+
+def check_metric(metric: Metric) -> None:
+    """Raises AssertionError with a sentence where a metric breaks what gates, intervals and report rely on.
+
+    On made-up predictions of each of its tasks it sees that the value is that of a row of ones, and depends neither on
+    the scale of weights nor on the order of examples; that a weight of two is an example given twice; that values are
+    within the bounds, that a perfect model is better than chance, and that what is undefined is NaN and nothing else;
+    that intervals hold their value, repeat, and grow with the confidence; and that the reference gives the same value.
+    """
+    _say(metric.name.isidentifier() and metric.name.islower(), metric, "expected a name in lower case, as in a config")
+    _say(metric.label and metric.meaning, metric, "expected a label and a meaning, for report and docs")
+    _say(metric.bounds[0] < metric.bounds[1], metric, f"expected the lower bound first, and got {metric.bounds}")
+    if metric.of_model:
+        _say(metric.interval is None, metric, "is a fact about the exported model, which has no interval here")
+        return
+    _say(metric.tasks, metric, "expected at least one task")
+    _say(metric.interval is not None, metric, "expected an interval method; Bootstrap() fits whatever has no formula")
+    _say(not (metric.tfma and metric.reference), metric, "expected TFMA's own metric or a reference, not both")
+    for task in metric.tasks:
+        _say(task in _MADE_UP, metric, f"is for task {task!r}; there are {', '.join(_MADE_UP)}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for columns in _columns(metric):
+                _check_values(metric, _MADE_UP[task], columns)
+                _check_intervals(metric, _MADE_UP[task], columns)
+            _check_reference(metric, _MADE_UP[task])
+
+
+def _check_values(metric: Metric, made_up: MadeUp, columns: list[int] | None) -> None:
+    found = made_up(1.0, 1)
+    random = np.random.default_rng(0)
+    ones, order = np.ones((1, _EXAMPLES)), random.permutation(_EXAMPLES)
+    weights = random.integers(0, 4, (3, _EXAMPLES)).astype(np.float64)
+
+    def of(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+        values = metric.replicates(predictions, weights, columns)
+        shape = len(weights), 1 if columns is None else len(columns)
+        _say(values.shape == shape, metric, f"expected an array {shape}, and got {values.shape}")
+        _say(not np.isinf(values).any(), metric, "is infinite; expected NaN where it is undefined")
+        low, high = metric.bounds
+        inside = np.isnan(values) | ((values >= low - _CLOSE) & (values <= high + _CLOSE))
+        _say(inside.all(), metric, f"left its bounds {metric.bounds}: {values[~inside][:3]}")
+        return values
+
+    value = of(found, ones)
+    _say(np.isfinite(value).all(), metric, f"is not a number on {_EXAMPLES} examples of {_CLASSES} classes")
+    single = metric.value(found, None if columns is None else columns[0])
+    _say(_near(single, value[0, 0]), metric, "is not the value of a row of ones")
+    _say(_near(of(found, 3.7 * weights), of(found, weights)), metric, "depends on the scale of the weights")
+    _say(_near(of(found[order], ones), value), metric, "depends on the order of the examples")
+    for row in weights:
+        repeated = found[np.repeat(np.arange(_EXAMPLES), row.astype(int))]
+        twice = of(repeated, np.ones((1, len(repeated))))
+        _say(
+            _near(twice, of(found, row[np.newaxis])),
+            metric,
+            "takes a weight of two for something else than two examples",
+        )
+    chance, perfect = of(made_up(0.0, 2), ones), of(made_up(math.inf, 2), ones)
+    ordered = all(not metric.better(poor, good) for poor, good in zip(chance[0], perfect[0], strict=True))
+    _say(
+        ordered and not _near(chance, perfect),
+        metric,
+        "does not put a perfect model above chance: see higher_is_better",
+    )
+    for few in (found[:1], found[found.actual[:, 0]], found[~found.actual[:, 0]]):
+        of(few, np.ones((1, len(few))))
+
+
+def _check_intervals(metric: Metric, made_up: MadeUp, columns: list[int] | None) -> None:
+    found, other = made_up(1.0, 1), made_up(1.5, 1)
+    assert metric.interval is not None
+    for place, column in enumerate(columns or [None]):
+        narrow, wide = (metric.interval.values(metric, found, level, columns)[place] for level in (0.8, 0.99))
+        value = metric.value(found, column)
+        _say(_holds(narrow, value), metric, f"has an interval {narrow} without its value {value}")
+        _say(
+            narrow == metric.interval.values(metric, found, 0.8, columns)[place], metric, "has an interval that changes"
+        )
+        _say(
+            wide.high - wide.low > narrow.high - narrow.low,
+            metric,
+            "has an interval that does not grow with confidence",
+        )
+        for compare in ("difference", "ratio"):
+            one, two = metric.value(other, column), value
+            change = one - two if compare == "difference" else one / two if two else None
+            if change is not None:
+                interval = metric.interval.change(metric, other, found, compare, 0.9, column)
+                _say(_holds(interval, change), metric, f"has an interval {interval} without its {compare} {change}")
+
+
+def _check_reference(metric: Metric, made_up: MadeUp) -> None:
+    if metric.reference:
+        for skill in (0.0, 1.0, math.inf):
+            found = made_up(skill, 3)
+            ours, theirs = metric.value(found), metric.reference(found)
+            _say(
+                math.isclose(ours, theirs, rel_tol=1e-5, abs_tol=1e-6), metric, f"is {ours}, and by reference {theirs}"
+            )
+
+
+def _columns(metric: Metric) -> Iterator[list[int] | None]:
+    if metric.overall:
+        yield None
+    if metric.per_class:
+        yield [0, _CLASSES - 1]
+
+
+def _holds(interval: Interval, value: float) -> bool:
+    return interval.low - _CLOSE <= value <= interval.high + _CLOSE
+
+
+def _near(first: np.ndarray | float, second: np.ndarray | float) -> bool:
+    return np.allclose(first, second, rtol=1e-9, atol=_CLOSE, equal_nan=True)
+
+
+def _say(holds: object, metric: Metric, sentence: str) -> None:
+    if not holds:
+        raise AssertionError(f"{metric.name}: {sentence}")
+
+
+# Takes skill (0 is chance, infinity is perfect) and a seed; returns predictions of _EXAMPLES examples.
+MadeUp = Callable[[float, int], Predictions]
+
+
+def _single_label(skill: float, seed: int) -> SingleLabel:
+    random = np.random.default_rng(seed)
+    labels = np.arange(_EXAMPLES) % _CLASSES
+    truth = np.eye(_CLASSES)[labels]
+    if math.isinf(skill):
+        return SingleLabel(labels, truth)
+    odds = np.exp(random.normal(size=truth.shape) + skill * truth)
+    return SingleLabel(labels, odds / odds.sum(axis=1, keepdims=True))
+
+
+def _multi_label(skill: float, seed: int) -> MultiLabel:
+    random = np.random.default_rng(seed)
+    actual = random.random((_EXAMPLES, _CLASSES)) < np.linspace(0.1, 0.5, _CLASSES)
+    if math.isinf(skill):
+        return MultiLabel(actual, actual.astype(np.float64), actual)
+    probabilities = 1 / (1 + np.exp(-random.normal(size=actual.shape) - skill * (2 * actual - 1)))
+    return MultiLabel(actual, probabilities, probabilities >= np.linspace(0.3, 0.7, _CLASSES))
+
+
+_MADE_UP: dict[str, MadeUp] = {SINGLE_LABEL: _single_label, MULTI_LABEL: _multi_label}

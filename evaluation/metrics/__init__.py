@@ -1,0 +1,55 @@
+"""The metrics: one object each, in one table. One more is a file of its own and a line here."""
+
+from __future__ import annotations
+
+from evaluation.metrics import (
+    accuracy,
+    auc,
+    average_precision,
+    brier,
+    calibration,
+    f1,
+    hamming,
+    loss,
+    of_class,
+    serving,
+    top_k,
+)
+from evaluation.metrics.metric import Metric, TfmaMetric
+
+__all__ = ["METRICS", "Metric", "TfmaMetric", "metrics_of"]
+
+# In the order in which they are shown.
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        accuracy.ACCURACY,
+        f1.MICRO_F1,
+        f1.MACRO_F1,
+        f1.WEIGHTED_F1,
+        average_precision.MEAN_AVERAGE_PRECISION,
+        auc.AUC,
+        average_precision.PR_AUC,
+        top_k.top_k(3),
+        top_k.top_k(5),
+        accuracy.EXACT_MATCH,
+        hamming.HAMMING_LOSS,
+        calibration.ECE,
+        brier.BRIER,
+        loss.LOSS,
+        of_class.PRECISION,
+        of_class.RECALL,
+        of_class.F1,
+        serving.LOAD_SECONDS,
+        *serving.LATENCIES,
+        *serving.THROUGHPUTS,
+        serving.PEAK_MEMORY_MB,
+        serving.SIZE_MB,
+        serving.PARITY,
+    )
+}
+
+
+def metrics_of(task: str) -> dict[str, Metric]:
+    """The metrics of a task's predictions, by name."""
+    return {name: metric for name, metric in METRICS.items() if task in metric.tasks and not metric.of_model}

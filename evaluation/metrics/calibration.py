@@ -1,0 +1,78 @@
+"""The expected calibration error, and the bins of a reliability diagram."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.metrics.interval_methods import CalibrationNoise
+from evaluation.metrics.metric import Metric
+from evaluation.predictions import Predictions, sums
+
+# Guo et al. 2017, "On calibration of modern neural networks", section 2.
+CALIBRATION_BINS = 15
+
+
+def _overall(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+    return np.abs(_gaps(predictions, weights)).sum(axis=1)
+
+
+def _gaps(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+    """What came true minus what was promised within each bin, by the bin's share of decisions: [replicates, bins]."""
+    from scipy.sparse import csr_matrix
+
+    promised, came_true = predictions.decisions
+    gaps = came_true - promised.astype(np.float64)
+    examples = np.repeat(np.arange(len(predictions)), promised.shape[1])
+    shape = CALIBRATION_BINS, len(predictions)
+    within = sums(weights, csr_matrix((gaps.ravel(), (_bins(promised).ravel(), examples)), shape=shape))
+    return within / (weights.sum(axis=1, keepdims=True) * promised.shape[1])
+
+
+def _bins(probabilities: np.ndarray) -> np.ndarray:
+    """Bin m holds probabilities in (m / bins, (m + 1) / bins]."""
+    number = np.ceil(probabilities.astype(np.float64) * CALIBRATION_BINS).astype(int) - 1
+    return np.clip(number, 0, CALIBRATION_BINS - 1)
+
+
+def reliability(predictions: Predictions) -> list[dict[str, float]]:
+    """The bins of a reliability diagram that hold decisions, from unsure to sure.
+
+    Returns:
+        For each `low`, `high`, `examples` (decisions: one an example, or one for each of its possible labels),
+        `confidence` (mean probability) and `accuracy` (share that came true).
+    """
+    promised, came_true = (part.ravel() for part in predictions.decisions)
+    bins = _bins(promised)
+    return [
+        {
+            "low": number / CALIBRATION_BINS,
+            "high": (number + 1) / CALIBRATION_BINS,
+            "examples": int((bins == number).sum()),
+            "confidence": float(promised[bins == number].mean()),
+            "accuracy": float(came_true[bins == number].mean()),
+        }
+        for number in np.unique(bins).tolist()
+    ]
+
+
+def _by_sklearn(predictions: Predictions) -> float:
+    from sklearn.calibration import calibration_curve
+
+    promised, came_true = (part.ravel().astype(np.float64) for part in predictions.decisions)
+    accuracy, confidence = calibration_curve(came_true, promised, n_bins=CALIBRATION_BINS)
+    inner = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    counts = np.bincount(np.searchsorted(inner, promised))
+    return float(np.average(np.abs(accuracy - confidence), weights=counts[counts > 0]))
+
+
+ECE = Metric(
+    name="ece",
+    label="calibration error",
+    meaning="expected calibration error (Naeini et al. 2015): 15 bins of equal width (Guo et al. 2017), distance of "
+    "accuracy and mean confidence; with several labels an example, of each one's probability and whether it is there",
+    higher_is_better=False,
+    overall=_overall,
+    interval=CalibrationNoise(_gaps),
+    advice="label smoothing, fewer epochs or a smaller head: probabilities that are too sure come from overfitting",
+    reference=_by_sklearn,
+)

@@ -1,0 +1,191 @@
+"""How a metric gets its intervals: a share's, DeLong's, the bootstrap's, or that of a calibration error.
+
+docs/gates.md says which is used where, and why.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evaluation import intervals
+from evaluation.intervals import Interval
+from evaluation.metrics.metric import Columns, Metric
+from evaluation.predictions import Predictions
+
+# The bootstrap draws the same examples each time, so that the same predictions have the same intervals.
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """The percentile bootstrap, for whatever has no formula; both models of a change see the same resamples."""
+
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the middle part of the replicates.
+
+        Where all of them are the same, however few examples there are, as when all examples are right, a value with two
+        bounds is taken for a share of what lies between them.
+        """
+        values = metric.replicates(predictions, np.ones((1, len(predictions))), columns)[0]
+        drawn = intervals.bootstrap(
+            len(predictions), SEED, lambda weights: metric.replicates(predictions, weights, columns)
+        )
+        examples = [len(predictions)] if columns is None else predictions.actual[:, columns].sum(axis=0)
+        return [
+            self._value(metric, float(value), column, int(count), confidence)
+            for value, column, count in zip(values, drawn.T, examples, strict=True)
+        ]
+
+    def _value(self, metric: Metric, value: float, drawn: np.ndarray, examples: int, confidence: float) -> Interval:
+        if math.isnan(value):
+            return Interval(*metric.bounds, confidence, "nothing is known of no examples")
+        found = intervals.percentile(value, drawn, confidence)
+        low, high = metric.bounds
+        if found.low < found.high or not math.isfinite(low) or not math.isfinite(high):
+            return found
+        share = _share((value - low) / (high - low) * examples, examples, confidence)
+        return Interval(low + share.low * (high - low), low + share.high * (high - low), confidence, share.method)
+
+    def change(
+        self,
+        metric: Metric,
+        candidate: Predictions,
+        other: Predictions,
+        compare: str,
+        confidence: float,
+        column: int | None,
+    ) -> Interval:
+        """Returns the middle part of the replicates of the difference or the ratio."""
+        columns = None if column is None else [column]
+
+        def change(weights: np.ndarray) -> np.ndarray:
+            first, second = (metric.replicates(model, weights, columns)[:, 0] for model in (candidate, other))
+            if compare == "difference":
+                return first - second
+            return np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
+
+        drawn = intervals.bootstrap(len(candidate), SEED, change)
+        return intervals.percentile(float(change(np.ones((1, len(candidate))))[0]), drawn, confidence)
+
+
+@dataclass(frozen=True)
+class Share(Bootstrap):
+    """Wilson's interval of a share of examples, and Newcombe's of a difference where both models have the same ones.
+
+    Attributes:
+        hits: Takes predictions and a column; returns which examples count, bool [examples].
+        judged: The same; returns of which examples the hits are a share.
+    """
+
+    hits: Callable[[Any, int | None], np.ndarray]
+    judged: Callable[[Any, int | None], np.ndarray]
+
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns Wilson's intervals."""
+        return [
+            _share(int((self.hits(predictions, column) & judged).sum()), int(judged.sum()), confidence)
+            for column in ([None] if columns is None else columns)
+            for judged in [self.judged(predictions, column)]
+        ]
+
+    def change(
+        self,
+        metric: Metric,
+        candidate: Predictions,
+        other: Predictions,
+        compare: str,
+        confidence: float,
+        column: int | None,
+    ) -> Interval:
+        """Returns Newcombe's interval; the bootstrap's for a ratio, or where each model has its own examples."""
+        judged = self.judged(candidate, column)
+        if compare == "difference" and judged.any() and (judged == self.judged(other, column)).all():
+            first, second = (self.hits(model, column)[judged] for model in (candidate, other))
+            return intervals.paired_shares(first, second, confidence)
+        return super().change(metric, candidate, other, compare, confidence, column)
+
+
+@dataclass(frozen=True)
+class DeLong:
+    """The normal interval of a value that knows how much each example moves it.
+
+    Attributes:
+        influence: Takes predictions and a column; returns float [examples], of mean 0, so that the variance of the
+            value is the sum of their squares over the squared number of examples.
+    """
+
+    influence: Callable[[Any, int | None], np.ndarray]
+
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the intervals within the metric's bounds; Wilson's where the value is the largest there can be."""
+        return [self._value(metric, predictions, confidence, c) for c in ([None] if columns is None else columns)]
+
+    def _value(self, metric: Metric, predictions: Predictions, confidence: float, column: int | None) -> Interval:
+        value = metric.value(predictions, column)
+        if math.isnan(value):
+            return Interval(*metric.bounds, confidence, "nothing is known of no examples")
+        found = intervals.normal(value, self.influence(predictions, column), confidence, "DeLong")
+        if found.low == found.high:
+            return _share(value * len(predictions), len(predictions), confidence)
+        return _within(found, metric.bounds)
+
+    def change(
+        self,
+        metric: Metric,
+        candidate: Predictions,
+        other: Predictions,
+        compare: str,
+        confidence: float,
+        column: int | None,
+    ) -> Interval:
+        """Returns the interval of the difference, or of the ratio by that of its logarithm."""
+        one, two = (metric.value(model, column) for model in (candidate, other))
+        moves = [self.influence(model, column) for model in (candidate, other)]
+        if compare == "difference":
+            return intervals.normal(one - two, moves[0] - moves[1], confidence, "DeLong, paired")
+        found = intervals.normal(math.log(one / two), moves[0] / one - moves[1] / two, confidence, "DeLong, paired")
+        return Interval(math.exp(found.low), math.exp(found.high), confidence, found.method)
+
+
+@dataclass(frozen=True)
+class CalibrationNoise(Bootstrap):
+    """The interval of a sum of absolute gaps, to which noise within a bin can only add.
+
+    The upper end is the basic bootstrap's. The lower one takes off all the noise that resampling finds: by the triangle
+    inequality, measured and true error differ by at most the summed noise of the bins. It is 0 for a calibrated model.
+
+    Attributes:
+        gaps: Takes predictions and weights; returns float [replicates, bins].
+    """
+
+    gaps: Callable[[Any, np.ndarray], np.ndarray]
+
+    def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the interval, over all classes."""
+        value = metric.value(predictions)
+        drawn = intervals.bootstrap(
+            len(predictions), SEED, lambda weights: metric.replicates(predictions, weights)[:, 0]
+        )
+        observed = self.gaps(predictions, np.ones((1, len(predictions))))
+        noise = intervals.bootstrap(
+            len(predictions), SEED, lambda weights: np.abs(self.gaps(predictions, weights) - observed).sum(axis=1)
+        )
+        low = value - float(np.quantile(noise, (1 + confidence) / 2))
+        high = intervals.mirrored(value, drawn, confidence).high
+        return [_within(Interval(low, high, confidence, "bootstrap, basic"), metric.bounds)]
+
+
+def _share(hits: float, examples: int, confidence: float) -> Interval:
+    if not examples:
+        return Interval(0.0, 1.0, confidence, "nothing is known of no examples")
+    return intervals.wilson(hits, examples, confidence)
+
+
+def _within(interval: Interval, bounds: tuple[float, float]) -> Interval:
+    low, high = max(interval.low, bounds[0]), min(interval.high, bounds[1])
+    return Interval(low, high, interval.confidence, interval.method)

@@ -1,0 +1,124 @@
+"""What a metric is: one object that the config's check, gates, intervals, TFMA, report and docs all read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from evaluation.intervals import Interval
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions
+
+EVERY_TASK = (SINGLE_LABEL, MULTI_LABEL)
+
+
+# Classes, or None for the metric over all of them.
+Columns = Sequence[int] | None
+
+
+class IntervalMethod(Protocol):
+    """Makes intervals of a metric."""
+
+    def values(self, metric: Metric, predictions: Any, confidence: float, columns: Columns) -> list[Interval]:
+        """Returns the intervals of one model's metric, one for each column."""
+        ...
+
+    def change(
+        self, metric: Metric, candidate: Any, other: Any, compare: str, confidence: float, column: int | None
+    ) -> Interval:
+        """Returns the interval of the `difference` or `ratio` of two models' metrics on the same examples."""
+        ...
+
+
+@dataclass(frozen=True)
+class TfmaMetric:
+    """A metric of TFMA's own that equals ours.
+
+    Attributes:
+        class_name: Its class in TFMA, or in Keras.
+        config: Arguments of its constructor besides the name.
+    """
+
+    class_name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    It is measured on the test split where it has an `overall` computation, of one class (with `of_class`) where it has
+    a computation `per_class`, and on the exported model where it has neither.
+
+    Attributes:
+        name: As in the config and the summary.
+        label: As people write it.
+        meaning: What it is, as a clause, with its source.
+        higher_is_better: Its direction.
+        tasks: The tasks that it is for.
+        overall: Takes predictions of n examples and weights float [replicates, n], each row not all zero; returns
+            float [replicates], NaN where it is undefined. The scale of a row does not matter.
+        per_class: Takes a list of columns besides; returns float [replicates, columns].
+        bounds: The least and the largest value there can be.
+        interval: How its intervals are made; None where it is not measured on examples.
+        undefined: Where it is undefined, to follow "it is undefined".
+        advice: What to try when a gate on it fails; empty where that depends on the gate.
+        tfma: The metric of TFMA by which its Evaluator measures the same; None where it has none.
+        reference: The value of `overall` by scikit-learn, for the Evaluator where TFMA has no such metric.
+        unit: Of its values; empty for a pure number.
+        slow: Whether a replicate takes every example of every class in turn, so that a bootstrap of many takes minutes.
+    """
+
+    name: str
+    label: str
+    meaning: str
+    higher_is_better: bool
+    tasks: tuple[str, ...] = EVERY_TASK
+    overall: Callable[[Any, np.ndarray], np.ndarray] | None = None
+    per_class: Callable[[Any, np.ndarray, Sequence[int]], np.ndarray] | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
+    interval: IntervalMethod | None = None
+    undefined: str = "on these examples"
+    advice: str = ""
+    tfma: TfmaMetric | None = None
+    reference: Callable[[Any], float] | None = None
+    unit: str = ""
+    slow: bool = False
+
+    @property
+    def of_model(self) -> bool:
+        """Whether it is a fact about the exported model, and not about predictions."""
+        return self.overall is None and self.per_class is None
+
+    def replicates(self, predictions: Predictions, weights: np.ndarray, columns: Columns = None) -> np.ndarray:
+        """Returns the metric for each row of weights: float [replicates, 1], or [replicates, columns] of classes.
+
+        Args:
+            predictions: Of n examples, at least one.
+            weights: float [replicates, n], each row not all zero.
+            columns: Classes, for the metric of each; None for the metric over all of them.
+        """
+        if columns is None:
+            assert self.overall is not None, f"{self.name} is measured of one class"
+            return self.overall(predictions, weights)[:, np.newaxis]
+        assert self.per_class is not None, f"{self.name} is not measured of one class"
+        return self.per_class(predictions, weights, columns)
+
+    def value(self, predictions: Predictions, of_class: int | None = None) -> float:
+        """Returns the metric of the examples as they are, or of one class; NaN where it is undefined."""
+        columns = None if of_class is None else [of_class]
+        return float(self.replicates(predictions, np.ones((1, len(predictions))), columns)[0, 0])
+
+    def class_values(self, predictions: Predictions) -> list[float]:
+        """Returns the metric of every class."""
+        every = range(predictions.classes)
+        return self.replicates(predictions, np.ones((1, len(predictions))), every)[0].tolist()
+
+    def better(self, first: float, second: float) -> bool:
+        """Whether the first of two values is the better one; a value that is not a number is worse than any."""
+        if math.isnan(first) or math.isnan(second):
+            return not math.isnan(first)
+        return first > second if self.higher_is_better else first < second

@@ -1,0 +1,1 @@
+"""The files that components hand to each other and to scripts: one model, one file name and one version for each."""

@@ -1,0 +1,59 @@
+"""`test_predictions.json`: what the candidate says of each test example, and how well that fits."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from finetune.artifacts.base import Artifact, Record
+
+
+class Prediction(Record):
+    """What the candidate says of one example; `probability` is that of the predicted class."""
+
+    path: str
+    label: str
+    predicted: str
+    probability: float
+
+
+class Sample(Prediction):
+    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other."""
+
+    image: str | None = None
+    text: str | None = None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the candidate is right."""
+        return self.label == self.predicted
+
+
+class ClassScore(Record):
+    """Scores of one class, in [0, 1]; `support` counts its examples."""
+
+    name: str = Field(alias="class")
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class EvaluationResults(Artifact):
+    """Scores of the candidate by scikit-learn.
+
+    Attributes:
+        confusion: Counts by true class (row) and predicted class (column), in the order of `classes`.
+        samples: Their images are relative to the folder.
+    """
+
+    FILE: ClassVar[str] = "test_predictions.json"
+
+    accuracy: float
+    macro_f1: float
+    classes: list[str]
+    confusion: list[list[int]]
+    per_class: list[ClassScore]
+    predictions: list[Prediction]
+    samples: list[Sample]

@@ -1,0 +1,78 @@
+"""`ingest_report.json`: what became of the data that were read. All paths in it are valid Unicode on one line."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from finetune.artifacts.base import Artifact, Record
+
+
+class SplitCounts(Record):
+    """How many examples a split has, and how many of each class."""
+
+    examples: int
+    classes: dict[str, int] = {}
+
+
+class SkippedFile(Record):
+    """A file or row that was left out."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+class LabelledFile(Record):
+    """A file or row and its label."""
+
+    path: str
+    label: str
+
+
+class Conflict(Record):
+    """The same content under several labels."""
+
+    sha256: str
+    files: list[LabelledFile]
+
+
+class Duplicates(Record):
+    """How often content is repeated within a split, and the paths of what was left out because another split has it."""
+
+    within_split: int = 0
+    across_splits: list[str] = []
+
+
+class IngestReport(Artifact):
+    """What became of the data.
+
+    Attributes:
+        unit: `files` or `rows`.
+        files: How many there were, of which `used` became examples.
+        splits: By name.
+        bad_fraction: Share of unusable ones.
+        ignored: Beside the class folders.
+    """
+
+    FILE: ClassVar[str] = "ingest_report.json"
+
+    unit: str = "files"
+    files: int
+    used: int
+    splits: dict[str, SplitCounts]
+    skipped: list[SkippedFile] = []
+    conflicts: list[Conflict] = []
+    duplicates: Duplicates = Duplicates()
+    bad_fraction: float = 0.0
+    ignored: list[str] = []
+
+    @property
+    def classes(self) -> list[str]:
+        """Every class that an example has, sorted."""
+        return sorted({name for split in self.splits.values() for name in split.classes})
+
+
+class StoppedIngestReport(IngestReport):
+    """The same beside the runs, where somebody looks for it whose data stopped the run."""
+
+    FILE: ClassVar[str] = "bad_files.json"

@@ -1,0 +1,43 @@
+"""`report.json`: all that a run's report shows, so that the page can be made anew any time later."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from finetune.artifacts.base import Artifact
+from finetune.artifacts.evaluation_results import ClassScore, Sample
+from finetune.artifacts.findings import Findings
+from finetune.artifacts.ingest_report import IngestReport
+from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import CurvePoint
+
+
+class ReportData(Artifact):
+    """What a report shows; parts that a failed run did not reach are empty.
+
+    Attributes:
+        title: Name of the pipeline.
+        summary: Of the run.
+        curves: Of the training, epoch by epoch.
+        classes, confusion, per_class, samples: As in `EvaluationResults`; images are whole paths.
+        evaluation: What was measured beside the gates.
+        latency_ms: Of each request, by model and batch size.
+        ingest: What became of the data.
+        config_yaml: The config with its defaults filled in.
+        versions: Of packages.
+    """
+
+    FILE: ClassVar[str] = "report.json"
+
+    title: str
+    summary: RunSummary
+    curves: list[CurvePoint] = []
+    classes: list[str] = []
+    confusion: list[list[int]] = []
+    per_class: list[ClassScore] = []
+    evaluation: Findings = Findings()
+    samples: list[Sample] = []
+    latency_ms: dict[str, dict[int, list[float]]] = {}
+    ingest: IngestReport | None = None
+    config_yaml: str = ""
+    versions: dict[str, str] = {}

@@ -1,0 +1,84 @@
+"""`summary.json`: what a run did, for scripts. The names of its fields are a contract; keys of a config may change."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from finetune.artifacts.base import Artifact, Record
+from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
+
+
+class ComponentRun(Record):
+    """A node that ended."""
+
+    id: str
+    seconds: float
+    state: Literal["ran", "cached", "failed", "skipped"]
+
+
+class ServingMetrics(Record):
+    """Metrics of the exported model, and of the champion beside it; None where there is none."""
+
+    metrics: dict[str, float] = {}
+    champion_metrics: dict[str, float] | None = None
+
+
+class SignedApproval(Record):
+    """Who let a model out, and when (ISO 8601)."""
+
+    by: str
+    at: str
+
+
+class RunSummary(Artifact):
+    """What a run did; parts that a failed run did not reach are empty.
+
+    Attributes:
+        run_id: TFX's pipeline run id.
+        name: Of the pipeline.
+        status: What became of it; `pending` waits for approval.
+        error: Why it failed; None if it did not.
+        pushed_model: Folder of the pushed version.
+        served_instead: Folder of the version that is served in its place since.
+        pending_model: Folder of the model that waits.
+        metrics: Of the candidate on the test split, by name; `champion_metrics` the same of the champion, if any.
+        baselines: Metrics by baseline.
+        report_only: Whether the model was pushed although a gate failed.
+        splits: Number of examples.
+        output_dir, report, log_file: Where things are.
+        seconds: Wall time.
+        approval: Of a model that waited.
+    """
+
+    FILE: ClassVar[str] = "summary.json"
+
+    run_id: str
+    name: str = ""
+    status: Literal["pushed", "pending", "refused", "failed"]
+    error: str | None = None
+    pushed_model: str | None = None
+    served_instead: str | None = None
+    pending_model: str | None = None
+    metrics: dict[str, float] = {}
+    champion_metrics: dict[str, float] | None = None
+    baselines: dict[str, dict[str, float]] = {}
+    gates: list[GateOutcome] = []
+    report_only: bool = False
+    serving: ServingMetrics = ServingMetrics()
+    phases: list[PhaseRow] = []
+    mlflow_run: str | None = None
+    components: list[ComponentRun] = []
+    splits: dict[str, int] = {}
+    modality: str = "image"
+    backbone: BackboneOrigin | None = None
+    output_dir: str = ""
+    report: str = ""
+    log_file: str = ""
+    seconds: float | None = None
+    approval: SignedApproval | None = None
+
+    @property
+    def failed_gates(self) -> list[GateOutcome]:
+        """The gates that did not pass."""
+        return [gate for gate in self.gates if not gate.passed]

@@ -1,0 +1,81 @@
+"""`history.json`: the course of a training, as the Trainer leaves it in its model run."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import AliasChoices, Field
+
+from finetune.artifacts.base import Artifact, Record
+
+
+class BackboneOrigin(Record):
+    """What a training began with; `sha256` is that of the weights, None for random ones."""
+
+    name: str
+    source: str | None = None
+    licence: str | None = None
+    sha256: str | None = None
+
+
+class FrozenFeatures(Record):
+    """Where the frozen part of the backbone ended in a phase, and where its outputs were kept.
+
+    Attributes:
+        cut: The last frozen layer; None where everything trains.
+        views: Changed copies of each picture; `fresh` where every epoch makes new ones, None where nothing changes.
+        train, val: `memory`, `disk` or `off`.
+        bytes: Kept of both splits.
+        reason: A sentence.
+    """
+
+    cut: str | None = None
+    views: int | str | None = None
+    train: str = "off"
+    val: str = "off"
+    bytes: int = 0
+    reason: str = ""
+
+
+class PhaseRow(Record):
+    """A phase that is done. Validation figures are those of its best epoch, 0 for what it began with."""
+
+    name: str
+    epochs: int
+    seconds: float
+    trainable_parameters: int
+    total_parameters: int
+    val_loss: float
+    val_accuracy: float
+    best_epoch: int = 0
+    stopped_early: bool = False
+    cached_trunk: bool = False
+    frozen_features: FrozenFeatures | None = Field(None, validation_alias=AliasChoices("frozen_features", "trunk"))
+    gradient_accumulation_steps: int = Field(
+        1, validation_alias=AliasChoices("gradient_accumulation_steps", "micro_batches")
+    )
+    unfreeze: str = ""
+    ended_because: str = ""
+
+
+class CurvePoint(Record):
+    """An epoch that is done; `epoch` counts from 1 within its phase."""
+
+    phase: str
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+
+
+class TrainingHistory(Artifact):
+    """The course of a training; `mlflow_run` is an id, empty without one."""
+
+    FILE: ClassVar[str] = "history.json"
+
+    phases: list[PhaseRow]
+    curves: list[CurvePoint]
+    backbone: BackboneOrigin
+    mlflow_run: str = ""
