@@ -119,5 +119,5 @@ def test_a_preview_that_writes_elsewhere_is_found(tmp_path, monkeypatch):
             return {"image": "other.png"}
 
     monkeypatch.setitem(TABLES["components.bulk_inferrer.modalities"], "elsewhere", Elsewhere())
-    with pytest.raises(AssertionError, match="names other.png, and writes"):
+    with pytest.raises(AssertionError, match=r"names other\.png, and writes"):
         check_preview("elsewhere", b"", tmp_path)
