@@ -85,16 +85,16 @@ class ImageInputs:
 
 
 @dataclass(frozen=True)
-class TextInputs:
-    """Texts as Transform left them: ids of words, a clean string, or several tensors by name.
+class TensorInputs:
+    """What Transform made, as it is: one tensor, such as ids of words or a clean text, or several by name.
 
     Attributes:
         spec: Of the transformed features.
     """
 
     spec: dict[str, tf.io.FixedLenFeature]
-    modality: str = "text"
-    raw: str = features.TEXT
+    modality: str
+    raw: str
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """They travel as they are."""
@@ -110,16 +110,16 @@ class TextInputs:
         return value
 
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
-        """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow."""
-        return tf.strings.regex_full_match(served, _TEXT_EXAMPLE)
+        """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow.
+
+        A key is the entry of a map: field 1, the name; field 2, its value.
+        """
+        # `\C` is any byte.
+        return tf.strings.regex_full_match(served, rf"\n\C*\n\x{len(self.raw):02x}{self.raw}\x12\C*")
 
     def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
         """The same of a batch."""
         return self.read(transformed)
-
-
-# The mark, then somewhere the entry of a map: field 1, the key `text`; field 2, its value. `\C` is any byte.
-_TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
 
 
 def made_features(transform_output: tft.TFTransformOutput) -> dict[str, tf.io.FixedLenFeature]:

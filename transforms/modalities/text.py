@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from transforms.inputs import TextInputs
+    from transforms.inputs import TensorInputs
 
 
 class Text:
@@ -66,8 +66,8 @@ class Text:
         )
         return {name: tf.cast(tensor, tf.int64) for name, tensor in preprocessor(clean).items()}
 
-    def inputs(self, record: Backbone, transform_output: tft.TFTransformOutput) -> TextInputs:
+    def inputs(self, record: Backbone, transform_output: tft.TFTransformOutput) -> TensorInputs:
         """Reads all features that were made of the text."""
-        from transforms.inputs import TextInputs, made_features
+        from transforms.inputs import TensorInputs, made_features
 
-        return TextInputs(made_features(transform_output))
+        return TensorInputs(made_features(transform_output), "text", self.raw)
