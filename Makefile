@@ -11,10 +11,10 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-strategies clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-strategies bench-multilabel bench-frozen-encoder clean figures
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 setup:  ## make the environment (.venv); every other target does this by itself
 	@scripts/setup.sh
@@ -57,6 +57,12 @@ bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and w
 
 bench-strategies: setup  ## train with every strategy and five seeds on real pictures
 	$(BIN)/python -m benchmarks.strategies
+
+bench-multilabel: setup  ## train on examples with several labels beside logistic regression; an hour
+	$(BIN)/python -m benchmarks.multilabel
+
+bench-frozen-encoder: setup  ## measure what a frozen encoder of texts costs; ten minutes
+	$(BIN)/python -m benchmarks.frozen_encoder
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing

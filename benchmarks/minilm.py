@@ -107,9 +107,10 @@ def sms_spam() -> list[str]:
     return [line.split("\t", 1)[1] for line in lines if line]
 
 
-def goemotions(split: str) -> tuple[list[str], list[list[str]]]:
-    """Returns texts of GoEmotions and the labels of each."""
-    with (real_data() / "text" / "goemotions" / f"{split}.csv").open(encoding="utf-8", newline="") as file:
+def goemotions(split: str, folder: Path | None = None) -> tuple[list[str], list[list[str]]]:
+    """Returns texts of GoEmotions and the labels of each, from a folder of its tables."""
+    folder = folder or real_data() / "text" / "goemotions"
+    with (folder / f"{split}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [row["text"] for row in rows], [row["labels"].split("|") for row in rows]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ class TestSet:
             found &= self.columns[column] == str(value)
         return found
 
-    def combinations(self, columns: list[str]) -> list[list[str]]:
+    def combinations(self, columns: Sequence[str]) -> list[list[str]]:
         """The combinations of the columns' values that occur, in order."""
         rows = zip(*(self.columns[column].tolist() for column in columns), strict=True)
         return [list(row) for row in sorted(set(rows))]
@@ -100,6 +100,7 @@ def value_interval(metric: str, predictions: Predictions, confidence: float, of_
     """The interval of one model's metric, by the method of the metric."""
     asked = METRICS[metric]
     columns = None if of_class is None else [of_class]
+    assert asked.interval is not None, f"{metric} is not measured on examples"
     return asked.interval.values(asked, predictions, confidence, columns)[0]
 
 
@@ -113,6 +114,7 @@ def change_interval(
 ) -> Interval:
     """The interval of the `difference` or `ratio` of two models' metrics on the same examples."""
     asked = METRICS[metric]
+    assert asked.interval is not None, f"{metric} is not measured on examples"
     return asked.interval.change(asked, candidate, other, compare, confidence, of_class)
 
 

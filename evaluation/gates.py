@@ -110,7 +110,9 @@ def _expand_one(gate: GateConfig, values: Callable[[Sequence[str]], Sequence[Seq
         return [gate]
     wheres = [dict(zip(columns, combination, strict=True)) for combination in values(columns)] if columns else [{}]
     classes = [name for (name,) in values(["label"])] if each_class else [gate.of_class]
-    cells = [{"slice": {**gate.slice, **where}, "of_class": name} for where in wheres for name in classes]
+    cells: list[dict[str, Any]] = [
+        {"slice": {**gate.slice, **where}, "of_class": name} for where in wheres for name in classes
+    ]
     if gate.confidence:
         shared = 1 - (1 - gate.confidence) / max(len(cells), 1)
         cells = [{**cell, "confidence": shared} for cell in cells]

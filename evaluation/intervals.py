@@ -68,7 +68,7 @@ def paired_shares(first: np.ndarray, second: np.ndarray, confidence: float) -> I
     product = ones * (total - ones) * twos * (total - twos)
     correlation = 0.0
     if product:
-        excess = both * neither - only_first * only_second
+        excess: float = both * neither - only_first * only_second
         # Newcombe's continuity correction, for positive correlations only.
         excess = max(excess - total / 2, 0.0) if excess > 0 else excess
         correlation = excess / math.sqrt(product)

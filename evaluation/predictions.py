@@ -40,7 +40,7 @@ class Predictions(ABC):
         return len(self.probabilities)
 
     @abstractmethod
-    def __getitem__(self, chosen: np.ndarray) -> Predictions:
+    def __getitem__(self, chosen: np.ndarray | slice) -> Predictions:
         """Returns the predictions of some examples, chosen by a mask or by indices."""
 
     @property
@@ -90,16 +90,16 @@ class SingleLabel(Predictions):
     labels: np.ndarray
     probabilities: np.ndarray
 
-    def __getitem__(self, chosen: np.ndarray) -> SingleLabel:
+    def __getitem__(self, chosen: np.ndarray | slice) -> SingleLabel:
         return SingleLabel(self.labels[chosen], self.probabilities[chosen])
 
     @cached_property
-    def actual(self) -> np.ndarray:
+    def actual(self) -> np.ndarray:  # type: ignore[override]  # computed when it is asked for; nobody sets it
         """bool [examples, classes], one in each row."""
         return _one_hot(self.labels, self.classes)
 
     @cached_property
-    def said(self) -> np.ndarray:
+    def said(self) -> np.ndarray:  # type: ignore[override]  # the same
         """bool [examples, classes], one in each row."""
         return _one_hot(self.predicted, self.classes)
 
@@ -144,7 +144,7 @@ class MultiLabel(Predictions):
     probabilities: np.ndarray
     said: np.ndarray
 
-    def __getitem__(self, chosen: np.ndarray) -> MultiLabel:
+    def __getitem__(self, chosen: np.ndarray | slice) -> MultiLabel:
         return MultiLabel(self.actual[chosen], self.probabilities[chosen], self.said[chosen])
 
     @cached_property

@@ -137,7 +137,9 @@ def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[M
     for metric in metrics:
         values = metric.class_values(candidate)
         quick = not isinstance(metric.interval, Bootstrap) or len(shown) <= CLASSES_BOOTSTRAPPED
-        intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown) if quick else [None] * len(shown)
+        intervals: Sequence[Interval | None] = [None] * len(shown)
+        if metric.interval and quick:
+            intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown)
         for row, column, interval in zip(rows, shown, intervals, strict=True):
             value = values[column] if np.isfinite(values[column]) else None
             row[metric.name] = {"value": value, "interval": interval and asdict(interval)}

@@ -47,7 +47,7 @@ def _lines(config: Config) -> list[str]:
     pictures = f"{train:,} + {val:,} pictures" if counted else f"{train:,} + {val:,} of {ASSUMED:,} pictures, say"
 
     def line(phase: PhaseConfig, cut: Cut | None, decision: Decision) -> str:
-        if not decision.kept_bytes:
+        if cut is None or not decision.kept_bytes:
             return f"{phase.name}: {decision.reason}"
         places = decision.train if decision.train == decision.val else f"train {decision.train}, val {decision.val}"
         each = size_in_words(cut.row_bytes(planner.item_bytes))

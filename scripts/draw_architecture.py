@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 TABLES = ("METRICS", "STRATEGIES", "SOURCES", "TASKS", "MODALITIES", "SECTIONS")
 
 LEFT, BOX, CELL, TOP, LINE, PAD, GAP = 16, 800, 30, 142, 16, 8, 8
-WRAP = 124
+WRAP = 146
 LEGEND = (
     "Each box is a top-level folder: what it is for, the packages/ and modules in it, and in blue the tables of seams.",
     "On the right, a ring is the floor itself and a dot is a floor that it imports.",

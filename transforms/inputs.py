@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -16,19 +16,19 @@ from transforms.image import parse_pixels
 _EXAMPLE_MARK = b"\x0a"
 
 # What the network takes: one tensor, or several by name.
-NetworkInput = tf.Tensor | dict[str, tf.Tensor]
+NetworkInput: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 
 
 class Inputs(Protocol):
-    """The way from what Transform writes to what the network takes, the same in training and in serving.
+    """The way from what Transform writes to what the network takes, the same in training and in serving."""
 
-    Attributes:
-        modality: Key of the tables of modalities.
-        raw: Name of the raw feature that Transform makes it from.
-    """
+    @property
+    def modality(self) -> str:
+        """Key of the tables of modalities."""
 
-    modality: str
-    raw: str
+    @property
+    def raw(self) -> str:
+        """Name of the raw feature that Transform makes it from."""
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """How the transformed features of one example are parsed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,13 +49,13 @@ def make_test_set(
 
 def save_test_set(test_set: TestSet, folder: str) -> None:
     """Writes the file into a folder."""
-    np.savez_compressed(
-        Path(folder, TEST_SET_FILE),
-        classes=np.array(test_set.classes, dtype=np.str_),
-        labels=test_set.labels,
+    arrays: dict[str, Any] = {
+        "classes": np.array(test_set.classes, dtype=np.str_),
+        "labels": test_set.labels,
         **{f"column/{name}": values for name, values in test_set.columns.items()},
         **{f"model/{name}": values for name, values in test_set.probabilities.items()},
-    )
+    }
+    np.savez_compressed(Path(folder, TEST_SET_FILE), **arrays)
 
 
 def load_test_set(folder: str) -> TestSet:

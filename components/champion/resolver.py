@@ -28,7 +28,9 @@ class ChampionStrategy(resolver.ResolverStrategy):
     def __init__(self, push_directory: str):
         self._directory = Path(push_directory)
 
-    def resolve_artifacts(self, store: Any, input_dict: dict[str, list[types.Artifact]]):
+    def resolve_artifacts(
+        self, store: Any, input_dict: dict[str, list[types.Artifact]]
+    ) -> dict[str, list[types.Artifact]]:
         """Returns the champion under `model`, and the candidate as it came; no model when there is no champion."""
         models = {artifact.uri: artifact for artifact in input_dict[MODEL]}
         for candidate in input_dict[CANDIDATE]:

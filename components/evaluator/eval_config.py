@@ -117,7 +117,7 @@ def _threshold(gates: Sequence[GateConfig]) -> config_pb2.MetricThreshold:
     rising = [gate for gate in relative if gate.min is not None]
     change = threshold.change_threshold
     for gate in rising or relative:
-        bound = gate.min - ROUNDING if rising else gate.max + ROUNDING
+        bound = gate.min - ROUNDING if gate.min is not None else (gate.max or 0.0) + ROUNDING
         stricter = max if rising else min
         change.direction = (
             config_pb2.MetricDirection.HIGHER_IS_BETTER if rising else config_pb2.MetricDirection.LOWER_IS_BETTER

@@ -6,6 +6,7 @@ So the Evaluator shares neither the predictions nor the formula of what `evaluat
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -26,17 +27,22 @@ class ReferenceMetric(tfma.metrics.Metric):
         super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
 
 
-def _computations(name: str, eval_config=None, model_name="", output_name="", example_weighted=False):
+def _computations(
+    name: str, eval_config: Any = None, model_name: str = "", output_name: str = "", example_weighted: bool = False
+) -> list[Any]:
     collected, predictions_key = _collected(eval_config, model_name, output_name, example_weighted)
     key = metric_types.MetricKey(name, model_name, output_name, example_weighted=example_weighted)
 
+    reference = METRICS[name].reference
+    assert reference is not None, f"{name} is measured by TFMA"
+
     def result(metrics: dict[metric_types.MetricKey, Predictions]) -> dict[metric_types.MetricKey, float]:
-        return {key: METRICS[name].reference(metrics[predictions_key])}
+        return {key: reference(metrics[predictions_key])}
 
     return [collected, metric_types.DerivedMetricComputation(keys=[key], result=result)]
 
 
-def _collected(eval_config, model_name: str, output_name: str, example_weighted: bool):
+def _collected(eval_config: Any, model_name: str, output_name: str, example_weighted: bool) -> tuple[Any, Any]:
     key = metric_types.MetricKey(_PREDICTIONS, model_name, output_name, example_weighted=example_weighted)
     return metric_types.MetricComputation(
         keys=[key], preprocessors=None, combiner=_Collect(key, eval_config, example_weighted)
@@ -46,7 +52,7 @@ def _collected(eval_config, model_name: str, output_name: str, example_weighted:
 class _Collect(beam.CombineFn):
     """Keeps the label and the probabilities of each example of a slice: a ranking needs them all."""
 
-    def __init__(self, key: metric_types.MetricKey, eval_config, example_weighted: bool):
+    def __init__(self, key: metric_types.MetricKey, eval_config: Any, example_weighted: bool):
         self._key = key
         self._eval_config = eval_config
         self._example_weighted = example_weighted

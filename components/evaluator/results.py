@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow_model_analysis as tfma
 
@@ -28,7 +29,7 @@ def read_metrics(evaluation_uri: str) -> tuple[Metrics, Metrics | None]:
     return by_model.get(CANDIDATE, {}), by_model.get(CHAMPION)
 
 
-def _slice_value(single) -> str:
+def _slice_value(single: Any) -> str:
     kind = single.WhichOneof("kind")
     value = getattr(single, kind)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
@@ -55,6 +56,6 @@ def tfma_failures(evaluation_uri: str) -> list[str]:
     return failures + [f"there is no example with {where}" for where in missing]
 
 
-def _where(slice_key) -> str:
+def _where(slice_key: Any) -> str:
     cells = [f"{single.column}={_slice_value(single)}" for single in slice_key.single_slice_keys]
     return f" on {', '.join(cells)}" if cells else ""

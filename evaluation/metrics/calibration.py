@@ -21,7 +21,7 @@ def _gaps(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
     from scipy.sparse import csr_matrix
 
     promised, came_true = predictions.decisions
-    gaps = came_true - promised.astype(np.float64)
+    gaps: np.ndarray = came_true - promised.astype(np.float64)
     examples = np.repeat(np.arange(len(predictions)), promised.shape[1])
     shape = CALIBRATION_BINS, len(predictions)
     within = sums(weights, csr_matrix((gaps.ravel(), (_bins(promised).ravel(), examples)), shape=shape))

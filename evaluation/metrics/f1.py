@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap
@@ -26,7 +28,7 @@ def _micro(predictions: MultiLabel, weights: np.ndarray) -> np.ndarray:
     return ratio(2 * counts.hits.sum(axis=1), counts.actual.sum(axis=1) + counts.said.sum(axis=1))
 
 
-def _by_sklearn(average: str):
+def _by_sklearn(average: str) -> Callable[[Predictions], float]:
     def reference(predictions: Predictions) -> float:
         from sklearn.metrics import f1_score
 

@@ -82,8 +82,8 @@ class Share(Bootstrap):
         judged: The same; returns of which examples the hits are a share.
     """
 
-    hits: Callable[[Any, int | None], np.ndarray]
-    judged: Callable[[Any, int | None], np.ndarray]
+    hits: Callable[[Any, Any], np.ndarray]
+    judged: Callable[[Any, Any], np.ndarray]
 
     def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
         """Returns Wilson's intervals."""

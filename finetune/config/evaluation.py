@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from finetune.config.base import Section
 
-BASELINES = ("majority", "logistic_regression", "from_scratch")
+Baseline = Literal["majority", "logistic_regression", "from_scratch"]
+BASELINES: tuple[str, ...] = get_args(Baseline)
 EACH = "*"
 
 
@@ -19,7 +20,7 @@ class GateConfig(Section):
     of_class: str | None = Field(None, description="for a metric of one class: which; `*` makes one gate of each")
     min: float | None = Field(None, description="least value; with `relative_to`: least difference or ratio")
     max: float | None = Field(None, description="largest value; with `relative_to`: largest difference or ratio")
-    relative_to: Literal[("champion", "baseline", *BASELINES)] | None = Field(
+    relative_to: Literal["champion", "baseline", Baseline] | None = Field(
         None,
         description="compare with the latest pushed model (passes while there is none), with one baseline, or with "
         "`baseline`, the best of them",
@@ -87,7 +88,7 @@ class EvaluationConfig(Section):
     approval: Literal["none", "required"] = Field(
         "none", description="`required`: what passes every gate waits until `finetune approve RUN`"
     )
-    baselines: list[Literal[BASELINES]] = Field(
+    baselines: list[Baseline] = Field(
         ["majority"],
         description="scored beside the candidate. `majority`: always the most frequent class of train; "
         "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "

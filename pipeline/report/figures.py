@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finetune.artifacts.training_history import CurvePoint
 from pipeline.report import wording
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, RULE, BAND, BLUE = "#1f2428", "#667079", "#d9dcd9", "#f3f4f1", "#28598a"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     # A fixed salt gives the same ids, hence the same file, for the same run.
     "svg.hashsalt": "finetune",

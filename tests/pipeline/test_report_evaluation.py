@@ -284,7 +284,7 @@ def test_verdicts_say_what_was_not_judged_and_what_was_pushed_against_the_gates(
     assert "For c and 2 more gates: more data." in steps
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium here")
+@pytest.mark.skipif(BROWSER is None, reason="no chromium; on Debian: apt-get install chromium")
 @pytest.mark.parametrize("width", [1200, 390])
 def test_the_page_in_a_browser(tmp_path: Path, width: int):
     """No console errors, a screenshot that is not empty, and nothing that sticks out to the right."""

@@ -46,7 +46,7 @@ def open_handle(config: BackboneConfig) -> tuple[SavedModel, str]:
     Raises:
         BackboneError: It cannot be had or read, has another digest than it should, or operations that reach outside.
     """
-    folder = resolve_handle(config.handle)
+    folder = resolve_handle(config.source)
     model = read_saved_model(folder)
     digest = check_sha256(folder, config.sha256)
     if model.unsafe_ops and not config.allow_unsafe:

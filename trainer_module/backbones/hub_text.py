@@ -36,7 +36,8 @@ def text_encoder(config: BackboneConfig) -> tuple[keras.Model, str]:
         text = keras.Input((), dtype=tf.string, name=features.CLEAN_TEXT)
         return keras.Model(text, layer(text), name=LAYER), digest
     inputs = {
-        tensor.name: keras.Input(tensor.shape[1:], dtype=tf.int64, name=tensor.name) for tensor in interface.inputs
+        tensor.name: keras.Input((tensor.shape or ())[1:], dtype=tf.int64, name=tensor.name)
+        for tensor in interface.inputs
     }
     dtypes = {tensor.name: tensor.dtype for tensor in interface.inputs}
     return keras.Model(inputs, layer(_Cast(dtypes, name="cast")(inputs)), name=LAYER), digest

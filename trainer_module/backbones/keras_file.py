@@ -34,7 +34,7 @@ def keras_file_backbone(config: BackboneConfig) -> tuple[keras.Model, str]:
     Raises:
         BackboneError: It cannot be read, may run code, does not fit the config, or has no such layer.
     """
-    path = Path(config.file)
+    path = Path(config.source)
     digest = check_sha256(path, config.sha256)
     if not config.allow_unsafe:
         _refuse_code(path)

@@ -103,16 +103,16 @@ class NamedSource(BackboneSource):
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns that of the name, at the size that the config wants."""
-        record = self._named(config.name)
+        record = self._of(config)
         return replace(record, image_size=config.image_size or record.image_size)
 
     def graph(self, config: BackboneConfig) -> Recorded | None:
         """Returns the graph that was recorded of the network with these arguments, if one was."""
-        return recorded(self._named(config.name).name, config.arguments)
+        return recorded(self._of(config).name, config.arguments)
 
     def problems(self, config: BackboneConfig) -> list[str]:
         """Holds weights, arguments and size against the record."""
-        record = self._named(config.name)
+        record = self._of(config)
         problems = []
         if config.weights == "imagenet" and not record.has_imagenet_weights:
             problems.append(
@@ -140,7 +140,7 @@ class NamedSource(BackboneSource):
         """Looks whether the weights are an HDF5 file."""
         if config.weights in ("imagenet", "random"):
             return []
-        path = Path(config.weights)
+        path = Path(config.source)
         if not path.is_file():
             return [missing_weights(config)]
         with path.open("rb") as file:
@@ -153,6 +153,11 @@ class NamedSource(BackboneSource):
     def with_random_weights(self, config: BackboneConfig) -> BackboneConfig:
         """Leaves the weights and their digest out."""
         return config.model_copy(update={"weights": "random", "sha256": None})
+
+    def _of(self, config: BackboneConfig) -> Backbone:
+        record = self._named(config.name or "")
+        assert record is not None, f"{config.name} is of another source: ask `selects` first"
+        return record
 
     def _named(self, name: str) -> Backbone | None:
         return {fold(known): record for known, record in self.records.items()}.get(fold(name))

@@ -28,7 +28,7 @@ def with_weights(backbone: keras.Model, config: BackboneConfig) -> tuple[keras.M
     """
     if config.weights == "random":
         return backbone, None
-    path = Path(config.weights)
+    path = Path(config.source)
     if not path.is_file():
         raise BackboneError(
             f"backbone.weights: got {config.weights!r}, which is not a file; expected imagenet, random, or the path of "

@@ -152,7 +152,7 @@ class FrozenFeatures:
             if missing or damaged:
                 gaps.append((cut, Gaps(shards, frozenset(missing + damaged))))
         if gaps:
-            needed = sum(gap.bytes for _, gap in gaps)
+            needed = sum(gap.size for _, gap in gaps)
             self._store.make_room(needed, {shards.folder for _, shards in wanted.values()})
             self._fill(split, [cut for cut, _ in gaps], [gap for _, gap in gaps], index)
         return wanted[self._planner.cut(index).node.name][1]
@@ -171,7 +171,7 @@ class FrozenFeatures:
         layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
         self._say(
             f"the frozen layers ran once over {total:,} examples of {split} in {time.monotonic() - start:.1f} s; "
-            f"what they gave at {layers} is kept ({sum(gap.bytes for gap in gaps) / 1e6:,.1f} MB)"
+            f"what they gave at {layers} is kept ({sum(gap.size for gap in gaps) / 1e6:,.1f} MB)"
         )
 
     def _progress(self, total: int) -> Callable[[int], None]:

@@ -18,7 +18,10 @@ from transforms.inputs import NetworkInput
 
 
 class Network:
-    """A functional model with a backbone in it, whose layers are looked at one by one where it is functional too."""
+    """A functional model with a backbone in it, whose layers are looked at one by one where it is functional too.
+
+    A backbone with several inputs or outputs, such as an encoder of texts behind a preprocessor, is one node.
+    """
 
     def __init__(self, model: keras.Model, backbone: keras.Model):
         """Describes the graph.
@@ -31,12 +34,13 @@ class Network:
         self._backbone = backbone
         self._tensors: dict[str, Any] = {}
         self._layers: dict[str, keras.layers.Layer] = {}
-        self._call: Any = None
+        self._opened = _can_be_opened(backbone)
         self.nodes: list[Node] = []
         names: dict[tuple[int, int], str] = {}
         for call in _calls(model):
-            if call.layer is backbone and _can_be_opened(backbone):
+            if call.layer is backbone:
                 self._call = call
+            if call.layer is backbone and self._opened:
                 self._open_backbone(names, _sources(call, names))
             else:
                 self._add(call, names, _sources(call, names), in_backbone=call.layer is backbone)
@@ -44,14 +48,14 @@ class Network:
     @property
     def graph(self) -> Graph:
         """The network as plain data."""
-        in_inference_mode = self._call is not None and self._call.call_kwargs.get("training") is False
-        whole = None if self._call else self._backbone.name
+        in_inference_mode = self._call.call_kwargs.get("training") is False
+        whole = None if self._opened else self._backbone.name
         return Graph(self.nodes, layers_of(self._backbone), whole, in_inference_mode)
 
     def frozen_part(self, cuts: Sequence[Cut]) -> Callable[[NetworkInput], list[tf.Tensor]]:
         """Returns a function from what the model takes to a list of what all cuts keep, computed in one pass."""
-        if self._call is None:
-            whole = keras.Model(self._model.inputs, [self._tensor(cut) for cut in cuts])
+        if not self._opened:
+            whole = keras.Model(self._model.input, [self._tensor(cut) for cut in cuts])
             return lambda inputs: tf.nest.flatten(whole(inputs, training=False))
         inner = [cut for cut in cuts if self._is_inside(cut)]
         outer = [cut for cut in cuts if not self._is_inside(cut)]
@@ -85,7 +89,8 @@ class Network:
 
     def digest(self, cut: Cut) -> str:
         """Returns the SHA-256 over what the layers below a cut do: kinds, settings, connections, weights."""
-        digest = hashlib.sha256()
+        # Of a SavedModel, tables of words are no weights; the digest of its files holds them too.
+        digest = hashlib.sha256(repr(getattr(self._backbone, "weights_sha256", None)).encode())
         for node in cut.below:
             layer = self._layers[node.name]
             digest.update(repr((node, type(layer).__qualname__, _settings(layer))).encode())
@@ -98,7 +103,7 @@ class Network:
         return tf.as_dtype(self._tensor(cut).dtype)
 
     def _is_inside(self, cut: Cut) -> bool:
-        return cut.node.in_backbone and self._call is not None
+        return cut.node.in_backbone and self._opened
 
     def _tensor(self, cut: Cut) -> Any:
         return self._tensors[cut.node.name]

@@ -110,9 +110,9 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
     """
     if mode == "off":
         return [Decision.off("training.frozen_features is off")] * len(needs)
-    sizes = [_Size.of(need, train, val, budget) if need.cut else None for need in needs]
+    sizes = [_Size.of(need.cut, need, train, val, budget) if need.cut else None for need in needs]
     pays = [size is not None and (mode == "on" or size.gain(budget, rates) > 0) for size in sizes]
-    chosen = [size for size, pay in zip(sizes, pays, strict=True) if pay]
+    chosen = [size for size, pay in zip(sizes, pays, strict=True) if size and pay]
     # The one pass that fills everything goes as deep as the deepest cut.
     fill = max((size.rows * size.cut.multiply_adds / rates.multiply_adds for size in chosen), default=0.0)
     too_short = mode != "on" and sum(size.gain(budget, rates) for size in chosen) <= fill
@@ -146,10 +146,10 @@ class _Size:
     seen: float
 
     @classmethod
-    def of(cls, need: PhaseNeed, train: int, val: int, budget: Budget) -> _Size:
+    def of(cls, cut: Cut, need: PhaseNeed, train: int, val: int, budget: Budget) -> _Size:
         # Validation also runs once before the first epoch.
         seen = (need.epochs * train if need.views else 0) + (need.epochs + 1) * val
-        return cls(need.cut, need.cut.row_bytes(budget.item_bytes), train * need.views, val, seen)
+        return cls(cut, cut.row_bytes(budget.item_bytes), train * need.views, val, seen)
 
     @property
     def rows(self) -> int:

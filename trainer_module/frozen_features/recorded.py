@@ -52,7 +52,7 @@ class Recorded:
     def with_head(self) -> list[Node]:
         """The nodes, what pools the output, and what stands for the rest of the head."""
         last = self.nodes[-1]
-        pool = Node(POOL, (last.name,), POOL, shape=last.shape[-1:], item_bytes=last.item_bytes)
+        pool = Node(POOL, (last.name,), POOL, shape=last.shape and last.shape[-1:], item_bytes=last.item_bytes)
         return [*self.nodes, pool, Node("head", (POOL,), "head", has_variables=True)]
 
 
@@ -70,7 +70,9 @@ def recorded(name: str, arguments: Mapping[str, Any]) -> Recorded | None:
     return Recorded(content["image_size"], tuple(nodes), tuple(layers))
 
 
-def write(name: str, arguments: Mapping[str, Any], image_size: int, nodes: Sequence[Node], layers: Sequence[Layer]):
+def write(
+    name: str, arguments: Mapping[str, Any], image_size: int, nodes: Sequence[Node], layers: Sequence[Layer]
+) -> None:
     """Records a graph; the same graph gives the same bytes."""
     content = {
         "image_size": image_size,

@@ -55,8 +55,8 @@ class Shards:
         return [str(self._path(number)) for number in range(self.count)]
 
     @property
-    def bytes(self) -> int:
-        """Size of all shards on disk."""
+    def size(self) -> int:
+        """Bytes of all shards on disk."""
         return self.rows * self.row_bytes + self.count * HEADER_BYTES
 
     def rows_of(self, number: int) -> range:

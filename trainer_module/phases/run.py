@@ -71,8 +71,8 @@ def _halve_the_rate(setup: Setup, good: State, error: BadNumbersError) -> None:
 def _cut_batches_smaller(setup: Setup, good: State, error: tf.errors.ResourceExhaustedError) -> None:
     """Cuts batches into more parts from now on, and reports it."""
     training, phase = setup.training, setup.training.phases[good.phase].name
-    parts = max(good.gradient_accumulation_steps, training.gradient_accumulation_steps)
-    parts = more_accumulation_steps(parts, training.batch_size, setup.strategy.num_replicas_in_sync)
+    tried = max(good.gradient_accumulation_steps, training.gradient_accumulation_steps)
+    parts = more_accumulation_steps(tried, training.batch_size, setup.strategy.num_replicas_in_sync)
     several = isinstance(setup.strategy, tf.distribute.MultiWorkerMirroredStrategy)
     if parts is None or several:
         cure = (

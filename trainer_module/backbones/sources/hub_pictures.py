@@ -20,7 +20,7 @@ class HubPictures(HandleSource):
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns what the config says of it."""
-        return Backbone(config.handle, config.image_size or 0, config.scaling or "zero_to_one")
+        return Backbone(config.source, config.image_size or 0, config.scaling or "zero_to_one")
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:
         """Loads it as one layer: float32 [batch, size, size, 3] to a feature map or vector.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetune.config.backbone import BackboneConfig
+from finetune.config.text import TextConfig
 from trainer_module.backbones.sources.handle import HandleSource, saved_model_problems
 from transforms.backbone import Backbone
 
@@ -20,7 +21,7 @@ class HubTexts(HandleSource):
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns what the config says of it."""
-        return Backbone(config.handle, modality="text", preprocessing={"preprocessor": config.text.preprocessor})
+        return Backbone(config.source, modality="text", preprocessing={"preprocessor": config.text.preprocessor})
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:
         """Loads it as one layer: string [batch], or by name what its preprocessor makes, to float32 [batch, channels].
@@ -38,7 +39,8 @@ class HubTexts(HandleSource):
             f"backbone.text.{key}: got {getattr(config.text, key)!r}; it is about tables, and {config.handle} is none. "
             "Leave it out"
             for key in ("max_words", "unknown_words", "vocabulary")
-            if key in config.text.model_fields_set and getattr(config.text, key) is not None
+            # A config that a node got as JSON has every key: the defaults say nothing.
+            if getattr(config.text, key) != TextConfig.model_fields[key].default
         ]
 
     def file_problems(self, config: BackboneConfig) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from finetune.config.backbone import BackboneConfig, Scaling
 from finetune.digests import check_sha256
@@ -131,14 +130,16 @@ def _with_imagenet_weights(record: Backbone, arguments: dict[str, Any]) -> tuple
         fetched.append(get_file(*args, **kwargs))
         return fetched[-1]
 
+    # Only a constructor of Keras knows the name of its file, and it tells nobody but this function.
+    data_utils.get_file = recorded
     try:
-        # Only a constructor of Keras knows the name of its file.
-        with mock.patch.object(data_utils, "get_file", recorded):
-            network = _network(record, arguments, weights="imagenet")
+        network = _network(record, arguments, weights="imagenet")
     except Exception as error:
         raise BackboneError(
             f"backbone.weights: imagenet weights of {record.name} with {arguments} could not be had: {error}\n"
             "They are downloaded once and kept in ~/.keras/models. Without a network, copy the file there, or give "
             "its path as backbone.weights."
         ) from error
+    finally:
+        data_utils.get_file = get_file
     return network, Path(fetched[-1])

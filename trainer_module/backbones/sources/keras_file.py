@@ -28,7 +28,7 @@ class KerasFile(BackboneSource):
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns what the config says of it."""
-        return Backbone(Path(config.file).name, config.image_size or 0, config.scaling or "none")
+        return Backbone(Path(config.source).name, config.image_size or 0, config.scaling or "none")
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:
         """Loads it and cuts it at a layer: float32 [batch, size, size, 3] to that layer's output.
@@ -43,7 +43,7 @@ class KerasFile(BackboneSource):
     def layers(self, config: BackboneConfig) -> list[Layer] | None:
         """Returns those that the file names, if it is read without TensorFlow and used up to its last."""
         try:
-            found = read_config(Path(config.file))
+            found = read_config(Path(config.source))
         except BackboneError:
             return None
         return None if found is None or config.cut_at else list(found.layers)
@@ -59,8 +59,8 @@ class KerasFile(BackboneSource):
 
     def file_problems(self, config: BackboneConfig) -> list[str]:
         """Reads the network's config in the file: its input, its layers, and whether it brings code along."""
-        path = Path(config.file)
-        if not path.is_file() and not is_saved_model(config.file):
+        path = Path(config.source)
+        if not path.is_file() and not is_saved_model(config.source):
             return [
                 f"backbone.file: got {config.file!r}, which is not here; "
                 "expected a .keras or .h5 file, or the folder of a SavedModel"
@@ -71,7 +71,7 @@ class KerasFile(BackboneSource):
             return [str(error)]
         if found is None:
             return []
-        problems = [code_problem(config.file, found.suspects)] if found.suspects and not config.allow_unsafe else []
+        problems = [code_problem(config.source, found.suspects)] if found.suspects and not config.allow_unsafe else []
         if found.input_shape:
             problems += shape_problems(config, found.input_shape)
         return problems + (cut_problems(config, found.names) if found.names else [])

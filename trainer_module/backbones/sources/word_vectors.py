@@ -72,7 +72,7 @@ class WordVectors(NamedSource):
     def file_problems(self, config: BackboneConfig) -> list[str]:
         """Looks whether the tables are there."""
         problems = []
-        if config.weights != "random" and not Path(config.weights).is_file():
+        if config.weights != "random" and not Path(config.source).is_file():
             problems.append(missing_weights(config))
         vocabulary = config.text.vocabulary
         if vocabulary and not Path(vocabulary).is_file():
@@ -88,4 +88,4 @@ class WordVectors(NamedSource):
 
 
 def _vocabulary(config: BackboneConfig) -> str:
-    return config.text.vocabulary or config.weights
+    return config.text.vocabulary or config.source

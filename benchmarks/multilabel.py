@@ -1,0 +1,291 @@
+"""Several labels an example: the product's head beside logistic regression on the same frozen features.
+
+    make bench-multilabel        (python -m benchmarks.multilabel [--seeds N] [--folder FOLDER] [ARM ...])
+
+Each run is the whole pipeline, `finetune run`. On GoEmotions, in its own splits, word vectors see all texts of train,
+and MiniLM 10,000 of them. The regression, one label against the rest, is scikit-learn's; val chooses its penalties and
+thresholds, as it chooses the product's epochs and thresholds. Figures are those of test. The blood cells of BCCD run
+through as well; they have too few negatives for a comparison. `benchmarks.multilabel_heads` chose the heads, on val.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import finetune  # noqa: F401  (chooses Keras 2)
+from benchmarks.flowers import real_data, weights_file
+from benchmarks.minilm import minilm
+from benchmarks.pipeline_runs import examples_of, run_pipeline
+from benchmarks.tables import machine, save, spread, table
+
+FOLDER = Path("runs/benchmarks")
+METRICS = {"micro_f1": "micro F1", "macro_f1": "macro F1", "mean_average_precision": "mean average precision"}
+FEWER_TEXTS = 10_000
+# Inverse strengths of the penalty, of features with mean 0 and deviation 1.
+PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+PIECES, WORDS, OTHER_WORDS = 64, 64, 20_000
+# Of the summary, what the page shows, and what says how it came about.
+KEPT = ("status", "metrics", "baselines", "gates", "phases", "splits", "seconds")
+
+
+def main() -> None:
+    """Runs every arm with every seed, and writes the page."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("arms", nargs="*", default=list(ARMS), metavar="ARM", help=", ".join(ARMS))
+    arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--folder", type=Path, default=FOLDER)
+    given = arguments.parse_args()
+    folder, described = given.folder.absolute(), machine()
+    regressions: dict[str, dict[str, float]] = {}
+    found = []
+    for arm in given.arms:
+        config, features = ARMS[arm](folder), FEATURES.get(arm)
+        runs = [run_pipeline(folder / arm, config, seed) for seed in range(1, given.seeds + 1 if features else 2)]
+        if features and features not in regressions:
+            regressions[features] = regression(examples_of(runs[0]), features_of(features, folder))
+        found.append(
+            {
+                "arm": arm,
+                "config": config,
+                "runs": [{key: run[key] for key in KEPT} for run in runs],
+                "regression": regressions.get(features),
+            }
+        )
+        save("multilabel", page(described, found), {"machine": described, "arms": found})
+    print(page(described, found))
+
+
+def frozen_glove(folder: Path) -> dict[str, Any]:
+    """Word vectors as they are, with all texts of train."""
+    return _of_texts(
+        folder,
+        {"name": "GloVe", "weights": str(_table_of_words()), "text": {"max_words": WORDS}},
+        {
+            "batch_size": 128,
+            "head": {"units": [256], "dropout": 0.3},
+            "phases": [_phase("none", 30, early_stopping={"patience": 3})],
+        },
+    )
+
+
+def tuned_glove(folder: Path) -> dict[str, Any]:
+    """Word vectors that learn, and vectors of other words beside them, with all texts of train."""
+    text = {"max_words": WORDS, "unknown_words": OTHER_WORDS}
+    return _of_texts(
+        folder,
+        {"name": "GloVe", "weights": str(_table_of_words()), "text": text},
+        {
+            "batch_size": 64,
+            "head": {"units": [], "dropout": 0.0},
+            "phases": [_phase("all", 12, early_stopping={"patience": 2})],
+        },
+    )
+
+
+def frozen_minilm(folder: Path) -> dict[str, Any]:
+    """MiniLM as it is, with some texts of train."""
+    encoder, preprocessor = minilm(folder, PIECES)
+    return _of_texts(
+        folder,
+        {"handle": str(encoder), "modality": "text", "text": {"preprocessor": str(preprocessor)}},
+        {
+            "batch_size": 128,
+            "head": {"units": [512], "dropout": 0.5},
+            "phases": [_phase("none", 30, optimizer={"name": "adamw", "weight_decay": 0.1}, schedule="cosine")],
+        },
+        FEWER_TEXTS,
+    )
+
+
+def _phase(unfreeze: str, epochs: int, **settings: Any) -> dict[str, Any]:
+    return {"name": "head", "unfreeze": unfreeze, "epochs": epochs, "learning_rate": 1e-3, **settings}
+
+
+def _of_texts(
+    folder: Path, backbone: dict[str, Any], training: dict[str, Any], count: int | None = None
+) -> dict[str, Any]:
+    root = linked(folder / f"goemotions-{count or 'all'}", count)
+    return {
+        "name": "goemotions",
+        "task": "multi_label",
+        "data": {"root": str(root), "layout": "table", "label_column": "labels"},
+        "backbone": backbone,
+        "training": training,
+        "evaluation": {
+            "baselines": ["logistic_regression"],
+            "gates": [{"metric": metric, "min": 0, "relative_to": "logistic_regression"} for metric in METRICS],
+        },
+    }
+
+
+def blood_cells(folder: Path) -> dict[str, Any]:
+    """Pictures of blood, and which kinds of cells each shows."""
+    return {
+        "name": "bccd",
+        "task": "multi_label",
+        "data": {
+            "root": str(real_data() / "images" / "bccd"),
+            "layout": "manifest",
+            "manifest": "multilabel.csv",
+            "label_column": "labels",
+        },
+        "backbone": {
+            "name": "MobileNetV2",
+            "weights": str(weights_file()),
+            "arguments": {"alpha": 0.35},
+            "image_size": 224,
+        },
+        "training": {"strategy": "linear_probe"},
+        "evaluation": {"gates": [{"metric": "micro_f1", "min": 0.9, "confidence": 0.95}]},
+    }
+
+
+def linked(folder: Path, count: int | None = None) -> Path:
+    """Makes a folder of GoEmotions' tables, with that many of the texts of train: those of the lowest digests."""
+    source = real_data() / "text" / "goemotions"
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val", "test"):
+        target = folder / f"{split}.csv"
+        if target.exists():
+            continue
+        if split != "train" or count is None:
+            target.symlink_to(source / target.name)
+            continue
+        with (source / target.name).open(encoding="utf-8", newline="") as file:
+            rows = {hashlib.sha256(row["text"].encode()).hexdigest(): row for row in csv.DictReader(file)}
+        with target.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ("text", "labels", "id"))
+            writer.writeheader()
+            writer.writerows(rows[digest] for digest in sorted(rows)[:count])
+    return folder
+
+
+def features_of(backbone: str, folder: Path) -> Callable[[list[str]], np.ndarray]:
+    """Returns what makes of texts the features that a head on the frozen backbone sees, float32 [texts, features]."""
+    import tensorflow as tf
+    import tensorflow_hub as hub
+
+    from trainer_module.heads import PoolWords
+    from transforms.text import WordIds
+    from transforms.word_table import read_word_table
+
+    if backbone == "MiniLM":
+        encoder, preprocessor = (hub.load(str(path)) for path in minilm(folder, PIECES))
+
+        def of_some(texts: list[str]) -> np.ndarray:
+            return encoder(preprocessor(texts))["pooled_output"].numpy()
+
+    else:
+        words = read_word_table(str(_table_of_words()))
+        ids, pool = WordIds(words, "skip"), PoolWords()
+        vectors = tf.constant(np.vstack([np.zeros_like(words.vectors[:1]), words.vectors]))
+
+        def of_some(texts: list[str]) -> np.ndarray:
+            return pool(tf.gather(vectors, ids(tf.constant(texts), WORDS))).numpy()
+
+    return lambda texts: np.concatenate([of_some(texts[first : first + 64]) for first in range(0, len(texts), 64)])
+
+
+def regression(
+    examples: dict[str, tuple[list[str], np.ndarray]], features: Callable[[list[str]], np.ndarray]
+) -> dict[str, float]:
+    """Fits the regression on train, chooses the penalty of each label by its loss on val, and scores it on test.
+
+    Returns:
+        The metrics, by name.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+    from sklearn.preprocessing import StandardScaler
+
+    from evaluation.thresholds import best_thresholds
+
+    labels = {split: found[1] for split, found in examples.items()}
+    values = {split: features(found[0]) for split, found in examples.items()}
+    scaler = StandardScaler().fit(values["train"])
+    values = {split: scaler.transform(found) for split, found in values.items()}
+    probabilities = {split: np.zeros(labels[split].shape) for split in ("val", "test")}
+    for label in range(labels["train"].shape[1]):
+        models = [
+            LogisticRegression(C=penalty, max_iter=1000).fit(values["train"], labels["train"][:, label])
+            for penalty in PENALTIES
+        ]
+        best = min(
+            models,
+            key=lambda model: log_loss(
+                labels["val"][:, label], model.predict_proba(values["val"]), labels=[False, True]
+            ),
+        )
+        for split, found in probabilities.items():
+            found[:, label] = best.predict_proba(values[split])[:, 1]
+    thresholds = best_thresholds(labels["val"], probabilities["val"])
+    return scores(labels["test"], probabilities["test"], thresholds)
+
+
+def scores(labels: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray | None = None) -> dict[str, float]:
+    """Scores predictions by scikit-learn.
+
+    Args:
+        labels: bool [examples, labels].
+        probabilities: float [examples, labels].
+        thresholds: float [labels]; None takes the best for these examples.
+
+    Returns:
+        The metrics, by name.
+    """
+    from sklearn.metrics import average_precision_score, f1_score
+
+    from evaluation.thresholds import best_thresholds
+
+    said = probabilities >= (best_thresholds(labels, probabilities) if thresholds is None else thresholds)
+    return {
+        "micro_f1": float(f1_score(labels, said, average="micro")),
+        "macro_f1": float(f1_score(labels, said, average="macro")),
+        "mean_average_precision": float(average_precision_score(labels, probabilities)),
+    }
+
+
+def page(described: str, found: list[dict[str, Any]]) -> str:
+    """The results as Markdown."""
+    rows = []
+    for results in found:
+        runs, regressed = results["runs"], results["regression"]
+        for metric, label in METRICS.items():
+            values = [run["metrics"][metric] for run in runs]
+            beside = (
+                (f"{regressed[metric]:.3f}", f"{median(values) - regressed[metric]:+.3f}") if regressed else ("", "")
+            )
+            rows.append((results["arm"], runs[0]["splits"]["train"], label, spread(values), *beside))
+    head = ("arm", "examples of train", "metric", "test, median (range)", "regression", "difference")
+    refused = sum(run["status"] != "pushed" for results in found for run in results["runs"])
+    return (
+        f"# Several labels an example\n\n{described}.\n\n{table(head, rows)}\n\n"
+        f"{len(found[0]['runs'])} seeds; gates refused {refused} of {sum(len(arm['runs']) for arm in found)} runs. "
+        "`make bench-multilabel` makes this page."
+    )
+
+
+def _table_of_words() -> Path:
+    return real_data() / "weights" / "glove_6b_50d_5k_words.json"
+
+
+ARMS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "GloVe, frozen": frozen_glove,
+    "GloVe, tuned": tuned_glove,
+    "MiniLM, frozen": frozen_minilm,
+    "BCCD": blood_cells,
+}
+# What the regression beside an arm sees.
+FEATURES = {"GloVe, frozen": "GloVe", "GloVe, tuned": "GloVe", "MiniLM, frozen": "MiniLM"}
+
+
+if __name__ == "__main__":
+    main()
