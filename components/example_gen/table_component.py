@@ -76,7 +76,8 @@ class TableExecutor(base_executor.BaseExecutor):
             for path, records in shard_files(selection.examples, artifact):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
                     for record in records:
-                        writer.write(make_example(record, tables.texts[record.sha256].encode(), self.FEATURE))
+                        text = tables.texts[str(record.sha256)]
+                        writer.write(make_example(record, text.encode(), self.FEATURE))
                 Progress.step(len(records))
         finish(artifact, selection)
 

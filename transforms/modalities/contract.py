@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -84,13 +85,13 @@ def _check_paths_agree(name: str, inputs: Inputs, made: dict[str, tf.Tensor]) ->
         assert np.array_equal(one.numpy(), other), f"{name}: the served model sees another input than the Trainer"
 
 
-def _example(values: dict[str, object]) -> bytes:
+def _example(values: dict[str, Any]) -> bytes:
     return tf.train.Example(
         features=tf.train.Features(feature={key: _feature(value) for key, value in values.items()})
     ).SerializeToString()
 
 
-def _feature(value: object) -> tf.train.Feature:
+def _feature(value: Any) -> tf.train.Feature:
     if isinstance(value, bytes):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
     numbers = np.ravel(value)

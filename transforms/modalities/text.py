@@ -23,7 +23,7 @@ class Text:
     """
 
     raw = features.TEXT
-    keys = ("backbone.text",)
+    keys: tuple[str, ...] = ("backbone.text",)
 
     def describe(self, record: Backbone) -> str:
         """Says how many words, where they are counted."""

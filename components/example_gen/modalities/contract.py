@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.example_gen.component import REPORT_NAME
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import SPLITS
+from finetune.artifacts.ingest_report import IngestReport
 from finetune.config import DataConfig
 from transforms import features
 from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
@@ -48,8 +47,7 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     context = executor.Context(tmp_dir=str(folder / "tmp"), unique_id="1")
     executor(context).Do({}, {"examples": [artifact]}, settings)
     assert artifact_utils.decode_split_names(artifact.split_names) == list(SPLITS), f"{name} makes other splits"
-    report = json.loads((folder / "examples" / REPORT_NAME).read_text(encoding="utf-8"))
-    assert report["used"], f"{name} uses nothing of the data"
+    assert IngestReport.read(folder / "examples").used, f"{name} uses nothing of the data"
     raw = TRANSFORM_MODALITIES[name].raw
     for split in SPLITS:
         files = tf.io.gfile.glob(f"{artifact.uri}/Split-{split}/*")

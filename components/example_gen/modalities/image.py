@@ -14,8 +14,8 @@ class Image:
 
     node_id = "ImageExampleGen"
     shown = "pictures"
-    layouts = ("auto", "classes", "splits", "manifest")
-    keys = ("data.manifest", "data.path_column", "data.max_pixels")
+    layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
+    keys: tuple[str, ...] = ("data.manifest", "data.path_column", "data.max_pixels")
 
     def component(self) -> type[ImageExampleGen]:
         """Returns ImageExampleGen."""

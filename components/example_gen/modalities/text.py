@@ -14,8 +14,8 @@ class Text:
 
     node_id = "TextExampleGen"
     shown = "texts"
-    layouts = ("auto", "table")
-    keys = ("data.columns", "data.text_column", "data.max_characters")
+    layouts: tuple[str, ...] = ("auto", "table")
+    keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.max_characters")
 
     def component(self) -> type[TextExampleGen]:
         """Returns TextExampleGen."""
