@@ -197,7 +197,7 @@ def test_the_plan_is_printed_for_every_source(example, tmp_path):
     printed = console.file.getvalue()
     assert f"backbone   {record_of(config.backbone).name}, " in printed
     assert f"weights: {config.backbone.source}\n" in printed
-    assert re.search(r"^trunk      (head: the network|decided by the Trainer)", printed, re.MULTILINE)
+    assert re.search(r"^frozen     (head: the network|decided by the Trainer)", printed, re.MULTILINE)
 
 
 def test_the_guide_adds_a_source(tmp_path, monkeypatch):

@@ -225,7 +225,9 @@ def test_penalties_and_dropouts_of_the_head():
 
 def test_without_hidden_layers_dropout_stands_before_the_last_one():
     features = keras.Input((6,))
-    model = keras.Model(features, heads.add_head(features, HeadConfig(units=[], dropout=0.5), classes=3, seed=1))
+    model = keras.Model(
+        features, heads.add_head(features, MODALITIES["image"].pool, HeadConfig(units=[], dropout=0.5), 3, seed=1)
+    )
     kernel, offset = model.layers[-1].get_weights()
     x = np.ones((200, 6), np.float32)
     rows = {row.tobytes() for row in model(x, training=True).numpy()}
