@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from finetune.files import replacing
+
 ROOT = Path(__file__).parents[1]
 CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 SIZE = 224
@@ -82,13 +84,11 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
     if not all(path.is_file() for path in files.values()):
         records = list(tf.data.TFRecordDataset(transformed(folder)["train"], "GZIP").as_numpy_iterator())
         for name, path in files.items():
-            unfinished = path.with_suffix(".tmp")
-            with tf.io.TFRecordWriter(str(unfinished), options) as writer:
+            with replacing(path) as unfinished, tf.io.TFRecordWriter(str(unfinished), options) as writer:
                 for record in records:
                     key = tf.train.Example.FromString(record).features.feature["key"].bytes_list.value[0]
                     if key in wanted[name]:
                         writer.write(record)
-            unfinished.rename(path)
     return {name: [str(path)] for name, path in files.items()}
 
 

@@ -11,11 +11,11 @@ import json
 import shutil
 from pathlib import Path
 
-import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.compare import phases
 from benchmarks.flowers import CLASSES, SIZE
 from benchmarks.tables import machine, save, table
 from benchmarks.training import run_trainer
+from finetune.files import replacing
 
 COUNTS = (600, 6000)
 
@@ -34,8 +34,7 @@ def synthetic(folder: Path, count: int) -> dict[str, list[str]]:
         random = np.random.default_rng(examples)
         # Noise does not compress; the quickest level writes it four times as fast.
         options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
-        unfinished = path.with_suffix(".tmp")
-        with tf.io.TFRecordWriter(str(unfinished), options) as writer:
+        with replacing(path) as unfinished, tf.io.TFRecordWriter(str(unfinished), options) as writer:
             for number in range(examples):
                 pixels = tf.io.serialize_tensor(random.integers(0, 256, (SIZE, SIZE, 3), np.uint8)).numpy()
                 key = hashlib.sha256(f"{name} {number}".encode()).hexdigest().encode()
@@ -45,7 +44,6 @@ def synthetic(folder: Path, count: int) -> dict[str, list[str]]:
                     "key": tf.train.Feature(bytes_list=tf.train.BytesList(value=[key])),
                 }
                 writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-        unfinished.rename(path)
     return found
 
 

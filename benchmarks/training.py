@@ -6,7 +6,6 @@ Imports are made once, in a fork server; each run is a fork of it, with a Tensor
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import os
 import resource
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
-from finetune.events import LOGGER_NAME
 
 
 def run_trainer(
@@ -96,7 +94,6 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "tracking_dir": str(work / "tensorboard"),
         },
     )
-    logging.getLogger(LOGGER_NAME).propagate = False
     start, processor = time.monotonic(), time.process_time()
     run_fn(arguments)
     seconds, processor = time.monotonic() - start, time.process_time() - processor

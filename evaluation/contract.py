@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from evaluation.intervals import Interval
 from evaluation.metrics.metric import Metric
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
+from finetune.artifacts.findings import Interval
 
 _EXAMPLES, _CLASSES = 90, 7
 _CLOSE = 1e-9

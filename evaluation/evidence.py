@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.gates import Evidence
-from evaluation.intervals import Interval
 from evaluation.metrics import METRICS
 from evaluation.predictions import Predictions, SingleLabel
+from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
 
 CANDIDATE, CHAMPION = "candidate", "champion"

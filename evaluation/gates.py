@@ -6,11 +6,11 @@ Whoever measures hands over one `Evidence` for each gate; how it was measured is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from evaluation.advice import advice
-from evaluation.intervals import Interval
+from finetune.artifacts.findings import GateResult, Interval
 from finetune.config.evaluation import EACH, GateConfig
 
 SliceKey = tuple[tuple[str, str], ...]
@@ -41,46 +41,6 @@ class Evidence:
     examples: int | None = None
     interval: Interval | None = None
     missing: str = ""
-
-
-@dataclass(frozen=True)
-class GateResult:
-    """What one gate found.
-
-    Attributes:
-        name: The gate in short, such as `accuracy >= 0.85`.
-        metric: The metric's name.
-        value: The candidate's value, or its difference or ratio for a relative gate; None if not measured.
-        bound: What the value was held against.
-        passed: The verdict.
-        reason: A sentence with the numbers that decided.
-        judged: Whether the bound was applied; a slice too small, or no champion, leaves nothing to judge.
-        slice: Column to value.
-        of_class: The class of a metric per class.
-        examples: Test examples that the gate saw.
-        interval: Of `value`; None where none was made.
-        reference: Value of what the candidate was compared with, and `reference_name` what that is.
-        advice: What to try when it failed.
-    """
-
-    name: str
-    metric: str
-    value: float | None
-    bound: float
-    passed: bool
-    reason: str
-    judged: bool = True
-    slice: dict[str, str] = field(default_factory=dict)
-    of_class: str | None = None
-    examples: int | None = None
-    interval: Interval | None = None
-    reference: float | None = None
-    reference_name: str = ""
-    advice: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in the summary file."""
-        return asdict(self)
 
 
 def slice_key(where: Mapping[str, Any]) -> SliceKey:

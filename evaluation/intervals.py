@@ -7,24 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
+from finetune.artifacts.findings import Interval
+
 REPLICATES = 2000
 # Of random weights held at a time; a row has a number for each example.
 _WEIGHTS_HELD = 4_000_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval, `low` to `high`; `method` names how it was made."""
-
-    low: float
-    high: float
-    confidence: float
-    method: str
 
 
 Replicates = Callable[[np.ndarray], np.ndarray]

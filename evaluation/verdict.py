@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
-from evaluation.gates import GateResult, expand, judge
-from evaluation.intervals import Interval, wilson
+from evaluation.gates import expand, judge
+from evaluation.intervals import wilson
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
 from evaluation.metrics.interval_methods import Bootstrap
 from evaluation.predictions import SINGLE_LABEL, Predictions
+from finetune.artifacts.findings import (
+    ClassFindings,
+    Findings,
+    GateResult,
+    Interval,
+    Measured,
+    ReliabilityBin,
+    SliceFindings,
+)
 from finetune.config.evaluation import BASELINES, GateConfig
 
 # Of the intervals in the report, where no gate asks for another.
@@ -43,29 +51,28 @@ class Tfma:
 
 
 def judge_all(
-    gates: Sequence[GateConfig], test_set: TestSet, tfma: Tfma, serving: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    gates: Sequence[GateConfig], test_set: TestSet, tfma: Tfma, serving: Sequence[GateResult]
+) -> list[GateResult]:
     """Judges every gate.
 
     Args:
         gates: From the config; those of the exported model are skipped.
         test_set: Of the candidate and all it is compared with.
         tfma: Its verdict on those gates that it can decide; both verdicts must agree to bless.
-        serving: Results of the gates on the exported model, as `GateResult.to_dict` gives them.
+        serving: Results of the gates on the exported model.
 
     Returns:
-        A mapping for each gate, as in the summary. One more is appended when TFMA refuses what we would let pass.
+        A result for each gate. One more is appended when TFMA refuses what we would let pass.
     """
     quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.combinations)
-    results = [result.to_dict() for result in judge(quality, lambda gate: evidence_for(gate, test_set, CONFIDENCE))]
-    disagreement = _disagreement(results, tfma)
-    return [*results, *disagreement, *(dict(result) for result in serving)]
+    results = judge(quality, lambda gate: evidence_for(gate, test_set, CONFIDENCE))
+    return [*results, *_disagreement(results, tfma), *serving]
 
 
-def _disagreement(results: list[dict[str, Any]], tfma: Tfma) -> list[dict[str, Any]]:
+def _disagreement(results: Sequence[GateResult], tfma: Tfma) -> list[GateResult]:
     if tfma.blessed or (tfma.blessed is None and not tfma.expected):
         return []
-    if tfma.blessed is False and not all(result["passed"] for result in results):
+    if tfma.blessed is False and not all(result.passed for result in results):
         return []
     reason = "; ".join(tfma.failures) or "it gave no verdict, though it was given thresholds"
     refused = GateResult(
@@ -77,90 +84,87 @@ def _disagreement(results: list[dict[str, Any]], tfma: Tfma) -> list[dict[str, A
         reason=f"TFMA's own thresholds refuse the candidate: {reason}",
         advice="look into the Evaluator's output: it measured something else than the predictions say",
     )
-    return [refused.to_dict()]
+    return [refused]
 
 
-def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """What is reported beside the gates.
+def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
+    """Measures what is reported beside the gates.
 
-    Returns:
-        examples: Number of test examples.
-        metrics: Per name `value`, `interval`, and where there is a champion `champion` (its value) and `change` (the
-            interval of the difference).
-        baselines: Per name of a baseline, its metrics by name.
-        classes: Per class `class`, `examples`, and each metric of a class with `value` and `interval`.
-        slices: Per slice `slice`, `examples`, `accuracy`, `interval` and `champion` (accuracy); the smallest left out
-            beyond some hundreds, which `slices_left_out` counts.
-        reliability: Per model, the bins of `evaluation.metrics.reliability`.
+    Args:
+        test_set: Of the candidate and all it is compared with.
+        slices: Columns, or crosses of two, to cut it by; the smallest slices are left out beyond some hundreds.
     """
     candidate = test_set.of(CANDIDATE)
     champion = test_set.of(CHAMPION) if CHAMPION in test_set.probabilities else None
     rows = [row for columns in slices for row in _slices(test_set, columns)]
-    kept = sorted(rows, key=lambda row: -row["examples"])[:SLICES_KEPT]
+    kept = sorted(rows, key=lambda row: -row.examples)[:SLICES_KEPT]
     kept_ids = {id(row) for row in kept}
     asked = metrics_of(SINGLE_LABEL).values()
     overall = [metric for metric in asked if metric.overall]
-    return {
-        "examples": len(candidate),
-        "metrics": {metric.name: found for metric in overall if (found := _metric(metric, candidate, champion))},
-        "baselines": {
+    return Findings(
+        examples=len(candidate),
+        metrics={metric.name: found for metric in overall if (found := _metric(metric, candidate, champion))},
+        baselines={
             name: {metric.name: value for metric in overall if np.isfinite(value := metric.value(test_set.of(name)))}
             for name in BASELINES
             if name in test_set.probabilities
         },
-        "classes": _classes(test_set.classes, candidate, [metric for metric in asked if metric.per_class]),
-        "slices": [row for row in rows if id(row) in kept_ids],
-        "slices_left_out": len(rows) - len(kept),
-        "reliability": {
-            name: reliability(test_set.of(name)) for name in (CANDIDATE, CHAMPION) if name in test_set.probabilities
+        classes=_classes(test_set.classes, candidate, [metric for metric in asked if metric.per_class]),
+        slices=[row for row in rows if id(row) in kept_ids],
+        slices_left_out=len(rows) - len(kept),
+        reliability={
+            name: [ReliabilityBin.model_validate(one) for one in reliability(test_set.of(name))]
+            for name in (CANDIDATE, CHAMPION)
+            if name in test_set.probabilities
         },
-    }
+    )
 
 
-def _metric(metric: Metric, candidate: Predictions, champion: Predictions | None) -> dict[str, Any] | None:
+def _metric(metric: Metric, candidate: Predictions, champion: Predictions | None) -> Measured | None:
     value = metric.value(candidate)
     if not np.isfinite(value):
         return None
     shown = not metric.slow or len(candidate) * candidate.classes <= DECISIONS_BOOTSTRAPPED
     interval = value_interval(metric.name, candidate, CONFIDENCE) if shown else None
-    found: dict[str, Any] = {"value": value, "interval": interval and asdict(interval)}
-    if champion is not None:
-        change = change_interval(metric.name, candidate, champion, "difference", CONFIDENCE) if shown else None
-        found |= {"champion": metric.value(champion), "change": change and asdict(change)}
-    return found
+    if champion is None:
+        return Measured(value=value, interval=interval)
+    change = change_interval(metric.name, candidate, champion, "difference", CONFIDENCE) if shown else None
+    return Measured(value=value, interval=interval, champion=metric.value(champion), change=change)
 
 
-def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
+def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[Metric]) -> list[ClassFindings]:
     counts = candidate.actual.sum(axis=0)
     shown = np.flatnonzero(counts + candidate.said.sum(axis=0)).tolist()
-    rows = [{"class": classes[column], "examples": int(counts[column])} for column in shown]
+    measured: dict[int, dict[str, Measured]] = {column: {} for column in shown}
     for metric in metrics:
         values = metric.class_values(candidate)
         quick = not isinstance(metric.interval, Bootstrap) or len(shown) <= CLASSES_BOOTSTRAPPED
         intervals: Sequence[Interval | None] = [None] * len(shown)
         if metric.interval and quick:
             intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown)
-        for row, column, interval in zip(rows, shown, intervals, strict=True):
+        for column, interval in zip(shown, intervals, strict=True):
             value = values[column] if np.isfinite(values[column]) else None
-            row[metric.name] = {"value": value, "interval": interval and asdict(interval)}
-    return rows
+            measured[column][metric.name] = Measured(value=value, interval=interval)
+    return [
+        ClassFindings(name=classes[column], examples=int(counts[column]), metrics=found)
+        for column, found in measured.items()
+    ]
 
 
-def _slices(test_set: TestSet, columns: Sequence[str]) -> list[dict[str, Any]]:
+def _slices(test_set: TestSet, columns: Sequence[str]) -> list[SliceFindings]:
     rows = []
     for values in test_set.combinations(list(columns)):
         where = dict(zip(columns, values, strict=True))
         members = test_set.members(where)
         hits, examples = int(test_set.of(CANDIDATE).correct[members].sum()), int(members.sum())
-        interval: Interval = wilson(hits, examples, CONFIDENCE)
         champion = CHAMPION in test_set.probabilities
         rows.append(
-            {
-                "slice": where,
-                "examples": examples,
-                "accuracy": hits / examples,
-                "interval": asdict(interval),
-                "champion": float(test_set.of(CHAMPION).correct[members].mean()) if champion else None,
-            }
+            SliceFindings(
+                slice=where,
+                examples=examples,
+                accuracy=hits / examples,
+                interval=wilson(hits, examples, CONFIDENCE),
+                champion=float(test_set.of(CHAMPION).correct[members].mean()) if champion else None,
+            )
         )
     return rows

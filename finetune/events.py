@@ -148,20 +148,8 @@ _subscriptions: tuple[_Subscription, ...] = ()
 _lock = threading.Lock()
 
 
-LOGGER_NAME = "finetune.progress"
-_old_logger = logging.getLogger(LOGGER_NAME)
-_old_logger.setLevel(logging.INFO)
-
-
-def emit(event: Event | str, **fields: object) -> None:
+def emit(event: Event) -> None:
     """Hands an event to every listener, in the calling thread; one that raises is logged once, and ends nothing."""
-    # Until the last caller and listener by name is gone.
-    if isinstance(event, str):
-        try:
-            event = _EVENTS.validate_python({"kind": event, **fields})
-        except ValueError:
-            return
-    _old_logger.info(event.kind, extra={"event": asdict(event)})
     for subscription in _subscriptions:
         try:
             subscription.listener(event)

@@ -16,10 +16,11 @@ def replacing(path: Path, sync: bool = False) -> Iterator[Path]:
     """Yields the path of a new file beside `path`, which takes its place when the block ends without an error.
 
     Args:
-        path: The file; its folder must be there. Another name that it was linked to keeps the old content.
+        path: The file; its folder must be there, and may be shared with other machines. Another name that it was
+            linked to keeps the old content.
         sync: Whether to wait until the disk has the content, so that it survives a loss of power too.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    unfinished = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}-{threading.get_ident()}")
     try:
         yield unfinished
         if sync:

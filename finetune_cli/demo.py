@@ -11,14 +11,17 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finetune.config import AugmentationConfig
 from finetune.errors import RunError
+from finetune.files import write_json
 
 if TYPE_CHECKING:
-    import numpy as np
+    import numpy.typing as npt
     from PIL import Image
+
+    Array = npt.NDArray[Any]
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
 IMAGE_SIZE = 32
@@ -42,7 +45,7 @@ def prepare(directory: Path) -> str:
     """
     images, weights, made = directory / "images", directory / "backbone.h5", directory / _MADE
     if made.is_file():
-        return json.loads(made.read_text())["made"]
+        return str(json.loads(made.read_text())["made"])
     for path in (images, weights):
         if path.exists() and not (directory / ".preparing").exists():
             raise RunError(f"--directory: {path} exists and is not this demo's; choose another folder.")
@@ -56,7 +59,7 @@ def prepare(directory: Path) -> str:
         "kept back). "
         f"Digits 5 to 9: {counts['train']} to train on, {counts['val']} to validate, {counts['test']} to test."
     )
-    made.write_text(json.dumps({"made": sentence}))
+    write_json(made, {"made": sentence})
     (directory / ".preparing").unlink()
     return sentence
 
@@ -132,7 +135,7 @@ def _pretrain(weights: Path) -> float:
     return accuracy
 
 
-def _turned(pictures: np.ndarray, digits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _turned(pictures: Array, digits: Array) -> tuple[Array, Array]:
     """The eight ways to turn and mirror square pictures [n, h, h, 3], and a class [8 n] for each digit and way."""
     import numpy as np
 
@@ -141,7 +144,7 @@ def _turned(pictures: np.ndarray, digits: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.concatenate(ways), np.concatenate(classes)
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+def _digits() -> tuple[Array, Array]:
     """Returns pictures float64 [1797, 8, 8] in [0, 16] and their digits int64 [1797]."""
     from sklearn.datasets import load_digits
 
@@ -149,7 +152,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     return data.images, data.target
 
 
-def _to_image(picture: np.ndarray) -> Image.Image:
+def _to_image(picture: Array) -> Image.Image:
     """Enlarges an 8x8 picture to a grey PNG of the backbone's size."""
     import numpy as np
     from PIL import Image

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -24,6 +24,7 @@ from finetune.files import write_text
 
 REFUSED = 3
 PENDING = 4
+_Result = TypeVar("_Result")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -439,7 +440,7 @@ def _silence_shutdown() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def _or_exit(action: Callable[[], Any]) -> Any:
+def _or_exit(action: Callable[[], _Result]) -> _Result:
     try:
         return action()
     except FinetuneError as error:

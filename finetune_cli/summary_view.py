@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.findings import GateResult
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import PhaseRow
 from finetune_cli.modalities import MODALITIES
@@ -97,7 +97,7 @@ def _print_table(console: Console, header: tuple[str, ...], rows: list[list[Part
     console.print(table)
 
 
-def _gate_row(gate: GateOutcome) -> list[Part]:
+def _gate_row(gate: GateResult) -> list[Part]:
     value, bound = wording.value_and_bound(gate.value, gate.bound)
     result = ("passed", "green") if gate.passed else ("FAILED", "bold red")
     return [gate.name, value, bound, result, wording.gate_reason(gate)]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from finetune.config import Config, DataConfig, PhaseConfig, TrainingConfig
 from finetune.errors import BackboneError
@@ -16,6 +17,7 @@ from trainer_module.frozen_features.plan import RATES, Decision
 from trainer_module.frozen_features.planner import Graph, Planner
 from trainer_module.frozen_features.recorded import Recorded, size_in_words
 
+_Thing = TypeVar("_Thing")
 # A plan is printed within two seconds, however many pictures there are.
 SECONDS_TO_COUNT = 0.5
 # The splits of a data set that has none (`data.splits`).
@@ -93,7 +95,7 @@ def _files(folder: Path, deadline: float) -> int:
     return sum(len(files) for _, _, files in _until(os.walk(folder, followlinks=True), deadline))
 
 
-def _until(things: Iterator, deadline: float) -> Iterator:
+def _until(things: Iterator[_Thing], deadline: float) -> Iterator[_Thing]:
     for thing in things:
         if time.monotonic() > deadline:
             raise TimeoutError

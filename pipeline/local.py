@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.config import Config
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.run_metadata import RunMetadata
 
 LOG_FILE = "log.txt"
+_Result = TypeVar("_Result")
 
 
 def run_pipeline(config: Config) -> RunSummary:
@@ -73,8 +74,12 @@ def run_pipeline(config: Config) -> RunSummary:
 
 
 def run_through(
-    config: Config, last: str, component: str, work: Callable[[Mapping[str, Mapping[str, Any]]], Any], folder: Path
-) -> Any:
+    config: Config,
+    last: str,
+    component: str,
+    work: Callable[[Mapping[str, Mapping[str, Any]]], _Result],
+    folder: Path,
+) -> _Result:
     """Runs the nodes up to one that are not cached, then work of our own on what they left.
 
     Args:

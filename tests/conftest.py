@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 # Imported first of all: it chooses Keras 2 before any test imports TensorFlow.
+from finetune.config import Check, Config, load_config
+from finetune.errors import ConfigError
 from finetune.events import Event, subscribe
 
 ROOT = Path(__file__).parents[1]
@@ -29,3 +32,28 @@ def heard() -> Iterator[list[Event]]:
     events: list[Event] = []
     with subscribe(events.append):
         yield events
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Config]:
+    """Reads a config that is given as a mapping or as YAML."""
+
+    def load(config: dict | str, *overrides: str, checks: Iterable[Check] = ()) -> Config:
+        path = tmp_path / "config.yaml"
+        path.write_text(config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False))
+        return load_config(path, overrides, checks)
+
+    return load
+
+
+@pytest.fixture
+def problems(load: Callable[..., Config]) -> Callable[..., list[str]]:
+    """Reads a config that is wrong, and returns what is wrong with it."""
+
+    def problems(config: dict | str, *overrides: str, checks: Iterable[Check] = ()) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            load(config, *overrides, checks=checks)
+        assert caught.value.exit_code == 2
+        return caught.value.problems
+
+    return problems

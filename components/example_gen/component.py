@@ -18,8 +18,8 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from components.example_gen.files import FileRecord
 from components.example_gen.selection import Selection, make_shards, stop_error
 from components.example_gen.settings import SPLITS, IngestSettings
-from finetune import events
-from finetune.artifacts.ingest_report import IngestReport, StoppedIngestReport
+from finetune.artifacts.ingest_report import StoppedIngestReport
+from finetune.events import Note, emit
 
 ROOT_KEY = "root"
 SETTINGS_KEY = "settings"
@@ -88,7 +88,7 @@ def stop_for_problems(selection: Selection, settings: IngestSettings) -> None:
     """
     report_path = None
     if settings.report_dir:
-        report_path = str(StoppedIngestReport.model_validate(selection.report).write(settings.report_dir))
+        report_path = str(StoppedIngestReport.model_validate(selection.report.plain()).write(settings.report_dir))
     if selection.problems:
         raise stop_error(selection, report_path)
 
@@ -111,7 +111,7 @@ def shard_files(
 def finish(artifact: types.Artifact, selection: Selection) -> None:
     """Writes the report beside the examples, says on the artifact how they are stored, and passes warnings on."""
     for warning in selection.warnings:
-        events.emit("note", text=f"ExampleGen: {warning}", level="warning")
-    IngestReport.model_validate(selection.report).write(artifact.uri)
+        emit(Note(text=f"ExampleGen: {warning}", level="warning"))
+    selection.report.write(artifact.uri)
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(artifact, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))

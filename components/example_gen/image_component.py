@@ -74,7 +74,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
                 listing, [*rejected, *records.values()], settings.max_bad_fraction, TASKS[settings.task]
             )
             stop_for_problems(selection, settings)
-            with Progress("ImageExampleGen", selection.report["used"], "examples"):
+            with Progress("ImageExampleGen", selection.report.used, "examples"):
                 lost = self._run_beam(WriteShard(root), _shard_elements(selection.examples, examples_artifact))
             if not lost:
                 break

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from components.example_gen.files import FileProblem, FileRecord, printable
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import SPLITS
 from components.example_gen.splits import HELD_OUT_ORDER
 from components.example_gen.tasks import IngestTask
+from finetune.artifacts.ingest_report import (
+    Conflict,
+    Duplicates,
+    IngestReport,
+    LabelledFile,
+    SkippedFile,
+    SplitCounts,
+)
 from finetune.errors import DataError, did_you_mean
 
 # Left out, but nothing is wrong with the data.
-NOT_BAD = ("duplicate across splits", "duplicate row")
+ACROSS_SPLITS = "duplicate across splits"
+NOT_BAD = (ACROSS_SPLITS, "duplicate row")
 SHOWN_FILES = 5
 SHOWN_PROBLEMS = 10
 
@@ -30,13 +38,13 @@ class Selection:
 
     Attributes:
         examples: Per split (train, val, test) its files, sorted by content digest, then path.
-        report: The content of `ingest_report.json`; all paths are valid Unicode on one line.
+        report: What became of them.
         problems: What stops the run, one message each; empty if nothing does.
         warnings: What the user should know, though it stops nothing.
     """
 
     examples: dict[str, list[FileRecord]]
-    report: dict[str, Any]
+    report: IngestReport
     problems: list[str]
     warnings: list[str]
 
@@ -75,7 +83,7 @@ def select_examples(
             examples[split].append(record)
         else:
             detail = f"a copy of it is in {keeper[record.sha256]}, which keeps it; this one was for {split}"
-            skipped.append(record.without(FileProblem("duplicate across splits", detail)))
+            skipped.append(record.without(FileProblem(ACROSS_SPLITS, detail)))
     for files in examples.values():
         files.sort(key=lambda record: (record.sha256, record.path))
     skipped.sort(key=lambda record: (record.path, record.labels))
@@ -104,12 +112,12 @@ def stop_error(selection: Selection, report_path: str | None) -> DataError:
     lines = selection.problems[:SHOWN_PROBLEMS]
     if len(selection.problems) > SHOWN_PROBLEMS:
         lines.append(f"... and {len(selection.problems) - SHOWN_PROBLEMS} more problems of this kind")
-    bad = [file for file in selection.report["skipped"] if file["reason"] not in NOT_BAD]
+    bad = [file for file in selection.report.skipped if file.reason not in NOT_BAD]
     if bad:
-        counts = Counter(file["reason"] for file in bad)
+        counts = Counter(file.reason for file in bad)
         by_reason = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-        lines.append(f"Unusable {selection.report['unit']}: {by_reason}.")
-        lines += [f"  {file['path']}: {file['reason']}: {file['detail']}" for file in bad[:SHOWN_FILES]]
+        lines.append(f"Unusable {selection.report.unit}: {by_reason}.")
+        lines += [f"  {file.path}: {file.reason}: {file.detail}" for file in bad[:SHOWN_FILES]]
         if len(bad) > SHOWN_FILES:
             lines.append(f"  ... and {len(bad) - SHOWN_FILES} more")
     if report_path:
@@ -148,50 +156,47 @@ def _report(
     examples: dict[str, list[FileRecord]],
     skipped: list[FileRecord],
     conflicts: dict[str, list[FileRecord]],
-) -> dict[str, Any]:
+) -> IngestReport:
     bad = sum(record.reason not in NOT_BAD for record in skipped)
     used = sum(map(len, examples.values()))
     files = used + len(skipped)
-    return {
-        "unit": listing.unit,
-        "files": files,
-        "used": used,
-        "splits": {
-            split: {
-                "examples": len(records),
-                "classes": dict(
-                    sorted(Counter(printable(label) for record in records for label in record.labels).items())
-                ),
-                "unlabelled": sum(not record.labels for record in records),
-            }
-            for split, records in examples.items()
-        },
-        "skipped": [
-            {"path": printable(record.path), "reason": record.reason, "detail": record.detail} for record in skipped
+    across = [printable(record.path) for record in skipped if record.reason == ACROSS_SPLITS]
+    return IngestReport(
+        unit=listing.unit,
+        files=files,
+        used=used,
+        splits={split: _counts(records) for split, records in examples.items()},
+        skipped=[
+            SkippedFile(path=printable(record.path), reason=record.reason or "", detail=record.detail or "")
+            for record in skipped
         ],
-        "conflicts": [
-            {
-                "sha256": sha256,
-                "files": [{"path": printable(copy.path), "label": _shown(copy.labels)} for copy in copies],
-            }
+        conflicts=[
+            Conflict(
+                sha256=sha256,
+                files=[LabelledFile(path=printable(copy.path), label=_shown(copy.labels)) for copy in copies],
+            )
             for sha256, copies in sorted(conflicts.items())
         ],
-        "duplicates": {
-            "within_split": used - sum(len({record.sha256 for record in records}) for records in examples.values()),
-            "across_splits": [
-                printable(record.path) for record in skipped if record.reason == "duplicate across splits"
-            ],
-        },
-        "bad_fraction": bad / files if files else 0.0,
-        "ignored": [printable(path) for path in listing.ignored],
-    }
+        duplicates=Duplicates(
+            within_split=used - sum(len({record.sha256 for record in records}) for records in examples.values()),
+            across_splits=across,
+        ),
+        bad_fraction=bad / files if files else 0.0,
+        ignored=[printable(path) for path in listing.ignored],
+    )
 
 
-def _too_rare(listing: Listing, report: dict[str, Any]) -> list[str]:
+def _counts(records: list[FileRecord]) -> SplitCounts:
+    classes = Counter(printable(label) for record in records for label in record.labels)
+    unlabelled = sum(not record.labels for record in records)
+    return SplitCounts(examples=len(records), classes=dict(sorted(classes.items())), unlabelled=unlabelled)
+
+
+def _too_rare(listing: Listing, report: IngestReport) -> list[str]:
     """Returns which classes cannot be tuned or tested, because they are too rare for every split to have one."""
     found = []
-    for name in sorted(report["splits"]["train"]["classes"]):
-        counts = {split: content["classes"].get(name, 0) for split, content in report["splits"].items()}
+    for name in sorted(report.splits["train"].classes):
+        counts = {split: content.classes.get(name, 0) for split, content in report.splits.items()}
         missing = [split for split, count in counts.items() if not count]
         if missing:
             total = sum(counts.values())
@@ -205,28 +210,28 @@ def _too_rare(listing: Listing, report: dict[str, Any]) -> list[str]:
     return found
 
 
-def _bad_fraction_problems(listing: Listing, report: dict[str, Any], max_bad_fraction: float) -> list[str]:
-    if report["files"] == 0 and listing.layout == "table":
+def _bad_fraction_problems(listing: Listing, report: IngestReport, max_bad_fraction: float) -> list[str]:
+    if report.files == 0 and listing.layout == "table":
         return ["data.root: got no rows; expected at least one text of each class."]
-    if report["files"] == 0:
-        ignored = ", ".join(report["ignored"][:SHOWN_FILES]) or "(nothing)"
+    if report.files == 0:
+        ignored = ", ".join(report.ignored[:SHOWN_FILES]) or "(nothing)"
         return [
             "data.root: got no files in class folders; expected one subfolder of images per class. Found at the side "
             f"of them: {ignored}."
         ]
-    if report["bad_fraction"] <= max_bad_fraction:
+    if report.bad_fraction <= max_bad_fraction:
         return []
-    bad = round(report["bad_fraction"] * report["files"])
+    bad = round(report.bad_fraction * report.files)
     return [
-        f"data.max_bad_fraction: got {bad} unusable of {report['files']} {listing.unit} "
-        f"({report['bad_fraction']:.1%}); "
+        f"data.max_bad_fraction: got {bad} unusable of {report.files} {listing.unit} "
+        f"({report.bad_fraction:.1%}); "
         f"expected at most {max_bad_fraction:.1%}. Mend or remove the {listing.unit}, or raise data.max_bad_fraction."
     ]
 
 
-def _split_problems(listing: Listing, report: dict[str, Any]) -> list[str]:
+def _split_problems(listing: Listing, report: IngestReport) -> list[str]:
     """Returns what makes usable files unusable as a data set."""
-    classes = {split: set(content["classes"]) for split, content in report["splits"].items()}
+    classes = {split: set(content.classes) for split, content in report.splits.items()}
     used = set().union(*classes.values())
     names = [printable(name) for name in listing.classes]
     problems = [

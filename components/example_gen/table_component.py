@@ -72,7 +72,7 @@ class TableExecutor(base_executor.BaseExecutor):
             tables.listing, tables.listing.files, settings.max_bad_fraction, TASKS[settings.task]
         )
         stop_for_problems(selection, settings)
-        with Progress(self.NODE_ID, selection.report["used"], "examples"):
+        with Progress(self.NODE_ID, selection.report.used, "examples"):
             for path, records in shard_files(selection.examples, artifact):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
                     for record in records:

@@ -75,17 +75,17 @@ class Executor(base_executor.BaseExecutor):
             failures=tuple(tfma_failures(evaluation)),
         )
         serving = ServingFindings.read(artifact_utils.get_single_uri(input_dict["serving"]))
-        results = judge_all(gates, test_set, tfma, [gate.plain() for gate in serving.gates])
-        failed = [result for result in results if not result["passed"]]
+        results = judge_all(gates, test_set, tfma, serving.gates)
+        failed = [result for result in results if not result.passed]
         blessed = not failed or bool(exec_properties["report_only"])
         for result in failed:
-            emit(Note(text=f"GateKeeper: {result['name']}: {result['reason']}", level="warning"))
+            emit(Note(text=f"GateKeeper: {result.name}: {result.reason}", level="warning"))
         verdict = Verdict(
             passed=not failed,
             blessed=blessed,
             report_only=blessed and bool(failed),
             gates=results,
-            **findings(test_set, json.loads(exec_properties["slices"])),
+            **findings(test_set, json.loads(exec_properties["slices"])).plain(),
         )
         verdict.write(artifact_utils.get_single_uri(output_dict["verdict"]))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])

@@ -96,8 +96,7 @@ class Executor(base_executor.BaseExecutor):
         for result in results:
             if not result.passed:
                 emit(Note(text=f"ServingGate: {result.name}: {result.reason}", level="warning"))
-        measured = {**findings.to_dict(), "gates": [result.to_dict() for result in results]}
-        ServingFindings.model_validate(measured).write(findings_folder)
+        ServingFindings.model_validate({**findings.to_dict(), "gates": results}).write(findings_folder)
         # The names and the property that TFX's InfraValidator uses and its Pusher reads.
         Path(blessing.uri, "INFRA_BLESSED" if passed else "INFRA_NOT_BLESSED").touch()
         blessing.set_int_custom_property("blessed", int(passed))

@@ -12,8 +12,9 @@ from typing import Any
 from components.serving_gate import answers
 from components.serving_gate.server import Answer, NotServed, Server
 from components.serving_gate.timing import CONFIDENCE, Timings, candidate_beside, change_interval, time_alternately
-from evaluation.gates import Evidence, GateResult, judge
+from evaluation.gates import Evidence, judge
 from evaluation.metrics.serving import BATCH_SIZES, TIMED
+from finetune.artifacts.findings import GateResult
 from finetune.config.evaluation import GateConfig
 from registry.versions import model_digest
 

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.stats import binom
 
 from components.serving_gate.server import Server
-from evaluation.intervals import Interval
 from evaluation.metrics.serving import QUANTILES, latency, throughput
+from finetune.artifacts.findings import Interval
 
 WARM_UP_CALLS = 3
 # From 8 rounds on, all of them on one side is less likely than 1 % by chance alone: 2 / 2**8.

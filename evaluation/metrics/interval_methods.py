@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from evaluation import intervals
-from evaluation.intervals import Interval
 from evaluation.metrics.metric import Columns, Metric
 from evaluation.predictions import Predictions
+from finetune.artifacts.findings import Interval
 
 # The bootstrap draws the same examples each time, so that the same predictions have the same intervals.
 SEED = 1

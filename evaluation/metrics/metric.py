@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evaluation.intervals import Interval
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions
+from finetune.artifacts.findings import Interval
 
 EVERY_TASK = (SINGLE_LABEL, MULTI_LABEL)
 

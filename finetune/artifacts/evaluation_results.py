@@ -44,16 +44,20 @@ class EvaluationResults(Artifact):
     """Scores of the candidate by scikit-learn.
 
     Attributes:
-        confusion: Counts by true class (row) and predicted class (column), in the order of `classes`.
+        accuracy: Where an example has one label.
+        micro_f1: Where it has several.
+        confusion: Counts by true class (row) and predicted class (column), in the order of `classes`; empty where an
+            example has several.
         samples: Their images are relative to the folder.
     """
 
     FILE: ClassVar[str] = "test_predictions.json"
 
-    accuracy: float
     macro_f1: float
+    accuracy: float | None = None
+    micro_f1: float | None = None
     classes: list[str]
-    confusion: list[list[int]]
+    confusion: list[list[int]] = []
     per_class: list[ClassScore]
     predictions: list[Prediction]
     samples: list[Sample]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -9,8 +10,9 @@ from pydantic import Field, model_validator
 from finetune.artifacts.base import Record
 
 
-class Interval(Record):
-    """A confidence interval; `method` names how it was made."""
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval, `low` to `high`; `method` names how it was made."""
 
     low: float
     high: float
@@ -18,7 +20,8 @@ class Interval(Record):
     method: str = ""
 
 
-class GateOutcome(Record):
+@dataclass(frozen=True)
+class GateResult:
     """What one gate found.
 
     Attributes:
@@ -38,13 +41,13 @@ class GateOutcome(Record):
     """
 
     name: str
-    metric: str = ""
+    metric: str
     value: float | None
-    bound: float | None
+    bound: float
     passed: bool
     reason: str = ""
     judged: bool = True
-    slice: dict[str, str] = {}
+    slice: dict[str, str] = field(default_factory=dict)
     of_class: str | None = None
     examples: int | None = None
     interval: Interval | None = None

@@ -8,10 +8,11 @@ from finetune.artifacts.base import Artifact, Record
 
 
 class SplitCounts(Record):
-    """How many examples a split has, and how many of each class."""
+    """How many examples a split has, how many of each class, and how many without any."""
 
     examples: int
     classes: dict[str, int] = {}
+    unlabelled: int = 0
 
 
 class SkippedFile(Record):

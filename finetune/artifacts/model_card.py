@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from finetune.artifacts.base import Artifact, Record
-from finetune.artifacts.findings import GateOutcome, Measured
+from finetune.artifacts.findings import GateResult, Measured
 from finetune.artifacts.run_summary import SignedApproval
 from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
 
@@ -46,5 +46,5 @@ class ModelCard(Artifact):
     metrics: dict[str, Measured] = {}
     baselines: dict[str, dict[str, float]] = {}
     serving: dict[str, float] = {}
-    gates: list[GateOutcome] = []
+    gates: list[GateResult] = []
     environment: dict[str, str] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pydantic import field_validator
 
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.evaluation_results import ClassScore, Sample
@@ -41,3 +43,9 @@ class ReportData(Artifact):
     ingest: IngestReport | None = None
     config_yaml: str = ""
     versions: dict[str, str] = {}
+
+    @field_validator("ingest", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        """The first form had an empty report where a run did not reach its data."""
+        return value or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from finetune.artifacts.base import Artifact, Record
-from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.findings import GateResult
 from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
 
 
@@ -63,7 +63,7 @@ class RunSummary(Artifact):
     metrics: dict[str, float] = {}
     champion_metrics: dict[str, float] | None = None
     baselines: dict[str, dict[str, float]] = {}
-    gates: list[GateOutcome] = []
+    gates: list[GateResult] = []
     report_only: bool = False
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
@@ -79,6 +79,6 @@ class RunSummary(Artifact):
     approval: SignedApproval | None = None
 
     @property
-    def failed_gates(self) -> list[GateOutcome]:
+    def failed_gates(self) -> list[GateResult]:
         """The gates that did not pass."""
         return [gate for gate in self.gates if not gate.passed]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from finetune.artifacts.base import Artifact
-from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.findings import GateResult
 
 
 class ServingFindings(Artifact):
@@ -29,4 +29,4 @@ class ServingFindings(Artifact):
     champion_metrics: dict[str, float] | None = None
     champion_refusal: str = ""
     milliseconds: dict[str, dict[int, list[float]]] = {}
-    gates: list[GateOutcome] = []
+    gates: list[GateResult] = []

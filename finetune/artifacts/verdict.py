@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from finetune.artifacts.base import Artifact
-from finetune.artifacts.findings import Findings, GateOutcome
+from finetune.artifacts.findings import Findings, GateResult
 
 
 class Verdict(Findings, Artifact):
@@ -24,4 +24,4 @@ class Verdict(Findings, Artifact):
     passed: bool
     blessed: bool
     report_only: bool
-    gates: list[GateOutcome]
+    gates: list[GateResult]

@@ -11,7 +11,7 @@ from evaluation.metrics.serving import BATCH_SIZES, QUANTILES, TIMED, latency, t
 from finetune.artifacts.evaluation_results import ClassScore
 from finetune.artifacts.findings import (
     ClassFindings,
-    GateOutcome,
+    GateResult,
     Interval,
     Measured,
     ReliabilityBin,
@@ -76,7 +76,7 @@ def share_scale(values: Iterable[object]) -> tuple[float, float] | None:
     return max(0.0, math.floor((min(known) - 0.05) * 10) / 10), min(1.0, math.ceil((max(known) + 0.05) * 10) / 10)
 
 
-def gates(rows: Iterable[GateOutcome]) -> View | None:
+def gates(rows: Iterable[GateResult]) -> View | None:
     """The gates that failed first; of very many, those that passed apart."""
     shown = sorted((_gate(row) for row in rows), key=lambda row: {"failed": 0, "passed": 1}.get(row["state"], 2))
     if not shown:
@@ -87,7 +87,7 @@ def gates(rows: Iterable[GateOutcome]) -> View | None:
     return {"shown": failed if folded else shown, "folded": folded, "failed": len(failed)}
 
 
-def _gate(row: GateOutcome) -> View:
+def _gate(row: GateResult) -> View:
     value, bound = wording.value_and_bound(row.value, row.bound)
     interval = row.interval if row.judged else None
     scale = None if row.reference_name else share_scale((row.value, row.bound, *_ends(interval)))

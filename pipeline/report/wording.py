@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.metrics import METRICS
-from finetune.artifacts.findings import GateOutcome
+from finetune.artifacts.findings import GateResult
 from finetune.artifacts.run_summary import RunSummary
 
 MISSING = "n/a"
@@ -133,7 +133,7 @@ def listing(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
-def gate_reason(gate: GateOutcome) -> str:
+def gate_reason(gate: GateResult) -> str:
     """Why a gate passed or failed, in words; made from value and bound when the gate gives no reason itself."""
     if gate.reason:
         return gate.reason
@@ -175,7 +175,7 @@ def verdict(summary: RunSummary) -> Verdict:
     return Verdict("Failed", "bad", why, ("Nothing was pushed.",))
 
 
-def _all_passed(gates: list[GateOutcome]) -> str:
+def _all_passed(gates: list[GateResult]) -> str:
     idle = sum(not gate.judged for gate in gates)
     if idle == len(gates):
         return "no gate had anything to judge yet"
@@ -214,7 +214,7 @@ def _some(names: list[str]) -> str:
     return listing(names) if len(names) <= 2 else f"{names[0]} and {plural(len(names) - 1, 'more gate')}"
 
 
-def _gate_sentence(gate: GateOutcome) -> str:
+def _gate_sentence(gate: GateResult) -> str:
     return f"{gate.name}: {gate_reason(gate).rstrip('.')}."
 
 

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from evaluation.gates import Evidence, Interval, expand, judge, judge_one
+from evaluation.gates import Evidence, expand, judge, judge_one
+from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import GateConfig
 
 CHAMPION = {"reference": 0.9, "reference_name": "champion"}
@@ -121,12 +122,8 @@ def test_a_star_makes_one_gate_of_each_value_and_shares_the_risk():
     assert expanded[0].confidence == pytest.approx(0.975)
 
 
-def test_results_go_into_json():
-    import json
-
+def test_a_result_keeps_interval_and_slice():
     interval = Interval(0.8, 0.9, 0.95, "Wilson")
-    result = judge_one(gate(min=0.5, slice={"label": 3}), Evidence(0.85, interval=interval, examples=9)).to_dict()
-    assert json.loads(json.dumps(result))["interval"] == {
-        "low": 0.8, "high": 0.9, "confidence": 0.95, "method": "Wilson",
-    }  # fmt: skip
-    assert result["slice"] == {"label": "3"}
+    result = judge_one(gate(min=0.5, slice={"label": 3}), Evidence(0.85, interval=interval, examples=9))
+    assert result.interval == interval
+    assert result.slice == {"label": "3"}

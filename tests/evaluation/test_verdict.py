@@ -12,6 +12,7 @@ from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.metrics import metrics_of
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.verdict import TFMA_GATE, Tfma, findings, judge_all
+from finetune.artifacts.findings import GateResult
 from finetune.config.evaluation import GateConfig
 
 LABELS = ["cat", "dog", "dog", "cat", "owl", "dog"]
@@ -37,8 +38,8 @@ def test_columns_are_put_into_one_order_and_unknown_classes_have_no_probability(
     assert test_set.of(CHAMPION).probabilities[0] == pytest.approx([0.1, 0.7, 0.2, 0.0])
     assert test_set.of(CANDIDATE).correct.tolist() == [True, True, False, True, True, False]
     found = findings(test_set, [["label"]])
-    assert found["metrics"]["accuracy"]["champion"] == pytest.approx(0.5)
-    assert np.isfinite(found["metrics"]["loss"]["champion"])
+    assert found.metrics["accuracy"].champion == pytest.approx(0.5)
+    assert np.isfinite(found.metrics["loss"].champion)
 
 
 def test_a_test_set_survives_its_file(tmp_path):
@@ -67,35 +68,36 @@ PASSING, FAILING = GateConfig(metric="accuracy", min=0.5), GateConfig(metric="ac
 )
 def test_both_verdicts_must_agree(tfma, gates, names):
     results = judge_all(gates, made(), tfma, [])
-    assert [result["name"] for result in results if not result["passed"]] == names
+    assert [result.name for result in results if not result.passed] == names
     if tfma.failures:
-        assert "accuracy is 0.4000" in results[-1]["reason"]
+        assert "accuracy is 0.4000" in results[-1].reason
 
 
 def test_gates_on_the_exported_model_come_as_they_were_judged():
     size = GateConfig(metric="size_mb", max=1)
-    judged = {"name": size.name, "metric": "size_mb", "value": 2.0, "bound": 1.0, "passed": False, "reason": "too big"}
+    judged = GateResult(size.name, "size_mb", value=2.0, bound=1.0, passed=False, reason="too big")
     results = judge_all([PASSING, size], made(), BLESSED, [judged])
-    assert [result["name"] for result in results] == [PASSING.name, size.name]
+    assert [result.name for result in results] == [PASSING.name, size.name]
     assert results[1] == judged
 
 
 def test_findings_are_json_and_hold_what_the_report_shows():
-    found = json.loads(json.dumps(findings(made(), [["label"], ["site"], ["label", "site"]]), allow_nan=False))
+    found = findings(made(), [["label"], ["site"], ["label", "site"]])
+    json.dumps(found.plain(), allow_nan=False)
     # Of three classes, there is no top-3 accuracy.
     measured = {name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall}
-    assert set(found["metrics"]) == measured - {"top_3_accuracy", "top_5_accuracy"}
-    assert [row["class"] for row in found["classes"]] == ["cat", "dog", "owl"]
-    assert found["classes"][1]["recall"]["value"] == pytest.approx(1 / 3)
-    slices = {tuple(row["slice"].items()): row for row in found["slices"]}
-    assert slices[(("site", "b"),)]["accuracy"] == 1.0
-    assert slices[(("site", ""),)]["examples"] == 1
+    assert set(found.metrics) == measured - {"top_3_accuracy", "top_5_accuracy"}
+    assert [row.name for row in found.classes] == ["cat", "dog", "owl"]
+    assert found.classes[1].metrics["recall"].value == pytest.approx(1 / 3)
+    slices = {tuple(row.slice.items()): row for row in found.slices}
+    assert slices[(("site", "b"),)].accuracy == 1.0
+    assert slices[(("site", ""),)].examples == 1
     assert (("label", "owl"), ("site", "b")) not in slices
-    assert found["slices_left_out"] == 0
+    assert found.slices_left_out == 0
 
 
 def test_very_many_slices_keep_the_largest(monkeypatch):
     monkeypatch.setattr("evaluation.verdict.SLICES_KEPT", 2)
     found = findings(made(), [["label"]])
-    assert [row["slice"]["label"] for row in found["slices"]] == ["cat", "dog"]
-    assert found["slices_left_out"] == 1
+    assert [row.slice["label"] for row in found.slices] == ["cat", "dog"]
+    assert found.slices_left_out == 1

@@ -63,7 +63,14 @@ REFUSED = {
     "status": "refused",
     "pushed_model": None,
     "gates": [
-        {"name": "accuracy >= 0.95", "value": 0.9497, "bound": 0.95, "passed": False, "reason": "0.9497 is below 0.95"}
+        {
+            "name": "accuracy >= 0.95",
+            "metric": "accuracy",
+            "value": 0.9497,
+            "bound": 0.95,
+            "passed": False,
+            "reason": "0.9497 is below 0.95",
+        }
     ],
 }
 FAILED = {

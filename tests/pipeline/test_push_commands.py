@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from finetune.artifacts.findings import GateOutcome, Interval, Measured
+from finetune.artifacts.findings import GateResult, Interval, Measured
 from finetune.artifacts.model_card import CardData, ModelCard
 from finetune.artifacts.push_record import PushRecord
 from finetune.artifacts.report_data import ReportData
@@ -26,7 +26,7 @@ CARD = ModelCard(
     backbone=BackboneOrigin(name="SmallCNN", source="random"),
     data=CardData(splits={"train": 3}, classes=["a|b", "<c>"], fingerprint="files:3"),
     metrics={"accuracy": Measured(value=0.5, interval=Interval(low=0.4, high=0.6, confidence=0.95))},
-    gates=[GateOutcome(name="accuracy >= 0.4", value=0.5, bound=0.4, passed=True, reason="0.5 is at least 0.4")],
+    gates=[GateResult("accuracy >= 0.4", "accuracy", value=0.5, bound=0.4, passed=True, reason="0.5 is at least 0.4")],
     phases=[
         PhaseRow(
             name="head",
@@ -120,7 +120,7 @@ def test_the_card_says_everything_and_names_cannot_break_its_tables():
     assert "a\\|b, &lt;c>" in page
     assert "| accuracy >= 0.4 | passed | 0.5 is at least 0.4 |" in page
     assert "Passed every gate." in page
-    refused = GateOutcome(name="accuracy >= 0.9", value=0.5, bound=0.9, passed=False)
+    refused = GateResult("accuracy >= 0.9", "accuracy", value=0.5, bound=0.9, passed=False)
     failed = markdown(CARD.model_copy(update={"report_only": True, "gates": [refused]}))
     assert "**Pushed although 1 of its gates failed**" in failed
     assert markdown(ModelCard(name="flowers", created_at="2026-11-22", model_sha256="abc")).startswith("# flowers\n")

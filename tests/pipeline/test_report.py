@@ -351,6 +351,7 @@ def test_a_failed_run_shows_how_far_it_came():
 def test_a_refused_run_says_which_gates_failed():
     gate = {
         "name": "accuracy >= 0.95",
+        "metric": "accuracy",
         "value": 0.9497,
         "bound": 0.95,
         "passed": False,

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import score
 from evaluation.verdict import Tfma, findings, judge_all
-from finetune.artifacts.findings import GateOutcome, Interval, Measured, ReliabilityBin
+from finetune.artifacts.findings import GateResult, Interval, Measured, ReliabilityBin
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary, ServingMetrics
 from finetune.config.evaluation import GateConfig
@@ -106,9 +107,9 @@ def data() -> ReportData:
         "run_id": "20260101T000000.000000Z",
         "name": "flowers",
         "status": "refused",
-        "metrics": {name: metric["value"] for name, metric in found["metrics"].items()},
-        "champion_metrics": {name: metric["champion"] for name, metric in found["metrics"].items()},
-        "baselines": found["baselines"],
+        "metrics": {name: metric.value for name, metric in found.metrics.items()},
+        "champion_metrics": {name: metric.champion for name, metric in found.metrics.items()},
+        "baselines": found.baselines,
         "gates": gates,
         "serving": {"metrics": serving[CANDIDATE], "champion_metrics": serving[CHAMPION]},
         "splits": {"train": 2000, "val": 400, "test": 400},
@@ -170,8 +171,8 @@ def outcome(status: str, **fields: object) -> RunSummary:
     return RunSummary(run_id="r", status=status, **fields)
 
 
-def gate(name: str, passed: bool = True, **fields: object) -> GateOutcome:
-    return GateOutcome(name=name, value=0.5, bound=0.4, passed=passed, **fields)
+def gate(name: str, passed: bool = True, **fields: object) -> GateResult:
+    return GateResult(name, "accuracy", value=0.5, bound=0.4, passed=passed, **fields)
 
 
 def test_a_failed_gate_shows_value_bound_slice_interval_and_what_to_try():
@@ -192,7 +193,7 @@ def test_a_failed_gate_shows_value_bound_slice_interval_and_what_to_try():
 
 
 def test_gates_that_passed_are_folded_away_when_there_are_very_many():
-    rows = [GateOutcome(name=f"gate {i}", value=0.5, bound=0.4, passed=i != 7) for i in range(30)]
+    rows = [gate(f"gate {i}", passed=i != 7) for i in range(30)]
     shown = evaluation.gates(rows)
     assert [row["name"] for row in shown["shown"]] == ["gate 7"]
     assert len(shown["folded"]) == 29
@@ -279,7 +280,7 @@ def test_verdicts_say_what_was_not_judged_and_what_was_pushed_against_the_gates(
     assert marked.sentences[0] == "evaluation.mode is report_only, so no gate could stop it."
     replaced = wording.verdict(outcome("pushed", gates=[passed], pushed_model="m/2", served_instead="m/3"))
     assert "as version 2; version 3 is served in its place since" in replaced.sentences[0]
-    several = [failed.model_copy(update={"name": name}) for name in "cde"]
+    several = [replace(failed, name=name) for name in "cde"]
     steps = wording.next_steps(outcome("refused", gates=several))
     assert "For c and 2 more gates: more data." in steps
 

@@ -162,7 +162,7 @@ def test_a_checkpoint_that_is_not_whole_is_told_and_the_one_before_is_used(tmp_p
     whole = newest.read_bytes()
     flipped = whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]
     newest.write_bytes({"torn": whole[: len(whole) // 2], "flipped": flipped, "empty": b""}[harm])
-    (tmp_path / "unfinished").write_bytes(b"half")
+    (tmp_path / ".00000099.ckpt.host-1-1").write_bytes(b"half")
     assert same(opened(tmp_path).load(), a_state(epoch=1))
     assert "torn or corrupt" in heard[0].text
 

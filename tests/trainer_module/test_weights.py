@@ -14,6 +14,8 @@ from finetune.errors import BackboneError
 
 keras = pytest.importorskip("tf_keras")
 
+from tf_keras.src.utils import data_utils  # noqa: E402
+
 from finetune.config.backbone import BackboneConfig  # noqa: E402
 from trainer_module.backbones.model import build_backbone  # noqa: E402
 from trainer_module.backbones.sources.small_cnn import small_cnn  # noqa: E402
@@ -52,6 +54,7 @@ def test_weights_that_keras_downloads_are_pinned_too(small_weights, tmp_path, mo
     loaded = build_backbone(BackboneConfig(weights="imagenet", sha256=expected, **config))
     assert loaded.weights_sha256 == expected
     np.testing.assert_array_equal(loaded.get_weights()[0], network.get_weights()[0])
+    assert data_utils.get_file.__module__ == data_utils.__name__, "Keras has its own function back"
 
 
 def test_a_file_with_some_of_the_layers_is_an_error_that_lists_the_others(small_weights, tmp_path):

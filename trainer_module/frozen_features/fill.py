@@ -30,8 +30,8 @@ class Gaps:
     _held: int = 0
 
     @property
-    def bytes(self) -> int:
-        """Size of what has to be written."""
+    def size(self) -> int:
+        """Bytes that have to be written."""
         return int(self.rows().sum()) * self.shards.row_bytes
 
     def rows(self) -> np.ndarray:

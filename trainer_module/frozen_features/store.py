@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from finetune.files import replacing, write_text
+
 HEADER_BYTES = 64
 # A shard is held in memory while it is written, one for each cut.
 SHARD_BYTES = 16 * 1024**2
@@ -53,11 +55,6 @@ class Shards:
     def files(self) -> list[str]:
         """Paths of all shards, in order."""
         return [str(self._path(number)) for number in range(self.count)]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all shards on disk."""
-        return self.rows * self.row_bytes + self.count * HEADER_BYTES
 
     def rows_of(self, number: int) -> range:
         """Rows that a shard holds."""
@@ -98,23 +95,13 @@ class Shards:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / _FACTS).exists():
-            self._replace(self.folder / _FACTS, self._facts.encode())
-        self._replace(self._path(number), _digest(rows), rows)
+            write_text(self.folder / _FACTS, self._facts, sync=True)
+        with replacing(self._path(number), sync=True) as unfinished, unfinished.open("wb") as file:
+            file.write(_digest(rows))
+            file.write(rows)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06}.rows"
-
-    def _replace(self, path: Path, *parts: bytes) -> None:
-        unfinished = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
-        try:
-            with open(unfinished, "wb") as file:
-                for part in parts:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

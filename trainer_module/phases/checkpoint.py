@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 
 from finetune.config import CheckpointConfig, EarlyStoppingConfig
 from finetune.events import Note, emit
+from finetune.files import replacing
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
@@ -109,15 +109,13 @@ class Checkpoints:
         paths = sorted(self._folder.glob("*.ckpt"))
         number = int(paths[-1].stem) + 1 if paths else 1
         payload = _pack(self._fingerprint, state)
-        unfinished, target = self._folder / "unfinished", self._folder / f"{number:08}.ckpt"
-        with open(unfinished, "wb") as file:
+        target = self._folder / f"{number:08}.ckpt"
+        sync = self._saved_at - self._synced_at >= SECONDS_BETWEEN_SYNCS
+        with replacing(target, sync) as unfinished, unfinished.open("wb") as file:
             file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n")
             file.write(payload)
-            if self._saved_at - self._synced_at >= SECONDS_BETWEEN_SYNCS:
-                file.flush()
-                os.fsync(file.fileno())
-                self._synced, self._synced_at = target, self._saved_at
-        os.replace(unfinished, target)
+        if sync:
+            self._synced, self._synced_at = target, self._saved_at
         for path in paths[: 1 - KEPT]:
             if path != self._synced:
                 path.unlink()
@@ -125,7 +123,8 @@ class Checkpoints:
     def clear(self) -> None:
         """Removes all checkpoints."""
         if self._writes:
-            for path in [*self._folder.glob("*.ckpt"), *self._folder.glob("unfinished")]:
+            # Those that a killed process left half written among them.
+            for path in [*self._folder.glob("*.ckpt"), *self._folder.glob(".*.ckpt.*")]:
                 path.unlink()
 
     def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:

@@ -166,7 +166,7 @@ class Server:
         return created.recurring_run_id, f"{self._host}/#/recurringrun/details/{created.recurring_run_id}"
 
     def _experiment(self, made: Request) -> str:
-        return self._client.create_experiment(made.pipeline, namespace=self._namespace).experiment_id
+        return str(self._client.create_experiment(made.pipeline, namespace=self._namespace).experiment_id)
 
     def _versions(self, pipeline_id: str) -> Iterator[Any]:
         token = ""

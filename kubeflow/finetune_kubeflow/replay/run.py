@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from finetune.errors import ConfigError, RunError
 from finetune.events import ComponentFinished, from_line
@@ -133,7 +134,7 @@ def _attempt(task: Task, workspace: Path, log: Path) -> int:
             _kill_group(process)
 
 
-def _kill_group(process: subprocess.Popen) -> None:
+def _kill_group(process: subprocess.Popen[Any]) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

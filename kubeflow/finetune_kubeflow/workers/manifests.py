@@ -89,7 +89,7 @@ def named_job(
         domain: Name of the headless Service, where it is not the Job's.
     """
     domain = domain or name
-    made = json.loads(json.dumps(template))
+    made: dict[str, Any] = json.loads(json.dumps(template))
     pod = made["spec"]["template"]["spec"]
     made["metadata"] |= {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", **owner}]}
     pod["subdomain"] = domain

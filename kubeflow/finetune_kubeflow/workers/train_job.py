@@ -27,7 +27,7 @@ def inner_job_name(name: str) -> str:
 
 def name_of(job: Mapping[str, Any]) -> str:
     """The name of the TrainJob that a Job belongs to."""
-    return job["metadata"]["name"].removesuffix(_SUFFIX)
+    return str(job["metadata"]["name"]).removesuffix(_SUFFIX)
 
 
 def manifests(job: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -127,6 +127,6 @@ def test_split_column(manifest, read, tmp_path):
         "val": ["b.png"],
         "test": ["c.png"],
     }
-    (skipped,) = selection.report["skipped"]
-    assert skipped["reason"] == "unknown split"
-    assert "'tst'" in skipped["detail"]
+    (skipped,) = selection.report.skipped
+    assert skipped.reason == "unknown split"
+    assert "'tst'" in skipped.detail

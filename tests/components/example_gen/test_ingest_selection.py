@@ -1,7 +1,5 @@
 """What becomes of the files, once all of them are read."""
 
-import json
-
 import pytest
 
 from components.example_gen import selection as subject
@@ -10,6 +8,7 @@ from components.example_gen.layouts import list_files
 from components.example_gen.selection import Selection, make_shards, select_examples, stop_error
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tasks.single_label import SingleLabel
+from finetune.artifacts.ingest_report import Duplicates
 
 
 @pytest.fixture
@@ -39,7 +38,8 @@ def test_everything_usable(select, three_splits):
     selection = select(three_splits, max_bad_fraction=0.0)
     assert selection.problems == []
     assert paths(selection) == {s: {p for p in three_splits if p.startswith(s)} for s in ("train", "val", "test")}
-    assert selection.report == {
+    assert selection.report.plain() == {
+        "schema_version": 1,
         "unit": "files",
         "files": 24,
         "used": 24,
@@ -77,8 +77,8 @@ def test_copies_with_one_label_share_a_split_and_are_kept(select, picture):
     for files in selection.examples.values():
         names = {file.path for file in files}
         assert all(name.replace("a.png", "b.png") in names for name in names)
-    assert selection.report["used"] == 60
-    assert selection.report["duplicates"] == {"within_split": 30, "across_splits": []}
+    assert selection.report.used == 60
+    assert selection.report.duplicates == Duplicates(within_split=30)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_copies_with_one_label_share_a_split_and_are_kept(select, picture):
 def test_of_copies_across_splits_the_most_held_out_is_kept(select, three_splits, picture, copies, left_out):
     selection = select({**three_splits, **{f"{split}/rose/copy.png": picture(99) for split in copies}}, 0.0)
     expected = [f"{split}/rose/copy.png" for split in sorted(left_out)]
-    assert selection.report["duplicates"]["across_splits"] == expected
-    assert [(s["path"], s["reason"]) for s in selection.report["skipped"]] == [
+    assert selection.report.duplicates.across_splits == expected
+    assert [(s.path, s.reason) for s in selection.report.skipped] == [
         (path, "duplicate across splits") for path in expected
     ]
-    assert selection.report["bad_fraction"] == 0
+    assert selection.report.bad_fraction == 0
     assert selection.problems == []
-    assert selection.report["files"] == selection.report["used"] + len(left_out)
+    assert selection.report.files == selection.report.used + len(left_out)
 
 
 def test_copies_in_train_and_what_is_cut_from_it(select, three_splits, picture):
@@ -113,14 +113,14 @@ def test_copies_in_train_and_what_is_cut_from_it(select, three_splits, picture):
 
 def test_the_same_bytes_under_two_labels(select, three_splits, picture):
     selection = select({**three_splits, "train/rose/x.png": picture(99), "test/daisy/y.png": picture(99)}, 0.0)
-    (conflict,) = selection.report["conflicts"]
-    assert conflict["files"] == [
+    (conflict,) = selection.report.conflicts
+    assert [file.plain() for file in conflict.files] == [
         {"path": "test/daisy/y.png", "label": "daisy"},
         {"path": "train/rose/x.png", "label": "rose"},
     ]
-    assert [skip["reason"] for skip in selection.report["skipped"]] == ["conflict", "conflict"]
-    assert "'daisy' and 'rose'" in selection.report["skipped"][0]["detail"]
-    assert selection.report["bad_fraction"] == 2 / 26
+    assert [skip.reason for skip in selection.report.skipped] == ["conflict", "conflict"]
+    assert "'daisy' and 'rose'" in selection.report.skipped[0].detail
+    assert selection.report.bad_fraction == 2 / 26
     assert "got 2 unusable of 26 files (7.7%); expected at most 0.0%" in selection.problems[0]
 
 
@@ -143,7 +143,7 @@ def test_stop_error_shows_the_first_files_the_counts_and_where_the_list_is(selec
 
 def test_report_is_json_on_valid_unicode(select, three_splits):
     odd = {"train/rose/caf\udce9.txt": b"x", "train/rose/a\nb.txt": b"x"}
-    text = json.dumps(select({**three_splits, **odd}).report, ensure_ascii=False)
+    text = select({**three_splits, **odd}).report.text()
     assert "caf\\\\udce9.txt" in text
     assert "a\\\\nb.txt" in text
     text.encode("utf-8")

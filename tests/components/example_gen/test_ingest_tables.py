@@ -8,6 +8,7 @@ from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tables import fingerprint_tables, read_tables
 from components.example_gen.tasks.single_label import SingleLabel
+from finetune.artifacts.ingest_report import Duplicates
 from finetune.errors import DataError
 
 
@@ -149,10 +150,10 @@ def test_the_same_text_shares_a_split_and_under_two_labels_is_a_conflict(tree):
     tables = read_tables(tree({"x.csv": "\n".join(lines).encode()}), IngestSettings())
     selection = select_examples(tables.listing, tables.listing.files, 0.05, SingleLabel())
     assert selection.problems == []
-    assert selection.report["unit"] == "rows"
-    assert selection.report["duplicates"] == {"within_split": 40, "across_splits": []}
-    (conflict,) = selection.report["conflicts"]
-    assert [file["path"] for file in conflict["files"]] == ["x.csv:82", "x.csv:83"]
+    assert selection.report.unit == "rows"
+    assert selection.report.duplicates == Duplicates(within_split=40)
+    (conflict,) = selection.report.conflicts
+    assert [file.path for file in conflict.files] == ["x.csv:82", "x.csv:83"]
 
 
 def test_too_many_bad_rows_stop_the_run(tree):
