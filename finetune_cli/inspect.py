@@ -26,7 +26,8 @@ def facts_of(handle: str) -> dict[str, Any]:
         BackboneError: It cannot be had or read.
     """
     from finetune.digests import sha256_of
-    from trainer_module.backbones.hub import interface_of, resolve_handle
+    from trainer_module.backbones.interface import interface_of
+    from trainer_module.backbones.resolve import resolve_handle
     from trainer_module.backbones.saved_model import read_saved_model
 
     folder = resolve_handle(handle)
