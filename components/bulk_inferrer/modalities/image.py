@@ -5,9 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image as Pillow
-from PIL import ImageOps
-
 THUMBNAIL = (192, 192)
 
 
@@ -16,6 +13,9 @@ class Image:
 
     def preview(self, value: bytes, stem: Path) -> dict[str, str]:
         """Writes what the network sees: a JPEG is turned as its EXIF orientation says, other formats are not."""
+        from PIL import Image as Pillow
+        from PIL import ImageOps
+
         path = stem.with_suffix(".jpg")
         with Pillow.open(io.BytesIO(value)) as picture:
             upright = ImageOps.exif_transpose(picture) if picture.format == "JPEG" else picture
