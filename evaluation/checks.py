@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from evaluation.metrics import METRICS, Metric
+from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.predictions import SINGLE_LABEL
+from evaluation.tasks import TASKS
 from finetune.config.keys import value_at
 from finetune.errors import did_you_mean
 
@@ -15,7 +16,12 @@ _OF_EXAMPLES = ("slice", "confidence", "min_examples", "refuse_when")
 def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
     """Each gate's metric exists, is one of the task, and goes with the gate's other keys."""
     gates = value_at(raw, "evaluation.gates")
-    task = value_at(raw, "task") or SINGLE_LABEL
+    task = raw.get("task", SINGLE_LABEL)
+    if task not in TASKS:
+        return []
+    if gates is None and "accuracy" not in metrics_of(task):
+        known = ", ".join(metrics_of(task))
+        return [f"evaluation.gates: missing; the default, accuracy, is not of task {task}. Expected gates on {known}"]
     return [
         f"evaluation.gates[{place}]{problem}"
         for place, gate in enumerate(gates if isinstance(gates, list) else [])
@@ -26,7 +32,7 @@ def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
 
 def _problems(gate: dict[str, Any], task: str) -> list[str]:
     name = gate["metric"]
-    known = {each.name: each for each in METRICS.values() if each.of_model or task in each.tasks}
+    known = metrics_of(task) | {each.name: each for each in METRICS.values() if each.of_model}
     if name in known:
         return _about_model(gate) if known[name].of_model else _about_classes(gate, known[name])
     why = f", which is for task {' or '.join(METRICS[name].tasks)}" if name in METRICS else ""

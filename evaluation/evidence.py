@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from evaluation.gates import Evidence
 from evaluation.metrics import METRICS
-from evaluation.predictions import Predictions, SingleLabel
+from evaluation.predictions import SINGLE_LABEL, Predictions
+from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
 
@@ -23,34 +25,56 @@ class TestSet:
 
     Attributes:
         classes: Class names, in the order of the columns of probabilities.
-        labels: int [examples].
-        columns: Column to its value for each example, str [examples]; `label` is among them.
+        labels: Of the examples, as the task has them: int [examples], or multi-hot [examples, classes].
+        columns: Column to its value for each example, str [examples].
         probabilities: Model (`candidate`, `champion` or a baseline) to float [examples, classes].
+        said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
+        task: As in the config.
     """
 
     classes: list[str]
     labels: np.ndarray
     columns: Mapping[str, np.ndarray]
     probabilities: Mapping[str, np.ndarray]
+    said: Mapping[str, np.ndarray] = field(default_factory=dict)
+    task: str = SINGLE_LABEL
 
     # pytest would take it for tests.
     __test__ = False
 
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
-        return SingleLabel(self.labels, self.probabilities[model])
+        return TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
-        """bool [examples], those that have these values in these columns."""
+        """bool [examples], those that have these values in these columns; of `label`, those that have this label."""
         found = np.ones(len(self.labels), dtype=bool)
         for column, value in where.items():
-            found &= self.columns[column] == str(value)
+            found &= self._with_label(str(value)) if column == "label" else self.columns[column] == str(value)
         return found
 
     def combinations(self, columns: Sequence[str]) -> list[list[str]]:
         """The combinations of the columns' values that occur, in order."""
-        rows = zip(*(self.columns[column].tolist() for column in columns), strict=True)
-        return [list(row) for row in sorted(set(rows))]
+        found: list[tuple[list[str], np.ndarray]] = [([], np.ones(len(self.labels), dtype=bool))]
+        for column in columns:
+            values = self.classes if column == "label" else sorted(set(self.columns[column].tolist()))
+            members = {value: self.members({column: value}) for value in values}
+            found = [
+                ([*row, value], both)
+                for row, mask in found
+                for value, of_value in members.items()
+                if (both := mask & of_value).any()
+            ]
+        return sorted(row for row, _ in found)
+
+    def _with_label(self, name: str) -> np.ndarray:
+        if name not in self.classes:
+            return np.zeros(len(self.labels), dtype=bool)
+        return self._actual[:, self.classes.index(name)]
+
+    @cached_property
+    def _actual(self) -> np.ndarray:
+        return self.of(CANDIDATE).actual
 
 
 def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None = None) -> Evidence:

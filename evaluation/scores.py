@@ -29,17 +29,41 @@ def score(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str
         "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)),
         "classes": list(classes),
         "confusion": metrics.confusion_matrix(labels, predicted, labels=list(classes)).tolist(),
-        "per_class": [
-            {
-                "class": name,
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "support": int(support[i]),
-            }
-            for i, name in enumerate(classes)
-        ],
+        "per_class": _per_class(classes, precision, recall, f1, support),
     }
+
+
+def score_labels(actual: np.ndarray, said: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores which labels are said of each example.
+
+    Args:
+        actual: bool [examples, classes], the true ones.
+        said: bool [examples, classes].
+        classes: Name of each column.
+
+    Returns:
+        `micro_f1` and `macro_f1` in [0, 1]; `classes`; `per_class` as in `score`.
+    """
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(actual, said, zero_division=0.0)
+    return {
+        "micro_f1": float(metrics.f1_score(actual, said, average="micro", zero_division=0.0)),
+        "macro_f1": float(metrics.f1_score(actual, said, average="macro", zero_division=0.0)),
+        "classes": list(classes),
+        "per_class": _per_class(classes, precision, recall, f1, support),
+    }
+
+
+def _per_class(classes: Sequence[str], *columns: np.ndarray) -> list[dict[str, Any]]:
+    return [
+        {
+            "class": name,
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1": float(f1),
+            "support": int(support),
+        }
+        for name, precision, recall, f1, support in zip(classes, *columns, strict=True)
+    ]
 
 
 def choose_samples(correct: Sequence[bool], confidence: Sequence[float], wanted: int) -> list[int]:

@@ -13,7 +13,7 @@ from evaluation.intervals import wilson
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
 from evaluation.metrics.interval_methods import Bootstrap
-from evaluation.predictions import SINGLE_LABEL, Predictions
+from evaluation.predictions import Predictions
 from finetune.artifacts.findings import (
     ClassFindings,
     Findings,
@@ -99,7 +99,7 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
     rows = [row for columns in slices for row in _slices(test_set, columns)]
     kept = sorted(rows, key=lambda row: -row.examples)[:SLICES_KEPT]
     kept_ids = {id(row) for row in kept}
-    asked = metrics_of(SINGLE_LABEL).values()
+    asked = metrics_of(test_set.task).values()
     overall = [metric for metric in asked if metric.overall]
     return Findings(
         examples=len(candidate),

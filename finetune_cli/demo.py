@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune.config import AugmentationConfig
+from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.files import write_json
 
@@ -90,6 +90,7 @@ def _pretrain(weights: Path) -> float:
     from trainer_module.backbones.sources.small_cnn import small_cnn
     from trainer_module.examples.augmentation import augment
     from trainer_module.phases.loop import eval_step, evaluate
+    from trainer_module.tasks import TASKS
     from transforms.image import scale
 
     keras.utils.set_random_seed(SEED)
@@ -128,7 +129,9 @@ def _pretrain(weights: Path) -> float:
 
     for batch in train.take(PRETRAIN_STEPS):
         step(batch)
-    accuracy = evaluate(eval_step(model, tf.distribute.get_strategy(), test.element_spec), test).means()["accuracy"]
+    objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
+    evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
+    accuracy = evaluate(evaluation, test).means()["accuracy"]
     partial = weights.with_name(f"partial-{weights.name}")
     backbone.save_weights(partial)
     partial.replace(weights)

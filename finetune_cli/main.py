@@ -460,16 +460,18 @@ def _print_predictions(rows: list[dict[str, Any]], top: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("file or text", "label", "probability", "next", box=None, pad_edge=False, header_style="bold")
+    table = Table("file or text", "label", "next", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         # Without markup: a text may have brackets in it.
         shown = Text(row["file"] if "file" in row else " ".join(row["text"].split())[:60])
         if row.get("error"):
-            table.add_row(shown, "[red]not used[/red]", "", Text(row["error"]))
+            table.add_row(shown, "[red]not used[/red]", Text(row["error"]))
             continue
-        first, *others = sorted(row["probabilities"].items(), key=lambda item: -item[1])[:top]
-        following = Text("  ".join(f"{name} {p:.3f}" for name, p in others))
-        table.add_row(shown, Text(first[0]), f"{first[1]:.3f}", following)
+        said = row["labels"] if "labels" in row else [row["label"]]
+        ranked = sorted(row["probabilities"], key=lambda name: -row["probabilities"][name])
+        others = [name for name in ranked if name not in said][: max(top - len(said), 0)]
+        answers = ("  ".join(f"{name} {row['probabilities'][name]:.3f}" for name in names) for names in (said, others))
+        table.add_row(shown, *map(Text, answers))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

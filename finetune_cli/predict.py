@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.example_gen.files import FileProblem, read_file
+from components.serving_gate.tasks import TASKS, ServedTask
 from finetune.errors import RunError
 from finetune_cli.modalities import MODALITIES, CommandModality
 from registry.versions import versions
@@ -27,11 +30,12 @@ def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = 
         texts: Texts.
 
     Returns:
-        A row for each in order: `file` or `text`, `label`, `probability` and `probabilities` by class; or `file` or
-        `text` and `error` for one that cannot be used.
+        A row for each in order: `file` or `text`, `probabilities` by class, and what the model says: `label` and its
+        `probability`, or of several `labels`, those that reach their thresholds, from the most probable on. Or `file`
+        or `text` and `error` for one that cannot be used.
 
     Raises:
-        RunError: There is no model in `model_dir`.
+        RunError: There is no model in `model_dir`, or one that serves something else.
     """
     path = find_version(model_dir)
     modality = _modality(path)
@@ -39,17 +43,14 @@ def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = 
     import tensorflow as tf
 
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    task = _task_of(path, serve.structured_outputs)
 
     def classify(contents: list[bytes]) -> list[dict[str, Any]]:
-        outputs = {name: value.numpy() for name, value in serve(tf.constant(contents)).items()}
-        classes = [name.decode() for name in outputs["classes"][0]]
+        outputs = {name: _plain(value.numpy()) for name, value in serve(tf.constant(contents)).items()}
+        rows = ({name: value[number] for name, value in outputs.items()} for number in range(len(contents)))
         return [
-            {
-                "label": label.decode(),
-                "probability": float(row.max()),
-                "probabilities": dict(zip(classes, map(float, row), strict=True)),
-            }
-            for row, label in zip(outputs["probabilities"], outputs["label"], strict=True)
+            {**task.row(row), "probabilities": dict(zip(row["classes"], row["probabilities"], strict=True))}
+            for row in rows
         ]
 
     def classify_each(contents: list[bytes]) -> list[dict[str, Any]]:
@@ -84,6 +85,22 @@ def _modality(model: Path) -> CommandModality:
     path = model / FACTS_FILE
     facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return MODALITIES[facts.get("modality", "image")]
+
+
+def _task_of(path: Path, outputs: Mapping[str, Any]) -> ServedTask:
+    for task in TASKS.values():
+        if task.outputs.keys() <= outputs.keys():
+            return task
+    raise RunError(
+        f"MODEL_DIR: {str(path)!r} serves {', '.join(sorted(outputs))}; expected a model that this product pushed."
+    )
+
+
+def _plain(value: np.ndarray[Any, Any]) -> Any:
+    """Returns nested lists, with text for bytes."""
+    if value.dtype.kind == "O":
+        return np.char.decode(value.astype(bytes), "utf-8").tolist()
+    return value.tolist()
 
 
 def find_version(model_dir: Path) -> Path:

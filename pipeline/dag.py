@@ -20,6 +20,7 @@ from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluator.eval_config import eval_config
 from components.example_gen.modalities import MODALITIES
+from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
@@ -45,14 +46,18 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if config.data.schema_file:
         schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))
     else:
-        schema = schema_gen(statistics.outputs["statistics"])
+        schema = schema_gen(statistics.outputs["statistics"], INGEST_TASKS[config.task].one_label)
     validator = example_validator(statistics.outputs["statistics"], schema.outputs["schema"])
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={**transform_settings(record_of(config.backbone)), "code": code_digest("transforms")},
+        custom_config={
+            **transform_settings(record_of(config.backbone)),
+            "task": config.task,
+            "code": code_digest("transforms"),
+        },
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -72,7 +77,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.evaluation.gates, slices),
+        eval_config=eval_config(config.task, config.evaluation.gates, slices),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(
@@ -80,6 +85,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],
         baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
+        task=config.task,
         columns=config.data.slice_columns,
         majority="majority" in config.evaluation.baselines,
     )
@@ -160,7 +166,7 @@ def _trainer(
 
 
 def trainer_settings(config: Config) -> dict[str, Any]:
-    sections = {"training", "backbone", "augmentation", "distribution"}
+    sections = {"task", "training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
         "weights_sha256": source_of(config.backbone).digest(config.backbone),
@@ -170,12 +176,13 @@ def trainer_settings(config: Config) -> dict[str, Any]:
 
 def _linear_settings(config: Config) -> dict[str, Any]:
     settings = trainer_settings(config)
-    kept = {name: settings[name] for name in ("backbone", "weights_sha256", "code")}
+    kept = {name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")}
     return {**kept, "batch_size": config.training.batch_size}
 
 
 def _serving_settings(config: Config) -> dict[str, Any]:
     return {
+        "task": config.task,
         "gates": [
             json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if METRICS[gate.metric].of_model
         ],

@@ -20,7 +20,7 @@ from finetune.errors import FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
 from pipeline.saved_report import save_report
-from trainer_module.tracking import log_outcome
+from trainer_module.tracking.mlflow import log_outcome
 
 if TYPE_CHECKING:
     from pipeline.run_metadata import RunMetadata

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
+from components.evaluator.tasks import TASKS as EVALUATOR_TASKS
 from components.example_gen.tasks import TASKS as INGEST_TASKS
+from components.serving_gate.tasks import TASKS as SERVED_TASKS
+from evaluation.tasks import TASKS as EVALUATION_TASKS
 from finetune.errors import did_you_mean
+from trainer_module.tasks import TASKS as TRAINING_TASKS
+from transforms.tasks import TASKS as TRANSFORM_TASKS
 
 # Import path of each table, and what it has for each task.
 TASK_TABLES: dict[str, Mapping[str, Any]] = {
     "components.example_gen.tasks": INGEST_TASKS,
+    "transforms.tasks": TRANSFORM_TASKS,
+    "trainer_module.tasks": TRAINING_TASKS,
+    "evaluation.tasks": EVALUATION_TASKS,
+    "components.bulk_inferrer.tasks": INFERRER_TASKS,
+    "components.evaluator.tasks": EVALUATOR_TASKS,
+    "components.serving_gate.tasks": SERVED_TASKS,
 }
 
 

@@ -16,8 +16,10 @@ Pool = Callable[[Any, str], Any]
 _REGULARIZERS = ("dropout", "spatial_dropout", "l1", "l2")
 
 
-def add_head(features: keras.KerasTensor, pool: Pool, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
-    """Drops channels, pools, then dense layers with dropout behind each, then one softmax unit per class.
+def add_head(
+    features: keras.KerasTensor, pool: Pool, head: HeadConfig, classes: int, seed: int, activation: str = "softmax"
+) -> keras.KerasTensor:
+    """Drops channels, pools, then dense layers with dropout behind each, then one unit per class.
 
     Without dense layers, dropout stands before the last layer all the same.
 
@@ -27,6 +29,7 @@ def add_head(features: keras.KerasTensor, pool: Pool, head: HeadConfig, classes:
         head: Widths, dropout and penalty.
         classes: Number of classes.
         seed: Seeds initial weights and dropout; each layer gets its own seed from it.
+        activation: Keras' name of what makes probabilities, as the task says.
 
     Returns:
         Probabilities, float32 [batch, classes].
@@ -59,7 +62,7 @@ def add_head(features: keras.KerasTensor, pool: Pool, head: HeadConfig, classes:
             x = SeededDropout(head.dropout, seed + number, name=f"head_dropout_{number}")(x)
     if head.dropout and not head.units:
         x = SeededDropout(head.dropout, seed, name="head_dropout")(x)
-    return dense(classes, "softmax", "probabilities", seed)(x)
+    return dense(classes, activation, "probabilities", seed)(x)
 
 
 def with_all_regularizers(training: TrainingConfig) -> HeadConfig:

@@ -20,19 +20,20 @@ from finetune.events import Note, emit
 from trainer_module.auto_strategy import with_phases
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
-from trainer_module.examples.input_data import evaluation_batches, keys, label_counts, load_split
+from trainer_module.examples.input_data import evaluation_batches, keys, labels, load_split
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
-from trainer_module.phases.class_weights import class_weights
 from trainer_module.phases.distribution import current_strategy, is_chief
 from trainer_module.phases.freezing import check_phases, layers_of
-from trainer_module.phases.losses import training_loss
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
-from trainer_module.tracking import tracked
+from trainer_module.tasks import TASKS
+from trainer_module.tracking.training import tracked
 from transforms import features
 from transforms.modalities import MODALITIES
+from transforms.tasks import TASKS as TRANSFORM_TASKS
+from transforms.tasks import Labels
 
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
 
@@ -41,9 +42,9 @@ def run_fn(fn_args: FnArgs) -> None:
     """Trains, phase by phase, and exports what is served.
 
     Args:
-        fn_args: From TFX. `custom_config` holds the sections `training`, `backbone`, `augmentation` and `distribution`
-            of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a failed run, and
-            `frozen_features_dir`, one that later runs share; `tracking` with `tracking_dir`.
+        fn_args: From TFX. `custom_config` holds `task` and the sections `training`, `backbone`, `augmentation` and
+            `distribution` of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a
+            failed run, and `frozen_features_dir`, one that later runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
@@ -55,7 +56,7 @@ def run_fn(fn_args: FnArgs) -> None:
     setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
     key = training_key(settings, setup)
     checkpoints = open_checkpoints(settings, setup, key)
-    with tracked(tracking_of(settings), settings["tracking_dir"], key, setup.component, sections(settings)) as run_id:
+    with tracked(tracking_of(settings), settings["tracking_dir"], key, setup.component, sections(settings)) as tracking:
         state = run_phases(setup, checkpoints)
 
     training, val = setup.training, setup.val
@@ -67,13 +68,16 @@ def run_fn(fn_args: FnArgs) -> None:
         lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
     )
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
+    task = TASKS[settings["task"]]
+    decision = task.decision(lambda: (labels(val).numpy(), probabilities))
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": run_id}
-    TrainingHistory.model_validate(history).write(fn_args.model_run_dir)
-    facts = {"backbone": origin, "modality": val.inputs.modality}
-    export_model(ServedModel(model, transform_output, val.inputs), fn_args.serving_model_dir, facts)
+    history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
+    TrainingHistory.model_validate({**history, "accuracy": task.accuracy}).write(fn_args.model_run_dir)
+    served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
+    facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
+    export_model(served, fn_args.serving_model_dir, facts)
     checkpoints.clear()
 
 
@@ -93,6 +97,7 @@ def make_setup(
     augmentation = AugmentationConfig.model_validate(settings["augmentation"])
     distribution = DistributionConfig.model_validate(settings["distribution"])
 
+    task = TASKS[settings["task"]]
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
@@ -100,18 +105,21 @@ def make_setup(
     check_classes(class_names)
     record = record_of(backbone_config)
     inputs = MODALITIES[record.modality].inputs(record, transform_output)
-    train = load_split(train_files, inputs, training.memory_mb * 1024**2)
-    val = load_split(val_files, inputs, training.memory_mb * 1024**2)
+    of_labels = Labels(TRANSFORM_TASKS[settings["task"]], len(class_names))
+    train = load_split(train_files, inputs, of_labels, training.memory_mb * 1024**2)
+    val = load_split(val_files, inputs, of_labels, training.memory_mb * 1024**2)
 
     with strategy.scope():
-        backbone, model = build_network(backbone_config, training, len(class_names))
+        backbone, model = build_network(backbone_config, training, len(class_names), task.activation)
     training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
     if chosen:
         emit(Note(text=f"{settings['component']}: {chosen}"))
     check_phases(layers_of(backbone), training)
 
-    weights = class_weights(training.class_weights, class_names, label_counts(train, len(class_names)))
-    loss = training_loss(training, len(class_names), weights)
+    wanted = training.class_weights
+    # Reading the labels of all examples takes a pass over them.
+    weights = None if wanted is None else task.class_weights(wanted, class_names, labels(train).numpy())
+    objective = task.objective(training, len(class_names), weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
         settings["frozen_features_dir"],
@@ -124,7 +132,7 @@ def make_setup(
         component,
         settings["code"],
     )
-    return Setup(model, backbone, training, loss, train, val, augmentation, strategy, component, frozen_features)
+    return Setup(model, backbone, training, objective, train, val, augmentation, strategy, component, frozen_features)
 
 
 def check_classes(names: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ PIXELS = "pixels"
 WORD_IDS = "word_ids"
 CLEAN_TEXT = "clean_text"
 LABEL_INDEX = "label_index"
+# What the Evaluator compares several labels with: made of `label_index`, not written.
+LABELS = "labels"
 KEY = "key"
 
 # Vocabulary of class names inside the Transform graph; the line number is the label index.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,14 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
+from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
+from components.bulk_inferrer.tasks import TASKS, InferrerTask
 from components.bulk_inferrer.test_set import make_test_set, save_test_set
 from evaluation.evidence import CANDIDATE, CHAMPION
-from evaluation.scores import choose_samples, score
+from evaluation.scores import choose_samples
 from finetune.artifacts.evaluation_results import EvaluationResults
+from finetune.errors import RunError
 from transforms import features
 from transforms.modalities import MODALITIES
 
@@ -41,6 +43,7 @@ class TestPredictionsSpec(component_spec.ComponentSpec):
     """Inputs, parameters and outputs of the component."""
 
     PARAMETERS = {
+        "task": component_spec.ExecutionParameter(type=str),
         "sample_count": component_spec.ExecutionParameter(type=int),
         "columns": component_spec.ExecutionParameter(type=str),
         "majority": component_spec.ExecutionParameter(type=int),
@@ -71,30 +74,29 @@ class Executor(base_executor.BaseExecutor):
         folder = artifact_utils.get_single_uri(output_dict["predictions"])
         examples = input_dict["examples"]
         columns = json.loads(exec_properties["columns"])
+        task = TASKS[exec_properties["task"]]
         paths, labels, values = _facts(examples, columns)
         inputs = {CANDIDATE: "model", CHAMPION: "champion", **{name: name for name in TRAINED_BASELINES}}
         models = {
-            name: _predict(_model_path(input_dict[key]), examples)
+            name: _predict(task, _model_path(input_dict[key]), examples)
             for name, key in inputs.items()
             if input_dict.get(key)
         }
         if exec_properties["majority"]:
-            models[MAJORITY] = _majority(examples, len(labels))
-        test_set = make_test_set(labels, values, models)
+            models[MAJORITY] = _majority(task, examples, len(labels))
+        test_set = make_test_set(exec_properties["task"], labels, values, models)
         save_test_set(test_set, folder)
 
         candidate = test_set.of(CANDIDATE)
-        predicted = [test_set.classes[column] for column in candidate.predicted]
+        confidence, correct = task.confidence(candidate).tolist(), candidate.correct.tolist()
+        answers = task.shown(candidate, test_set.classes)
         rows = [
-            {"path": path, "label": label, "predicted": guess, "probability": float(probability)}
-            for path, label, guess, probability in zip(paths, labels, predicted, candidate.confidence, strict=True)
+            {"path": path, **answer, "probability": sure}
+            for path, answer, sure in zip(paths, answers, confidence, strict=True)
         ]
-        chosen = choose_samples(
-            candidate.correct.tolist(), candidate.confidence.tolist(), exec_properties["sample_count"]
-        )
+        chosen = choose_samples(correct, confidence, exec_properties["sample_count"])
         shown = _show(examples, chosen, os.path.join(folder, "samples"))
-        known = sorted({*labels, *models[CANDIDATE][1]})
-        result = score(labels, predicted, known) | {
+        result = task.score(candidate, test_set.classes) | {
             "predictions": rows,
             "samples": [{**rows[index], **shown[index]} for index in chosen],
         }
@@ -113,12 +115,14 @@ class TestPredictor(base_component.BaseComponent):
         model: types.BaseChannel,
         champion: types.BaseChannel,
         baselines: Mapping[str, types.BaseChannel],
+        task: str,
         columns: Sequence[str],
         majority: bool,
     ):
         """Takes what is asked about what.
 
         Args:
+            task: One of `components.bulk_inferrer.tasks.TASKS`.
             examples: Raw, with splits called `train` and `test`.
             model: The candidate.
             champion: Empty when there is none.
@@ -131,6 +135,7 @@ class TestPredictor(base_component.BaseComponent):
             model=model,
             champion=champion,
             predictions=types.Channel(type=TestPredictions),
+            task=task,
             sample_count=SAMPLES,
             columns=json.dumps(list(columns)),
             majority=int(majority),
@@ -144,56 +149,71 @@ def _model_path(models: list[types.Artifact]) -> str:
 
 
 def _test_examples(examples: list[types.Artifact]) -> Iterator[tuple[bytes, Any]]:
-    """Yields (serialised, features) of each raw example of the test split, always in the same order."""
+    return _examples(examples, "test")
+
+
+def _examples(examples: list[types.Artifact], split: str) -> Iterator[tuple[bytes, Any]]:
+    """Yields (serialised, features) of each raw example of a split, always in the same order."""
     import tensorflow as tf
 
-    folder = artifact_utils.get_split_uri(examples, "test")
+    folder = artifact_utils.get_split_uri(examples, split)
     files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
     for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
         yield record, tf.train.Example.FromString(record).features.feature
 
 
-def _facts(examples: list[types.Artifact], columns: Sequence[str]) -> tuple[list[str], list[str], dict[str, list[str]]]:
-    """Returns path, label and the values of columns of each test example; an empty text where there is none."""
+def _facts(
+    examples: list[types.Artifact], columns: Sequence[str]
+) -> tuple[list[str], list[list[str]], dict[str, list[str]]]:
+    """Returns path, labels and the values of columns of each test example; an empty text where there is none."""
     paths, labels = [], []
     values: dict[str, list[str]] = {column: [] for column in columns}
     for _, feature in _test_examples(examples):
         paths.append(_text(feature[features.PATH]))
-        labels.append(_text(feature[features.LABEL]))
+        labels.append(_labels(feature[features.LABEL]))
         for column in columns:
             values[column].append(_text(feature[column]))
     return paths, labels, values
 
 
-def _predict(model_path: str, examples: list[types.Artifact]) -> tuple[np.ndarray, list[str]]:
-    """Returns probabilities, float32 [examples, classes], and the name of each column."""
+def _predict(task: InferrerTask, model_path: str, examples: list[types.Artifact]) -> Answers:
+    """Asks a model about each test example.
+
+    Raises:
+        RunError: The model serves another task.
+    """
     import tensorflow as tf
 
     serve = tf.saved_model.load(model_path).signatures["serving_default"]
     found: list[np.ndarray] = []
+    said: list[np.ndarray] = []
     names: list[str] = []
     records = (record for record, _ in _test_examples(examples))
     while batch := list(itertools.islice(records, BATCH)):
-        outputs = serve(tf.constant(batch))
-        found.append(outputs["probabilities"].numpy())
-        names = names or [name.decode() for name in outputs["classes"].numpy()[0]]
-    return np.concatenate(found), names
+        outputs = {name: value.numpy() for name, value in serve(tf.constant(batch)).items()}
+        found.append(outputs["probabilities"])
+        names = names or [name.decode() for name in outputs["classes"][0]]
+        try:
+            decided = task.said(outputs)
+        except KeyError as missing:
+            raise RunError(
+                f"{model_path} serves {', '.join(sorted(outputs))} and not {missing}; expected a model of the task "
+                "that the config names. Where the champion is of another task, take a new `name` or `output_dir`."
+            ) from None
+        if decided is not None:
+            said.append(decided)
+    return Answers(np.concatenate(found), names, np.concatenate(said) if said else None)
 
 
-def _majority(examples: list[types.Artifact], count: int) -> tuple[np.ndarray, list[str]]:
+def _majority(task: InferrerTask, examples: list[types.Artifact], count: int) -> Answers:
     """What a model says that knows the shares of the classes in train, and nothing else."""
-    import tensorflow as tf
+    labels = [_labels(feature[features.LABEL]) for _, feature in _examples(examples, "train")]
+    one = task.majority(labels)
 
-    folder = artifact_utils.get_split_uri(examples, "train")
-    records = tf.data.TFRecordDataset(tf.io.gfile.glob(os.path.join(folder, "*")), compression_type="GZIP")
-    spec = {features.LABEL: tf.io.FixedLenFeature([], tf.string)}
-    sizes: Counter[str] = Counter()
-    for batch in records.batch(BATCH).as_numpy_iterator():
-        labels = tf.io.parse_example(batch, spec)[features.LABEL].numpy()
-        sizes.update(label.decode("utf-8", "replace") for label in labels)
-    names = sorted(sizes)
-    shares = np.array([sizes[name] for name in names]) / sizes.total()
-    return np.tile(shares.astype(np.float32), (count, 1)), names
+    def for_all(values: np.ndarray) -> np.ndarray:
+        return np.tile(values, (count, 1))
+
+    return Answers(for_all(one.probabilities), one.classes, None if one.said is None else for_all(one.said))
 
 
 def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, dict[str, str]]:
@@ -207,6 +227,10 @@ def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dic
             preview = PREVIEWS[modality].preview(value, Path(folder, str(index)))
             shown[index] = {key: f"samples/{found}" if key == "image" else found for key, found in preview.items()}
     return shown
+
+
+def _labels(feature: Any) -> list[str]:
+    return [value.decode("utf-8", "replace") for value in feature.bytes_list.value]
 
 
 def _text(feature: Any) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from components.bulk_inferrer.answers import Answers
+from components.bulk_inferrer.tasks import TASKS
 from evaluation.evidence import TestSet
 
 TEST_SET_FILE = "test_set.npz"
@@ -17,7 +19,7 @@ def align(probabilities: np.ndarray, names: Sequence[str], classes: Sequence[str
     """Reorders a model's columns; a class that it does not know has probability 0.
 
     Args:
-        probabilities: float [examples, len(names)].
+        probabilities: float or bool [examples, len(names)].
         names: Class of each column.
         classes: The order wanted, with all of `names` in it.
     """
@@ -27,33 +29,44 @@ def align(probabilities: np.ndarray, names: Sequence[str], classes: Sequence[str
 
 
 def make_test_set(
-    labels: Sequence[str],
+    task: str,
+    labels: Sequence[Sequence[str]],
     columns: Mapping[str, Sequence[str]],
-    models: Mapping[str, tuple[np.ndarray, Sequence[str]]],
+    models: Mapping[str, Answers],
 ) -> TestSet:
-    """Puts the models' predictions side by side, with the same columns, sorted by name.
+    """Puts the models' answers side by side, with the same columns, sorted by name.
 
     Args:
-        labels: True class of each example.
+        task: Its name.
+        labels: True labels of each example.
         columns: Values of each example to slice by.
-        models: By name, probabilities [examples, its classes] and the names of its classes.
+        models: Answers of each model, by its name.
     """
-    classes = sorted({*labels, *(name for _, names in models.values() for name in names)})
+    names = {label for of_one in labels for label in of_one}
+    classes = sorted(names.union(*(answers.classes for answers in models.values())))
     return TestSet(
         classes=classes,
-        labels=np.array([classes.index(label) for label in labels], dtype=np.int64),
-        columns={name: np.array(values, dtype=np.str_) for name, values in {**columns, "label": labels}.items()},
-        probabilities={name: align(values, names, classes) for name, (values, names) in models.items()},
+        labels=TASKS[task].labels(labels, classes),
+        columns={name: np.array(values, dtype=np.str_) for name, values in columns.items()},
+        probabilities={name: align(one.probabilities, one.classes, classes) for name, one in models.items()},
+        said={
+            name: align(one.said, one.classes, classes).astype(bool)
+            for name, one in models.items()
+            if one.said is not None
+        },
+        task=task,
     )
 
 
 def save_test_set(test_set: TestSet, folder: str) -> None:
     """Writes the file into a folder."""
     arrays: dict[str, Any] = {
+        "task": np.array(test_set.task),
         "classes": np.array(test_set.classes, dtype=np.str_),
         "labels": test_set.labels,
         **{f"column/{name}": values for name, values in test_set.columns.items()},
         **{f"model/{name}": values for name, values in test_set.probabilities.items()},
+        **{f"said/{name}": values for name, values in test_set.said.items()},
     }
     np.savez_compressed(Path(folder, TEST_SET_FILE), **arrays)
 
@@ -65,4 +78,5 @@ def load_test_set(folder: str) -> TestSet:
         def of(kind: str) -> dict[str, np.ndarray]:
             return {name.partition("/")[2]: saved[name] for name in saved.files if name.startswith(f"{kind}/")}
 
-        return TestSet(saved["classes"].tolist(), saved["labels"], of("column"), of("model"))
+        classes, task = saved["classes"].tolist(), str(saved["task"])
+        return TestSet(classes, saved["labels"], of("column"), of("model"), of("said"), task)

@@ -22,7 +22,12 @@ class IdentifierAwareExecutor(executor.Executor):
 
     Statistics over fewer than about a hundred examples list every file name, and SchemaGen takes the list for the set
     of all valid ones; every file of another split would then be an anomaly.
+
+    Attributes:
+        one_label: Whether every example has exactly one.
     """
+
+    one_label = True
 
     def Do(
         self,
@@ -34,8 +39,14 @@ class IdentifierAwareExecutor(executor.Executor):
         super().Do(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict[standard_component_specs.SCHEMA_KEY])
         path = os.path.join(folder, executor.DEFAULT_FILE_NAME)
-        schema = io_utils.parse_pbtxt_file(path, schema_pb2.Schema())
-        io_utils.write_pbtxt_file(path, without_identifier_domains(schema))
+        schema = without_identifier_domains(io_utils.parse_pbtxt_file(path, schema_pb2.Schema()))
+        io_utils.write_pbtxt_file(path, schema if self.one_label else with_any_number_of_labels(schema))
+
+
+class AnyNumberOfLabelsExecutor(IdentifierAwareExecutor):
+    """The same where an example may have any number of labels, whatever those of the train split have."""
+
+    one_label = False
 
 
 def without_identifier_domains(schema: schema_pb2.Schema) -> schema_pb2.Schema:
@@ -54,8 +65,28 @@ def without_identifier_domains(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     return result
 
 
-def schema_gen(statistics: types.BaseChannel) -> SchemaGen:
-    """Returns the SchemaGen node, which looks at the train split alone."""
+def with_any_number_of_labels(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """Returns a copy of the schema in which an example may have no label, one, or several."""
+    result = schema_pb2.Schema()
+    result.CopyFrom(schema)
+    for feature in result.feature:
+        if feature.name == features.LABEL:
+            feature.ClearField("presence")
+            feature.ClearField("shape")
+            feature.ClearField("value_count")
+            feature.value_count.min = 0
+    return result
+
+
+def schema_gen(statistics: types.BaseChannel, one_label: bool) -> SchemaGen:
+    """Returns the SchemaGen node, which looks at the train split alone.
+
+    Args:
+        statistics: Of all splits.
+        one_label: Whether every example has exactly one label.
+    """
     node = SchemaGen(statistics=statistics, infer_feature_shape=True, exclude_splits=["val", "test"])
-    node.executor_spec = executor_spec.ExecutorClassSpec(IdentifierAwareExecutor)
+    node.executor_spec = executor_spec.ExecutorClassSpec(
+        IdentifierAwareExecutor if one_label else AnyNumberOfLabelsExecutor
+    )
     return node

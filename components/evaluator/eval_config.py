@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.reference_metric import ReferenceMetric
+from components.evaluator.tasks import TASKS
 from evaluation.gates import ROUNDING, slice_key
 from evaluation.metrics import METRICS, Metric, metrics_of
-from evaluation.predictions import SINGLE_LABEL
 from finetune.config.evaluation import EACH, GateConfig
-from transforms import features
+from transforms.tasks import TASKS as TRANSFORM_TASKS
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
@@ -35,10 +35,11 @@ def tfma_decides(gate: GateConfig) -> bool:
     )
 
 
-def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) -> config_pb2.EvalConfig:
+def eval_config(task: str, gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) -> config_pb2.EvalConfig:
     """Builds what TFX's Evaluator computes and blesses by.
 
     Args:
+        task: Its name.
         gates: Each that TFMA can decide becomes a value threshold or, relative to the champion, a change threshold.
         slices: Raw features to slice by, each one or a cross of several, beside the slices that gates name.
 
@@ -52,23 +53,20 @@ def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) ->
             is_baseline=name == CHAMPION,
             signature_name="serving_default",
             preprocessing_function_names=["transform_features"],
-            label_key=features.LABEL_INDEX,
+            label_key=TRANSFORM_TASKS[task].key,
             prediction_key="probabilities",
         )
         for name in (CANDIDATE, CHAMPION)
     ]
     metrics = [
         config_pb2.MetricConfig(
-            **_class(metric),
+            **_class(metric, task),
             **_thresholds([gate for gate in gates if gate.metric == metric.name and tfma_decides(gate)]),
         )
-        for metric in metrics_of(SINGLE_LABEL).values()
+        for metric in metrics_of(task).values()
         if in_tfma(metric)
     ]
-    metrics += [
-        config_pb2.MetricConfig(class_name="MultiClassConfusionMatrixPlot"),
-        config_pb2.MetricConfig(class_name="ExampleCount"),
-    ]
+    metrics += [config_pb2.MetricConfig(class_name=name) for name in (*TASKS[task].plots, "ExampleCount")]
     gate_slices = {slice_key(gate.slice) for gate in gates if gate.slice and tfma_decides(gate)}
     slicing = [
         config_pb2.SlicingSpec(),
@@ -80,12 +78,12 @@ def eval_config(gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) ->
     )
 
 
-def _class(metric: Metric) -> dict[str, str]:
+def _class(metric: Metric, task: str) -> dict[str, str]:
     if metric.tfma:
         arguments = {"name": metric.name, **metric.tfma.config}
         return {"class_name": metric.tfma.class_name, "config": json.dumps(arguments)[1:-1]}
     own = {"class_name": ReferenceMetric.__name__, "module": ReferenceMetric.__module__}
-    return {**own, "config": json.dumps({"name": metric.name})[1:-1]}
+    return {**own, "config": json.dumps({"name": metric.name, "task": task})[1:-1]}
 
 
 def _thresholds(gates: Sequence[GateConfig]) -> dict:

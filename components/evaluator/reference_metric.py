@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
+from components.evaluator.tasks import TASKS, EvaluatorTask
 from evaluation.metrics import METRICS
-from evaluation.predictions import Predictions, SingleLabel
+from evaluation.predictions import Predictions
 
 # TFMA keeps what begins with an underscore to itself.
 _PREDICTIONS = "_predictions"
@@ -23,14 +24,19 @@ _PREDICTIONS = "_predictions"
 class ReferenceMetric(tfma.metrics.Metric):
     """The metric of the same name in `evaluation.metrics`, as its `reference` computes it."""
 
-    def __init__(self, name: str):
-        super().__init__(metric_util.merge_per_key_computations(_computations), name=name)
+    def __init__(self, name: str, task: str):
+        super().__init__(metric_util.merge_per_key_computations(_computations), name=name, task=task)
 
 
 def _computations(
-    name: str, eval_config: Any = None, model_name: str = "", output_name: str = "", example_weighted: bool = False
+    name: str,
+    task: str,
+    eval_config: Any = None,
+    model_name: str = "",
+    output_name: str = "",
+    example_weighted: bool = False,
 ) -> list[Any]:
-    collected, predictions_key = _collected(eval_config, model_name, output_name, example_weighted)
+    collected, predictions_key = _collected(TASKS[task], eval_config, model_name, output_name, example_weighted)
     key = metric_types.MetricKey(name, model_name, output_name, example_weighted=example_weighted)
 
     reference = METRICS[name].reference
@@ -42,22 +48,25 @@ def _computations(
     return [collected, metric_types.DerivedMetricComputation(keys=[key], result=result)]
 
 
-def _collected(eval_config: Any, model_name: str, output_name: str, example_weighted: bool) -> tuple[Any, Any]:
+def _collected(
+    task: EvaluatorTask, eval_config: Any, model_name: str, output_name: str, example_weighted: bool
+) -> tuple[Any, Any]:
     key = metric_types.MetricKey(_PREDICTIONS, model_name, output_name, example_weighted=example_weighted)
     return metric_types.MetricComputation(
-        keys=[key], preprocessors=None, combiner=_Collect(key, eval_config, example_weighted)
+        keys=[key], preprocessors=None, combiner=_Collect(task, key, eval_config, example_weighted)
     ), key
 
 
 class _Collect(beam.CombineFn):
-    """Keeps the label and the probabilities of each example of a slice: a ranking needs them all."""
+    """Keeps labels and answers for each example of a slice: a ranking needs them all."""
 
-    def __init__(self, key: metric_types.MetricKey, eval_config: Any, example_weighted: bool):
+    def __init__(self, task: EvaluatorTask, key: metric_types.MetricKey, eval_config: Any, example_weighted: bool):
+        self._task = task
         self._key = key
         self._eval_config = eval_config
         self._example_weighted = example_weighted
 
-    def create_accumulator(self) -> list[tuple[int, np.ndarray]]:
+    def create_accumulator(self) -> list[tuple[np.ndarray, ...]]:
         return []
 
     def add_input(self, accumulator: list, element: metric_types.StandardMetricInputs) -> list:
@@ -72,17 +81,17 @@ class _Collect(beam.CombineFn):
                 require_single_example_weight=True,
             )
         )
-        accumulator.append((int(np.asarray(label).item()), np.asarray(probabilities, dtype=np.float32)))
+        found = [np.asarray(label), np.asarray(probabilities, dtype=np.float32)]
+        if self._task.said:
+            outputs = element.get_predictions(self._key.model_name, self._key.output_name)
+            found.append(np.asarray(outputs[self._task.said]))
+        accumulator.append(tuple(found))
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[list]) -> list:
         return [example for accumulator in accumulators for example in accumulator]
 
     def extract_output(self, accumulator: list) -> dict[metric_types.MetricKey, Predictions]:
-        labels = np.array([label for label, _ in accumulator])
-        probabilities = np.stack([row for _, row in accumulator])
-        if (labels < 0).any():
-            # A class that this model does not know: a column of its own, to which it gives no probability.
-            labels = np.where(labels < 0, probabilities.shape[1], labels)
-            probabilities = np.pad(probabilities, ((0, 0), (0, 1)))
-        return {self._key: SingleLabel(labels, probabilities)}
+        labels, *answers = zip(*accumulator, strict=True)
+        probabilities, *said = map(np.stack, answers)
+        return {self._key: self._task.predictions(labels, probabilities, said[0] if said else None)}

@@ -32,7 +32,7 @@ class ExampleGenSpec(component_spec.ComponentSpec):
         ROOT_KEY: component_spec.ExecutionParameter(type=str),
         SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
     }
-    INPUTS: ClassVar = {}
+    INPUTS: ClassVar[dict[str, Any]] = {}
     OUTPUTS: ClassVar = {
         standard_component_specs.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)
     }

@@ -44,7 +44,7 @@ class FileRecord:
         mtime_ns: Time of the last change, in nanoseconds since 1970.
         readable: Whether this process may read the file.
         slices: Value of each slice column.
-        sha256: Hex digest of the bytes; None until they are read.
+        sha256: Hex digest of the bytes; empty until they are read.
         reason, detail: Why the file cannot be used (see FileProblem); None while nothing speaks against it.
     """
 
@@ -55,7 +55,7 @@ class FileRecord:
     mtime_ns: int = 0
     readable: bool = True
     slices: dict[str, str] = field(default_factory=dict)
-    sha256: str | None = None
+    sha256: str = ""
     reason: str | None = None
     detail: str | None = None
 
@@ -163,7 +163,8 @@ def walk_folder(root: str, folder: str, labels: tuple[str, ...], split_folder: s
     """
     seen: set[str] = set()
     # Each entry: a folder relative to root, and the real paths of the folders on the way to it.
-    pending = [(folder, (os.path.realpath(root), os.path.realpath(os.path.dirname(os.path.join(root, folder)))))]
+    above = os.path.realpath(root), os.path.realpath(os.path.dirname(os.path.join(root, folder)))
+    pending: list[tuple[str, tuple[str, ...]]] = [(folder, above)]
     while pending:
         here, parents = pending.pop()
         real = os.path.realpath(os.path.join(root, here))

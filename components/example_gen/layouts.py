@@ -67,19 +67,19 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
         tops: list[str | None] = [None]
     else:
         tops = list(plan.folders.values()) or [split for split in SPLITS if split in folders]
-    files, classes, ignored = [], set(), []
-    if layout == "splits":
-        ignored = [name for name in [*folders, *others] if name not in tops]
+    found: list[FileRecord] = []
+    names: set[str] = set()
+    ignored = [name for name in [*folders, *others] if name not in tops] if layout == "splits" else []
     for top in tops:
         class_folders, others = _entries(os.path.join(root, top or ""))
         prefix = f"{top}/" if top else ""
         ignored += [prefix + name for name in others]
-        classes.update(class_folders)
+        names.update(class_folders)
         for name in class_folders:
             labels, problem = read_labels(name, settings)
             walk = walk_folder(root, prefix + name, labels, split_folder=top)
-            files += [record.without(problem) for record in walk] if problem else walk
-    return Listing(layout, sorted(files, key=_order), sorted(classes), plan, sorted(ignored))
+            found += [record.without(problem) for record in walk] if problem else walk
+    return Listing(layout, sorted(found, key=_order), sorted(names), plan, sorted(ignored))
 
 
 def _choose_layout(root: str, folders: list[str], settings: IngestSettings) -> str:

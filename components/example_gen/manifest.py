@@ -43,6 +43,7 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     Raises:
         DataError: The manifest is missing, is not CSV in UTF-8, or lacks a column.
     """
+    assert settings.manifest is not None
     path = os.path.join(root, settings.manifest)
     try:
         data = read_file(path)
@@ -87,7 +88,7 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
     seen = set()
     for row in rows:
         # A short row has None in its last columns; a long one has the rest under the key None.
-        values = {name: (row[name] or "").strip() for name in rows.fieldnames}
+        values = {name: (row[name] or "").strip() for name in rows.fieldnames or ()}
         labels, label_problem = read_labels(values[settings.label_column], settings)
         record = FileRecord(
             path=posixpath.normpath(values[settings.path_column]),

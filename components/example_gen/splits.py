@@ -83,7 +83,7 @@ def plan_splits(
             "to take. Give fractions, or set data.layout to `splits` or data.split_column for a manifest."
         )
     for split, name in folders.items():
-        if name not in offered:
+        if offered is not None and name not in offered:
             there = ", ".join(sorted(map(repr, offered))) or "(none)"
             raise DataError(f"data.splits.{split}: got {name!r}; the {where} are {there}.{did_you_mean(name, offered)}")
         first = next(other for other, value in folders.items() if value == name)

@@ -8,50 +8,45 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from components.serving_gate.server import Answer
+from components.serving_gate.tasks import ServedTask
 
-# Every client relies on these names; `ServedModel.serve` of the Trainer's export documents them.
-OUTPUTS = {"probabilities": "float32", "classes": "string", "label": "string"}
-# Of float32 probabilities that a softmax made.
-SUM_TOLERANCE = 1e-3
+# What every client relies on, whatever the task; `ServedModel.serve` of the Trainer's export documents it.
+OUTPUTS = {"probabilities": ("float32", True), "classes": ("string", True)}
 
 
-def problems(answer: Answer, batch: int) -> list[str]:
+def problems(task: ServedTask, answer: Answer, batch: int) -> list[str]:
     """What is wrong with the answer to a batch, each as a clause.
 
     Args:
+        task: What it promises.
         answer: From the server.
         batch: How many requests it answers.
     """
-    if set(answer) != set(OUTPUTS):
-        return [f"its outputs are {_listing(answer)}; expected {_listing(OUTPUTS)}"]
+    outputs = {**OUTPUTS, **task.outputs}
+    if set(answer) != set(outputs):
+        return [f"its outputs are {_listing(answer)}; expected {_listing(outputs)}"]
     found = [
         f"its output {name} is {answer[name].dtype}; expected {dtype}"
-        for name, dtype in OUTPUTS.items()
+        for name, (dtype, _) in outputs.items()
         if answer[name].dtype not in (dtype, None)
     ]
     count = answer["probabilities"].shape[-1] if len(answer["probabilities"].shape) == 2 else None
-    expected = {"probabilities": (batch, count), "classes": (batch, count), "label": (batch,)}
+    expected = {name: (batch, count) if of_classes else (batch,) for name, (_, of_classes) in outputs.items()}
     found += [
         f"for {batch} requests its output {name} has the shape {answer[name].shape}; expected {_shape(shape)}"
         for name, shape in expected.items()
         if answer[name].shape != shape
     ]
-    return found or _wrong_values(answer)
+    return found or _wrong_values(task, answer)
 
 
-def _wrong_values(answer: Answer) -> list[str]:
-    probabilities = np.asarray(answer["probabilities"].values, dtype=np.float64)
+def _wrong_values(task: ServedTask, answer: Answer) -> list[str]:
+    values = {name: np.asarray(output.values) for name, output in answer.items()}
+    values["probabilities"] = probabilities = values["probabilities"].astype(np.float64)
     not_finite = int((~np.isfinite(probabilities)).any(axis=1).sum())
     if not_finite:
         return [f"{not_finite} of {len(probabilities)} answers hold NaN or infinity"]
-    found = []
-    if probabilities.min() < -SUM_TOLERANCE or np.abs(probabilities.sum(axis=1) - 1).max() > SUM_TOLERANCE:
-        found.append("its probabilities are negative or do not add up to 1")
-    rows = zip(probabilities, answer["classes"].values, answer["label"].values, strict=True)
-    wrong = [label for row, names, label in rows if dict(zip(names, row, strict=True)).get(label) != row.max()]
-    if wrong:
-        found.append(f"its label {wrong[0]!r} is not the most probable class")
-    return found
+    return task.wrong_values(values)
 
 
 def largest_difference(served: Mapping[int, Sequence[float]], trained: Mapping[int, Sequence[float]]) -> float:

@@ -20,6 +20,7 @@ from tfx.utils import path_utils
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
+from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
 from finetune.artifacts.serving_findings import ServingFindings
 from finetune.config.evaluation import GateConfig
@@ -82,6 +83,7 @@ class Executor(base_executor.BaseExecutor):
                 work / "requests", input_dict["examples"], _trained(input_dict["model_run"])
             )
             trial = Trial(
+                task=TASKS[settings["task"]],
                 candidate=_model_path(input_dict["model"]),
                 champion=_model_path(input_dict["champion"]) if input_dict.get("champion") else None,
                 requests=requests,
@@ -122,7 +124,8 @@ class ServingGate(base_component.BaseComponent):
         model: The candidate.
         model_run: The Trainer's, with the predictions of the network in its memory.
         champion: May be empty.
-        settings: `gates`, those about serving; `serving`, the section of the config; `code`, a digest for the cache.
+        settings: `task`, its name; `gates`, those about serving; `serving`, the section of the config; `code`, a
+            digest for the cache.
         """
         spec = ServingGateSpec(
             examples=examples,

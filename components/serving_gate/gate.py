@@ -11,6 +11,7 @@ from typing import Any
 
 from components.serving_gate import answers
 from components.serving_gate.server import Answer, NotServed, Server
+from components.serving_gate.tasks import ServedTask
 from components.serving_gate.timing import CONFIDENCE, Timings, candidate_beside, change_interval, time_alternately
 from evaluation.gates import Evidence, judge
 from evaluation.metrics.serving import BATCH_SIZES, TIMED
@@ -31,6 +32,7 @@ class Trial:
     """What the gate serves and asks.
 
     Attributes:
+        task: What the models promise.
         candidate: SavedModel folder.
         champion: Another one; None when there is none.
         requests: How many test requests there are, numbered from 0.
@@ -38,6 +40,7 @@ class Trial:
         budget: Seconds that timing should take.
     """
 
+    task: ServedTask
     candidate: Path
     champion: Path | None
     requests: int
@@ -103,7 +106,7 @@ def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> Findings:
         champion_refusal = _why_not(servers[1].prepare) if champion else ""
         servers[0].load()
         metrics = {"load_seconds": servers[0].load_seconds, "size_mb": _size_mb(candidate)}
-        _ask_once(servers[0], trial.requests)
+        _ask_once(trial.task, servers[0], trial.requests)
         if trial.trained:
             metrics[PARITY.metric] = _parity(servers[0], trial.trained)
         if champion and not champion_refusal:
@@ -204,10 +207,10 @@ def _why_not(action: Callable[[], None]) -> str:
     return ""
 
 
-def _ask_once(server: Server, requests: int) -> None:
+def _ask_once(task: ServedTask, server: Server, requests: int) -> None:
     """One batch of each size, whose outputs must be what clients rely on."""
     for batch in BATCH_SIZES:
-        found = answers.problems(server.predict([number % requests for number in range(batch)]), batch)
+        found = answers.problems(task, server.predict([number % requests for number in range(batch)]), batch)
         if found:
             raise NotServed("; ".join(found))
 

@@ -16,6 +16,7 @@ from evaluation.metrics import (
     top_k,
 )
 from evaluation.metrics.metric import Metric, TfmaMetric
+from evaluation.tasks import TASKS
 
 __all__ = ["METRICS", "Metric", "TfmaMetric", "metrics_of"]
 
@@ -52,4 +53,5 @@ METRICS: dict[str, Metric] = {
 
 def metrics_of(task: str) -> dict[str, Metric]:
     """The metrics of a task's predictions, by name."""
-    return {name: metric for name, metric in METRICS.items() if task in metric.tasks and not metric.of_model}
+    kind = TASKS[task].measured_as
+    return {name: metric for name, metric in METRICS.items() if kind in metric.tasks and not metric.of_model}

@@ -10,7 +10,10 @@ from finetune.artifacts.base import Artifact, Record
 
 
 class Prediction(Record):
-    """What the candidate says of one example; `probability` is that of the predicted class."""
+    """What the candidate says of one example; `probability` is that of the predicted class.
+
+    Of several labels, `label` and `predicted` name them all, and `probability` is that of the least sure decision.
+    """
 
     path: str
     label: str

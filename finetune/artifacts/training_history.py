@@ -71,7 +71,12 @@ class CurvePoint(Record):
 
 
 class TrainingHistory(Artifact):
-    """The course of a training; `mlflow_run` is an id, empty without one."""
+    """The course of a training.
+
+    Attributes:
+        mlflow_run: An id; empty without one.
+        accuracy: What rows and curves call so, in words.
+    """
 
     FILE: ClassVar[str] = "history.json"
 
@@ -79,3 +84,4 @@ class TrainingHistory(Artifact):
     curves: list[CurvePoint]
     backbone: BackboneOrigin
     mlflow_run: str = ""
+    accuracy: str = ""

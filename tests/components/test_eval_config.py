@@ -14,7 +14,7 @@ def test_a_gate_over_all_examples_is_not_held_against_each_slice():
         GateConfig(metric="accuracy", min=0.5, slice={"label": "rose"}),
         GateConfig(metric="accuracy", min=-0.01, relative_to="champion"),
     ]
-    config = eval_config(gates, [["label"]])
+    config = eval_config("single_label", gates, [["label"]])
     (metrics,) = config.metrics_specs
     assert not any(metric.HasField("threshold") for metric in metrics.metrics)
     (accuracy,) = [metric for metric in metrics.metrics if metric.per_slice_thresholds]

@@ -40,7 +40,7 @@ PREDICTIONS = SingleLabel(
 
 @pytest.mark.parametrize("name", [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.reference])
 def test_a_metric_is_that_of_all_pieces(name):
-    ((key, value),) = computed(ReferenceMetric(name), EXAMPLES).items()
+    ((key, value),) = computed(ReferenceMetric(name, SINGLE_LABEL), EXAMPLES).items()
     assert (key.name, value) == (name, pytest.approx(METRICS[name].value(PREDICTIONS)))
 
 
@@ -50,5 +50,5 @@ def test_every_metric_of_all_examples_is_in_tfma():
 
 def test_a_class_that_a_model_does_not_know_is_a_miss_and_no_error():
     """Transform gives -1 to a label that is not in its vocabulary, as of a champion trained before the class was."""
-    ((_, loss),) = computed(ReferenceMetric("loss"), [*EXAMPLES, (-1, [0.9, 0.05, 0.05])]).items()
+    ((_, loss),) = computed(ReferenceMetric("loss", SINGLE_LABEL), [*EXAMPLES, (-1, [0.9, 0.05, 0.05])]).items()
     assert loss == pytest.approx((METRICS["loss"].value(PREDICTIONS) * 4 - np.log(1e-7)) / 5, rel=1e-3)

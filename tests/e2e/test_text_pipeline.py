@@ -93,6 +93,7 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
     from trainer_module.backbones.sources import record_of
     from trainer_module.examples.input_data import evaluation_batches, keys, load_split
     from transforms.modalities import MODALITIES
+    from transforms.tasks import TASKS, Labels
 
     pushed = tf.saved_model.load(text_run["pushed_model"])
     serve = pushed.signatures["serving_default"]
@@ -121,6 +122,7 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
     split = load_split(
         [f"{artifacts(text_run, 'Transform', 'transformed_examples')}/Split-val/*"],
         MODALITIES["text"].inputs(record_of(config), transform),
+        Labels(TASKS["single_label"], 2),
     )
     with np.load(artifacts(text_run, "Trainer", "model_run") / "val_predictions.npz") as saved:
         assert saved["keys"].tolist() == keys(split)

@@ -7,10 +7,13 @@ import json
 import numpy as np
 import pytest
 
+from components.bulk_inferrer.answers import Answers
+from components.bulk_inferrer.tasks import TASKS
+from components.bulk_inferrer.tasks.contract import check_task
 from components.bulk_inferrer.test_set import load_test_set, make_test_set, save_test_set
 from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.metrics import metrics_of
-from evaluation.predictions import SINGLE_LABEL
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL
 from evaluation.verdict import TFMA_GATE, Tfma, findings, judge_all
 from finetune.artifacts.findings import GateResult
 from finetune.config.evaluation import GateConfig
@@ -26,7 +29,9 @@ def made(**others):
     guesses = ["cat", "dog", "cat", "cat", "owl", "cat"]
     candidate = np.full((6, 3), 0.1)
     candidate[np.arange(6), [names.index(guess) for guess in guesses]] = 0.8
-    return make_test_set(LABELS, {"site": SITES}, {CANDIDATE: (candidate, names), **others})
+    models = {CANDIDATE: (candidate, names), **others}
+    answers = {name: Answers(*model) for name, model in models.items()}
+    return make_test_set(SINGLE_LABEL, [[label] for label in LABELS], {"site": SITES}, answers)
 
 
 def test_columns_are_put_into_one_order_and_unknown_classes_have_no_probability():
@@ -101,3 +106,21 @@ def test_very_many_slices_keep_the_largest(monkeypatch):
     found = findings(made(), [["label"]])
     assert [row.slice["label"] for row in found.slices] == ["cat", "dog"]
     assert found.slices_left_out == 1
+
+
+def test_labels_of_several_are_put_into_one_order_and_sliced_by_each(tmp_path):
+    labels = [["a", "b"], [], ["b"], ["c"]]
+    probabilities = np.array([[0.9, 0.2], [0.1, 0.1], [0.2, 0.9], [0.6, 0.1]], np.float32)
+    candidate = Answers(probabilities, ["b", "a"], probabilities >= 0.5)
+    save_test_set(make_test_set(MULTI_LABEL, labels, {"site": list("xyxy")}, {CANDIDATE: candidate}), str(tmp_path))
+    read = load_test_set(str(tmp_path))
+    assert read.classes == ["a", "b", "c"], "a label that no model knows has a column"
+    assert read.of(CANDIDATE).actual.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert read.of(CANDIDATE).said.tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert read.members({"label": "b"}).tolist() == [True, False, True, False]
+    assert read.combinations(["label", "site"]) == [["a", "x"], ["b", "x"], ["c", "y"]]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_of_the_bulk_inferrer_keeps_the_contract(name):
+    check_task(name, TASKS[name])

@@ -12,14 +12,17 @@ from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
 from trainer_module.examples import input_data
 from trainer_module.frozen_features.features import FrozenFeatures
-from trainer_module.phases import losses
 from trainer_module.phases.phase import run_phase
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
+from trainer_module.tasks import TASKS
 from transforms.inputs import ImageInputs
+from transforms.tasks import TASKS as TRANSFORM_TASKS
+from transforms.tasks import Labels
 
 SIZE = 8
 INPUTS = ImageInputs(SIZE)
+LABELS = Labels(TRANSFORM_TASKS["single_label"], 2)
 STRONG = AugmentationConfig(horizontal_flip=True, rotation=0.1, zoom=0.2, shift=0.1, brightness=0.2, contrast=0.2)
 
 
@@ -51,7 +54,7 @@ def write(path, records) -> str:
 def make_splits(folder: Path) -> list[input_data.Split]:
     """Writes and loads 21 training and 9 validation examples."""
     files = [write(folder / f"{name}.gz", transformed(count, count)) for name, count in (("train", 21), ("val", 9))]
-    return [input_data.load_split([file], INPUTS) for file in files]
+    return [input_data.load_split([file], INPUTS, LABELS) for file in files]
 
 
 def training(**changes) -> TrainingConfig:
@@ -78,9 +81,9 @@ def setup_of(
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         backbone, model = backbone_model.build_network(network, config, classes=2)
-    loss = losses.training_loss(config, 2, None)
+    objective = TASKS["single_label"].objective(config, 2, None)
     frozen_features = FrozenFeatures(folder, model, backbone, config, augmentation, *splits, "Trainer")
-    return Setup(model, backbone, config, loss, *splits, augmentation, strategy, "Trainer", frozen_features)
+    return Setup(model, backbone, config, objective, *splits, augmentation, strategy, "Trainer", frozen_features)
 
 
 def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, folder="unused"):

@@ -11,11 +11,11 @@ import pytest
 from finetune.config import STRATEGIES, EarlyStoppingConfig, PhaseConfig, TrainingConfig, Unfreeze
 from finetune.errors import BackboneError, DataError, RunError
 from trainer_module.auto_strategy import with_phases
-from trainer_module.phases.class_weights import class_weights
 from trainer_module.phases.distribution import choose_strategy, is_chief
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.freezing import Layer, block_names, check_phases, rate_factors, trainable_layers
 from trainer_module.phases.schedules import learning_rate, total_steps
+from trainer_module.tasks import TASKS
 
 # Names as Keras gives them, from the middle and the end of each family.
 FAMILIES = {
@@ -186,18 +186,28 @@ def test_warm_up_rises_linearly_to_the_full_rate_and_the_schedule_follows(name):
 
 
 def test_balanced_weights_make_classes_count_the_same():
-    weights = class_weights("balanced", ["a", "b", "c"], [10, 30, 60])
+    task, labels = TASKS["single_label"], np.repeat([0, 1, 2], [10, 30, 60])
+    weights = task.class_weights("balanced", ["a", "b", "c"], labels)
     np.testing.assert_allclose(np.array(weights) * [10, 30, 60], [100 / 3] * 3)
-    assert class_weights("balanced", ["only"], [7]) == [1.0]
-    assert class_weights({"b": 2.5}, ["a", "b"], [1, 1]) == [1.0, 2.5]
-    assert class_weights(None, ["a"], [1]) is None
+    assert task.class_weights("balanced", ["only"], np.zeros(7, int)) == [1.0]
+    assert task.class_weights({"b": 2.5}, ["a", "b"], np.array([0, 1])) == [1.0, 2.5]
+
+
+def test_balanced_weights_of_labels_make_those_that_have_it_count_as_those_that_lack_it():
+    labels = np.zeros((100, 3), np.float32)
+    labels[:10, 0] = labels[:50, 1] = labels[:80, 2] = 1
+    weights = TASKS["multi_label"].class_weights("balanced", ["a", "b", "c"], labels)
+    np.testing.assert_allclose(np.array(weights) * [10, 50, 80], [90, 50, 20])
+    assert TASKS["multi_label"].class_weights({"b": 2.5}, ["a", "b"], labels[:, :2]) == [1.0, 2.5]
 
 
 def test_class_weights_that_cannot_be():
-    with pytest.raises(DataError, match=r"got 'tulp'; expected names of classes: rose, tulip. Did you mean 'tulip'"):
-        class_weights({"tulp": 2.0}, ["rose", "tulip"], [1, 1])
-    with pytest.raises(DataError, match="tulip has no example in train"):
-        class_weights("balanced", ["rose", "tulip"], [1, 0])
+    names = ["rose", "tulip"]
+    for name, labels in (("single_label", np.array([0])), ("multi_label", np.array([[1.0, 0.0]]))):
+        with pytest.raises(DataError, match=r"got 'tulp'; expected names of classes: rose, tulip. Did you mean 'tuli"):
+            TASKS[name].class_weights({"tulp": 2.0}, names, labels)
+        with pytest.raises(DataError, match="tulip has no example in train"):
+            TASKS[name].class_weights("balanced", names, labels)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,9 @@ import pytest
 from small_training import write
 
 from finetune.config import AugmentationConfig, BackboneConfig, PhaseConfig, TrainingConfig
+from trainer_module.tasks import TASKS
+from transforms.tasks import TASKS as TRANSFORM_TASKS
+from transforms.tasks import Labels
 
 tf = pytest.importorskip("tensorflow")
 backbone_model = importlib.import_module("trainer_module.backbones.model")
@@ -16,7 +19,6 @@ checkpoint = importlib.import_module("trainer_module.phases.checkpoint")
 image = importlib.import_module("transforms.image")
 input_data = importlib.import_module("trainer_module.examples.input_data")
 inputs = importlib.import_module("transforms.inputs")
-losses = importlib.import_module("trainer_module.phases.losses")
 phases = importlib.import_module("trainer_module.phases.run")
 recipe = importlib.import_module("trainer_module.recipe")
 features = importlib.import_module("trainer_module.frozen_features.features")
@@ -49,7 +51,11 @@ def examples(folder, split, each):
 def test_the_curves_of_mobilenet_agree_to_a_ten_thousandth(real_data, tmp_path):
     folder = real_data / "images" / "flower_photos"
     splits = [
-        input_data.load_split([write(tmp_path / f"{name}.gz", examples(folder, name, each))], inputs.ImageInputs(SIZE))
+        input_data.load_split(
+            [write(tmp_path / f"{name}.gz", examples(folder, name, each))],
+            inputs.ImageInputs(SIZE),
+            Labels(TRANSFORM_TASKS["single_label"], 5),
+        )
         for name, each in (("train", 20), ("val", 8))
     ]
     weights = real_data / "weights" / "mobilenet_v2_0.35_224_no_top.h5"
@@ -62,8 +68,8 @@ def test_the_curves_of_mobilenet_agree_to_a_ten_thousandth(real_data, tmp_path):
         with strategy.scope():
             backbone, model = backbone_model.build_network(backbone_config, training, classes=5)
         kept = features.FrozenFeatures(str(tmp_path / "kept"), model, backbone, training, plain, *splits, "Trainer")
-        loss = losses.training_loss(training, 5, None)
-        given = setup.Setup(model, backbone, training, loss, *splits, plain, strategy, "Trainer", kept)
+        objective = TASKS["single_label"].objective(training, 5, None)
+        given = setup.Setup(model, backbone, training, objective, *splits, plain, strategy, "Trainer", kept)
         checkpoints = checkpoint.Checkpoints(str(tmp_path / mode), mode, training.checkpoint, "Trainer")
         state = phases.run_phases(given, checkpoints)
         curves[mode], rows[mode] = state.curves, state.rows

@@ -11,12 +11,12 @@ from small_training import SIZE, fit, make_splits, setup_of, training
 from finetune.config import AugmentationConfig, BackboneConfig, OptimizerConfig, TrainingConfig
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.state import State
+from trainer_module.tasks import TASKS
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
 backbone_model = importlib.import_module("trainer_module.backbones.model")
 loop = importlib.import_module("trainer_module.phases.loop")
-losses = importlib.import_module("trainer_module.phases.losses")
 optimizers = importlib.import_module("trainer_module.phases.optimizers")
 phases = importlib.import_module("trainer_module.phases.phase")
 program = importlib.import_module("trainer_module.phases.program")
@@ -55,8 +55,8 @@ class Half:
             self.scale = tf.Variable(1.0, trainable=False)
         self.optimizer.set_rate(1.0)
         spec = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
-        loss = losses.training_loss(TrainingConfig(), 3, None)
-        self._step = loop.train_step(model, [self.kernel], self.optimizer, loss, steps, strategy, spec, self.scale)
+        objective = TASKS["single_label"].objective(TrainingConfig(), 3, None)
+        self._step = loop.train_step(model, [self.kernel], self.optimizer, objective, steps, strategy, spec, self.scale)
 
     def step(self, scale: float):
         self.scale.assign(scale)

@@ -22,8 +22,11 @@ from trainer_module.backbones.model import build_network  # noqa: E402
 from trainer_module.examples.input_data import evaluation_batches, keys, load_split  # noqa: E402
 from trainer_module.export.export import ServedModel, export_model  # noqa: E402
 from trainer_module.recipe import make_deterministic  # noqa: E402
+from trainer_module.tasks import TASKS  # noqa: E402
 from transforms.inputs import ImageInputs  # noqa: E402
 from transforms.preprocessing import preprocessing_fn  # noqa: E402
+from transforms.tasks import TASKS as TRANSFORM_TASKS  # noqa: E402
+from transforms.tasks import Labels  # noqa: E402
 
 SIZE = 32
 RAW = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "label", "sha256")}
@@ -63,7 +66,9 @@ def transformed(tmp_path_factory):
         for index, (name, data) in enumerate(pictures().items())
     ]
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(RAW))
-    preprocess = functools.partial(preprocessing_fn, custom_config={"modality": "image", "image_size": SIZE})
+    preprocess = functools.partial(
+        preprocessing_fn, custom_config={"modality": "image", "image_size": SIZE, "task": "single_label"}
+    )
     with warnings.catch_warnings(), tft_beam.Context(temp_dir=str(folder / "temporary")):
         warnings.simplefilter("ignore")
         (data, transformed_metadata), graph = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(preprocess)
@@ -102,12 +107,13 @@ def test_what_is_served_equals_what_is_trained_on(kind, transformed, configs, tm
     training = TrainingConfig(head=HeadConfig(units=[], dropout=0))
     _, model = build_network(configs[kind], training, classes=3)
     inputs = ImageInputs(SIZE)
-    split = load_split([records], inputs)
+    labels = Labels(TRANSFORM_TASKS["single_label"], 3)
+    split = load_split([records], inputs, labels)
     batches = [model(value, training=False) for value, _ in evaluation_batches(split, 4)]
     trained = dict(zip(keys(split), np.concatenate(batches), strict=True))
     assert len({row.tobytes() for row in trained.values()}) == len(trained), "pictures must differ in what they give"
 
-    export_model(ServedModel(model, transform_output, inputs), str(tmp_path), {})
+    export_model(ServedModel(model, transform_output, inputs, labels, TASKS["single_label"], {}), str(tmp_path), {})
     serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     served = serve(tf.constant(list(pictures().values())))["probabilities"].numpy()
     for name, row in zip(pictures(), served, strict=True):

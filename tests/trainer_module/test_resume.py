@@ -162,9 +162,18 @@ def test_a_checkpoint_that_is_not_whole_is_told_and_the_one_before_is_used(tmp_p
     whole = newest.read_bytes()
     flipped = whole[:200] + bytes([whole[200] ^ 1]) + whole[201:]
     newest.write_bytes({"torn": whole[: len(whole) // 2], "flipped": flipped, "empty": b""}[harm])
-    (tmp_path / ".00000099.ckpt.host-1-1").write_bytes(b"half")
+    (tmp_path / ".00000003.safetensors.killed").write_bytes(b"half")
     assert same(opened(tmp_path).load(), a_state(epoch=1))
     assert "torn or corrupt" in heard[0].text
+
+
+def test_checkpoints_of_an_earlier_version_are_told_and_removed(tmp_path, heard):
+    (tmp_path / "00000007.ckpt").write_bytes(b"0123\n{}")
+    assert opened(tmp_path).load() == State()
+    (told,) = heard
+    assert "an earlier version" in told.text
+    assert "training starts afresh" in told.text
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_config_starts_afresh_and_says_so(tmp_path, heard):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 
 import numpy as np
 import pytest
 
 from finetune.config import HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
+from trainer_module.tasks import TASKS
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
+contract = importlib.import_module("trainer_module.tasks.contract")
 heads = importlib.import_module("trainer_module.heads")
 MODALITIES = importlib.import_module("trainer_module.modalities").MODALITIES
 loop = importlib.import_module("trainer_module.phases.loop")
-losses = importlib.import_module("trainer_module.phases.losses")
 optimizers = importlib.import_module("trainer_module.phases.optimizers")
+transforms = importlib.import_module("transforms.tasks")
+transform_contract = importlib.import_module("transforms.tasks.contract")
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.normal(size=(7, 4)).astype(np.float32)
@@ -39,9 +43,9 @@ def optimizer_of(model, config, factors=(1.0, 1.0), slots=(None, None)):
 
 def step_of(model, optimizer, training=None, weights=None, parts=1):
     spec = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
-    loss = losses.training_loss(training or TrainingConfig(), 3, weights)
+    objective = TASKS["single_label"].objective(training or TrainingConfig(), 3, weights)
     strategy = tf.distribute.get_strategy()
-    return loop.train_step(model, model.trainable_variables, optimizer, loss, parts, strategy, spec)
+    return loop.train_step(model, model.trainable_variables, optimizer, objective, parts, strategy, spec)
 
 
 def softmax(kernel, bias):
@@ -81,6 +85,53 @@ def test_losses_and_their_gradients(keys, weights, formula):
                 sides.append(formula(softmax(*moved)).mean())
             gradient[index] = (sides[0] - sides[1]) / 2e-5
         np.testing.assert_allclose(before - after, gradient, rtol=1e-3, atol=2e-6)
+
+
+MULTI_HOT = np.eye(3)[LABELS] + (np.arange(len(LABELS))[:, np.newaxis] % 2) * np.eye(3)[(LABELS + 1) % 3]
+LOSSES_OF_LABELS = {
+    "plain": ({}, None, lambda y, p: -np.log(np.where(y, p, 1 - p))),
+    "smooth": ({"label_smoothing": 0.1}, None, lambda y, p: _crossentropy(0.9 * y + 0.05, p)),
+    "focal": ({"focal_gamma": 2.0}, None, lambda y, p: np.where(y, 1 - p, p) ** 2 * _crossentropy(y, p)),
+    "weighted": ({}, WEIGHTS, lambda y, p: np.where(y, WEIGHTS, 1) * _crossentropy(y, p)),
+}
+
+
+def _crossentropy(labels, probabilities):
+    return -(labels * np.log(probabilities) + (1 - labels) * np.log(1 - probabilities))
+
+
+@pytest.mark.parametrize(("keys", "weights", "formula"), LOSSES_OF_LABELS.values(), ids=LOSSES_OF_LABELS)
+def test_losses_of_several_labels(keys, weights, formula):
+    objective = TASKS["multi_label"].objective(TrainingConfig(**keys), 3, weights)
+    probabilities = 1 / (1 + np.exp(-(X.astype(float) @ START[0] + START[1])))
+    labels = tf.constant(MULTI_HOT, tf.float32)
+    found = objective.loss(labels, tf.constant(probabilities, tf.float32))
+    np.testing.assert_allclose(found, formula(MULTI_HOT, probabilities).mean(axis=1), rtol=1e-4)
+    plain = _crossentropy(MULTI_HOT, probabilities).mean(axis=1)
+    np.testing.assert_allclose(objective.val_loss(labels, tf.constant(probabilities, tf.float32)), plain, rtol=1e-4)
+
+
+def test_the_accuracy_of_several_labels_is_their_jaccard_index():
+    labels = tf.constant([[1, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]], tf.float32)
+    probabilities = tf.constant([[0.9, 0.1, 0.5], [0.4, 0.1, 0.2], [0.7, 0.1, 0.1], [0.6, 0.2, 0.3]])
+    accuracy = TASKS["multi_label"].objective(TrainingConfig(), 3, None).accuracy(labels, probabilities)
+    np.testing.assert_allclose(accuracy, [1 / 3, 1, 0, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_keeps_the_contract(name):
+    transform_contract.check_task(transforms.TASKS[name])
+    contract.check_task(TASKS[name], transforms.TASKS[name])
+
+
+def test_the_contract_refuses_an_objective_that_is_no_number_for_each_example():
+    class Mean(type(TASKS["multi_label"])):
+        def objective(self, training, classes, weights):
+            whole = super().objective(training, classes, weights)
+            return dataclasses.replace(whole, loss=lambda labels, said: tf.reduce_mean(whole.loss(labels, said)))
+
+    with pytest.raises(AssertionError, match=r"loss has the shape \(\); expected one number an example"):
+        contract.check_task(Mean(), transforms.TASKS["multi_label"])
 
 
 def adam(g, m, v, t, rate):

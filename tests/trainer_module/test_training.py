@@ -6,17 +6,17 @@ import importlib
 
 import numpy as np
 import pytest
-from small_training import INPUTS, SIZE, STRONG, fit, make_splits, training, transformed, write
+from small_training import INPUTS, LABELS, SIZE, STRONG, fit, make_splits, training, transformed, write
 
 from finetune.config import AugmentationConfig, HeadConfig, OptimizerConfig, PhaseConfig, TrainingConfig
 from finetune.errors import DataError, RunError
+from trainer_module.tasks import TASKS
 
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
 backbone_model = importlib.import_module("trainer_module.backbones.model")
 augmentation = importlib.import_module("trainer_module.examples.augmentation")
 input_data = importlib.import_module("trainer_module.examples.input_data")
-losses = importlib.import_module("trainer_module.phases.losses")
 loop = importlib.import_module("trainer_module.phases.loop")
 optimizers = importlib.import_module("trainer_module.phases.optimizers")
 phases = importlib.import_module("trainer_module.phases.run")
@@ -99,7 +99,8 @@ def test_the_best_epoch_is_what_a_phase_leaves_behind(splits):
     model, _, (row,), _ = fit(splits, training(phases=[phase]))
     assert row["best_epoch"] < 6, "a rate this wild was meant to spoil the last epochs"
     batches = input_data.evaluation_batches(splits[1], 4)
-    step = loop.eval_step(model, tf.distribute.get_strategy(), batches.element_spec)
+    objective = TASKS["single_label"].objective(TrainingConfig(), 2, None)
+    step = loop.eval_step(model, objective, tf.distribute.get_strategy(), batches.element_spec)
     means = loop.evaluate(step, batches).means("val_")
     assert means["val_loss"] == pytest.approx(row["val_loss"], rel=1e-5)
 
@@ -123,8 +124,8 @@ def test_loss_and_gradient_equal_an_independent_computation():
     spec = (tf.TensorSpec([None, 3]), tf.TensorSpec([None], tf.int64))
     optimizer = optimizers.PhaseOptimizer(OptimizerConfig(name="sgd", momentum=0), layer.variables, [1.0], [None])
     optimizer.set_rate(0.5)
-    loss = losses.training_loss(TrainingConfig(), 2, None)
-    step = loop.train_step(model, layer.variables, optimizer, loss, 1, tf.distribute.get_strategy(), spec)
+    objective = TASKS["single_label"].objective(TrainingConfig(), 2, None)
+    step = loop.train_step(model, layer.variables, optimizer, objective, 1, tf.distribute.get_strategy(), spec)
     totals = step((tf.constant(x), tf.constant(labels)))
 
     logits = x @ kernel
@@ -158,16 +159,16 @@ def test_epochs_hold_every_example_once_in_an_order_of_their_own(splits):
 
 def test_the_order_of_records_on_disk_does_not_matter(tmp_path):
     records = transformed(12)
-    one = input_data.load_split([write(tmp_path / "a.gz", records)], INPUTS)
-    two = input_data.load_split([write(tmp_path / "b.gz", records[::-1])], INPUTS)
+    one = input_data.load_split([write(tmp_path / "a.gz", records)], INPUTS, LABELS)
+    two = input_data.load_split([write(tmp_path / "b.gz", records[::-1])], INPUTS, LABELS)
     assert list(one.records.as_numpy_iterator()) == list(two.records.as_numpy_iterator())
     assert input_data.keys(one) == [f"{number:04}" for number in range(12)]
 
 
 def test_a_split_over_the_memory_budget_is_streamed_with_the_same_elements(tmp_path):
     path = write(tmp_path / "a.gz", transformed(12))
-    held = input_data.load_split([path], INPUTS)
-    streamed = input_data.load_split([path], INPUTS, memory_bytes=500)
+    held = input_data.load_split([path], INPUTS, LABELS)
+    streamed = input_data.load_split([path], INPUTS, LABELS, memory_bytes=500)
     assert streamed.examples == held.examples == 12
     assert list(streamed.records.as_numpy_iterator()) == list(held.records.as_numpy_iterator())
 
@@ -181,7 +182,7 @@ def test_one_cpu_reads_batches_itself_and_no_pipeline_is_tuned_by_a_thread(split
 
 def test_an_empty_split_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no examples in"):
-        input_data.load_split([write(tmp_path / "a.gz", [])], INPUTS)
+        input_data.load_split([write(tmp_path / "a.gz", [])], INPUTS, LABELS)
 
 
 def test_augmentation_repeats_for_a_seed_and_stays_in_range():

@@ -13,7 +13,9 @@ from trainer_module.modalities import MODALITIES
 from transforms.backbone import Backbone
 
 
-def build_network(config: BackboneConfig, training: TrainingConfig, classes: int) -> tuple[keras.Model, keras.Model]:
+def build_network(
+    config: BackboneConfig, training: TrainingConfig, classes: int, activation: str = "softmax"
+) -> tuple[keras.Model, keras.Model]:
     """Builds the backbone, and the whole network around it.
 
     With `training.mixed_precision`, the backbone alone computes in half precision: its variables, the scaling of pixels
@@ -25,7 +27,7 @@ def build_network(config: BackboneConfig, training: TrainingConfig, classes: int
         backbone = build_backbone(config)
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    return backbone, build_model(backbone, record_of(config), training, classes)
+    return backbone, build_model(backbone, record_of(config), training, classes, activation)
 
 
 def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
@@ -33,7 +35,12 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
     if training.mixed_precision == "off":
         return model
     random, exact = source_of(config).with_random_weights(config), {"mixed_precision": "off"}
-    _, copy = build_network(random, training.model_copy(update=exact), model.output_shape[-1])
+    _, copy = build_network(
+        random,
+        training.model_copy(update=exact),
+        model.output_shape[-1],
+        keras.activations.serialize(model.layers[-1].activation),
+    )
     copy.set_weights(model.get_weights())
     return copy
 
@@ -54,7 +61,9 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
     return backbone
 
 
-def build_model(backbone: keras.Model, record: Backbone, training: TrainingConfig, classes: int) -> keras.Model:
+def build_model(
+    backbone: keras.Model, record: Backbone, training: TrainingConfig, classes: int, activation: str = "softmax"
+) -> keras.Model:
     """Puts input scaling before the backbone and a head behind it.
 
     Unless `batch_norm` is `train`, the backbone is called in inference mode: its BatchNorm layers use their stored
@@ -66,6 +75,7 @@ def build_model(backbone: keras.Model, record: Backbone, training: TrainingConfi
         record: Of the backbone: its modality, and the range of its input.
         training: The head, the BatchNorm policy, and the seed of the head's initial weights and dropout.
         classes: Number of classes.
+        activation: Of the last layer (see `heads.add_head`).
 
     Returns:
         A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
@@ -76,4 +86,4 @@ def build_model(backbone: keras.Model, record: Backbone, training: TrainingConfi
     inputs = tf.nest.map_structure(modality.network_input, backbone.input)
     features = backbone(tf.nest.map_structure(lambda value: modality.prepare(value, record), inputs), **mode)
     head = with_all_regularizers(training)
-    return keras.Model(inputs, add_head(features, modality.pool, head, classes, training.seed))
+    return keras.Model(inputs, add_head(features, modality.pool, head, classes, training.seed, activation))

@@ -20,6 +20,7 @@ from finetune.errors import DataError
 from trainer_module.modalities import MODALITIES
 from transforms import features
 from transforms.inputs import Inputs, NetworkInput
+from transforms.tasks import Labels
 
 # Splits that are not held in memory are shuffled within a window.
 SHUFFLE_WINDOW = 4096
@@ -35,6 +36,7 @@ class Split:
         records: Serialised tf.Examples, each scalar string.
         examples: How many there are.
         inputs: How the network's input is read of them.
+        labels: How their labels are read.
         digest: Of the examples, whatever order they are in.
         order: Of the examples: `sorted`, or a digest of the order that they were read in.
     """
@@ -42,6 +44,7 @@ class Split:
     records: tf.data.Dataset
     examples: int
     inputs: Inputs
+    labels: Labels
     digest: str
     order: str = "sorted"
 
@@ -55,12 +58,13 @@ class Split:
         return math.ceil(self.examples / batch_size)
 
 
-def load_split(patterns: Sequence[str], inputs: Inputs, memory_bytes: int = 2 * 1024**3) -> Split:
+def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_bytes: int = 2 * 1024**3) -> Split:
     """Opens the gzipped TFRecord files that match `patterns`.
 
     Args:
         patterns: Of the paths.
         inputs: How the network's input is read of the examples.
+        labels: How their labels are read.
         memory_bytes: A split of up to this size, uncompressed, is held in memory; a larger one is streamed from its
             files in each epoch.
 
@@ -86,9 +90,9 @@ def load_split(patterns: Sequence[str], inputs: Inputs, memory_bytes: int = 2 * 
     if not examples:
         raise DataError(f"no examples in {', '.join(patterns)}; expected the transformed examples of a split.")
     if held is None:
-        return Split(stream, examples, inputs, f"{digest:x}", order.hexdigest())
+        return Split(stream, examples, inputs, labels, f"{digest:x}", order.hexdigest())
     held.sort(key=_key_of)
-    return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, f"{digest:x}")
+    return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, labels, f"{digest:x}")
 
 
 def training_batches(
@@ -110,7 +114,7 @@ def training_batches(
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
     Returns:
-        (what `split.inputs` finishes, batched; label int64 [batch]); `split.steps` batches an epoch.
+        (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch.
     """
     views, augment = views_of(split, config, seed), MODALITIES[split.inputs.modality].augment
 
@@ -118,7 +122,7 @@ def training_batches(
         @tf.autograph.experimental.do_not_convert
         def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, tf.Tensor]:
             number, record = example
-            value, label = _parse(record, split.inputs)
+            value, label = _parse(record, split)
             if views:
                 value = augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
             elif config.is_active:
@@ -162,7 +166,7 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
     @tf.autograph.experimental.do_not_convert
     def one(record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
-        value, label = _parse(record, split.inputs)
+        value, label = _parse(record, split)
         return split.inputs.finish(value), label
 
     batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
@@ -194,8 +198,8 @@ def numbered_inputs(
 
     @tf.autograph.experimental.do_not_convert
     def one(row: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
-        value = _parse(record, split.inputs)[0]
-        if views:
+        value = _parse(record, split)[0]
+        if config and views:
             value = augment(value, tf.stack([views.seed, row]), config)
         return row, split.inputs.finish(value)
 
@@ -208,24 +212,14 @@ def numbered_inputs(
 
 
 def labels(split: Split) -> tf.Tensor:
-    """The label of each example in the order of the split, int64 [examples]."""
+    """Returns the label of each example in the order of the split: int64 [examples], or as the task has it."""
 
     @tf.autograph.experimental.do_not_convert
     def one(record: tf.Tensor) -> tf.Tensor:
-        return tf.io.parse_single_example(record, {features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)})[
-            features.LABEL_INDEX
-        ]
+        return split.labels.read(tf.io.parse_single_example(record, split.labels.feature_spec()))
 
     batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
     return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
-
-
-def label_counts(split: Split, classes: int) -> list[int]:
-    """How many examples of each class there are, by label."""
-    counts = [0] * classes
-    for record in iterable(split.records).as_numpy_iterator():
-        counts[_feature(record, features.LABEL_INDEX).int64_list.value[0]] += 1
-    return counts
 
 
 def keys(split: Split) -> list[str]:
@@ -233,18 +227,14 @@ def keys(split: Split) -> list[str]:
     return [_key_of(record).decode() for record in iterable(split.records).as_numpy_iterator()]
 
 
-def _parse(record: tf.Tensor, inputs: Inputs) -> tuple[NetworkInput, tf.Tensor]:
-    spec = {**inputs.feature_spec(), features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+def _parse(record: tf.Tensor, split: Split) -> tuple[NetworkInput, tf.Tensor]:
+    spec = {**split.inputs.feature_spec(), **split.labels.feature_spec()}
     example = tf.io.parse_single_example(record, spec)
-    return inputs.read(example), example[features.LABEL_INDEX]
+    return split.inputs.read(example), split.labels.read(example)
 
 
 def _key_of(record: bytes) -> bytes:
-    return _feature(record, features.KEY).bytes_list.value[0]
-
-
-def _feature(record: bytes, name: str) -> tf.train.Feature:
-    return tf.train.Example.FromString(record).features.feature[name]
+    return tf.train.Example.FromString(record).features.feature[features.KEY].bytes_list.value[0]
 
 
 def endless(

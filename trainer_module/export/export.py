@@ -17,8 +17,10 @@ import tf_keras as keras
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
 from trainer_module.export.canonical import make_canonical
+from trainer_module.tasks import TrainingTask
 from transforms import features
 from transforms.inputs import Inputs
+from transforms.tasks import Labels
 
 FACTS_FILE = "assets.extra/finetune.json"
 
@@ -26,7 +28,25 @@ FACTS_FILE = "assets.extra/finetune.json"
 class ServedModel(tf.Module):
     """The trained network behind the Transform graph that it was trained with."""
 
-    def __init__(self, model: keras.Model, transform_output: tft.TFTransformOutput, inputs: Inputs):
+    def __init__(
+        self,
+        model: keras.Model,
+        transform_output: tft.TFTransformOutput,
+        inputs: Inputs,
+        labels: Labels,
+        task: TrainingTask,
+        decision: dict[str, Any],
+    ):
+        """Takes the network, and how raw examples become its inputs, labels, and its outputs answers.
+
+        Args:
+            model: From inputs to probabilities.
+            transform_output: Of the Transform node.
+            inputs: How transformed examples become what the network takes.
+            labels: How they become what the Evaluator compares with.
+            task: Decodes probabilities.
+            decision: What it needs for that.
+        """
         super().__init__(name="served_model")
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
@@ -41,6 +61,9 @@ class ServedModel(tf.Module):
         self._is_example = _Untracked(inputs.is_example)
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
+        self._labels = _Untracked(labels.read)
+        self._label_key = labels.task.key
+        self._decode = _Untracked(lambda probabilities: task.decode(probabilities, self._classes, decision))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -50,8 +73,9 @@ class ServedModel(tf.Module):
             examples: string [batch]; each the bytes of an image file, or a text, or a serialised raw tf.Example.
 
         Returns:
-            `probabilities` float32 [batch, classes], `label` string [batch], the most probable class, and
-            `classes` string [batch, classes], the name of each column of `probabilities`.
+            `probabilities` float32 [batch, classes], `classes` string [batch, classes], the name of each column of
+            `probabilities`, and what the task says of them: of single_label `label` string [batch], the most probable
+            class; of multi_label `predicted` int64 [batch, classes], 1 for each label that is there.
         """
         is_example = self._is_example(examples)
         spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
@@ -60,15 +84,15 @@ class ServedModel(tf.Module):
         probabilities = self._network(self._transform({self._raw_name: self._as_parsed(raw)}))
         return {
             "probabilities": probabilities,
-            "label": tf.gather(self._classes, tf.argmax(probabilities, axis=-1)),
             "classes": tf.tile(self._classes[tf.newaxis], [tf.shape(examples)[0], 1]),
+            **self._decode(probabilities),
         }
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Looks up the labels of raw examples for the Evaluator: string [batch] to `label_index` int64 [batch]."""
+        """Looks up the labels of raw examples for the Evaluator: string [batch] to labels as training has them."""
         raw = tf.io.parse_example(examples, {features.LABEL: self._raw_spec[features.LABEL]})
-        return {features.LABEL_INDEX: self._transform(raw)[features.LABEL_INDEX]}
+        return {self._label_key: self._labels(self._transform(raw))}
 
     def _as_parsed(self, raw: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
         """Shapes a string [batch] as the schema parses the feature."""

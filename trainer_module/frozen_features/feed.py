@@ -33,7 +33,7 @@ class Feed:
 
     Attributes:
         model: Leads from the inputs in `batches` to probabilities.
-        batches: (inputs, int64 [batch] labels).
+        batches: (inputs, labels).
     """
 
     model: keras.Model
@@ -60,7 +60,7 @@ class Kept:
     """Frozen features of each example of a split, in memory or in files.
 
     Attributes:
-        labels: int64 [examples], of each example in the order of the split.
+        labels: [examples, ...], of each example in the order of the split.
         shape: Shape of what is kept of one example.
         stored: Type of its numbers.
         dtype: Type that they had.

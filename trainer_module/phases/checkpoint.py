@@ -1,9 +1,8 @@
 """Saves where training stands, so that a killed run goes on from there and ends with the same weights, bit by bit.
 
-A checkpoint is one file: a SHA-256 in hexadecimal, a newline, and what it is the sum of: the length of a JSON text,
-that text, which lists the arrays of a `State` and holds everything else of it, and the bytes of the arrays. It is
-written under another name and renamed, so that it is there as a whole or not at all; the one before is kept for the
-case that the disk lies, and the last that the disk was waited for, for the case that the machine fails.
+A checkpoint is a file of safetensors: the arrays of a `State`, and as metadata the fingerprint of the training, the
+rest of the state as JSON, and a digest over all of it. It is there as a whole or not at all; the one before is kept for
+the case that the disk lies, and the last that the disk was waited for, for the case that the machine fails.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from finetune.config import CheckpointConfig, EarlyStoppingConfig
 from finetune.events import Note, emit
@@ -34,26 +35,18 @@ KEPT = 2
 SECONDS_BETWEEN_SYNCS = 10.0
 # What JSON holds as it is.
 _PLAIN = (
-    "phase",
-    "epoch",
-    "step",
-    "before",
-    "rate_scale",
-    "rollbacks",
-    "gradient_accumulation_steps",
-    "seconds",
-    "rows",
+    "phase", "epoch", "step", "before", "rate_scale", "rollbacks", "gradient_accumulation_steps", "seconds", "rows",
     "curves",
-)
+)  # fmt: skip
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
-    """A digest of all that the course of training depends on: config, data, code."""
+    """Returns a digest of all that the course of training depends on: config, data, code."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class Checkpoints:
-    """The checkpoints of one Trainer node, in a folder of its own."""
+    """Holds the checkpoints of one Trainer node, in a folder of its own."""
 
     def __init__(self, folder: str, fingerprint: str, config: CheckpointConfig, component: str, writes: bool = True):
         """Opens the folder.
@@ -76,7 +69,10 @@ class Checkpoints:
 
     def load(self) -> State:
         """Returns the newest state that is whole and belongs to this training, or that of the very start."""
-        for path in sorted(self._folder.glob("*.ckpt"), reverse=True):
+        if any(self._folder.glob("*.ckpt")):
+            self._say(f"an earlier version wrote the checkpoints in {self._folder}; training starts afresh")
+            self.clear()
+        for path in reversed(self._paths()):
             found = _read(path)
             if found is None:
                 self._say(f"{path} is torn or corrupt; the checkpoint before it is used", level="warning")
@@ -94,7 +90,7 @@ class Checkpoints:
         return State()
 
     def is_due(self, step: int) -> bool:
-        """Whether to save after this many steps of an epoch."""
+        """Says whether to save after this many steps of an epoch."""
         if self._config.every_steps:
             return step % self._config.every_steps == 0
         minutes = self._config.every_minutes
@@ -106,14 +102,12 @@ class Checkpoints:
         if not self._writes:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        paths = sorted(self._folder.glob("*.ckpt"))
+        paths = self._paths()
         number = int(paths[-1].stem) + 1 if paths else 1
-        payload = _pack(self._fingerprint, state)
-        target = self._folder / f"{number:08}.ckpt"
+        target = self._folder / f"{number:08}.safetensors"
         sync = self._saved_at - self._synced_at >= SECONDS_BETWEEN_SYNCS
-        with replacing(target, sync) as unfinished, unfinished.open("wb") as file:
-            file.write(hashlib.sha256(payload).hexdigest().encode() + b"\n")
-            file.write(payload)
+        with replacing(target, sync) as unfinished:
+            unfinished.write_bytes(_packed(self._fingerprint, state))
         if sync:
             self._synced, self._synced_at = target, self._saved_at
         for path in paths[: 1 - KEPT]:
@@ -121,74 +115,84 @@ class Checkpoints:
                 path.unlink()
 
     def clear(self) -> None:
-        """Removes all checkpoints."""
+        """Removes all checkpoints, unfinished ones and those of earlier versions."""
         if self._writes:
-            # Those that a killed process left half written among them.
-            for path in [*self._folder.glob("*.ckpt"), *self._folder.glob(".*.ckpt.*")]:
+            for path in self._folder.glob("*"):
                 path.unlink()
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._folder.glob("[0-9]*.safetensors"))
 
     def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
         emit(Note(text=f"{self._component}: {text}", level=level))
 
 
-def _pack(fingerprint: str, state: State) -> bytes:
+def _packed(fingerprint: str, state: State) -> bytes:
     arrays: dict[str, np.ndarray] = {}
+    names: dict[int, str] = {}
+
+    def named(value: np.ndarray) -> str:
+        """Puts an array into the file; what did not move is the same array in both snapshots, and is written once."""
+        name = names.setdefault(id(value), str(len(names)))
+        # TensorFlow gives scalars as numbers of NumPy.
+        arrays[name] = np.asarray(value)
+        return name
+
+    def outline(snapshot: Snapshot) -> dict[str, Any]:
+        slots = {
+            place: [each.updates, [named(value) for value in each.values]] for place, each in snapshot.slots.items()
+        }
+        return {"weights": [named(value) for value in snapshot.weights], "slots": slots}
+
     plain: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
     plain["totals"] = dataclasses.astuple(state.totals)
     plain["loss_scale"] = dataclasses.astuple(state.loss_scale)
     if state.stopping:
         config = state.stopping.config
         plain["stopping"] = {**vars(state.stopping), "config": config.model_dump() if config else None}
-    plain["best_is_now"] = state.best is state.now
-    for name in ("now",) if state.best is state.now else ("now", "best"):
-        snapshot: Snapshot = getattr(state, name)
-        plain[name] = {"weights": len(snapshot.weights), "updates": {}}
-        arrays.update({f"{name}/{place}": value for place, value in enumerate(snapshot.weights)})
-        for place, each in snapshot.slots.items():
-            plain[name]["updates"][place] = [each.updates, len(each.values)]
-            arrays.update({f"{name}/{place}/{slot}": value for slot, value in enumerate(each.values)})
-    # What did not move is the same array in both snapshots, and is written once.
-    offsets: dict[int, int] = {}
-    parts, size = [], 0
-    for value in arrays.values():
-        if id(value) not in offsets:
-            offsets[id(value)] = size
-            parts.append(value.tobytes())
-            size += value.nbytes
-    index = [[name, value.dtype.str, value.shape, offsets[id(value)]] for name, value in arrays.items()]
-    text = json.dumps({"fingerprint": fingerprint, "state": plain, "arrays": index}).encode()
-    # An .npz archive of as many small arrays takes longer to write than an epoch of a head takes to train.
-    return b"".join([b"%d\n" % len(text), text, *parts])
+    plain["now"] = outline(state.now)
+    plain["best"] = None if state.best is state.now else outline(state.best)
+    text = json.dumps(plain)
+    digest = _digest(fingerprint, text, arrays)
+    return save(arrays, {"fingerprint": fingerprint, "state": text, "sha256": digest})
 
 
 def _read(path: Path) -> tuple[str, State] | None:
     """Returns the fingerprint and the state, or None when the file is not whole."""
-    digest, _, payload = path.read_bytes().partition(b"\n")
-    if hashlib.sha256(payload).hexdigest().encode() != digest:
+    try:
+        with safe_open(path, framework="np") as file:
+            facts = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except SafetensorError:
         return None
-    length, _, rest = payload.partition(b"\n")
-    if not length.isdigit():
+    fingerprint, text = facts.get("fingerprint", ""), facts.get("state", "")
+    if facts.get("sha256") != _digest(fingerprint, text, arrays):
         return None
-    text = json.loads(rest[: int(length)])
-    plain, start = text["state"], int(length)
-    arrays = {
-        name: np.frombuffer(rest, dtype, math.prod(shape), start + offset).reshape(shape)
-        for name, dtype, shape, offset in text["arrays"]
-    }
+    return fingerprint, _unpacked(json.loads(text), arrays)
 
-    def snapshot(name: str) -> Snapshot:
-        weights = [arrays[f"{name}/{place}"] for place in range(plain[name]["weights"])]
+
+def _unpacked(plain: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> State:
+    def snapshot(outline: dict[str, Any]) -> Snapshot:
         slots = {
-            int(place): Slots(updates, tuple(arrays[f"{name}/{place}/{slot}"] for slot in range(count)))
-            for place, (updates, count) in plain[name]["updates"].items()
+            int(place): Slots(updates, tuple(arrays[name] for name in names))
+            for place, (updates, names) in outline["slots"].items()
         }
-        return Snapshot(weights, slots)
+        return Snapshot([arrays[name] for name in outline["weights"]], slots)
 
-    now = snapshot("now")
-    best = now if plain["best_is_now"] else snapshot("best")
+    now = snapshot(plain["now"])
+    best = snapshot(plain["best"]) if plain["best"] else now
     totals, loss_scale = Totals(*plain["totals"]), LossScale(*plain["loss_scale"])
     state = State(**{name: plain[name] for name in _PLAIN}, totals=totals, loss_scale=loss_scale, now=now, best=best)
     if "stopping" in plain:
         config = plain["stopping"].pop("config")
         state.stopping = EarlyStopping(config and EarlyStoppingConfig(**config), **plain["stopping"])
-    return text["fingerprint"], state
+    return state
+
+
+def _digest(fingerprint: str, text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 over all that a checkpoint holds; safetensors has no checksum of its own."""
+    outlines = [[name, value.dtype.str, value.shape] for name, value in sorted(arrays.items())]
+    digest = hashlib.sha256(json.dumps([fingerprint, text, outlines]).encode())
+    for _, value in sorted(arrays.items()):
+        digest.update(np.ascontiguousarray(value).data)
+    return digest.hexdigest()

@@ -12,9 +12,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from trainer_module.phases.losses import Loss
 from trainer_module.phases.optimizers import PhaseOptimizer
 from trainer_module.phases.totals import Totals
+from trainer_module.tasks.objective import Objective
 from transforms.inputs import NetworkInput
 
 Step = Callable[[tuple[NetworkInput, tf.Tensor]], Totals]
@@ -26,7 +26,7 @@ def train_step(
     model: keras.Model,
     variables: Sequence[tf.Variable],
     optimizer: PhaseOptimizer,
-    loss: Loss,
+    objective: Objective,
     gradient_accumulation_steps: int,
     strategy: tf.distribute.Strategy,
     batch_spec: Any,
@@ -38,7 +38,7 @@ def train_step(
         model: Gives probabilities.
         variables: What trains.
         optimizer: Of these variables.
-        loss: Of each example, from labels and probabilities.
+        objective: What is minimised, and what is counted.
         gradient_accumulation_steps: Parts that each replica's share of the batch is cut into, one after the other.
             Their gradients add up to that of the whole batch.
         strategy: Splits each batch over its replicas.
@@ -47,7 +47,7 @@ def train_step(
             is updated and the step counts as skipped. None neither scales nor looks.
 
     Returns:
-        A function from a batch (inputs, int64 [batch] labels) to its totals, which updates the model.
+        A function from a batch (inputs, labels) to its totals, which updates the model.
     """
 
     def part_step(
@@ -56,7 +56,7 @@ def train_step(
         examples = tf.reduce_sum(counts)
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
-            losses = counts * loss(labels, probabilities)
+            losses = counts * objective.loss(labels, probabilities)
             penalty = tf.add_n(model.losses) if model.losses else 0.0
             # Replicas and parts add up their gradients: each contributes its share of the mean over the whole batch.
             share = (tf.reduce_sum(losses) + examples * penalty) / in_all_replicas
@@ -64,7 +64,11 @@ def train_step(
         gradients = tape.gradient(scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         # Those of a table of word vectors come as rows; the sums over parts and replicas take whole tensors.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        return gradients, (share * in_all_replicas, _correct(labels, probabilities, counts), examples)
+        return gradients, (
+            share * in_all_replicas,
+            tf.reduce_sum(counts * objective.accuracy(labels, probabilities)),
+            examples,
+        )
 
     def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
         replica = tf.distribute.get_replica_context()
@@ -122,14 +126,14 @@ def _accumulated(
     return gradients, sums
 
 
-def eval_step(model: keras.Model, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
-    """Compiles one step of evaluation: nothing is updated, dropout is off, and the loss is the cross-entropy alone."""
+def eval_step(model: keras.Model, objective: Objective, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:
+    """Compiles one step of evaluation: nothing is updated, dropout is off, and the loss is `objective.val_loss`."""
 
     def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
         inputs, labels, counts = _never_empty(inputs, labels)
         probabilities = model(inputs, training=False)
-        losses = counts * keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-        return tf.reduce_sum(losses), _correct(labels, probabilities, counts), tf.reduce_sum(counts)
+        each = (objective.val_loss(labels, probabilities), objective.accuracy(labels, probabilities), 1.0)
+        return tuple(tf.reduce_sum(counts * value) for value in each)
 
     return _compiled(replica_step, strategy, batch_spec)
 
@@ -152,10 +156,6 @@ def _never_empty(inputs: NetworkInput, labels: tf.Tensor) -> tuple[NetworkInput,
         return tf.pad(tensor, [[0, added]] + [[0, 0]] * (tensor.shape.rank - 1))
 
     return tf.nest.map_structure(padded, inputs), padded(labels), padded(tf.ones([examples]))
-
-
-def _correct(labels: tf.Tensor, probabilities: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(counts * tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float32))
 
 
 def _compiled(replica_step: Callable, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:

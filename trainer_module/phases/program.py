@@ -163,14 +163,14 @@ def build_program(
         feeds.train.model,
         scope.variables,
         optimizer,
-        setup.loss,
+        setup.objective,
         gradient_accumulation_steps,
         strategy,
         batches.element_spec,
         scale,
     )
     val_steps = setup.val.steps(at_once(setup, gradient_accumulation_steps))
-    return Program(scope, optimizer, scale, iter(batches), step, _validation(feeds.val, val_steps, strategy), still)
+    return Program(scope, optimizer, scale, iter(batches), step, _validation(feeds.val, val_steps, setup), still)
 
 
 def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:
@@ -178,9 +178,10 @@ def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:
     return math.ceil(setup.training.batch_size / gradient_accumulation_steps)
 
 
-def _validation(feed: Feed, steps: int, strategy: tf.distribute.Strategy) -> Validation:
-    batches = distributed(feed.batches.repeat(), strategy)
-    return Validation(eval_step(feed.model, strategy, batches.element_spec), iter(batches), steps)
+def _validation(feed: Feed, steps: int, setup: Setup) -> Validation:
+    batches = distributed(feed.batches.repeat(), setup.strategy)
+    step = eval_step(feed.model, setup.objective, setup.strategy, batches.element_spec)
+    return Validation(step, iter(batches), steps)
 
 
 def _count(variables: Sequence[Any]) -> int:

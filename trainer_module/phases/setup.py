@@ -10,7 +10,7 @@ import tf_keras as keras
 from finetune.config import AugmentationConfig, TrainingConfig
 from trainer_module.examples.input_data import Split
 from trainer_module.frozen_features.features import FrozenFeatures
-from trainer_module.phases.losses import Loss
+from trainer_module.tasks.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Setup:
         model: The whole network.
         backbone: The part of it that freezing is about.
         training: Phases, batch size and seed.
-        loss: The loss of each example, in training.
+        objective: What is minimised, and what is counted.
         train: Training examples.
         val: Validation examples, which early stopping watches.
         augmentation: Changes training pictures in phases that have no augmentation of their own.
@@ -33,7 +33,7 @@ class Setup:
     model: keras.Model
     backbone: keras.Model
     training: TrainingConfig
-    loss: Loss
+    objective: Objective
     train: Split
     val: Split
     augmentation: AugmentationConfig

@@ -11,7 +11,7 @@ class Totals:
 
     Attributes:
         loss: Sum of the examples' losses; in training, each with the penalties of the layers added.
-        correct: How many examples the most probable class was right for.
+        correct: Sum of the examples' accuracies: of single labels, how many examples were right.
         examples: How many examples there were.
         skipped: How many updates were skipped, because a scaled gradient overflowed.
     """

@@ -61,7 +61,7 @@ def _analysed(record: Backbone, values: Sequence[bytes], folder: Path) -> tft.TF
     columns = (raw, features.LABEL, features.SHA256)
     metadata = tft.DatasetMetadata.from_feature_spec(dict.fromkeys(columns, tf.io.FixedLenFeature([], tf.string)))
     rows = [{raw: value, features.LABEL: b"a", features.SHA256: b"0"} for value in values]
-    function = functools.partial(preprocessing_fn, custom_config=transform_settings(record))
+    function = functools.partial(preprocessing_fn, custom_config={**transform_settings(record), "task": "single_label"})
     with tft_beam.Context(temp_dir=str(folder / "tmp"), force_tf_compat_v1=False):
         analysed = (rows, metadata) | tft_beam.AnalyzeDataset(function)
         _ = analysed | tft_beam.WriteTransformFn(str(folder / "transform"))

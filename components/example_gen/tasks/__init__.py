@@ -17,7 +17,13 @@ from components.example_gen.tasks.single_label import SingleLabel
 
 
 class IngestTask(Protocol):
-    """What the ingest asks of a task."""
+    """What the ingest asks of a task.
+
+    Attributes:
+        one_label: Whether every example has exactly one label.
+    """
+
+    one_label: bool
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:
         """Says what in a raw section `data` does not go with the task, each with its key."""

@@ -16,6 +16,8 @@ SEPARATOR = "|"
 class MultiLabel:
     """Labels are joined in the cell, and rare ones are kept in every split."""
 
+    one_label = False
+
     def problems(self, data: Mapping[str, Any]) -> list[str]:
         """A line break ends a row, and cannot stand within a cell of every kind of table."""
         separator = data.get("label_separator")

@@ -12,6 +12,8 @@ from components.example_gen.splits import SplitPlan
 class SingleLabel:
     """The whole cell is the label, and splits are cut by content alone."""
 
+    one_label = True
+
     def problems(self, data: Mapping[str, Any]) -> list[str]:
         """A separator would never be looked for."""
         separator = data.get("label_separator")

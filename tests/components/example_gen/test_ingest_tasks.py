@@ -156,19 +156,19 @@ def test_texts_with_several_labels(tree):
     tables, selection = select(tree, rows)
     assert selection.problems == []
     assert tables.listing.classes == ["a", "b"]
-    splits = selection.report["splits"].values()
-    assert sum(split["examples"] for split in splits) == selection.report["used"] == 69
-    assert sum(split["classes"]["a"] for split in splits) == 40
-    assert sum(split["classes"]["b"] for split in splits) == 60
-    assert sum(split["unlabelled"] for split in splits) == 9
+    splits = selection.report.splits.values()
+    assert sum(split.examples for split in splits) == selection.report.used == 69
+    assert sum(split.classes["a"] for split in splits) == 40
+    assert sum(split.classes["b"] for split in splits) == 60
+    assert sum(split.unlabelled for split in splits) == 9
     assert {record.labels for files in selection.examples.values() for record in files} == {("a", "b"), ("b",), ()}
 
 
 def test_the_same_text_with_other_labels_is_a_conflict_and_in_another_order_is_not(tree):
     rows = [f"text {number},{'a|b' if number % 2 else 'b'}" for number in range(40)]
     _, selection = select(tree, [*rows, "twice,a|b", "twice,a", "again,a|b", "again,b|a"])
-    assert {skip["detail"] for skip in selection.report["skipped"]} == {"the same bytes are labelled 'a' and 'a, b'"}
-    assert len(selection.report["skipped"]) == 2
+    assert {skip.detail for skip in selection.report.skipped} == {"the same bytes are labelled 'a' and 'a, b'"}
+    assert len(selection.report.skipped) == 2
     again = [split for split, files in selection.examples.items() for file in files if file.sha256 == sha("again")]
     assert len(again) == 2
     assert len(set(again)) == 1

@@ -15,6 +15,8 @@ import pytest
 from components.serving_gate import answers, process, timing
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.server import NotServed, Output
+from components.serving_gate.tasks import TASKS
+from components.serving_gate.tasks.contract import check_task
 from evaluation.metrics import METRICS
 from evaluation.metrics.serving import BATCH_SIZES
 from finetune.config.evaluation import GateConfig
@@ -82,7 +84,9 @@ def model(tmp_path):
 
 def serve(model, tmp_path, candidate, champion=None, trained=None):
     servers = {"candidate": candidate, "champion": champion}
-    trial = Trial(model, model if champion else None, requests=10, trained=trained or {}, budget=2.0)
+    trial = Trial(
+        TASKS["single_label"], model, model if champion else None, requests=10, trained=trained or {}, budget=2.0
+    )
     (tmp_path / "work").mkdir(exist_ok=True)
     folder = tmp_path / "work" / str(len(list((tmp_path / "work").iterdir())))
     folder.mkdir()
@@ -242,12 +246,49 @@ def test_slow_models_get_fewer_calls_and_never_fewer_rounds_than_the_interval_ta
 )
 def test_answers_are_held_against_what_clients_rely_on(change, problem):
     found = {**answer([[0.9, 0.1], [0.8, 0.2]]), **change}
-    problems = answers.problems({name: output for name, output in found.items() if output}, 2)
+    problems = answers.problems(TASKS["single_label"], {name: output for name, output in found.items() if output}, 2)
     if problem is None:
         assert problems == []
     else:
         with pytest.raises(AssertionError, match=problem):
             raise AssertionError("; ".join(problems))
+
+
+SAID = {"predicted": Output("int64", (2, 2), [[1, 0], [0, 0]])}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({}, None),
+        ({"predicted": None}, "its outputs are classes, probabilities; expected classes, predicted, probabilities"),
+        ({"predicted": Output("int64", (2,), [1, 0])}, r"predicted has the shape \(2\); expected \(2, 2\)"),
+        ({"predicted": Output("float32", (2, 2), [[1, 0], [0, 0]])}, "its output predicted is float32"),
+        ({"predicted": Output("int64", (2, 2), [[2, 0], [0, 0]])}, "has other values than 0 and 1"),
+        ({"predicted": Output("int64", (2, 2), [[0, 0], [1, 0]])}, "predicts 'disc' at one probability, and does not"),
+        ({"probabilities": Output("float32", (2, 2), [[1.5, 0.1], [0.5, 0.1]])}, "not all between 0 and 1"),
+    ],
+)
+def test_answers_of_several_labels(change, problem):
+    found = {**answer([[0.9, 0.9], [0.8, 0.2]]), **SAID, **change, "label": None}
+    problems = answers.problems(TASKS["multi_label"], {name: output for name, output in found.items() if output}, 2)
+    assert bool(problems) == bool(problem)
+    if problem:
+        with pytest.raises(AssertionError, match=problem):
+            raise AssertionError("; ".join(problems))
+
+
+SOUND = {
+    "single_label": {"label": np.array(["disc", "ring"])},
+    "multi_label": {"predicted": np.array([[1, 0], [0, 1]])},
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_keeps_the_contract(name):
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    classes = np.array([["disc", "ring"]] * 2)
+    check_task(TASKS[name], {"probabilities": probabilities, "classes": classes, **SOUND[name]})
 
 
 def test_parity_is_the_largest_difference_and_infinite_for_other_classes_or_nan():

@@ -11,6 +11,7 @@ import pytest
 
 from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.server import NotServed
+from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
 from evaluation.metrics import METRICS
 
@@ -91,7 +92,9 @@ def trial(tmp_path, champion=False):
     model.mkdir()
     (model / "saved_model.pb").write_bytes(b"graph")
     (tmp_path / "work").mkdir()
-    return Trial(model, model if champion else None, 2, {2: [0.8, 0.2], 3: [0.9, 0.1]}, 0.2), tmp_path / "work"
+    return Trial(
+        TASKS["single_label"], model, model if champion else None, 2, {2: [0.8, 0.2], 3: [0.9, 0.1]}, 0.2
+    ), tmp_path / "work"
 
 
 def test_it_is_asked_over_rest_and_measured(launch, tmp_path):

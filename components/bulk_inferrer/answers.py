@@ -1,0 +1,23 @@
+"""What one model said about all test examples. No TensorFlow here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers of one model, with columns of its own.
+
+    Attributes:
+        probabilities: float [examples, classes].
+        classes: Name of each column.
+        said: bool [examples, classes], what the model decided; None where the task leaves that to probabilities.
+    """
+
+    probabilities: np.ndarray
+    classes: Sequence[str]
+    said: np.ndarray | None = None

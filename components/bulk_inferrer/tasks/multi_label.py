@@ -1,0 +1,58 @@
+"""Any number of labels an example."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from components.bulk_inferrer.answers import Answers
+from evaluation.predictions import Predictions
+
+NONE = "(no label)"
+
+
+class MultiLabel:
+    """Each model says its labels by thresholds of its own."""
+
+    def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+        """Returns int8 [examples, classes], multi-hot."""
+        hot = np.zeros((len(names), len(classes)), dtype=np.int8)
+        for row, labels in enumerate(names):
+            hot[row, [classes.index(label) for label in labels]] = 1
+        return hot
+
+    def said(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Reads what is served as `predicted`."""
+        return outputs["predicted"].astype(bool)
+
+    def majority(self, names: Sequence[Sequence[str]]) -> Answers:
+        """Gives each label its share of the examples, and says those that most examples have."""
+        counts = Counter(label for labels in names for label in labels)
+        classes = sorted(counts)
+        shares = np.array([[counts[name] / len(names) for name in classes]], dtype=np.float32)
+        return Answers(shares, classes, shares >= 0.5)
+
+    def confidence(self, predictions: Predictions) -> np.ndarray:
+        """Takes the least sure of the decisions about one example's labels."""
+        sure = np.where(predictions.said, predictions.probabilities, 1 - predictions.probabilities)
+        return sure.min(axis=1)
+
+    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, str]]:
+        """Names the labels, one after the other."""
+
+        def joined(hot: np.ndarray) -> str:
+            return ", ".join(classes[column] for column in np.flatnonzero(hot)) or NONE
+
+        return [
+            {"label": joined(actual), "predicted": joined(said)}
+            for actual, said in zip(predictions.actual, predictions.said, strict=True)
+        ]
+
+    def score(self, predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
+        """Scores it as `evaluation.scores.score_labels` does."""
+        from evaluation.scores import score_labels
+
+        return score_labels(predictions.actual, predictions.said, classes)

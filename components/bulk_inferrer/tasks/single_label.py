@@ -1,0 +1,51 @@
+"""One label an example."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from components.bulk_inferrer.answers import Answers
+from evaluation.predictions import Predictions
+
+
+class SingleLabel:
+    """The most probable class is said."""
+
+    def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+        """Returns int64 [examples], the column of each one's class."""
+        return np.array([classes.index(name) for (name,) in names], dtype=np.int64)
+
+    def said(self, outputs: Mapping[str, np.ndarray]) -> None:
+        """Leaves it to the probabilities."""
+        outputs["label"]
+
+    def majority(self, names: Sequence[Sequence[str]]) -> Answers:
+        """Gives each class its share."""
+        counts = Counter(name for (name,) in names)
+        classes = sorted(counts)
+        shares = np.array([[counts[name] for name in classes]]) / counts.total()
+        return Answers(shares.astype(np.float32), classes)
+
+    def confidence(self, predictions: Predictions) -> np.ndarray:
+        """Takes the probability of the predicted class."""
+        return predictions.probabilities.max(axis=1)
+
+    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, str]]:
+        """Names the class."""
+        labels, predicted = predictions.actual.argmax(axis=1), predictions.said.argmax(axis=1)
+        return [
+            {"label": classes[label], "predicted": classes[guess]}
+            for label, guess in zip(labels, predicted, strict=True)
+        ]
+
+    def score(self, predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
+        """Scores it as `evaluation.scores.score` does."""
+        # scikit-learn takes a second to import, which a check of a config has no use for.
+        from evaluation.scores import score
+
+        rows = self.shown(predictions, classes)
+        return score([row["label"] for row in rows], [row["predicted"] for row in rows], classes)

@@ -1,0 +1,48 @@
+"""What a task promises to those who ask the served model.
+
+One task more is one file with an object like those in `TASKS`, and one line there; `check_task` is its contract.
+No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from components.serving_gate.tasks.multi_label import MultiLabel
+from components.serving_gate.tasks.single_label import SingleLabel
+
+
+class ServedTask(Protocol):
+    """What the serving gate and `predict` ask of a task.
+
+    Attributes:
+        outputs: What is served beside `probabilities` and `classes`: by name, TensorFlow's type, and whether there is
+            one value for each class rather than one for each example.
+    """
+
+    @property
+    def outputs(self) -> Mapping[str, tuple[str, bool]]: ...
+
+    def wrong_values(self, answer: Mapping[str, np.ndarray]) -> list[str]:
+        """Says what is wrong with the values of an answer, each as a clause.
+
+        Args:
+            answer: By name; `probabilities` float64 [batch, classes] without NaN or infinity, `classes` str [batch,
+                classes], and `outputs`.
+        """
+
+    def row(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what `predict` says of one example beside `probabilities`.
+
+        Args:
+            answer: By name, the values of one example.
+        """
+
+
+TASKS: dict[str, ServedTask] = {
+    "single_label": SingleLabel(),
+    "multi_label": MultiLabel(),
+}

@@ -1,0 +1,18 @@
+"""Any number of labels an example."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.predictions import MULTI_LABEL, MultiLabel
+
+
+class MultiLabelTask:
+    """Labels are multi-hot [examples, classes], and what is said was decided by thresholds of the model's own."""
+
+    measured_as = MULTI_LABEL
+
+    def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> MultiLabel:
+        """Joins labels, probabilities and decisions."""
+        assert said is not None, "a model of several labels serves what it decided"
+        return MultiLabel(labels.astype(bool), probabilities, said.astype(bool))

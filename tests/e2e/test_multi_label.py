@@ -1,0 +1,141 @@
+"""Several labels an example in small: tables and a manifest in, gated, pushed, served with thresholds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from text_data import COMMON, TOPICS, write_word_table
+
+from finetune.config import Config
+from pipeline.plan import node_ids
+
+pytest.importorskip("tfx")
+
+NAMES = [*TOPICS, "rare"]
+
+
+def write_texts(path: Path, count: int) -> Path:
+    """A table of texts about one topic, about both, or about neither; a word of its own makes a label that few have."""
+    random = np.random.default_rng(1)
+    rows = ["text,labels"]
+    for number in range(count):
+        labels = [topic for place, topic in enumerate(TOPICS) if (number >> place) & 1]
+        words = [*random.choice(COMMON[:5], 3), *(word for topic in labels for word in random.choice(TOPICS[topic], 3))]
+        if number % 24 == 0:
+            labels.append("rare")
+        random.shuffle(words)
+        rows.append(f"{' '.join(words)} {number},{'|'.join(labels)}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(runner, tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("several")
+    raw = {
+        "name": "several",
+        "task": "multi_label",
+        "output_dir": str(folder / "runs"),
+        "data": {
+            "root": str(write_texts(folder / "topics.csv", 168)),
+            "layout": "table",
+            "label_column": "labels",
+        },
+        "backbone": {
+            "name": "GloVe",
+            "weights": str(write_word_table(folder / "words.json")),
+            "text": {"max_words": 12, "unknown_words": 3},
+        },
+        "training": {
+            "batch_size": 16,
+            "head": {"units": [], "dropout": 0.0},
+            "phases": [{"name": "head", "epochs": 12, "learning_rate": 3e-2}],
+        },
+        "serving": {"measure_seconds": 1},
+        "evaluation": {
+            "baselines": ["majority", "logistic_regression"],
+            "gates": [
+                {"metric": "micro_f1", "min": 0.6},
+                {"metric": "micro_f1", "min": 0.05, "relative_to": "majority"},
+                {"metric": "mean_average_precision", "min": 0.3},
+                {"metric": "f1", "of_class": "sea", "min": 0.6},
+                {"metric": "hamming_loss", "max": 0.9, "slice": {"label": "sea"}},
+            ],
+        },
+    }
+    return {**runner.run(raw=raw), "_raw": raw}
+
+
+def artifacts(summary: dict, node: str, output: str) -> Path:
+    (folder,) = (Path(summary["output_dir"]) / "artifacts" / node / output).iterdir()
+    return folder
+
+
+def test_texts_with_several_labels_become_a_pushed_model(run):
+    assert run["error"] is None
+    assert run["status"] == "pushed", run["gates"]
+    assert [component["id"] for component in run["components"]] == node_ids(Config.model_validate(run["_raw"]))
+    assert sum(run["splits"].values()) == 168
+    assert all(gate["passed"] for gate in run["gates"])
+    assert {"micro_f1", "macro_f1", "mean_average_precision"} <= run["metrics"].keys()
+    assert "accuracy" not in run["metrics"]
+    assert run["baselines"]["logistic_regression"]["micro_f1"] > run["baselines"]["majority"]["micro_f1"]
+    assert 0 < run["phases"][0]["val_accuracy"] <= 1
+
+
+def test_every_split_has_the_label_that_few_texts_have(run):
+    report = json.loads((artifacts(run, "TextExampleGen", "examples") / "ingest_report.json").read_text())
+    assert all(split["classes"]["rare"] for split in report["splits"].values())
+    assert sum(split["classes"]["rare"] for split in report["splits"].values()) == 7
+    assert sum(split["unlabelled"] for split in report["splits"].values()) == 35
+
+
+def test_thresholds_are_those_that_are_best_on_val(run):
+    """Chosen on val by the Trainer, stored beside the model, and what the model decides by."""
+    import tensorflow as tf
+
+    from evaluation.thresholds import best_thresholds
+    from trainer_module.examples.input_data import keys, labels, load_split
+    from transforms.inputs import TensorInputs
+    from transforms.tasks import TASKS, Labels
+
+    facts = json.loads((Path(run["pushed_model"]) / "assets.extra" / "finetune.json").read_text())
+    assert facts["task"] == "multi_label"
+    records = f"{artifacts(run, 'Transform', 'transformed_examples')}/Split-val/*"
+    split = load_split([records], TensorInputs({}, "text", "text"), Labels(TASKS["multi_label"], 3))
+    with np.load(artifacts(run, "Trainer", "model_run") / "val_predictions.npz") as saved:
+        assert saved["keys"].tolist() == keys(split)
+        expected = best_thresholds(labels(split).numpy(), saved["probabilities"])
+    np.testing.assert_allclose(facts["thresholds"], expected)
+    serve = tf.saved_model.load(run["pushed_model"]).signatures["serving_default"]
+    answer = {name: value.numpy() for name, value in serve(tf.constant(["the boat", "bird and wave"])).items()}
+    assert set(answer) == {"probabilities", "classes", "predicted"}
+    np.testing.assert_array_equal(answer["predicted"], answer["probabilities"] >= np.float32(facts["thresholds"]))
+
+
+def test_tfma_measures_what_the_predictions_say(run):
+    from components.evaluator.results import read_metrics
+
+    candidate, champion = read_metrics(str(artifacts(run, "Evaluator", "evaluation")))
+    assert champion is None
+    for name in ("micro_f1", "macro_f1", "mean_average_precision", "loss"):
+        assert candidate[()][name] == pytest.approx(run["metrics"][name], abs=1e-4), name
+
+
+def test_predict_shows_all_labels_that_reach_their_thresholds(run):
+    from typer.testing import CliRunner
+
+    from finetune_cli.main import app
+
+    texts = ["--text", "boat sail cloud wing", "--text", "the of and"]
+    command = ["predict", str(Path(run["pushed_model"]).parent), *texts]
+    rows = [json.loads(line) for line in CliRunner().invoke(app, [*command, "--json"]).stdout.splitlines()]
+    assert set(TOPICS) <= set(rows[0]["labels"])
+    assert not set(TOPICS) & set(rows[1]["labels"])
+    probabilities = [rows[0]["probabilities"][name] for name in rows[0]["labels"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    table = CliRunner().invoke(app, command).stdout
+    assert f"{rows[0]['labels'][0]} {probabilities[0]:.3f}  {rows[0]['labels'][1]}" in table

@@ -1,0 +1,78 @@
+"""What a task asks of training and of the model that it gives.
+
+One task more is one file with an object like those in `TASKS`, and one line there; `check_task` is its contract.
+No TensorFlow here; the methods import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from finetune.config import TrainingConfig
+from trainer_module.tasks.multi_label import MultiLabel
+from trainer_module.tasks.objective import Objective
+from trainer_module.tasks.single_label import SingleLabel
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class TrainingTask(Protocol):
+    """What training asks of a task.
+
+    Attributes:
+        activation: Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
+        accuracy: What is counted as `accuracy` in training, in words.
+    """
+
+    activation: str
+    accuracy: str
+
+    def class_weights(
+        self, wanted: str | Mapping[str, float], names: Sequence[str], labels: np.ndarray
+    ) -> Sequence[float]:
+        """Decides how much each class counts in training.
+
+        Args:
+            wanted: `training.class_weights`.
+            names: Of the classes, in the order of the columns.
+            labels: Of the train split, as `transforms.tasks` reads them.
+
+        Raises:
+            DataError: A name is none of the classes, or a class to balance has no example.
+        """
+
+    def objective(self, training: TrainingConfig, classes: int, weights: Sequence[float] | None) -> Objective:
+        """Returns what training minimises and measures; `weights` from `class_weights`, None counts all alike."""
+
+    def fit_linear(self, values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
+        """Fits logistic regression on features, float [examples, features].
+
+        Returns:
+            Kernel float32 [features, classes] and offset float32 [classes] of a last layer on the features.
+        """
+
+    def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+        """Chooses, on the validation split, what `decode` needs beside probabilities; JSON can hold it.
+
+        Args:
+            validation: Gives labels, and probabilities float32 [examples, classes].
+        """
+
+    def decode(self, probabilities: tf.Tensor, names: tf.Tensor, decision: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """Returns what is served beside `probabilities` float32 [batch, classes] and `classes`, by name.
+
+        Args:
+            probabilities: Of a batch.
+            names: string [classes].
+            decision: From `decision`.
+        """
+
+
+TASKS: dict[str, TrainingTask] = {
+    "single_label": SingleLabel(),
+    "multi_label": MultiLabel(),
+}

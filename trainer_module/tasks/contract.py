@@ -1,0 +1,83 @@
+"""The contract of `TrainingTask`, which every entry of `TASKS` keeps."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from finetune.config import TrainingConfig
+from trainer_module.tasks import TrainingTask
+from transforms import features
+from transforms.tasks import Labels, TransformTask
+
+CLASSES = 3
+EACH = 8
+# What every model serves, whatever its task.
+SERVED_BY_ALL = ("probabilities", "classes")
+
+
+def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
+    """Holds a task against what the loop, the exporter and the baseline rely on.
+
+    Args:
+        task: What training knows of the task.
+        transform_task: What the Transform graph knows of the same one, which reads the labels.
+
+    Raises:
+        AssertionError: The task breaks the contract; the message says how.
+    """
+    labels = _labels(Labels(transform_task, CLASSES))
+    # The class decides the features, with some noise.
+    values = np.repeat(np.eye(CLASSES), EACH, axis=0) + np.random.default_rng(1).normal(0, 0.1, (len(labels), CLASSES))
+    untrained = keras.layers.Dense(CLASSES, task.activation, kernel_initializer="zeros")
+    probabilities = untrained(values.astype(np.float32))
+    assert task.accuracy, "the report says in words what is counted as accuracy"
+    _check_objective(task, labels, probabilities)
+
+    kernel, offset = task.fit_linear(values, labels.numpy(), CLASSES)
+    untrained.set_weights([kernel, offset])
+    fitted = untrained(values.astype(np.float32))
+    objective = task.objective(TrainingConfig(), CLASSES, None)
+    before, after = (float(tf.reduce_mean(objective.val_loss(labels, each))) for each in (probabilities, fitted))
+    assert after < before, f"logistic regression on features that tell all brings val_loss from {before} to {after}"
+
+    decision = task.decision(lambda: (labels.numpy(), fitted.numpy()))
+    kept = json.loads(json.dumps(decision))
+    names = tf.constant([f"class {number}" for number in range(CLASSES)])
+    served = tf.function(lambda each: task.decode(each, names, kept), autograph=False)(fitted)
+    assert served, "something is said of the probabilities"
+    for name, value in served.items():
+        assert name not in SERVED_BY_ALL, f"{name} is served of every task already"
+        assert value.shape[0] == len(labels), f"{name} has the shape {value.shape}; expected a row for each example"
+
+
+def _labels(labels: Labels) -> tf.Tensor:
+    def record(index: int) -> bytes:
+        value = tf.train.Feature(int64_list=tf.train.Int64List(value=[index]))
+        return tf.train.Example(features=tf.train.Features(feature={features.LABEL_INDEX: value})).SerializeToString()
+
+    records = [record(index) for index in range(CLASSES) for _ in range(EACH)]
+    return labels.read(tf.io.parse_example(records, labels.feature_spec()))
+
+
+def _check_objective(task: TrainingTask, labels: tf.Tensor, probabilities: tf.Tensor) -> None:
+    for keys in ({}, {"label_smoothing": 0.1}, {"focal_gamma": 2.0}):
+        objective = task.objective(TrainingConfig(**keys), CLASSES, None)
+        for name in ("loss", "val_loss", "accuracy"):
+            value = getattr(objective, name)(labels, probabilities)
+            assert value.shape == [len(labels)], f"{name} has the shape {value.shape}; expected one number an example"
+            assert value.dtype == tf.float32, f"{name} is {value.dtype.name}; expected float32"
+            assert np.isfinite(value).all(), f"{name} is not finite where nothing is known yet, with {keys}"
+        accuracy = objective.accuracy(labels, probabilities).numpy()
+        assert ((accuracy >= 0) & (accuracy <= 1)).all(), "accuracy lies in [0, 1]"
+    names = [str(number) for number in range(CLASSES)]
+    for wanted in ("balanced", {"1": 2.0}):
+        weights = list(task.class_weights(wanted, names, labels.numpy()))
+        assert len(weights) == CLASSES, f"of {CLASSES} classes there are {len(weights)} weights"
+        assert min(weights) > 0, f"every class counts, and the weights are {weights}"
+    weighted = task.objective(TrainingConfig(), CLASSES, [1.0] * CLASSES).loss(labels, probabilities)
+    plain = task.objective(TrainingConfig(), CLASSES, None).loss(labels, probabilities)
+    np.testing.assert_allclose(weighted, plain, rtol=1e-6, err_msg="weights of 1 change nothing")

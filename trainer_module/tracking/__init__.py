@@ -1,0 +1,1 @@
+"""Training as it goes, written for TensorBoard and MLflow."""

@@ -1,0 +1,31 @@
+"""The contract of `TransformTask`, which every entry of `TASKS` keeps."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from transforms import features
+from transforms.tasks import Labels, TransformTask
+
+
+def check_task(task: TransformTask) -> None:
+    """Holds a task against what training, export and the Evaluator rely on.
+
+    Raises:
+        AssertionError: The task breaks the contract; the message says how.
+    """
+    assert task.key, "what the Evaluator compares with has a name"
+    labels = Labels(task, classes=3)
+    records = [_record(index) for index in range(3)]
+    one = [labels.read(tf.io.parse_single_example(record, labels.feature_spec())) for record in records]
+    batch = labels.read(tf.io.parse_example(records, labels.feature_spec()))
+    tf.debugging.assert_equal(tf.stack(one), batch, "an example alone and one in a batch are read alike")
+    assert batch.shape[0] == 3, f"of three examples there are three labels, and the shape is {batch.shape}"
+    rows = {tuple(row) for row in tf.reshape(batch, [3, -1]).numpy().tolist()}
+    assert len(rows) == 3, "three different labels are read as three different values"
+
+
+def _record(index: int) -> bytes:
+    value = tf.train.Feature(int64_list=tf.train.Int64List(value=[index]))
+    example = tf.train.Example(features=tf.train.Features(feature={features.LABEL_INDEX: value}))
+    return example.SerializeToString()

@@ -1,0 +1,43 @@
+"""Any number of labels an example, none included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transforms import features
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class MultiLabel:
+    """The label is multi-hot: float32 [classes] or [batch, classes], 1 for each label that is there and 0 elsewhere.
+
+    Written are the lines of the names in the vocabulary, as many as there are, so that a record is as small with
+    thousands of labels; and their number need not be known while the graph is built.
+    """
+
+    key = features.LABELS
+
+    def transform(self, names: tf.SparseTensor) -> tf.SparseTensor:
+        """Returns int64 [batch, labels of each]."""
+        import tensorflow as tf
+        import tensorflow_transform as tft
+
+        if isinstance(names, tf.Tensor):
+            # A schema that was given may say that each example has the same number of labels.
+            names = tf.sparse.from_dense(tf.reshape(names, [tf.shape(names)[0], -1]))
+        return tft.compute_and_apply_vocabulary(names, vocab_filename=features.CLASSES)
+
+    def spec(self) -> tf.io.VarLenFeature:
+        """Any count of numbers."""
+        import tensorflow as tf
+
+        return tf.io.VarLenFeature(tf.int64)
+
+    def read(self, indices: tf.SparseTensor, classes: int) -> tf.Tensor:
+        """Returns the multi-hot vector; a label that the vocabulary lacks is left out."""
+        import tensorflow as tf
+
+        hot = tf.one_hot(tf.sparse.to_dense(indices, default_value=-1), classes)
+        return tf.minimum(tf.reduce_sum(hot, axis=-2), 1.0)
