@@ -48,6 +48,7 @@ figures: setup  ## measure the networks of the catalogue anew, which takes a qua
 docs: setup  ## write the generated pages and pictures of docs/ anew
 	$(BIN)/python -m finetune_cli.reference > docs/config.md
 	$(BIN)/python -m finetune_cli.backbones > docs/backbones.md
+	$(BIN)/python -m evaluation.reference > docs/metrics.md
 	$(BIN)/python scripts/draw_architecture.py > docs/images/architecture.svg
 
 bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; an hour
@@ -66,5 +67,5 @@ bench-frozen-encoder: setup  ## measure what a frozen encoder of texts costs; te
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing
-	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage .import_linter_cache
 	find . -path ./.git -prune -o -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,9 +13,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import finetune
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
-from finetune.files import write_json
+from finetune.files import replacing, write_json
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
+CONFIG = Path(finetune.__file__).parent / "recipes" / "digits.yaml"
 IMAGE_SIZE = 32
 TRAIN_PER_CLASS = 20
 VAL_PER_CLASS = 20
@@ -132,9 +133,8 @@ def _pretrain(weights: Path) -> float:
     objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
     evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
     accuracy = evaluate(evaluation, test).means()["accuracy"]
-    partial = weights.with_name(f"partial-{weights.name}")
-    backbone.save_weights(partial)
-    partial.replace(weights)
+    with replacing(weights) as unfinished:
+        backbone.save_weights(unfinished, save_format="h5")
     return accuracy
 
 

@@ -8,7 +8,9 @@ from finetune.artifacts.report_data import ReportData
 from finetune.errors import RunError
 from finetune.files import write_text
 
+# In a run's folder, beside the artifacts of its summary and its report.
 REPORT_FILE = "report.html"
+LOG_FILE = "log.txt"
 
 
 def save_report(run_dir: Path, data: ReportData) -> None:

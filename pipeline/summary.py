@@ -20,6 +20,7 @@ from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.artifacts.verdict import Verdict
 from finetune.config import Config
 from pipeline.plan import ingest_node_id
+from pipeline.saved_report import LOG_FILE, REPORT_FILE
 from registry.approval import published_version
 from registry.versions import served_instead
 from trainer_module.backbones.sources import origin_of, record_of, source_of
@@ -91,8 +92,8 @@ def collect(
         modality=record_of(config.backbone).modality,
         backbone=history.backbone if history else _backbone(config),
         output_dir=str(config.output_path),
-        report=str(run_dir / "report.html"),
-        log_file=str(run_dir / "log.txt"),
+        report=str(run_dir / REPORT_FILE),
+        log_file=str(run_dir / LOG_FILE),
         seconds=round(seconds, 2),
     )
     predictions = outputs.get("TestPredictor", {}).get("predictions")

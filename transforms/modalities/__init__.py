@@ -36,7 +36,7 @@ class Modality(Protocol):
         """Says in a few words what a backbone is shown, such as `224 x 224`."""
 
     def settings(self, record: Backbone) -> dict[str, Any]:
-        """Returns what `transform` depends on, and nothing else, in JSON's types."""
+        """Returns what `transform` depends on, and nothing else: JSON's types, and values of `finetune.run_time`."""
 
     def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """Makes the features that the Trainer reads, in operations that training and serving share.

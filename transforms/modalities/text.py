@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetune.digests import sha256_of
+from finetune.run_time import FileDigest
 from transforms import features
 from transforms.backbone import Backbone
 
@@ -37,7 +36,7 @@ class Text:
             if name in settings:
                 place = settings[name]
                 local = place and "://" not in place
-                settings[f"{name}_sha256"] = sha256_of(Path(place)) if local else None
+                settings[f"{name}_sha256"] = FileDigest(path=place) if local else None
         return settings
 
     def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:

@@ -1,0 +1,147 @@
+"""Commands about Kubernetes: the pipeline as a package, sent or replayed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from finetune.config import Config
+from finetune.errors import ConfigError, FinetuneError
+from finetune_cli.commands.common import ConfigFile, Overrides, fail, load_for_cluster, or_exit
+
+KfpHost = Annotated[
+    str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="URL of the Kubeflow Pipelines API.")
+]
+KfpToken = Annotated[
+    str | None, typer.Option("--token", envvar="KF_PIPELINES_TOKEN", help="Bearer token, where the server wants one.")
+]
+KfpParameters = Annotated[
+    list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the package; may be repeated.")
+]
+Send = Annotated[bool, typer.Option("--send/--dry-run", help="Send it, or show what would be sent.")]
+
+
+def compile_(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="YAML file to write.")] = Path("pipeline.yaml"),
+) -> None:
+    """Writes the pipeline as a package for Kubeflow Pipelines; `kubernetes:` in the config says where nodes run.
+
+    Relative paths in the config are then paths on the volume that all nodes share.
+    """
+    loaded = load_for_cluster(config, overrides)
+    _compile(loaded, output)
+    Console().print(f"[green]compiled[/green]  {output}: {output.stat().st_size / 1024:.0f} KiB", soft_wrap=True)
+
+
+def submit(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    host: KfpHost = "http://localhost:8888",
+    token: KfpToken = None,
+    parameter: KfpParameters = None,
+    send: Send = False,
+    follow: Annotated[bool, typer.Option(help="Wait for the end of the run.")] = True,
+) -> None:
+    """Runs the pipeline on Kubernetes, once. Shows what would be sent, unless `--send` is given.
+
+    Exit code: 0 sent and, if followed, succeeded; 1 failed.
+    """
+    with _request(config, overrides, parameter, None, host, send) as (package, request):
+        from finetune_kubeflow.client.submit import Server
+
+        server = or_exit(lambda: Server(host, request.namespace, token))
+        run_id, link = or_exit(lambda: server.run(package, request))
+    print(f"run {run_id}\n{link}")
+    if follow and or_exit(lambda: server.follow(run_id, print)) != "SUCCEEDED":
+        raise typer.Exit(FinetuneError.exit_code)
+
+
+def schedule(
+    config: ConfigFile,
+    cron: Annotated[str, typer.Option(help="Minute, hour, day, month, weekday, such as '0 3 * * 1'.")],
+    overrides: Overrides = None,
+    host: KfpHost = "http://localhost:8888",
+    token: KfpToken = None,
+    parameter: KfpParameters = None,
+    send: Send = False,
+) -> None:
+    """Runs the pipeline on Kubernetes again and again, in place of its earlier schedule."""
+    with _request(config, overrides, parameter, cron, host, send) as (package, request):
+        from finetune_kubeflow.client.submit import Server
+
+        server = or_exit(lambda: Server(host, request.namespace, token))
+        schedule_id, link = or_exit(lambda: server.schedule(package, request))
+    print(f"recurring run {schedule_id}\n{link}")
+
+
+def replay(
+    package: Annotated[Path, typer.Argument(help="YAML file from `finetune compile`.")],
+    workspace: Annotated[Path, typer.Option(help="Folder for volumes, metadata and logs.")],
+    parameter: KfpParameters = None,
+    volume: Annotated[
+        list[str] | None, typer.Option(metavar="CLAIM=FOLDER", help="A folder of yours in place of a claim.")
+    ] = None,
+    secrets: Annotated[
+        Path | None, typer.Option(help="Folder of files SECRET/KEY; default: metadata in SQLite.")
+    ] = None,
+) -> None:
+    """Runs a compiled package without a cluster, each task as a process of its own."""
+
+    def show(result: Any) -> None:
+        attempts = f", {len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
+        print(f"{result.state:7} {result.name}  {result.seconds:.0f} s{attempts}", flush=True)
+
+    from finetune_kubeflow.replay.run import replay as replay_package
+
+    parameters, volumes = _pairs("--parameter", parameter), _pairs("--volume", volume)
+    folders = {claim: Path(folder) for claim, folder in volumes.items()}
+    results = or_exit(lambda: replay_package(package, workspace, parameters, folders, secrets, on_result=show))
+    if results[-1].state == "failed":
+        print(f"the log: {results[-1].log}", file=sys.stderr)
+        raise typer.Exit(FinetuneError.exit_code)
+
+
+def _compile(config: Config, output: Path) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from finetune_kubeflow.compile import compile_package
+
+    with Console(stderr=True).status("Compiling: loading TFX"):
+        or_exit(lambda: compile_package(config, output))
+
+
+@contextmanager
+def _request(
+    config: Path, overrides: list[str] | None, parameters: list[str] | None, cron: str | None, host: str, send: bool
+) -> Iterator[tuple[Path, Any]]:
+    """Compiles a package for the time of the block, and ends the program after showing it if nothing is to be sent."""
+    from finetune_kubeflow.client.submit import request as make_request
+
+    loaded = load_for_cluster(config, overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "pipeline.yaml"
+        _compile(loaded, package)
+        settings = loaded.kubernetes
+        given = _pairs("--parameter", parameters)
+        request = or_exit(lambda: make_request(package, settings.namespace, settings.service_account, given, cron))
+        if not send:
+            print(request.sentences(host))
+            Console(stderr=True).print("Nothing was sent. Add --send to send it.", style="yellow")
+            raise typer.Exit()
+        yield package, request
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    wrong = [text for text in texts or [] if not text.partition("=")[0] or "=" not in text]
+    if wrong:
+        fail(ConfigError(f"{option}: got {text!r}; expected NAME=VALUE" for text in wrong))
+    return dict(text.split("=", 1) for text in texts or [])

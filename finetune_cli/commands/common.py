@@ -1,0 +1,69 @@
+"""What commands share: arguments, reading a config, and how an error of ours ends the program."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+
+from finetune.config import Config, load_config
+from finetune.errors import ConfigError, FinetuneError
+
+Result = TypeVar("Result")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/flowers.yaml.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Such as data.root=photos or training.phases[1].epochs=5."),
+]
+
+
+def load(path: Path, overrides: list[str] | None) -> Config:
+    from pipeline.checks import LOCAL_CHECKS
+
+    return or_exit(lambda: load_config(path, overrides or [], checks=LOCAL_CHECKS))
+
+
+def load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
+    """The files that it names are on the cluster's volume, not here."""
+    from pipeline.checks import CHECKS
+
+    return or_exit(lambda: load_config(path, overrides or [], checks=CHECKS))
+
+
+def or_exit(action: Callable[[], Result]) -> Result:
+    try:
+        return action()
+    except FinetuneError as error:
+        fail(error)
+
+
+def fail(error: FinetuneError) -> NoReturn:
+    console = Console(stderr=True)
+    if isinstance(error, ConfigError) and len(error.problems) > 1:
+        console.print(f"[red]{len(error.problems)} mistakes[/red]")
+    for line in str(error).splitlines():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(error.exit_code)
+
+
+def person() -> str:
+    """Who gives the command, such as ann@build7."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
+
+
+def silence_shutdown() -> None:
+    """TensorFlow prints tracebacks of no consequence while the interpreter takes its modules apart."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -1,0 +1,107 @@
+"""Commands about models: backbones to begin with, and pushed ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from finetune.errors import ConfigError, FinetuneError
+from finetune_cli.commands.common import Overrides, fail, load_for_cluster, or_exit, person
+
+
+def backbones(
+    name: Annotated[str | None, typer.Argument(help="List the blocks of this one, for `unfreeze`.")] = None,
+) -> None:
+    """Lists the backbones that `backbone.name` can name: size, range, parameters, blocks."""
+    from finetune_cli.backbones import print_backbones, print_blocks
+
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    or_exit(lambda: print_blocks(name, console) if name else print_backbones(console))
+
+
+def inspect(
+    handle: Annotated[str, typer.Argument(help="URL of TF Hub or Kaggle Models, or the folder of a SavedModel.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Shows what a SavedModel takes and gives, before it is `backbone.handle`; nothing of it is run."""
+    from finetune_cli.inspect import facts_of, print_facts
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    facts = or_exit(lambda: facts_of(handle))
+    if as_json:
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print_facts(facts, Console(width=None if sys.stdout.isatty() else 160))
+
+
+def predict(
+    model_dir: Annotated[Path, typer.Argument(help="A pushed version, or the folder of versions: the newest is used.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Images, or files with one text each.")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text itself; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 3,
+) -> None:
+    """Classifies images or texts with a pushed model."""
+    from finetune_cli.predict import predict as predict_all
+
+    if not files and not text:
+        fail(ConfigError(["FILE: got none; expected files, or --text"]))
+    rows = or_exit(lambda: predict_all(model_dir, files or [], text or []))
+    if as_json:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+    else:
+        _print_predictions(rows, top)
+    if any(row.get("error") for row in rows):
+        raise typer.Exit(FinetuneError.exit_code)
+
+
+def rollback(
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG|PUSH_DIR", help="The config, the output folder, or that of versions."),
+    ],
+    overrides: Overrides = None,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="Version whose model is to be served; default: the one before.")
+    ] = None,
+) -> None:
+    """Serves an earlier version again: publishes its model under a new highest number."""
+    from registry.versions import roll_back
+
+    directory = _push_folder(target) if target.is_dir() else load_for_cluster(target, overrides).push_path
+    version, of = or_exit(lambda: roll_back(directory, to, by=person()))
+    Console().print(f"[green]serving[/green]  {version}: the model of version {of}", soft_wrap=True, highlight=False)
+
+
+def _push_folder(folder: Path) -> Path:
+    """The folder of versions: this one, or the one that an output folder has by default."""
+    inner = folder / "pushed"
+    return inner if inner.is_dir() else folder
+
+
+def _print_predictions(rows: list[dict[str, Any]], top: int) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("file or text", "label", "next", box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        # Without markup: a text may have brackets in it.
+        shown = Text(row["file"] if "file" in row else " ".join(row["text"].split())[:60])
+        if row.get("error"):
+            table.add_row(shown, "[red]not used[/red]", Text(row["error"]))
+            continue
+        said = row["labels"] if "labels" in row else [row["label"]]
+        ranked = sorted(row["probabilities"], key=lambda name: -row["probabilities"][name])
+        others = [name for name in ranked if name not in said][: max(top - len(said), 0)]
+        answers = ("  ".join(f"{name} {row['probabilities'][name]:.3f}" for name in names) for names in (said, others))
+        table.add_row(shown, *map(Text, answers))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -1,0 +1,133 @@
+"""Commands that run the pipeline on this machine, and those about runs that are over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from finetune.config import Config
+from finetune.errors import ConfigError, FinetuneError
+from finetune.files import write_text
+from finetune_cli.commands.common import ConfigFile, Overrides, fail, load, or_exit, person, silence_shutdown
+
+REFUSED = 3
+PENDING = 4
+
+
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+) -> None:
+    """Runs the whole pipeline on this machine.
+
+    What an earlier run has done already is taken from the cache: run the same command again after an interruption.
+
+    Exit code: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed.
+    """
+    _run(load(config, overrides), summary)
+
+
+def demo(
+    directory: Annotated[Path, typer.Option(help="Where images, backbone and run go.")] = Path("runs/digits"),
+    overrides: Overrides = None,
+) -> None:
+    """Shows the whole pipeline on handwritten digits; needs no network, about two minutes.
+
+    A small backbone learns the digits 0 to 4; the pipeline then adapts it to 5 to 9 from 20 images of each.
+    """
+    from finetune_cli.demo import CONFIG, prepare
+
+    console = Console()
+    with console.status("Making images and a pretrained backbone from scikit-learn's handwritten digits"):
+        made = or_exit(lambda: prepare(directory))
+    console.print(made)
+    places = [f"output_dir={directory}", f"data.root={directory}/images", f"backbone.weights={directory}/backbone.h5"]
+    _run(load(CONFIG, [*places, *(overrides or [])]), None)
+
+
+def lr_find(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    phase: Annotated[str, typer.Option(help="Name of the phase to test, or its number.")] = "1",
+    lowest: Annotated[float, typer.Option(help="The rate of the first step.")] = 1e-6,
+    highest: Annotated[float, typer.Option(help="The rate of the last step.")] = 1.0,
+    steps: Annotated[int, typer.Option(min=10, help="How many rates to try, each on one batch.")] = 100,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file of the curve; default: <output_dir>/lr-find/<phase>.png.")
+    ] = None,
+) -> None:
+    """Suggests a learning rate for a phase, and draws the curve that it was read off.
+
+    A range test: the phase trains for a hundred steps while the rate rises from step to step. Far too low a rate leaves
+    the loss as it is, a good one lowers it, too high a one makes it explode; the test stops there. The suggestion is
+    **a tenth of the rate at which the smoothed loss is lowest**. Look at the curve before you trust it: it should be
+    flat at first, fall, and rise. Still flat at its end: raise `--highest`. Rising from the start: lower `--lowest`.
+
+    The data are made ready as `finetune run` would, and are in the cache for it afterwards. The phases before the
+    tested one are trained first, so that it is tested where it would begin: `--phase 2` takes as long as phase 1.
+    Nothing that was trained here is kept.
+
+    Then set it: `finetune run CONFIG training.phases[0].learning_rate=...`.
+
+    Exit code: 0 suggested, 2 bad config or usage, 1 failed or nothing to suggest.
+    """
+    from finetune_cli.live_view import RunView
+    from finetune_cli.lr_find import find_rate, print_found
+
+    loaded, console = load(config, overrides), Console()
+    with RunView(console, f"finetune lr-find {loaded.name}"):
+        found = or_exit(lambda: find_rate(loaded, phase, lowest, highest, steps, plot))
+    print_found(console, found)
+    silence_shutdown()
+
+
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="A run's folder, or the output folder: its latest run is used.")],
+) -> None:
+    """Rebuilds report.html from what a run has saved."""
+    from pipeline.saved_report import rebuild_report
+
+    Console().print(or_exit(lambda: rebuild_report(run_dir)), soft_wrap=True)
+
+
+def approve(
+    run: Annotated[
+        Path,
+        typer.Argument(help="A run's folder, the output folder (its latest run), or the folder of pushed versions."),
+    ],
+    by: Annotated[str | None, typer.Option(help="Who approves; default: you, on this machine.")] = None,
+) -> None:
+    """Pushes a model that passed its gates and waits for approval (`evaluation.approval: required`)."""
+    from finetune_cli.approved_run import approve_run
+
+    approval = or_exit(lambda: approve_run(run, by or person()))
+    word = "approved" if approval.new else "approved before"
+    Console().print(
+        f"[green]{word}[/green]  {approval.version}, by {escape(approval.by)} at {approval.at}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _run(config: Config, summary_file: Path | None) -> NoReturn:
+    from finetune_cli.live_view import RunView
+    from finetune_cli.summary_view import print_summary
+    from pipeline.local import run_pipeline
+
+    console = Console()
+    if summary_file and not summary_file.absolute().parent.is_dir():
+        fail(ConfigError([f"--summary: got {str(summary_file)!r}; its folder does not exist"]))
+    with RunView(console, f"finetune {config.name}"):
+        summary = or_exit(lambda: run_pipeline(config))
+    print_summary(console, summary)
+    if summary_file:
+        write_text(summary_file, summary.text())
+    silence_shutdown()
+    raise typer.Exit(
+        {"pushed": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[summary.status]
+    )
