@@ -143,7 +143,8 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     settings = config.data.model_dump(exclude={"root", "schema_file"})
-    return plain({**settings, "task": config.task, "report_dir": SharedPath(path=f"{output}/reports")})
+    made: dict[str, Any] = plain({**settings, "task": config.task, "report_dir": SharedPath(path=f"{output}/reports")})
+    return made
 
 
 def _trainer(
@@ -209,7 +210,7 @@ def _serving_settings(config: Config) -> dict[str, Any]:
 
 
 def _push_settings(config: Config, directory: SharedPath) -> dict[str, Any]:
-    return plain(
+    made: dict[str, Any] = plain(
         {
             "directory": directory,
             "name": config.name,
@@ -218,6 +219,7 @@ def _push_settings(config: Config, directory: SharedPath) -> dict[str, Any]:
             "report_only": config.evaluation.mode == "report_only",
         }
     )
+    return made
 
 
 def _scratch_settings(config: Config) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def hub_layer(saved: SavedModel, output: str | None) -> hub.KerasLayer:
     """
     folder = str(saved.folder)
     if saved.call:
+        # A model may name its only output; a bare tensor has the name "".
+        output = output or saved.call.outputs[0].name or None
         return hub.KerasLayer(folder, trainable=True, output_key=output, name=LAYER, dtype="float32")
     name = serving_signature(saved)
     output = output or saved.signatures[name].outputs[0].name
