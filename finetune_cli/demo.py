@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import finetune
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.files import replacing, write_json
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
+CONFIG = Path(finetune.__file__).parent / "recipes" / "digits.yaml"
 IMAGE_SIZE = 32
 TRAIN_PER_CLASS = 20
 VAL_PER_CLASS = 20

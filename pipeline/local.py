@@ -132,19 +132,18 @@ def _run_nodes(
         last: Id of the node to stop after; None for all.
         components: Gets each node as it ends.
     """
-    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
+    from tfx.orchestration import metadata as tfx_metadata
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.portable import runtime_parameter_utils
 
     from pipeline.dag import compile_ir
-    from pipeline.nodes import alone
+    from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
 
-    whole = compile_ir(config)
-    runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
+    whole, here = with_metadata_connection(compile_ir(config), connection), place_at(Path.cwd())
     for node in whole.nodes:
         node_id = node.pipeline_node.node_info.id
         with _told(node_id, components, lambda: "cached" if metadata.is_cached(node_id) else "ran"):  # noqa: B023
-            LocalDagRunner().run_with_ir(alone(whole, node_id))
+            LocalDagRunner().run_with_ir(resolved(alone(whole, node_id), here, run_id))
         if node_id == last:
             break
 
