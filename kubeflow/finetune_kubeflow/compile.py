@@ -17,7 +17,7 @@ from typing import Any
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
-from finetune_kubeflow.environment import JOB_ENV, TRAIN_JOB_ENV
+from finetune_kubeflow.environment import JOB_ENV, NODE_COMMAND, TRAIN_JOB_ENV
 from finetune_kubeflow.package import placement
 from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.package.runtime_keys import parameter_name, runtime_parameters, with_value
@@ -139,8 +139,8 @@ def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]
         arguments = ["--run-id", run_id, "--node", packed]
         for (key, default), value in zip(used.items(), values, strict=True):
             arguments += ["--text" if isinstance(default, str) else "--value", key, value]
-        command = ["python", "-m", "finetune_kubeflow.task.run_node"]
-        return dsl.ContainerSpec(image=placement.placement(config, node_id).image, command=command, args=arguments)
+        image = placement.placement(config, node_id).image
+        return dsl.ContainerSpec(image=image, command=list(NODE_COMMAND), args=arguments)
 
     container.__name__ = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower()
     signed = _with_signature(container, {"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})

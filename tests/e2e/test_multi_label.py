@@ -99,13 +99,13 @@ def test_thresholds_are_those_that_are_best_on_val(run):
 
     from evaluation.thresholds import best_thresholds
     from trainer_module.examples.input_data import keys, labels, load_split
-    from transforms.inputs import TextInputs
+    from transforms.inputs import TensorInputs
     from transforms.tasks import TASKS, Labels
 
     facts = json.loads((Path(run["pushed_model"]) / "assets.extra" / "finetune.json").read_text())
     assert facts["task"] == "multi_label"
     records = f"{artifacts(run, 'Transform', 'transformed_examples')}/Split-val/*"
-    split = load_split([records], TextInputs({}), Labels(TASKS["multi_label"], 3))
+    split = load_split([records], TensorInputs({}, "text", "text"), Labels(TASKS["multi_label"], 3))
     with np.load(artifacts(run, "Trainer", "model_run") / "val_predictions.npz") as saved:
         assert saved["keys"].tolist() == keys(split)
         expected = best_thresholds(labels(split).numpy(), saved["probabilities"])

@@ -15,6 +15,7 @@ tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
 contract = importlib.import_module("trainer_module.tasks.contract")
 heads = importlib.import_module("trainer_module.heads")
+MODALITIES = importlib.import_module("trainer_module.modalities").MODALITIES
 loop = importlib.import_module("trainer_module.phases.loop")
 optimizers = importlib.import_module("trainer_module.phases.optimizers")
 transforms = importlib.import_module("transforms.tasks")
@@ -263,7 +264,7 @@ def test_dropout_is_a_function_of_its_seed_and_its_calls():
 def test_penalties_and_dropouts_of_the_head():
     feature_map = keras.Input((2, 2, 6))
     config = HeadConfig(units=[5], dropout=0.5, spatial_dropout=0.1, l1=0.01, l2=0.02)
-    model = keras.Model(feature_map, heads.add_head(feature_map, config, classes=3, seed=1))
+    model = keras.Model(feature_map, heads.add_head(feature_map, MODALITIES["image"].pool, config, classes=3, seed=1))
     kernels = [variable.numpy() for variable in model.trainable_variables if "kernel" in variable.name]
     expected = [0.01 * np.abs(kernel).sum() + 0.02 * (kernel**2).sum() for kernel in kernels]
     np.testing.assert_allclose(sorted(float(loss) for loss in model.losses), sorted(expected), rtol=1e-5)
@@ -275,7 +276,9 @@ def test_penalties_and_dropouts_of_the_head():
 
 def test_without_hidden_layers_dropout_stands_before_the_last_one():
     features = keras.Input((6,))
-    model = keras.Model(features, heads.add_head(features, HeadConfig(units=[], dropout=0.5), classes=3, seed=1))
+    model = keras.Model(
+        features, heads.add_head(features, MODALITIES["image"].pool, HeadConfig(units=[], dropout=0.5), 3, seed=1)
+    )
     kernel, offset = model.layers[-1].get_weights()
     x = np.ones((200, 6), np.float32)
     rows = {row.tobytes() for row in model(x, training=True).numpy()}
@@ -295,7 +298,7 @@ def test_a_phase_has_its_own_regularisers():
     training = TrainingConfig(head=HeadConfig(units=[5], dropout=0.5, l1=0.01), phases=phases)
     feature_map = keras.Input((2, 2, 6))
     head = heads.with_all_regularizers(training)
-    model = keras.Model(feature_map, heads.add_head(feature_map, head, classes=3, seed=1))
+    model = keras.Model(feature_map, heads.add_head(feature_map, MODALITIES["image"].pool, head, classes=3, seed=1))
     kernels = [variable.numpy() for variable in model.trainable_variables if "kernel" in variable.name]
     x = tf.ones((4, 2, 2, 6))
     for phase, l1, l2, drops in (
