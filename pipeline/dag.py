@@ -19,9 +19,8 @@ from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluator.eval_config import eval_config
-from components.example_gen.image_component import ImageExampleGen
+from components.example_gen.modalities import MODALITIES
 from components.example_gen.tasks import TASKS as INGEST_TASKS
-from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
@@ -44,7 +43,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     """
     output = config.output_dir or f"runs/{config.name}"
     pushed = SharedPath(path=config.push.directory or f"{output}/pushed")
-    ingest = TextExampleGen if record_of(config.backbone).modality == "text" else ImageExampleGen
+    ingest = MODALITIES[record_of(config.backbone).modality].component()
     examples = ingest(root=as_parameter(config.data.root), settings=_ingest_settings(config, output))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from finetune.run_time import FileDigest, plain
+from finetune.run_time import plain
 from transforms.backbone import Backbone
+from transforms.modalities import MODALITIES
 
 
 def transform_settings(record: Backbone) -> dict[str, Any]:
@@ -13,12 +14,4 @@ def transform_settings(record: Backbone) -> dict[str, Any]:
 
     There is nothing else in it, so that no other change reruns Transform.
     """
-    if record.modality == "image":
-        return plain({"modality": "image", "image_size": record.image_size})
-    settings = {"modality": record.modality, **record.preprocessing}
-    for name in ("vocabulary", "preprocessor"):
-        if name in settings:
-            path = settings[name]
-            local = path and "://" not in path
-            settings[f"{name}_sha256"] = FileDigest(path=path) if local else None
-    return plain(settings)
+    return plain({"modality": record.modality, **MODALITIES[record.modality].settings(record)})
