@@ -48,6 +48,7 @@ figures: setup  ## measure the networks of the catalogue anew, which takes a qua
 docs: setup  ## write the generated pages and pictures of docs/ anew
 	$(BIN)/python -m finetune_cli.reference > docs/config.md
 	$(BIN)/python -m finetune_cli.backbones > docs/backbones.md
+	$(BIN)/python -m evaluation.reference > docs/metrics.md
 	$(BIN)/python scripts/draw_architecture.py > docs/images/architecture.svg
 
 bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and with itself uncached; an hour

@@ -20,6 +20,7 @@ from finetune.errors import FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
+from pipeline.tasks import check_champion
 from trainer_module.tracking.mlflow import log_outcome
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ def run_pipeline(config: Config) -> RunSummary:
         The summary (see `pipeline.summary`), also written to the run's folder beside `report.html`.
 
     Raises:
-        RunError: Another run holds the output folder, or it cannot be written.
+        RunError: Another run holds the output folder, it cannot be written, or the champion is of another task.
     """
     run_id = _new_run_id()
     run_dir = config.output_path / "runs" / run_id
     with _only_run(config.output_path), _logs_to(run_dir / LOG_FILE):
+        check_champion(config)
         emit(RunStarted(components=tuple(node_ids(config)), log_file=str(run_dir / LOG_FILE)))
         start = time.monotonic()
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
@@ -130,19 +132,18 @@ def _run_nodes(
         last: Id of the node to stop after; None for all.
         components: Gets each node as it ends.
     """
-    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
+    from tfx.orchestration import metadata as tfx_metadata
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.portable import runtime_parameter_utils
 
     from pipeline.dag import compile_ir
-    from pipeline.nodes import alone
+    from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
 
-    whole = compile_ir(config)
-    runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
+    whole, here = with_metadata_connection(compile_ir(config), connection), place_at(Path.cwd())
     for node in whole.nodes:
         node_id = node.pipeline_node.node_info.id
         with _told(node_id, components, lambda: "cached" if metadata.is_cached(node_id) else "ran"):  # noqa: B023
-            LocalDagRunner().run_with_ir(alone(whole, node_id))
+            LocalDagRunner().run_with_ir(resolved(alone(whole, node_id), here, run_id))
         if node_id == last:
             break
 

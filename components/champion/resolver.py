@@ -40,8 +40,13 @@ class ChampionStrategy(resolver.ResolverStrategy):
         return {**input_dict, MODEL: [champion] if champion else []}
 
 
-def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> resolver.Resolver:
-    """Returns the resolver node; its output `model` is the champion, and is empty when there is none."""
+def champion_resolver(candidate: types.BaseChannel, push_directory: Any) -> resolver.Resolver:
+    """Returns the resolver node; its output `model` is the champion, and is empty when there is none.
+
+    Args:
+        candidate: The model of this run.
+        push_directory: Folder of versions, or the run-time value that becomes one, as plain data.
+    """
     return resolver.Resolver(
         strategy_class=ChampionStrategy,
         config={"push_directory": push_directory},

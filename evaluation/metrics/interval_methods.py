@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ SEED = 1
 @dataclass(frozen=True)
 class Bootstrap:
     """The percentile bootstrap, for whatever has no formula; both models of a change see the same resamples."""
+
+    name: ClassVar[str] = "bootstrap"
 
     def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
         """Returns the middle part of the replicates.
@@ -82,6 +84,8 @@ class Share(Bootstrap):
         judged: The same; returns of which examples the hits are a share.
     """
 
+    name: ClassVar[str] = "Wilson; paired: Newcombe"
+
     hits: Callable[[Any, Any], np.ndarray]
     judged: Callable[[Any, Any], np.ndarray]
 
@@ -118,6 +122,8 @@ class DeLong:
         influence: Takes predictions and a column; returns float [examples], of mean 0, so that the variance of the
             value is the sum of their squares over the squared number of examples.
     """
+
+    name: ClassVar[str] = "DeLong"
 
     influence: Callable[[Any, int | None], np.ndarray]
 
@@ -162,6 +168,8 @@ class CalibrationNoise(Bootstrap):
     Attributes:
         gaps: Takes predictions and weights; returns float [replicates, bins].
     """
+
+    name: ClassVar[str] = "bootstrap, less the noise"
 
     gaps: Callable[[Any, np.ndarray], np.ndarray]
 

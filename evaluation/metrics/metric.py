@@ -20,7 +20,14 @@ Columns = Sequence[int] | None
 
 
 class IntervalMethod(Protocol):
-    """Makes intervals of a metric."""
+    """Makes intervals of a metric.
+
+    Attributes:
+        name: What the method is called.
+    """
+
+    @property
+    def name(self) -> str: ...
 
     def values(self, metric: Metric, predictions: Any, confidence: float, columns: Columns) -> list[Interval]:
         """Returns the intervals of one model's metric, one for each column."""

@@ -29,7 +29,7 @@ def throughput(size: int) -> str:
 LOAD_SECONDS = _fact(
     "load_seconds",
     "time to load",
-    "seconds from the start of loading to the first answer that could be given",
+    "seconds that loading takes, with nothing else going on",
     "s",
     "a smaller backbone, or another bound if the serving machine is faster than this one",
 )
@@ -37,7 +37,7 @@ LATENCIES = tuple(
     _fact(
         latency(quantile, size),
         f"latency {quantile}, batch {size}",
-        f"{quantile[1:]} % of requests of {size} examples are answered within this",
+        f"{quantile[1:]} % of requests, each of a batch of {size}, are answered within this",
         "ms",
         _FASTER,
     )
@@ -48,7 +48,7 @@ THROUGHPUTS = tuple(
     _fact(
         throughput(size),
         f"throughput, batch {size}",
-        f"examples answered per second in requests of {size}",
+        f"examples answered per second, in batches of {size}",
         "/s",
         _FASTER,
         higher_is_better=True,

@@ -45,7 +45,8 @@ def transform(folder: Path, config: BackboneConfig, splits: dict[str, list[tuple
         for name, rows in splits.items()
     }
     output = folder / "transform"
-    function = functools.partial(preprocessing_fn, custom_config=transform_settings(record_of(config)))
+    settings = {**transform_settings(record_of(config)), "task": "single_label"}
+    function = functools.partial(preprocessing_fn, custom_config=settings)
     with tft_beam.Context(temp_dir=str(folder / "tmp"), force_tf_compat_v1=False):
         columns = raw["train"]
         examples = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 import types
 import warnings
 from pathlib import Path
@@ -218,3 +220,28 @@ def test_the_guide_adds_a_source(tmp_path, monkeypatch):
     path.write_text(yaml.safe_dump({**raw, "backbone": {"name": "patchnett", "weights": "random"}}))
     with pytest.raises(ConfigError, match="Did you mean 'PatchNet'"):
         load_config(path, checks=[backbone_fits])
+
+
+def test_a_saved_model_is_read_before_training(tmp_path):
+    encoder, preprocessor = save_bert(tmp_path / "bert")
+    strings, pictures = save_string_encoder(tmp_path / "strings"), save_for_hub(vector_network(12), tmp_path / "hub")
+    text = {"modality": "text", "text": {"preprocessor": str(preprocessor)}}
+    for changes, message in (
+        ({"handle": str(pictures), "image_size": 32}, "backbone.image_size: got 32, a batch of float32"),
+        ({"handle": str(strings), "image_size": 32}, "backbone.handle: the model takes texts string [any]; pictures"),
+        ({"handle": str(encoder), "modality": "text"}, "backbone.handle: the encoder takes input_mask int32"),
+        ({"handle": str(strings), **text}, "backbone.text.preprocessor: it makes input_mask int32"),
+        ({"handle": str(encoder), "output": "pooled", **text}, "backbone.output: got 'pooled'; the encoder gives"),
+    ):
+        found = problems(changes, **PROBE)
+        assert any(problem.startswith(message) for problem in found), found
+
+
+def test_a_saved_model_is_read_without_tensorflow(tmp_path):
+    folder = save_for_hub(vector_network(12), tmp_path / "hub")
+    code = (
+        "import sys; from pathlib import Path; from trainer_module.backbones.saved_model import read_saved_model; "
+        "print(read_saved_model(Path(sys.argv[1])).parameters, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(vector_network(12).count_params()), "False"]

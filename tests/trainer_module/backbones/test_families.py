@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_a_picture_reaches_the_network_as_the_familys_own_preprocessing_gives_it
     record = backbone_record(name)
     config = BackboneConfig(name=name, weights="random", image_size=record.min_size)
     backbone = build_backbone(config)
-    model = build_model(backbone, record.scaling, TrainingConfig(head=HeadConfig(units=[], dropout=0)), classes=2)
+    model = build_model(backbone, record, TrainingConfig(head=HeadConfig(units=[], dropout=0)), classes=2)
     size = record.min_size
     pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3)).astype(np.float32)
     family = importlib.import_module(f"tf_keras.applications.{record.family}")
@@ -71,3 +72,12 @@ def test_the_last_two_blocks_are_a_part_at_the_output(name):
     assert all(trains[first:])
     trained = sum(layer.count_params() for layer, part in zip(backbone.layers, trains, strict=True) if part)
     assert 0 < trained < backbone.count_params()
+
+
+@pytest.mark.parametrize("name", SOURCES["Keras applications"].records)
+def test_the_arguments_of_a_record_are_those_of_the_constructor(name):
+    """Beside those that the pipeline sets, and names of layers, which nobody needs to change."""
+    parameters = inspect.signature(getattr(keras.applications, name)).parameters.values()
+    taken = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+    ours = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "classifier_activation"}
+    assert set(backbone_record(name).arguments) == taken - ours - {"include_preprocessing", "model_name"}

@@ -22,8 +22,9 @@ from finetune.config import (  # noqa: E402
     PhaseConfig,
     TrainingConfig,
 )
-from trainer_module.backbones.hub import open_handle, resolve_handle  # noqa: E402
+from trainer_module.backbones.hub import open_handle  # noqa: E402
 from trainer_module.backbones.model import build_backbone  # noqa: E402
+from trainer_module.backbones.resolve import resolve_handle  # noqa: E402
 from trainer_module.backbones.saved_model import Tensor, read_saved_model  # noqa: E402
 from trainer_module.phases import run as phases  # noqa: E402
 from trainer_module.phases.state import State  # noqa: E402

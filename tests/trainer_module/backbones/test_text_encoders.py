@@ -54,6 +54,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
         custom_config={
             **{name: section.model_dump(mode="json") for name, section in sections.items()},
             "component": "Trainer",
+            "task": "single_label",
             "checkpoint_dir": str(folder / "checkpoints"),
             "frozen_features_dir": str(folder / "frozen_features"),
             "tracking": {},
@@ -125,3 +126,13 @@ def test_what_does_not_fit_names_both_sides(tmp_path):
     assert "backbone.text.preprocessor: it makes input_mask int32" in problem(strings, **made_by)
     assert "got 'pooled'; the encoder gives default float32" in problem(encoder, output="pooled", **made_by)
     assert "the encoder gives sequence_output float32" in problem(encoder, output="sequence_output", **made_by)
+
+
+def test_an_only_output_may_have_a_name(tmp_path):
+    named = tf.train.Checkpoint()
+    lengths = tf.function(lambda texts: {"length": tf.cast(tf.strings.length(texts)[:, tf.newaxis], tf.float32)})
+    named.__call__ = lengths
+    lengths.get_concrete_function(tf.TensorSpec([None], tf.string))
+    tf.saved_model.save(named, str(tmp_path))
+    encoder, _ = text_encoder(BackboneConfig(handle=str(tmp_path), modality="text"))
+    assert encoder(tf.constant(["boat", ""])).numpy().tolist() == [[4.0], [0.0]]

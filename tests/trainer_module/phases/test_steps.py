@@ -15,6 +15,7 @@ tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
 contract = importlib.import_module("trainer_module.tasks.contract")
 heads = importlib.import_module("trainer_module.heads")
+MODALITIES = importlib.import_module("trainer_module.modalities").MODALITIES
 loop = importlib.import_module("trainer_module.phases.loop")
 optimizers = importlib.import_module("trainer_module.phases.optimizers")
 transforms = importlib.import_module("transforms.tasks")
@@ -42,7 +43,7 @@ def optimizer_of(model, config, factors=(1.0, 1.0), slots=(None, None)):
 
 def step_of(model, optimizer, training=None, weights=None, parts=1):
     spec = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
-    objective = TASKS["single_label"].objective(training or TrainingConfig(), 3, weights)
+    objective = TASKS["single_label"].objective(training or TrainingConfig(), list("abc"), weights)
     strategy = tf.distribute.get_strategy()
     return loop.train_step(model, model.trainable_variables, optimizer, objective, parts, strategy, spec)
 
@@ -101,7 +102,7 @@ def _crossentropy(labels, probabilities):
 
 @pytest.mark.parametrize(("keys", "weights", "formula"), LOSSES_OF_LABELS.values(), ids=LOSSES_OF_LABELS)
 def test_losses_of_several_labels(keys, weights, formula):
-    objective = TASKS["multi_label"].objective(TrainingConfig(**keys), 3, weights)
+    objective = TASKS["multi_label"].objective(TrainingConfig(**keys), list("abc"), weights)
     probabilities = 1 / (1 + np.exp(-(X.astype(float) @ START[0] + START[1])))
     labels = tf.constant(MULTI_HOT, tf.float32)
     found = objective.loss(labels, tf.constant(probabilities, tf.float32))
@@ -113,7 +114,7 @@ def test_losses_of_several_labels(keys, weights, formula):
 def test_the_accuracy_of_several_labels_is_their_jaccard_index():
     labels = tf.constant([[1, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]], tf.float32)
     probabilities = tf.constant([[0.9, 0.1, 0.5], [0.4, 0.1, 0.2], [0.7, 0.1, 0.1], [0.6, 0.2, 0.3]])
-    accuracy = TASKS["multi_label"].objective(TrainingConfig(), 3, None).accuracy(labels, probabilities)
+    accuracy = TASKS["multi_label"].objective(TrainingConfig(), list("abc"), None).accuracy(labels, probabilities)
     np.testing.assert_allclose(accuracy, [1 / 3, 1, 0, 1], rtol=1e-6)
 
 
@@ -125,8 +126,8 @@ def test_every_task_keeps_the_contract(name):
 
 def test_the_contract_refuses_an_objective_that_is_no_number_for_each_example():
     class Mean(type(TASKS["multi_label"])):
-        def objective(self, training, classes, weights):
-            whole = super().objective(training, classes, weights)
+        def objective(self, training, names, weights):
+            whole = super().objective(training, names, weights)
             return dataclasses.replace(whole, loss=lambda labels, said: tf.reduce_mean(whole.loss(labels, said)))
 
     with pytest.raises(AssertionError, match=r"loss has the shape \(\); expected one number an example"):
@@ -263,7 +264,7 @@ def test_dropout_is_a_function_of_its_seed_and_its_calls():
 def test_penalties_and_dropouts_of_the_head():
     feature_map = keras.Input((2, 2, 6))
     config = HeadConfig(units=[5], dropout=0.5, spatial_dropout=0.1, l1=0.01, l2=0.02)
-    model = keras.Model(feature_map, heads.add_head(feature_map, config, classes=3, seed=1))
+    model = keras.Model(feature_map, heads.add_head(feature_map, MODALITIES["image"].pool, config, classes=3, seed=1))
     kernels = [variable.numpy() for variable in model.trainable_variables if "kernel" in variable.name]
     expected = [0.01 * np.abs(kernel).sum() + 0.02 * (kernel**2).sum() for kernel in kernels]
     np.testing.assert_allclose(sorted(float(loss) for loss in model.losses), sorted(expected), rtol=1e-5)
@@ -275,7 +276,9 @@ def test_penalties_and_dropouts_of_the_head():
 
 def test_without_hidden_layers_dropout_stands_before_the_last_one():
     features = keras.Input((6,))
-    model = keras.Model(features, heads.add_head(features, HeadConfig(units=[], dropout=0.5), classes=3, seed=1))
+    model = keras.Model(
+        features, heads.add_head(features, MODALITIES["image"].pool, HeadConfig(units=[], dropout=0.5), 3, seed=1)
+    )
     kernel, offset = model.layers[-1].get_weights()
     x = np.ones((200, 6), np.float32)
     rows = {row.tobytes() for row in model(x, training=True).numpy()}
@@ -295,7 +298,7 @@ def test_a_phase_has_its_own_regularisers():
     training = TrainingConfig(head=HeadConfig(units=[5], dropout=0.5, l1=0.01), phases=phases)
     feature_map = keras.Input((2, 2, 6))
     head = heads.with_all_regularizers(training)
-    model = keras.Model(feature_map, heads.add_head(feature_map, head, classes=3, seed=1))
+    model = keras.Model(feature_map, heads.add_head(feature_map, MODALITIES["image"].pool, head, classes=3, seed=1))
     kernels = [variable.numpy() for variable in model.trainable_variables if "kernel" in variable.name]
     x = tf.ones((4, 2, 2, 6))
     for phase, l1, l2, drops in (
