@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from evaluation.tasks import gates_of
 from finetune.config import Config, PhaseConfig, TrainingConfig
 from pipeline.frozen_features_plan import frozen_features_lines
 from trainer_module.auto_strategy import AUTO_RULE
@@ -84,7 +85,7 @@ def print_plan(config: Config, console: Console) -> None:
         for line in AUTO_RULE:
             console.print(f"           {line}", highlight=False)
     gates = Table("gate on the test split", box=None, pad_edge=False)
-    for gate in config.evaluation.gates:
+    for gate in gates_of(config.task, config.evaluation.gates):
         gates.add_row(gate.name)
     console.print(gates)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from finetune.artifacts.base import Record
 
@@ -83,11 +83,11 @@ class ClassFindings(Record):
 
 
 class SliceFindings(Record):
-    """Accuracy on a slice, given by column and value; that of the champion is None where there is none."""
+    """The leading metric on a slice, given by column and value; that of the champion is None where there is none."""
 
     slice: dict[str, str]
     examples: int
-    accuracy: float
+    value: float = Field(validation_alias=AliasChoices("value", "accuracy"))
     interval: Interval | None = None
     champion: float | None = None
 
@@ -107,6 +107,7 @@ class Findings(Record):
 
     Attributes:
         examples: How many there are.
+        leading: The metric that says in one number how good a model is; slices are measured by it.
         metrics: By name.
         baselines: By name of the baseline, its metrics by name.
         classes: Those that occur.
@@ -115,6 +116,7 @@ class Findings(Record):
     """
 
     examples: int = 0
+    leading: str = "accuracy"
     metrics: dict[str, Measured] = {}
     baselines: dict[str, dict[str, float]] = {}
     classes: list[ClassFindings] = []

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from evaluation.tasks import gates_of
 from finetune.config import Config
 from finetune.config.backbone import local_path
 from finetune.errors import ConfigError
@@ -181,9 +182,8 @@ def _with_signature(function: Any, types: dict[str, type], defaults: dict[str, A
 
 
 def _description(config: Config) -> str:
-    return (
-        f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(config.evaluation.gates)} gates."
-    )
+    gates = gates_of(config.task, config.evaluation.gates)
+    return f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(gates)} gates."
 
 
 def _open_weights(value: Any) -> Any:
