@@ -7,6 +7,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from components.example_gen.modalities import MODALITIES
 from trainer_module.backbones.figures import figures
 from trainer_module.backbones.sources import backbone_record, catalogue
 from transforms.backbone import Backbone
@@ -72,7 +73,7 @@ def _row(record: Backbone) -> tuple[str, ...]:
     weights = "ImageNet" if record.has_imagenet_weights else "a file"
     known = figures().get(record.name)
     if known is None:
-        return (record.name, "", "", "texts", "", "", "", "", weights, "")
+        return (record.name, "", "", MODALITIES[record.modality].shown, "", "", "", "", weights, "")
     return (
         record.name,
         str(record.image_size),

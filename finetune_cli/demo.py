@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import finetune
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.files import replacing, write_json
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
-CONFIG = Path(__file__).parents[1] / "configs" / "digits.yaml"
+CONFIG = Path(finetune.__file__).parent / "recipes" / "digits.yaml"
 IMAGE_SIZE = 32
 TRAIN_PER_CLASS = 20
 VAL_PER_CLASS = 20
@@ -129,7 +130,7 @@ def _pretrain(weights: Path) -> float:
 
     for batch in train.take(PRETRAIN_STEPS):
         step(batch)
-    objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
+    objective = TASKS["single_label"].objective(TrainingConfig(), [str(way) for way in range(5 * 8)], None)
     evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
     accuracy = evaluate(evaluation, test).means()["accuracy"]
     with replacing(weights) as unfinished:

@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
+from finetune_cli.modalities import MODALITIES
+
 # TF Hub's common signature for images; a SavedModel itself does not say what range it was trained with.
 COMMON_RANGE = "0 to 1 by TF Hub's common signature for images, else as its page says; the model does not hold it"
 
@@ -24,7 +26,8 @@ def facts_of(handle: str) -> dict[str, Any]:
         BackboneError: It cannot be had or read.
     """
     from finetune.digests import sha256_of
-    from trainer_module.backbones.hub import interface_of, resolve_handle
+    from trainer_module.backbones.interface import interface_of
+    from trainer_module.backbones.resolve import resolve_handle
     from trainer_module.backbones.saved_model import read_saved_model
 
     folder = resolve_handle(handle)
@@ -56,7 +59,7 @@ def facts_of(handle: str) -> dict[str, Any]:
         "bytes": model.size,
         "sha256": sha256_of(folder),
         "tensorflow": model.tensorflow,
-        "fits": _fits(inputs, is_image),
+        "fits": next((fits for each in MODALITIES.values() if (fits := each.fits(inputs))), None),
     }
 
 
@@ -83,15 +86,6 @@ def print_facts(facts: dict[str, Any], console: Console) -> None:
     for name, value in lines.items():
         if value is not None:
             console.print(f"{name:11} {value}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _fits(inputs: list[dict[str, Any]], is_image: bool) -> str | None:
-    if is_image:
-        height, width = inputs[0]["shape"][1:3]
-        size = str(height) if height and height == width else "any size that its page names" if not height else None
-        return f"backbone.handle with backbone.image_size: {size}" if size else "its pictures are not square"
-    texts = len(inputs) == 1 and inputs[0]["dtype"] == "string"
-    return "backbone.handle with backbone.modality: text" if texts else None
 
 
 def _training(facts: dict[str, Any]) -> str:

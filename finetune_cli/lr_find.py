@@ -15,6 +15,7 @@ from rich.markup import escape
 from finetune.config import Config, PhaseConfig
 from finetune.errors import ConfigError, did_you_mean
 from finetune.events import Progress, emit
+from finetune.run_time import resolve
 from pipeline.local import run_through
 from trainer_module.phases.rate_finder import Suggestion, rising_rates, smoothed, suggest
 
@@ -104,12 +105,14 @@ def _setup(config: Config, transform: Mapping[str, Any]) -> Any:
     import tensorflow_transform as tft
 
     from pipeline.dag import trainer_settings
+    from pipeline.nodes import place_at
     from trainer_module.recipe import make_setup
 
     examples = transform["transformed_examples"].uri
+    settings = resolve(trainer_settings(config), place_at(Path.cwd()))
     return make_setup(
         {
-            **trainer_settings(config),
+            **settings,
             "component": COMPONENT,
             "frozen_features_dir": str(config.output_path / "frozen_features"),
         },

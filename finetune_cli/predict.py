@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from components.example_gen.files import FileProblem, read_file
-from components.example_gen.images import check_image, check_tensorflow_decodes
+from components.serving_gate.answers import OUTPUTS
 from components.serving_gate.tasks import TASKS, ServedTask
-from finetune.config import DataConfig
 from finetune.errors import RunError
-from registry.versions import versions
+from finetune_cli.modalities import MODALITIES, CommandModality
+from registry.versions import FACTS_FILE, versions
 
 BATCH = 32
 
@@ -36,6 +37,7 @@ def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = 
         RunError: There is no model in `model_dir`, or one that serves something else.
     """
     path = find_version(model_dir)
+    modality = _modality(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -51,12 +53,12 @@ def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = 
         ]
 
     def classify_each(contents: list[bytes]) -> list[dict[str, Any]]:
-        """One bad picture fails its whole batch; then each is tried by itself."""
+        """One bad example fails its whole batch; then each is tried by itself."""
         try:
             return classify(contents)
         except tf.errors.OpError:
             if len(contents) == 1:
-                return [{"error": _why_not(contents[0])}]
+                return [{"error": modality.why_not(contents[0])}]
             return [row for content in contents for row in classify_each([content])]
 
     rows: list[dict[str, Any]] = [{"file": str(file)} for file in files] + [{"text": text} for text in texts]
@@ -77,9 +79,16 @@ def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = 
     return rows
 
 
+def _modality(model: Path) -> CommandModality:
+    """What the model is shown; models that do not say so are of pictures, the first that there were."""
+    path = model / FACTS_FILE
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return MODALITIES[facts.get("modality", "image")]
+
+
 def _task_of(path: Path, outputs: Mapping[str, Any]) -> ServedTask:
     for task in TASKS.values():
-        if task.outputs.keys() <= outputs.keys():
+        if {*OUTPUTS, *task.outputs} == set(outputs):
             return task
     raise RunError(
         f"MODEL_DIR: {str(path)!r} serves {', '.join(sorted(outputs))}; expected a model that this product pushed."
@@ -91,16 +100,6 @@ def _plain(value: np.ndarray[Any, Any]) -> Any:
     if value.dtype.kind == "O":
         return np.char.decode(value.astype(bytes), "utf-8").tolist()
     return value.tolist()
-
-
-def _why_not(content: bytes) -> str:
-    """The reason that ingest would give for leaving the file out."""
-    try:
-        check_image(content, DataConfig.model_fields["max_pixels"].default)
-        check_tensorflow_decodes(content)
-    except FileProblem as problem:
-        return str(problem)
-    return "the model cannot decode it"
 
 
 def find_version(model_dir: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from finetune.artifacts.findings import GateResult
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import PhaseRow
+from finetune_cli.modalities import MODALITIES
 from finetune_cli.terminal import Part, clean, styled
 from pipeline.report import wording
 
@@ -65,7 +66,7 @@ def print_summary(console: Console, summary: RunSummary) -> None:
             # Not wrapped: a path that is cut in two can be neither clicked nor copied.
             console.print(styled(console, (f"{title:<7}", "bold"), clean(path)), soft_wrap=True)
     if summary.pushed_model:
-        example = "--text 'a text'" if summary.modality == "text" else "image.jpg"
+        example = MODALITIES[summary.modality].example
         command = f"finetune predict {shlex.quote(clean(summary.pushed_model))} {example}"
         console.print(styled(console, ("try it ", "bold"), command), soft_wrap=True)
     steps = wording.next_steps(summary)

@@ -1,4 +1,4 @@
-"""Checks of a raw config that need more than the config itself: the backbone catalogue and the files it names."""
+"""Checks of a raw config that need more than the config itself: what sources and modalities have, and files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import gates_can_be_measured
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.config.keys import value_at
 from finetune.errors import BackboneError
+from pipeline.modalities import keys_of
 from pipeline.tasks import task_fits
 from trainer_module.backbones.fit import phase_problems
-from trainer_module.backbones.source import BackboneSource, missing_weights
-from trainer_module.backbones.sources import source_of
+from trainer_module.backbones.source import missing_weights
+from trainer_module.backbones.sources import record_of, source_of
+from trainer_module.modalities import MODALITIES
+from transforms.backbone import Backbone
 
 _Section = TypeVar("_Section", bound=BaseModel)
 
@@ -41,60 +45,49 @@ def backbone_fits(raw: dict[str, Any]) -> list[str]:
     return problems
 
 
-# Keys that say something about pictures or texts alone, and the value that is as good as none.
-_ABOUT_IMAGES = ("data.manifest", "data.path_column", "data.max_pixels", "backbone.image_size", "backbone.arguments")
-_ABOUT_TEXTS = ("data.columns", "data.text_column", "data.max_characters", "backbone.text")
-
-
 def modality_fits(raw: dict[str, Any]) -> list[str]:
-    """What the config says goes with what the backbone is shown: pictures or texts."""
-    modality = _modality(raw)
-    if modality is None:
+    """What the config says goes with what the backbone is shown, such as pictures or texts."""
+    record = _record(raw)
+    if record is None:
         return []
-    shown, others = ("texts", _ABOUT_IMAGES) if modality == "text" else ("pictures", _ABOUT_TEXTS)
-    section = raw["backbone"]
-    name = section.get("name") or section.get("handle") or section.get("file")
+    ingest = INGEST_MODALITIES[record.modality]
+    is_shown = f"{record.name} is shown {ingest.shown}"
+    own = keys_of(record.modality)
+    others = {key: None for modality in INGEST_MODALITIES for key in keys_of(modality) if key not in own}
     problems = [
-        f"{key}: got {value!r}; {name} is shown {shown}, which it says nothing about. Leave it out"
+        f"{key}: got {value!r}; {is_shown}, which it says nothing about. Leave it out"
         for key in others
         if (value := value_at(raw, key)) not in (None, {}, [])
     ]
     layout = value_at(raw, "data.layout")
-    fitting = ("auto", "table") if modality == "text" else ("auto", "classes", "splits", "manifest")
-    if isinstance(layout, str) and layout not in fitting:
-        problems.append(f"data.layout: got {layout!r}; {name} is shown {shown}; expected {' or '.join(fitting)}")
-    if modality == "text":
-        places = ["augmentation"]
+    if isinstance(layout, str) and layout not in ingest.layouts:
+        problems.append(f"data.layout: got {layout!r}; {is_shown}; expected {' or '.join(ingest.layouts)}")
+    if not MODALITIES[record.modality].augments:
         phases = value_at(raw, "training.phases")
-        places += [f"training.phases[{i}].augmentation" for i in range(len(phases) if isinstance(phases, list) else 0)]
-        for place in places:
-            active = {key: value for key, value in (value_at(raw, place) or {}).items() if value}
+        count = len(phases) if isinstance(phases, list) else 0
+        for place in ("augmentation", *(f"training.phases[{index}].augmentation" for index in range(count))):
+            section = value_at(raw, place)
+            active = {key: value for key, value in section.items() if value} if isinstance(section, dict) else {}
             if active:
-                problems.append(
-                    f"{place}: got {active!r}; {name} is shown texts, which have no pictures to change. Leave it out"
-                )
+                problems.append(f"{place}: got {active!r}; {is_shown}, which it does not change. Leave it out")
     return problems
 
 
 def files_exist(raw: dict[str, Any]) -> list[str]:
     """What a local run reads is there."""
     problems = []
-    data = _section(raw, "data")
-    root = data.get("root")
-    if isinstance(root, str) and not Path(root).expanduser().is_dir():
-        of_texts = _modality(raw) == "text"
-        expected = "a CSV, TSV or JSONL file, or a folder of them" if of_texts else "a folder of images"
-        if not (of_texts and Path(root).expanduser().is_file()):
-            problems.append(
-                f"data.root: got {root!r}, which is not {'' if of_texts else 'a folder '}here; expected {expected}"
-            )
-    schema = data.get("schema_file")
+    record = _record(raw)
+    root = value_at(raw, "data.root")
+    if isinstance(root, str):
+        ingest = INGEST_MODALITIES[record.modality if record else "image"]
+        problem = ingest.root_problem(Path(root).expanduser())
+        problems += [f"data.root: got {root!r}, {problem}"] if problem else []
+    schema = value_at(raw, "data.schema_file")
     if isinstance(schema, str) and not Path(schema).expanduser().is_file():
         problems.append(f"data.schema_file: got {schema!r}, which is not a file here; expected a schema.pbtxt")
     config = _parsed(BackboneConfig, raw, "backbone")
-    source = _source(config)
-    if config and source:
-        problems += source.file_problems(config)
+    if config and record:
+        problems += source_of(config).file_problems(config)
     elif config and config.local_path and not config.local_path.exists():
         problems.append(missing_weights(config))
     return problems
@@ -105,9 +98,13 @@ CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured)
 LOCAL_CHECKS = (*CHECKS, files_exist)
 
 
-def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    section = raw.get(name)
-    return section if isinstance(section, dict) else {}
+def _record(raw: dict[str, Any]) -> Backbone | None:
+    """The record of the backbone; None where there is none, which `backbone_fits` reports."""
+    config = _parsed(BackboneConfig, raw, "backbone")
+    try:
+        return record_of(config) if config else None
+    except BackboneError:
+        return None
 
 
 def _parsed(model: type[_Section], raw: dict[str, Any], name: str) -> _Section | None:
@@ -116,16 +113,3 @@ def _parsed(model: type[_Section], raw: dict[str, Any], name: str) -> _Section |
         return model.model_validate(raw.get(name, {}))
     except ValidationError:
         return None
-
-
-def _source(config: BackboneConfig | None) -> BackboneSource | None:
-    try:
-        return source_of(config) if config else None
-    except BackboneError:
-        return None
-
-
-def _modality(raw: dict[str, Any]) -> str | None:
-    config = _parsed(BackboneConfig, raw, "backbone")
-    source = _source(config)
-    return source.record(config).modality if config and source else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import re
 from typing import Any
 
 from tfx.components import Evaluator, StatisticsGen, Trainer, Transform
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.compiler import compiler
-from tfx.orchestration import metadata
+from tfx.dsl.components.base import base_component
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.proto.orchestration import pipeline_pb2
@@ -19,16 +19,16 @@ from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
 from components.evaluator.eval_config import eval_config
-from components.example_gen.image_component import ImageExampleGen
+from components.example_gen.modalities import MODALITIES
 from components.example_gen.tasks import TASKS as INGEST_TASKS
-from components.example_gen.text_component import TextExampleGen
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
 from evaluation.metrics import METRICS
 from evaluation.tasks import gates_of
 from finetune.config import Config
-from pipeline.nodes import code_digest
+from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
+from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
 from trainer_module.backbones.sources import record_of, source_of
 from transforms.settings import transform_settings
@@ -42,11 +42,13 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     Only the sections that a component depends on enter its parameters, so that TFX's cache reruns what a change of the
     config, the data, the weights or the code concerns, and nothing else.
     """
-    ingest = TextExampleGen if record_of(config.backbone).modality == "text" else ImageExampleGen
-    examples = ingest(root=config.data.root, settings=_ingest_settings(config))
+    output = config.output_dir or f"runs/{config.name}"
+    pushed = SharedPath(path=config.push.directory or f"{output}/pushed")
+    ingest = MODALITIES[record_of(config.backbone).modality].component()
+    examples = ingest(root=as_parameter(config.data.root), settings=_ingest_settings(config, output))
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     if config.data.schema_file:
-        schema = ImportSchemaGen(schema_file=str(Path(config.data.schema_file).absolute()))
+        schema = ImportSchemaGen(schema_file=as_parameter(SharedPath(path=config.data.schema_file)))
     else:
         schema = schema_gen(statistics.outputs["statistics"], INGEST_TASKS[config.task].one_label)
     validator = example_validator(statistics.outputs["statistics"], schema.outputs["schema"])
@@ -55,11 +57,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         schema=schema.outputs["schema"],
         preprocessing_fn="transforms.preprocessing.preprocessing_fn",
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={
-            **transform_settings(record_of(config.backbone)),
-            "task": config.task,
-            "code": code_digest("transforms"),
-        },
+        custom_config={**transform_settings(record_of(config.backbone)), "task": config.task},
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -74,7 +72,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     nodes += baselines.values()
     slices = config.evaluation.report_slices(config.data.slice_columns)
     gates = gates_of(config.task, config.evaluation.gates)
-    champion = champion_resolver(trainer.outputs["model"], str(config.push_path))
+    champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
@@ -107,11 +105,9 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         gates=gates,
         slices=slices,
         report_only=config.evaluation.mode == "report_only",
-        code=code_digest("evaluation", "components/evaluator", "components/gate_keeper"),
     )
     pusher = AtomicPusher(
-        directory=str(config.push_path),
-        settings=_push_settings(config),
+        settings=_push_settings(config, pushed),
         model=trainer.outputs["model"],
         model_blessing=keeper.outputs["blessing"],
         infra_blessing=serving_gate.outputs["blessing"],
@@ -121,10 +117,13 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         serving=serving_gate.outputs["findings"],
     ).with_id("Pusher")
     nodes += [champion, evaluator, predictor, serving_gate, keeper, pusher]
+    for node in nodes:
+        if isinstance(node, base_component.BaseComponent):
+            # Every parameter enters the cache key. The resolver has no result that is kept.
+            node.spec.exec_properties["code"] = as_parameter(CodeDigest(modules=entry_modules(node)))
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(config.output_path / "artifacts"),
-        metadata_connection_config=metadata.sqlite_metadata_connection_config(str(config.metadata_path)),
+        pipeline_root=f"{output}/artifacts",
         components=nodes,
         enable_cache=True,
         beam_pipeline_args=["--direct_num_workers=1"],
@@ -136,9 +135,18 @@ def compile_ir(config: Config) -> pipeline_pb2.Pipeline:
     return compiler.Compiler().compile(build_pipeline(config))
 
 
-def _ingest_settings(config: Config) -> dict[str, Any]:
+def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
+    """Returns the modules of ours that a node starts with: executor, driver, and what its parameters name."""
+    parameters = " ".join(value for value in node.exec_properties.values() if isinstance(value, str))
+    names = [node.executor_spec.executor_class.__module__, node.driver_class.__module__]
+    names += re.findall(r"[A-Za-z_]\w*(?:\.\w+)+", parameters)
+    return tuple(sorted({module for name in names if (module := installed().module_of(name))}))
+
+
+def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     settings = config.data.model_dump(exclude={"root", "schema_file"})
-    return {**settings, "task": config.task, "report_dir": str(config.output_path / "reports")}
+    made: dict[str, Any] = plain({**settings, "task": config.task, "report_dir": SharedPath(path=f"{output}/reports")})
+    return made
 
 
 def _trainer(
@@ -149,6 +157,7 @@ def _trainer(
     settings: dict[str, Any],
     run_fn: str = "trainer_module.recipe.run_fn",
 ) -> Trainer:
+    output = config.output_dir or f"runs/{config.name}"
     return Trainer(
         run_fn=run_fn,
         examples=transform.outputs["transformed_examples"],
@@ -156,30 +165,39 @@ def _trainer(
         schema=schema.outputs["schema"],
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["val"]),
-        custom_config={
-            **settings,
-            "component": node_id,
-            # Not below the Trainer's output, which TFX removes when the Trainer fails.
-            "checkpoint_dir": str(config.output_path / "checkpoints" / node_id),
-            "frozen_features_dir": str(config.output_path / "frozen_features"),
-            "tracking": config.tracking.model_dump(mode="json"),
-            "tracking_dir": str(config.output_path / "tensorboard"),
-        },
+        custom_config=plain(
+            {
+                **settings,
+                "component": node_id,
+                # Not below the Trainer's output, which TFX removes when the Trainer fails.
+                "checkpoint_dir": SharedPath(path=f"{output}/checkpoints/{node_id}"),
+                "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
+                "tracking": config.tracking.model_dump(mode="json"),
+                "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
+            }
+        ),
     ).with_id(node_id)
 
 
 def trainer_settings(config: Config) -> dict[str, Any]:
+    """Returns what training depends on, as plain JSON data with run-time values in it."""
     sections = {"task", "training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
-        "weights_sha256": source_of(config.backbone).digest(config.backbone),
-        "code": code_digest("trainer_module", "transforms"),
+        **plain({"weights_sha256": _weights_digest(config), "code": CodeDigest(modules=("trainer_module.recipe",))}),
     }
+
+
+def _weights_digest(config: Config) -> FileDigest | None:
+    source = config.backbone.source
+    if isinstance(source, str) and config.backbone.local_path is None:
+        return None
+    return FileDigest(path=source)
 
 
 def _linear_settings(config: Config) -> dict[str, Any]:
     settings = trainer_settings(config)
-    kept = {name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")}
+    kept = {name: settings[name] for name in ("task", "backbone", "weights_sha256")}
     return {**kept, "batch_size": config.training.batch_size}
 
 
@@ -192,17 +210,20 @@ def _serving_settings(config: Config) -> dict[str, Any]:
             if METRICS[gate.metric].of_model
         ],
         "serving": json.loads(config.serving.model_dump_json()),
-        "code": code_digest("components/serving_gate"),
     }
 
 
-def _push_settings(config: Config) -> dict[str, Any]:
-    return {
-        "name": config.name,
-        "keep": config.push.keep,
-        "approval": config.evaluation.approval,
-        "report_only": config.evaluation.mode == "report_only",
-    }
+def _push_settings(config: Config, directory: SharedPath) -> dict[str, Any]:
+    made: dict[str, Any] = plain(
+        {
+            "directory": directory,
+            "name": config.name,
+            "keep": config.push.keep,
+            "approval": config.evaluation.approval,
+            "report_only": config.evaluation.mode == "report_only",
+        }
+    )
+    return made
 
 
 def _scratch_settings(config: Config) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from finetune.errors import FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
+from pipeline.tasks import check_champion
 from trainer_module.tracking.mlflow import log_outcome
 
 if TYPE_CHECKING:
-    from pipeline.run_metadata import RunMetadata
+    pass
 
 _Result = TypeVar("_Result")
 
@@ -37,11 +38,12 @@ def run_pipeline(config: Config) -> RunSummary:
         The summary (see `pipeline.summary`), also written to the run's folder beside `report.html`.
 
     Raises:
-        RunError: Another run holds the output folder, or it cannot be written.
+        RunError: Another run holds the output folder, it cannot be written, or the champion is of another task.
     """
     run_id = _new_run_id()
     run_dir = config.output_path / "runs" / run_id
     with _only_run(config.output_path), _logs_to(run_dir / LOG_FILE):
+        check_champion(config)
         emit(RunStarted(components=tuple(node_ids(config)), log_file=str(run_dir / LOG_FILE)))
         start = time.monotonic()
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
@@ -53,7 +55,7 @@ def run_pipeline(config: Config) -> RunSummary:
         components: list[ComponentRun] = []
         error: str | None = None
         try:
-            _run_nodes(config, run_id, metadata, components)
+            _run_nodes(config, run_id, components)
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
             error = _readable(failure, components, run_dir / LOG_FILE)
@@ -107,7 +109,7 @@ def run_through(
         metadata = RunMetadata(config.metadata_path, run_id)
         components: list[ComponentRun] = []
         try:
-            _run_nodes(config, run_id, metadata, components, last)
+            _run_nodes(config, run_id, components, last)
             with _told(component, components, lambda: "ran"):
                 return work(metadata.outputs())
         except Exception as failure:
@@ -121,28 +123,27 @@ def _new_run_id() -> str:
     return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
-def _run_nodes(
-    config: Config, run_id: str, metadata: RunMetadata, components: list[ComponentRun], last: str | None = None
-) -> None:
+def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
     """Runs one node after the other, each with TFX's LocalDagRunner on a pipeline of that node alone.
 
     Args:
         last: Id of the node to stop after; None for all.
         components: Gets each node as it ends.
     """
-    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
+    from tfx.orchestration import metadata as tfx_metadata
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-    from tfx.orchestration.portable import runtime_parameter_utils
 
     from pipeline.dag import compile_ir
-    from pipeline.nodes import alone
+    from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
+    from pipeline.run_metadata import state_of
 
-    whole = compile_ir(config)
-    runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
+    whole, here = with_metadata_connection(compile_ir(config), connection), place_at(Path.cwd())
     for node in whole.nodes:
         node_id = node.pipeline_node.node_info.id
-        with _told(node_id, components, lambda: "cached" if metadata.is_cached(node_id) else "ran"):  # noqa: B023
-            LocalDagRunner().run_with_ir(alone(whole, node_id))
+        name = f"{config.name}.{node_id}"
+        with _told(node_id, components, lambda: state_of(connection, run_id, name)):  # noqa: B023
+            LocalDagRunner().run_with_ir(resolved(alone(whole, node_id), here, run_id))
         if node_id == last:
             break
 

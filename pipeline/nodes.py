@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tfx.dsl.compiler.constants import PIPELINE_ROOT_PARAMETER_NAME, PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher
+from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
+
+from finetune import run_time
+from finetune.run_time import Place
+from pipeline.code_digest import node_digest
 
 
 def alone(pipeline: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.Pipeline:
@@ -81,8 +86,56 @@ def _changed_deployment(
     changed.deployment_config.Pack(deployment, deterministic=True)
 
 
-def code_digest(*packages: str) -> str:
-    """SHA-256 over the Python files of packages of ours: a changed preprocessing or recipe must not be cached."""
-    root = Path(__file__).parents[1]
-    files = sorted(path for package in packages for path in (root / package).rglob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+def place_at(root: Path, values: Mapping[str, Any] | None = None) -> Place:
+    """Returns where nodes run: this process, with the code that it runs.
+
+    Args:
+        root: The folder that all nodes share.
+        values: Of config keys that are left open.
+    """
+    return Place(root.absolute(), node_digest, values or {})
+
+
+def resolved(pipeline: pipeline_pb2.Pipeline, place: Place, run_id: str) -> pipeline_pb2.Pipeline:
+    """Returns the pipeline with everything filled in that is known only where its nodes run.
+
+    Raises:
+        ConfigError: The place has no value for a config key that is left open.
+    """
+    made = pipeline_pb2.Pipeline()
+    made.CopyFrom(pipeline)
+    root = pipeline.runtime_spec.pipeline_root.runtime_parameter.default_value.string_value
+    runtime_parameter_utils.substitute_runtime_parameter(
+        made, {PIPELINE_ROOT_PARAMETER_NAME: str(place.root / root), PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    )
+    for message, field in _texts(made):
+        data = _json(getattr(message, field))
+        filled = run_time.resolve(data, place)
+        if filled != data:
+            setattr(message, field, filled if isinstance(filled, str) else json.dumps(filled, sort_keys=True))
+    return made
+
+
+def run_time_values(pipeline: pipeline_pb2.Pipeline) -> list[Any]:
+    """Returns the values that the nodes of a pipeline leave open."""
+    return [
+        value for message, field in _texts(pipeline) for value in run_time.values_in(_json(getattr(message, field)))
+    ]
+
+
+def _texts(pipeline: pipeline_pb2.Pipeline) -> Iterator[tuple[Any, str]]:
+    """Yields the message and the field of each text that may hold run-time values."""
+    for node in pipeline.nodes:
+        for value in node.pipeline_node.parameters.parameters.values():
+            yield value.field_value, "string_value"
+        for graph in node.pipeline_node.inputs.input_graphs.values():
+            for step in graph.nodes.values():
+                yield from ((argument.value.field_value, "string_value") for argument in step.op_node.kwargs.values())
+
+
+def _json(text: str) -> Any:
+    """The JSON object or list that a text holds; the text itself where it holds none."""
+    try:
+        return json.loads(text) if text.startswith(("{", "[")) else text
+    except ValueError:
+        return text

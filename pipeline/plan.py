@@ -5,11 +5,13 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.tasks import gates_of
 from finetune.config import Config, PhaseConfig, TrainingConfig
 from pipeline.frozen_features_plan import frozen_features_lines
 from trainer_module.auto_strategy import AUTO_RULE
 from trainer_module.backbones.sources import record_of
+from transforms.modalities import MODALITIES
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
 SCRATCH_LEARNING_RATE = 1e-3
@@ -34,7 +36,7 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
 
 def ingest_node_id(config: Config) -> str:
     """The node that reads the data."""
-    return {"image": "ImageExampleGen", "text": "TextExampleGen"}[record_of(config.backbone).modality]
+    return INGEST_MODALITIES[record_of(config.backbone).modality].node_id
 
 
 def node_ids(config: Config) -> list[str]:
@@ -59,13 +61,12 @@ def node_ids(config: Config) -> list[str]:
 def print_plan(config: Config, console: Console) -> None:
     """Prints nodes, backbone, phases, gates and places."""
     record = record_of(config.backbone)
-    size = record.image_size
-    shown = f"{size} x {size}" if record.modality == "image" else f"at most {config.backbone.text.max_words} words"
+    shown = MODALITIES[record.modality].describe(record)
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
     console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
-    phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
+    phases = Table("phase", "trains", "at most", "optimizer", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping
         phases.add_row(

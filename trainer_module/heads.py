@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -10,19 +11,21 @@ import tf_keras as keras
 from finetune.config import HeadConfig, PhaseConfig, TrainingConfig
 from finetune.errors import BackboneError
 
+Pool = Callable[[Any, str], Any]
+
 _REGULARIZERS = ("dropout", "spatial_dropout", "l1", "l2")
 
 
 def add_head(
-    features: keras.KerasTensor, head: HeadConfig, classes: int, seed: int, activation: str = "softmax"
+    features: keras.KerasTensor, pool: Pool, head: HeadConfig, classes: int, seed: int, activation: str = "softmax"
 ) -> keras.KerasTensor:
     """Drops channels, pools, then dense layers with dropout behind each, then one unit per class.
 
     Without dense layers, dropout stands before the last layer all the same.
 
     Args:
-        features: float32 [batch, height, width, channels], of a text [batch, words, channels] with zeros where
-            there is no word, or [batch, channels], which needs no pooling.
+        features: float32 [batch, channels], or with more axes, which are pooled.
+        pool: `Modality.pool`: makes [batch, channels] of features and the name of a layer.
         head: Widths, dropout and penalty.
         classes: Number of classes.
         seed: Seeds initial weights and dropout; each layer gets its own seed from it.
@@ -32,14 +35,9 @@ def add_head(
         Probabilities, float32 [batch, classes].
 
     Raises:
-        BackboneError: The features are neither, or channels of a vector are to be dropped.
+        BackboneError: The features cannot be pooled, or channels of a vector are to be dropped.
     """
     rank = len(features.shape)
-    if rank not in (2, 3, 4):
-        raise BackboneError(
-            f"backbone: its features have the shape {list(features.shape)}; expected a map "
-            "[batch, height, width, channels], words [batch, words, channels] or a vector [batch, channels]."
-        )
     if head.spatial_dropout and rank == 2:
         raise BackboneError(
             f"training.head.spatial_dropout: got {head.spatial_dropout:g}; this backbone gives a vector, which has no "
@@ -56,10 +54,8 @@ def add_head(
     x = features
     if head.spatial_dropout:
         x = SeededDropout(head.spatial_dropout, seed, spatial=True, name="head_spatial_dropout")(x)
-    if rank == 4:
-        x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
-    elif rank == 3:
-        x = PoolWords(name="head_pool")(x)
+    if rank > 2:
+        x = pool(x, "head_pool")
     for number, units in enumerate(head.units, start=1):
         x = dense(units, "relu", f"head_dense_{number}", seed + number)(x)
         if head.dropout:
@@ -101,22 +97,6 @@ class _Penalty(keras.regularizers.Regularizer):
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         return self.l1 * tf.reduce_sum(tf.abs(x)) + self.l2 * tf.reduce_sum(tf.square(x))
-
-
-class PoolWords(keras.layers.Layer):
-    """Mean and maximum over the words of a text.
-
-    Both together tell more than either: the mean what a text is about, the maximum what occurs in it at all. Zeros in
-    all channels are no word; a text without words gives zeros.
-    """
-
-    def call(self, vectors: tf.Tensor) -> tf.Tensor:
-        """From float32 [batch, words, channels] to [batch, 2 * channels]."""
-        is_word = tf.reduce_any(vectors != 0, axis=-1, keepdims=True)
-        count = tf.reduce_sum(tf.cast(is_word, vectors.dtype), axis=1)
-        mean = tf.math.divide_no_nan(tf.reduce_sum(vectors, axis=1), count)
-        largest = tf.reduce_max(tf.where(is_word, vectors, vectors.dtype.min), axis=1)
-        return tf.concat([mean, tf.where(count > 0, largest, 0)], axis=-1)
 
 
 class SeededDropout(keras.layers.Layer):

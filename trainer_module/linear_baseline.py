@@ -19,7 +19,7 @@ from trainer_module.export.export import ServedModel, export_model
 from trainer_module.recipe import make_deterministic
 from trainer_module.tasks import TASKS
 from transforms import features
-from transforms.inputs import inputs_of
+from transforms.modalities import MODALITIES
 from transforms.tasks import TASKS as TRANSFORM_TASKS
 from transforms.tasks import Labels
 
@@ -37,7 +37,8 @@ def run_fn(fn_args: FnArgs) -> None:
     make_deterministic(training.seed)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = transform_output.vocabulary_size_by_name(features.CLASSES)
-    inputs = inputs_of(record_of(backbone_config), transform_output)
+    record = record_of(backbone_config)
+    inputs = MODALITIES[record.modality].inputs(record, transform_output)
     task, of_labels = TASKS[settings["task"]], Labels(TRANSFORM_TASKS[settings["task"]], classes)
     train = load_split(fn_args.train_files, inputs, of_labels)
     backbone, model = build_network(backbone_config, training, classes, task.activation)
@@ -49,7 +50,8 @@ def run_fn(fn_args: FnArgs) -> None:
     decision = task.decision(lambda: _answers(model, val, training.batch_size)[::-1])
     origin = {**origin_of(backbone_config), "sha256": backbone.weights_sha256}
     served = ServedModel(model, transform_output, inputs, of_labels, task, decision)
-    export_model(served, fn_args.serving_model_dir, {"backbone": origin, "task": settings["task"], **decision})
+    facts = {"backbone": origin, "task": settings["task"], "modality": inputs.modality, **decision}
+    export_model(served, fn_args.serving_model_dir, facts)
 
 
 def _answers(model: keras.Model, split: Split, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ from trainer_module.phases.setup import Setup
 from trainer_module.tasks import TASKS
 from trainer_module.tracking.training import tracked
 from transforms import features
-from transforms.inputs import inputs_of
+from transforms.modalities import MODALITIES
 from transforms.tasks import TASKS as TRANSFORM_TASKS
 from transforms.tasks import Labels
 
@@ -76,7 +76,8 @@ def run_fn(fn_args: FnArgs) -> None:
     history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
     TrainingHistory.model_validate({**history, "accuracy": task.accuracy}).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
-    export_model(served, fn_args.serving_model_dir, {"backbone": origin, "task": settings["task"], **decision})
+    facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
+    export_model(served, fn_args.serving_model_dir, facts)
     checkpoints.clear()
 
 
@@ -102,7 +103,8 @@ def make_setup(
 
     class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
     check_classes(class_names)
-    inputs = inputs_of(record_of(backbone_config), transform_output)
+    record = record_of(backbone_config)
+    inputs = MODALITIES[record.modality].inputs(record, transform_output)
     of_labels = Labels(TRANSFORM_TASKS[settings["task"]], len(class_names))
     train = load_split(train_files, inputs, of_labels, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, of_labels, training.memory_mb * 1024**2)
@@ -117,7 +119,7 @@ def make_setup(
     wanted = training.class_weights
     # Reading the labels of all examples takes a pass over them.
     weights = None if wanted is None else task.class_weights(wanted, class_names, labels(train).numpy())
-    objective = task.objective(training, len(class_names), weights)
+    objective = task.objective(training, class_names, weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
         settings["frozen_features_dir"],

@@ -10,7 +10,6 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from transforms import features
-from transforms.backbone import Backbone
 from transforms.image import parse_pixels
 
 # First byte of every serialised tf.Example that holds anything.
@@ -22,6 +21,10 @@ NetworkInput: TypeAlias = tf.Tensor | dict[str, tf.Tensor]
 
 class Inputs(Protocol):
     """The way from what Transform writes to what the network takes, the same in training and in serving."""
+
+    @property
+    def modality(self) -> str:
+        """Key of the tables of modalities."""
 
     @property
     def raw(self) -> str:
@@ -52,6 +55,7 @@ class ImageInputs:
     """
 
     image_size: int
+    modality: str = "image"
     raw: str = features.IMAGE
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
@@ -81,15 +85,16 @@ class ImageInputs:
 
 
 @dataclass(frozen=True)
-class TextInputs:
-    """Texts as Transform left them: ids of words, a clean string, or several tensors by name.
+class TensorInputs:
+    """What Transform made, as it is: one tensor, such as ids of words or a clean text, or several by name.
 
     Attributes:
         spec: Of the transformed features.
     """
 
     spec: dict[str, tf.io.FixedLenFeature]
-    raw: str = features.TEXT
+    modality: str
+    raw: str
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
         """They travel as they are."""
@@ -105,21 +110,19 @@ class TextInputs:
         return value
 
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
-        """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow."""
-        return tf.strings.regex_full_match(served, _TEXT_EXAMPLE)
+        """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow.
+
+        A key is the entry of a map: field 1, the name; field 2, its value.
+        """
+        # `\C` is any byte.
+        return tf.strings.regex_full_match(served, rf"\n\C*\n\x{len(self.raw):02x}{self.raw}\x12\C*")
 
     def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
         """The same of a batch."""
         return self.read(transformed)
 
 
-# The mark, then somewhere the entry of a map: field 1, the key `text`; field 2, its value. `\C` is any byte.
-_TEXT_EXAMPLE = r"\n\C*\n\x04text\x12\C*"
-
-
-def inputs_of(record: Backbone, transform_output: tft.TFTransformOutput) -> Inputs:
-    """Returns how the network around a backbone reads its examples."""
-    if record.modality == "image":
-        return ImageInputs(record.image_size)
+def made_features(transform_output: tft.TFTransformOutput) -> dict[str, tf.io.FixedLenFeature]:
+    """Returns the specs of the transformed features that were made of the raw one, by name."""
     spec = transform_output.transformed_feature_spec()
-    return TextInputs({name: spec[name] for name in sorted(spec) if name not in (features.LABEL_INDEX, features.KEY)})
+    return {name: spec[name] for name in sorted(spec) if name not in (features.LABEL_INDEX, features.KEY)}

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
 from components.bulk_inferrer.answers import Answers
+from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
 from components.bulk_inferrer.tasks import TASKS, InferrerTask
 from components.bulk_inferrer.test_set import make_test_set, save_test_set
 from evaluation.evidence import CANDIDATE, CHAMPION
@@ -24,14 +24,13 @@ from evaluation.scores import choose_samples
 from finetune.artifacts.evaluation_results import EvaluationResults
 from finetune.errors import RunError
 from transforms import features
+from transforms.modalities import MODALITIES
 
 BATCH = 32
 SAMPLES = 24
-THUMBNAIL = (192, 192)
 MAJORITY = "majority"
 # Baselines that are models of their own, under the names of their inputs.
 TRAINED_BASELINES = ("logistic_regression", "from_scratch")
-SHOWN_CHARACTERS = 500
 
 
 class TestPredictions(types.Artifact):
@@ -222,15 +221,11 @@ def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dic
     os.makedirs(folder, exist_ok=True)
     wanted, shown = set(chosen), {}
     for index, (_, feature) in enumerate(_test_examples(examples)):
-        if index not in wanted:
-            continue
-        if features.TEXT in feature:
-            shown[index] = {"text": _text(feature[features.TEXT])[:SHOWN_CHARACTERS]}
-            continue
-        shown[index] = {"image": f"samples/{index}.jpg"}
-        with Image.open(io.BytesIO(feature[features.IMAGE].bytes_list.value[0])) as image:
-            thumbnail = ImageOps.contain(image.convert("RGB"), THUMBNAIL)
-        thumbnail.save(os.path.join(folder, f"{index}.jpg"), quality=85)
+        if index in wanted:
+            modality = next(name for name, each in MODALITIES.items() if each.raw in feature)
+            value = feature[MODALITIES[modality].raw].bytes_list.value[0]
+            preview = PREVIEWS[modality].preview(value, Path(folder, str(index)))
+            shown[index] = {key: f"samples/{found}" if key == "image" else found for key, found in preview.items()}
     return shown
 
 

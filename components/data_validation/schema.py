@@ -14,8 +14,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils
 
 from transforms import features
-
-IDENTIFIERS = (features.IMAGE, features.TEXT, features.PATH, features.SHA256)
+from transforms.modalities import MODALITIES
 
 
 class IdentifierAwareExecutor(executor.Executor):
@@ -51,12 +50,13 @@ class AnyNumberOfLabelsExecutor(IdentifierAwareExecutor):
 
 
 def without_identifier_domains(schema: schema_pb2.Schema) -> schema_pb2.Schema:
-    """Returns a copy of the schema in which image, text, path and digest are free bytes."""
+    """Returns a copy of the schema in which the raw feature of a modality, path and digest are free bytes."""
+    identifiers = {features.PATH, features.SHA256, *(modality.raw for modality in MODALITIES.values())}
     result = schema_pb2.Schema()
     result.CopyFrom(schema)
     dropped = set()
     for feature in result.feature:
-        if feature.name in IDENTIFIERS and feature.WhichOneof("domain_info"):
+        if feature.name in identifiers and feature.WhichOneof("domain_info"):
             dropped.add(feature.domain)
             feature.ClearField(feature.WhichOneof("domain_info"))
     kept = [domain for domain in result.string_domain if domain.name not in dropped]

@@ -15,7 +15,8 @@
     progress.py     how far a pass is
     passes.py       what Beam's workers do: read a file, write a shard
     component.py    what the two TFX components around these share
-    image_component.py, text_component.py
+    image_component.py, table_component.py, text_component.py
+    modalities/     which of these a modality has, and what in a config is about it
 
-Only these three import TFX, and only passes.py besides them imports Beam and TensorFlow.
+Only the components import TFX, and only passes.py besides them imports Beam and TensorFlow.
 """

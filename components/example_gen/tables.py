@@ -12,7 +12,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from components.example_gen.columns import check_columns, common_columns
@@ -30,6 +30,8 @@ _NEVER_UTF8 = b"\xff"
 
 # Values of one row by column, or why it has none.
 Row = dict[str, str] | FileProblem
+# Why a value in `data.text_column` cannot be used; None for one that can.
+ProblemOf = Callable[[str, IngestSettings], FileProblem | None]
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,29 @@ def find_tables(root: str) -> tuple[str, list[str], list[str]]:
     return root, tables, [name for name in names if name not in tables]
 
 
-def read_tables(root: str, settings: IngestSettings) -> Tables:
+def text_problem(text: str, settings: IngestSettings) -> FileProblem | None:
+    """Says why a text cannot be used; None for one that can."""
+    max_characters = settings.max_characters
+    if _not_utf8(text):
+        return FileProblem("not text", "it has bytes that are not UTF-8; convert the file: iconv -f LATIN1 -t UTF-8")
+    if not text.strip():
+        return FileProblem("empty text", "expected at least one letter")
+    if len(text) > max_characters:
+        return FileProblem(
+            "too long",
+            f"it has {len(text):,} characters; expected at most {max_characters:,}. Cut it, or raise "
+            "data.max_characters",
+        )
+    return None
+
+
+def read_tables(root: str, settings: IngestSettings, problem_of: ProblemOf = text_problem) -> Tables:
     """Reads all rows.
 
     Args:
         root: A table, or a folder of tables; tables called train, val and test are splits.
         settings: Columns, splits and limits.
+        problem_of: Says why a value in `settings.text_column` cannot be used.
 
     Raises:
         DataError: There is no table, one cannot be read at all, lacks a column, or a named split is not there.
@@ -94,7 +113,7 @@ def read_tables(root: str, settings: IngestSettings) -> Tables:
     records: list[FileRecord] = []
     texts: dict[str, str] = {}
     for name in names:
-        for record, text in _records(folder, name, stems[name] if by_file else None, settings):
+        for record, text in _records(folder, name, stems[name] if by_file else None, settings, problem_of):
             records.append(record)
             if record.sha256:
                 texts[record.sha256] = text
@@ -127,7 +146,9 @@ def _names_splits(stems: set[str], settings: IngestSettings) -> bool:
     return any(isinstance(value, str) for value in settings.splits.values())
 
 
-def _records(folder: str, name: str, split: str | None, settings: IngestSettings) -> Iterator[tuple[FileRecord, str]]:
+def _records(
+    folder: str, name: str, split: str | None, settings: IngestSettings, problem_of: ProblemOf
+) -> Iterator[tuple[FileRecord, str]]:
     """Yields each row's record and its text, which is empty for a row that cannot be used."""
     for line, row in _rows(folder, name, settings):
         if isinstance(row, FileProblem):
@@ -138,7 +159,7 @@ def _records(folder: str, name: str, split: str | None, settings: IngestSettings
         slices = {column: row.get(column, "").strip() for column in settings.slice_columns}
         where = row.get(settings.split_column, "").strip() if settings.split_column else split
         record = FileRecord(f"{name}:{line}", labels, where, slices=slices)
-        problem = label_problem or _text_problem(text, settings.max_characters)
+        problem = label_problem or problem_of(text, settings)
         if not problem and any(_not_utf8(value) for value in (*slices.values(), where or "")):
             problem = FileProblem("not text", "a column has bytes that are not UTF-8")
         if problem:
@@ -147,20 +168,6 @@ def _records(folder: str, name: str, split: str | None, settings: IngestSettings
         data = text.encode()
         digest = hashlib.sha256(data).hexdigest()
         yield FileRecord(record.path, labels, where, size=len(data), slices=slices, sha256=digest), text
-
-
-def _text_problem(text: str, max_characters: int) -> FileProblem | None:
-    if _not_utf8(text):
-        return FileProblem("not text", "it has bytes that are not UTF-8; convert the file: iconv -f LATIN1 -t UTF-8")
-    if not text.strip():
-        return FileProblem("empty text", "expected at least one letter")
-    if len(text) > max_characters:
-        return FileProblem(
-            "too long",
-            f"it has {len(text):,} characters; expected at most {max_characters:,}. Cut it, or raise "
-            "data.max_characters",
-        )
-    return None
 
 
 def _not_utf8(text: str) -> bool:

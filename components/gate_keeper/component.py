@@ -38,7 +38,6 @@ class GateKeeperSpec(component_spec.ComponentSpec):
         "gates": component_spec.ExecutionParameter(type=str),
         "slices": component_spec.ExecutionParameter(type=str),
         "report_only": component_spec.ExecutionParameter(type=int),
-        "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         "predictions": component_spec.ChannelParameter(type=TestPredictions),
@@ -108,7 +107,6 @@ class GateKeeper(base_component.BaseComponent):
         gates: Sequence[GateConfig],
         slices: Sequence[Sequence[str]],
         report_only: bool,
-        code: str,
     ):
         """Takes what TestPredictor, Evaluator and ServingGate found.
 
@@ -120,7 +118,6 @@ class GateKeeper(base_component.BaseComponent):
             gates: All of the config.
             slices: What the report cuts the test split by, each one column or a cross of two.
             report_only: Whether to bless whatever the gates say.
-            code: Digest of what judges, so that a change of it judges anew.
         """
         spec = GateKeeperSpec(
             predictions=predictions,
@@ -132,7 +129,6 @@ class GateKeeper(base_component.BaseComponent):
             gates=json.dumps([json.loads(gate.model_dump_json()) for gate in gates]),
             slices=json.dumps([list(columns) for columns in slices]),
             report_only=int(report_only),
-            code=code,
         )
         super().__init__(spec=spec)
 

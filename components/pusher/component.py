@@ -9,9 +9,8 @@ from typing import Any
 from tfx import types
 from tfx.components.pusher import executor
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
-from tfx.utils import io_utils, proto_utils
+from tfx.utils import io_utils
 
 from components.gate_keeper.component import VerdictFolder
 from components.pusher.facts import gather
@@ -50,7 +49,7 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Pushes `input_dict["model"]` to the filesystem destination in `exec_properties`.
+        """Pushes `input_dict["model"]` to the folder of versions that `custom_config` names.
 
         Raises:
             RunError: The model is not the one that the ServingGate served, or the destination cannot be written.
@@ -61,9 +60,7 @@ class Executor(executor.Executor):
         if not self.CheckBlessing(input_dict) and not settings["report_only"]:
             self._MarkNotPushed(pushed)
             return
-        destination = pusher_pb2.PushDestination()
-        proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
-        directory = Path(destination.filesystem.base_directory)
+        directory = Path(settings["directory"])
         model = Path(self.GetModelPath(input_dict))
         digest = _checked_digest(model, input_dict)
         files = card_files(gather(input_dict, settings, digest))
@@ -90,18 +87,13 @@ class AtomicPusher(base_component.BaseComponent):
     SPEC_CLASS = PushSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, directory: str, settings: dict[str, Any], **inputs: types.BaseChannel):
+    def __init__(self, settings: dict[str, Any], **inputs: types.BaseChannel):
         """Args:
-        directory: Folder of versions.
-        settings: `name` of the pipeline, `keep` (versions), `approval` (none or required) and `report_only` (gates do
-            not decide).
+        settings: `directory`, the folder of versions; `name` of the pipeline; `keep` (versions); `approval` (none or
+            required); and `report_only` (gates do not decide).
         **inputs: Those of PushSpec.
         """
-        destination = pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=directory)
-        )
         spec = PushSpec(
-            push_destination=destination,
             custom_config=json.dumps(settings, sort_keys=True),
             pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             **inputs,

@@ -124,8 +124,7 @@ class ServingGate(base_component.BaseComponent):
         model: The candidate.
         model_run: The Trainer's, with the predictions of the network in its memory.
         champion: May be empty.
-        settings: `task`, its name; `gates`, those about serving; `serving`, the section of the config; `code`, a
-            digest for the cache.
+        settings: `task`, its name; `gates`, those about serving; and `serving`, the section of the config.
         """
         spec = ServingGateSpec(
             examples=examples,

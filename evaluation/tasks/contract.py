@@ -14,7 +14,8 @@ def check_task(name: str, labels: np.ndarray) -> None:
 
     Args:
         name: Of an entry of `TASKS`.
-        labels: Of six examples, as the bulk inferrer's task writes them; each has one of three classes: 0, 1, 2, 0, 1, 2.
+        labels: Of six examples, as the bulk inferrer's task writes them: each has one class, and these are
+            0, 1, 2, 0, 1, 2.
 
     Raises:
         AssertionError: The task breaks the contract; the message says how.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -97,11 +96,4 @@ class BackboneConfig(Section):
     @property
     def local_path(self) -> Path | None:
         """The file or folder on this machine that holds the weights; None for a URL, `imagenet` and `random`."""
-        path = local_path(self.model_dump())
-        return Path(path) if path else None
-
-
-def local_path(backbone: Mapping[str, Any]) -> str | None:
-    """The file or folder that holds the weights, of a section as plain data; None where there is none."""
-    source = backbone.get("file") or backbone.get("handle") or backbone.get("weights")
-    return None if source in (None, "imagenet", "random") or "://" in source else source
+        return None if self.source in ("imagenet", "random") or "://" in self.source else Path(self.source)

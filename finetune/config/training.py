@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from finetune.config.base import Section, name_in
+from finetune.config.base import Section
 from finetune.config.head import HeadConfig
 from finetune.config.phases import PhaseConfig
 from finetune.config.strategies import AUTO, STRATEGIES
+from finetune.errors import did_you_mean
 
 
 class CheckpointConfig(Section):
@@ -100,7 +101,7 @@ class TrainingConfig(Section):
         "size each, and read from files above it",
     )
     head: HeadConfig = HeadConfig()
-    strategy: Annotated[str, name_in([*STRATEGIES, AUTO])] = Field(
+    strategy: str = Field(
         "two_phase",
         description=f"phases by name: {', '.join(STRATEGIES)}; `finetune plan` prints them. `auto` lets the Trainer "
         "choose by the number of examples and classes and the size of the backbone, and say why. Phases of your own "
@@ -112,6 +113,14 @@ class TrainingConfig(Section):
         "of things for ImageNet; scans, spectrograms and drawings are `different`, and more layers train",
     )
     phases: list[PhaseConfig] = Field([], description="phases of your own; default: those of `strategy`")
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy_exists(cls, name: str) -> str:
+        known = (*STRATEGIES, AUTO)
+        if name not in known:
+            raise ValueError(f"expected {', '.join(map(repr, known))}.{did_you_mean(name, known)}")
+        return name
 
     @model_validator(mode="before")
     @classmethod

@@ -7,10 +7,8 @@ representation (IR) of its node, so that image and package need no third thing t
 from __future__ import annotations
 
 import inspect
-import itertools
 import json
 import re
-import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +16,9 @@ from typing import Any
 
 from evaluation.tasks import gates_of
 from finetune.config import Config
-from finetune.config.backbone import local_path
 from finetune.errors import ConfigError
-from finetune_kubeflow.environment import JOB_ENV, TRAIN_JOB_ENV
+from finetune.run_time import ConfigValue
+from finetune_kubeflow.environment import JOB_ENV, NODE_COMMAND, TRAIN_JOB_ENV
 from finetune_kubeflow.package import placement
 from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.package.runtime_keys import parameter_name, runtime_parameters, with_value
@@ -31,7 +29,6 @@ from trainer_module.backbones.sources import record_of
 # The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
 MAX_PACKAGE_BYTES = 1_000_000
 MAX_NODE_CHARACTERS = 100_000
-OUR_PACKAGES = ("components", "components/serving_gate", "pipeline", "trainer_module", "transforms")
 
 
 def compile_package(config: Config, output: Path) -> None:
@@ -83,7 +80,7 @@ def compile_package(config: Config, output: Path) -> None:
 
 
 def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
-    """Compiles TFX's IR with late values in place of what only the running node knows.
+    """Compiles TFX's IR with these config keys left open, and with paths below the volume that all nodes share.
 
     Returns:
         pipeline_pb2.Pipeline without a metadata connection.
@@ -91,46 +88,30 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
     Raises:
         ConfigError: A run-time key is not one that can be left open.
     """
-    from finetune_kubeflow.package import placeholders
     from pipeline.dag import compile_ir
-    from pipeline.nodes import code_digest
+    from pipeline.nodes import run_time_values
 
     runtime_keys = list(runtime_keys)
-    mount = config.kubernetes.volume.mount_path
-    with tempfile.TemporaryDirectory() as stand_in, warnings.catch_warnings():
-        # A late value is text, also where a number belongs; pydantic says so when it writes the config as JSON.
+    opened = config
+    for key, path in _paths(config).items():
+        if path:
+            opened = with_value(opened, key, _below_root(path, config.kubernetes.volume.mount_path))
+    for key in runtime_keys:
+        opened = with_value(opened, key, ConfigValue(key=key))
+    with warnings.catch_warnings():
+        # A value that is left open is none of the field's type; pydantic says so when it writes the config as JSON.
         warnings.filterwarnings("ignore", message="(?s)Pydantic serializer warnings")
-        opened = with_value(config, "output_dir", _below(stand_in, config.output_dir or f"runs/{config.name}", mount))
-        if config.push.directory:
-            opened = with_value(opened, "push.directory", _below(stand_in, config.push.directory, mount))
-        if config.data.schema_file:
-            opened = with_value(opened, "data.schema_file", _below(stand_in, config.data.schema_file, mount))
-        for key in runtime_keys:
-            opened = with_value(opened, key, placeholders.runtime(key))
         try:
             ir = compile_ir(opened)
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(
                 [
                     f"kubernetes.runtime: got {', '.join(runtime_keys)}; one of them decides how the DAG is built and "
                     f"cannot be left open ({error}). Leave it out, and compile a package for each value."
                 ]
             ) from error
-    digests = {
-        code_digest(*packages): placeholders.code(packages)
-        for size in range(1, len(OUR_PACKAGES) + 1)
-        for packages in itertools.combinations(OUR_PACKAGES, size)
-    }
-
-    def leave_open(text: str) -> str:
-        for digest, token in digests.items():
-            text = text.replace(digest, token)
-        text = text.replace(stand_in, placeholders.ROOT).replace(f"{mount}/", f"{placeholders.ROOT}/")
-        return placeholders.map_json(text, _open_weights)
-
-    placeholders.map_strings(ir, leave_open)
-    found = placeholders.tokens(ir)
-    without_effect = [key for key in runtime_keys if placeholders.runtime(key) not in found]
+    used = run_time_values(ir)
+    without_effect = [key for key in runtime_keys if ConfigValue(key=key) not in used]
     if without_effect:
         raise ConfigError(
             [f"kubernetes.runtime: {key} has no effect on any node; leave it out" for key in without_effect]
@@ -142,10 +123,9 @@ def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]
     """A node as a KFP component, and the nodes that it waits for."""
     from kfp import dsl
 
-    from finetune_kubeflow.package import placeholders
-    from pipeline.nodes import alone, with_executor, with_metadata_connection
+    from pipeline.nodes import alone, run_time_values, with_executor
 
-    single = with_metadata_connection(alone(ir, node_id), None)
+    single = alone(ir, node_id)
     if placement.has_workers(config, node_id):
         single = with_executor(single, node_id, manifests.EXECUTOR)
     packed = pack(single)
@@ -153,15 +133,15 @@ def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]
         raise ConfigError(
             [f"{node_id}: its settings pack into {len(packed)} characters; expected at most {MAX_NODE_CHARACTERS}"]
         )
-    open_values = placeholders.tokens(single)
-    used = {key: value for key, value in parameters.items() if placeholders.runtime(key) in open_values}
+    open_values = run_time_values(single)
+    used = {key: value for key, value in parameters.items() if ConfigValue(key=key) in open_values}
 
     def container(run_id: Any, *values: Any) -> dsl.ContainerSpec:
         arguments = ["--run-id", run_id, "--node", packed]
         for (key, default), value in zip(used.items(), values, strict=True):
             arguments += ["--text" if isinstance(default, str) else "--value", key, value]
-        command = ["python", "-m", "finetune_kubeflow.task.run_node"]
-        return dsl.ContainerSpec(image=placement.placement(config, node_id).image, command=command, args=arguments)
+        image = placement.placement(config, node_id).image
+        return dsl.ContainerSpec(image=image, command=list(NODE_COMMAND), args=arguments)
 
     container.__name__ = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower()
     signed = _with_signature(container, {"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
@@ -186,26 +166,23 @@ def _description(config: Config) -> str:
     return f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(gates)} gates."
 
 
-def _open_weights(value: Any) -> Any:
-    """The weights that count for the cache are those on the volume, not a file of that name where one compiles."""
-    if isinstance(value, dict) and "weights_sha256" in value:
-        path = local_path(value["backbone"])
-        if path:
-            from finetune_kubeflow.package import placeholders
-
-            return {**value, "weights_sha256": placeholders.sha256(path)}
-    return value
-
-
-def _below(root: str, path: str, mount: str) -> str:
-    """A path of the config below another root; one that is not on the shared volume stays as it is."""
-    if path == mount or path.startswith(f"{mount}/"):
-        return root + path[len(mount) :]
-    return path if path.startswith("/") else f"{root}/{path}"
+def _below_root(path: str, mount: str) -> str:
+    """A path relative to the folder where the volume is mounted; one that is elsewhere stays as it is."""
+    return path.removeprefix(mount).lstrip("/") or "." if path == mount or path.startswith(f"{mount}/") else path
 
 
 def _path_problems(config: Config) -> list[str]:
-    paths = {
+    return [
+        f"{key}: got {path!r}; expected a path below the shared volume. A bucket can be that volume "
+        "(kubeflow/manifests/overlays/gcs-bucket and s3-bucket); one that is only read from can be mounted as one of "
+        "kubernetes.defaults.volumes"
+        for key, path in _paths(config).items()
+        if path and re.match(r"[a-z0-9]+:/", path)
+    ]
+
+
+def _paths(config: Config) -> dict[str, str | None]:
+    return {
         "output_dir": config.output_dir,
         "data.root": config.data.root,
         "data.schema_file": config.data.schema_file,
@@ -213,10 +190,3 @@ def _path_problems(config: Config) -> list[str]:
         "backbone.file": config.backbone.file,
         "push.directory": config.push.directory,
     }
-    return [
-        f"{key}: got {path!r}; expected a path below the shared volume. A bucket can be that volume "
-        "(kubeflow/manifests/overlays/gcs-bucket and s3-bucket); one that is only read from can be mounted as one of "
-        "kubernetes.defaults.volumes"
-        for key, path in paths.items()
-        if path and re.match(r"[a-z0-9]+:/", path)
-    ]

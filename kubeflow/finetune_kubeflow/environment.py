@@ -1,6 +1,8 @@
-"""The names of the environment variables that a package gives its pods, and by which a pod knows where it runs."""
+"""What packages and pods agree on: the command of a task, and the environment that says where it runs."""
 
 from __future__ import annotations
+
+NODE_COMMAND = ("python", "-m", "finetune_kubeflow.task.run_node")
 
 # What a node reads the connection of the metadata store from: environment variable -> key of the Secret.
 METADATA_ENV = {

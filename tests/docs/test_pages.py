@@ -22,7 +22,13 @@ def unknown_keys(page: str) -> list[str]:
     """Names in backticks that begin like a key of a section, and are neither a key nor the start of one."""
     found = re.findall(rf"`((?:{'|'.join(sorted(SECTIONS))})\.[\w.\[\]]+)", page)
     plain = [re.sub(r"\[\w*\]", "", key).rstrip(".") for key in found if not key.endswith(".json")]
-    return [key for key in plain if not any(known == key or known.startswith(f"{key}.") for known in KEYS)]
+    known = [key for key in plain if any(one == key or one.startswith(f"{key}.") for one in KEYS)]
+    return [key for key in plain if key not in known and not is_module("/".join(key.split(".")[:2]))]
+
+
+def is_module(path: str) -> bool:
+    """Whether a module or a package is there: `evaluation` is a section of the config and a folder of ours."""
+    return (ROOT / f"{path}.py").exists() or (ROOT / path / "__init__.py").exists()
 
 
 def unknown_commands(page: str) -> list[str]:

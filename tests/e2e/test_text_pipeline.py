@@ -92,7 +92,7 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
     from trainer_module.backbones.model import build_network
     from trainer_module.backbones.sources import record_of
     from trainer_module.examples.input_data import evaluation_batches, keys, load_split
-    from transforms.inputs import inputs_of
+    from transforms.modalities import MODALITIES
     from transforms.tasks import TASKS, Labels
 
     pushed = tf.saved_model.load(text_run["pushed_model"])
@@ -121,7 +121,7 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
     # And what Beam wrote for the Trainer is what serving makes of the same texts.
     split = load_split(
         [f"{artifacts(text_run, 'Transform', 'transformed_examples')}/Split-val/*"],
-        inputs_of(record_of(config), transform),
+        MODALITIES["text"].inputs(record_of(config), transform),
         Labels(TASKS["single_label"], 2),
     )
     with np.load(artifacts(text_run, "Trainer", "model_run") / "val_predictions.npz") as saved:

@@ -14,13 +14,16 @@ from google.protobuf import json_format
 from kfp import components
 
 from finetune.config import load_config
+from finetune.digests import sha256_of
 from finetune.errors import ConfigError
+from finetune.run_time import CodeDigest, ConfigValue, Place
 from finetune_kubeflow import compile as kfp_compile
 from finetune_kubeflow.environment import METADATA_ENV, TRAIN_JOB_ENV
-from finetune_kubeflow.package import placeholders as late_values
 from finetune_kubeflow.package.packed import unpack
 from finetune_kubeflow.package.read import read_package
 from finetune_kubeflow.replay.run import replay
+from pipeline import code_digest
+from pipeline.nodes import resolved, run_time_values
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]
@@ -165,13 +168,19 @@ def test_runtime_keys_become_parameters(tmp_path: Path):
     arguments = executors["exec-trainer"]["container"]["args"]
     assert arguments[4:7] == ["--value", "training.seed", "{{$.inputs.parameters['training_seed']}}"]
     ir = unpack(arguments[3])
-    assert "<<runtime backbone.weights>>" in late_values.tokens(ir)
-    late_values.resolve(ir, lambda kind, argument: {"training.seed": 5}.get(argument, f"{kind}-{argument}"))
-    settings = json.loads(ir.nodes[0].pipeline_node.parameters.parameters["custom_config"].field_value.string_value)
-    assert settings["training"]["seed"] == 5
-    assert settings["backbone"]["weights"] == "runtime-backbone.weights"
-    assert settings["weights_sha256"] == "sha256-runtime-backbone.weights"
-    assert settings["code"] == "code-trainer_module transforms"
+    assert ConfigValue(key="backbone.weights") in run_time_values(ir)
+    (tmp_path / "other.h5").write_bytes(b"other weights")
+    values = {"training.seed": 5, "training.phases[0].learning_rate": 0.1, "backbone.weights": "other.h5"}
+    made = resolved(ir, Place(tmp_path, lambda modules: f"code of {' '.join(modules)}", values), "run")
+    assert made.runtime_spec.pipeline_root.field_value.string_value == f"{tmp_path}/runs/digits/artifacts"
+    settings = json.loads(made.nodes[0].pipeline_node.parameters.parameters["custom_config"].field_value.string_value)
+    assert (settings["training"]["seed"], settings["training"]["phases"][0]["learning_rate"]) == (5, 0.1)
+    assert settings["backbone"]["weights"] == "other.h5"
+    assert settings["weights_sha256"] == sha256_of(tmp_path / "other.h5")
+    assert settings["code"] == "code of trainer_module.recipe"
+    assert settings["frozen_features_dir"] == f"{tmp_path}/runs/digits/frozen_features"
+    with pytest.raises(ConfigError, match=r"backbone\.weights: no value for this run"):
+        resolved(ir, Place(tmp_path, str, {}), "run")
 
 
 @pytest.mark.parametrize(
@@ -208,6 +217,19 @@ def test_what_lies_where_one_compiles_makes_no_difference(
     assert readable(compiled(tmp_path, "digits")) == readable(packages["digits"])
 
 
+def test_the_code_where_one_compiles_makes_no_difference(
+    packages: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The image's code decides; that of a node is named in the package, not digested."""
+    with monkeypatch.context() as changed:
+        changed.setattr(code_digest.Sources, "digest", lambda *_: "other code")
+        other = readable(compiled(tmp_path, "digits"))
+    assert other == readable(packages["digits"])
+    ingest = read_package(packages["digits"]).pipeline.deployment_spec
+    arguments = json_format.MessageToDict(ingest)["executors"]["exec-gate-keeper"]["container"]["args"]
+    assert [one for one in run_time_values(unpack(arguments[3])) if isinstance(one, CodeDigest)]
+
+
 def test_paths_on_the_volume_are_open_and_others_stay(tmp_path: Path):
     package = read_package(
         compiled(
@@ -216,5 +238,5 @@ def test_paths_on_the_volume_are_open_and_others_stay(tmp_path: Path):
     )
     executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
     pusher = str(unpack(executors["exec-pusher"]["container"]["args"][3]))
-    assert "<<root>>/out/artifacts" in pusher
+    assert 'string_value: "out/artifacts"' in pusher
     assert "/models/digits" in pusher

@@ -132,6 +132,23 @@ def test_what_cannot_be_replayed_is_said(tmp_path: Path):
         replay(wrong, tmp_path / "w")
 
 
+def test_a_package_of_another_version_is_one_sentence(tmp_path: Path):
+    @dsl.container_component
+    def node(run_id: str):
+        arguments = ["--run-id", run_id, "--node", "eJwDAAAAAAE="]
+        return dsl.ContainerSpec(image="x", command=["python", "-m", "kubeflow.run_node"], args=arguments)
+
+    @dsl.pipeline(name="made")
+    def pipeline():
+        node(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "old.yaml"))
+    with pytest.raises(ConfigError, match=r"its tasks run `python -m kubeflow\.run_node`.* compile it anew") as caught:
+        replay(tmp_path / "old.yaml", tmp_path / "w")
+    assert len(caught.value.problems) == 1
+    assert not (tmp_path / "w").exists()
+
+
 def test_the_command_says_what_is_wrong(tmp_path: Path):
     wrong = finetune("replay", "absent.yaml", "--workspace", "w", "-p", "x", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr) == (2, "--parameter: got 'x'; expected NAME=VALUE\n")

@@ -33,7 +33,7 @@ def main() -> None:
     """Prints the figures of all as JSON, one line each."""
     lines = []
     for name, record in catalogue().items():
-        if record.modality != "image":
+        if not record.image_size:
             continue
         # Numbers in the names of unnamed layers begin anew.
         keras.backend.clear_session()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import BackboneConfig, TrainingConfig
-from finetune.config.backbone import Scaling
 from finetune.errors import BackboneError
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.heads import add_head, with_all_regularizers
-from transforms.image import scale
+from trainer_module.modalities import MODALITIES
+from transforms.backbone import Backbone
 
 
 def build_network(
@@ -29,7 +27,7 @@ def build_network(
         backbone = build_backbone(config)
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    return backbone, build_model(backbone, record_of(config).scaling, training, classes, activation)
+    return backbone, build_model(backbone, record_of(config), training, classes, activation)
 
 
 def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
@@ -64,7 +62,7 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
 
 
 def build_model(
-    backbone: keras.Model, scaling: Scaling, training: TrainingConfig, classes: int, activation: str = "softmax"
+    backbone: keras.Model, record: Backbone, training: TrainingConfig, classes: int, activation: str = "softmax"
 ) -> keras.Model:
     """Puts input scaling before the backbone and a head behind it.
 
@@ -74,7 +72,7 @@ def build_model(
 
     Args:
         backbone: From `build_backbone`.
-        scaling: As in `transforms.backbone.Backbone.scaling`.
+        record: Of the backbone: its modality, and the range of its input.
         training: The head, the BatchNorm policy, and the seed of the head's initial weights and dropout.
         classes: Number of classes.
         activation: Of the last layer (see `heads.add_head`).
@@ -84,24 +82,8 @@ def build_model(
         float32 [batch, classes].
     """
     mode = {} if training.batch_norm == "train" else {"training": False}
-    inputs = tf.nest.map_structure(_same_input, backbone.input)
-    features = backbone(_Scale(scaling, name="scale")(inputs) if _is_image(inputs) else inputs, **mode)
-    return keras.Model(inputs, add_head(features, with_all_regularizers(training), classes, training.seed, activation))
-
-
-def _same_input(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    name = "pixels" if _is_image(tensor) else tensor.name
-    return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
-
-
-def _is_image(inputs: Any) -> bool:
-    return not tf.nest.is_nested(inputs) and inputs.shape.rank == 4
-
-
-class _Scale(keras.layers.Layer):
-    def __init__(self, scaling: Scaling, **kwargs: Any):
-        super().__init__(trainable=False, **kwargs)
-        self._scaling = scaling
-
-    def call(self, pixels: tf.Tensor) -> tf.Tensor:
-        return scale(pixels, self._scaling)
+    modality = MODALITIES[record.modality]
+    inputs = tf.nest.map_structure(modality.network_input, backbone.input)
+    features = backbone(tf.nest.map_structure(lambda value: modality.prepare(value, record), inputs), **mode)
+    head = with_all_regularizers(training)
+    return keras.Model(inputs, add_head(features, modality.pool, head, classes, training.seed, activation))

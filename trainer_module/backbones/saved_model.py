@@ -1,4 +1,6 @@
-"""Reads what a SavedModel expects and offers from its protos, without loading it: nothing of it runs, and it is quick.
+"""Reads what a SavedModel expects and offers from its protos, without loading it and without TensorFlow.
+
+Nothing of it runs, and it is quick: TensorBoard, which comes with TensorFlow, has the same protos by themselves.
 
 A TF2 SavedModel is trained through its `__call__`, with the list `trainable_variables` and the functions
 `regularization_losses` beside it; these are the conventions of TF Hub's reusable SavedModels. Signatures
@@ -7,15 +9,14 @@ such as `serving_default` serve, and cannot be trained.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 
 from finetune.errors import BackboneError
 
@@ -113,7 +114,7 @@ def read_saved_model(folder: Path) -> SavedModel:
     """
     path = folder / "saved_model.pb"
     try:
-        proto = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        proto = _saved_model_class().FromString(path.read_bytes())
         graph = proto.meta_graphs[0]
     except (OSError, DecodeError, IndexError) as error:
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) if folder.is_dir() else "no such folder"
@@ -144,6 +145,30 @@ def read_saved_model(folder: Path) -> SavedModel:
         unsafe_ops=tuple(sorted(UNSAFE_OPS & set(_ops(graph.graph_def)))),
         tensorflow=graph.meta_info_def.tensorflow_version,
     )
+
+
+@functools.cache
+def _saved_model_class() -> Any:
+    """The message that a saved_model.pb holds: TensorBoard has all of its parts, and not the envelope."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    from tensorboard.compat.proto import meta_graph_pb2
+
+    file = descriptor_pb2.FileDescriptorProto(
+        name="finetune/saved_model.proto", package="finetune", dependency=[meta_graph_pb2.DESCRIPTOR.name]
+    )
+    field = descriptor_pb2.FieldDescriptorProto
+    message = file.message_type.add(name="SavedModel")
+    message.field.add(name="saved_model_schema_version", number=1, type=field.TYPE_INT64, label=field.LABEL_OPTIONAL)
+    message.field.add(
+        name="meta_graphs",
+        number=2,
+        type=field.TYPE_MESSAGE,
+        label=field.LABEL_REPEATED,
+        type_name=f".{meta_graph_pb2.MetaGraphDef.DESCRIPTOR.full_name}",
+    )
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("finetune.SavedModel"))
 
 
 def _call(objects: Any, function: Any) -> Interface | None:
@@ -182,7 +207,15 @@ def _of_signature(tensors: Any) -> Iterator[Tensor]:
 
 def _tensor(name: str, dtype: int, shape: Any) -> Tensor:
     sizes = None if shape.unknown_rank else tuple(dim.size if dim.size >= 0 else None for dim in shape.dim)
-    return Tensor(name, tf.dtypes.as_dtype(dtype).name, sizes)
+    return Tensor(name, _dtype_name(dtype), sizes)
+
+
+def _dtype_name(dtype: int) -> str:
+    """What TensorFlow calls a type, such as `float32` for DT_FLOAT."""
+    from tensorboard.compat.proto import types_pb2
+
+    name = types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
+    return {"half": "float16", "float": "float32", "double": "float64"}.get(name, name)
 
 
 def _members(children: list[dict[str, int]], name: str) -> list[int]:
@@ -195,8 +228,7 @@ def _variables(nodes: Any, trainable: set[int]) -> Iterator[Variable]:
     for place, node in enumerate(nodes):
         if node.WhichOneof("kind") == "variable":
             shape = tuple(dim.size for dim in node.variable.shape.dim)
-            dtype = tf.dtypes.as_dtype(node.variable.dtype).name
-            yield Variable(node.variable.name, shape, dtype, place in trainable)
+            yield Variable(node.variable.name, shape, _dtype_name(node.variable.dtype), place in trainable)
 
 
 def _ops(graph: Any) -> Iterator[str]:

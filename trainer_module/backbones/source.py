@@ -125,6 +125,10 @@ class NamedSource(BackboneSource):
             for argument, value in config.arguments.items()
             if argument not in record.arguments
         ]
+        if "modality" in config.model_fields_set and config.modality != record.modality:
+            problems.append(
+                f"backbone.modality: got {config.modality!r}; {record.name} has {record.modality!r}. Leave it out"
+            )
         if config.image_size and config.image_size < record.min_size:
             problems.append(
                 f"backbone.image_size: got {config.image_size}; {record.name} expects at least {record.min_size} "

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
-from trainer_module.examples import augmentation
+from trainer_module.modalities import MODALITIES
 from transforms import features
 from transforms.inputs import Inputs, NetworkInput
 from transforms.tasks import Labels
@@ -116,7 +116,7 @@ def training_batches(
     Returns:
         (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch.
     """
-    views = views_of(split, config, seed)
+    views, augment = views_of(split, config, seed), MODALITIES[split.inputs.modality].augment
 
     def batches_of(examples: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
         @tf.autograph.experimental.do_not_convert
@@ -124,9 +124,9 @@ def training_batches(
             number, record = example
             value, label = _parse(record, split)
             if views:
-                value = augmentation.augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
+                value = augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
             elif config.is_active:
-                value = augmentation.augment(value, tf.stack([epoch_seed, position]), config)
+                value = augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
         return examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
@@ -190,6 +190,7 @@ def numbered_inputs(
     """
     table = tf.constant(wanted)
     views = views_of(split, config, seed) if config else None
+    augment = MODALITIES[split.inputs.modality].augment
 
     @tf.autograph.experimental.do_not_convert
     def copy_of_all(copy: tf.Tensor) -> tf.data.Dataset:
@@ -199,7 +200,7 @@ def numbered_inputs(
     def one(row: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
         value = _parse(record, split)[0]
         if config and views:
-            value = augmentation.augment(value, tf.stack([views.seed, row]), config)
+            value = augment(value, tf.stack([views.seed, row]), config)
         return row, split.inputs.finish(value)
 
     @tf.autograph.experimental.do_not_convert

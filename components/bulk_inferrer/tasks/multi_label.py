@@ -44,7 +44,7 @@ class MultiLabel:
         """Names the labels, one after the other."""
 
         def joined(hot: np.ndarray) -> str:
-            return ", ".join(classes[column] for column in np.flatnonzero(hot)) or NONE
+            return ", ".join(classes[column] for column in np.flatnonzero(hot).tolist()) or NONE
 
         return [
             {"label": joined(actual), "predicted": joined(said)}

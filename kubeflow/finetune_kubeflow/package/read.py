@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from finetune.errors import ConfigError, did_you_mean
+from finetune_kubeflow.environment import NODE_COMMAND
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ def read_package(path: Path) -> Package:
     """Reads a package.
 
     Raises:
-        ConfigError: It is not a KFP v2 package.
+        ConfigError: It is not a KFP v2 package, or another version compiled it.
     """
     from google.protobuf import json_format
     from kfp.kubernetes import kubernetes_executor_config_pb2
@@ -44,6 +45,17 @@ def read_package(path: Path) -> Package:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, json_format.ParseError, AttributeError, IndexError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError([f"{path}: not a KFP v2 package: {reason}. `finetune compile` makes one."]) from None
+    executors = documents[0].get("deploymentSpec", {}).get("executors", {}).values()
+    for container in (executor.get("container", {}) for executor in executors):
+        command = container.get("command", [])
+        if "--node" in container.get("args", []) and command != list(NODE_COMMAND):
+            raise ConfigError(
+                [
+                    f"{path}: its tasks run `{' '.join(command)}`; this version has `{' '.join(NODE_COMMAND)}`. "
+                    "Another version compiled the package: compile it anew with `finetune compile`, or run it with "
+                    "the version and the image that it was made for."
+                ]
+            )
     return Package(pipeline, executor_configs)
 
 

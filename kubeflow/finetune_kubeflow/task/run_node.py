@@ -17,12 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from finetune.digests import sha256_of
 from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, emit
 from finetune_kubeflow.environment import METADATA_ENV, ROOT_ENV
 from finetune_kubeflow.task.log import logs_to_stderr
-from finetune_kubeflow.task.metadata_store import environment, metadata_connection, state_of
+from finetune_kubeflow.task.metadata_store import environment, metadata_connection
 
 SECRET_VARIABLES = ("FINETUNE_MLMD_PASSWORD",)
 
@@ -67,16 +66,11 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
         RunError: The node did not run; TFX does not always raise an exception then.
     """
     connection = metadata_connection(environ)
-    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
-    from tfx.orchestration.portable import runtime_parameter_utils
-
-    from finetune_kubeflow.package import placeholders
     from finetune_kubeflow.package.packed import unpack
-    from pipeline.nodes import launch, with_metadata_connection
+    from pipeline.nodes import launch, place_at, resolved, with_metadata_connection
+    from pipeline.run_metadata import state_of
 
-    ir = unpack(packed)
-    placeholders.resolve(ir, lambda kind, argument: _late_value(kind, argument, root, values))
-    runtime_parameter_utils.substitute_runtime_parameter(ir, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    ir = resolved(unpack(packed), place_at(Path(root), values), run_id)
     node_id = ir.nodes[0].pipeline_node.node_info.id
     emit(ComponentStarted(component=node_id, run_id=run_id))
     start = time.monotonic()
@@ -93,24 +87,6 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
     state = state_of(connection, run_id, f"{ir.pipeline_info.id}.{node_id}")
     emit(ComponentFinished(component=node_id, state=state, seconds=round(time.monotonic() - start, 2)))
     return state
-
-
-def _late_value(kind: str, argument: str, root: str, values: Mapping[str, Any]) -> Any:
-    if kind == "root":
-        return root
-    if kind == "runtime":
-        if argument not in values:
-            raise ConfigError([f"{argument}: no value for this run; expected --text or --value {argument} VALUE"])
-        return values[argument]
-    if kind == "code":
-        from pipeline.nodes import code_digest
-
-        return code_digest(*argument.split())
-    if kind == "sha256":
-        return sha256_of(Path(argument))
-    raise RunError(
-        f"<<{kind} {argument}>>: this image does not know such a value; compile the package with this version."
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 
 from finetune.config.backbone import BackboneConfig
+from finetune.errors import BackboneError
+from trainer_module.backbones.interface import code_problems
+from trainer_module.backbones.saved_model import SavedModel, read_saved_model
 from trainer_module.backbones.source import BackboneSource
 
 
@@ -23,8 +27,23 @@ class HandleSource(BackboneSource):
         return config.handle is not None and config.modality == self.modality
 
     def file_problems(self, config: BackboneConfig) -> list[str]:
-        """Looks whether the SavedModel is there."""
-        return saved_model_problems("backbone.handle", config.handle)
+        """Reads the protos of a SavedModel on this machine, and holds its interface against the config."""
+        problems = saved_model_problems("backbone.handle", config.handle)
+        if problems or "://" in str(config.handle):
+            return problems
+        try:
+            saved = read_saved_model(Path(str(config.handle)))
+            return code_problems(saved, config) + self.interface_problems(saved, config)
+        except BackboneError as error:
+            return [str(error)]
+
+    @abstractmethod
+    def interface_problems(self, saved: SavedModel, config: BackboneConfig) -> list[str]:
+        """Holds the model's inputs and outputs against the config.
+
+        Raises:
+            BackboneError: It cannot be called at all.
+        """
 
 
 def is_saved_model(folder: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetune.config.backbone import BackboneConfig
+from trainer_module.backbones.interface import picture_problems
+from trainer_module.backbones.saved_model import SavedModel
 from trainer_module.backbones.sources.handle import HandleSource
 from transforms.backbone import Backbone
 
@@ -31,3 +33,7 @@ class HubPictures(HandleSource):
         from trainer_module.backbones.hub import hub_backbone
 
         return hub_backbone(config)
+
+    def interface_problems(self, saved: SavedModel, config: BackboneConfig) -> list[str]:
+        """Wants one batch of pictures, and features."""
+        return picture_problems(saved, config)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune.config.backbone import BackboneConfig
 from finetune.config.text import TextConfig
+from trainer_module.backbones.interface import text_problems
+from trainer_module.backbones.saved_model import SavedModel, read_saved_model
 from trainer_module.backbones.sources.handle import HandleSource, saved_model_problems
 from transforms.backbone import Backbone
 
@@ -44,8 +47,13 @@ class HubTexts(HandleSource):
         ]
 
     def file_problems(self, config: BackboneConfig) -> list[str]:
-        """Looks whether encoder and preprocessor are there."""
-        return [
-            *super().file_problems(config),
-            *saved_model_problems("backbone.text.preprocessor", config.text.preprocessor),
-        ]
+        """Looks whether the preprocessor is there, before it is held against the encoder."""
+        missing = saved_model_problems("backbone.text.preprocessor", config.text.preprocessor)
+        return missing or super().file_problems(config)
+
+    def interface_problems(self, saved: SavedModel, config: BackboneConfig) -> list[str]:
+        """Wants strings, or what the preprocessor makes of them, and one vector a text."""
+        place = config.text.preprocessor
+        if place and "://" in place:
+            return []  # It is had, and held against the encoder, when training begins.
+        return text_problems(saved, read_saved_model(Path(place)) if place else None, config)

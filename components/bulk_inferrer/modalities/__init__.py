@@ -1,0 +1,34 @@
+"""How the report shows an example of a modality.
+
+One modality more is one file with an object like those in `MODALITIES`, and one line there;
+`components.bulk_inferrer.modalities.contract.check_modality` is its contract.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from components.bulk_inferrer.modalities.image import Image
+from components.bulk_inferrer.modalities.text import Text
+
+
+class PreviewModality(Protocol):
+    """What the bulk inferrer asks of a modality."""
+
+    def preview(self, value: bytes, stem: Path) -> dict[str, str]:
+        """Makes a preview.
+
+        Args:
+            value: The raw feature of one example.
+            stem: Path of a picture to write, without its extension; its folder is there.
+
+        Returns:
+            `text`, or `image`, the name of the file that it wrote.
+        """
+
+
+MODALITIES: dict[str, PreviewModality] = {
+    "image": Image(),
+    "text": Text(),
+}

@@ -1,0 +1,44 @@
+"""What a modality asks of the ingest: the component that reads it, and what in a config is about it.
+
+One modality more is one file with an object like those in `MODALITIES`, and one line there;
+`components.example_gen.modalities.contract.check_modality` is its contract. `component` alone imports TFX.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from components.example_gen.modalities.image import Image
+from components.example_gen.modalities.text import Text
+
+if TYPE_CHECKING:
+    from tfx.dsl.components.base.base_component import BaseComponent
+
+
+class IngestModality(Protocol):
+    """What the ingest asks of a modality.
+
+    Attributes:
+        node_id: Of the component: its class's name.
+        shown: What a backbone of it is shown, in the plural, for messages.
+        layouts: Values of `data.layout` that go with it.
+        keys: Keys of the section `data` that are about it, and about no other unless that has them too.
+    """
+
+    node_id: str
+    shown: str
+    layouts: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def component(self) -> type[BaseComponent]:
+        """Returns the component, which takes `root` and `settings` as `component.make_spec` does."""
+
+    def root_problem(self, path: Path) -> str | None:
+        """Says why a path cannot be `data.root`, before anything there is read; None for one that can."""
+
+
+MODALITIES: dict[str, IngestModality] = {
+    "image": Image(),
+    "text": Text(),
+}

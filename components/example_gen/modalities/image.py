@@ -1,0 +1,28 @@
+"""Pictures, in folders or listed in a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from components.example_gen.image_component import ImageExampleGen
+
+
+class Image:
+    """One file an example."""
+
+    node_id = "ImageExampleGen"
+    shown = "pictures"
+    layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
+    keys: tuple[str, ...] = ("data.manifest", "data.path_column", "data.max_pixels")
+
+    def component(self) -> type[ImageExampleGen]:
+        """Returns ImageExampleGen."""
+        from components.example_gen.image_component import ImageExampleGen
+
+        return ImageExampleGen
+
+    def root_problem(self, path: Path) -> str | None:
+        """Wants a folder."""
+        return None if path.is_dir() else "which is not a folder here; expected a folder of images"

@@ -1,0 +1,28 @@
+"""Texts, in tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from components.example_gen.text_component import TextExampleGen
+
+
+class Text:
+    """One row an example."""
+
+    node_id = "TextExampleGen"
+    shown = "texts"
+    layouts: tuple[str, ...] = ("auto", "table")
+    keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.max_characters")
+
+    def component(self) -> type[TextExampleGen]:
+        """Returns TextExampleGen."""
+        from components.example_gen.text_component import TextExampleGen
+
+        return TextExampleGen
+
+    def root_problem(self, path: Path) -> str | None:
+        """Wants a file or a folder."""
+        return None if path.exists() else "which is not here; expected a CSV, TSV or JSONL file, or a folder of them"

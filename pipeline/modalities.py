@@ -1,0 +1,24 @@
+"""The tables that say what a modality is, one for each part of the pipeline that it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.bulk_inferrer.modalities import MODALITIES as PREVIEW_MODALITIES
+from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
+from trainer_module.modalities import MODALITIES as NETWORK_MODALITIES
+from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
+
+# Import path of each table, and what it has for each modality; the command line has one more above these.
+MODALITY_TABLES: dict[str, Mapping[str, Any]] = {
+    "components.example_gen.modalities": INGEST_MODALITIES,
+    "transforms.modalities": TRANSFORM_MODALITIES,
+    "trainer_module.modalities": NETWORK_MODALITIES,
+    "components.bulk_inferrer.modalities": PREVIEW_MODALITIES,
+}
+
+
+def keys_of(modality: str) -> tuple[str, ...]:
+    """Returns the keys of a config that say something about a modality alone."""
+    return (*INGEST_MODALITIES[modality].keys, *TRANSFORM_MODALITIES[modality].keys)

@@ -1,0 +1,123 @@
+"""Every modality keeps the contract of each part of the pipeline that it concerns, and none lacks one."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.bulk_inferrer.modalities.contract import check_modality as check_preview
+from finetune.config import BackboneConfig
+from finetune_cli.modalities import MODALITIES as COMMAND_MODALITIES
+from finetune_cli.modalities.contract import check_modality as check_command
+from pipeline.modalities import MODALITY_TABLES
+from trainer_module.backbones.sources import record_of
+
+TABLES = {**MODALITY_TABLES, "finetune_cli.modalities": COMMAND_MODALITIES}
+
+
+def picture(seed: int, file_format: str = "PNG", **save) -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, file_format, **save)
+    return buffer.getvalue()
+
+
+def image_root(folder: Path) -> Path:
+    for number in range(24):
+        path = folder / "pictures" / ("disc", "ring")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(number))
+    return folder / "pictures"
+
+
+def text_root(folder: Path) -> Path:
+    path = folder / "texts.csv"
+    rows = [f"{('boat', 'bird')[number % 2]} {number},{('sea', 'sky')[number % 2]}" for number in range(60)]
+    path.write_text("\n".join(["text,label", *rows]))
+    return path
+
+
+def words(folder: Path) -> BackboneConfig:
+    (folder / "words.txt").write_text("boat 1 0.5\nbird 0 -1\n")
+    return BackboneConfig(name="GloVe", weights=str(folder / "words.txt"), text={"max_words": 4})
+
+
+ROOTS = {"image": image_root, "text": text_root}
+CONFIGS = {
+    "image": lambda _: BackboneConfig(name="SmallCNN", weights="random", image_size=8),
+    "text": words,
+}
+VALUES = {
+    "image": [picture(1), picture(2, "JPEG"), picture(3, "BMP")],
+    "text": [b"the boat", b"", b"\xff\xfe not utf-8", b"\n\nbird", "🙂 boat".encode()],
+}
+BATCHES = {"image": np.full((2, 8, 8, 3), 7, np.float32), "text": np.array([[1, 2, 0, 0], [0, 0, 0, 0]])}
+EXAMPLES = {
+    "image": np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8),
+    "text": np.array([1, 2, 0, 0]),
+}
+
+
+def test_no_part_lacks_a_modality():
+    names = {table: set(entries) for table, entries in TABLES.items()}
+    assert set(map(frozenset, names.values())) == {frozenset(ROOTS)}, names
+    assert set(TABLES) == {
+        name for name in sys.modules if name.endswith(".modalities") and name != "pipeline.modalities"
+    }
+
+
+@pytest.mark.parametrize("name", TABLES["components.example_gen.modalities"])
+def test_the_ingest_has_what_it_asks_of_a_modality(name, tmp_path):
+    contract = pytest.importorskip("components.example_gen.modalities.contract")
+    contract.check_modality(name, ROOTS[name](tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", TABLES["transforms.modalities"])
+def test_transform_has_what_it_asks_of_a_modality(name, tmp_path):
+    contract = pytest.importorskip("transforms.modalities.contract")
+    contract.check_modality(record_of(CONFIGS[name](tmp_path)), VALUES[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", TABLES["trainer_module.modalities"])
+def test_the_trainer_has_what_it_asks_of_a_modality(name, tmp_path):
+    contract = pytest.importorskip("trainer_module.modalities.contract")
+    tf = pytest.importorskip("tensorflow")
+    contract.check_modality(CONFIGS[name](tmp_path), tf.constant(EXAMPLES[name]), tf.constant(BATCHES[name]))
+
+
+@pytest.mark.parametrize("name", TABLES["components.bulk_inferrer.modalities"])
+def test_the_bulk_inferrer_has_what_it_asks_of_a_modality(name, tmp_path):
+    check_preview(name, VALUES[name][0], tmp_path)
+
+
+@pytest.mark.parametrize("name", TABLES["finetune_cli.modalities"])
+def test_commands_have_what_they_ask_of_a_modality(name):
+    check_command(name)
+
+
+@pytest.mark.parametrize(("turned", "size"), [(1, (12, 10)), (6, (10, 12)), (3, (12, 10))])
+def test_a_thumbnail_stands_as_the_network_sees_its_picture(turned, size, tmp_path):
+    from components.bulk_inferrer.modalities import MODALITIES
+
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    encoded = picture(1, "JPEG", exif=exif.tobytes(), quality=100)
+    name = MODALITIES["image"].preview(encoded, tmp_path / "1")["image"]
+    with Image.open(tmp_path / name) as shown:
+        ratio = shown.size[0] / shown.size[1]
+        assert ratio == pytest.approx(size[0] / size[1], rel=0.02)
+
+
+def test_a_preview_that_writes_elsewhere_is_found(tmp_path, monkeypatch):
+    class Elsewhere:
+        def preview(self, value: bytes, stem: Path) -> dict[str, str]:
+            return {"image": "other.png"}
+
+    monkeypatch.setitem(TABLES["components.bulk_inferrer.modalities"], "elsewhere", Elsewhere())
+    with pytest.raises(AssertionError, match=r"names other\.png, and writes"):
+        check_preview("elsewhere", b"", tmp_path)

@@ -1,0 +1,67 @@
+"""What a modality asks of the network: its input, how features are pooled, and what augmentation changes.
+
+One modality more is one file with an object like those in `MODALITIES`, and one line there;
+`trainer_module.modalities.contract.check_modality` is its contract. TensorFlow is imported by the methods that need it,
+so that a config is checked without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from finetune.config import AugmentationConfig
+from trainer_module.modalities.image import Image
+from trainer_module.modalities.text import Text
+from transforms.backbone import Backbone
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras as keras
+
+
+class Modality(Protocol):
+    """What the Trainer asks of a modality.
+
+    Attributes:
+        augments: Whether the section `augmentation` says anything about it.
+    """
+
+    augments: bool
+
+    def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the network's own input in place of one of the backbone's, with the name that it is given by."""
+
+    def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
+        """Brings an input into the range that the backbone was trained with."""
+
+    def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Makes one vector of an example's features.
+
+        Args:
+            features: float32, of three or more axes.
+            name: Of the layer that pools.
+
+        Returns:
+            float32 [batch, channels].
+
+        Raises:
+            BackboneError: Features of this rank are none of this modality.
+        """
+
+    def augment(self, value: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
+        """Changes one training example at random.
+
+        Args:
+            value: As its `Inputs.read` gives it.
+            seed: int64 [2]; the same seed makes the same change.
+            config: Strengths.
+
+        Returns:
+            What `Inputs.finish` takes.
+        """
+
+
+MODALITIES: dict[str, Modality] = {
+    "image": Image(),
+    "text": Text(),
+}

@@ -1,0 +1,44 @@
+"""Texts: taken as Transform made them, pooled over their words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from finetune.config import AugmentationConfig
+from finetune.errors import BackboneError
+from transforms.backbone import Backbone
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras as keras
+
+
+class Text:
+    """Ids of words, strings, or several tensors by name."""
+
+    augments = False
+
+    def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns an input like the backbone's own."""
+        import tf_keras as keras
+
+        return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
+
+    def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
+        """Returns it as it is."""
+        return value
+
+    def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Pools words [batch, words, channels], which are zero where there is no word."""
+        from trainer_module.pooling import PoolWords
+
+        if len(features.shape) != 3:
+            raise BackboneError(
+                f"backbone: its features have the shape {list(features.shape)}; expected of texts words "
+                "[batch, words, channels] or a vector [batch, channels]."
+            )
+        return PoolWords(name=name)(features)
+
+    def augment(self, value: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
+        """Returns it as it is."""
+        return value

@@ -1,0 +1,72 @@
+"""Texts: ids of words, what a preprocessor makes of them, or the clean text itself, as the backbone takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from finetune.run_time import FileDigest
+from transforms import features
+from transforms.backbone import Backbone
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    from transforms.inputs import TensorInputs
+
+
+class Text:
+    """Texts in UTF-8. A record's `preprocessing` holds `vocabulary` with `unknown_words` and `max_words`, or
+    `preprocessor`, which may be None.
+    """
+
+    raw = features.TEXT
+    keys: tuple[str, ...] = ("backbone.text",)
+
+    def describe(self, record: Backbone) -> str:
+        """Says how many words, where they are counted."""
+        words = record.preprocessing.get("max_words")
+        return f"at most {words} words" if words else "texts"
+
+    def settings(self, record: Backbone) -> dict[str, Any]:
+        """Returns the record's `preprocessing`, with the digest of the file that it names."""
+        settings = dict(record.preprocessing)
+        for name in ("vocabulary", "preprocessor"):
+            if name in settings:
+                place = settings[name]
+                local = place and "://" not in place
+                settings[f"{name}_sha256"] = FileDigest(path=place) if local else None
+        return settings
+
+    def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """Makes what the backbone takes.
+
+        Returns:
+            `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`); or what the preprocessor makes, in int64;
+            or for an encoder that takes strings `clean_text`: string [batch], valid UTF-8.
+        """
+        import tensorflow as tf
+        import tensorflow_transform as tft
+
+        from transforms.text import WordIds, load_preprocessor, valid_utf8
+        from transforms.word_table import read_word_table
+
+        if "vocabulary" in settings:
+            word_ids = tft.make_and_track_object(
+                lambda: WordIds(read_word_table(settings["vocabulary"]), settings["unknown_words"]), name="word_ids"
+            )
+            return {features.WORD_IDS: word_ids(values, settings["max_words"])}
+        clean = valid_utf8(values)
+        if not settings["preprocessor"]:
+            return {features.CLEAN_TEXT: clean}
+        preprocessor = tft.make_and_track_object(
+            lambda: load_preprocessor(settings["preprocessor"]), name="preprocessor"
+        )
+        return {name: tf.cast(tensor, tf.int64) for name, tensor in preprocessor(clean).items()}
+
+    def inputs(self, record: Backbone, transform_output: tft.TFTransformOutput) -> TensorInputs:
+        """Reads all features that were made of the text."""
+        from transforms.inputs import TensorInputs, made_features
+
+        return TensorInputs(made_features(transform_output), "text", self.raw)
