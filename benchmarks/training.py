@@ -87,6 +87,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         model_run_dir=str(work / "run"),
         custom_config={
             **{name: json.loads(section.model_dump_json()) for name, section in sections.items()},
+            "task": "single_label",
             "component": "Trainer",
             "code": "benchmark",
             "checkpoint_dir": str(work / "checkpoints"),

@@ -130,7 +130,7 @@ def _pretrain(weights: Path) -> float:
 
     for batch in train.take(PRETRAIN_STEPS):
         step(batch)
-    objective = TASKS["single_label"].objective(TrainingConfig(), 5 * 8, None)
+    objective = TASKS["single_label"].objective(TrainingConfig(), [str(way) for way in range(5 * 8)], None)
     evaluation = eval_step(model, objective, tf.distribute.get_strategy(), test.element_spec)
     accuracy = evaluate(evaluation, test).means()["accuracy"]
     with replacing(weights) as unfinished:

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from components.example_gen.files import FileProblem, read_file
+from components.serving_gate.answers import OUTPUTS
 from components.serving_gate.tasks import TASKS, ServedTask
 from finetune.errors import RunError
 from finetune_cli.modalities import MODALITIES, CommandModality
-from registry.versions import versions
+from registry.versions import FACTS_FILE, versions
 
 BATCH = 32
-# Facts of its origin, which the Trainer writes into the model's folder.
-FACTS_FILE = "assets.extra/finetune.json"
 
 
 def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -89,7 +88,7 @@ def _modality(model: Path) -> CommandModality:
 
 def _task_of(path: Path, outputs: Mapping[str, Any]) -> ServedTask:
     for task in TASKS.values():
-        if task.outputs.keys() <= outputs.keys():
+        if {*OUTPUTS, *task.outputs} == set(outputs):
             return task
     raise RunError(
         f"MODEL_DIR: {str(path)!r} serves {', '.join(sorted(outputs))}; expected a model that this product pushed."

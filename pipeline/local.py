@@ -20,6 +20,7 @@ from finetune.errors import FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
+from pipeline.tasks import check_champion
 from trainer_module.tracking.mlflow import log_outcome
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ def run_pipeline(config: Config) -> RunSummary:
         The summary (see `pipeline.summary`), also written to the run's folder beside `report.html`.
 
     Raises:
-        RunError: Another run holds the output folder, or it cannot be written.
+        RunError: Another run holds the output folder, it cannot be written, or the champion is of another task.
     """
     run_id = _new_run_id()
     run_dir = config.output_path / "runs" / run_id
     with _only_run(config.output_path), _logs_to(run_dir / LOG_FILE):
+        check_champion(config)
         emit(RunStarted(components=tuple(node_ids(config)), log_file=str(run_dir / LOG_FILE)))
         start = time.monotonic()
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -9,8 +10,11 @@ from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
 from components.evaluator.tasks import TASKS as EVALUATOR_TASKS
 from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.serving_gate.tasks import TASKS as SERVED_TASKS
+from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS as EVALUATION_TASKS
-from finetune.errors import did_you_mean
+from finetune.config import Config
+from finetune.errors import RunError, did_you_mean
+from registry.versions import FACTS_FILE, newest_version
 from trainer_module.tasks import TASKS as TRAINING_TASKS
 from transforms.tasks import TASKS as TRANSFORM_TASKS
 
@@ -28,7 +32,7 @@ TASK_TABLES: dict[str, Mapping[str, Any]] = {
 
 def task_fits(raw: dict[str, Any]) -> list[str]:
     """Says whether every table has the task of a raw config, and what in the config does not go with it."""
-    name = raw.get("task", "single_label")
+    name = raw.get("task", SINGLE_LABEL)
     if not isinstance(name, str):
         return []
     problems = task_problems(name, TASK_TABLES)
@@ -36,6 +40,25 @@ def task_fits(raw: dict[str, Any]) -> list[str]:
         return problems
     data = raw.get("data")
     return INGEST_TASKS[name].problems(data if isinstance(data, dict) else {})
+
+
+def check_champion(config: Config) -> None:
+    """Looks at the model that is served: it and the candidate can be compared when both are of one task.
+
+    Raises:
+        RunError: It is of another task.
+    """
+    champion = newest_version(config.push_path)
+    facts = champion / FACTS_FILE if champion else None
+    if not facts or not facts.is_file():
+        return
+    # Models of before there were several tasks name none.
+    served = json.loads(facts.read_text(encoding="utf-8")).get("task", SINGLE_LABEL)
+    if served != config.task:
+        raise RunError(
+            f"task: got {config.task!r}, and {str(champion)!r}, which is served, is of task {served!r}; the two cannot "
+            "be compared. Give the pipeline a new `name` or `output_dir`."
+        )
 
 
 def task_problems(name: str, tables: Mapping[str, Collection[str]]) -> list[str]:

@@ -29,6 +29,8 @@ from finetune.errors import RunError
 from finetune.files import sync_to_disk, write_text
 
 CARD_TEXT_FILE = "model_card.md"
+# What the exporter says of a model, in the folder of a SavedModel that TensorFlow leaves to others.
+FACTS_FILE = "assets.extra/finetune.json"
 PENDING = ".pending"
 _INCOMING = ".incoming-"
 _OUTGOING = ".outgoing-"

@@ -119,7 +119,7 @@ def make_setup(
     wanted = training.class_weights
     # Reading the labels of all examples takes a pass over them.
     weights = None if wanted is None else task.class_weights(wanted, class_names, labels(train).numpy())
-    objective = task.objective(training, len(class_names), weights)
+    objective = task.objective(training, class_names, weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
         settings["frozen_features_dir"],

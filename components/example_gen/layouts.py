@@ -74,9 +74,9 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
         class_folders, others = _entries(os.path.join(root, top or ""))
         prefix = f"{top}/" if top else ""
         ignored += [prefix + name for name in others]
-        names.update(class_folders)
         for name in class_folders:
             labels, problem = read_labels(name, settings)
+            names.update(labels or [name])
             walk = walk_folder(root, prefix + name, labels, split_folder=top)
             found += [record.without(problem) for record in walk] if problem else walk
     return Listing(layout, sorted(found, key=_order), sorted(names), plan, sorted(ignored))

@@ -33,7 +33,7 @@ def problems(task: ServedTask, answer: Answer, batch: int) -> list[str]:
     count = answer["probabilities"].shape[-1] if len(answer["probabilities"].shape) == 2 else None
     expected = {name: (batch, count) if of_classes else (batch,) for name, (_, of_classes) in outputs.items()}
     found += [
-        f"for {batch} requests its output {name} has the shape {answer[name].shape}; expected {_shape(shape)}"
+        f"for {batch} requests its output {name} has the shape {_shape(answer[name].shape)}; expected {_shape(shape)}"
         for name, shape in expected.items()
         if answer[name].shape != shape
     ]

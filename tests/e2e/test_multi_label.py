@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from text_data import COMMON, TOPICS, write_word_table
 
 from finetune.config import Config
@@ -139,3 +140,44 @@ def test_predict_shows_all_labels_that_reach_their_thresholds(run):
     assert probabilities == sorted(probabilities, reverse=True)
     table = CliRunner().invoke(app, command).stdout
     assert f"{rows[0]['labels'][0]} {probabilities[0]:.3f}  {rows[0]['labels'][1]}" in table
+
+
+@pytest.fixture(scope="module")
+def run_of_images(runner, raw_config, tmp_path_factory) -> dict:
+    """Pictures with a disc on the left, a square on the right, both or neither, listed in a manifest."""
+    folder = tmp_path_factory.mktemp("shapes")
+    rows = ["path,labels"]
+    for number in range(120):
+        labels = [name for place, name in enumerate(("disc", "square")) if (number >> place) & 1]
+        draw_several(labels, number).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{'|'.join(labels)}")
+    (folder / "shapes.csv").write_text("\n".join(rows))
+    raw = {
+        **raw_config,
+        "name": "shapes",
+        "task": "multi_label",
+        "output_dir": str(folder / "runs"),
+        "data": {"root": str(folder), "manifest": "shapes.csv", "label_column": "labels"},
+        "evaluation": {"gates": [{"metric": "micro_f1", "min": 0.3}, {"metric": "f1", "of_class": "*", "min": 0}]},
+    }
+    return runner.run(raw=raw)
+
+
+def draw_several(labels: list[str], seed: int) -> Image.Image:
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[0:20, 0:40]
+    shape = np.zeros((20, 40), dtype=bool)
+    if "disc" in labels:
+        shape |= np.hypot(y - 10, x - 10) < 6
+    if "square" in labels:
+        shape |= (abs(y - 10) < 6) & (abs(x - 30) < 6)
+    return Image.fromarray((shape * 150 + random.integers(0, 80, shape.shape)).astype(np.uint8))
+
+
+def test_pictures_of_a_manifest_become_a_pushed_model(run_of_images):
+    assert run_of_images["error"] is None
+    assert run_of_images["status"] == "pushed", run_of_images["gates"]
+    assert run_of_images["splits"]["train"] < sum(run_of_images["splits"].values()) == 120
+    assert [gate["name"] for gate in run_of_images["gates"][1:3]] == ["f1 of disc >= 0", "f1 of square >= 0"]
+    report = json.loads((artifacts(run_of_images, "ImageExampleGen", "examples") / "ingest_report.json").read_text())
+    assert sum(split["unlabelled"] for split in report["splits"].values()) == 30

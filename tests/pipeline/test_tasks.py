@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.tasks import TASK_TABLES, task_fits, task_problems
+import json
+
+import pytest
+
+from finetune.config import Config
+from finetune.errors import RunError
+from pipeline.tasks import TASK_TABLES, check_champion, task_fits, task_problems
+from registry.versions import FACTS_FILE
 
 
 def test_no_part_lacks_a_task():
@@ -26,3 +33,23 @@ def test_the_data_section_must_go_with_the_task():
     (problem,) = task_fits({"data": {"label_separator": "|"}})
     assert problem.startswith("data.label_separator: got '|'; single_label")
     assert task_fits({"task": "multi_label", "data": {"label_separator": ";"}}) == []
+
+
+def test_a_champion_of_another_task_is_refused(tmp_path):
+    config = Config.model_validate(
+        {
+            "name": "moods",
+            "task": "multi_label",
+            "output_dir": str(tmp_path),
+            "data": {"root": "moods.csv"},
+            "backbone": {"name": "GloVe", "weights": "words.txt"},
+        }
+    )
+    check_champion(config)
+    facts = tmp_path / "pushed" / "3" / FACTS_FILE
+    facts.parent.mkdir(parents=True)
+    facts.write_text(json.dumps({"task": "multi_label"}))
+    check_champion(config)
+    facts.write_text(json.dumps({"backbone": {}}))
+    with pytest.raises(RunError, match=r"task: got 'multi_label', and '.*/pushed/3', .* is of task 'single_label'"):
+        check_champion(config)

@@ -60,7 +60,7 @@ def train(data, mode: str, kept, checkpoints, *later: PhaseConfig):
         "distribution": DistributionConfig(),
     }
     settings = {name: section.model_dump(mode="json") for name, section in sections.items()}
-    settings |= {"component": "Trainer", "frozen_features_dir": str(kept), "code": ""}
+    settings |= {"task": "single_label", "component": "Trainer", "frozen_features_dir": str(kept), "code": ""}
     setup = recipe.make_setup(
         settings, tft.TFTransformOutput(str(folder / "transform")), [files["train"]], [files["val"]]
     )

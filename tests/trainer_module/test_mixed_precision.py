@@ -55,7 +55,7 @@ class Half:
             self.scale = tf.Variable(1.0, trainable=False)
         self.optimizer.set_rate(1.0)
         spec = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
-        objective = TASKS["single_label"].objective(TrainingConfig(), 3, None)
+        objective = TASKS["single_label"].objective(TrainingConfig(), list("abc"), None)
         self._step = loop.train_step(model, [self.kernel], self.optimizer, objective, steps, strategy, spec, self.scale)
 
     def step(self, scale: float):

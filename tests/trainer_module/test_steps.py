@@ -43,7 +43,7 @@ def optimizer_of(model, config, factors=(1.0, 1.0), slots=(None, None)):
 
 def step_of(model, optimizer, training=None, weights=None, parts=1):
     spec = (tf.TensorSpec([None, 4]), tf.TensorSpec([None], tf.int64))
-    objective = TASKS["single_label"].objective(training or TrainingConfig(), 3, weights)
+    objective = TASKS["single_label"].objective(training or TrainingConfig(), list("abc"), weights)
     strategy = tf.distribute.get_strategy()
     return loop.train_step(model, model.trainable_variables, optimizer, objective, parts, strategy, spec)
 
@@ -102,7 +102,7 @@ def _crossentropy(labels, probabilities):
 
 @pytest.mark.parametrize(("keys", "weights", "formula"), LOSSES_OF_LABELS.values(), ids=LOSSES_OF_LABELS)
 def test_losses_of_several_labels(keys, weights, formula):
-    objective = TASKS["multi_label"].objective(TrainingConfig(**keys), 3, weights)
+    objective = TASKS["multi_label"].objective(TrainingConfig(**keys), list("abc"), weights)
     probabilities = 1 / (1 + np.exp(-(X.astype(float) @ START[0] + START[1])))
     labels = tf.constant(MULTI_HOT, tf.float32)
     found = objective.loss(labels, tf.constant(probabilities, tf.float32))
@@ -114,7 +114,7 @@ def test_losses_of_several_labels(keys, weights, formula):
 def test_the_accuracy_of_several_labels_is_their_jaccard_index():
     labels = tf.constant([[1, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]], tf.float32)
     probabilities = tf.constant([[0.9, 0.1, 0.5], [0.4, 0.1, 0.2], [0.7, 0.1, 0.1], [0.6, 0.2, 0.3]])
-    accuracy = TASKS["multi_label"].objective(TrainingConfig(), 3, None).accuracy(labels, probabilities)
+    accuracy = TASKS["multi_label"].objective(TrainingConfig(), list("abc"), None).accuracy(labels, probabilities)
     np.testing.assert_allclose(accuracy, [1 / 3, 1, 0, 1], rtol=1e-6)
 
 
@@ -126,8 +126,8 @@ def test_every_task_keeps_the_contract(name):
 
 def test_the_contract_refuses_an_objective_that_is_no_number_for_each_example():
     class Mean(type(TASKS["multi_label"])):
-        def objective(self, training, classes, weights):
-            whole = super().objective(training, classes, weights)
+        def objective(self, training, names, weights):
+            whole = super().objective(training, names, weights)
             return dataclasses.replace(whole, loss=lambda labels, said: tf.reduce_mean(whole.loss(labels, said)))
 
     with pytest.raises(AssertionError, match=r"loss has the shape \(\); expected one number an example"):

@@ -99,7 +99,7 @@ def test_the_best_epoch_is_what_a_phase_leaves_behind(splits):
     model, _, (row,), _ = fit(splits, training(phases=[phase]))
     assert row["best_epoch"] < 6, "a rate this wild was meant to spoil the last epochs"
     batches = input_data.evaluation_batches(splits[1], 4)
-    objective = TASKS["single_label"].objective(TrainingConfig(), 2, None)
+    objective = TASKS["single_label"].objective(TrainingConfig(), ["dark", "bright"], None)
     step = loop.eval_step(model, objective, tf.distribute.get_strategy(), batches.element_spec)
     means = loop.evaluate(step, batches).means("val_")
     assert means["val_loss"] == pytest.approx(row["val_loss"], rel=1e-5)
@@ -124,7 +124,7 @@ def test_loss_and_gradient_equal_an_independent_computation():
     spec = (tf.TensorSpec([None, 3]), tf.TensorSpec([None], tf.int64))
     optimizer = optimizers.PhaseOptimizer(OptimizerConfig(name="sgd", momentum=0), layer.variables, [1.0], [None])
     optimizer.set_rate(0.5)
-    objective = TASKS["single_label"].objective(TrainingConfig(), 2, None)
+    objective = TASKS["single_label"].objective(TrainingConfig(), ["dark", "bright"], None)
     step = loop.train_step(model, layer.variables, optimizer, objective, 1, tf.distribute.get_strategy(), spec)
     totals = step((tf.constant(x), tf.constant(labels)))
 

@@ -16,13 +16,12 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
+from registry.versions import FACTS_FILE
 from trainer_module.export.canonical import make_canonical
 from trainer_module.tasks import TrainingTask
 from transforms import features
 from transforms.inputs import Inputs
 from transforms.tasks import Labels
-
-FACTS_FILE = "assets.extra/finetune.json"
 
 
 class ServedModel(tf.Module):

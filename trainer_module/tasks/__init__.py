@@ -45,8 +45,14 @@ class TrainingTask(Protocol):
             DataError: A name is none of the classes, or a class to balance has no example.
         """
 
-    def objective(self, training: TrainingConfig, classes: int, weights: Sequence[float] | None) -> Objective:
-        """Returns what training minimises and measures; `weights` from `class_weights`, None counts all alike."""
+    def objective(self, training: TrainingConfig, names: Sequence[str], weights: Sequence[float] | None) -> Objective:
+        """Returns what training minimises and measures.
+
+        Args:
+            training: Smoothing and focus.
+            names: Of the classes, in the order of the columns.
+            weights: From `class_weights`; None counts all alike.
+        """
 
     def fit_linear(self, values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
         """Fits logistic regression on features, float [examples, features].

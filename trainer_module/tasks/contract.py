@@ -13,7 +13,9 @@ from trainer_module.tasks import TrainingTask
 from transforms import features
 from transforms.tasks import Labels, TransformTask
 
-CLASSES = 3
+# Of three classes; digits, so that a task may read them as numbers.
+NAMES = ("1", "2", "3")
+CLASSES = len(NAMES)
 EACH = 8
 # What every model serves, whatever its task.
 SERVED_BY_ALL = ("probabilities", "classes")
@@ -40,13 +42,13 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
     kernel, offset = task.fit_linear(values, labels.numpy(), CLASSES)
     untrained.set_weights([kernel, offset])
     fitted = untrained(values.astype(np.float32))
-    objective = task.objective(TrainingConfig(), CLASSES, None)
+    objective = task.objective(TrainingConfig(), NAMES, None)
     before, after = (float(tf.reduce_mean(objective.val_loss(labels, each))) for each in (probabilities, fitted))
     assert after < before, f"logistic regression on features that tell all brings val_loss from {before} to {after}"
 
     decision = task.decision(lambda: (labels.numpy(), fitted.numpy()))
     kept = json.loads(json.dumps(decision))
-    names = tf.constant([f"class {number}" for number in range(CLASSES)])
+    names = tf.constant(NAMES)
     served = tf.function(lambda each: task.decode(each, names, kept), autograph=False)(fitted)
     assert served, "something is said of the probabilities"
     for name, value in served.items():
@@ -65,7 +67,7 @@ def _labels(labels: Labels) -> tf.Tensor:
 
 def _check_objective(task: TrainingTask, labels: tf.Tensor, probabilities: tf.Tensor) -> None:
     for keys in ({}, {"label_smoothing": 0.1}, {"focal_gamma": 2.0}):
-        objective = task.objective(TrainingConfig(**keys), CLASSES, None)
+        objective = task.objective(TrainingConfig(**keys), NAMES, None)
         for name in ("loss", "val_loss", "accuracy"):
             value = getattr(objective, name)(labels, probabilities)
             assert value.shape == [len(labels)], f"{name} has the shape {value.shape}; expected one number an example"
@@ -73,11 +75,10 @@ def _check_objective(task: TrainingTask, labels: tf.Tensor, probabilities: tf.Te
             assert np.isfinite(value).all(), f"{name} is not finite where nothing is known yet, with {keys}"
         accuracy = objective.accuracy(labels, probabilities).numpy()
         assert ((accuracy >= 0) & (accuracy <= 1)).all(), "accuracy lies in [0, 1]"
-    names = [str(number) for number in range(CLASSES)]
-    for wanted in ("balanced", {"1": 2.0}):
-        weights = list(task.class_weights(wanted, names, labels.numpy()))
+    for wanted in ("balanced", {"2": 2.0}):
+        weights = list(task.class_weights(wanted, NAMES, labels.numpy()))
         assert len(weights) == CLASSES, f"of {CLASSES} classes there are {len(weights)} weights"
         assert min(weights) > 0, f"every class counts, and the weights are {weights}"
-    weighted = task.objective(TrainingConfig(), CLASSES, [1.0] * CLASSES).loss(labels, probabilities)
-    plain = task.objective(TrainingConfig(), CLASSES, None).loss(labels, probabilities)
+    weighted = task.objective(TrainingConfig(), NAMES, [1.0] * CLASSES).loss(labels, probabilities)
+    plain = task.objective(TrainingConfig(), NAMES, None).loss(labels, probabilities)
     np.testing.assert_allclose(weighted, plain, rtol=1e-6, err_msg="weights of 1 change nothing")

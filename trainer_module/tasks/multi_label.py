@@ -38,7 +38,7 @@ class MultiLabel:
         check_all_present(names, counts)
         return [(len(labels) - count) / count for count in counts]
 
-    def objective(self, training: TrainingConfig, classes: int, weights: Sequence[float] | None) -> Objective:
+    def objective(self, training: TrainingConfig, names: Sequence[str], weights: Sequence[float] | None) -> Objective:
         """Minimises the mean over labels of binary cross-entropy.
 
         With label smoothing s that to `(1 - s) * label + s / 2`, or focal loss `(1 - p)^gamma * -log p` of the

@@ -38,7 +38,7 @@ class SingleLabel:
         check_all_present(names, counts)
         return [sum(counts) / (len(counts) * count) for count in counts]
 
-    def objective(self, training: TrainingConfig, classes: int, weights: Sequence[float] | None) -> Objective:
+    def objective(self, training: TrainingConfig, names: Sequence[str], weights: Sequence[float] | None) -> Objective:
         """Minimises cross-entropy, or with label smoothing s that to `(1 - s) * one_hot + s / classes`.
 
         Or focal loss `(1 - p)^gamma * -log p`; times the weight of the example's class. Szegedy et al. 2016; Lin et
@@ -46,6 +46,8 @@ class SingleLabel:
         """
         import tensorflow as tf
         import tf_keras as keras
+
+        classes = len(names)
 
         def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
             if training.label_smoothing:

@@ -9,15 +9,19 @@ from components.example_gen.splits import SplitPlan
 from components.example_gen.tasks import IngestTask
 
 
-def check_task(task: IngestTask) -> None:
+def check_task(task: IngestTask, label: str = "a") -> None:
     """Holds a task against what the ingest relies on.
+
+    Args:
+        task: What the ingest knows of it.
+        label: A cell that names one label.
 
     Raises:
         AssertionError: The task breaks the contract; the message says how.
     """
     assert task.problems({}) == [], "the defaults of `data` go with every task"
-    labels = task.labels_of("a", None)
-    assert labels == ("a",), f"a name alone is the label, and `a` became {labels}"
+    labels = task.labels_of(label, None)
+    assert labels == (label,), f"a name alone is the label, and {label!r} became {labels}"
     for cell in ("two\nlines", "not \udce9 text"):
         try:
             task.labels_of(cell, None)

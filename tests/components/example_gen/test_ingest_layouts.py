@@ -78,3 +78,10 @@ def test_missing_split_folder_lists_what_there_is(tree, picture):
     root = tree({"train/rose/a.png": picture(), "valid/rose/b.png": picture(1)})
     with pytest.raises(DataError, match=r"data.splits.val: got 'val'.*'train', 'valid'\. Did you mean 'valid'"):
         list_files(root, IngestSettings(splits={"train": "train", "val": "val", "test": 0.15}))
+
+
+def test_class_folders_may_name_several_labels(tree, picture):
+    root = tree({"a|b/1.png": picture(1), "b/2.png": picture(2)})
+    listing = list_files(root, IngestSettings(task="multi_label"))
+    assert {file.path: file.labels for file in listing.files} == {"a|b/1.png": ("a", "b"), "b/2.png": ("b",)}
+    assert listing.classes == ["a", "b"]
