@@ -65,7 +65,7 @@ def print_plan(config: Config, console: Console) -> None:
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
     console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
-    phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
+    phases = Table("phase", "trains", "at most", "optimizer", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping
         phases.add_row(

@@ -29,7 +29,7 @@ from text_saved_models import save_bert, save_string_encoder  # noqa: E402
 
 from trainer_module.backbones.sources.small_cnn import small_cnn  # noqa: E402
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "add-a-backbone.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "add-a-backbone.md"
 
 
 def save(network, path: Path) -> str:
