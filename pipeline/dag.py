@@ -70,7 +70,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         baselines["from_scratch"] = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
     nodes += baselines.values()
     slices = config.evaluation.report_slices(config.data.slice_columns)
-    champion = champion_resolver(trainer.outputs["model"], plain(pushed))
+    champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
