@@ -205,7 +205,7 @@ class FrozenFeatures:
 
     @property
     def _fill_batch(self) -> int:
-        """A power of two, so that no batch crosses the end of a shard."""
+        """Returns a power of two, so that no batch crosses the end of a shard."""
         return 2 ** (min(FILL_BATCH, self._at_once).bit_length() - 1)
 
     def _stored(self, cut: Cut) -> tf.DType:

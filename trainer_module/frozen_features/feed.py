@@ -42,7 +42,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Feeds:
-    """Both feeds of a phase.
+    """Feeds hold both feeds of a phase.
 
     Attributes:
         train: Endless batches.
@@ -57,7 +57,7 @@ class Feeds:
 
 @dataclass(frozen=True)
 class Kept:
-    """Frozen features of each example of a split, in memory or in files.
+    """Kept holds frozen features of each example of a split, in memory or in files.
 
     Attributes:
         labels: [examples, ...], of each example in the order of the split.
