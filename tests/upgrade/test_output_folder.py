@@ -20,7 +20,7 @@ from tfx.orchestration.portable.mlmd import common_utils
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.champion.resolver import ChampionStrategy
-from finetune.artifacts.model_card import ModelCard
+from finetune.artifacts.pushed_version import ModelCard
 from finetune.config import load_config
 from pipeline.dag import compile_ir
 from registry.versions import newest_version, push_version, read_record, roll_back, versions

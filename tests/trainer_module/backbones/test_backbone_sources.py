@@ -135,6 +135,9 @@ def test_strategies_are_held_against_the_layers_too(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"handle": "model"}, "backbone.image_size: missing; a `handle` needs it"),
+        ({"file": "model.keras", "scaling": "none"}, "backbone.image_size: missing; a `file` needs it"),
+        ({"file": "model.keras", "image_size": 12}, "backbone.scaling: missing; a `file` needs it: one of none, zero"),
         ({"file": "model.keras", "modality": "text"}, "backbone.modality: got 'text'; a `file` is shown pictures"),
         ({"handle": "encoder", "modality": "sound"}, "backbone.modality: got 'sound'; no source takes"),
         ({"name": "SmallCNN", "weights": "imagenet"}, "backbone.weights: got 'imagenet'; SmallCNN has none"),
