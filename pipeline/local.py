@@ -24,7 +24,7 @@ from pipeline.tasks import check_champion
 from trainer_module.tracking.mlflow import log_outcome
 
 if TYPE_CHECKING:
-    from pipeline.run_metadata import RunMetadata
+    pass
 
 _Result = TypeVar("_Result")
 
@@ -55,7 +55,7 @@ def run_pipeline(config: Config) -> RunSummary:
         components: list[ComponentRun] = []
         error: str | None = None
         try:
-            _run_nodes(config, run_id, metadata, components)
+            _run_nodes(config, run_id, components)
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
             error = _readable(failure, components, run_dir / LOG_FILE)
@@ -109,7 +109,7 @@ def run_through(
         metadata = RunMetadata(config.metadata_path, run_id)
         components: list[ComponentRun] = []
         try:
-            _run_nodes(config, run_id, metadata, components, last)
+            _run_nodes(config, run_id, components, last)
             with _told(component, components, lambda: "ran"):
                 return work(metadata.outputs())
         except Exception as failure:
@@ -123,9 +123,7 @@ def _new_run_id() -> str:
     return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
-def _run_nodes(
-    config: Config, run_id: str, metadata: RunMetadata, components: list[ComponentRun], last: str | None = None
-) -> None:
+def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
     """Runs one node after the other, each with TFX's LocalDagRunner on a pipeline of that node alone.
 
     Args:
@@ -137,12 +135,14 @@ def _run_nodes(
 
     from pipeline.dag import compile_ir
     from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
+    from pipeline.run_metadata import state_of
 
     connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
     whole, here = with_metadata_connection(compile_ir(config), connection), place_at(Path.cwd())
     for node in whole.nodes:
         node_id = node.pipeline_node.node_info.id
-        with _told(node_id, components, lambda: "cached" if metadata.is_cached(node_id) else "ran"):  # noqa: B023
+        name = f"{config.name}.{node_id}"
+        with _told(node_id, components, lambda: state_of(connection, run_id, name)):  # noqa: B023
             LocalDagRunner().run_with_ir(resolved(alone(whole, node_id), here, run_id))
         if node_id == last:
             break

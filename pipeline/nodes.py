@@ -128,8 +128,9 @@ def _texts(pipeline: pipeline_pb2.Pipeline) -> Iterator[tuple[Any, str]]:
     for node in pipeline.nodes:
         for value in node.pipeline_node.parameters.parameters.values():
             yield value.field_value, "string_value"
-        for step in node.pipeline_node.inputs.resolver_config.resolver_steps:
-            yield step, "config_json"
+        for graph in node.pipeline_node.inputs.input_graphs.values():
+            for step in graph.nodes.values():
+                yield from ((argument.value.field_value, "string_value") for argument in step.op_node.kwargs.values())
 
 
 def _json(text: str) -> Any:

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
+from evaluation.tasks import gates_of
 from finetune.config import Config, PhaseConfig, TrainingConfig
 from pipeline.frozen_features_plan import frozen_features_lines
 from trainer_module.auto_strategy import AUTO_RULE
@@ -65,7 +66,7 @@ def print_plan(config: Config, console: Console) -> None:
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
     console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
-    phases = Table("phase", "trains", "at most", "optimiser", "rate", "stops early after", box=None, pad_edge=False)
+    phases = Table("phase", "trains", "at most", "optimizer", "rate", "stops early after", box=None, pad_edge=False)
     for phase in config.training.phases:
         stopping = phase.early_stopping
         phases.add_row(
@@ -85,7 +86,7 @@ def print_plan(config: Config, console: Console) -> None:
         for line in AUTO_RULE:
             console.print(f"           {line}", highlight=False)
     gates = Table("gate on the test split", box=None, pad_edge=False)
-    for gate in config.evaluation.gates:
+    for gate in gates_of(config.task, config.evaluation.gates):
         gates.add_row(gate.name)
     console.print(gates)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+
+from finetune.errors import RunError
 
 _DONE = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
@@ -17,13 +20,6 @@ class RunMetadata:
     def __init__(self, database: Path, run_id: str):
         self._database = database
         self._run_id = run_id
-
-    def is_cached(self, node_id: str) -> bool:
-        """Whether the node's outputs were those of an earlier run."""
-        return any(
-            node == node_id and execution.last_known_state == metadata_store_pb2.Execution.CACHED
-            for node, execution in self._executions(self._store())
-        )
 
     def outputs(self) -> dict[str, dict[str, metadata_store_pb2.Artifact]]:
         """The output artifacts of each node by output name; nodes that did not succeed are left out."""
@@ -57,3 +53,32 @@ class RunMetadata:
         for execution in store.get_executions_by_context(context.id):
             contexts = store.get_contexts_by_execution(execution.id)
             yield next(c.name.rsplit(".", 1)[-1] for c in contexts if c.type == "node"), execution
+
+
+def state_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str, node: str) -> Literal["ran", "cached"]:
+    """Returns what became of a node, by its latest execution in a run.
+
+    Args:
+        connection: Of the metadata store.
+        run_id: TFX's pipeline run id.
+        node: Its name in the store, `<pipeline>.<node id>`.
+
+    Raises:
+        RunError: It did not run to its end; TFX does not always raise an exception then.
+    """
+    store = mlmd.MetadataStore(connection)
+    run = store.get_context_by_type_and_name("pipeline_run", run_id)
+    executions = store.get_executions_by_context(run.id) if run else []
+    own = [
+        execution
+        for execution in executions
+        if any(context.name == node for context in store.get_contexts_by_execution(execution.id))
+    ]
+    latest = max(own, key=lambda execution: execution.id, default=None)
+    if latest is not None and latest.last_known_state in _DONE:
+        return "cached" if latest.last_known_state == metadata_store_pb2.Execution.CACHED else "ran"
+    reason = latest.custom_properties["__execution_result__"].string_value if latest is not None else "no execution"
+    raise RunError(
+        f"{node}: TFX did not run it to its end ({reason or 'no reason given'}). It reads what the nodes before it "
+        "left in the same run: have they all run against this metadata store?"
+    )

@@ -11,13 +11,11 @@ from typing import Any, TypeVar
 from components.pusher import component as pusher
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.evaluation_results import EvaluationResults
-from finetune.artifacts.findings import Findings
+from finetune.artifacts.findings import Findings, ServingFindings, Verdict
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import ComponentRun, RunSummary, ServingMetrics
-from finetune.artifacts.serving_findings import ServingFindings
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
-from finetune.artifacts.verdict import Verdict
 from finetune.config import Config
 from pipeline.plan import ingest_node_id
 from pipeline.saved_report import LOG_FILE, REPORT_FILE

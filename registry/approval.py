@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from finetune.artifacts.model_card import ModelCard
-from finetune.artifacts.push_record import PushRecord
+from finetune.artifacts.pushed_version import ModelCard, PushRecord
 from finetune.artifacts.run_summary import SignedApproval
 from finetune.errors import RunError
 from finetune.files import write_text

@@ -8,7 +8,7 @@ from importlib import metadata as packages
 from typing import Any
 
 from finetune.artifacts.findings import Interval
-from finetune.artifacts.model_card import ModelCard
+from finetune.artifacts.pushed_version import ModelCard
 from finetune.artifacts.training_history import BackboneOrigin
 from registry.versions import CARD_TEXT_FILE
 

@@ -23,8 +23,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from finetune.artifacts.model_card import ModelCard
-from finetune.artifacts.push_record import ChampionPointer, PushRecord
+from finetune.artifacts.pushed_version import ChampionPointer, ModelCard, PushRecord
 from finetune.errors import RunError
 from finetune.files import sync_to_disk, write_text
 

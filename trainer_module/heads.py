@@ -66,20 +66,20 @@ def add_head(
 
 
 def with_all_regularizers(training: TrainingConfig) -> HeadConfig:
-    """Returns the head with each regulariser at its strongest in any phase: what layers must be there."""
+    """Returns the head with each regularizer at its strongest in any phase: what layers must be there."""
     settings = [regularizers_of(training.head, phase) for phase in training.phases]
     strongest = {name: max(values[name] for values in settings) for name in _REGULARIZERS} if settings else {}
     return training.head.model_copy(update=strongest)
 
 
 def regularizers_of(head: HeadConfig, phase: PhaseConfig) -> dict[str, float]:
-    """The head's regularisers in one phase, by name."""
+    """Returns the head's regularizers in one phase, by name."""
     own = phase.regularizers.model_dump()
     return {name: getattr(head, name) if own[name] is None else own[name] for name in _REGULARIZERS}
 
 
 def regularize(model: keras.Model, head: HeadConfig, phase: PhaseConfig) -> None:
-    """Sets the regularisers of a phase in the head of a model; to be called before its step is compiled."""
+    """Sets the regularizers of a phase in the head of a model; to be called before its step is compiled."""
     strength = regularizers_of(head, phase)
     for layer in model.layers:
         if isinstance(layer, SeededDropout):
@@ -90,7 +90,7 @@ def regularize(model: keras.Model, head: HeadConfig, phase: PhaseConfig) -> None
 
 
 class _Penalty(keras.regularizers.Regularizer):
-    """`l1 * sum(|x|) + l2 * sum(x^2)`, with factors that a phase may change."""
+    """Computes `l1 * sum(|x|) + l2 * sum(x^2)`, with factors that a phase may change."""
 
     def __init__(self, l1: float, l2: float):
         self.l1, self.l2 = l1, l2
@@ -100,7 +100,7 @@ class _Penalty(keras.regularizers.Regularizer):
 
 
 class SeededDropout(keras.layers.Layer):
-    """Dropout whose masks are a function of its seed and of how often it was called.
+    """Drops numbers by masks that are a function of its seed and of how often it was called.
 
     Keras' own draws from a generator inside TensorFlow, whose state cannot be saved: a run that goes on after a kill
     would draw other masks. The count of calls is a variable of this layer, saved with the weights.

@@ -1,4 +1,4 @@
-"""The recipe that TFX's Trainer runs: reads top to bottom."""
+"""The recipe that TFX's Trainer runs; it reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def make_setup(
 
     Args:
         settings: As in `run_fn`.
-        transform_output: Of the Transform node.
+        transform_output: What the Transform node made.
         train_files: Patterns of transformed examples.
         val_files: The same of the validation split.
     """
@@ -149,7 +149,7 @@ def check_classes(names: Sequence[str]) -> None:
 
 
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
-    """A digest of the config, data and code that the course of training depends on, and of the hardware."""
+    """Returns a digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
     without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir"}
     facts = {
@@ -175,14 +175,14 @@ def open_checkpoints(settings: dict[str, Any], setup: Setup, key: str) -> Checkp
 
 
 def tracking_of(settings: dict[str, Any]) -> TrackingConfig:
-    """What the config says, for the process that writes; nothing for other workers."""
+    """Returns what the config says, for the process that writes; nothing for other workers."""
     if is_chief(os.environ.get("TF_CONFIG")):
         return TrackingConfig.model_validate(settings["tracking"])
     return TrackingConfig(tensorboard=False)
 
 
 def sections(settings: dict[str, Any]) -> dict[str, Any]:
-    """The sections of the config that training depends on."""
+    """Returns the sections of the config that training depends on."""
     return {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
 
 

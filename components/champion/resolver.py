@@ -40,12 +40,12 @@ class ChampionStrategy(resolver.ResolverStrategy):
         return {**input_dict, MODEL: [champion] if champion else []}
 
 
-def champion_resolver(candidate: types.BaseChannel, push_directory: Any) -> resolver.Resolver:
+def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> resolver.Resolver:
     """Returns the resolver node; its output `model` is the champion, and is empty when there is none.
 
     Args:
         candidate: The model of this run.
-        push_directory: Folder of versions, or the run-time value that becomes one, as plain data.
+        push_directory: Folder of versions, or the run-time value that becomes one.
     """
     return resolver.Resolver(
         strategy_class=ChampionStrategy,

@@ -17,8 +17,7 @@ from components.evaluator.eval_config import tfma_decides
 from components.evaluator.results import tfma_failures
 from components.serving_gate.component import ServingFindingsFolder
 from evaluation.verdict import Tfma, findings, judge_all
-from finetune.artifacts.serving_findings import ServingFindings
-from finetune.artifacts.verdict import Verdict
+from finetune.artifacts.findings import ServingFindings, Verdict
 from finetune.config.evaluation import GateConfig
 from finetune.events import Note, emit
 

@@ -15,7 +15,7 @@ from tfx.utils import io_utils
 from components.gate_keeper.component import VerdictFolder
 from components.pusher.facts import gather
 from components.serving_gate.component import DIGEST_PROPERTY, ServingFindingsFolder
-from finetune.artifacts.push_record import PushRecord
+from finetune.artifacts.pushed_version import PushRecord
 from finetune.errors import RunError
 from registry.approval import stage
 from registry.model_card import card_files

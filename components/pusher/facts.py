@@ -10,11 +10,10 @@ from tfx import types
 from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
 from tfx.types import artifact_utils
 
+from finetune.artifacts.findings import ServingFindings, Verdict
 from finetune.artifacts.ingest_report import IngestReport
-from finetune.artifacts.model_card import CardData, ModelCard
-from finetune.artifacts.serving_findings import ServingFindings
+from finetune.artifacts.pushed_version import CardData, ModelCard
 from finetune.artifacts.training_history import TrainingHistory
-from finetune.artifacts.verdict import Verdict
 from registry.model_card import environment
 
 

@@ -22,7 +22,7 @@ from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
 from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
-from finetune.artifacts.serving_findings import ServingFindings
+from finetune.artifacts.findings import ServingFindings
 from finetune.config.evaluation import GateConfig
 from finetune.config.serving import ServingConfig
 from finetune.events import Note, emit

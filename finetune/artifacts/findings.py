@@ -1,13 +1,13 @@
-"""What the evaluation found out about a candidate: parts that the verdict, the report and the model card share."""
+"""What was found out about a candidate: the verdict, what serving it showed, and the parts that they share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
-from finetune.artifacts.base import Record
+from finetune.artifacts.base import Artifact, Record
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class GateResult:
-    """What one gate found.
+    """What one gate found; `name` is the gate in short, such as `accuracy >= 0.85`.
 
-    Attributes:
-        name: The gate in short, such as `accuracy >= 0.85`.
-        metric: The metric's name.
-        value: The candidate's value, or its difference or ratio for a relative gate; None if not measured.
-        bound: What the value was held against.
-        passed: The verdict.
-        reason: A sentence with the numbers that decided.
-        judged: Whether the bound was applied; a slice too small, or no champion, leaves nothing to judge.
-        slice: Column to value.
-        of_class: The class of a metric per class.
-        examples: Test examples that the gate saw.
-        interval: Of `value`; None where none was made.
-        reference: Value of what the candidate was compared with, and `reference_name` what that is.
-        advice: What to try when it failed.
+    `value`, with its `interval`, is the candidate's, or the difference from or ratio to a `reference` that
+    `reference_name` names; None if it was not measured. A slice too small, or no champion, leaves nothing to judge.
+    `slice` is column to value, `examples` counts those that the gate saw, `advice` says what to try when it failed.
     """
 
     name: str
@@ -83,11 +72,11 @@ class ClassFindings(Record):
 
 
 class SliceFindings(Record):
-    """Accuracy on a slice, given by column and value; that of the champion is None where there is none."""
+    """The leading metric on a slice, given by column and value; that of the champion is None where there is none."""
 
     slice: dict[str, str]
     examples: int
-    accuracy: float
+    value: float = Field(validation_alias=AliasChoices("value", "accuracy"))
     interval: Interval | None = None
     champion: float | None = None
 
@@ -103,21 +92,51 @@ class ReliabilityBin(Record):
 
 
 class Findings(Record):
-    """All that was measured on the test split beside the gates.
+    """All that was measured on the test split beside the gates: metrics by name, those of baselines by baseline first.
 
-    Attributes:
-        examples: How many there are.
-        metrics: By name.
-        baselines: By name of the baseline, its metrics by name.
-        classes: Those that occur.
-        slices: The largest; `slices_left_out` counts the others.
-        reliability: Bins by model.
+    `leading` is the metric that says in one number how good a model is: slices are measured by it. `slices` are the
+    largest, and `slices_left_out` counts the others; `reliability` has bins by model.
     """
 
     examples: int = 0
+    leading: str = "accuracy"
     metrics: dict[str, Measured] = {}
     baselines: dict[str, dict[str, float]] = {}
     classes: list[ClassFindings] = []
     slices: list[SliceFindings] = []
     slices_left_out: int = 0
     reliability: dict[str, list[ReliabilityBin]] = {}
+
+
+class Verdict(Findings, Artifact):
+    """`verdict.json`: whether a candidate `passed` all gates, and is `blessed`, which is to go out.
+
+    `report_only` says that it goes out although it did not pass.
+    """
+
+    FILE: ClassVar[str] = "verdict.json"
+
+    schema_version: int = 2
+    passed: bool
+    blessed: bool
+    report_only: bool
+    gates: list[GateResult]
+
+
+class ServingFindings(Artifact):
+    """`serving.json`: what the ServingGate found when it served the exported model, whose digest is `model_sha256`.
+
+    A refusal is a clause that says why a model cannot be served; empty if it can. Metrics by name leave out what could
+    not be measured; the champion's are None without one. `milliseconds` are those of each request, by model and batch
+    size.
+    """
+
+    FILE: ClassVar[str] = "serving.json"
+
+    model_sha256: str
+    refusal: str = ""
+    metrics: dict[str, float] = {}
+    champion_metrics: dict[str, float] | None = None
+    champion_refusal: str = ""
+    milliseconds: dict[str, dict[int, list[float]]] = {}
+    gates: list[GateResult] = []

@@ -45,14 +45,9 @@ class Duplicates(Record):
 
 
 class IngestReport(Artifact):
-    """What became of the data.
+    """What became of the data: of so many `files`, or rows as `unit` says, `used` became examples.
 
-    Attributes:
-        unit: `files` or `rows`.
-        files: How many there were, of which `used` became examples.
-        splits: By name.
-        bad_fraction: Share of unusable ones.
-        ignored: Beside the class folders.
+    `bad_fraction` is the share of unusable ones; `ignored` are files beside the class folders.
     """
 
     FILE: ClassVar[str] = "ingest_report.json"

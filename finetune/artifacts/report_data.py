@@ -17,16 +17,8 @@ from finetune.artifacts.training_history import CurvePoint
 class ReportData(Artifact):
     """What a report shows; parts that a failed run did not reach are empty.
 
-    Attributes:
-        title: Name of the pipeline.
-        summary: Of the run.
-        curves: Of the training, epoch by epoch.
-        classes, confusion, per_class, samples: As in `EvaluationResults`; images are whole paths.
-        evaluation: What was measured beside the gates.
-        latency_ms: Of each request, by model and batch size.
-        ingest: What became of the data.
-        config_yaml: The config with its defaults filled in.
-        versions: Of packages.
+    `classes`, `confusion`, `per_class` and `samples` are as in `EvaluationResults`, with whole paths of images;
+    `latency_ms` are those of each request, by model and batch size.
     """
 
     FILE: ClassVar[str] = "report.json"

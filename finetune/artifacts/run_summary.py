@@ -36,19 +36,12 @@ class RunSummary(Artifact):
 
     Attributes:
         run_id: TFX's pipeline run id.
-        name: Of the pipeline.
         status: What became of it; `pending` waits for approval.
-        error: Why it failed; None if it did not.
-        pushed_model: Folder of the pushed version.
-        served_instead: Folder of the version that is served in its place since.
+        pushed_model: Folder of the pushed version; `served_instead` that of the one served in its place since.
         pending_model: Folder of the model that waits.
-        metrics: Of the candidate on the test split, by name; `champion_metrics` the same of the champion, if any.
-        baselines: Metrics by baseline.
+        metrics: Of the candidate on the test split, by name; `champion_metrics` and `baselines` are to compare with.
         report_only: Whether the model was pushed although a gate failed.
         splits: Number of examples.
-        output_dir, report, log_file: Where things are.
-        seconds: Wall time.
-        approval: Of a model that waited.
     """
 
     FILE: ClassVar[str] = "summary.json"

@@ -71,12 +71,7 @@ class CurvePoint(Record):
 
 
 class TrainingHistory(Artifact):
-    """The course of a training.
-
-    Attributes:
-        mlflow_run: An id; empty without one.
-        accuracy: What rows and curves call so, in words.
-    """
+    """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so."""
 
     FILE: ClassVar[str] = "history.json"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -76,12 +76,6 @@ class BackboneConfig(Section):
             raise ValueError(f"{', '.join(wrong)} does not go with `{kinds[0]}`; leave it out")
         if self.name and not self.weights:
             raise ValueError(f"weights: missing; expected {type(self).model_fields['weights'].description}")
-        if not self.name and self.modality == "image" and not self.image_size:
-            raise ValueError(
-                f"image_size: missing; a `{kinds[0]}` needs it; `finetune inspect` shows what it was made for"
-            )
-        if self.file and self.modality == "image" and not self.scaling:
-            raise ValueError(f"scaling: missing; a `file` needs it: one of {', '.join(get_args(Scaling))}")
         if self.sha256 and self.weights == "random":
             raise ValueError("sha256: random weights have none; leave it out")
         return self

@@ -1,4 +1,4 @@
-"""The sections of a config that turn gradients into updates: optimiser and learning-rate schedule."""
+"""The sections of a config that turn gradients into updates: optimizer and learning-rate schedule."""
 
 from __future__ import annotations
 

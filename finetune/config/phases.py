@@ -19,7 +19,7 @@ class EarlyStoppingConfig(Section):
 
 
 class PhaseConfig(Section):
-    """One stretch of training with one set of trainable layers and one optimiser."""
+    """One stretch of training with one set of trainable layers and one optimizer."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="in the summary and the report")
     unfreeze: Unfreeze = Field(Unfreeze(), description=UNFREEZE_FORMS, validate_default=True)

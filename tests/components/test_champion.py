@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.artifacts.push_record import PushRecord
+from finetune.artifacts.pushed_version import PushRecord
 from registry.versions import push_version, roll_back
 
 pytest.importorskip("tfx")

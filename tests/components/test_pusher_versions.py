@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.artifacts.model_card import ModelCard
-from finetune.artifacts.push_record import ChampionPointer, PushRecord
+from finetune.artifacts.pushed_version import ChampionPointer, ModelCard, PushRecord
 from finetune.errors import RunError
 from registry import approval
 from registry.model_card import card_files

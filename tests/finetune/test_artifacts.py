@@ -11,12 +11,12 @@ import pytest
 
 from finetune import artifacts
 from finetune.artifacts.base import Artifact
+from finetune.artifacts.findings import Verdict
 from finetune.artifacts.ingest_report import IngestReport
-from finetune.artifacts.push_record import ChampionPointer, PushRecord
+from finetune.artifacts.pushed_version import ChampionPointer, PushRecord
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import TrainingHistory
-from finetune.artifacts.verdict import Verdict
 from finetune.errors import RunError
 
 INTERVAL = {"low": 0.4, "high": 0.6, "confidence": 0.95, "method": "Wilson"}

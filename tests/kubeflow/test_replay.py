@@ -15,8 +15,7 @@ import pytest
 from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
-from finetune.artifacts.model_card import ModelCard
-from finetune.artifacts.push_record import PushRecord
+from finetune.artifacts.pushed_version import ModelCard, PushRecord
 from finetune.errors import ConfigError
 from finetune_kubeflow.replay import tasks
 from finetune_kubeflow.replay.run import replay

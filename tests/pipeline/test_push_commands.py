@@ -8,8 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from finetune.artifacts.findings import GateResult, Interval, Measured
-from finetune.artifacts.model_card import CardData, ModelCard
-from finetune.artifacts.push_record import PushRecord
+from finetune.artifacts.pushed_version import CardData, ModelCard, PushRecord
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, PhaseRow

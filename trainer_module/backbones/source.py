@@ -168,6 +168,11 @@ def fold(name: str) -> str:
     return name.replace("_", "").casefold()
 
 
+def missing_size(key: str) -> str:
+    """Says that nothing tells how large the pictures of a network without a name are."""
+    return f"backbone.image_size: missing; a `{key}` needs it; `finetune inspect` shows what it was made for"
+
+
 def missing_weights(config: BackboneConfig) -> str:
     """Says that the weights of a named network are not there."""
     return (

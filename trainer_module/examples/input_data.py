@@ -30,15 +30,15 @@ PREFETCHED = 4
 
 @dataclass(frozen=True)
 class Split:
-    """Transformed examples of one split.
+    """A split holds transformed examples.
 
     Attributes:
         records: Serialised tf.Examples, each scalar string.
         examples: How many there are.
         inputs: How the network's input is read of them.
         labels: How their labels are read.
-        digest: Of the examples, whatever order they are in.
-        order: Of the examples: `sorted`, or a digest of the order that they were read in.
+        digest: Digest of the examples, whatever order they are in.
+        order: Order of the examples: `sorted`, or a digest of the order that they were read in.
     """
 
     records: tf.data.Dataset
@@ -50,11 +50,11 @@ class Split:
 
     @property
     def shuffle_window(self) -> int:
-        """How many examples are shuffled together."""
+        """Returns how many examples are shuffled together."""
         return min(self.examples, SHUFFLE_WINDOW)
 
     def steps(self, batch_size: int) -> int:
-        """Batches in one pass; the last may be smaller."""
+        """Counts the batches in one pass; the last may be smaller."""
         return math.ceil(self.examples / batch_size)
 
 
@@ -62,7 +62,7 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
     """Opens the gzipped TFRecord files that match `patterns`.
 
     Args:
-        patterns: Of the paths.
+        patterns: Patterns of paths.
         inputs: How the network's input is read of the examples.
         labels: How their labels are read.
         memory_bytes: A split of up to this size, uncompressed, is held in memory; a larger one is streamed from its
@@ -103,12 +103,12 @@ def training_batches(
     first_epoch: int = 0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Endless batches, epoch after epoch, shuffled and augmented anew in each.
+    """Returns endless batches, epoch after epoch, shuffled and augmented anew in each.
 
     Args:
         split: Training examples.
         batch_size: Examples a batch, over all devices together.
-        seed: Of shuffling and augmentation.
+        seed: Seed of shuffling and augmentation.
         config: Augmentation strengths.
         first_epoch: Epoch to begin with; epoch N is the same whether one starts at 0 or at N.
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
@@ -136,7 +136,7 @@ def training_batches(
 
 @dataclass(frozen=True)
 class Views:
-    """Changed copies of each example, a fixed number of them, which epochs use in turn.
+    """Views are changed copies of each example, a fixed number of them, which epochs use in turn.
 
     Attributes:
         count: Copies of each example.
@@ -149,12 +149,12 @@ class Views:
     starts: tf.Tensor
 
     def row(self, number: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        """Number of the copy that an example has in an epoch: those of the first copy of each come first."""
+        """Returns the number of an example's copy in an epoch: those of the first copy of each come first."""
         return (tf.gather(self.starts, number) + epoch) % self.count * len(self.starts) + number
 
 
 def views_of(split: Split, config: AugmentationConfig, seed: int) -> Views | None:
-    """The copies that the config asks for; None when every epoch changes examples anew, or none does."""
+    """Returns the copies that the config asks for; None when every epoch changes examples anew, or none does."""
     if config.views == "fresh" or not config.is_active:
         return None
     starts = tf.random.stateless_uniform([split.examples], [seed, 0], maxval=config.views, dtype=tf.int64)
@@ -162,7 +162,7 @@ def views_of(split: Split, config: AugmentationConfig, seed: int) -> Views | Non
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
-    """One pass in a fixed order, without augmentation: the same elements as `training_batches`."""
+    """Returns one pass in a fixed order, without augmentation: the same elements as `training_batches`."""
 
     @tf.autograph.experimental.do_not_convert
     def one(record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
@@ -176,14 +176,14 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 def numbered_inputs(
     split: Split, wanted: np.ndarray, batch_size: int, config: AugmentationConfig | None = None, seed: int = 0
 ) -> tf.data.Dataset:
-    """One pass over chosen examples in the order of the split, or of all their copies where there are some.
+    """Returns one pass over chosen examples in the order of the split, or of all their copies where there are some.
 
     Args:
         split: Examples.
         wanted: bool [rows]: which of them.
         batch_size: Rows a batch.
         config: Augmentation of the copies; None leaves examples as they are.
-        seed: Of the copies.
+        seed: Seed of the copies.
 
     Returns:
         (int64 [batch], the numbers of the rows; inputs, as in `evaluation_batches`).
@@ -223,7 +223,7 @@ def labels(split: Split) -> tf.Tensor:
 
 
 def keys(split: Split) -> list[str]:
-    """The key of each example, in the order of `evaluation_batches`."""
+    """Returns the key of each example, in the order of `evaluation_batches`."""
     return [_key_of(record).decode() for record in iterable(split.records).as_numpy_iterator()]
 
 

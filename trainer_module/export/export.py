@@ -25,7 +25,7 @@ from transforms.tasks import Labels
 
 
 class ServedModel(tf.Module):
-    """The trained network behind the Transform graph that it was trained with."""
+    """Serves the trained network behind the Transform graph that it was trained with."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> 
     Args:
         served: The model.
         directory: Where to.
-        facts: Of its origin; they go beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
+        facts: What is said of its origin; goes beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
     """
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)

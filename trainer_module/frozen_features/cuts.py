@@ -56,7 +56,7 @@ class Cut:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of what is kept of one example; nodes of no fixed size are no cuts."""
+        """Returns the shape of what is kept of one example; nodes of no fixed size are no cuts."""
         assert self.node.shape is not None
         return self.node.shape
 
@@ -88,9 +88,9 @@ def deepest_cut(nodes: Sequence[Node], output: str, is_constant: Callable[[Node]
     behind it, and nothing begins behind it.
 
     Args:
-        nodes: In such an order.
+        nodes: All nodes, in such an order.
         output: Name of the last one.
-        is_constant: From `constancy`.
+        is_constant: Says of a node what `constancy` does.
 
     Returns:
         The cut, or None when there is none worth a computation.

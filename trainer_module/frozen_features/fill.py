@@ -31,7 +31,7 @@ class Gaps:
 
     @property
     def size(self) -> int:
-        """Bytes that have to be written."""
+        """Counts the bytes that have to be written."""
         return int(self.rows().sum()) * self.shards.row_bytes
 
     def rows(self) -> np.ndarray:
@@ -74,7 +74,7 @@ def fill(step: FrozenPart, batches: tf.data.Dataset, gaps: Sequence[Gaps], tell:
     """Runs the frozen part over batches and keeps what it gives.
 
     Args:
-        step: From `compiled`, with one output for each of `gaps`.
+        step: The compiled frozen part, with one output for each of `gaps`.
         batches: (rows int64 [batch], inputs), the rows in rising order; a batch lies within one shard of each cut.
         gaps: What to write.
         tell: Called with the number of rows done.

@@ -18,7 +18,7 @@ from transforms.inputs import NetworkInput
 
 
 class Network:
-    """A functional model with a backbone in it, whose layers are looked at one by one where it is functional too.
+    """Describes a functional model with a backbone in it, layer by layer where that is functional too.
 
     A backbone with several inputs or outputs, such as an encoder of texts behind a preprocessor, is one node.
     """
@@ -47,7 +47,7 @@ class Network:
 
     @property
     def graph(self) -> Graph:
-        """The network as plain data."""
+        """Returns the network as plain data."""
         in_inference_mode = self._call.call_kwargs.get("training") is False
         whole = None if self._opened else self._backbone.name
         return Graph(self.nodes, layers_of(self._backbone), whole, in_inference_mode)
@@ -143,7 +143,7 @@ class Network:
 
 
 def _calls(model: keras.Model) -> list[Any]:
-    """Keras' nodes, inputs first."""
+    """Returns Keras' nodes, inputs first."""
     by_depth = model._nodes_by_depth
     return [call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]]
 
@@ -171,7 +171,7 @@ def _settings(layer: keras.layers.Layer) -> Any:
 
 
 def _multiply_adds(layer: keras.layers.Layer, shape: tuple[int, ...]) -> int:
-    """Of convolutions and dense layers: each kernel is applied at each place of the output. Looking up takes none."""
+    """Counts those of convolutions and dense layers: each kernel is applied at each place; looking up takes none."""
     if isinstance(layer, keras.layers.Embedding):
         return 0
     places = math.prod(shape[:-1])

@@ -137,7 +137,7 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
 
 @dataclass(frozen=True)
 class _Size:
-    """What a phase reads and spares."""
+    """A size says what a phase reads and spares."""
 
     cut: Cut
     row_bytes: int
@@ -156,7 +156,7 @@ class _Size:
         return self.train_rows + self.val_rows
 
     def gain(self, budget: Budget, rates: Rates) -> float:
-        """Seconds that the phase saves, before the pass that fills the cache."""
+        """Returns the seconds that the phase saves, before the pass that fills the cache."""
         in_memory = self.rows * self.row_bytes <= budget.memory_bytes
         read = self.seen * self.row_bytes / (rates.memory_bytes if in_memory else rates.disk_bytes)
         written = self.rows * self.row_bytes / rates.disk_bytes
@@ -174,5 +174,5 @@ class _Size:
 
 
 def _on_disk(sizes: Sequence[_Size]) -> int:
-    """Bytes of all; phases that share a cut share what is kept."""
+    """Counts the bytes of all; phases that share a cut share what is kept."""
     return sum({(size.cut.node.name, size.train_rows): size.rows * size.row_bytes for size in sizes}.values())

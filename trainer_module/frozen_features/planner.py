@@ -66,12 +66,12 @@ class Planner:
 
     @property
     def item_bytes(self) -> int:
-        """Bytes of one number of what is kept, at most."""
+        """Returns the bytes of one number of what is kept, at most."""
         return ITEM_BYTES[self.training.frozen_features.dtype]
 
     @property
     def disk_bytes(self) -> float:
-        """Bytes that everything kept may take on disk."""
+        """Returns the bytes that everything kept may take on disk."""
         return self.training.frozen_features.disk_gb * GIB
 
     def cut(self, index: int) -> Cut:

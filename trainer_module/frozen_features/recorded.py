@@ -22,11 +22,11 @@ POOL = "head_pool"
 
 @dataclass(frozen=True)
 class Recorded:
-    """The graph of a backbone at one size of its input.
+    """A record is the graph of a backbone at one size of its input.
 
     Attributes:
         image_size: Height and width in pixels.
-        nodes: From input to output, in the order in which they run.
+        nodes: Its nodes from input to output, in the order in which they run.
         layers: As `freezing` looks at them.
     """
 
@@ -35,7 +35,7 @@ class Recorded:
     layers: tuple[Layer, ...]
 
     def at(self, image_size: int) -> Recorded:
-        """The graph at another size; heights and widths to the nearest, so that figures are near and not exact."""
+        """Returns the graph at another size; heights and widths are rounded, so that figures are near and not exact."""
         if image_size == self.image_size:
             return self
         ratio = image_size / self.image_size
@@ -50,7 +50,7 @@ class Recorded:
         return replace(self, image_size=image_size, nodes=tuple(map(resized, self.nodes)))
 
     def with_head(self) -> list[Node]:
-        """The nodes, what pools the output, and what stands for the rest of the head."""
+        """Returns the nodes, what pools the output, and what stands for the rest of the head."""
         last = self.nodes[-1]
         pool = Node(POOL, (last.name,), POOL, shape=last.shape and last.shape[-1:], item_bytes=last.item_bytes)
         return [*self.nodes, pool, Node("head", (POOL,), "head", has_variables=True)]
@@ -85,12 +85,12 @@ def write(
 
 
 def file_name(name: str, arguments: Mapping[str, Any]) -> str:
-    """Such as `MobileNetV2-alpha-0.35.json.gz`."""
+    """Returns a name such as `MobileNetV2-alpha-0.35.json.gz`."""
     return "-".join([name, *(f"{key}-{value}" for key, value in sorted(arguments.items()))]) + ".json.gz"
 
 
 def size_in_words(count: float) -> str:
-    """Bytes as people write them: `5.1 kB`, `3.8 MB`."""
+    """Returns bytes as people write them: `5.1 kB`, `3.8 MB`."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:,.1f} {unit}"

@@ -53,11 +53,11 @@ class Shards:
 
     @property
     def files(self) -> list[str]:
-        """Paths of all shards, in order."""
+        """Lists the paths of all shards, in order."""
         return [str(self._path(number)) for number in range(self.count)]
 
     def rows_of(self, number: int) -> range:
-        """Rows that a shard holds."""
+        """Returns the rows that a shard holds."""
         start = number * self.rows_per_shard
         return range(start, min(start + self.rows_per_shard, self.rows))
 

@@ -74,7 +74,7 @@ def distributed(batches: Any, strategy: Any) -> Any:
 
 
 def is_chief(tf_config: str | None) -> bool:
-    """Whether this process is the one of a cluster that writes what all share: the chief, or without one, worker 0."""
+    """Says whether this process writes what all of a cluster share: it is the chief, or without one, worker 0."""
     if not tf_config or not _workers(tf_config):
         return True
     content = json.loads(tf_config)

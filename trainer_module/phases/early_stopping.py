@@ -35,5 +35,5 @@ class EarlyStopping:
         return True
 
     def out_of_patience(self, epoch: int) -> bool:
-        """Whether too many epochs have passed without a gain that counts."""
+        """Says whether too many epochs have passed without a gain that counts."""
         return self.config is not None and epoch - self._last_gain >= self.config.patience

@@ -30,7 +30,7 @@ _BLOCK_ENDS = re.compile(
 
 @dataclass(frozen=True)
 class Layer:
-    """What freezing has to know of a layer.
+    """A layer holds what freezing has to know of one.
 
     Attributes:
         name: As in the backbone.
@@ -43,7 +43,7 @@ class Layer:
     is_batch_norm: bool = False
 
     def may_train(self, variable: str, batch_norm: str) -> bool:
-        """Whether the BatchNorm policy lets a variable train.
+        """Says whether the BatchNorm policy lets a variable train.
 
         A layer that is a whole network, such as a SavedModel, has BatchNorm inside: what lies beside a `moving_mean`.
         """
@@ -84,9 +84,9 @@ def trainable_layers(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: st
     """Decides for each layer whether it trains.
 
     Args:
-        layers: In order from input to output.
-        unfreeze: From the phase.
-        batch_norm: From `training`; with `frozen`, BatchNorm layers never train.
+        layers: The layers in order from input to output.
+        unfreeze: What the phase unfreezes.
+        batch_norm: The policy `training.batch_norm`; with `frozen`, BatchNorm layers never train.
 
     Raises:
         BackboneError: More is asked for than there is, or a name that no layer, block or variable has.
@@ -111,7 +111,7 @@ def rate_factors(layers: Sequence[str], factor: float) -> list[float]:
 
     Args:
         layers: Names in order from input to output.
-        factor: From the phase.
+        factor: The phase's `block_rate_factor`.
     """
     blocks = block_names(layers)
     from_output = list(dict.fromkeys(reversed(blocks)))
@@ -153,7 +153,7 @@ def apply_freeze(model: Any, backbone: Any, phase: PhaseConfig, batch_norm: str)
         model: The whole network.
         backbone: The part of it that freezing is about.
         phase: Says what is unfrozen.
-        batch_norm: From `training`.
+        batch_norm: The policy `training.batch_norm`.
 
     Returns:
         The variables that the phase trains, and what the learning rate of each is multiplied with.
@@ -175,12 +175,12 @@ def apply_freeze(model: Any, backbone: Any, phase: PhaseConfig, batch_norm: str)
 
 
 def variable_name(variable: Any) -> str:
-    """The name of a TensorFlow variable without the number of its output."""
+    """Returns the name of a TensorFlow variable without the number of its output."""
     return variable.name.split(":")[0]
 
 
 def _trained(layer: Layer, unfreeze: Unfreeze, batch_norm: str) -> set[str]:
-    """The variables of a layer that trains which train themselves."""
+    """Returns the variables of a layer that trains which train themselves."""
     return {
         variable
         for variable in layer.variables

@@ -37,7 +37,7 @@ def train_step(
     Args:
         model: Gives probabilities.
         variables: What trains.
-        optimizer: Of these variables.
+        optimizer: The optimizer of these variables.
         objective: What is minimised, and what is counted.
         gradient_accumulation_steps: Parts that each replica's share of the batch is cut into, one after the other.
             Their gradients add up to that of the whole batch.

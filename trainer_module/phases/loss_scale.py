@@ -15,7 +15,7 @@ STEPS_TO_GROW = 2000
 
 @dataclass(frozen=True)
 class LossScale:
-    """The factor, and how it came about.
+    """A loss scale is the factor, and how it came about.
 
     Attributes:
         value: What the loss is multiplied with.
@@ -26,7 +26,7 @@ class LossScale:
     good_steps: int = 0
 
     def after(self, overflowed: bool) -> LossScale:
-        """The factor of the next step."""
+        """Returns the factor of the next step."""
         if overflowed:
             return LossScale(self.value / 2)
         if self.good_steps + 1 == STEPS_TO_GROW:
@@ -35,5 +35,5 @@ class LossScale:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether gradients overflow even as they are, so that no factor can help."""
+        """Says whether gradients overflow even as they are, so that no factor can help."""
         return self.value < 1

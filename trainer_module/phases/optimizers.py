@@ -22,7 +22,7 @@ _NOT_DECAYED = ["bias", "gamma", "beta"]
 
 @dataclass(frozen=True)
 class Slots:
-    """An optimizer's slots of one variable.
+    """Slots are what an optimizer keeps of one variable.
 
     Attributes:
         updates: How many updates the variable has had, on which Adam's bias correction depends.
@@ -136,7 +136,7 @@ def _keras_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
 
 
 class _Nadam(keras.optimizers.Optimizer):
-    """Adam with Nesterov momentum (Dozat 2016), its momentum schedule kept as a slot of each variable.
+    """Applies Adam with Nesterov momentum (Dozat 2016), its momentum schedule kept as a slot of each variable.
 
     In a compiled step, Keras' own multiplies the product of that schedule once for every variable instead of once for
     every update, and leaves it out of what it saves.

@@ -22,7 +22,7 @@ SECONDS_BETWEEN_STEP_EVENTS = 0.25
 
 
 class BadNumbersError(RunError):
-    """A loss is no longer a number."""
+    """Says that a loss is no longer a number."""
 
 
 def run_phase(
@@ -87,7 +87,7 @@ def keeps_slots(training: TrainingConfig, index: int) -> bool:
 
 @dataclass(frozen=True)
 class _Course:
-    """The course of a phase: its program, and where it stands.
+    """A course joins the program of a phase and where it stands.
 
     Attributes:
         program: Takes its steps.

@@ -50,17 +50,17 @@ class Scope:
 
     @property
     def epochs(self) -> int:
-        """Epochs of the phase, at most; the last may be cut short."""
+        """Returns how many epochs the phase has at most; the last may be cut short."""
         return math.ceil(self.steps / self.steps_per_epoch)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """How many numbers train, and how many there are."""
+        """Counts the numbers that train, and all."""
         return {"trainable_parameters": _count(self.variables), "total_parameters": _count(self.everything)}
 
     @property
     def places(self) -> list[int]:
-        """Where each trained variable stands among all."""
+        """Lists where each trained variable stands among all."""
         place_of = {id(variable): place for place, variable in enumerate(self.everything)}
         return [place_of[id(variable)] for variable in self.variables]
 
@@ -76,7 +76,7 @@ class Program:
         batches: Endless training batches.
         train: One compiled step of training.
         validation: The compiled validation.
-        still: By their place among all variables, the values of those that no step can move.
+        still: Values of the variables that no step can move, by their place among all.
     """
 
     scope: Scope
@@ -109,7 +109,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Validation:
-    """A compiled pass over the validation split.
+    """A validation is a compiled pass over the validation split.
 
     Attributes:
         step: One compiled step of evaluation.
@@ -145,7 +145,7 @@ def build_program(
 
     Args:
         setup: Where and on what.
-        scope: From `freeze`.
+        scope: What trains, as `freeze` says.
         feeds: What it trains and validates on.
         gradient_accumulation_steps: Parts that each batch is computed in.
         slots: What the optimizer goes on from, by the place of the variable among all; those missing begin anew.
@@ -174,7 +174,7 @@ def build_program(
 
 
 def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:
-    """Examples that memory has to suffice for, in training and in validation alike."""
+    """Returns for how many examples memory has to suffice, in training and in validation alike."""
     return math.ceil(setup.training.batch_size / gradient_accumulation_steps)
 
 

@@ -27,7 +27,7 @@ LEAST_FALL = 0.01
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a curve says.
+    """A suggestion is what a curve says.
 
     Attributes:
         rate: To train with: a tenth of that at which the smoothed loss is lowest, where it falls well and is far enough
@@ -44,12 +44,12 @@ class Suggestion:
 
 
 def rising_rates(lowest: float, highest: float, steps: int) -> list[float]:
-    """Rates from `lowest` to `highest`, each the same factor above the one before."""
+    """Returns rates from `lowest` to `highest`, each the same factor above the one before."""
     return [lowest * (highest / lowest) ** (step / (steps - 1)) for step in range(steps)]
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
-    """Exponential moving averages, corrected for their start as in Adam (Kingma and Ba 2015, section 3)."""
+    """Returns exponential moving averages, corrected for their start as in Adam (Kingma and Ba 2015, section 3)."""
     average, curve = 0.0, []
     for count, loss in enumerate(losses, start=1):
         average = MEMORY * average + (1 - MEMORY) * loss
@@ -58,7 +58,7 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def has_diverged(losses: Sequence[float]) -> bool:
-    """Whether it is pointless to try higher rates."""
+    """Says whether it is pointless to try higher rates."""
     if not math.isfinite(losses[-1]):
         return True
     curve = smoothed(losses)
@@ -70,7 +70,7 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion:
 
     Args:
         rates: Rising.
-        losses: Of the training batch at each rate, finite; at least three.
+        losses: Losses of the training batch at each rate, finite; at least three.
 
     Raises:
         RunError: The loss falls nowhere.

@@ -32,9 +32,9 @@ def learning_rate(phase: PhaseConfig, step: int, steps: int, steps_per_epoch: in
 
     Args:
         phase: Rate and schedule.
-        step: Of the phase, from 0.
+        step: Number of the update in the phase, from 0.
         steps: How many the phase has at most.
-        steps_per_epoch: In one pass over the training examples.
+        steps_per_epoch: Updates in one pass over the training examples.
     """
     schedule = phase.schedule
     warm_up = round(schedule.warmup_epochs * steps_per_epoch)

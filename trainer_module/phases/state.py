@@ -22,7 +22,7 @@ class Snapshot:
     Attributes:
         weights: The values of all variables of the model, in the order in which they were made; empty at the very
             start, when they are what they were made with.
-        slots: By the place of the variable in that order; of those alone that were trained.
+        slots: Slots of the variables that were trained, by their place in that order.
     """
 
     weights: list[np.ndarray] = field(default_factory=list)
@@ -37,21 +37,21 @@ class Snapshot:
 
 @dataclass
 class State:
-    """Where training stands.
+    """A state says where training stands.
 
     Attributes:
         phase: Index of the phase, from 0; the number of phases when all are done.
         epoch: The epoch in progress, from 1.
         step: How many steps of it are done.
-        totals: Of these steps.
+        totals: Sums over these steps.
         before: `val_loss` and `val_accuracy` at the start of the phase; empty until they are known.
         stopping: Follows the phase; None until it starts.
         rate_scale: What learning rates are multiplied with since numbers went bad; 1 if they never did.
         rollbacks: How often they did.
-        loss_scale: Of the next step; used with float16 alone.
+        loss_scale: Factor of the next step; used with float16 alone.
         gradient_accumulation_steps: Parts that a batch must be cut into, as far as running out of memory has shown.
         seconds: Spent in this phase.
-        rows: Of the summary, one for each finished phase.
+        rows: Rows of the summary, one for each finished phase.
         curves: One entry for each finished epoch.
         now: What training goes on from; empty at the very start.
         best: What the phase would leave behind.

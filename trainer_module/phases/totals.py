@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over examples.
+    """Totals are sums over examples.
 
     Attributes:
         loss: Sum of the examples' losses; in training, each with the penalties of the layers added.
@@ -30,5 +30,5 @@ class Totals:
         )
 
     def means(self, prefix: str = "") -> dict[str, float]:
-        """`loss` and `accuracy` as means over the examples, under names that begin with `prefix`."""
+        """Returns `loss` and `accuracy` as means over the examples, under names that begin with `prefix`."""
         return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from finetune.errors import ConfigError, RunError
+from finetune.errors import ConfigError
 from finetune_kubeflow.environment import METADATA_ENV
 
 
@@ -38,29 +38,3 @@ def environment(names: Any, environ: Mapping[str, str]) -> dict[str, str]:
     if missing:
         raise ConfigError(missing)
     return {name: environ[name] for name in names}
-
-
-def state_of(connection: Any, run_id: str, node: str) -> Literal["ran", "cached"]:
-    """What MLMD says about the node's latest execution in this run."""
-    import ml_metadata as mlmd
-    from ml_metadata.proto import metadata_store_pb2
-
-    store = mlmd.MetadataStore(connection)
-    run = store.get_context_by_type_and_name("pipeline_run", run_id)
-    executions = store.get_executions_by_context(run.id) if run else []
-    own = [
-        execution
-        for execution in executions
-        if any(context.name == node for context in store.get_contexts_by_execution(execution.id))
-    ]
-    latest = max(own, key=lambda execution: execution.id, default=None)
-    states = metadata_store_pb2.Execution
-    if latest is not None and latest.last_known_state == states.CACHED:
-        return "cached"
-    if latest is not None and latest.last_known_state == states.COMPLETE:
-        return "ran"
-    reason = latest.custom_properties["__execution_result__"].string_value if latest is not None else "no execution"
-    raise RunError(
-        f"{node}: TFX did not run it to its end ({reason or 'no reason given'}). It reads what the nodes before it "
-        "left in the same run: have they all run against this metadata store?"
-    )

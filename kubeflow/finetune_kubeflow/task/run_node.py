@@ -21,7 +21,7 @@ from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, emit
 from finetune_kubeflow.environment import METADATA_ENV, ROOT_ENV
 from finetune_kubeflow.task.log import logs_to_stderr
-from finetune_kubeflow.task.metadata_store import environment, metadata_connection, state_of
+from finetune_kubeflow.task.metadata_store import environment, metadata_connection
 
 SECRET_VARIABLES = ("FINETUNE_MLMD_PASSWORD",)
 
@@ -68,6 +68,7 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
     connection = metadata_connection(environ)
     from finetune_kubeflow.package.packed import unpack
     from pipeline.nodes import launch, place_at, resolved, with_metadata_connection
+    from pipeline.run_metadata import state_of
 
     ir = resolved(unpack(packed), place_at(Path(root), values), run_id)
     node_id = ir.nodes[0].pipeline_node.node_info.id

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from finetune.config.backbone import BackboneConfig
 from trainer_module.backbones.interface import picture_problems
 from trainer_module.backbones.saved_model import SavedModel
+from trainer_module.backbones.source import missing_size
 from trainer_module.backbones.sources.handle import HandleSource
 from transforms.backbone import Backbone
 
@@ -33,6 +34,10 @@ class HubPictures(HandleSource):
         from trainer_module.backbones.hub import hub_backbone
 
         return hub_backbone(config)
+
+    def problems(self, config: BackboneConfig) -> list[str]:
+        """Wants the size of its pictures."""
+        return [] if config.image_size else [missing_size("handle")]
 
     def interface_problems(self, saved: SavedModel, config: BackboneConfig) -> list[str]:
         """Wants one batch of pictures, and features."""

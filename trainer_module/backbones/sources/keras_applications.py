@@ -24,24 +24,27 @@ def _family(family: str, scaling: Scaling, sizes: dict[str, int], licence: str =
 
 
 _RECORDS: list[Backbone] = [
-    *_family("xception", "minus_one_to_one", {"Xception": 299}, "MIT", min_size=71),
-    *_family("vgg16", "imagenet_bgr_mean", {"VGG16": 224}, "CC-BY-4.0"),
-    *_family("vgg19", "imagenet_bgr_mean", {"VGG19": 224}, "CC-BY-4.0"),
-    *_family("resnet", "imagenet_bgr_mean", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224}, "MIT"),
+    *_family("xception", "minus_one_to_one", {"Xception": 299}, licence="MIT", min_size=71),
+    *_family("vgg16", "imagenet_bgr_mean", {"VGG16": 224}, licence="CC-BY-4.0"),
+    *_family("vgg19", "imagenet_bgr_mean", {"VGG19": 224}, licence="CC-BY-4.0"),
+    *_family("resnet", "imagenet_bgr_mean", {"ResNet50": 224, "ResNet101": 224, "ResNet152": 224}, licence="MIT"),
     *_family(
-        "resnet_v2", "minus_one_to_one", {"ResNet50V2": 224, "ResNet101V2": 224, "ResNet152V2": 224}, "BSD-3-Clause"
+        "resnet_v2",
+        "minus_one_to_one",
+        {"ResNet50V2": 224, "ResNet101V2": 224, "ResNet152V2": 224},
+        licence="BSD-3-Clause",
     ),
     *_family("resnet_rs", "none", {f"ResNetRS{n}": 224 for n in (50, 101, 152, 200, 270, 350, 420)}),
-    *_family("inception_v3", "minus_one_to_one", {"InceptionV3": 299}, "Apache-2.0", min_size=75),
-    *_family("inception_resnet_v2", "minus_one_to_one", {"InceptionResNetV2": 299}, "Apache-2.0", min_size=75),
+    *_family("inception_v3", "minus_one_to_one", {"InceptionV3": 299}, licence="Apache-2.0", min_size=75),
+    *_family("inception_resnet_v2", "minus_one_to_one", {"InceptionResNetV2": 299}, licence="Apache-2.0", min_size=75),
     *_family(
         "mobilenet",
         "minus_one_to_one",
         {"MobileNet": 224},
-        "Apache-2.0",
+        licence="Apache-2.0",
         arguments=("alpha", "depth_multiplier", "dropout"),
     ),
-    *_family("mobilenet_v2", "minus_one_to_one", {"MobileNetV2": 224}, "Apache-2.0", arguments=("alpha",)),
+    *_family("mobilenet_v2", "minus_one_to_one", {"MobileNetV2": 224}, licence="Apache-2.0", arguments=("alpha",)),
     *_family(
         "mobilenet_v3",
         "none",
@@ -49,9 +52,12 @@ _RECORDS: list[Backbone] = [
         arguments=("alpha", "minimalistic", "dropout_rate"),
     ),
     *_family(
-        "densenet", "imagenet_mean_std", {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224}, "BSD-3-Clause"
+        "densenet",
+        "imagenet_mean_std",
+        {"DenseNet121": 224, "DenseNet169": 224, "DenseNet201": 224},
+        licence="BSD-3-Clause",
     ),
-    *_family("nasnet", "minus_one_to_one", {"NASNetMobile": 224, "NASNetLarge": 331}, "Apache-2.0"),
+    *_family("nasnet", "minus_one_to_one", {"NASNetMobile": 224, "NASNetLarge": 331}, licence="Apache-2.0"),
     *_family(
         "efficientnet",
         "none",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from finetune.config.backbone import BackboneConfig
+from finetune.config.backbone import BackboneConfig, Scaling
 from finetune.errors import BackboneError
 from trainer_module.backbones.keras_config import code_problem, cut_problems, read_config, shape_problems
-from trainer_module.backbones.source import BackboneSource
+from trainer_module.backbones.source import BackboneSource, missing_size
 from trainer_module.backbones.sources.handle import is_saved_model
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
@@ -49,9 +49,13 @@ class KerasFile(BackboneSource):
         return None if found is None or config.cut_at else list(found.layers)
 
     def problems(self, config: BackboneConfig) -> list[str]:
-        """Refuses texts."""
+        """Refuses texts, and wants the size and the range of its pictures."""
         if config.modality == "image":
-            return []
+            scalings = ", ".join(get_args(Scaling))
+            size = [] if config.image_size else [missing_size("file")]
+            return size + (
+                [] if config.scaling else [f"backbone.scaling: missing; a `file` needs it: one of {scalings}"]
+            )
         return [
             f"backbone.modality: got {config.modality!r}; a `file` is shown pictures. Export the model as a "
             "SavedModel, and give it as backbone.handle"
@@ -72,6 +76,6 @@ class KerasFile(BackboneSource):
         if found is None:
             return []
         problems = [code_problem(config.source, found.suspects)] if found.suspects and not config.allow_unsafe else []
-        if found.input_shape:
+        if found.input_shape and config.image_size:
             problems += shape_problems(config, found.input_shape)
         return problems + (cut_problems(config, found.names) if found.names else [])

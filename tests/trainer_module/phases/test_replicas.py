@@ -12,12 +12,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PREAMBLE = """
 import sys, tempfile
 from pathlib import Path
-sys.path.insert(0, "tests/trainer_module")
+sys.path[:0] = ["tests/trainer_module", "tests/trainer_module/phases"]
 import finetune
 import numpy as np
 import tensorflow as tf

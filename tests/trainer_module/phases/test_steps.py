@@ -290,7 +290,7 @@ def test_without_hidden_layers_dropout_stands_before_the_last_one():
     np.testing.assert_array_equal(model(x, training=False)[0], model(x, training=False)[1])
 
 
-def test_a_phase_has_its_own_regularisers():
+def test_a_phase_has_its_own_regularizers():
     phases = [
         PhaseConfig(name="as_the_head", epochs=1, learning_rate=1),
         PhaseConfig(name="own", epochs=1, learning_rate=1, regularizers={"dropout": 0.0, "l2": 0.5}),

@@ -28,7 +28,7 @@ from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.state import Snapshot, State
 from trainer_module.phases.totals import Totals
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # Everything that has a state: dropout, augmentation, moments, a schedule, statistics of BatchNorm, and a first phase
 # that ends, as those of `adaptive` do, when the validation loss does not gain enough: after two of its three epochs.
@@ -238,7 +238,7 @@ def test_rollback_gives_up_where_no_rate_helps(splits, tmp_path):
 KILLED_SCRIPT = """
 import sys
 from pathlib import Path
-sys.path.insert(0, "tests/trainer_module")
+sys.path[:0] = ["tests/trainer_module", "tests/trainer_module/phases"]
 import finetune
 import numpy as np
 from trainer_module.phases import run as phases

@@ -7,8 +7,8 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 import tensorflow_hub as hub  # noqa: E402
 import tensorflow_transform as tft  # noqa: E402
-from test_text_encoders import texts, transform  # noqa: E402
 from text_saved_models import save_bert  # noqa: E402
+from text_training import texts, transform  # noqa: E402
 
 from finetune.config import (  # noqa: E402
     AugmentationConfig,

@@ -14,7 +14,7 @@ keras = pytest.importorskip("tf_keras")
 
 from saved_models import save_for_hub  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SIZE = 256
 # Names of variables, which both ways know; the layers of a handle cannot be counted.
 PHASES = (

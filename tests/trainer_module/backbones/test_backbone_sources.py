@@ -29,7 +29,7 @@ from text_saved_models import save_bert, save_string_encoder  # noqa: E402
 
 from trainer_module.backbones.sources.small_cnn import small_cnn  # noqa: E402
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "add-a-backbone.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "add-a-backbone.md"
 
 
 def save(network, path: Path) -> str:
@@ -135,6 +135,9 @@ def test_strategies_are_held_against_the_layers_too(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"handle": "model"}, "backbone.image_size: missing; a `handle` needs it"),
+        ({"file": "model.keras", "scaling": "none"}, "backbone.image_size: missing; a `file` needs it"),
+        ({"file": "model.keras", "image_size": 12}, "backbone.scaling: missing; a `file` needs it: one of none, zero"),
         ({"file": "model.keras", "modality": "text"}, "backbone.modality: got 'text'; a `file` is shown pictures"),
         ({"handle": "encoder", "modality": "sound"}, "backbone.modality: got 'sound'; no source takes"),
         ({"name": "SmallCNN", "weights": "imagenet"}, "backbone.weights: got 'imagenet'; SmallCNN has none"),
