@@ -4,18 +4,16 @@ Relative paths in a config are relative to the folder that `finetune` is started
 """
 
 from finetune.config.augmentation import AugmentationConfig
-from finetune.config.backbone import BackboneConfig
+from finetune.config.backbone import BackboneConfig, TextConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig, GateConfig
 from finetune.config.head import HeadConfig, RegularizersConfig
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.load import Check, load_config
-from finetune.config.optimizer import OptimizerConfig, ScheduleConfig
-from finetune.config.phases import EarlyStoppingConfig, PhaseConfig
+from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseConfig, ScheduleConfig
 from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import STRATEGIES, Strategy
-from finetune.config.text import TextConfig
 from finetune.config.tracking import MlflowConfig, TrackingConfig
 from finetune.config.training import CheckpointConfig, FrozenFeaturesConfig, TrainingConfig
 from finetune.config.unfreeze import Unfreeze

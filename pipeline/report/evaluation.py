@@ -15,9 +15,10 @@ from finetune.artifacts.findings import (
     Interval,
     Measured,
     ReliabilityBin,
+    ServingMetrics,
     SliceFindings,
 )
-from finetune.artifacts.run_summary import RunSummary, ServingMetrics
+from finetune.artifacts.run_summary import RunSummary
 from pipeline.report import evaluation_figures, wording
 
 View = dict[str, Any]
