@@ -37,13 +37,9 @@ def gauge(
     reference: object = None,
     scale: tuple[float, float] | None = None,
 ) -> View | None:
-    """Where to draw a value, its interval, a bound and a reference on a line.
+    """Where to draw a value (a dot), its interval (a band), a bound (a tick) and a reference (a ring) on a line.
 
     Args:
-        value: To be drawn as a dot.
-        bound: To be drawn as a tick.
-        interval: To be drawn as a band.
-        reference: To be drawn as a ring.
         scale: Values at both ends; default: around what there is to draw and 0.
 
     Returns:
@@ -110,9 +106,8 @@ def cards(summary: RunSummary, measured: Mapping[str, Measured]) -> list[View]:
     metrics = summary.metrics
     rivals = {"champion": summary.champion_metrics or {}}
     # The strongest baseline first: it is what the candidate is compared with in words while there is no champion.
-    baselines = [(wording.label(name), values) for name, values in summary.baselines.items()]
-    baselines.sort(key=lambda pair: -(wording.finite(pair[1].get("accuracy")) or 0.0))
-    rivals |= dict(baselines)
+    baselines = sorted(summary.baselines.items(), key=lambda pair: -(wording.finite(pair[1].get("accuracy")) or 0.0))
+    rivals |= {wording.label(name): values for name, values in baselines}
     found = []
     order = list(METRICS)
     for name in sorted(metrics, key=lambda each: order.index(each) if each in METRICS else len(order)):
@@ -163,27 +158,21 @@ def classes(rows: Sequence[ClassScore], measured: Sequence[ClassFindings]) -> li
         rows: The score of each class.
         measured: Its metrics with intervals, as far as there are any.
     """
-    with_intervals = {row.name: row.metrics for row in measured}
+    intervals = {row.name: {name: metric.interval for name, metric in row.metrics.items()} for row in measured}
     # A class without examples has no F1 to be judged by: it goes last.
     ordered = sorted(rows, key=lambda row: row.f1 if row.support else 2.0)
     judged = {row.f1 for row in rows if row.support}
-    shown = []
-    for row in ordered:
-        metrics = with_intervals.get(row.name, {})
-        intervals = {
-            name: metrics[name].interval if name in metrics else None for name in ("precision", "recall", "f1")
-        }
-        shown.append((row, intervals))
-    scale = share_scale(value for row, intervals in shown for value in (row.f1, *_ends(intervals["f1"])))
+    of_f1 = {row.name: intervals.get(row.name, {}).get("f1") for row in rows}
+    scale = share_scale(value for row in rows for value in (row.f1, *_ends(of_f1[row.name])))
     return [
         {
             "row": row,
             "weakest": len(judged) > 1 and row.support > 0 and row.f1 == min(judged),
-            "intervals": {name: _interval(interval) for name, interval in intervals.items()},
-            "gauge": gauge(row.f1, interval=intervals["f1"], scale=scale),
+            "intervals": {name: _interval(interval) for name, interval in intervals.get(row.name, {}).items()},
+            "gauge": gauge(row.f1, interval=of_f1[row.name], scale=scale),
             "scale": scale,
         }
-        for row, intervals in shown
+        for row in ordered
     ]
 
 
@@ -248,11 +237,7 @@ def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | Non
             sentence,
             f"Of the {wording.plural(surest.examples, 'example')} it is surest of ({wording.percent(surest.low)} "
             f"and more), {wording.percent(surest.accuracy)} are right.",
-            *(
-                [f"The expected calibration error is {wording.number(error)}."]
-                if wording.finite(error) is not None
-                else []
-            ),
+            "" if wording.finite(error) is None else f"The expected calibration error is {wording.number(error)}.",
         ],
         "has_champion": bool(champion),
     }
@@ -270,7 +255,6 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         for name, metric in METRICS.items()
         if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
     ]
-    sizes = [size for size in BATCH_SIZES if throughput(size) in metrics]
     batches: list[View] = [
         {
             "size": size,
@@ -279,7 +263,8 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
                 for name in (*(latency(quantile, size) for quantile in QUANTILES), throughput(size))
             ],
         }
-        for size in sizes
+        for size in BATCH_SIZES
+        if throughput(size) in metrics
     ]
     if not facts and not batches:
         return None
