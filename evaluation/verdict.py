@@ -9,11 +9,11 @@ import numpy as np
 
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
 from evaluation.gates import expand, judge
-from evaluation.intervals import wilson
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
 from evaluation.metrics.interval_methods import Bootstrap
 from evaluation.predictions import Predictions
+from evaluation.tasks import TASKS
 from finetune.artifacts.findings import (
     ClassFindings,
     Findings,
@@ -96,13 +96,15 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
     """
     candidate = test_set.of(CANDIDATE)
     champion = test_set.of(CHAMPION) if CHAMPION in test_set.probabilities else None
-    rows = [row for columns in slices for row in _slices(test_set, columns)]
-    kept = sorted(rows, key=lambda row: -row.examples)[:SLICES_KEPT]
-    kept_ids = {id(row) for row in kept}
+    leading = METRICS[TASKS[test_set.task].leading]
+    parts = [part for columns in slices for part in _parts(test_set, columns)]
+    smallest_first = sorted(range(len(parts)), key=lambda place: parts[place][1].sum())
+    left_out = set(smallest_first[: max(len(parts) - SLICES_KEPT, 0)])
     asked = metrics_of(test_set.task).values()
     overall = [metric for metric in asked if metric.overall]
     return Findings(
         examples=len(candidate),
+        leading=leading.name,
         metrics={metric.name: found for metric in overall if (found := _metric(metric, candidate, champion))},
         baselines={
             name: {metric.name: value for metric in overall if np.isfinite(value := metric.value(test_set.of(name)))}
@@ -110,8 +112,10 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
             if name in test_set.probabilities
         },
         classes=_classes(test_set.classes, candidate, [metric for metric in asked if metric.per_class]),
-        slices=[row for row in rows if id(row) in kept_ids],
-        slices_left_out=len(rows) - len(kept),
+        slices=[
+            _slice(leading, *part, candidate, champion) for place, part in enumerate(parts) if place not in left_out
+        ],
+        slices_left_out=len(left_out),
         reliability={
             name: [ReliabilityBin.model_validate(one) for one in reliability(test_set.of(name))]
             for name in (CANDIDATE, CHAMPION)
@@ -151,20 +155,19 @@ def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[M
     ]
 
 
-def _slices(test_set: TestSet, columns: Sequence[str]) -> list[SliceFindings]:
-    rows = []
-    for values in test_set.combinations(list(columns)):
-        where = dict(zip(columns, values, strict=True))
-        members = test_set.members(where)
-        hits, examples = int(test_set.of(CANDIDATE).correct[members].sum()), int(members.sum())
-        champion = CHAMPION in test_set.probabilities
-        rows.append(
-            SliceFindings(
-                slice=where,
-                examples=examples,
-                accuracy=hits / examples,
-                interval=wilson(hits, examples, CONFIDENCE),
-                champion=float(test_set.of(CHAMPION).correct[members].mean()) if champion else None,
-            )
-        )
-    return rows
+def _parts(test_set: TestSet, columns: Sequence[str]) -> list[tuple[dict[str, str], np.ndarray]]:
+    """Returns what each slice has in its columns, and bool [examples], which are in it."""
+    wheres = [dict(zip(columns, values, strict=True)) for values in test_set.combinations(columns)]
+    return [(where, test_set.members(where)) for where in wheres]
+
+
+def _slice(
+    leading: Metric, where: dict[str, str], members: np.ndarray, candidate: Predictions, champion: Predictions | None
+) -> SliceFindings:
+    return SliceFindings(
+        slice=where,
+        examples=int(members.sum()),
+        value=leading.value(candidate[members]),
+        interval=value_interval(leading.name, candidate[members], CONFIDENCE),
+        champion=None if champion is None else leading.value(champion[members]),
+    )

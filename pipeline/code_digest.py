@@ -42,12 +42,12 @@ class _File:
 
     Attributes:
         names: Dotted names that it imports or holds as strings, of whatever package.
-        beside: Files that it names, in its own folder or in a folder of data there.
+        files: Itself and what it names beside it, a file or a folder of data, by names such as `transforms/image.py`.
         digest: Of its code.
     """
 
     names: tuple[str, ...]
-    beside: tuple[Path, ...]
+    files: Mapping[str, Path]
     digest: str
 
 
@@ -87,9 +87,8 @@ class Sources:
             seen.add(module)
             if module not in self.modules:
                 raise KeyError(f"{module}: no module of {', '.join(self._folders)}")
-            path = self.modules[module]
-            file = self._file(path)
-            files |= {self._shown(read): read for read in (path, *file.beside)}
+            file = self._file(self.modules[module])
+            files |= file.files
             for name in file.names:
                 imported = self.module_of(name)
                 waiting += _with_packages(imported) if imported else []
@@ -123,9 +122,10 @@ class Sources:
             nodes = list(_running(tree))
             strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
             names = {*_imported(nodes), *(text for text in strings if _DOTTED.fullmatch(text))}
-            beside = tuple(sorted(_beside(path, strings)))
+            beside = list(_beside(path, strings))
+            files = {self._shown(one): one for one in (path, *beside)}
             code = ast.dump(_WithoutWords().visit(tree))
-            self._read[path] = _File(tuple(sorted(names)), beside, hashlib.sha256(code.encode()).hexdigest())
+            self._read[path] = _File(tuple(sorted(names)), files, hashlib.sha256(code.encode()).hexdigest())
             for script in beside:
                 if script.suffix == ".py":
                     self._file(script)

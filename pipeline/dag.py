@@ -25,6 +25,7 @@ from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
 from evaluation.metrics import METRICS
+from evaluation.tasks import gates_of
 from finetune.config import Config
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.code_digest import installed
@@ -70,13 +71,14 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         baselines["from_scratch"] = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
     nodes += baselines.values()
     slices = config.evaluation.report_slices(config.data.slice_columns)
+    gates = gates_of(config.task, config.evaluation.gates)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["model"],
         example_splits=["test"],
-        eval_config=eval_config(config.task, config.evaluation.gates, slices),
+        eval_config=eval_config(config.task, gates, slices),
         schema=schema.outputs["schema"],
     )
     predictor = TestPredictor(
@@ -100,7 +102,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
         serving=serving_gate.outputs["findings"],
-        gates=config.evaluation.gates,
+        gates=gates,
         slices=slices,
         report_only=config.evaluation.mode == "report_only",
     )
@@ -203,7 +205,9 @@ def _serving_settings(config: Config) -> dict[str, Any]:
     return {
         "task": config.task,
         "gates": [
-            json.loads(gate.model_dump_json()) for gate in config.evaluation.gates if METRICS[gate.metric].of_model
+            json.loads(gate.model_dump_json())
+            for gate in config.evaluation.gates or []
+            if METRICS[gate.metric].of_model
         ],
         "serving": json.loads(config.serving.model_dump_json()),
     }

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
+from evaluation.tasks import gates_of
 from finetune.config import Config, PhaseConfig, TrainingConfig
 from pipeline.frozen_features_plan import frozen_features_lines
 from trainer_module.auto_strategy import AUTO_RULE
@@ -85,7 +86,7 @@ def print_plan(config: Config, console: Console) -> None:
         for line in AUTO_RULE:
             console.print(f"           {line}", highlight=False)
     gates = Table("gate on the test split", box=None, pad_edge=False)
-    for gate in config.evaluation.gates:
+    for gate in gates_of(config.task, config.evaluation.gates):
         gates.add_row(gate.name)
     console.print(gates)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)

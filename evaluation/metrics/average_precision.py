@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap
 from evaluation.metrics.metric import Metric
-from evaluation.metrics.ranking import mean_of_defined, tied_groups
+from evaluation.metrics.ranking import mean_of_defined
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions, ratio
 
 
@@ -18,17 +18,38 @@ def _overall(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
 
 
 def _per_class(predictions: Predictions, weights: np.ndarray, columns: Sequence[int]) -> np.ndarray:
-    """Sum over scores of the recall that is gained there times the precision that is left there."""
-    found = []
-    for column in columns:
-        positives, negatives = tied_groups(predictions.actual[:, column], predictions.probabilities[:, column], weights)
-        hits = np.cumsum(positives, axis=1)
-        precision = ratio(hits, hits + np.cumsum(negatives, axis=1))
-        total = hits[:, -1]
-        found.append(
-            np.divide((positives * precision).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0)
-        )
-    return np.stack(found, axis=1)
+    # An example a row, so that replicates lie side by side: what is summed over examples is then summed many at once.
+    by_example = np.ascontiguousarray(weights.T)
+    columns_of = zip(predictions.actual[:, columns].T, predictions.probabilities[:, columns].T, strict=True)
+    return np.stack([_of_class(actual, scores, by_example) for actual, scores in columns_of], axis=1)
+
+
+def _of_class(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum over scores of the recall that is gained there times the precision that is left there.
+
+    Args:
+        actual: bool [examples].
+        scores: float [examples].
+        weights: float [examples, replicates].
+
+    Returns:
+        float [replicates], NaN where no example counts that has the class.
+    """
+    order = np.argsort(-scores, kind="stable")
+    descending, positive = scores[order], actual[order]
+    last = np.append(np.flatnonzero(descending[1:] != descending[:-1]), len(scores) - 1)
+    # Recall is gained at the scores of positives alone; whatever lies between two of them is summed at once.
+    places = np.flatnonzero(positive)
+    ends = np.unique(last[np.searchsorted(last, places)])
+    if not len(ends):
+        return np.full(weights.shape[1], np.nan)
+    starts = np.append(0, ends[:-1] + 1)
+    gained = np.add.reduceat(weights[order[places]], np.searchsorted(places, starts), axis=0)
+    found = np.cumsum(np.add.reduceat(weights[order[: ends[-1] + 1]], starts, axis=0), axis=0)
+    hits = np.cumsum(gained, axis=0)
+    total = hits[-1]
+    reached = (gained * ratio(hits, found)).sum(axis=0)
+    return np.divide(reached, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def _by_sklearn(predictions: Predictions) -> float:

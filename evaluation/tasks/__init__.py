@@ -5,6 +5,7 @@ One task more is one file with an object like those in `TASKS`, and one line the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from evaluation.predictions import Predictions
 from evaluation.tasks.multi_label import MultiLabelTask
 from evaluation.tasks.single_label import SingleLabelTask
+from finetune.config.evaluation import GateConfig
 
 
 class EvaluationTask(Protocol):
@@ -19,9 +21,11 @@ class EvaluationTask(Protocol):
 
     Attributes:
         measured_as: `single_label` or `multi_label`: the task whose metrics measure it.
+        leading: The metric that says in one number how good a model is: of slices, of the default gate, of sentences.
     """
 
     measured_as: str
+    leading: str
 
     def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> Predictions:
         """Joins what is true and what a model says.
@@ -37,3 +41,9 @@ TASKS: dict[str, EvaluationTask] = {
     "single_label": SingleLabelTask(),
     "multi_label": MultiLabelTask(),
 }
+
+
+def gates_of(task: str, gates: Sequence[GateConfig] | None) -> list[GateConfig]:
+    """Returns the gates of a config; where it names none, that the task's leading metric is no worse than before."""
+    default = GateConfig(metric=TASKS[task].leading, min=-0.01, relative_to="champion")
+    return [default] if gates is None else list(gates)

@@ -11,6 +11,7 @@ class MultiLabelTask:
     """Labels are multi-hot [examples, classes], and what is said was decided by thresholds of the model's own."""
 
     measured_as = MULTI_LABEL
+    leading = "micro_f1"
 
     def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> MultiLabel:
         """Joins labels, probabilities and decisions."""

@@ -11,6 +11,7 @@ class SingleLabelTask:
     """Labels are int [examples], and the most probable class is said."""
 
     measured_as = SINGLE_LABEL
+    leading = "accuracy"
 
     def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> SingleLabel:
         """Joins labels and probabilities."""

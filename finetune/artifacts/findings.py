@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from finetune.artifacts.base import Artifact, Record
 
@@ -72,11 +72,11 @@ class ClassFindings(Record):
 
 
 class SliceFindings(Record):
-    """Accuracy on a slice, given by column and value; that of the champion is None where there is none."""
+    """The leading metric on a slice, given by column and value; that of the champion is None where there is none."""
 
     slice: dict[str, str]
     examples: int
-    accuracy: float
+    value: float = Field(validation_alias=AliasChoices("value", "accuracy"))
     interval: Interval | None = None
     champion: float | None = None
 
@@ -94,10 +94,12 @@ class ReliabilityBin(Record):
 class Findings(Record):
     """All that was measured on the test split beside the gates: metrics by name, those of baselines by baseline first.
 
-    `slices` are the largest, and `slices_left_out` counts the others; `reliability` has bins by model.
+    `leading` is the metric that says in one number how good a model is: slices are measured by it. `slices` are the
+    largest, and `slices_left_out` counts the others; `reliability` has bins by model.
     """
 
     examples: int = 0
+    leading: str = "accuracy"
     metrics: dict[str, Measured] = {}
     baselines: dict[str, dict[str, float]] = {}
     classes: list[ClassFindings] = []

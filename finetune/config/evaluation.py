@@ -78,9 +78,10 @@ class GateConfig(Section):
 class EvaluationConfig(Section):
     """What a candidate must show before it is pushed."""
 
-    gates: list[GateConfig] = Field(
-        [GateConfig(metric="accuracy", min=-0.01, relative_to="champion")],
-        description="conditions on the test split; all must hold",
+    gates: list[GateConfig] | None = Field(
+        None,
+        description="conditions on the test split; all must hold. Default: accuracy (`multi_label`: micro F1) at most "
+        "0.01 below the champion's",
     )
     mode: Literal["enforce", "report_only"] = Field(
         "enforce", description="`report_only` pushes whatever the gates say, and marks what is pushed"
@@ -102,7 +103,9 @@ class EvaluationConfig(Section):
 
     @field_validator("gates")
     @classmethod
-    def _at_least_one(cls, gates: list[GateConfig]) -> list[GateConfig]:
+    def _at_least_one(cls, gates: list[GateConfig] | None) -> list[GateConfig] | None:
+        if gates is None:
+            return None
         if not gates:
             raise ValueError("expected at least one gate; without one nothing could be blessed")
         names = [gate.name for gate in gates]
@@ -121,7 +124,7 @@ class EvaluationConfig(Section):
 
     @model_validator(mode="after")
     def _baselines_are_scored(self) -> EvaluationConfig:
-        for gate in self.gates:
+        for gate in self.gates or []:
             if gate.relative_to == "baseline" and not self.baselines:
                 raise ValueError(f"gate `{gate.name}`: expected a baseline to compare with; `baselines` is empty")
             if gate.relative_to in BASELINES and gate.relative_to not in self.baselines:
@@ -130,7 +133,7 @@ class EvaluationConfig(Section):
 
     def columns(self) -> set[str]:
         """Every column that a gate or a slice of the report names."""
-        return {column for gate in self.gates for column in gate.slice}.union(*(self.slices or []))
+        return {column for gate in self.gates or [] for column in gate.slice}.union(*(self.slices or []))
 
     def report_slices(self, slice_columns: list[str]) -> list[list[str]]:
         """What the report cuts the test split by."""

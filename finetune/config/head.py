@@ -10,7 +10,7 @@ from finetune.config.base import Section
 
 
 class HeadConfig(Section):
-    """The layers on top of the backbone: pooling, dense layers, dropout, and one softmax unit per class."""
+    """The layers on top of the backbone: pooling, dense layers, dropout, and one unit per class."""
 
     units: list[Annotated[int, Field(ge=1, le=65536)]] = Field([256], description="width of each hidden dense layer")
     dropout: float = Field(0.5, ge=0, lt=1, description="after each hidden layer; without any, before the last layer")

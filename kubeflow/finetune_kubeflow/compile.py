@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from evaluation.tasks import gates_of
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
@@ -161,9 +162,8 @@ def _with_signature(function: Any, types: dict[str, type], defaults: dict[str, A
 
 
 def _description(config: Config) -> str:
-    return (
-        f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(config.evaluation.gates)} gates."
-    )
+    gates = gates_of(config.task, config.evaluation.gates)
+    return f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(gates)} gates."
 
 
 def _below_root(path: str, mount: str) -> str:

@@ -11,6 +11,7 @@ from evaluation.metrics.serving import BATCH_SIZES, QUANTILES, TIMED, latency, t
 from finetune.artifacts.evaluation_results import ClassScore
 from finetune.artifacts.findings import (
     ClassFindings,
+    Findings,
     GateResult,
     Interval,
     Measured,
@@ -26,6 +27,8 @@ View = dict[str, Any]
 # Up to this many gates are listed one and all; of more, those that passed are folded away.
 GATES_SHOWN = 12
 SLICES_SHOWN = 60
+# Scores of a class that the report always has.
+SCORES = ("precision", "recall", "f1")
 # A difference between confidence and accuracy that is worth a word.
 CALIBRATION_GAP = 0.02
 
@@ -101,12 +104,14 @@ def _gate(row: GateResult) -> View:
     }
 
 
-def cards(summary: RunSummary, measured: Mapping[str, Measured]) -> list[View]:
+def cards(summary: RunSummary, measured: Findings) -> list[View]:
     """One card per metric: the candidate's value and interval, and the same metric of all it can be compared with."""
     metrics = summary.metrics
     rivals = {"champion": summary.champion_metrics or {}}
     # The strongest baseline first: it is what the candidate is compared with in words while there is no champion.
-    baselines = sorted(summary.baselines.items(), key=lambda pair: -(wording.finite(pair[1].get("accuracy")) or 0.0))
+    baselines = sorted(
+        summary.baselines.items(), key=lambda pair: -(wording.finite(pair[1].get(measured.leading)) or 0.0)
+    )
     rivals |= {wording.label(name): values for name, values in baselines}
     found = []
     order = list(METRICS)
@@ -114,7 +119,7 @@ def cards(summary: RunSummary, measured: Mapping[str, Measured]) -> list[View]:
         others = {rival: values[name] for rival, values in rivals.items() if name in values}
         entries = {"candidate": metrics[name], **others}
         scale = max([1.0, *(wording.finite(value) or 0.0 for value in entries.values())])
-        details = measured.get(name)
+        details = measured.metrics.get(name)
         found.append(
             {
                 "name": wording.label(name),
@@ -158,42 +163,48 @@ def classes(rows: Sequence[ClassScore], measured: Sequence[ClassFindings]) -> li
         rows: The score of each class.
         measured: Its metrics with intervals, as far as there are any.
     """
-    intervals = {row.name: {name: metric.interval for name, metric in row.metrics.items()} for row in measured}
+    with_intervals = {row.name: row.metrics for row in measured}
     # A class without examples has no F1 to be judged by: it goes last.
     ordered = sorted(rows, key=lambda row: row.f1 if row.support else 2.0)
     judged = {row.f1 for row in rows if row.support}
-    of_f1 = {row.name: intervals.get(row.name, {}).get("f1") for row in rows}
-    scale = share_scale(value for row in rows for value in (row.f1, *_ends(of_f1[row.name])))
+    of_row = {
+        row.name: {name: Measured(value=getattr(row, name)) for name in SCORES} | with_intervals.get(row.name, {})
+        for row in rows
+    }
+    columns = [*SCORES, *(name for name in METRICS if name not in SCORES and any(name in of for of in of_row.values()))]
+    bands = {name: of["f1"].interval for name, of in of_row.items()}
+    scale = share_scale(value for row in rows for value in (row.f1, *_ends(bands[row.name])))
     return [
         {
-            "row": row,
+            "name": row.name,
+            "support": row.support,
             "weakest": len(judged) > 1 and row.support > 0 and row.f1 == min(judged),
-            "intervals": {name: _interval(interval) for name, interval in intervals.get(row.name, {}).items()},
-            "gauge": gauge(row.f1, interval=of_f1[row.name], scale=scale),
+            "cells": {
+                name: {"value": found.value, "interval": _interval(found.interval)} if found else None
+                for name in columns
+                for found in [of_row[row.name].get(name)]
+            },
+            "gauge": gauge(row.f1, interval=bands[row.name], scale=scale),
             "scale": scale,
         }
         for row in ordered
     ]
 
 
-def slices(rows: Sequence[SliceFindings], left_out: int, overall: float | None) -> View | None:
-    """Accuracy by slice, one group for each choice of columns, the weakest slice first.
-
-    Args:
-        rows: What was found of each.
-        left_out: How many more there are.
-        overall: Accuracy over all examples, drawn beside each.
-    """
+def slices(measured: Findings) -> View | None:
+    """The leading metric by slice, one group for each choice of columns, the weakest slice first."""
+    whole = measured.metrics.get(measured.leading)
+    overall = whole.value if whole else None
     groups: dict[tuple[str, ...], list[SliceFindings]] = {}
-    for row in rows:
+    for row in measured.slices:
         groups.setdefault(tuple(row.slice), []).append(row)
     if not groups:
         return None
     shown = []
     for columns, members in groups.items():
-        drawn = (value for row in members for value in (row.accuracy, row.champion, *_ends(row.interval)))
+        drawn = (value for row in members for value in (row.value, row.champion, *_ends(row.interval)))
         scale = share_scale([*drawn, overall])
-        weakest = sorted(members, key=lambda row: row.accuracy)[:SLICES_SHOWN]
+        weakest = sorted(members, key=lambda row: row.value)[:SLICES_SHOWN]
         shown.append(
             {
                 "name": " × ".join("class" if column == "label" else column for column in columns),
@@ -202,7 +213,7 @@ def slices(rows: Sequence[SliceFindings], left_out: int, overall: float | None) 
                         "row": row,
                         "name": " × ".join(value or "(empty)" for value in row.slice.values()),
                         "interval": _interval(row.interval),
-                        "gauge": gauge(row.accuracy, overall, row.interval, row.champion, scale),
+                        "gauge": gauge(row.value, overall, row.interval, row.champion, scale),
                     }
                     for row in weakest
                 ],
@@ -211,7 +222,7 @@ def slices(rows: Sequence[SliceFindings], left_out: int, overall: float | None) 
                 "champion": any(row.champion is not None for row in members),
             }
         )
-    return {"groups": shown, "left_out": left_out}
+    return {"groups": shown, "left_out": measured.slices_left_out, "metric": measured.leading}
 
 
 def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | None) -> View | None:

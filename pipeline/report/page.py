@@ -63,12 +63,12 @@ def page(data: ReportData) -> View:
     failed = summary.status == "failed"
     parts = {
         "gates": evaluation.gates(summary.gates),
-        "metrics": evaluation.cards(summary, measured.metrics),
+        "metrics": evaluation.cards(summary, measured),
         "training": _training(data.curves, summary.phases),
         "confusion": _confusion(data.confusion, data.classes),
         "classes": evaluation.classes(data.per_class, measured.classes),
         "calibration": evaluation.calibration(measured.reliability, summary.metrics.get("ece")),
-        "slices": evaluation.slices(measured.slices, measured.slices_left_out, summary.metrics.get("accuracy")),
+        "slices": evaluation.slices(measured),
         "serving": evaluation.serving(summary.serving, data.latency_ms),
         "samples": _samples(data.samples),
         "data": _data(data),

@@ -227,7 +227,8 @@ def _gate_sentence(gate: GateResult) -> str:
 def _quality(summary: RunSummary) -> list[str]:
     """One sentence on how good the candidate is and what it is compared with; none without metrics."""
     metrics = summary.metrics
-    shown = [name for name in ("accuracy", "macro_f1") if finite(metrics.get(name)) is not None]
+    # The first two: accuracy and macro F1, or micro and macro F1.
+    shown = [name for name in METRICS if finite(metrics.get(name)) is not None][:2]
     if not shown:
         return []
     examples = summary.splits.get("test")

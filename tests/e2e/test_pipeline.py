@@ -105,7 +105,7 @@ def test_tfma_and_the_predictions_agree(first_run):
         assert verdict["metrics"][metric]["value"] == value, metric
         assert by_slice[()][metric] == pytest.approx(value, abs=1e-5), metric
     for row in verdict["slices"]:
-        assert by_slice[slice_key(row["slice"])]["accuracy"] == pytest.approx(row["accuracy"], abs=1e-6)
+        assert by_slice[slice_key(row["slice"])]["accuracy"] == pytest.approx(row["value"], abs=1e-6)
     assert [row["slice"] for row in verdict["slices"]] == [{"label": name} for name in ("disc", "ring", "square")]
     assert len(tested["predictions"]) == 24
     assert sum(map(sum, tested["confusion"])) == 24
@@ -226,7 +226,7 @@ def test_a_candidate_worse_at_one_class_is_refused_and_the_class_is_named(first_
     from trainer_module.phases import run as phases
 
     verdict = json.loads((artifacts(first_run, "GateKeeper", "verdict") / "verdict.json").read_text())
-    forgotten = max(verdict["slices"], key=lambda row: row["accuracy"])["slice"]["label"]
+    forgotten = max(verdict["slices"], key=lambda row: row["value"])["slice"]["label"]
     graph = artifacts(first_run, "Transform", "transform_graph")
     (vocabulary,) = (graph / "transform_fn" / "assets").glob("classes*")
     unit = vocabulary.read_text().split().index(forgotten)

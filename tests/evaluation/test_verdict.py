@@ -95,7 +95,7 @@ def test_findings_are_json_and_hold_what_the_report_shows():
     assert [row.name for row in found.classes] == ["cat", "dog", "owl"]
     assert found.classes[1].metrics["recall"].value == pytest.approx(1 / 3)
     slices = {tuple(row.slice.items()): row for row in found.slices}
-    assert slices[(("site", "b"),)].accuracy == 1.0
+    assert slices[(("site", "b"),)].value == 1.0
     assert slices[(("site", ""),)].examples == 1
     assert (("label", "owl"), ("site", "b")) not in slices
     assert found.slices_left_out == 0

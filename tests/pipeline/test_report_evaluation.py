@@ -19,7 +19,7 @@ from PIL import Image
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import score
 from evaluation.verdict import Tfma, findings, judge_all
-from finetune.artifacts.findings import GateResult, Interval, Measured, ReliabilityBin
+from finetune.artifacts.findings import Findings, GateResult, Interval, Measured, ReliabilityBin
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary, ServingMetrics
 from finetune.config.evaluation import GateConfig
@@ -212,16 +212,16 @@ def test_a_difference_within_its_interval_is_called_noise():
         (0.01, "0.020 better than the champion"),
     ):
         change = Interval(low=low, high=0.05, confidence=0.95)
-        (card,) = evaluation.cards(summary, {"accuracy": Measured(value=0.9, change=change)})
+        (card,) = evaluation.cards(summary, Findings(metrics={"accuracy": Measured(value=0.9, change=change)}))
         assert card["change"]["text"] == words
 
 
 def test_slices_are_grouped_by_columns_and_weakest_first():
-    groups = evaluation.slices(data().evaluation.slices, 3, 0.8)["groups"]
+    groups = evaluation.slices(data().evaluation.model_copy(update={"slices_left_out": 3}))["groups"]
     assert [group["name"] for group in groups] == ["class", "site", "class × site"]
     assert groups[0]["rows"][0]["name"] == "rose"
     assert "By class × site" in text()
-    assert evaluation.slices(data().evaluation.slices, 3, 0.8)["left_out"] == 3
+    assert evaluation.slices(data().evaluation.model_copy(update={"slices_left_out": 3}))["left_out"] == 3
 
 
 def test_calibration_is_said_in_words():

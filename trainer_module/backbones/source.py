@@ -125,7 +125,8 @@ class NamedSource(BackboneSource):
             for argument, value in config.arguments.items()
             if argument not in record.arguments
         ]
-        if "modality" in config.model_fields_set and config.modality != record.modality:
+        # The default says nothing: configs with their defaults filled in are configs too.
+        if config.modality not in (record.modality, BackboneConfig.model_fields["modality"].default):
             problems.append(
                 f"backbone.modality: got {config.modality!r}; {record.name} has {record.modality!r}. Leave it out"
             )

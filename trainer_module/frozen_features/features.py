@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,13 @@ import tf_keras as keras
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Note, Progress, emit
-from trainer_module.examples.input_data import Split, labels, numbered_inputs
+from trainer_module.examples.input_data import (
+    Split,
+    evaluation_batches,
+    labels,
+    numbered_inputs,
+    training_batches,
+)
 from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.feed import (
     Feed,
@@ -24,7 +29,6 @@ from trainer_module.frozen_features.feed import (
     kept_in_files,
     kept_in_memory,
     training_rows,
-    whole_network,
 )
 from trainer_module.frozen_features.fill import FrozenPart, Gaps, any_rows, compiled, fill
 from trainer_module.frozen_features.network import Network
@@ -107,16 +111,18 @@ class FrozenFeatures:
 
     def _feeds(self, index: int, kept: dict[str, Kept], decision: Decision, first_epoch: int, first_step: int) -> Feeds:
         training, train, val = self._training, self._splits["train"], self._splits["val"]
-        augmentation, begin = self._planner.augmentation_of(index), (first_epoch, first_step)
-        feeds = whole_network(self._model, train, val, training, augmentation, self._at_once, *begin)
-        row = {"cached_trunk": "train" in kept, "frozen_features": self._planner.row(index, decision)}
-        tail = self._network.tail(self._planner.cut(index)) if kept else None
+        tail = self._network.tail(self._planner.cut(index)) if kept else self._model
+        course = (training.batch_size, training.seed, self._planner.augmentation_of(index), first_epoch, first_step)
         if "train" in kept:
-            rows = training_rows(train, kept["train"], training.batch_size, training.seed, augmentation, *begin)
-            feeds = replace(feeds, train=Feed(tail, rows))
+            train_feed = Feed(tail, training_rows(train, kept["train"], *course))
+        else:
+            train_feed = Feed(self._model, training_batches(train, *course))
         if "val" in kept:
-            feeds = replace(feeds, val=Feed(tail, evaluation_rows(kept["val"], self._at_once)))
-        return replace(feeds, row=row)
+            val_feed = Feed(tail, evaluation_rows(kept["val"], self._at_once))
+        else:
+            val_feed = Feed(self._model, evaluation_batches(val, self._at_once))
+        row = {"cached_trunk": "train" in kept, "frozen_features": self._planner.row(index, decision)}
+        return Feeds(train_feed, val_feed, row)
 
     def _give_up(self, error: OSError) -> None:
         self._broken = f"the cache in {self._store.root} cannot be written or read: {error}"

@@ -11,14 +11,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from finetune.config import AugmentationConfig, TrainingConfig
+from finetune.config import AugmentationConfig
 from trainer_module.examples.input_data import (
     PARALLEL,
     Split,
     endless,
-    evaluation_batches,
     iterable,
-    training_batches,
     views_of,
 )
 from trainer_module.frozen_features.store import HEADER_BYTES, Shards
@@ -174,32 +172,6 @@ def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
     """Returns the batches of `evaluation_batches`, with what is kept of each example in place of it."""
     numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
     return iterable(kept.batches(numbers, batch_size))
-
-
-def whole_network(
-    model: keras.Model,
-    train: Split,
-    val: Split,
-    training: TrainingConfig,
-    augmentation: AugmentationConfig,
-    at_once: int,
-    first_epoch: int = 0,
-    first_step: int = 0,
-) -> Feeds:
-    """Feeds the whole network with the examples themselves.
-
-    Args:
-        model: The whole network.
-        train: Training examples.
-        val: Validation examples.
-        training: Batch size and seed.
-        augmentation: Changes training examples.
-        at_once: Examples in a batch of validation.
-        first_epoch: Epoch to begin with, from 0.
-        first_step: Step of that epoch to begin with.
-    """
-    batches = training_batches(train, training.batch_size, training.seed, augmentation, first_epoch, first_step)
-    return Feeds(Feed(model, batches), Feed(model, evaluation_batches(val, at_once)))
 
 
 def _aligned(rows: int, row_bytes: int) -> np.ndarray:

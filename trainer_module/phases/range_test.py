@@ -7,7 +7,8 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 
-from trainer_module.frozen_features.feed import whole_network
+from trainer_module.examples.input_data import evaluation_batches, training_batches
+from trainer_module.frozen_features.feed import Feed, Feeds
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.program import at_once, build_program, freeze
 from trainer_module.phases.rate_finder import has_diverged
@@ -47,7 +48,9 @@ def losses_at(
     scope = freeze(setup, index)
     augmentation = scope.phase.augmentation or setup.augmentation
     parts = training.gradient_accumulation_steps
-    feeds = whole_network(setup.model, setup.train, setup.val, training, augmentation, at_once(setup, parts))
+    batches = training_batches(setup.train, training.batch_size, training.seed, augmentation)
+    val_batches = evaluation_batches(setup.val, at_once(setup, parts))
+    feeds = Feeds(Feed(setup.model, batches), Feed(setup.model, val_batches))
     program = build_program(setup, scope, feeds, parts, slots={})
     before = program.snapshot()
     losses: list[float] = []

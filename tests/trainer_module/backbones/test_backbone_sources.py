@@ -124,6 +124,13 @@ def test_a_phase_that_the_layers_do_not_allow_is_refused_before_training(section
         assert problems(EXAMPLES[section][1](tmp_path), training={"phases": [{**phase, "unfreeze": good}]}) == []
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_config_with_its_defaults_filled_in_is_as_good(tmp_path, name):
+    config = BackboneConfig.model_validate(EXAMPLES[name][1](tmp_path))
+    filled = BackboneConfig.model_validate(json.loads(config.model_dump_json()))
+    assert source_of(filled).problems(filled) == source_of(config).problems(config) == []
+
+
 def test_strategies_are_held_against_the_layers_too(tmp_path):
     (problem,) = problems(EXAMPLES["table"][1](tmp_path), training={"strategy": "two_phase"})
     assert problem.startswith("training.phases[1].unfreeze.last_layers: got 10; the backbone has 3 layers")

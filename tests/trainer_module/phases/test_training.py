@@ -69,7 +69,7 @@ def test_a_pattern_trains_the_variables_that_match_and_no_others(splits):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
     first, *_, curves = fit(splits, training())
     again, *_, curves_again = fit(splits, training())
-    other, *_ = fit(splits, training(seed=2))
+    other, *_ = fit(splits, training(seed=0))
     assert curves == curves_again
     for one, two in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)

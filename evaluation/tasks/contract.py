@@ -1,0 +1,36 @@
+"""The contract of `EvaluationTask`, which every entry of `TASKS` keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.metrics import metrics_of
+from evaluation.predictions import Predictions
+from evaluation.tasks import TASKS, gates_of
+
+
+def check_task(name: str, labels: np.ndarray) -> None:
+    """Holds a task against what gates, findings and report rely on.
+
+    Args:
+        name: Of an entry of `TASKS`.
+        labels: Of six examples, as the bulk inferrer's task writes them: each has one class, and these are
+            0, 1, 2, 0, 1, 2.
+
+    Raises:
+        AssertionError: The task breaks the contract; the message says how.
+    """
+    task = TASKS[name]
+    truth = np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    found = task.predictions(labels, 0.1 + 0.8 * truth, truth > 0)
+    assert isinstance(found, Predictions), f"{name}: expected Predictions, and got {type(found).__name__}"
+    assert found.probabilities.shape == (6, 3), f"{name}: expected 6 examples of 3 classes"
+    assert (found.actual == truth).all(), f"{name}: reads other labels than were given"
+    assert found.correct.all(), f"{name}: answers that are all right count as right"
+    metrics = metrics_of(name)
+    assert task.leading in metrics, f"{name}: is led by {task.leading!r}, which is none of its metrics"
+    leading = metrics[task.leading]
+    assert leading.value(found) == leading.bounds[1], f"{name}: is led by a metric that is not best where all is right"
+    assert any(metric.per_class for metric in metrics.values()), f"{name}: expected a metric of single classes"
+    (gate,) = gates_of(name, None)
+    assert gate.relative_to == "champion", f"{name}: expected a default gate that lets a first model out"

@@ -1,0 +1,86 @@
+"""Every task keeps the contract, and has default gates that can be measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
+from evaluation import verdict
+from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
+from evaluation.tasks import TASKS, gates_of
+from evaluation.tasks.contract import check_task
+from finetune.config.evaluation import GateConfig
+
+NAMES = [["a"], ["b"], ["c"], ["a"], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_keeps_the_contract(name):
+    check_task(name, INFERRER_TASKS[name].labels(NAMES, ["a", "b", "c"]))
+
+
+def test_a_task_led_by_a_metric_of_another_task_is_told_so(monkeypatch):
+    monkeypatch.setattr(type(TASKS["multi_label"]), "leading", "accuracy")
+    with pytest.raises(AssertionError, match="led by 'accuracy', which is none of its metrics"):
+        check_task("multi_label", np.eye(3)[[0, 1, 2, 0, 1, 2]])
+
+
+def test_gates_of_the_config_stand_in_place_of_the_default():
+    assert [gate.name for gate in gates_of("single_label", None)] == ["accuracy - champion >= -0.01"]
+    assert [gate.name for gate in gates_of("multi_label", None)] == ["micro_f1 - champion >= -0.01"]
+    own = GateConfig(metric="ece", max=0.1)
+    assert gates_of("multi_label", [own]) == [own]
+
+
+def several_labels() -> TestSet:
+    random = np.random.default_rng(5)
+    labels = random.random((150, 3)) < [0.2, 0.4, 0.6]
+    sites = random.choice(["north", "south"], 150)
+    probabilities = {
+        name: 1 / (1 + np.exp(-random.normal(size=labels.shape) - skill * (2 * labels - 1)))
+        for name, skill in ((CANDIDATE, 2.0), (CHAMPION, 0.3))
+    }
+    said = {name: found >= 0.5 for name, found in probabilities.items()}
+    return TestSet(["cat", "dog", "owl"], labels, {"site": sites}, probabilities, said, "multi_label")
+
+
+def test_findings_of_several_labels_are_led_by_micro_f1_with_intervals_everywhere():
+    test_set = several_labels()
+    found = verdict.findings(test_set, [["label"], ["site"]])
+    json.dumps(found.plain(), allow_nan=False, default=dataclasses.asdict)
+    assert found.leading == "micro_f1"
+    assert {"micro_f1", "macro_f1", "mean_average_precision", "auc", "exact_match", "hamming_loss"} < set(found.metrics)
+    assert all(measured.interval and measured.change for measured in found.metrics.values())
+    for row in found.classes:
+        assert {"precision", "recall", "f1", "auc", "mean_average_precision"} == set(row.metrics)
+        assert all(measured.interval for measured in row.metrics.values())
+    by_slice = {tuple(row.slice.items()): row for row in found.slices}
+    north = test_set.of(CANDIDATE)[test_set.columns["site"] == "north"]
+    hits = (north.actual & north.said).sum()
+    expected = 2 * hits / (north.actual.sum() + north.said.sum())
+    assert by_slice[(("site", "north"),)].value == pytest.approx(expected)
+    assert by_slice[(("label", "owl"),)].examples == test_set.labels[:, 2].sum()
+
+
+def test_gates_on_each_label_and_on_each_slice_name_what_is_worse():
+    test_set = several_labels()
+    test_set.probabilities[CANDIDATE][:, 1] = 0.01
+    worse = dataclasses.replace(test_set, said={name: found >= 0.5 for name, found in test_set.probabilities.items()})
+    gates = [
+        GateConfig(metric="f1", of_class="*", min=0, relative_to="champion", confidence=0.95),
+        GateConfig(metric="auc", of_class="owl", min=0.7, confidence=0.95),
+        GateConfig(metric="micro_f1", min=0, relative_to="champion", slice={"site": "*"}),
+    ]
+    results = verdict.judge_all(gates, worse, verdict.Tfma(None, expected=False), [])
+    assert [(result.of_class, result.passed) for result in results[:3]] == [
+        ("cat", True),
+        ("dog", False),
+        ("owl", True),
+    ]
+    assert results[3].passed
+    assert results[3].interval.method == "DeLong"
+    assert [result.slice for result in results[4:]] == [{"site": "north"}, {"site": "south"}]
