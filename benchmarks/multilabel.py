@@ -272,7 +272,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     return (
         f"# Several labels an example\n\n{table(head, rows)}\n\nOf GoEmotions, with 28 labels, the median over seeds "
         f"and the range; of BCCD, with 3, one run and the gates' 95% intervals. The gates let "
-        f"{statuses.count('pushed')} of {len(statuses)} runs pass. `make bench-multilabel` makes this page.\n\n{machines}"
+        f"{statuses.count('pushed')} of {len(statuses)} runs pass. `make bench-multilabel` makes this page.\n\n"
+        f"{machines}"
     )
 
 
