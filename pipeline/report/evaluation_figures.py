@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from finetune.artifacts.findings import ReliabilityBin
-from pipeline.report.figures import BLUE, INK, MUTED, NARROW, RULE, WIDE, drawing, svg
+from pipeline.report.figures import BLUE, INK, MUTED, RULE, drawing, svg
 
 RELIABILITY_SIZE = (5.2, 5.4)
-LATENCY_BINS = 30
+LATENCY_BINS, LATENCY_PANEL = 30, (2.9, 2.3)
 
 
 def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin]) -> str:
@@ -57,26 +57,25 @@ def _sure_and_right(bins: Sequence[ReliabilityBin]) -> tuple[list[float], list[f
     return [row.confidence for row in bins], [row.accuracy for row in bins]
 
 
-def latency_histogram(milliseconds: Mapping[str, Mapping[int, Sequence[float]]], narrow: bool = False) -> str:
-    """Times of single requests, a panel for each batch size: the candidate filled, the champion as an outline.
+def latency_histograms(milliseconds: Mapping[str, Mapping[int, Sequence[float]]]) -> dict[str, str]:
+    """Times of single requests, a picture for each batch size: the candidate filled, the champion as an outline.
 
     Args:
         milliseconds: By model (`candidate`, maybe `champion`) and batch size.
-        narrow: Panels one above the other, for a phone, instead of side by side.
     """
     with drawing():
         import numpy as np
         from matplotlib.figure import Figure
 
         candidate, champion = milliseconds["candidate"], milliseconds.get("champion") or {}
-        sizes = sorted(candidate)
-        figure = Figure(figsize=(NARROW[0], 2 * len(sizes)) if narrow else (WIDE[0], 2.8), layout="constrained")
-        panels = figure.subplots(len(sizes), 1) if narrow else figure.subplots(1, len(sizes))
-        for axes, size in zip(np.atleast_1d(panels), sizes, strict=True):
+        pictures: dict[str, str] = {}
+        for size in sorted(candidate):
+            figure = Figure(figsize=LATENCY_PANEL, layout="constrained")
+            axes = figure.subplots()
             everything = np.concatenate([candidate[size], champion.get(size) or []])
             # A handful of stragglers would press all others into one bar; they are counted in the last one.
             end = float(np.quantile(everything, 0.98)) * 1.1 or 1.0
-            edges = np.linspace(min(float(everything.min()), end) * 0.95, end, LATENCY_BINS + 1)
+            edges = np.linspace(min(float(everything.min()), end) * 0.95, end, LATENCY_BINS + 1).tolist()
             axes.hist(np.clip(candidate[size], None, end), edges, color=BLUE, alpha=0.75, label="candidate")
             if champion.get(size):
                 clipped = np.clip(champion[size], None, end)
@@ -96,6 +95,7 @@ def latency_histogram(milliseconds: Mapping[str, Mapping[int, Sequence[float]]],
             axes.set_title(f"Batches of {size}", loc="left", fontweight="bold", fontsize=10)
             axes.set_xlabel("ms a batch")
             axes.set_yticks([])
-        if champion:
-            np.atleast_1d(panels)[0].legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="center right")
-        return svg(figure)
+            if champion and not pictures:
+                axes.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="center right")
+            pictures[f"Batches of {size}"] = svg(figure)
+        return pictures
