@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from finetune.artifacts.findings import ReliabilityBin
-from pipeline.report.figures import BLUE, INK, MUTED, NARROW, RULE, WIDE, drawing, svg
+from finetune.artifacts.findings import Interval, ReliabilityBin
+from pipeline.report.figures import BLUE, INK, MUTED, NARROW, RULE, WIDE, drawing, fitted, svg
 
 RELIABILITY_SIZE = (5.2, 5.4)
 LATENCY_BINS = 30
+# Inches of a bar with the gap below it.
+BAR_HEIGHT = 0.22
+# Of a name beside a bar.
+NAME_LETTERS = 36
 
 
-def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin]) -> str:
+def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin], judged: str) -> str:
     """Accuracy against confidence; the diagonal is a model whose probabilities mean what they say.
 
     Args:
         candidate: Of the candidate.
         champion: Of the champion; empty without one.
+        judged: What one probability is about, in a word.
     """
     with drawing():
         from matplotlib.figure import Figure
@@ -74,7 +79,7 @@ def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[
             linewidth=1,
         )
         lower.set_xlabel("sure")
-        lower.set_ylabel("examples")
+        lower.set_ylabel(f"{judged}s")
         for axis in (upper.xaxis, upper.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         return svg(figure)
@@ -127,4 +132,34 @@ def latency_histogram(milliseconds: Mapping[str, Mapping[int, Sequence[float]]],
             axes.set_yticks([])
         if champion:
             np.atleast_1d(panels)[0].legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="center right")
+        return svg(figure)
+
+
+def label_bars(rows: Sequence[tuple[str, float, Interval | None]], narrow: bool = False) -> str:
+    """A bar for each label, one below the other, with its interval as a line through its end.
+
+    Args:
+        rows: Name, value in [0, 1] and its interval.
+        narrow: For a phone.
+    """
+    with drawing():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MultipleLocator
+
+        width = NARROW[0] if narrow else WIDE[0]
+        figure = Figure(figsize=(width, 0.6 + BAR_HEIGHT * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(False, axis="y")
+        axes.grid(True, axis="x")
+        places = range(len(rows))
+        axes.barh(places, [value for _, value, _ in rows], height=0.62, color=BLUE, alpha=0.6)
+        for place, (_, _, interval) in zip(places, rows, strict=True):
+            if interval:
+                axes.plot([interval.low, interval.high], [place, place], color=INK, linewidth=1.4)
+        letters = NAME_LETTERS // 2 if narrow else NAME_LETTERS
+        axes.set_yticks(places, [fitted(name, letters) for name, _, _ in rows], color=INK, parse_math=False)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_locator(MultipleLocator(0.2))
+        axes.set_xlabel("F1")
         return svg(figure)
