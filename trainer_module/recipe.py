@@ -36,7 +36,7 @@ from transforms.tasks import TASKS as TRANSFORM_TASKS
 from transforms.tasks import Labels
 
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
-_IN_PLACE_OF_ZERO = 2**31 - 1
+_SEEDS = 2**31 - 1
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -196,6 +196,6 @@ def sections(settings: dict[str, Any]) -> dict[str, Any]:
 def make_deterministic(seed: int) -> None:
     """Starts from a clean graph and makes every random draw and every sum a function of the seed."""
     keras.backend.clear_session()
-    # Beside a global seed of 0, TensorFlow looks whether that of an epoch, a tensor, is 0 too: no graph can say.
-    keras.utils.set_random_seed(seed or _IN_PLACE_OF_ZERO)
+    # TensorFlow takes seeds modulo this; beside one of 0 it asks whether an epoch's, a tensor, is 0 too: no graph can.
+    keras.utils.set_random_seed(seed % _SEEDS or _SEEDS - 1)
     tf.config.experimental.enable_op_determinism()

@@ -18,7 +18,7 @@ class ReportData(Artifact):
     """What a report shows; parts that a failed run did not reach are empty.
 
     `classes`, `confusion`, `per_class` and `samples` are as in `EvaluationResults`, with whole paths of images;
-    `accuracy` is as in `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each
+    `accuracy_means` is `accuracy` of `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each
     request, by model and batch size.
     """
 
@@ -28,7 +28,7 @@ class ReportData(Artifact):
     task: str = "single_label"
     summary: RunSummary
     curves: list[CurvePoint] = []
-    accuracy: str = ""
+    accuracy_means: str = ""
     thresholds: dict[str, float] = {}
     classes: list[str] = []
     confusion: list[list[int]] = []

@@ -16,9 +16,10 @@ from finetune.artifacts.findings import (
     Interval,
     Measured,
     ReliabilityBin,
+    ServingMetrics,
     SliceFindings,
 )
-from finetune.artifacts.run_summary import RunSummary, ServingMetrics
+from finetune.artifacts.run_summary import RunSummary
 from pipeline.report import evaluation_figures, wording
 
 View = dict[str, Any]
@@ -39,13 +40,9 @@ def gauge(
     reference: object = None,
     scale: tuple[float, float] | None = None,
 ) -> View | None:
-    """Where to draw a value, its interval, a bound and a reference on a line.
+    """Where to draw a value (a dot), its interval (a band), a bound (a tick) and a reference (a ring) on a line.
 
     Args:
-        value: To be drawn as a dot.
-        bound: To be drawn as a tick.
-        interval: To be drawn as a band.
-        reference: To be drawn as a ring.
         scale: Values at both ends; default: around what there is to draw and 0.
 
     Returns:
@@ -112,9 +109,10 @@ def cards(summary: RunSummary, measured: Findings) -> list[View]:
     metrics = summary.metrics
     rivals = {"champion": summary.champion_metrics or {}}
     # The strongest baseline first: it is what the candidate is compared with in words while there is no champion.
-    baselines = [(wording.label(name), values) for name, values in summary.baselines.items()]
-    baselines.sort(key=lambda pair: -(wording.finite(pair[1].get(measured.leading)) or 0.0))
-    rivals |= dict(baselines)
+    baselines = sorted(
+        summary.baselines.items(), key=lambda pair: -(wording.finite(pair[1].get(measured.leading)) or 0.0)
+    )
+    rivals |= {wording.label(name): values for name, values in baselines}
     found = []
     order = list(METRICS)
     for name in sorted(metrics, key=lambda each: order.index(each) if each in METRICS else len(order)):
@@ -258,11 +256,7 @@ def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | Non
             sentence,
             f"Of the {wording.plural(surest.examples, judged)} it is surest of ({wording.percent(surest.low)} "
             f"and more), {wording.percent(surest.accuracy)} are right.",
-            *(
-                [f"The expected calibration error is {wording.number(error)}."]
-                if wording.finite(error) is not None
-                else []
-            ),
+            "" if wording.finite(error) is None else f"The expected calibration error is {wording.number(error)}.",
         ],
         "has_champion": bool(champion),
         "judged": judged,
@@ -281,7 +275,6 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         for name, metric in METRICS.items()
         if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
     ]
-    sizes = [size for size in BATCH_SIZES if throughput(size) in metrics]
     batches: list[View] = [
         {
             "size": size,
@@ -290,7 +283,8 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
                 for name in (*(latency(quantile, size) for quantile in QUANTILES), throughput(size))
             ],
         }
-        for size in sizes
+        for size in BATCH_SIZES
+        if throughput(size) in metrics
     ]
     if not facts and not batches:
         return None

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
-from finetune.artifacts.run_summary import ComponentRun
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
 from pipeline.report import evaluation, figures, wording
 from pipeline.report.tasks import report_task
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-HERE = Path(__file__).parent
-# Of a class name beside the matrix: a longer one would push the numbers off the page.
-MATRIX_LETTERS = 24
 FILES_SHOWN = 200
 # Before and after those of the task.
 FIRST_SECTIONS = {"gates": "Gates", "metrics": "Metrics", "training": "Training"}
@@ -42,27 +37,13 @@ def render(data: ReportData) -> str:
 
     A part that is missing is replaced by a sentence that says why. Everything in `data` is escaped.
     """
-    return _template().render(page(data))
-
-
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+    folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "number": wording.number,
-        "count": wording.count,
-        "short_count": wording.short_count,
-        "percent": wording.percent,
-        "duration": wording.duration,
-        "label": wording.label,
-        "plural": wording.plural,
-        "shortened": lambda name: name if len(name) <= MATRIX_LETTERS else f"{name[: MATRIX_LETTERS - 1]}…",
-    }
-    return environment.get_template("template.html.j2")
+    formats = ("number", "count", "short_count", "percent", "duration", "label", "plural", "shortened")
+    environment.filters |= {name: getattr(wording, name) for name in formats}
+    return environment.get_template("template.html.j2").render(page(data))
 
 
 def page(data: ReportData) -> View:
@@ -75,7 +56,7 @@ def page(data: ReportData) -> View:
     parts = {
         "gates": evaluation.gates(summary.gates),
         "metrics": evaluation.cards(summary, measured),
-        "training": _training(data.curves, summary.phases, data.accuracy),
+        "training": _training(data.curves, summary.phases),
         **{name: section.view(data) for name, section in of_task.items()},
         "calibration": evaluation.calibration(measured.reliability, summary.metrics.get("ece"), task.judged),
         "slices": evaluation.slices(measured),
@@ -90,23 +71,18 @@ def page(data: ReportData) -> View:
         "parts": parts,
         "sections": sections,
         "task_sections": of_task,
-        "classes_known": len(data.classes),
         "shown": {
             name: title for name, title in sections.items() if name not in hidden and (name != "missing" or absent)
         },
         "absent": [sections[name].lower() for name in absent],
-        "title": data.title,
+        "report": data,
         "summary": summary,
-        "seconds": summary.seconds,
         "failed": failed,
         "verdict": wording.verdict(summary),
         "next_steps": wording.next_steps(summary),
-        "has_champion": bool(summary.champion_metrics),
-        "components": _components(summary.components),
-        "backbone": summary.backbone,
+        "longest": max((part.seconds for part in summary.components), default=0.0),
         "seed": _seed(data.config_yaml),
-        "config_yaml": data.config_yaml,
-        "versions": data.versions,
+        "files_shown": FILES_SHOWN,
     }
 
 
@@ -114,15 +90,11 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _training(rows: Sequence[CurvePoint], phases: Sequence[PhaseRow], accuracy: str) -> View | None:
+def _training(rows: Sequence[CurvePoint], phases: Sequence[PhaseRow]) -> View | None:
     curves = _curves(rows)
     if curves is None and not phases:
         return None
-    return {
-        "curves": curves,
-        "phases": [{"row": phase, "notes": _notes(phase)} for phase in phases],
-        "accuracy": f"Accuracy is the {accuracy}." if accuracy else "",
-    }
+    return {"curves": curves, "phases": [{"row": phase, "notes": _notes(phase)} for phase in phases]}
 
 
 def _notes(phase: PhaseRow) -> str:
@@ -160,8 +132,8 @@ def _curves(rows: Sequence[CurvePoint]) -> View | None:
 
 
 def _data(data: ReportData) -> View | None:
-    splits = _splits(data)
-    files = _files(data.ingest) if data.ingest else None
+    splits, ingest = _splits(data), data.ingest
+    files = {"ingest": ingest, "sentences": _files(ingest)} if ingest else None
     return {"splits": splits, "files": files} if files or splits["sizes"] else None
 
 
@@ -185,8 +157,8 @@ def _splits(data: ReportData) -> View:
     }
 
 
-def _files(ingest: IngestReport) -> View:
-    """What became of the input files."""
+def _files(ingest: IngestReport) -> list[str]:
+    """What became of the input files, in sentences."""
     units, across = ingest.unit, ingest.duplicates.across_splits
     used = f"{wording.count(ingest.used)} of {wording.count(ingest.files)} {units} were used."
     if ingest.bad_fraction:
@@ -198,27 +170,11 @@ def _files(ingest: IngestReport) -> View:
     repeated = f"Repeated within a split: {wording.plural(ingest.duplicates.within_split, units[:-1])}."
     crossing = f"Found in more than one split: {wording.plural(len(across), units[:-1])}."
     contradicting = f"Same content under different labels: {wording.plural(len(ingest.conflicts), 'case')}."
-    return {
-        "units": units,
-        "sentences": [used, why_skipped, repeated, crossing, contradicting],
-        "skipped": ingest.skipped[:FILES_SHOWN],
-        "skipped_total": len(ingest.skipped),
-        "conflicts": ingest.conflicts[:FILES_SHOWN],
-        "conflicts_total": len(ingest.conflicts),
-        "across_splits": across[:FILES_SHOWN],
-        "across_total": len(across),
-    }
-
-
-def _components(rows: Sequence[ComponentRun]) -> list[View]:
-    longest = max((row.seconds for row in rows), default=0.0)
-    return [{"row": row, "share": _share(row.seconds, longest)} for row in rows]
+    return [used, why_skipped, repeated, crossing, contradicting]
 
 
 def _seed(config_yaml: str) -> object:
     """`training.seed` of the config, or None."""
-    import yaml
-
     try:
         training = (yaml.safe_load(config_yaml) or {}).get("training") or {}
         return training.get("seed")

@@ -415,7 +415,7 @@ def test_the_weakest_class_comes_first_and_is_marked_and_one_without_examples_is
     empty = {"class": "empty", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     rows = [empty, *data()["per_class"]]
     shown = page.page(report(per_class=rows))["classes"]
-    assert [row["row"].name for row in shown] == ["tulips", "roses", "daisy", "empty"]
+    assert [row["name"] for row in shown] == ["tulips", "roses", "daisy", "empty"]
     assert [row["weakest"] for row in shown] == [True, False, False, False]
     assert "weakest" not in render(per_class=rows[1:2]).text.replace("Weakest", "").replace("weakest first", "")
 

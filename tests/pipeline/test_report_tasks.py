@@ -67,7 +67,7 @@ def data(task: str) -> ReportData:
             "title": "pets",
             "task": task,
             "summary": summary,
-            "accuracy": "share of what is right",
+            "accuracy_means": "share of what is right",
             "thresholds": THRESHOLDS if task == "multi_label" else {},
             "classes": tested.classes,
             "confusion": tested.confusion,
@@ -126,8 +126,8 @@ def test_very_many_labels_are_drawn_as_far_as_bars_can_be_told_apart():
 def test_labels_are_confused_where_one_is_missed_and_the_other_wrongly_said():
     shown = multi_label.confused(data("multi_label"))
     assert shown["pairs"] == [
-        {"missed": "dog", "said": "bird, wild", "count": 1, "share": 1.0, "total": 1},
         {"missed": "<b>cat</b>", "said": "bird, wild", "count": 1, "share": 1.0, "total": 1},
+        {"missed": "dog", "said": "bird, wild", "count": 1, "share": 1.0, "total": 1},
     ]
     assert shown["kinds"] == 2
 
