@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from finetune.artifacts.findings import ReliabilityBin
-from pipeline.report.figures import BLUE, INK, MUTED, RULE, drawing, svg
+from finetune.artifacts.findings import Interval, ReliabilityBin
+from pipeline.report.figures import BLUE, INK, MUTED, RULE, drawing, fitted, svg
 
 RELIABILITY_SIZE = (5.2, 5.4)
 LATENCY_BINS, LATENCY_PANEL = 30, (2.9, 2.3)
+# Inches of a bar with the gap below it.
+BAR_HEIGHT = 0.22
+# Of a name beside a bar.
+NAME_LETTERS = 24
 
 
-def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin]) -> str:
-    """Accuracy against confidence, also of the champion, if any; on the diagonal, probabilities mean what they say."""
+def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin], judged: str) -> str:
+    """Accuracy against confidence, also of the champion, if any; on the diagonal, probabilities mean what they say.
+
+    Args:
+        judged: What one probability is about, in a word.
+    """
     with drawing():
         from matplotlib.figure import Figure
         from matplotlib.ticker import PercentFormatter
@@ -47,7 +55,7 @@ def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[
         lows, counts, widths = zip(*((row.low, row.examples, row.high - row.low) for row in candidate), strict=True)
         lower.bar(lows, counts, width=widths, align="edge", color=BLUE, alpha=0.7, edgecolor="white", linewidth=1)
         lower.set_xlabel("sure")
-        lower.set_ylabel("examples")
+        lower.set_ylabel(f"{judged}s")
         for axis in (upper.xaxis, upper.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         return svg(figure)
@@ -99,3 +107,30 @@ def latency_histograms(milliseconds: Mapping[str, Mapping[int, Sequence[float]]]
                 axes.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="center right")
             pictures[f"Batches of {size}"] = svg(figure)
         return pictures
+
+
+def label_bars(rows: Sequence[tuple[str, float, Interval | None]]) -> str:
+    """A bar for each label, one below the other, with its interval as a line through its end.
+
+    Args:
+        rows: Name, value in [0, 1] and its interval.
+    """
+    with drawing():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MultipleLocator
+
+        figure = Figure(figsize=(RELIABILITY_SIZE[0], 0.6 + BAR_HEIGHT * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(False, axis="y")
+        axes.grid(True, axis="x")
+        places = range(len(rows))
+        axes.barh(places, [value for _, value, _ in rows], height=0.62, color=BLUE, alpha=0.6)
+        for place, (_, _, interval) in zip(places, rows, strict=True):
+            if interval:
+                axes.plot([interval.low, interval.high], [place, place], color=INK, linewidth=1.4)
+        axes.set_yticks(places, [fitted(name, NAME_LETTERS) for name, _, _ in rows], color=INK, parse_math=False)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_locator(MultipleLocator(0.2))
+        axes.set_xlabel("F1")
+        return svg(figure)

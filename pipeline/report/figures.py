@@ -150,7 +150,7 @@ def _curves_panel(rows: Sequence[CurvePoint], name: str) -> str:
             axes.axvspan(first - 0.5, last + 0.5, color=BAND, linewidth=0, zorder=0)
         letters = int((PANEL[0] * 72 - 40) * len(members) / len(rows) / LETTER_POINTS)
         axes.annotate(
-            _fitted(phase, letters),
+            fitted(phase, letters),
             (first - 0.5, 1),
             xycoords=("data", "axes fraction"),
             xytext=(2, 4),
@@ -177,7 +177,8 @@ def _curves_panel(rows: Sequence[CurvePoint], name: str) -> str:
     return svg(figure)
 
 
-def _fitted(text: str, letters: int) -> str:
+def fitted(text: str, letters: int) -> str:
+    """Returns a text that can be drawn, cut where it has more letters."""
     printable = "".join(letter if letter.isprintable() else "?" for letter in text)
     return printable if len(printable) <= letters else f"{printable[: max(letters - 1, 1)]}…"
 
