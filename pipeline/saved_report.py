@@ -51,7 +51,7 @@ def read_report(run_dir: Path) -> tuple[Path, ReportData]:
 
 
 def _write_page(run_dir: Path, data: ReportData) -> None:
-    from pipeline.report import render
+    from pipeline.report.page import render
 
     # File names may hold bytes that are not UTF-8; they show as escapes.
     write_text(run_dir / REPORT_FILE, render(data), errors="backslashreplace")

@@ -123,20 +123,26 @@ class Verdict(Findings, Artifact):
     gates: list[GateResult]
 
 
-class ServingFindings(Artifact):
+class ServingMetrics(Record):
+    """Metrics of the exported model by name, those that could be measured; of the champion None without one."""
+
+    metrics: dict[str, float] = {}
+    champion_metrics: dict[str, float] | None = None
+
+
+class ServingFindings(ServingMetrics, Artifact):
     """`serving.json`: what the ServingGate found when it served the exported model, whose digest is `model_sha256`.
 
-    A refusal is a clause that says why a model cannot be served; empty if it can. Metrics by name leave out what could
-    not be measured; the champion's are None without one. `milliseconds` are those of each request, by model and batch
-    size.
+    A refusal is a clause that says why a model cannot be served; empty if it can. `milliseconds` are those of each
+    request, by model and batch size. `rounds`, which are not written, are the metrics of candidate and champion round
+    by round, as they are compared.
     """
 
     FILE: ClassVar[str] = "serving.json"
 
     model_sha256: str
     refusal: str = ""
-    metrics: dict[str, float] = {}
-    champion_metrics: dict[str, float] | None = None
     champion_refusal: str = ""
     milliseconds: dict[str, dict[int, list[float]]] = {}
+    rounds: tuple[dict[str, list[float]], dict[str, list[float]]] = Field(({}, {}), exclude=True)
     gates: list[GateResult] = []

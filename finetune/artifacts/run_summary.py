@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from finetune.artifacts.base import Artifact, Record
-from finetune.artifacts.findings import GateResult
+from finetune.artifacts.findings import GateResult, ServingMetrics
 from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
 
 
@@ -15,13 +15,6 @@ class ComponentRun(Record):
     id: str
     seconds: float
     state: Literal["ran", "cached", "failed", "skipped"]
-
-
-class ServingMetrics(Record):
-    """Metrics of the exported model, and of the champion beside it; None where there is none."""
-
-    metrics: dict[str, float] = {}
-    champion_metrics: dict[str, float] | None = None
 
 
 class SignedApproval(Record):

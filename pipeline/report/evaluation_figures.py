@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from finetune.artifacts.findings import ReliabilityBin
-from pipeline.report.figures import BLUE, INK, MUTED, NARROW, RULE, WIDE, drawing, svg
+from finetune.artifacts.findings import Interval, ReliabilityBin
+from pipeline.report.figures import BLUE, INK, MUTED, NARROW, RULE, WIDE, drawing, fitted, svg
 
 RELIABILITY_SIZE = (5.2, 5.4)
 LATENCY_BINS = 30
+# Inches of a bar with the gap below it.
+BAR_HEIGHT = 0.22
+# Of a name beside a bar.
+NAME_LETTERS = 36
 
 
-def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin]) -> str:
-    """Accuracy against confidence; the diagonal is a model whose probabilities mean what they say.
+def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin], judged: str) -> str:
+    """Accuracy against confidence, also of the champion, if any; on the diagonal, probabilities mean what they say.
 
     Args:
-        candidate: Of the candidate.
-        champion: Of the champion; empty without one.
+        judged: What one probability is about, in a word.
     """
     with drawing():
         from matplotlib.figure import Figure
@@ -37,47 +40,29 @@ def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[
             fontsize=8,
         )
         if champion:
-            upper.plot(
-                [row.confidence for row in champion],
-                [row.accuracy for row in champion],
-                "--",
-                color=MUTED,
-                linewidth=1.2,
-                label="champion",
-            )
-        sure, right = ([getattr(row, key) for row in candidate] for key in ("confidence", "accuracy"))
+            upper.plot(*_sure_and_right(champion), "--", color=MUTED, linewidth=1.2, label="champion")
+        sure, right = _sure_and_right(candidate)
         upper.vlines(sure, sure, right, color=BLUE, alpha=0.25, linewidth=5, zorder=1)
         upper.plot(sure, right, "-", color=BLUE, linewidth=1.2, alpha=0.6, zorder=2, label="candidate")
         most = max(row.examples for row in candidate)
-        upper.scatter(
-            sure,
-            right,
-            s=[16 + 130 * row.examples / most for row in candidate],
-            color=BLUE,
-            edgecolor="white",
-            linewidth=1,
-            zorder=3,
-        )
+        sizes = [16 + 130 * row.examples / most for row in candidate]
+        upper.scatter(sure, right, s=sizes, color=BLUE, edgecolor="white", linewidth=1, zorder=3)
         upper.set_ylabel("right")
         upper.set_xlim(-0.02, 1.02)
         upper.set_ylim(-0.02, 1.02)
         if champion:
             upper.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="upper left")
-        lower.bar(
-            [row.low for row in candidate],
-            [row.examples for row in candidate],
-            width=[row.high - row.low for row in candidate],
-            align="edge",
-            color=BLUE,
-            alpha=0.7,
-            edgecolor="white",
-            linewidth=1,
-        )
+        lows, counts, widths = zip(*((row.low, row.examples, row.high - row.low) for row in candidate), strict=True)
+        lower.bar(lows, counts, width=widths, align="edge", color=BLUE, alpha=0.7, edgecolor="white", linewidth=1)
         lower.set_xlabel("sure")
-        lower.set_ylabel("examples")
+        lower.set_ylabel(f"{judged}s")
         for axis in (upper.xaxis, upper.yaxis):
             axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         return svg(figure)
+
+
+def _sure_and_right(bins: Sequence[ReliabilityBin]) -> tuple[list[float], list[float]]:
+    return [row.confidence for row in bins], [row.accuracy for row in bins]
 
 
 def latency_histogram(milliseconds: Mapping[str, Mapping[int, Sequence[float]]], narrow: bool = False) -> str:
@@ -102,14 +87,8 @@ def latency_histogram(milliseconds: Mapping[str, Mapping[int, Sequence[float]]],
             edges = np.linspace(min(float(everything.min()), end) * 0.95, end, LATENCY_BINS + 1)
             axes.hist(np.clip(candidate[size], None, end), edges, color=BLUE, alpha=0.75, label="candidate")
             if champion.get(size):
-                axes.hist(
-                    np.clip(champion[size], None, end),
-                    edges,
-                    histtype="step",
-                    color=INK,
-                    linewidth=1.1,
-                    label="champion",
-                )
+                clipped = np.clip(champion[size], None, end)
+                axes.hist(clipped, edges, histtype="step", color=INK, linewidth=1.1, label="champion")
             half, most = np.quantile(candidate[size], [0.5, 0.95])
             for place, name in ((half, "p50"), (most, "p95")):
                 axes.axvline(min(place, end), color=MUTED, linewidth=0.9, linestyle=":")
@@ -127,4 +106,34 @@ def latency_histogram(milliseconds: Mapping[str, Mapping[int, Sequence[float]]],
             axes.set_yticks([])
         if champion:
             np.atleast_1d(panels)[0].legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="center right")
+        return svg(figure)
+
+
+def label_bars(rows: Sequence[tuple[str, float, Interval | None]], narrow: bool = False) -> str:
+    """A bar for each label, one below the other, with its interval as a line through its end.
+
+    Args:
+        rows: Name, value in [0, 1] and its interval.
+        narrow: For a phone.
+    """
+    with drawing():
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MultipleLocator
+
+        width = NARROW[0] if narrow else WIDE[0]
+        figure = Figure(figsize=(width, 0.6 + BAR_HEIGHT * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(False, axis="y")
+        axes.grid(True, axis="x")
+        places = range(len(rows))
+        axes.barh(places, [value for _, value, _ in rows], height=0.62, color=BLUE, alpha=0.6)
+        for place, (_, _, interval) in zip(places, rows, strict=True):
+            if interval:
+                axes.plot([interval.low, interval.high], [place, place], color=INK, linewidth=1.4)
+        letters = NAME_LETTERS // 2 if narrow else NAME_LETTERS
+        axes.set_yticks(places, [fitted(name, letters) for name, _, _ in rows], color=INK, parse_math=False)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_locator(MultipleLocator(0.2))
+        axes.set_xlabel("F1")
         return svg(figure)

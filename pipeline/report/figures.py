@@ -156,7 +156,7 @@ def _curves_panel(axes: Axes, rows: Sequence[CurvePoint], name: str, width_point
             axes.axvspan(first - 0.5, last + 0.5, color=BAND, linewidth=0, zorder=0)
         letters = int(width_points * len(members) / len(rows) / LETTER_POINTS)
         axes.annotate(
-            _fitted(phase, letters),
+            fitted(phase, letters),
             (first - 0.5, 1),
             xycoords=("data", "axes fraction"),
             xytext=(2, 4),
@@ -182,7 +182,8 @@ def _curves_panel(axes: Axes, rows: Sequence[CurvePoint], name: str, width_point
         axes.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, handlelength=2.2)
 
 
-def _fitted(text: str, letters: int) -> str:
+def fitted(text: str, letters: int) -> str:
+    """Returns a text that can be drawn, cut where it has more letters."""
     printable = "".join(letter if letter.isprintable() else "?" for letter in text)
     return printable if len(printable) <= letters else f"{printable[: max(letters - 1, 1)]}…"
 
