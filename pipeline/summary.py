@@ -92,8 +92,11 @@ def collect(
     predictions = outputs.get("TestPredictor", {}).get("predictions")
     return ReportData(
         title=config.name,
+        task=config.task,
         summary=summary,
         curves=history.curves if history else [],
+        accuracy_means=history.accuracy if history else "",
+        thresholds=dict(zip(history.classes, history.thresholds, strict=False)) if history else {},
         classes=tested.classes if tested else [],
         confusion=tested.confusion if tested else [],
         per_class=tested.per_class if tested else [],

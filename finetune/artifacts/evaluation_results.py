@@ -22,8 +22,13 @@ class Prediction(Record):
 
 
 class Sample(Prediction):
-    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other."""
+    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other.
 
+    `labels` and `said` name its true and predicted labels one by one, where it may have several.
+    """
+
+    labels: list[str] = []
+    said: list[str] = []
     image: str | None = None
     text: str | None = None
 
@@ -49,8 +54,9 @@ class EvaluationResults(Artifact):
     Attributes:
         accuracy: Where an example has one label.
         micro_f1: Where it has several.
-        confusion: Counts by true class (row) and predicted class (column), in the order of `classes`; empty where an
-            example has several.
+        confusion: Counts of examples by a class that they have (row) and one that is said (column), in the order of
+            `classes`. Beside the diagonal, the row's class is missed and the column's wrongly said; of several labels
+            an example can count in several places.
         samples: Their images are relative to the folder.
     """
 

@@ -71,7 +71,10 @@ class CurvePoint(Record):
 
 
 class TrainingHistory(Artifact):
-    """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so."""
+    """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so.
+
+    `thresholds`, where the task has any, are the probabilities from which on the model says each of `classes`.
+    """
 
     FILE: ClassVar[str] = "history.json"
 
@@ -80,3 +83,5 @@ class TrainingHistory(Artifact):
     backbone: BackboneOrigin
     mlflow_run: str = ""
     accuracy: str = ""
+    classes: list[str] = []
+    thresholds: list[float] = []
