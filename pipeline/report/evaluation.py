@@ -294,14 +294,12 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         model: {size: list(values) for size, values in by_size.items() if values}
         for model, by_size in milliseconds.items()
     }
-    has_times = bool(drawn.get("candidate"))
     requests = sum(len(values) for values in drawn.get("candidate", {}).values())
     return {
         "facts": facts,
         "batches": batches,
         "has_champion": bool(champion),
-        "wide": evaluation_figures.latency_histogram(drawn) if has_times else "",
-        "narrow": evaluation_figures.latency_histogram(drawn, narrow=True) if has_times else "",
+        "images": evaluation_figures.latency_histograms(drawn) if drawn.get("candidate") else {},
         "alt": f"Histogram of the latency of {requests:,} requests by batch size. "
         + " ".join(
             f"Batches of {row['size']}: half within {wording.number(row['cells'][0]['value'], 1)} ms."

@@ -112,7 +112,7 @@ def _notes(phase: PhaseRow) -> str:
 
 
 def _curves(rows: Sequence[CurvePoint]) -> View | None:
-    """Both forms of the learning curves, and in words what they show."""
+    """The learning curves, and in words what they show."""
     if not any(math.isfinite(value) for row in rows for value in (row.loss, row.accuracy, row.val_loss)):
         return None
     phases = list(dict.fromkeys(row.phase for row in rows))
@@ -126,8 +126,7 @@ def _curves(rows: Sequence[CurvePoint]) -> View | None:
         )
     span = f"{wording.plural(len(rows), 'epoch')} of {wording.listing(phases)}"
     return {
-        "wide": figures.learning_curves(rows),
-        "narrow": figures.learning_curves(rows, narrow=True),
+        "images": figures.learning_curves(rows),
         "alt": f"Loss and accuracy of training and validation over {span}. {best}".strip(),
         "best": best,
     }

@@ -66,8 +66,7 @@ def labels(data: ReportData) -> View | None:
     ]
     first = rows[0]
     return {
-        "wide": evaluation_figures.label_bars(bars),
-        "narrow": evaluation_figures.label_bars(bars, narrow=True),
+        "image": evaluation_figures.label_bars(bars),
         "alt": f"Bars of the F1 of {wording.plural(len(bars), 'label')}, from {first['name']} with "
         f"{wording.number(first['cells']['f1']['value'])} upwards.",
         "hidden": len(rows) - len(bars),
