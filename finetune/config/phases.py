@@ -12,7 +12,16 @@ from finetune.config.head import RegularizersConfig
 from finetune.config.unfreeze import UNFREEZE_FORMS, Unfreeze
 
 
-class OptimizerConfig(Section):
+class _Named(Section):
+    """A section that may be written as its name alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class OptimizerConfig(_Named):
     """What turns gradients into updates. Written as a name, or as a section."""
 
     name: Literal["adam", "adamw", "sgd", "rmsprop", "nadam"] = "adam"
@@ -22,11 +31,6 @@ class OptimizerConfig(Section):
     clipvalue: float | None = Field(None, gt=0, description="largest size of each number of a gradient, such as 0.5")
     global_clipnorm: float | None = Field(None, gt=0, description="largest norm of all gradients together")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_a_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> OptimizerConfig:
         if sum(bound is not None for bound in (self.clipnorm, self.clipvalue, self.global_clipnorm)) > 1:
@@ -34,7 +38,7 @@ class OptimizerConfig(Section):
         return self
 
 
-class ScheduleConfig(Section):
+class ScheduleConfig(_Named):
     """How the learning rate changes within a phase. Written as a name, or as a section."""
 
     name: Literal["constant", "cosine", "exponential"] = Field(
@@ -44,11 +48,6 @@ class ScheduleConfig(Section):
     decay_rate: float = Field(0.96, gt=0, le=1, description="exponential: factor of each stair")
     decay_steps: int = Field(10_000, ge=1, description="exponential: steps of each stair")
     warmup_epochs: float = Field(0.0, ge=0, description="the rate rises linearly over these; 5 is the usual start")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_a_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
 
 
 class EarlyStoppingConfig(Section):

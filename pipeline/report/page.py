@@ -58,7 +58,9 @@ def page(data: ReportData) -> View:
         "metrics": evaluation.cards(summary, measured),
         "training": _training(data.curves, summary.phases),
         **{name: section.view(data) for name, section in of_task.items()},
-        "calibration": evaluation.calibration(measured.reliability, summary.metrics.get("ece"), task.judged),
+        "calibration": evaluation.calibration(
+            measured.reliability, summary.metrics.get("ece"), task.judged, task.holds
+        ),
         "slices": evaluation.slices(measured),
         "serving": evaluation.serving(summary.serving, data.latency_ms),
         "data": _data(data),
@@ -110,7 +112,7 @@ def _notes(phase: PhaseRow) -> str:
 
 
 def _curves(rows: Sequence[CurvePoint]) -> View | None:
-    """Both forms of the learning curves, and in words what they show."""
+    """The learning curves, and in words what they show."""
     if not any(math.isfinite(value) for row in rows for value in (row.loss, row.accuracy, row.val_loss)):
         return None
     phases = list(dict.fromkeys(row.phase for row in rows))
@@ -124,8 +126,7 @@ def _curves(rows: Sequence[CurvePoint]) -> View | None:
         )
     span = f"{wording.plural(len(rows), 'epoch')} of {wording.listing(phases)}"
     return {
-        "wide": figures.learning_curves(rows),
-        "narrow": figures.learning_curves(rows, narrow=True),
+        "images": figures.learning_curves(rows),
         "alt": f"Loss and accuracy of training and validation over {span}. {best}".strip(),
         "best": best,
     }

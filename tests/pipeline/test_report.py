@@ -31,12 +31,11 @@ VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
 @pytest.fixture(autouse=True, scope="module")
 def draw_once():
     """Most tests show the same curves: those are drawn once, which is most of the time that a report takes."""
-    drawn: dict[tuple[str, bool], str] = {}
+    drawn: dict[str, dict[str, str]] = {}
 
-    def draw(rows: list, narrow: bool = False) -> str:
-        key = (repr(rows), narrow)
-        drawn[key] = drawn.get(key) or DRAW_CURVES(rows, narrow)
-        return drawn[key]
+    def draw(rows: list) -> dict[str, str]:
+        drawn[repr(rows)] = drawn.get(repr(rows)) or DRAW_CURVES(rows)
+        return drawn[repr(rows)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "learning_curves", draw)
@@ -452,8 +451,9 @@ def test_only_jpeg_and_png_are_embedded(image: bytes | None):
 )
 def test_odd_curves_are_drawn(rows: list):
     points = [CurvePoint.model_validate(row) for row in rows]
-    for narrow in (False, True):
-        assert DRAW_CURVES(points, narrow).startswith("data:image/svg+xml;base64,")
+    panels = DRAW_CURVES(points)
+    assert list(panels) == ["loss", "accuracy"]
+    assert all(panel.startswith("data:image/svg+xml;base64,") for panel in panels.values())
 
 
 def test_curves_without_a_number_are_missing_in_words():

@@ -115,6 +115,14 @@ def test_without_thresholds_there_is_no_column_of_them():
     assert "Threshold" not in page.render(run.model_copy(update={"thresholds": {}}))
 
 
+@pytest.mark.parametrize("part", ["thresholds", "classes", "confusion", "per_class", "samples", "evaluation"])
+def test_a_part_that_is_missing_leaves_the_others(part: str):
+    without = {name: value for name, value in data("multi_label").plain().items() if name != part}
+    text = words(page.render(ReportData.model_validate(without)))
+    assert "Predictions" in text
+    assert "Confused" in text
+
+
 def test_very_many_labels_are_drawn_as_far_as_bars_can_be_told_apart():
     row = data("multi_label").per_class[0]
     many = [row.model_copy(update={"name": f"label {number}"}) for number in range(100)]
@@ -159,5 +167,11 @@ def test_the_page_says_what_it_calls_accuracy():
 
 
 def test_probabilities_of_several_labels_are_said_to_be_of_labels():
-    assert "sure of each label" in words(page.render(data("multi_label")))
-    assert "sure of each example" in words(page.render(data("single_label")))
+    assert re.search(r"sure of each label, and \d+% are there", words(page.render(data("multi_label"))))
+    assert re.search(r"sure of each example, and \d+% are right", words(page.render(data("single_label"))))
+
+
+def test_names_of_labels_are_shown_as_text():
+    assert "<b>cat</b>" not in page.render(data("multi_label"))
+    odd = data("multi_label").per_class[0].model_copy(update={"name": "$x_$\x07" + "long " * 20})
+    assert "$x_$" in page.render(data("multi_label").model_copy(update={"per_class": [odd]}))

@@ -23,6 +23,7 @@ class MultiLabel:
     """The page has a figure and a table of the labels, those that are confused with each other, and examples."""
 
     judged = "label"
+    holds = "there"
 
     @property
     def sections(self) -> dict[str, Section]:
@@ -65,8 +66,7 @@ def labels(data: ReportData) -> View | None:
     ]
     first = rows[0]
     return {
-        "wide": evaluation_figures.label_bars(bars),
-        "narrow": evaluation_figures.label_bars(bars, narrow=True),
+        "image": evaluation_figures.label_bars(bars),
         "alt": f"Bars of the F1 of {wording.plural(len(bars), 'label')}, from {first['name']} with "
         f"{wording.number(first['cells']['f1']['value'])} upwards.",
         "hidden": len(rows) - len(bars),
@@ -83,15 +83,14 @@ def _heading(metric: str) -> str:
 
 def confused(data: ReportData) -> View | None:
     """The pairs of a missed label and one that was wrongly said instead, the most frequent first."""
-    counts, names = data.confusion, data.classes
-    support = {row.name: row.support for row in data.per_class}
     pairs: list[View] = []
-    for i, row in enumerate(counts):
-        missed = support.get(names[i], 0) - row[i]
+    for scores, counts in zip(data.per_class, data.confusion, strict=False):
+        by_name = dict(zip(data.classes, counts, strict=False))
+        missed = scores.support - by_name.pop(scores.name, 0)
         pairs += [
-            {"missed": names[i], "said": names[j], "count": count, "share": count / missed, "total": missed}
-            for j, count in enumerate(row)
-            if i != j and count
+            {"missed": scores.name, "said": name, "count": count, "share": count / missed, "total": missed}
+            for name, count in by_name.items()
+            if count
         ]
     pairs.sort(key=lambda pair: (-pair["count"], -pair["share"]))
     return {"pairs": pairs[:CONFUSED_SHOWN], "kinds": len(pairs)} if pairs else None
