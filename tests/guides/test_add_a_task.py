@@ -85,7 +85,7 @@ def test_a_pipeline_of_the_task_runs_to_its_pushed_model(added, tmp_path):
     }
     (tmp_path / "stars.yaml").write_text(yaml.safe_dump(raw))
     summary = run_pipeline(load_config(tmp_path / "stars.yaml"))
-    assert summary["status"] == "pushed", summary["error"] or summary["gates"]
-    awful, good = predict(Path(summary["pushed_model"]), texts=["it was awful", "it was good"])
+    assert summary.status == "pushed", summary.error or summary.gates
+    awful, good = predict(Path(summary.pushed_model), texts=["it was awful", "it was good"])
     assert awful["label"] == "1"
     assert 1 <= awful["mean"] < good["mean"] <= 3

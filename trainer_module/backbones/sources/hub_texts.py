@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetune.config.backbone import BackboneConfig
-from finetune.config.text import TextConfig
+from finetune.config.backbone import BackboneConfig, TextConfig
 from trainer_module.backbones.interface import text_problems
 from trainer_module.backbones.saved_model import SavedModel, read_saved_model
 from trainer_module.backbones.sources.handle import HandleSource, saved_model_problems
