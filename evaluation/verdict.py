@@ -37,12 +37,9 @@ TFMA_GATE = "TFMA agrees"
 
 @dataclass(frozen=True)
 class Tfma:
-    """What TFMA's Evaluator decided.
+    """What TFMA's Evaluator decided, and in words what did not hold.
 
-    Attributes:
-        blessed: None when it had no threshold to decide by.
-        expected: Whether it was given any gate to decide.
-        failures: What did not hold, in words.
+    `blessed` is None when it had no threshold to decide by; `expected` says whether it was given any gate to decide.
     """
 
     blessed: bool | None
@@ -132,7 +129,7 @@ def _metric(metric: Metric, candidate: Predictions, champion: Predictions | None
     interval = value_interval(metric.name, candidate, CONFIDENCE) if shown else None
     if champion is None:
         return Measured(value=value, interval=interval)
-    change = change_interval(metric.name, candidate, champion, "difference", CONFIDENCE) if shown else None
+    change = change_interval(metric.name, (candidate, champion), "difference", CONFIDENCE) if shown else None
     return Measured(value=value, interval=interval, champion=metric.value(champion), change=change)
 
 

@@ -111,11 +111,9 @@ def _new_run_id() -> str:
 
 
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
-    """Runs one node after the other, each with TFX's LocalDagRunner on a pipeline of that node alone.
+    """Runs the nodes up to `last`, or all, each with TFX's LocalDagRunner on a pipeline of that node alone.
 
-    Args:
-        last: Id of the node to stop after; None for all.
-        components: Gets each node as it ends.
+    `components` gets each node as it ends.
     """
     from tfx.orchestration import metadata as tfx_metadata
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner

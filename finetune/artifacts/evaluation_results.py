@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from finetune.artifacts.base import Artifact, Record
@@ -48,7 +46,7 @@ class ClassScore(Record):
     support: int
 
 
-class EvaluationResults(Artifact):
+class EvaluationResults(Artifact, file="test_predictions.json"):
     """Scores of the candidate by scikit-learn.
 
     Attributes:
@@ -59,8 +57,6 @@ class EvaluationResults(Artifact):
             an example can count in several places.
         samples: Their images are relative to the folder.
     """
-
-    FILE: ClassVar[str] = "test_predictions.json"
 
     macro_f1: float
     accuracy: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.findings import GateResult, ServingMetrics
@@ -24,7 +24,7 @@ class SignedApproval(Record):
     at: str
 
 
-class RunSummary(Artifact):
+class RunSummary(Artifact, file="summary.json"):
     """What a run did; parts that a failed run did not reach are empty.
 
     Attributes:
@@ -36,8 +36,6 @@ class RunSummary(Artifact):
         report_only: Whether the model was pushed although a gate failed.
         splits: Number of examples.
     """
-
-    FILE: ClassVar[str] = "summary.json"
 
     run_id: str
     name: str = ""

@@ -225,13 +225,16 @@ def slices(measured: Findings) -> View | None:
     return {"groups": shown, "left_out": measured.slices_left_out, "metric": measured.leading}
 
 
-def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | None, judged: str) -> View | None:
+def calibration(
+    bins: Mapping[str, Sequence[ReliabilityBin]], error: float | None, judged: str, holds: str
+) -> View | None:
     """The reliability diagram, and in words whether the model is too sure.
 
     Args:
         bins: Of each model.
         error: The expected calibration error.
         judged: What one probability is about, in a word.
+        holds: What that is when the model was justly sure, in a word.
     """
     candidate, champion = bins.get("candidate", []), bins.get("champion", [])
     total = sum(row.examples for row in candidate)
@@ -244,18 +247,17 @@ def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | Non
     if abs(gap) >= CALIBRATION_GAP:
         points = f"{100 * abs(gap):.0f} points"
         verdict = f"it is too sure by {points}" if gap > 0 else f"it could be surer by {points}"
-    sentence = (
-        f"On average it is {wording.percent(sure)} sure of each {judged} and {wording.percent(right)} right: {verdict}."
-    )
+    shares = f"{wording.percent(sure)} sure of each {judged}, and {wording.percent(right)} are {holds}"
+    sentence = f"On average it is {shares}: {verdict}."
     surest = candidate[-1]
     return {
-        "image": evaluation_figures.reliability_diagram(candidate, champion, judged),
+        "image": evaluation_figures.reliability_diagram(candidate, champion, judged, holds),
         "alt": f"Reliability diagram: accuracy against confidence in {wording.plural(len(candidate), 'bin')} of "
         f"{wording.plural(total, judged)}. {sentence}",
         "sentences": [
             sentence,
             f"Of the {wording.plural(surest.examples, judged)} it is surest of ({wording.percent(surest.low)} "
-            f"and more), {wording.percent(surest.accuracy)} are right.",
+            f"and more), {wording.percent(surest.accuracy)} are {holds}.",
             "" if wording.finite(error) is None else f"The expected calibration error is {wording.number(error)}.",
         ],
         "has_champion": bool(champion),

@@ -15,11 +15,14 @@ BAR_HEIGHT = 0.22
 NAME_LETTERS = 24
 
 
-def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin], judged: str) -> str:
+def reliability_diagram(
+    candidate: Sequence[ReliabilityBin], champion: Sequence[ReliabilityBin], judged: str, holds: str
+) -> str:
     """Accuracy against confidence, also of the champion, if any; on the diagonal, probabilities mean what they say.
 
     Args:
         judged: What one probability is about, in a word.
+        holds: What that is when the model was justly sure, in a word.
     """
     with drawing():
         from matplotlib.figure import Figure
@@ -47,7 +50,7 @@ def reliability_diagram(candidate: Sequence[ReliabilityBin], champion: Sequence[
         most = max(row.examples for row in candidate)
         sizes = [16 + 130 * row.examples / most for row in candidate]
         upper.scatter(sure, right, s=sizes, color=BLUE, edgecolor="white", linewidth=1, zorder=3)
-        upper.set_ylabel("right")
+        upper.set_ylabel(holds)
         upper.set_xlim(-0.02, 1.02)
         upper.set_ylim(-0.02, 1.02)
         if champion:

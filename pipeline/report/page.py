@@ -58,7 +58,9 @@ def page(data: ReportData) -> View:
         "metrics": evaluation.cards(summary, measured),
         "training": _training(data.curves, summary.phases),
         **{name: section.view(data) for name, section in of_task.items()},
-        "calibration": evaluation.calibration(measured.reliability, summary.metrics.get("ece"), task.judged),
+        "calibration": evaluation.calibration(
+            measured.reliability, summary.metrics.get("ece"), task.judged, task.holds
+        ),
         "slices": evaluation.slices(measured),
         "serving": evaluation.serving(summary.serving, data.latency_ms),
         "data": _data(data),

@@ -19,10 +19,12 @@ class ReportTask(Protocol):
 
     Attributes:
         judged: What one probability of a model is about: `example`, or `label` of an example.
+        holds: What that is when the model was justly sure: `right`, or `there`.
         sections: Of the page, by the id that links lead to, in the order in which they are shown.
     """
 
     judged: str
+    holds: str
 
     @property
     def sections(self) -> Mapping[str, Section]: ...

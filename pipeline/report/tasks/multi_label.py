@@ -23,6 +23,7 @@ class MultiLabel:
     """The page has a figure and a table of the labels, those that are confused with each other, and examples."""
 
     judged = "label"
+    holds = "there"
 
     @property
     def sections(self) -> dict[str, Section]:

@@ -20,6 +20,7 @@ class SingleLabel:
     """The page has a confusion matrix, a table of the classes, and examples."""
 
     judged = "example"
+    holds = "right"
 
     @property
     def sections(self) -> dict[str, Section]:
