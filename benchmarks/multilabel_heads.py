@@ -68,7 +68,7 @@ def regressed(features: list[np.ndarray], actual: list[np.ndarray], seed: int, p
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features[0])
-    model = OneVsRestClassifier(LogisticRegression(C=penalty, max_iter=1000, random_state=seed))
+    model = OneVsRestClassifier(LogisticRegression(C=penalty, solver="newton-cholesky", random_state=seed))
     return model.fit(scaler.transform(features[0]), actual[0]).predict_proba(scaler.transform(features[1]))
 
 
