@@ -87,11 +87,7 @@ def make_setup(
 ) -> Setup:
     """Builds all that training needs: strategy, data, network with pretrained weights, loss, checked phases.
 
-    Args:
-        settings: As in `run_fn`.
-        transform_output: What the Transform node made.
-        train_files: Patterns of transformed examples.
-        val_files: The same of the validation split.
+    The settings are as in `run_fn`; the files are patterns of transformed examples.
     """
     training = TrainingConfig.model_validate(settings["training"])
     backbone_config = BackboneConfig.model_validate(settings["backbone"])

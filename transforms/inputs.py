@@ -48,13 +48,9 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """Pictures: uint8 [size, size, 3] when read, float32 in [0, 255] when finished.
+    """Pictures: uint8 [size, size, 3] when read, float32 in [0, 255] when finished."""
 
-    Attributes:
-        image_size: Height and width in pixels.
-    """
-
-    image_size: int
+    image_size: int  # Height and width in pixels.
     modality: str = "image"
     raw: str = features.IMAGE
 
@@ -86,13 +82,9 @@ class ImageInputs:
 
 @dataclass(frozen=True)
 class TensorInputs:
-    """What Transform made, as it is: one tensor, such as ids of words or a clean text, or several by name.
+    """What Transform made, as it is: one tensor, such as ids of words or a clean text, or several by name."""
 
-    Attributes:
-        spec: Of the transformed features.
-    """
-
-    spec: dict[str, tf.io.FixedLenFeature]
+    spec: dict[str, tf.io.FixedLenFeature]  # Of the transformed features.
     modality: str
     raw: str
 

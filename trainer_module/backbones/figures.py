@@ -12,21 +12,13 @@ FILE = Path(__file__).with_name("figures.json")
 
 @dataclass(frozen=True)
 class Figures:
-    """Of a network without its top, at the image size of its record and with the default arguments.
+    """Of a network without its top, at the image size of its record and with the default arguments."""
 
-    Attributes:
-        parameters: How many numbers its weights hold.
-        layers: How many layers `unfreeze: {last_layers: N}` counts.
-        blocks: Those that `last_blocks` counts and `from_layer` names, from input to output.
-        features: Height, width and channels of its output.
-        has_batch_norm: Whether `training.batch_norm` concerns it.
-    """
-
-    parameters: int
-    layers: int
-    blocks: tuple[str, ...]
-    features: tuple[int, int, int]
-    has_batch_norm: bool
+    parameters: int  # How many numbers its weights hold.
+    layers: int  # How many layers `unfreeze: {last_layers: N}` counts.
+    blocks: tuple[str, ...]  # Those that `last_blocks` counts and `from_layer` names, from input to output.
+    features: tuple[int, int, int]  # Height, width and channels of its output.
+    has_batch_norm: bool  # Whether `training.batch_norm` concerns it.
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -30,11 +31,13 @@ from trainer_module.frozen_features.feed import (
     kept_in_memory,
     training_rows,
 )
-from trainer_module.frozen_features.fill import FrozenPart, Gaps, any_rows, compiled, fill
 from trainer_module.frozen_features.network import Network
 from trainer_module.frozen_features.plan import RATES, Decision
 from trainer_module.frozen_features.planner import Planner
-from trainer_module.frozen_features.store import FILL_BATCH, Shards, Store
+from trainer_module.frozen_features.store import FILL_BATCH, Gaps, Shards, Store
+from transforms.inputs import NetworkInput
+
+FrozenPart = Callable[[NetworkInput], list[tf.Tensor]]
 
 
 class FrozenFeatures:
@@ -58,15 +61,10 @@ class FrozenFeatures:
     ):
         """Decides; nothing is computed yet.
 
+        Arguments but these are as in `trainer_module.phases.setup.Setup`.
+
         Args:
             folder: Folder of all frozen features of a pipeline.
-            model: The whole network.
-            backbone: The part of it that freezing is about.
-            training: Phases, cache and budget.
-            augmentation: Changes training pictures in phases that have no augmentation of their own.
-            train: Training examples.
-            val: Validation examples.
-            component: Id of the pipeline node, for messages.
             code: Digest of the code that makes a network and its inputs.
         """
         self._model = model
@@ -165,20 +163,34 @@ class FrozenFeatures:
 
     def _fill(self, split: str, cuts: Sequence[Cut], gaps: Sequence[Gaps], index: int) -> None:
         start = time.monotonic()
-        rows = any_rows(gaps)
+        rows = np.logical_or.reduce([gap.rows() for gap in gaps])
         total = int(rows.sum())
         config = self._planner.augmentation_of(index) if split == "train" else None
         batches = numbered_inputs(self._splits[split], rows, self._fill_batch, config, self._training.seed)
         names = tuple(cut.node.name for cut in cuts)
         if names not in self._compiled:
-            dtypes = [self._stored(cut) for cut in cuts]
-            self._compiled[names] = compiled(self._network.frozen_part(cuts), batches.element_spec[1], dtypes)
-        fill(self._compiled[names], batches, gaps, self._progress(total))
+            self._compiled[names] = self._frozen_part(cuts, batches.element_spec[1])
+        tell, done = self._progress(total), 0
+        for numbers, inputs in batches:
+            for gap, output in zip(gaps, self._compiled[names](inputs), strict=True):
+                gap.take(int(numbers[0]), output.numpy())
+            done += len(numbers)
+            tell(done)
         layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
         self._say(
             f"the frozen layers ran once over {total:,} examples of {split} in {time.monotonic() - start:.1f} s; "
             f"what they gave at {layers} is kept ({sum(gap.size for gap in gaps) / 1e6:,.1f} MB)"
         )
+
+    def _frozen_part(self, cuts: Sequence[Cut], spec: Any) -> FrozenPart:
+        """Compiles the network up to all cuts, for inputs of a specification."""
+        frozen, dtypes = self._network.frozen_part(cuts), [self._stored(cut) for cut in cuts]
+
+        @tf.function(autograph=False, input_signature=[spec])
+        def step(inputs: NetworkInput) -> list[tf.Tensor]:
+            return [tf.cast(output, dtype) for output, dtype in zip(frozen(inputs), dtypes, strict=True)]
+
+        return step
 
     def _progress(self, total: int) -> Callable[[int], None]:
         told = 0.0

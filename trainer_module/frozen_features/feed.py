@@ -27,53 +27,32 @@ PARALLEL_READS = 16
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed joins batches and the network that takes them.
+    """A feed joins batches and the network that takes them."""
 
-    Attributes:
-        model: Leads from the inputs in `batches` to probabilities.
-        batches: (inputs, labels).
-    """
-
-    model: keras.Model
-    batches: tf.data.Dataset
+    model: keras.Model  # Leads from the inputs in `batches` to probabilities.
+    batches: tf.data.Dataset  # (inputs, labels).
 
 
 @dataclass(frozen=True)
 class Feeds:
-    """Feeds hold both feeds of a phase.
+    """Feeds hold both feeds of a phase."""
 
-    Attributes:
-        train: Endless batches.
-        val: One pass.
-        row: What the phase's row of the summary says of them.
-    """
-
-    train: Feed
-    val: Feed
-    row: dict[str, Any] = field(default_factory=dict)
+    train: Feed  # Endless batches.
+    val: Feed  # One pass.
+    row: dict[str, Any] = field(default_factory=dict)  # What the phase's row of the summary says of them.
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Kept holds frozen features of each example of a split, in memory or in files.
+    """Kept holds frozen features of each example of a split, in memory or in files."""
 
-    Attributes:
-        labels: [examples, ...], of each example in the order of the split.
-        shape: Shape of what is kept of one example.
-        stored: Type of its numbers.
-        dtype: Type that they had.
-        held: [rows, *shape] in memory; None when they are in `files`.
-        files: Each with a header and rows of equal size.
-        rows_per_file: Rows in each file but the last.
-    """
-
-    labels: tf.Tensor
+    labels: tf.Tensor  # [examples, ...], of each example in the order of the split.
     shape: tuple[int, ...]
-    stored: tf.DType
-    dtype: tf.DType
-    held: tf.Tensor | None = None
-    files: Sequence[str] = ()
-    rows_per_file: int = 1
+    stored: tf.DType  # Type of its numbers.
+    dtype: tf.DType  # Type that they had.
+    held: tf.Tensor | None = None  # [rows, *shape] in memory; None when they are in `files`.
+    files: Sequence[str] = ()  # Each with a header and rows of equal size.
+    rows_per_file: int = 1  # Rows in each file but the last.
 
     def batches(
         self,
@@ -85,7 +64,6 @@ class Kept:
 
         Args:
             examples: Pairs of scalar int64: a position that does not matter, and the number of an example.
-            batch_size: Examples a batch.
             row_of: Says which row is read for an example.
         """
         return (self._read if self.held is None else self._gather)(examples, batch_size, row_of)

@@ -18,44 +18,27 @@ ITEM_BYTES = {"float32": 4, "float16": 2}
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph describes a network with a backbone in it.
+    """A graph describes a network with a backbone in it."""
 
-    Attributes:
-        nodes: All calls of layers, those that a call needs before it; the last gives the output.
-        layers: The layers of the backbone, as `freezing` looks at them.
-        whole: Name of the backbone where it is one node, as it cannot be looked into; it then trains as a whole.
-        in_inference_mode: Whether the backbone is called in inference mode in training too.
-    """
-
-    nodes: Sequence[Node]
-    layers: Sequence[Layer]
+    nodes: Sequence[Node]  # All calls of layers, those that a call needs before it; the last gives the output.
+    layers: Sequence[Layer]  # The layers of the backbone, as `freezing` looks at them.
+    # Name of the backbone where it is one node, as it cannot be looked into; it then trains as a whole.
     whole: str | None
-    in_inference_mode: bool
+    in_inference_mode: bool  # Whether the backbone is called in inference mode in training too.
 
 
 @dataclass(frozen=True)
 class Planner:
-    """A planner decides for all phases of a training together, from plain data.
+    """A planner decides for all phases of a training together, from plain data."""
 
-    Attributes:
-        training: Phases, cache and budget.
-        augmentation: Changes training examples in phases that have no augmentation of their own.
-        graph: The network.
-        train: How many training examples there are.
-        val: How many validation examples there are.
-        rates: What the machine does in a second.
-        cuts: Where the network is cut in each phase; None where it cannot be.
-        decisions: What each phase does.
-    """
-
-    training: TrainingConfig
-    augmentation: AugmentationConfig
-    graph: Graph
+    training: TrainingConfig  # Phases, cache and budget.
+    augmentation: AugmentationConfig  # Changes training examples in phases that have no augmentation of their own.
+    graph: Graph  # The network.
     train: int
     val: int
-    rates: Rates
-    cuts: list[Cut | None] = field(init=False)
-    decisions: list[Decision] = field(init=False)
+    rates: Rates  # What the machine does in a second.
+    cuts: list[Cut | None] = field(init=False)  # Where the network is cut in each phase; None where it cannot be.
+    decisions: list[Decision] = field(init=False)  # What each phase does.
     _trained: list[set[str]] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class Text:
 
     def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Pools words [batch, words, channels], which are zero where there is no word."""
-        from trainer_module.pooling import PoolWords
+        from trainer_module.layers import PoolWords
 
         if len(features.shape) != 3:
             raise BackboneError(

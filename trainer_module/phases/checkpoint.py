@@ -49,10 +49,9 @@ class Checkpoints:
     """Holds the checkpoints of one Trainer node, in a folder of its own."""
 
     def __init__(self, folder: str, fingerprint: str, config: CheckpointConfig, component: str, writes: bool = True):
-        """Opens the folder.
+        """Opens the folder, which is made when the first checkpoint is written.
 
         Args:
-            folder: Made when the first checkpoint is written.
             fingerprint: Checkpoints with another one are not used.
             config: How often to save within an epoch.
             component: Id of the pipeline node, for messages.

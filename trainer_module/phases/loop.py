@@ -35,13 +35,8 @@ def train_step(
     """Compiles one step of training.
 
     Args:
-        model: Gives probabilities.
-        variables: What trains.
-        optimizer: The optimizer of these variables.
-        objective: What is minimised, and what is counted.
         gradient_accumulation_steps: Parts that each replica's share of the batch is cut into, one after the other.
             Their gradients add up to that of the whole batch.
-        strategy: Splits each batch over its replicas.
         batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
         loss_scale: What the loss is multiplied with while gradients are computed; where one of them overflows, nothing
             is updated and the step counts as skipped. None neither scales nor looks.

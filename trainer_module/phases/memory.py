@@ -11,7 +11,6 @@ def more_accumulation_steps(steps: int, batch_size: int, replicas: int) -> int |
     Args:
         steps: Parts that each replica's share of a batch is cut into now.
         batch_size: Examples a step, over all replicas together.
-        replicas: How many there are.
 
     Returns:
         The new number of parts; None when a part is a single example already.

@@ -87,23 +87,14 @@ def keeps_slots(training: TrainingConfig, index: int) -> bool:
 
 @dataclass(frozen=True)
 class _Course:
-    """A course joins the program of a phase and where it stands.
-
-    Attributes:
-        program: Takes its steps.
-        state: Where training stands.
-        stopping: Follows the validation loss.
-        where: Component and phase, for events.
-        save: Keeps the state.
-        is_due: Says after how many steps of an epoch to keep it.
-    """
+    """A course joins the program of a phase and where it stands."""
 
     program: Program
     state: State
-    stopping: EarlyStopping
+    stopping: EarlyStopping  # Follows the validation loss.
     where: dict[str, Any]
     save: Callable[[], None]
-    is_due: Callable[[int], bool]
+    is_due: Callable[[int], bool]  # Says after how many steps of an epoch to keep it.
 
 
 def _look_before_training(program: Program, state: State) -> EarlyStopping:

@@ -26,27 +26,16 @@ from trainer_module.phases.totals import Totals
 
 @dataclass(frozen=True)
 class Scope:
-    """A scope says what a phase trains, and for how long.
+    """A scope says what a phase trains, and for how long."""
 
-    Attributes:
-        index: Number of the phase, from 0.
-        phase: The phase.
-        everything: All variables of the model, in the order in which they were made.
-        variables: Those that the phase trains.
-        factors: What the learning rate of each of these is multiplied with.
-        steps: Updates of the phase, at most.
-        steps_per_epoch: Updates in one pass over the training examples.
-        epochs_before: Epochs that the phases before it take, at most.
-    """
-
-    index: int
+    index: int  # Number of the phase, from 0.
     phase: PhaseConfig
-    everything: Sequence[tf.Variable]
-    variables: Sequence[tf.Variable]
-    factors: Sequence[float]
-    steps: int
-    steps_per_epoch: int
-    epochs_before: int
+    everything: Sequence[tf.Variable]  # All variables of the model, in the order in which they were made.
+    variables: Sequence[tf.Variable]  # Those that the phase trains.
+    factors: Sequence[float]  # What the learning rate of each of these is multiplied with.
+    steps: int  # Updates of the phase, at most.
+    steps_per_epoch: int  # Updates in one pass over the training examples.
+    epochs_before: int  # Epochs that the phases before it take, at most.
 
     @property
     def epochs(self) -> int:
@@ -67,25 +56,16 @@ class Scope:
 
 @dataclass(frozen=True)
 class Program:
-    """A program takes training steps of one phase, validates, and copies out the weights.
-
-    Attributes:
-        scope: What it trains, and for how long.
-        optimizer: The optimizer of these variables.
-        loss_scale: What the loss is multiplied with while gradients are computed; None with any type but float16.
-        batches: Endless training batches.
-        train: One compiled step of training.
-        validation: The compiled validation.
-        still: Values of the variables that no step can move, by their place among all.
-    """
+    """A program takes training steps of one phase, validates, and copies out the weights."""
 
     scope: Scope
     optimizer: PhaseOptimizer
+    # What the loss is multiplied with while gradients are computed; None with any type but float16.
     loss_scale: tf.Variable | None
-    batches: Iterator
+    batches: Iterator  # Endless training batches.
     train: Step
     validation: Validation
-    still: Mapping[int, np.ndarray]
+    still: Mapping[int, np.ndarray]  # Values of the variables that no step can move, by their place among all.
 
     def update(self, rate: float, loss_scale: float) -> Totals:
         """Takes one step on the next batch at a learning rate; the scale is used with float16 alone."""
@@ -109,17 +89,11 @@ class Program:
 
 @dataclass(frozen=True)
 class Validation:
-    """A validation is a compiled pass over the validation split.
-
-    Attributes:
-        step: One compiled step of evaluation.
-        batches: Endless; making an iterator anew for each pass takes longer than validating a head.
-        steps: Batches in one pass.
-    """
+    """A validation is a compiled pass over the validation split."""
 
     step: Step
-    batches: Iterator
-    steps: int
+    batches: Iterator  # Endless; making an iterator anew for each pass takes longer than validating a head.
+    steps: int  # Batches in one pass.
 
     def run(self) -> dict[str, float]:
         """Goes over the split once; returns `val_loss` and `val_accuracy`."""
@@ -144,9 +118,6 @@ def build_program(
     """Builds the program of a phase; nothing is computed yet.
 
     Args:
-        setup: Where and on what.
-        scope: What trains, as `freeze` says.
-        feeds: What it trains and validates on.
         gradient_accumulation_steps: Parts that each batch is computed in.
         slots: What the optimizer goes on from, by the place of the variable among all; those missing begin anew.
     """

@@ -19,10 +19,6 @@ MOST_ROLLBACKS = 5
 def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
     """Runs all phases, or the rest of them, and leaves the weights of the last one's best epoch in the model.
 
-    Args:
-        setup: Where and on what.
-        checkpoints: Where to go on from, and where to save.
-
     Returns:
         The state at the end, with a row of the summary for each phase in `rows` and an entry for each epoch in
         `curves`.

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Totals:
-    """Totals are sums over examples.
+    """Totals are sums over examples."""
 
-    Attributes:
-        loss: Sum of the examples' losses; in training, each with the penalties of the layers added.
-        correct: Sum of the examples' accuracies: of single labels, how many examples were right.
-        examples: How many examples there were.
-        skipped: How many updates were skipped, because a scaled gradient overflowed.
-    """
-
-    loss: float = 0.0
-    correct: float = 0.0
+    loss: float = 0.0  # Sum of the examples' losses; in training, each with the penalties of the layers added.
+    correct: float = 0.0  # Sum of the examples' accuracies: of single labels, how many examples were right.
     examples: float = 0.0
-    skipped: float = 0.0
+    skipped: float = 0.0  # How many updates were skipped, because a scaled gradient overflowed.
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(

@@ -15,14 +15,8 @@ OfEachExample = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective is made of three numbers for each example.
+    """An objective is made of three numbers for each example."""
 
-    Attributes:
-        loss: What training minimises the mean of.
-        val_loss: What early stopping watches the mean of: without smoothing, focus or weights.
-        accuracy: What is shown beside it, in [0, 1].
-    """
-
-    loss: OfEachExample
-    val_loss: OfEachExample
-    accuracy: OfEachExample
+    loss: OfEachExample  # What training minimises the mean of.
+    val_loss: OfEachExample  # What early stopping watches the mean of: without smoothing, focus or weights.
+    accuracy: OfEachExample  # What is shown beside it, in [0, 1].

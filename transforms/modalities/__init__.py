@@ -41,9 +41,7 @@ class Modality(Protocol):
     def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """Makes the features that the Trainer reads, in operations that training and serving share.
 
-        Args:
-            values: string [batch], the raw feature.
-            settings: From `settings`.
+        The values are string [batch], the raw feature; the settings are what `settings` returns.
         """
 
     def inputs(self, record: Backbone, transform_output: tft.TFTransformOutput) -> Inputs:
