@@ -89,7 +89,6 @@ class TensorInputs:
     raw: str
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
-        """They travel as they are."""
         return self.spec
 
     def read(self, parsed: Mapping[str, tf.Tensor]) -> NetworkInput:
@@ -98,7 +97,6 @@ class TensorInputs:
         return read if len(read) > 1 else read.popitem()[1]
 
     def finish(self, value: NetworkInput) -> NetworkInput:
-        """Returns it as it is."""
         return value
 
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
@@ -110,7 +108,6 @@ class TensorInputs:
         return tf.strings.regex_full_match(served, rf"\n\C*\n\x{len(self.raw):02x}{self.raw}\x12\C*")
 
     def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
-        """The same of a batch."""
         return self.read(transformed)
 
 

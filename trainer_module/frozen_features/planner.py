@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from finetune.config import AugmentationConfig, TrainingConfig
@@ -37,15 +38,29 @@ class Planner:
     train: int
     val: int
     rates: Rates  # What the machine does in a second.
-    cuts: list[Cut | None] = field(init=False)  # Where the network is cut in each phase; None where it cannot be.
-    decisions: list[Decision] = field(init=False)  # What each phase does.
-    _trained: list[set[str]] = field(init=False)
 
-    def __post_init__(self) -> None:
-        phases = range(len(self.training.phases))
-        object.__setattr__(self, "_trained", [self._trained_layers(index) for index in phases])
-        object.__setattr__(self, "cuts", [self._cut(index) for index in phases])
-        object.__setattr__(self, "decisions", self._decide())
+    @cached_property
+    def cuts(self) -> list[Cut | None]:
+        """Says where the network is cut in each phase; None where it cannot be."""
+        nodes, mode = self.graph.nodes, self.graph.in_inference_mode
+        return [deepest_cut(nodes, nodes[-1].name, constancy(trained, mode)) for trained in self._trained]
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """Says what each phase does."""
+        training = self.training
+        steps_per_epoch = -(-self.train // training.batch_size)
+        needs = [
+            PhaseNeed(
+                phase.name,
+                cut,
+                total_steps(phase, self.train, training.batch_size) / steps_per_epoch,
+                self.copies(index),
+            )
+            for index, (phase, cut) in enumerate(zip(training.phases, self.cuts, strict=True))
+        ]
+        budget = Budget(self.item_bytes, training.memory_mb * MIB, self.disk_bytes)
+        return decide(training.frozen_features.cache, needs, self.train, self.val, budget, self.rates)
 
     @property
     def item_bytes(self) -> int:
@@ -105,27 +120,15 @@ class Planner:
             "reason": decision.reason,
         }
 
-    def _decide(self) -> list[Decision]:
-        training = self.training
-        steps_per_epoch = -(-self.train // training.batch_size)
-        needs = [
-            PhaseNeed(
-                phase.name,
-                cut,
-                total_steps(phase, self.train, training.batch_size) / steps_per_epoch,
-                self.copies(index),
-            )
-            for index, (phase, cut) in enumerate(zip(training.phases, self.cuts, strict=True))
-        ]
-        budget = Budget(self.item_bytes, training.memory_mb * MIB, self.disk_bytes)
-        return decide(training.frozen_features.cache, needs, self.train, self.val, budget, self.rates)
-
-    def _trained_layers(self, index: int) -> set[str]:
-        layers = self.graph.layers
-        trains = trainable_layers(layers, self.training.phases[index].unfreeze, self.training.batch_norm)
-        names = {layer.name for layer, trainable in zip(layers, trains, strict=True) if trainable and layer.variables}
-        return names | {self.graph.whole} if names and self.graph.whole else names
-
-    def _cut(self, index: int) -> Cut | None:
-        nodes = self.graph.nodes
-        return deepest_cut(nodes, nodes[-1].name, constancy(self._trained[index], self.graph.in_inference_mode))
+    @cached_property
+    def _trained(self) -> list[set[str]]:
+        """Names, for each phase, the layers of the backbone that train."""
+        layers, whole = self.graph.layers, self.graph.whole
+        trained = []
+        for phase in self.training.phases:
+            trains = trainable_layers(layers, phase.unfreeze, self.training.batch_norm)
+            names = {
+                layer.name for layer, trainable in zip(layers, trains, strict=True) if trainable and layer.variables
+            }
+            trained.append(names | {whole} if names and whole else names)
+        return trained

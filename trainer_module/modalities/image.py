@@ -19,13 +19,11 @@ class Image:
     augments = True
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns `pixels`."""
         import tf_keras as keras
 
         return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name="pixels")
 
     def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
-        """Scales as the record says."""
         from trainer_module.layers import Scale
 
         return Scale(record.scaling, name="scale")(value)

@@ -19,13 +19,11 @@ class Text:
     augments = False
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns an input like the backbone's own."""
         import tf_keras as keras
 
         return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
 
     def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
-        """Returns it as it is."""
         return value
 
     def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
@@ -40,5 +38,4 @@ class Text:
         return PoolWords(name=name)(features)
 
     def augment(self, value: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-        """Returns it as it is."""
         return value

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from finetune.config import PhaseConfig
-from trainer_module.frozen_features.feed import Feed, Feeds
+from trainer_module.frozen_features.feed import Feeds
 from trainer_module.heads import regularize
 from trainer_module.phases.distribution import distributed
 from trainer_module.phases.freezing import apply_freeze
@@ -64,7 +64,9 @@ class Program:
     loss_scale: tf.Variable | None
     batches: Iterator  # Endless training batches.
     train: Step
-    validation: Validation
+    val_batches: Iterator  # Endless; making an iterator anew for each pass takes longer than validating a head.
+    val_steps: int  # Batches in one pass.
+    evaluation: Step
     still: Mapping[int, np.ndarray]  # Values of the variables that no step can move, by their place among all.
 
     def update(self, rate: float, loss_scale: float) -> Totals:
@@ -76,7 +78,7 @@ class Program:
 
     def validate(self) -> dict[str, float]:
         """Returns `val_loss` and `val_accuracy` of the weights as they are."""
-        return self.validation.run()
+        return evaluate(self.evaluation, itertools.islice(self.val_batches, self.val_steps)).means("val_")
 
     def snapshot(self) -> Snapshot:
         """Copies the weights as they are, and the optimizer's slots."""
@@ -85,19 +87,6 @@ class Program:
             for place, variable in enumerate(self.scope.everything)
         ]
         return Snapshot(weights, dict(zip(self.scope.places, self.optimizer.slots(), strict=True)))
-
-
-@dataclass(frozen=True)
-class Validation:
-    """A validation is a compiled pass over the validation split."""
-
-    step: Step
-    batches: Iterator  # Endless; making an iterator anew for each pass takes longer than validating a head.
-    steps: int  # Batches in one pass.
-
-    def run(self) -> dict[str, float]:
-        """Goes over the split once; returns `val_loss` and `val_accuracy`."""
-        return evaluate(self.step, itertools.islice(self.batches, self.steps)).means("val_")
 
 
 def freeze(setup: Setup, index: int) -> Scope:
@@ -130,7 +119,7 @@ def build_program(
     moving = {id(variable) for variable in feeds.train.model.variables}
     still = {place: each.numpy() for place, each in enumerate(scope.everything) if id(each) not in moving}
     batches = distributed(feeds.train.batches, strategy)
-    step = train_step(
+    train = train_step(
         feeds.train.model,
         scope.variables,
         optimizer,
@@ -141,18 +130,14 @@ def build_program(
         scale,
     )
     val_steps = setup.val.steps(at_once(setup, gradient_accumulation_steps))
-    return Program(scope, optimizer, scale, iter(batches), step, _validation(feeds.val, val_steps, setup), still)
+    val_batches = distributed(feeds.val.batches.repeat(), strategy)
+    evaluation = eval_step(feeds.val.model, setup.objective, strategy, val_batches.element_spec)
+    return Program(scope, optimizer, scale, iter(batches), train, iter(val_batches), val_steps, evaluation, still)
 
 
 def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:
     """Returns for how many examples memory has to suffice, in training and in validation alike."""
     return math.ceil(setup.training.batch_size / gradient_accumulation_steps)
-
-
-def _validation(feed: Feed, steps: int, setup: Setup) -> Validation:
-    batches = distributed(feed.batches.repeat(), setup.strategy)
-    step = eval_step(feed.model, setup.objective, setup.strategy, batches.element_spec)
-    return Validation(step, iter(batches), steps)
 
 
 def _count(variables: Sequence[Any]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from finetune.run_time import plain
 from transforms.backbone import Backbone
 from transforms.modalities.image import Image
 from transforms.modalities.text import Text
@@ -52,3 +53,11 @@ MODALITIES: dict[str, Modality] = {
     "image": Image(),
     "text": Text(),
 }
+
+
+def transform_settings(record: Backbone) -> dict[str, Any]:
+    """Returns what preprocessing depends on, as plain data with run-time values in it.
+
+    There is nothing else in it, so that no other change reruns Transform.
+    """
+    return plain({"modality": record.modality, **MODALITIES[record.modality].settings(record)})

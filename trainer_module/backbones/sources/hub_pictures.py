@@ -22,7 +22,6 @@ class HubPictures(HandleSource):
     modality = "image"
 
     def record(self, config: BackboneConfig) -> Backbone:
-        """Returns what the config says of it."""
         return Backbone(config.source, config.image_size or 0, config.scaling or "zero_to_one")
 
     def problems(self, config: BackboneConfig) -> list[str]:

@@ -29,7 +29,6 @@ class HubTexts(HandleSource):
     modality = "text"
 
     def record(self, config: BackboneConfig) -> Backbone:
-        """Returns what the config says of it."""
         return Backbone(config.source, modality="text", preprocessing={"preprocessor": config.text.preprocessor})
 
     def problems(self, config: BackboneConfig) -> list[str]:

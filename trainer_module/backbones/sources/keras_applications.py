@@ -96,11 +96,7 @@ class KerasApplications(NamedSource):
     records = {record.name: record for record in _RECORDS}
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
-        """Builds a network without its top: pixels in the range of its record to a feature map.
-
-        Raises:
-            BackboneError: An argument, the input size or the weights cannot be used.
-        """
+        """Builds a network without its top: pixels in the range of its record to a feature map."""
         from trainer_module.backbones.weights_file import with_weights
 
         record = self.record(config)

@@ -36,11 +36,9 @@ class KerasFile(BackboneSource):
     name = "Keras file"
 
     def selects(self, config: BackboneConfig) -> bool:
-        """Tells whether there is a file."""
         return config.file is not None
 
     def record(self, config: BackboneConfig) -> Backbone:
-        """Returns what the config says of it."""
         return Backbone(Path(config.source).name, config.image_size or 0, config.scaling or "none")
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:

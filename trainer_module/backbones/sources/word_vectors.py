@@ -36,11 +36,7 @@ class WordVectors(NamedSource):
         return Backbone("GloVe", modality="text", preprocessing=preprocessing)
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
-        """Builds the network: ids of words int64 [batch, max_words] to float32 [batch, max_words, dimensions].
-
-        Raises:
-            BackboneError: The table cannot be read, or has another digest than it should.
-        """
+        """Builds the network: ids of words int64 [batch, max_words] to float32 [batch, max_words, dimensions]."""
         path, random = Path(_vocabulary(config)), config.weights == "random"
         digest = None if random else check_sha256(path, config.sha256)
         table = read_word_table(str(path))
