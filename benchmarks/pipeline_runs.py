@@ -20,7 +20,10 @@ def run_pipeline(folder: Path, config: dict[str, Any], seed: int) -> dict[str, A
     file, summary = folder / "config.yaml", folder / f"summary-{seed}.json"
     file.write_text(yaml.safe_dump({**config, "output_dir": str(folder / "run")}, sort_keys=False))
     command = [sys.executable, "-m", "finetune_cli.main", "run", str(file), f"training.seed={seed}"]
-    subprocess.run([*command, "--summary", str(summary)], cwd=ROOT, check=False)
+    summary.unlink(missing_ok=True)
+    ended = subprocess.run([*command, "--summary", str(summary)], cwd=ROOT, check=False)
+    if not summary.is_file():
+        sys.exit(f"seed {seed}: the run ended with exit code {ended.returncode} before it had a summary; see above")
     found = json.loads(summary.read_text())
     if found["status"] == "failed":
         sys.exit(f"seed {seed}: {found['error']}")

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
+from evaluation.predictions import by_column
+
 
 def score(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
     """Scores predicted class names against the true ones.
@@ -42,13 +44,18 @@ def score_labels(actual: np.ndarray, said: np.ndarray, classes: Sequence[str]) -
         classes: Name of each column.
 
     Returns:
-        `micro_f1` and `macro_f1` in [0, 1]; `classes`; `per_class` as in `score`.
+        `micro_f1` and `macro_f1` in [0, 1]; `classes`; `per_class` as in `score`; `confusion`, counts of
+        examples that a class is missed of (row) and another one is wrongly said of (column); those where both have the
+        class are on the diagonal.
     """
     precision, recall, f1, support = metrics.precision_recall_fscore_support(actual, said, zero_division=0.0)
+    confusion = (by_column(actual & ~said) @ by_column(said & ~actual).T).toarray().astype(int)
+    np.fill_diagonal(confusion, (actual & said).sum(axis=0))
     return {
         "micro_f1": float(metrics.f1_score(actual, said, average="micro", zero_division=0.0)),
         "macro_f1": float(metrics.f1_score(actual, said, average="macro", zero_division=0.0)),
         "classes": list(classes),
+        "confusion": confusion.tolist(),
         "per_class": _per_class(classes, precision, recall, f1, support),
     }
 

@@ -58,12 +58,9 @@ _VALUE: TypeAdapter[Any] = TypeAdapter(Value)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a node runs.
+    """Where a node runs: `root` is the absolute folder that all nodes share, below which relative paths are.
 
-    Attributes:
-        root: The folder that all nodes share, absolute; relative paths of the config are below it.
-        code_digest: Gives the digest of the code of modules.
-        values: Of config keys that are left open.
+    `code_digest` gives the digest of the code of modules, `values` are those of config keys that are left open.
     """
 
     root: Path

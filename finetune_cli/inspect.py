@@ -16,11 +16,8 @@ def facts_of(handle: str) -> dict[str, Any]:
     """Reads a handle.
 
     Returns:
-        `handle`, `folder`, `inputs` and `outputs` (each a list of `name`, `dtype`, `shape`), `input_range`,
-        `output_rank` (None where there are several outputs), `trainable` (whether it can be fine-tuned),
-        `takes_training`, `trainable_variables`, `trainable_parameters`, `parameters`, `regularization_losses`,
-        `signatures` (names), `assets`, `unsafe_operations`, `bytes`, `sha256`, `tensorflow`, and `fits`, how a config
-        would use it.
+        Facts by name: `inputs` and `outputs` are lists of `name`, `dtype` and `shape`, `output_rank` is None where
+        there are several outputs, `trainable` says whether it can be fine-tuned, `fits` how a config would use it.
 
     Raises:
         BackboneError: It cannot be had or read.

@@ -15,14 +15,10 @@ from finetune.config import STRATEGIES, Config, PhaseConfig
 
 @dataclass(frozen=True)
 class PhaseLayers:
-    """What a phase trains.
+    """What a phase trains: `layers` of the backbone with a variable that trains, by block, from input to output.
 
-    Attributes:
-        phase: Its name.
-        layers: Of the backbone, those with a variable that trains, by block, from input to output.
-        backbone: Parameters of the backbone that train.
-        head: Parameters of the head, all of which train, but for those of the last layer.
-        per_class: Parameters of the last layer for each class.
+    Parameters are counted: those of the backbone that train, those of the head but for the last layer, and those of
+    the last layer for each class.
     """
 
     phase: str

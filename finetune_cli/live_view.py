@@ -38,14 +38,10 @@ ECHO_COLUMNS = 2
 
 
 class RunView:
-    """Shows the events of a run while the `with` block is open: live on a terminal, else one plain line per event.
+    """Shows the events of a run while the `with` block is open, below a title: the console decides how.
 
     On a terminal the view redraws itself in place; notes and whatever the block prints scroll past above it. Without
     one (a pipe, a CI log), components, phases and epochs are one line each, without colour and flushed at once.
-
-    Args:
-        console: Where to draw. It decides width, colour, and whether this is a terminal.
-        title: The first line of the view, usually the pipeline's name.
     """
 
     def __init__(self, console: Console, title: str) -> None:

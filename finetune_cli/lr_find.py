@@ -24,14 +24,7 @@ COMPONENT = "RangeTest"
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of a range test.
-
-    Attributes:
-        phase: The phase that was tested; its `learning_rate` is what the config says.
-        index: Of the phase, from 0.
-        suggestion: What to train it with.
-        plot: PNG file of the curve.
-    """
+    """The outcome of a range test of a phase, whose `index` counts from 0; `plot` is the PNG file of the curve."""
 
     phase: PhaseConfig
     index: int
@@ -40,14 +33,14 @@ class Found:
 
 
 def find_rate(config: Config, phase: str, lowest: float, highest: float, steps: int, plot: Path | None) -> Found:
-    """Runs everything up to Transform that is not cached, then the range test.
+    """Runs everything up to Transform that is not cached, then the range test, one step of training a rate.
 
     Args:
         config: Of the pipeline.
         phase: Name of the phase, or its number, from 1.
         lowest: First rate.
         highest: Last rate.
-        steps: How many rates to try, one step of training each.
+        steps: How many rates to try.
         plot: PNG file to write; None for one below the output folder.
 
     Raises:
@@ -70,12 +63,11 @@ def find_rate(config: Config, phase: str, lowest: float, highest: float, steps: 
         chosen = setup.training.phases[index]
         train_phases_before(setup, index)
         rates = rising_rates(lowest, highest, steps)
-        losses = losses_at(
-            setup,
-            index,
-            rates,
-            tell=lambda done: emit(Progress(component=COMPONENT, done=done, total=steps, unit="rates")),
-        )
+
+        def tell(done: int) -> None:
+            emit(Progress(component=COMPONENT, done=done, total=steps, unit="rates"))
+
+        losses = losses_at(setup, index, rates, tell=tell)
         suggestion = suggest(rates, losses)
         path = plot or folder / f"{chosen.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,11 +103,7 @@ def _setup(config: Config, transform: Mapping[str, Any]) -> Any:
     examples = transform["transformed_examples"].uri
     settings = resolve(trainer_settings(config), place_at(Path.cwd()))
     return make_setup(
-        {
-            **settings,
-            "component": COMPONENT,
-            "frozen_features_dir": str(config.output_path / "frozen_features"),
-        },
+        {**settings, "component": COMPONENT, "frozen_features_dir": str(config.output_path / "frozen_features")},
         tft.TFTransformOutput(transform["transform_graph"].uri),
         [os.path.join(examples, "Split-train", "*")],
         [os.path.join(examples, "Split-val", "*")],

@@ -92,9 +92,7 @@ class RunState:
     def apply(self, event: Event, now: float) -> list[str]:
         """Takes one event in and returns the lines that a log without a terminal shows for it.
 
-        Args:
-            event: What happened.
-            now: Seconds of a clock that never goes back.
+        `now` are the seconds of a clock that never goes back.
         """
         match event:
             case RunStarted():

@@ -23,12 +23,7 @@ TONE_STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
 
 
 def print_summary(console: Console, summary: RunSummary) -> None:
-    """Prints the closing view of a run: verdict, gates, metrics, phases, paths, and what to do next.
-
-    Args:
-        console: Where to print; without a terminal the output has no colour and no control codes.
-        summary: Of the run.
-    """
+    """Prints the closing view of a run: verdict, gates, metrics, phases, paths, and what to do next."""
     outcome = wording.verdict(summary)
     console.print()
     took = f" ({wording.duration(summary.seconds)})" if summary.seconds is not None else ""
@@ -55,13 +50,8 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         if any(phase.stopped_early for phase in summary.phases):
             console.print(styled(console, ("* stopped early", "dim")))
     console.print()
-    places = {
-        "model": summary.pushed_model,
-        "waits": summary.pending_model,
-        "report": summary.report,
-        "log": summary.log_file,
-    }
-    for title, path in places.items():
+    places = (summary.pushed_model, summary.pending_model, summary.report, summary.log_file)
+    for title, path in zip(("model", "waits", "report", "log"), places, strict=True):
         if path:
             # Not wrapped: a path that is cut in two can be neither clicked nor copied.
             console.print(styled(console, (f"{title:<7}", "bold"), clean(path)), soft_wrap=True)

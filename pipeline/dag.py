@@ -144,9 +144,8 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
-    settings = config.data.model_dump(exclude={"root", "schema_file"})
-    made: dict[str, Any] = plain({**settings, "task": config.task, "report_dir": SharedPath(path=f"{output}/reports")})
-    return made
+    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file"})
+    return {**settings, "task": config.task, "report_dir": plain(SharedPath(path=f"{output}/reports"))}
 
 
 def _trainer(
@@ -214,23 +213,16 @@ def _serving_settings(config: Config) -> dict[str, Any]:
 
 
 def _push_settings(config: Config, directory: SharedPath) -> dict[str, Any]:
-    made: dict[str, Any] = plain(
-        {
-            "directory": directory,
-            "name": config.name,
-            "keep": config.push.keep,
-            "approval": config.evaluation.approval,
-            "report_only": config.evaluation.mode == "report_only",
-        }
-    )
-    return made
+    return {
+        "directory": plain(directory),
+        "name": config.name,
+        "keep": config.push.keep,
+        "approval": config.evaluation.approval,
+        "report_only": config.evaluation.mode == "report_only",
+    }
 
 
 def _scratch_settings(config: Config) -> dict[str, Any]:
-    scratch = config.model_copy(
-        update={
-            "training": scratch_training(config.training),
-            "backbone": source_of(config.backbone).with_random_weights(config.backbone),
-        }
-    )
-    return trainer_settings(scratch)
+    backbone = source_of(config.backbone).with_random_weights(config.backbone)
+    update = {"training": scratch_training(config.training), "backbone": backbone}
+    return trainer_settings(config.model_copy(update=update))

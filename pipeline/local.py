@@ -30,12 +30,9 @@ _Result = TypeVar("_Result")
 
 
 def run_pipeline(config: Config) -> RunSummary:
-    """Runs everything that is not cached.
+    """Runs everything that is not cached, and returns the summary, also written beside `report.html`.
 
     Nothing that a component logs reaches the terminal; it goes to `log.txt` in the run's folder.
-
-    Returns:
-        The summary (see `pipeline.summary`), also written to the run's folder beside `report.html`.
 
     Raises:
         RunError: Another run holds the output folder, it cannot be written, or the champion is of another task.
@@ -59,15 +56,8 @@ def run_pipeline(config: Config) -> RunSummary:
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
             error = _readable(failure, components, run_dir / LOG_FILE)
-        data = summary.collect(
-            config,
-            run_id=run_id,
-            run_dir=run_dir,
-            outputs=metadata.outputs(),
-            components=components,
-            seconds=time.monotonic() - start,
-            error=error,
-        )
+        seconds = time.monotonic() - start
+        data = summary.collect(config, run_id, run_dir, metadata.outputs(), components, seconds, error)
         done = data.summary
         log_outcome(config.tracking, done.mlflow_run, done.metrics, done.status)
         save_report(run_dir, data)
@@ -81,7 +71,7 @@ def run_through(
     work: Callable[[Mapping[str, Mapping[str, Any]]], _Result],
     folder: Path,
 ) -> _Result:
-    """Runs the nodes up to one that are not cached, then work of our own on what they left.
+    """Runs the nodes up to one that are not cached, then work of our own on what they left, and returns its result.
 
     Args:
         config: Of the pipeline.
@@ -89,9 +79,6 @@ def run_through(
         component: What the live view calls the work.
         work: Gets the output artifacts of each node, by output name.
         folder: Gets the log.
-
-    Returns:
-        What `work` returns.
 
     Raises:
         RunError: A node or the work failed, or another run holds the output folder.
@@ -124,11 +111,9 @@ def _new_run_id() -> str:
 
 
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
-    """Runs one node after the other, each with TFX's LocalDagRunner on a pipeline of that node alone.
+    """Runs the nodes up to `last`, or all, each with TFX's LocalDagRunner on a pipeline of that node alone.
 
-    Args:
-        last: Id of the node to stop after; None for all.
-        components: Gets each node as it ends.
+    `components` gets each node as it ends.
     """
     from tfx.orchestration import metadata as tfx_metadata
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner

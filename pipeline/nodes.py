@@ -24,11 +24,8 @@ def alone(pipeline: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.Pipelin
     with _changed_deployment(pipeline) as (single, deployment):
         del single.nodes[:]
         single.nodes.extend(node for node in pipeline.nodes if node.pipeline_node.node_info.id == node_id)
-        for specs in (
-            deployment.executor_specs,
-            deployment.custom_driver_specs,
-            deployment.node_level_platform_configs,
-        ):
+        specs_by_node = (deployment.executor_specs, deployment.custom_driver_specs)
+        for specs in (*specs_by_node, deployment.node_level_platform_configs):
             for other in [key for key in specs if key != node_id]:
                 del specs[other]
     return single
@@ -54,11 +51,7 @@ def launch(single: pipeline_pb2.Pipeline) -> None:
 
 
 def with_metadata_connection(pipeline: pipeline_pb2.Pipeline, connection: Any | None) -> pipeline_pb2.Pipeline:
-    """Returns the pipeline with another metadata store, or with none.
-
-    Args:
-        connection: ml_metadata's ConnectionConfig.
-    """
+    """Returns the pipeline with another metadata store (ml_metadata's ConnectionConfig), or with none."""
     with _changed_deployment(pipeline) as (changed, deployment):
         deployment.ClearField("metadata_connection_config")
         if connection is not None:
@@ -87,12 +80,7 @@ def _changed_deployment(
 
 
 def place_at(root: Path, values: Mapping[str, Any] | None = None) -> Place:
-    """Returns where nodes run: this process, with the code that it runs.
-
-    Args:
-        root: The folder that all nodes share.
-        values: Of config keys that are left open.
-    """
+    """Returns where nodes run: below `root`, in this process, with the code that it runs."""
     return Place(root.absolute(), node_digest, values or {})
 
 

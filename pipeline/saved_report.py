@@ -21,24 +21,14 @@ def save_report(run_dir: Path, data: ReportData) -> None:
 
 
 def rebuild_report(run_dir: Path) -> str:
-    """Writes `report.html` anew and returns its path.
-
-    Args:
-        run_dir: A run's folder, or an output folder, of which the latest run is taken.
-
-    Raises:
-        RunError: There is no run in it.
-    """
+    """Writes `report.html` anew and returns its path; see `read_report`."""
     found, data = read_report(run_dir)
     _write_page(found, data)
     return str(found / REPORT_FILE)
 
 
 def read_report(run_dir: Path) -> tuple[Path, ReportData]:
-    """The folder and the report data of a run.
-
-    Args:
-        run_dir: A run's folder, or an output folder, of which the latest run is taken.
+    """The folder and the report data of a run, given by its folder or an output folder, of which the latest is taken.
 
     Raises:
         RunError: There is no run in it, or its data cannot be read.
@@ -51,7 +41,7 @@ def read_report(run_dir: Path) -> tuple[Path, ReportData]:
 
 
 def _write_page(run_dir: Path, data: ReportData) -> None:
-    from pipeline.report import render
+    from pipeline.report.page import render
 
     # File names may hold bytes that are not UTF-8; they show as escapes.
     write_text(run_dir / REPORT_FILE, render(data), errors="backslashreplace")

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from components.pusher import component as pusher
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.evaluation_results import EvaluationResults
-from finetune.artifacts.findings import Findings, ServingFindings, Verdict
+from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
-from finetune.artifacts.run_summary import ComponentRun, RunSummary, ServingMetrics
+from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.config import Config
 from pipeline.plan import ingest_node_id
@@ -39,7 +39,7 @@ def collect(
     seconds: float,
     error: str | None,
 ) -> ReportData:
-    """Collects what the run left behind; parts that a failed run did not reach are empty.
+    """Collects what the run left behind, the summary among it; parts that a failed run did not reach are empty.
 
     Args:
         config: Of the run.
@@ -49,9 +49,6 @@ def collect(
         components: The nodes that ended.
         seconds: Wall time of the run.
         error: Why the run failed; None if it did not.
-
-    Returns:
-        The data of the report, the summary among them.
     """
     ingest = _find(IngestReport, outputs, ingest_node_id(config), "examples")
     history = _find(TrainingHistory, outputs, "Trainer", "model_run")
@@ -80,9 +77,7 @@ def collect(
         baselines=verdict.baselines if verdict else {},
         gates=verdict.gates if verdict else [],
         report_only=verdict.report_only if verdict else False,
-        serving=ServingMetrics(metrics=serving.metrics, champion_metrics=serving.champion_metrics)
-        if serving
-        else ServingMetrics(),
+        serving=serving or ServingMetrics(),
         phases=history.phases if history else [],
         mlflow_run=history.mlflow_run or None if history else None,
         components=list(components),
@@ -97,12 +92,15 @@ def collect(
     predictions = outputs.get("TestPredictor", {}).get("predictions")
     return ReportData(
         title=config.name,
+        task=config.task,
         summary=summary,
         curves=history.curves if history else [],
+        accuracy_means=history.accuracy if history else "",
+        thresholds=dict(zip(history.classes, history.thresholds, strict=False)) if history else {},
         classes=tested.classes if tested else [],
         confusion=tested.confusion if tested else [],
         per_class=tested.per_class if tested else [],
-        evaluation=Findings.model_validate(verdict.plain()) if verdict else Findings(),
+        evaluation=verdict or Findings(),
         samples=[
             sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
             for sample in tested.samples

@@ -14,6 +14,7 @@ from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS as EVALUATION_TASKS
 from finetune.config import Config
 from finetune.errors import RunError, did_you_mean
+from pipeline.report.tasks import TASKS as REPORT_TASKS
 from registry.versions import FACTS_FILE, newest_version
 from trainer_module.tasks import TASKS as TRAINING_TASKS
 from transforms.tasks import TASKS as TRANSFORM_TASKS
@@ -27,6 +28,7 @@ TASK_TABLES: dict[str, Mapping[str, Any]] = {
     "components.bulk_inferrer.tasks": INFERRER_TASKS,
     "components.evaluator.tasks": EVALUATOR_TASKS,
     "components.serving_gate.tasks": SERVED_TASKS,
+    "pipeline.report.tasks": REPORT_TASKS,
 }
 
 

@@ -32,14 +32,7 @@ from registry.versions import (
 
 @dataclass(frozen=True)
 class Approval:
-    """What `approve` did.
-
-    Attributes:
-        version: Folder of the version.
-        by: Who approved it.
-        at: When, ISO 8601.
-        new: Whether this call approved it, rather than an earlier one.
-    """
+    """Who approved a version, given by its folder, and when (ISO 8601); `new` if not by an earlier call."""
 
     version: Path
     by: str
@@ -48,10 +41,9 @@ class Approval:
 
 
 def stage(model: Path, directory: Path, files: Mapping[str, str], record: PushRecord, keep: int) -> Path:
-    """Puts a model beside the versions, where it waits; the arguments are those of `push_version`.
+    """Puts a model beside the versions, and returns the folder that waits; the arguments are those of `push_version`.
 
-    Returns:
-        The folder that waits; or the newest version, when that holds the same model already.
+    Where the newest version holds the same model already, nothing is put, and that is returned.
 
     Raises:
         RunError: The copy could not be written. Nothing has changed then.

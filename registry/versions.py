@@ -81,7 +81,8 @@ def push_version(
 def roll_back(directory: Path, to: int | None = None, by: str = "") -> tuple[Path, int]:
     """Publishes an earlier version again, under a number above all others.
 
-    The files are linked where the file system can, so that it takes no space and no time.
+    The files are linked where the file system can, so that it takes no space and no time. When the model is served
+    already, nothing changes.
 
     Args:
         directory: Folder of versions.
@@ -89,8 +90,7 @@ def roll_back(directory: Path, to: int | None = None, by: str = "") -> tuple[Pat
         by: Who asked for it.
 
     Returns:
-        The folder that is served now, and the version whose model it holds. When that model is served already, nothing
-        changes.
+        The folder that is served now, and the version whose model it holds.
 
     Raises:
         RunError: There is no such version.
@@ -213,8 +213,7 @@ def incoming_copy(
 
 def publish(folder: Path, directory: Path) -> Path:
     """Makes a whole folder beside the versions the next version."""
-    existing = versions(directory)
-    target = directory / str(existing[-1] + 1 if existing else 1)
+    target = directory / str(max(versions(directory), default=0) + 1)
     folder.rename(target)
     sync_to_disk(directory)
     _point(directory)

@@ -36,7 +36,7 @@ from transforms.tasks import TASKS as TRANSFORM_TASKS
 from transforms.tasks import Labels
 
 VAL_PREDICTIONS_FILE = "val_predictions.npz"
-_IN_PLACE_OF_ZERO = 2**31 - 1
+_SEEDS = 2**31 - 1
 
 
 def run_fn(fn_args: FnArgs) -> None:
@@ -75,7 +75,8 @@ def run_fn(fn_args: FnArgs) -> None:
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
-    TrainingHistory.model_validate({**history, "accuracy": task.accuracy}).write(fn_args.model_run_dir)
+    history |= {"accuracy": task.accuracy, "classes": class_names(transform_output), **decision}
+    TrainingHistory.model_validate(history).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
     facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
     export_model(served, fn_args.serving_model_dir, facts)
@@ -98,25 +99,25 @@ def make_setup(
     make_deterministic(training.seed)
     strategy = current_strategy(distribution.strategy)
 
-    class_names = [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
-    check_classes(class_names)
+    names = class_names(transform_output)
+    check_classes(names)
     record = record_of(backbone_config)
     inputs = MODALITIES[record.modality].inputs(record, transform_output)
-    of_labels = Labels(TRANSFORM_TASKS[settings["task"]], len(class_names))
+    of_labels = Labels(TRANSFORM_TASKS[settings["task"]], len(names))
     train = load_split(train_files, inputs, of_labels, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, of_labels, training.memory_mb * 1024**2)
 
     with strategy.scope():
-        backbone, model = build_network(backbone_config, training, len(class_names), task.activation)
-    training, chosen = with_phases(training, train.examples, len(class_names), backbone.count_params())
+        backbone, model = build_network(backbone_config, training, len(names), task.activation)
+    training, chosen = with_phases(training, train.examples, len(names), backbone.count_params())
     if chosen:
         emit(Note(text=f"{settings['component']}: {chosen}"))
     check_phases(layers_of(backbone), training)
 
     wanted = training.class_weights
     # Reading the labels of all examples takes a pass over them.
-    weights = None if wanted is None else task.class_weights(wanted, class_names, labels(train).numpy())
-    objective = task.objective(training, class_names, weights)
+    weights = None if wanted is None else task.class_weights(wanted, names, labels(train).numpy())
+    objective = task.objective(training, names, weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
         settings["frozen_features_dir"],
@@ -130,6 +131,11 @@ def make_setup(
         settings["code"],
     )
     return Setup(model, backbone, training, objective, train, val, augmentation, strategy, component, frozen_features)
+
+
+def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
+    """Returns the name of each column of probabilities, as Transform found them."""
+    return [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
 
 
 def check_classes(names: Sequence[str]) -> None:
@@ -186,6 +192,6 @@ def sections(settings: dict[str, Any]) -> dict[str, Any]:
 def make_deterministic(seed: int) -> None:
     """Starts from a clean graph and makes every random draw and every sum a function of the seed."""
     keras.backend.clear_session()
-    # Beside a global seed of 0, TensorFlow looks whether that of an epoch, a tensor, is 0 too: no graph can say.
-    keras.utils.set_random_seed(seed or _IN_PLACE_OF_ZERO)
+    # TensorFlow takes seeds modulo this; beside one of 0 it asks whether an epoch's, a tensor, is 0 too: no graph can.
+    keras.utils.set_random_seed(seed % _SEEDS or _SEEDS - 1)
     tf.config.experimental.enable_op_determinism()

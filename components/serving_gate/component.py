@@ -22,7 +22,6 @@ from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
 from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
-from finetune.artifacts.findings import ServingFindings
 from finetune.config.evaluation import GateConfig
 from finetune.config.serving import ServingConfig
 from finetune.events import Note, emit
@@ -98,7 +97,7 @@ class Executor(base_executor.BaseExecutor):
         for result in results:
             if not result.passed:
                 emit(Note(text=f"ServingGate: {result.name}: {result.reason}", level="warning"))
-        ServingFindings.model_validate({**findings.to_dict(), "gates": results}).write(findings_folder)
+        findings.model_copy(update={"gates": results}).write(findings_folder)
         # The names and the property that TFX's InfraValidator uses and its Pusher reads.
         Path(blessing.uri, "INFRA_BLESSED" if passed else "INFRA_NOT_BLESSED").touch()
         blessing.set_int_custom_property("blessed", int(passed))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.serving_gate import answers
 from components.serving_gate.server import Answer, NotServed, Server
@@ -15,7 +14,7 @@ from components.serving_gate.tasks import ServedTask
 from components.serving_gate.timing import CONFIDENCE, Timings, candidate_beside, change_interval, time_alternately
 from evaluation.gates import Evidence, judge
 from evaluation.metrics.serving import BATCH_SIZES, TIMED
-from finetune.artifacts.findings import GateResult
+from finetune.artifacts.findings import GateResult, ServingFindings
 from finetune.config.evaluation import GateConfig
 from registry.versions import model_digest
 
@@ -48,41 +47,7 @@ class Trial:
     budget: float
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What was measured.
-
-    Attributes:
-        model_sha256: Digest of the candidate, as it was served.
-        refusal: Why the candidate cannot be served, as a clause; empty if it can.
-        metrics: Of the candidate, by name; what could not be measured is missing.
-        champion_metrics: The same of the champion; None when there is none.
-        champion_refusal: Why the champion cannot be served; empty if it can.
-        rounds: Candidate's and champion's metrics, round by round, as they are compared (see `timing`).
-        milliseconds: Of each request, by model and batch size.
-    """
-
-    model_sha256: str
-    refusal: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
-    champion_metrics: dict[str, float] | None = None
-    champion_refusal: str = ""
-    rounds: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
-    milliseconds: dict[str, dict[int, list[float]]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the artifact."""
-        return {
-            "model_sha256": self.model_sha256,
-            "refusal": self.refusal,
-            "metrics": self.metrics,
-            "champion_metrics": self.champion_metrics,
-            "champion_refusal": self.champion_refusal,
-            "milliseconds": self.milliseconds,
-        }
-
-
-def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> Findings:
+def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> ServingFindings:
     """Copies the models, serves them side by side, and measures.
 
     Args:
@@ -128,8 +93,8 @@ def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> Findings:
                 "peak_memory_mb": servers[1].peak_memory_mb(),
                 **timings[1].pooled(),
             }
-        return Findings(
-            digest,
+        return ServingFindings(
+            model_sha256=digest,
             metrics=metrics,
             champion_metrics=beside,
             champion_refusal=champion_refusal,
@@ -137,13 +102,13 @@ def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> Findings:
             milliseconds=_milliseconds(timings),
         )
     except NotServed as reason:
-        return Findings(digest, refusal=str(reason))
+        return ServingFindings(model_sha256=digest, refusal=str(reason))
     finally:
         for server in servers:
             server.close()
 
 
-def verdict(gates: Sequence[GateConfig], findings: Findings) -> list[GateResult]:
+def verdict(gates: Sequence[GateConfig], findings: ServingFindings) -> list[GateResult]:
     """Judges every gate: that the model is served at all, parity (unless the config has its own bound), and the rest.
 
     Times are never the same twice. A gate that compares them with the champion's refuses when the interval shows that
@@ -175,7 +140,7 @@ def _with_interval(gate: GateConfig) -> GateConfig:
     return gate
 
 
-def _evidence(gate: GateConfig, findings: Findings) -> Evidence:
+def _evidence(gate: GateConfig, findings: ServingFindings) -> Evidence:
     if findings.refusal:
         return Evidence(None, missing="the model could not be served")
     if gate.relative_to is None:

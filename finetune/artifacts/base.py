@@ -37,6 +37,12 @@ class Artifact(Record):
 
     schema_version: int = 1
 
+    def __init_subclass__(cls, file: str | None = None, **config: Any) -> None:
+        """Takes the name of the file with the bases, as in `class Verdict(Artifact, file="verdict.json")`."""
+        super().__init_subclass__(**config)
+        if file:
+            cls.FILE = file
+
     @classmethod
     def path(cls, folder: str | Path) -> Path:
         """Returns where it lies in a folder."""

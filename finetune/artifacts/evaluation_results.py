@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import Field
 
 from finetune.artifacts.base import Artifact, Record
@@ -22,8 +20,13 @@ class Prediction(Record):
 
 
 class Sample(Prediction):
-    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other."""
+    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other.
 
+    `labels` and `said` name its true and predicted labels one by one, where it may have several.
+    """
+
+    labels: list[str] = []
+    said: list[str] = []
     image: str | None = None
     text: str | None = None
 
@@ -43,18 +46,17 @@ class ClassScore(Record):
     support: int
 
 
-class EvaluationResults(Artifact):
+class EvaluationResults(Artifact, file="test_predictions.json"):
     """Scores of the candidate by scikit-learn.
 
     Attributes:
         accuracy: Where an example has one label.
         micro_f1: Where it has several.
-        confusion: Counts by true class (row) and predicted class (column), in the order of `classes`; empty where an
-            example has several.
+        confusion: Counts of examples by a class that they have (row) and one that is said (column), in the order of
+            `classes`. Beside the diagonal, the row's class is missed and the column's wrongly said; of several labels
+            an example can count in several places.
         samples: Their images are relative to the folder.
     """
-
-    FILE: ClassVar[str] = "test_predictions.json"
 
     macro_f1: float
     accuracy: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -108,13 +108,11 @@ class Findings(Record):
     reliability: dict[str, list[ReliabilityBin]] = {}
 
 
-class Verdict(Findings, Artifact):
+class Verdict(Findings, Artifact, file="verdict.json"):
     """`verdict.json`: whether a candidate `passed` all gates, and is `blessed`, which is to go out.
 
     `report_only` says that it goes out although it did not pass.
     """
-
-    FILE: ClassVar[str] = "verdict.json"
 
     schema_version: int = 2
     passed: bool
@@ -123,20 +121,24 @@ class Verdict(Findings, Artifact):
     gates: list[GateResult]
 
 
-class ServingFindings(Artifact):
+class ServingMetrics(Record):
+    """Metrics of the exported model by name, those that could be measured; of the champion None without one."""
+
+    metrics: dict[str, float] = {}
+    champion_metrics: dict[str, float] | None = None
+
+
+class ServingFindings(ServingMetrics, Artifact, file="serving.json"):
     """`serving.json`: what the ServingGate found when it served the exported model, whose digest is `model_sha256`.
 
-    A refusal is a clause that says why a model cannot be served; empty if it can. Metrics by name leave out what could
-    not be measured; the champion's are None without one. `milliseconds` are those of each request, by model and batch
-    size.
+    A refusal is a clause that says why a model cannot be served; empty if it can. `milliseconds` are those of each
+    request, by model and batch size. `rounds`, which are not written, are the metrics of candidate and champion round
+    by round, as they are compared.
     """
-
-    FILE: ClassVar[str] = "serving.json"
 
     model_sha256: str
     refusal: str = ""
-    metrics: dict[str, float] = {}
-    champion_metrics: dict[str, float] | None = None
     champion_refusal: str = ""
     milliseconds: dict[str, dict[int, list[float]]] = {}
+    rounds: tuple[dict[str, list[float]], dict[str, list[float]]] = Field(({}, {}), exclude=True)
     gates: list[GateResult] = []

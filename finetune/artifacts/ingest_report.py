@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from finetune.artifacts.base import Artifact, Record
 
 
@@ -44,13 +42,11 @@ class Duplicates(Record):
     across_splits: list[str] = []
 
 
-class IngestReport(Artifact):
+class IngestReport(Artifact, file="ingest_report.json"):
     """What became of the data: of so many `files`, or rows as `unit` says, `used` became examples.
 
     `bad_fraction` is the share of unusable ones; `ignored` are files beside the class folders.
     """
-
-    FILE: ClassVar[str] = "ingest_report.json"
 
     unit: str = "files"
     files: int
@@ -68,7 +64,5 @@ class IngestReport(Artifact):
         return sorted({name for split in self.splits.values() for name in split.classes})
 
 
-class StoppedIngestReport(IngestReport):
+class StoppedIngestReport(IngestReport, file="bad_files.json"):
     """The same beside the runs, where somebody looks for it whose data stopped the run."""
-
-    FILE: ClassVar[str] = "bad_files.json"

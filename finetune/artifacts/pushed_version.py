@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.findings import GateResult, Measured
 from finetune.artifacts.run_summary import SignedApproval
 from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
 
 
-class PushRecord(Artifact):
+class PushRecord(Artifact, file="push.json"):
     """`push.json` in a version's folder: what the version says of itself; times are ISO 8601.
 
     Attributes:
@@ -19,8 +17,6 @@ class PushRecord(Artifact):
         keep: How many versions an approval leaves.
         rolled_back_to: The version that this one repeats, as `by` asked for; None for another.
     """
-
-    FILE: ClassVar[str] = "push.json"
 
     at: str = ""
     model_sha256: str = ""
@@ -34,10 +30,8 @@ class PushRecord(Artifact):
     by: str = ""
 
 
-class ChampionPointer(PushRecord):
+class ChampionPointer(PushRecord, file="champion.json"):
     """`champion.json`: which version is served, and what it says of itself; a copy for other tools to read."""
-
-    FILE: ClassVar[str] = "champion.json"
 
     version: int
 
@@ -50,14 +44,12 @@ class CardData(Record):
     classes: list[str] = []
 
 
-class ModelCard(Artifact):
+class ModelCard(Artifact, file="model_card.json"):
     """`model_card.json`: what a pushed model is, what it learned from, and why it was let out.
 
     `name` is that of the pipeline, `created_at` ISO 8601, `serving` has the metrics of the exported model, and
     `environment` the versions of what made it. `report_only` says that it was pushed although a gate failed.
     """
-
-    FILE: ClassVar[str] = "model_card.json"
 
     name: str
     created_at: str

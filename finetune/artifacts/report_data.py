@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import field_validator
 
@@ -14,18 +14,20 @@ from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CurvePoint
 
 
-class ReportData(Artifact):
+class ReportData(Artifact, file="report.json"):
     """What a report shows; parts that a failed run did not reach are empty.
 
     `classes`, `confusion`, `per_class` and `samples` are as in `EvaluationResults`, with whole paths of images;
-    `latency_ms` are those of each request, by model and batch size.
+    `accuracy_means` is `accuracy` of `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each
+    request, by model and batch size.
     """
 
-    FILE: ClassVar[str] = "report.json"
-
     title: str
+    task: str = "single_label"
     summary: RunSummary
     curves: list[CurvePoint] = []
+    accuracy_means: str = ""
+    thresholds: dict[str, float] = {}
     classes: list[str] = []
     confusion: list[list[int]] = []
     per_class: list[ClassScore] = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
-from finetune.artifacts.findings import GateResult
+from finetune.artifacts.findings import GateResult, ServingMetrics
 from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
 
 
@@ -17,13 +17,6 @@ class ComponentRun(Record):
     state: Literal["ran", "cached", "failed", "skipped"]
 
 
-class ServingMetrics(Record):
-    """Metrics of the exported model, and of the champion beside it; None where there is none."""
-
-    metrics: dict[str, float] = {}
-    champion_metrics: dict[str, float] | None = None
-
-
 class SignedApproval(Record):
     """Who let a model out, and when (ISO 8601)."""
 
@@ -31,7 +24,7 @@ class SignedApproval(Record):
     at: str
 
 
-class RunSummary(Artifact):
+class RunSummary(Artifact, file="summary.json"):
     """What a run did; parts that a failed run did not reach are empty.
 
     Attributes:
@@ -43,8 +36,6 @@ class RunSummary(Artifact):
         report_only: Whether the model was pushed although a gate failed.
         splits: Number of examples.
     """
-
-    FILE: ClassVar[str] = "summary.json"
 
     run_id: str
     name: str = ""

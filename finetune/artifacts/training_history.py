@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import AliasChoices, Field
 
 from finetune.artifacts.base import Artifact, Record
@@ -70,13 +68,16 @@ class CurvePoint(Record):
     learning_rate: float
 
 
-class TrainingHistory(Artifact):
-    """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so."""
+class TrainingHistory(Artifact, file="history.json"):
+    """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so.
 
-    FILE: ClassVar[str] = "history.json"
+    `thresholds`, where the task has any, are the probabilities from which on the model says each of `classes`.
+    """
 
     phases: list[PhaseRow]
     curves: list[CurvePoint]
     backbone: BackboneOrigin
     mlflow_run: str = ""
     accuracy: str = ""
+    classes: list[str] = []
+    thresholds: list[float] = []

@@ -7,17 +7,12 @@ from finetune.config.augmentation import AugmentationConfig
 from finetune.config.backbone import BackboneConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
-from finetune.config.evaluation import EvaluationConfig, GateConfig
-from finetune.config.head import HeadConfig, RegularizersConfig
-from finetune.config.kubernetes import KubernetesConfig
+from finetune.config.head import HeadConfig
 from finetune.config.load import Check, load_config
-from finetune.config.optimizer import OptimizerConfig, ScheduleConfig
-from finetune.config.phases import EarlyStoppingConfig, PhaseConfig
-from finetune.config.serving import PushConfig, ServingConfig
-from finetune.config.strategies import STRATEGIES, Strategy
-from finetune.config.text import TextConfig
-from finetune.config.tracking import MlflowConfig, TrackingConfig
-from finetune.config.training import CheckpointConfig, FrozenFeaturesConfig, TrainingConfig
+from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseConfig
+from finetune.config.strategies import STRATEGIES
+from finetune.config.tracking import TrackingConfig
+from finetune.config.training import CheckpointConfig, TrainingConfig
 from finetune.config.unfreeze import Unfreeze
 from finetune.config.whole import Config
 
@@ -31,20 +26,9 @@ __all__ = [
     "DataConfig",
     "DistributionConfig",
     "EarlyStoppingConfig",
-    "EvaluationConfig",
-    "FrozenFeaturesConfig",
-    "GateConfig",
     "HeadConfig",
-    "KubernetesConfig",
-    "MlflowConfig",
     "OptimizerConfig",
     "PhaseConfig",
-    "PushConfig",
-    "RegularizersConfig",
-    "ScheduleConfig",
-    "ServingConfig",
-    "Strategy",
-    "TextConfig",
     "TrackingConfig",
     "TrainingConfig",
     "Unfreeze",

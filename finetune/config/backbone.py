@@ -1,16 +1,33 @@
-"""The section of a config that says which pretrained network is adapted."""
+"""The sections of a config that say which pretrained network is adapted, and how texts become what it takes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from finetune.config.base import LocalPath, Section, UrlOrPath
-from finetune.config.text import TextConfig
 
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
+
+
+class TextConfig(Section):
+    """How texts become what the backbone takes: ids of words for a table of vectors, or a preprocessor's output."""
+
+    max_words: int = Field(128, ge=1, le=4096, description="table: of a text; those after them are left out")
+    unknown_words: Literal["skip", "average"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        "skip",
+        description="table: other words: `skip` leaves them out, `average` gives them the mean of all vectors, "
+        "and a number that many vectors to share by their hash, which start there and are learned",
+    )
+    vocabulary: LocalPath | None = Field(
+        None, description="table whose words are known, when `backbone.weights` is `random`; default: the weights"
+    )
+    preprocessor: UrlOrPath | None = Field(
+        None,
+        description="handles of BERT style: URL or folder of the SavedModel that makes ids and masks of texts",
+    )
 
 
 class BackboneConfig(Section):

@@ -19,10 +19,9 @@ Check = Callable[[dict[str, Any]], list[str]]
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = (), checks: Iterable[Check] = ()) -> Config:
-    """Reads a YAML file, applies `key=value` overrides, validates everything.
+    """Reads a YAML file, applies overrides, validates everything.
 
     Args:
-        path: The YAML file.
         overrides: Such as ``training.phases[1].epochs=5`` or ``data.root=photos``; values are read as YAML.
         checks: Further checks of the raw mapping, each returning problems; for what the ground cannot know.
 

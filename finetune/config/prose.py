@@ -9,9 +9,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from finetune.config import keys
-from finetune.config.renamed import new_name
 from finetune.config.whole import Config
 from finetune.errors import did_you_mean
+
+# Keys that an earlier version had, and what they are called now; `[]` stands for any entry of a list.
+RENAMED = {
+    "training.micro_batches": "training.gradient_accumulation_steps",
+    "training.cache_trunk": "training.frozen_features.cache",
+    "training.trunk_cache": "training.frozen_features",
+}
 
 
 def describe(detail: Mapping[str, Any]) -> str:
@@ -20,7 +26,7 @@ def describe(detail: Mapping[str, Any]) -> str:
     key = keys.join(place) or "config"
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        if now := new_name(key):
+        if now := _new_name(key):
             return f"{key}: renamed; write {now}"
         names = _field_names(place[:-1])
         return f"{key}: unknown key; expected one of {', '.join(names)}.{did_you_mean(str(place[-1]), names)}"
@@ -37,6 +43,13 @@ def describe(detail: Mapping[str, Any]) -> str:
         return f"{key}: {received}; {context['error']}" if place else str(context["error"])
     message = detail["msg"].replace("Input should be ", "").replace("Value should ", "")
     return f"{key}: {received}; expected {message[0].lower() + message[1:]}"
+
+
+def _new_name(key: str) -> str | None:
+    """Returns what a dotted key is called now, with the same places in lists; None if it was never another."""
+    places = iter(re.findall(r"\[\d+\]", key))
+    now = RENAMED.get(re.sub(r"\[\d+\]", "[]", key))
+    return re.sub(r"\[\]", lambda _: next(places), now) if now else None
 
 
 def _names_a_union_branch(part: keys.Part) -> bool:

@@ -3,7 +3,3 @@
 `page.py` turns the run's data into what the page shows, `figures.py` draws, `template.html.j2` and `style.css` lay out,
 `wording.py` holds the words and number formats that the console uses too.
 """
-
-from pipeline.report.page import render
-
-__all__ = ["render"]

@@ -16,9 +16,10 @@ from finetune.artifacts.findings import (
     Interval,
     Measured,
     ReliabilityBin,
+    ServingMetrics,
     SliceFindings,
 )
-from finetune.artifacts.run_summary import RunSummary, ServingMetrics
+from finetune.artifacts.run_summary import RunSummary
 from pipeline.report import evaluation_figures, wording
 
 View = dict[str, Any]
@@ -39,13 +40,9 @@ def gauge(
     reference: object = None,
     scale: tuple[float, float] | None = None,
 ) -> View | None:
-    """Where to draw a value, its interval, a bound and a reference on a line.
+    """Where to draw a value (a dot), its interval (a band), a bound (a tick) and a reference (a ring) on a line.
 
     Args:
-        value: To be drawn as a dot.
-        bound: To be drawn as a tick.
-        interval: To be drawn as a band.
-        reference: To be drawn as a ring.
         scale: Values at both ends; default: around what there is to draw and 0.
 
     Returns:
@@ -112,9 +109,10 @@ def cards(summary: RunSummary, measured: Findings) -> list[View]:
     metrics = summary.metrics
     rivals = {"champion": summary.champion_metrics or {}}
     # The strongest baseline first: it is what the candidate is compared with in words while there is no champion.
-    baselines = [(wording.label(name), values) for name, values in summary.baselines.items()]
-    baselines.sort(key=lambda pair: -(wording.finite(pair[1].get(measured.leading)) or 0.0))
-    rivals |= dict(baselines)
+    baselines = sorted(
+        summary.baselines.items(), key=lambda pair: -(wording.finite(pair[1].get(measured.leading)) or 0.0)
+    )
+    rivals |= {wording.label(name): values for name, values in baselines}
     found = []
     order = list(METRICS)
     for name in sorted(metrics, key=lambda each: order.index(each) if each in METRICS else len(order)):
@@ -227,8 +225,17 @@ def slices(measured: Findings) -> View | None:
     return {"groups": shown, "left_out": measured.slices_left_out, "metric": measured.leading}
 
 
-def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | None) -> View | None:
-    """The reliability diagram, and in words whether the model is too sure."""
+def calibration(
+    bins: Mapping[str, Sequence[ReliabilityBin]], error: float | None, judged: str, holds: str
+) -> View | None:
+    """The reliability diagram, and in words whether the model is too sure.
+
+    Args:
+        bins: Of each model.
+        error: The expected calibration error.
+        judged: What one probability is about, in a word.
+        holds: What that is when the model was justly sure, in a word.
+    """
     candidate, champion = bins.get("candidate", []), bins.get("champion", [])
     total = sum(row.examples for row in candidate)
     if not total:
@@ -240,23 +247,21 @@ def calibration(bins: Mapping[str, Sequence[ReliabilityBin]], error: float | Non
     if abs(gap) >= CALIBRATION_GAP:
         points = f"{100 * abs(gap):.0f} points"
         verdict = f"it is too sure by {points}" if gap > 0 else f"it could be surer by {points}"
-    sentence = f"On average it is {wording.percent(sure)} sure and {wording.percent(right)} right: {verdict}."
+    shares = f"{wording.percent(sure)} sure of each {judged}, and {wording.percent(right)} are {holds}"
+    sentence = f"On average it is {shares}: {verdict}."
     surest = candidate[-1]
     return {
-        "image": evaluation_figures.reliability_diagram(candidate, champion),
+        "image": evaluation_figures.reliability_diagram(candidate, champion, judged, holds),
         "alt": f"Reliability diagram: accuracy against confidence in {wording.plural(len(candidate), 'bin')} of "
-        f"{total:,} examples. {sentence}",
+        f"{wording.plural(total, judged)}. {sentence}",
         "sentences": [
             sentence,
-            f"Of the {wording.plural(surest.examples, 'example')} it is surest of ({wording.percent(surest.low)} "
-            f"and more), {wording.percent(surest.accuracy)} are right.",
-            *(
-                [f"The expected calibration error is {wording.number(error)}."]
-                if wording.finite(error) is not None
-                else []
-            ),
+            f"Of the {wording.plural(surest.examples, judged)} it is surest of ({wording.percent(surest.low)} "
+            f"and more), {wording.percent(surest.accuracy)} are {holds}.",
+            "" if wording.finite(error) is None else f"The expected calibration error is {wording.number(error)}.",
         ],
         "has_champion": bool(champion),
+        "judged": judged,
     }
 
 
@@ -272,7 +277,6 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         for name, metric in METRICS.items()
         if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
     ]
-    sizes = [size for size in BATCH_SIZES if throughput(size) in metrics]
     batches: list[View] = [
         {
             "size": size,
@@ -281,7 +285,8 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
                 for name in (*(latency(quantile, size) for quantile in QUANTILES), throughput(size))
             ],
         }
-        for size in sizes
+        for size in BATCH_SIZES
+        if throughput(size) in metrics
     ]
     if not facts and not batches:
         return None
@@ -289,14 +294,12 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         model: {size: list(values) for size, values in by_size.items() if values}
         for model, by_size in milliseconds.items()
     }
-    has_times = bool(drawn.get("candidate"))
     requests = sum(len(values) for values in drawn.get("candidate", {}).values())
     return {
         "facts": facts,
         "batches": batches,
         "has_champion": bool(champion),
-        "wide": evaluation_figures.latency_histogram(drawn) if has_times else "",
-        "narrow": evaluation_figures.latency_histogram(drawn, narrow=True) if has_times else "",
+        "images": evaluation_figures.latency_histograms(drawn) if drawn.get("candidate") else {},
         "alt": f"Histogram of the latency of {requests:,} requests by batch size. "
         + " ".join(
             f"Batches of {row['size']}: half within {wording.number(row['cells'][0]['value'], 1)} ms."

@@ -18,7 +18,6 @@ from finetune.artifacts.training_history import CurvePoint
 from pipeline.report import wording
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, MUTED, RULE, BAND, BLUE = "#1f2428", "#667079", "#d9dcd9", "#f3f4f1", "#28598a"
@@ -45,36 +44,23 @@ STYLE: dict[Any, Any] = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
-# Inches; the page shows 72 points to the inch, so these are about 830 and 360 CSS pixels wide.
-WIDE, NARROW, SQUARE = (8.6, 3.3), (4.0, 5.8), (6.6, 6.0)
+# Inches; the page puts panels side by side, about 400 CSS pixels each, and on a phone one above the other.
+PANEL, SQUARE = (4.3, 3.1), (6.6, 6.0)
 # Average width of a letter at the size of the phase names, in points.
 LETTER_POINTS = 4.6
 
 
-def learning_curves(rows: Sequence[CurvePoint], narrow: bool = False) -> str:
+def learning_curves(rows: Sequence[CurvePoint]) -> dict[str, str]:
     """Loss and accuracy over all epochs of all phases: train dashed, validation solid, best epoch of a phase as a dot.
 
     Args:
         rows: One per epoch in the order of training; a value that is not finite leaves a gap.
-        narrow: Panels one above the other, for a phone, instead of side by side.
 
     Returns:
-        A `data:image/svg+xml` URI.
+        A `data:image/svg+xml` URI of each, by name.
     """
     with drawing():
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-        from matplotlib.ticker import MaxNLocator
-
-        layout = ConstrainedLayoutEngine(wspace=0.06, hspace=0.06)
-        figure = Figure(figsize=NARROW if narrow else WIDE, layout=layout)
-        panels = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
-        for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
-            _curves_panel(axes, rows, name, width_points=(NARROW[0] if narrow else WIDE[0] / 2) * 72 - 40)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
-            axes.set_xlim(0.5, len(rows) + 0.5)
-            axes.set_xlabel("epoch")
-        return svg(figure)
+        return {name: _curves_panel(rows, name) for name in ("loss", "accuracy")}
 
 
 def rate_curve(
@@ -146,7 +132,15 @@ def confusion_heatmap(shares: Sequence[Sequence[float]]) -> str:
         return svg(figure)
 
 
-def _curves_panel(axes: Axes, rows: Sequence[CurvePoint], name: str, width_points: float) -> None:
+def _curves_panel(rows: Sequence[CurvePoint], name: str) -> str:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=PANEL, layout="constrained")
+    axes = figure.subplots()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    axes.set_xlim(0.5, len(rows) + 0.5)
+    axes.set_xlabel("epoch")
     axes.set_title(name.capitalize(), loc="left", fontweight="bold", fontsize=10, pad=22)
     numbered = list(enumerate(rows, start=1))
     for index, (phase, group) in enumerate(groupby(numbered, key=lambda pair: pair[1].phase)):
@@ -154,9 +148,9 @@ def _curves_panel(axes: Axes, rows: Sequence[CurvePoint], name: str, width_point
         first, last = members[0][0], members[-1][0]
         if index % 2 == 0:
             axes.axvspan(first - 0.5, last + 0.5, color=BAND, linewidth=0, zorder=0)
-        letters = int(width_points * len(members) / len(rows) / LETTER_POINTS)
+        letters = int((PANEL[0] * 72 - 40) * len(members) / len(rows) / LETTER_POINTS)
         axes.annotate(
-            _fitted(phase, letters),
+            fitted(phase, letters),
             (first - 0.5, 1),
             xycoords=("data", "axes fraction"),
             xytext=(2, 4),
@@ -180,9 +174,11 @@ def _curves_panel(axes: Axes, rows: Sequence[CurvePoint], name: str, width_point
             axes.plot([best], [validation[epochs.index(best)]], "o", color=BLUE, markersize=6, markeredgecolor="white")
     if name == "loss":
         axes.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, handlelength=2.2)
+    return svg(figure)
 
 
-def _fitted(text: str, letters: int) -> str:
+def fitted(text: str, letters: int) -> str:
+    """Returns a text that can be drawn, cut where it has more letters."""
     printable = "".join(letter if letter.isprintable() else "?" for letter in text)
     return printable if len(printable) <= letters else f"{printable[: max(letters - 1, 1)]}…"
 

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from finetune.artifacts.evaluation_results import Sample
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
-from finetune.artifacts.run_summary import ComponentRun
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
 from pipeline.report import evaluation, figures, wording
+from pipeline.report.tasks import report_task
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-HERE = Path(__file__).parent
-# Up to this many classes a confusion matrix reads well as numbers; beyond, a picture and a list of mistakes do better.
-MATRIX_CLASSES = 20
-# Of a class name beside the matrix: a longer one would push the numbers off the page.
-MATRIX_LETTERS = 24
-CONFUSIONS_SHOWN = 10
-MISTAKES_SHOWN = 24
-CORRECT_SHOWN = 12
 FILES_SHOWN = 200
-SECTIONS = {
-    "gates": "Gates",
-    "metrics": "Metrics",
-    "training": "Training",
-    "confusion": "Confusion",
-    "classes": "Classes",
+# Before and after those of the task.
+FIRST_SECTIONS = {"gates": "Gates", "metrics": "Metrics", "training": "Training"}
+LAST_SECTIONS = {
     "calibration": "Calibration",
     "slices": "Slices",
     "serving": "Serving",
-    "samples": "Predictions",
     "data": "Data",
     "missing": "Not reached",
     "run": "Run",
 }
-IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 View = dict[str, Any]
 
@@ -53,43 +37,32 @@ def render(data: ReportData) -> str:
 
     A part that is missing is replaced by a sentence that says why. Everything in `data` is escaped.
     """
-    return _template().render(page(data))
-
-
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+    folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "number": wording.number,
-        "count": wording.count,
-        "short_count": wording.short_count,
-        "percent": wording.percent,
-        "duration": wording.duration,
-        "label": wording.label,
-        "plural": wording.plural,
-        "shortened": lambda name: name if len(name) <= MATRIX_LETTERS else f"{name[: MATRIX_LETTERS - 1]}…",
-    }
-    return environment.get_template("template.html.j2")
+    formats = ("number", "count", "short_count", "percent", "duration", "label", "plural", "shortened")
+    environment.filters |= {name: getattr(wording, name) for name in formats}
+    return environment.get_template("template.html.j2").render(page(data))
 
 
 def page(data: ReportData) -> View:
     """Returns all that the template shows; a part that is missing is None or empty."""
     summary, measured = data.summary, data.evaluation
     failed = summary.status == "failed"
+    task = report_task(data.task)
+    of_task = task.sections
+    sections = FIRST_SECTIONS | {name: section.title for name, section in of_task.items()} | LAST_SECTIONS
     parts = {
         "gates": evaluation.gates(summary.gates),
         "metrics": evaluation.cards(summary, measured),
         "training": _training(data.curves, summary.phases),
-        "confusion": _confusion(data.confusion, data.classes),
-        "classes": evaluation.classes(data.per_class, measured.classes),
-        "calibration": evaluation.calibration(measured.reliability, summary.metrics.get("ece")),
+        **{name: section.view(data) for name, section in of_task.items()},
+        "calibration": evaluation.calibration(
+            measured.reliability, summary.metrics.get("ece"), task.judged, task.holds
+        ),
         "slices": evaluation.slices(measured),
         "serving": evaluation.serving(summary.serving, data.latency_ms),
-        "samples": _samples(data.samples),
         "data": _data(data),
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
@@ -97,23 +70,21 @@ def page(data: ReportData) -> View:
     hidden = {*absent, *([] if parts["serving"] else ["serving"])}
     return {
         **parts,
-        "sections": SECTIONS,
+        "parts": parts,
+        "sections": sections,
+        "task_sections": of_task,
         "shown": {
-            name: title for name, title in SECTIONS.items() if name not in hidden and (name != "missing" or absent)
+            name: title for name, title in sections.items() if name not in hidden and (name != "missing" or absent)
         },
-        "absent": [SECTIONS[name].lower() for name in absent],
-        "title": data.title,
+        "absent": [sections[name].lower() for name in absent],
+        "report": data,
         "summary": summary,
-        "seconds": summary.seconds,
         "failed": failed,
         "verdict": wording.verdict(summary),
         "next_steps": wording.next_steps(summary),
-        "has_champion": bool(summary.champion_metrics),
-        "components": _components(summary.components),
-        "backbone": summary.backbone,
+        "longest": max((part.seconds for part in summary.components), default=0.0),
         "seed": _seed(data.config_yaml),
-        "config_yaml": data.config_yaml,
-        "versions": data.versions,
+        "files_shown": FILES_SHOWN,
     }
 
 
@@ -141,7 +112,7 @@ def _notes(phase: PhaseRow) -> str:
 
 
 def _curves(rows: Sequence[CurvePoint]) -> View | None:
-    """Both forms of the learning curves, and in words what they show."""
+    """The learning curves, and in words what they show."""
     if not any(math.isfinite(value) for row in rows for value in (row.loss, row.accuracy, row.val_loss)):
         return None
     phases = list(dict.fromkeys(row.phase for row in rows))
@@ -155,79 +126,15 @@ def _curves(rows: Sequence[CurvePoint]) -> View | None:
         )
     span = f"{wording.plural(len(rows), 'epoch')} of {wording.listing(phases)}"
     return {
-        "wide": figures.learning_curves(rows),
-        "narrow": figures.learning_curves(rows, narrow=True),
+        "images": figures.learning_curves(rows),
         "alt": f"Loss and accuracy of training and validation over {span}. {best}".strip(),
         "best": best,
     }
 
 
-def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> View | None:
-    """The matrix as cells or as a picture, and its largest mistakes; None when there is no example in it."""
-    if not any(map(any, counts)):
-        return None
-    totals = [sum(row) for row in counts]
-    shares = [[_share(cell, total) for cell in row] for row, total in zip(counts, totals, strict=True)]
-    mistakes: list[View] = [
-        {"true": names[i], "predicted": names[j], "count": counts[i][j], "share": shares[i][j]}
-        for i in range(len(counts))
-        for j in range(len(counts))
-        if i != j and counts[i][j]
-    ]
-    mistakes.sort(key=lambda mistake: (-mistake["count"], -mistake["share"]))
-    wrong, total = sum(mistake["count"] for mistake in mistakes), sum(totals)
-    as_cells = len(counts) <= MATRIX_CLASSES
-    return {
-        "names": names,
-        "rows": [
-            {
-                "name": names[i],
-                "total": totals[i],
-                "cells": [_cell(*pair, j == i) for j, pair in enumerate(zip(counts[i], shares[i], strict=True))],
-            }
-            for i in range(len(counts))
-        ]
-        if as_cells
-        else [],
-        "image": "" if as_cells else figures.confusion_heatmap(shares),
-        "alt": f"Confusion matrix of {len(counts)} classes: {total - wrong:,} of {total:,} examples are correct.",
-        "mistakes": mistakes[:CONFUSIONS_SHOWN],
-        "kinds": len(mistakes),
-        "wrong": wrong,
-        "total": total,
-    }
-
-
-def _cell(count: int, share: float, is_hit: bool) -> View:
-    # White numbers where the shade is too dark for black ones; mistakes are shaded more steeply than hits.
-    dark = " dark" if share > (0.72 if is_hit else 0.55) else ""
-    look = "zero" if not count else f"{'hit' if is_hit else 'miss'}{dark}"
-    return {"count": count, "share": share, "look": look}
-
-
-def _samples(samples: Sequence[Sample]) -> View | None:
-    """The most confident mistakes and the most confident hits, with images as data URIs."""
-    if not samples:
-        return None
-    shown: list[View] = [
-        {"sample": sample, "image": _image(sample.image), "file": Path(sample.path).name}
-        for sample in sorted(samples, key=lambda sample: -sample.probability)
-    ]
-    mistakes = [row for row in shown if not row["sample"].correct]
-    correct = [row for row in shown if row["sample"].correct]
-    return {"mistakes": mistakes[:MISTAKES_SHOWN], "correct": correct[:CORRECT_SHOWN], "total": len(shown)}
-
-
-def _image(path: str | None) -> str:
-    """The thumbnail as a data URI; empty when it is gone, or is not a JPEG or PNG."""
-    content = Path(path).read_bytes() if path and Path(path).is_file() else b""
-    kind = next((kind for start, kind in IMAGE_TYPES.items() if content.startswith(start)), None)
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""
-
-
 def _data(data: ReportData) -> View | None:
-    splits = _splits(data)
-    files = _files(data.ingest) if data.ingest else None
+    splits, ingest = _splits(data), data.ingest
+    files = {"ingest": ingest, "sentences": _files(ingest)} if ingest else None
     return {"splits": splits, "files": files} if files or splits["sizes"] else None
 
 
@@ -251,8 +158,8 @@ def _splits(data: ReportData) -> View:
     }
 
 
-def _files(ingest: IngestReport) -> View:
-    """What became of the input files."""
+def _files(ingest: IngestReport) -> list[str]:
+    """What became of the input files, in sentences."""
     units, across = ingest.unit, ingest.duplicates.across_splits
     used = f"{wording.count(ingest.used)} of {wording.count(ingest.files)} {units} were used."
     if ingest.bad_fraction:
@@ -264,27 +171,11 @@ def _files(ingest: IngestReport) -> View:
     repeated = f"Repeated within a split: {wording.plural(ingest.duplicates.within_split, units[:-1])}."
     crossing = f"Found in more than one split: {wording.plural(len(across), units[:-1])}."
     contradicting = f"Same content under different labels: {wording.plural(len(ingest.conflicts), 'case')}."
-    return {
-        "units": units,
-        "sentences": [used, why_skipped, repeated, crossing, contradicting],
-        "skipped": ingest.skipped[:FILES_SHOWN],
-        "skipped_total": len(ingest.skipped),
-        "conflicts": ingest.conflicts[:FILES_SHOWN],
-        "conflicts_total": len(ingest.conflicts),
-        "across_splits": across[:FILES_SHOWN],
-        "across_total": len(across),
-    }
-
-
-def _components(rows: Sequence[ComponentRun]) -> list[View]:
-    longest = max((row.seconds for row in rows), default=0.0)
-    return [{"row": row, "share": _share(row.seconds, longest)} for row in rows]
+    return [used, why_skipped, repeated, crossing, contradicting]
 
 
 def _seed(config_yaml: str) -> object:
     """`training.seed` of the config, or None."""
-    import yaml
-
     try:
         training = (yaml.safe_load(config_yaml) or {}).get("training") or {}
         return training.get("seed")

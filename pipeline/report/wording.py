@@ -15,6 +15,7 @@ from finetune.artifacts.run_summary import RunSummary
 MISSING = "n/a"
 # Pieces of advice beside the verdict.
 ADVICE_SHOWN = 4
+MATRIX_LETTERS = 24
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,11 @@ def plural(amount: int, noun: str) -> str:
 def lower_is_better(metric: str) -> bool:
     """Whether a smaller value of `metric` is the better one; of a metric that is no longer known, it is not."""
     return metric in METRICS and not METRICS[metric].higher_is_better
+
+
+def shortened(name: str) -> str:
+    """The name of a class beside the matrix: a longer one would push the numbers off the page."""
+    return name if len(name) <= MATRIX_LETTERS else f"{name[: MATRIX_LETTERS - 1]}…"
 
 
 def listing(names: list[str]) -> str:

@@ -11,8 +11,11 @@ from tensorflow_model_analysis.metrics import metric_types
 
 from components.evaluator.eval_config import in_tfma
 from components.evaluator.reference_metric import ReferenceMetric
+from components.evaluator.tasks import TASKS
+from components.evaluator.tasks.contract import check_task
 from evaluation.metrics import METRICS, metrics_of
 from evaluation.predictions import SINGLE_LABEL, SingleLabel
+from transforms.tasks import TASKS as TRANSFORM_TASKS
 
 
 def element(label: int, probabilities: list[float]) -> metric_types.StandardMetricInputs:
@@ -52,3 +55,8 @@ def test_a_class_that_a_model_does_not_know_is_a_miss_and_no_error():
     """Transform gives -1 to a label that is not in its vocabulary, as of a champion trained before the class was."""
     ((_, loss),) = computed(ReferenceMetric("loss", SINGLE_LABEL), [*EXAMPLES, (-1, [0.9, 0.05, 0.05])]).items()
     assert loss == pytest.approx((METRICS["loss"].value(PREDICTIONS) * 4 - np.log(1e-7)) / 5, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_keeps_the_contract(name):
+    check_task(TASKS[name], TRANSFORM_TASKS[name])

@@ -39,7 +39,7 @@ def unknown_commands(page: str) -> list[str]:
 
 def absent_files(page: str) -> list[str]:
     """Paths in backticks below a folder of the repository at which nothing is, but for those that a listing makes."""
-    page = re.sub(r"^`[\w/.]+`:\n\n```", "", page, flags=re.MULTILINE)
+    page = re.sub(r"`[\w/.]+`:\n\n```", "", page)
     found = re.findall(rf"`((?:{'|'.join(sorted(FOLDERS))})/[\w/.-]*)`", page)
     return [path for path in found if not (ROOT / path).exists()]
 

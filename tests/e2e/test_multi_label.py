@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from text_data import COMMON, TOPICS, write_word_table
 
+from finetune.artifacts.report_data import ReportData
 from finetune.config import Config
 from pipeline.plan import node_ids
 
@@ -115,6 +116,22 @@ def test_thresholds_are_those_that_are_best_on_val(run):
     answer = {name: value.numpy() for name, value in serve(tf.constant(["the boat", "bird and wave"])).items()}
     assert set(answer) == {"probabilities", "classes", "predicted"}
     np.testing.assert_array_equal(answer["predicted"], answer["probabilities"] >= np.float32(facts["thresholds"]))
+
+
+def test_the_report_shows_each_label_with_its_threshold_and_says_what_accuracy_is(run):
+    import tensorflow as tf
+
+    data = ReportData.read(Path(run["report"]).parent)
+    serve = tf.saved_model.load(run["pushed_model"]).signatures["serving_default"]
+    names = [name.decode() for name in serve(tf.constant(["the boat"]))["classes"].numpy()[0]]
+    facts = json.loads((Path(run["pushed_model"]) / "assets.extra" / "finetune.json").read_text())
+    assert data.thresholds == pytest.approx(dict(zip(names, facts["thresholds"], strict=True)))
+    assert [row.name for row in data.per_class] == sorted(names)
+    assert all(sample.label == (", ".join(sample.labels) or "(no label)") for sample in data.samples)
+    html = Path(run["report"]).read_text()
+    assert '<section id="labels">' in html
+    assert '<section id="confusion">' not in html
+    assert "Accuracy is the mean Jaccard index" in html
 
 
 def test_tfma_measures_what_the_predictions_say(run):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from evaluation.scores import choose_samples, score
+from evaluation.scores import choose_samples, score, score_labels
 
 
 def test_scores_of_a_small_confusion():
@@ -24,3 +25,11 @@ def test_samples_are_the_most_confident_mistakes_and_a_spread_of_hits():
     assert choose_samples([True] * 3, [0.5, 0.9, 0.7], 4) == [1, 2, 0]
     assert choose_samples([False] * 3, [0.5, 0.9, 0.7], 2) == [1, 2]
     assert choose_samples([], [], 4) == []
+
+
+def test_labels_are_confused_where_one_is_missed_and_another_wrongly_said():
+    actual = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=bool)
+    said = np.array([[0, 1, 1], [1, 0, 1], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    result = score_labels(actual, said, ["a", "b", "c"])
+    assert result["confusion"] == [[1, 1, 1], [0, 0, 1], [0, 0, 1]]
+    assert result["micro_f1"] == pytest.approx(2 * 2 / (5 + 5))

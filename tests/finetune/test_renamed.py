@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from finetune.config import load_config
-from finetune.config.renamed import RENAMED
+from finetune.config.prose import RENAMED
 from finetune.errors import ConfigError
 
 GOOD = "name: birds\ndata: {root: birds}\nbackbone: {name: MobileNetV2, weights: random}\n"

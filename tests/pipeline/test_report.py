@@ -18,6 +18,7 @@ from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CurvePoint
 from finetune.errors import RunError
 from pipeline.report import figures, page, wording
+from pipeline.report.tasks import single_label
 from pipeline.saved_report import read_report, save_report
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{ 7 * 7 }}$x_$"
@@ -30,12 +31,11 @@ VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
 @pytest.fixture(autouse=True, scope="module")
 def draw_once():
     """Most tests show the same curves: those are drawn once, which is most of the time that a report takes."""
-    drawn: dict[tuple[str, bool], str] = {}
+    drawn: dict[str, dict[str, str]] = {}
 
-    def draw(rows: list, narrow: bool = False) -> str:
-        key = (repr(rows), narrow)
-        drawn[key] = drawn.get(key) or DRAW_CURVES(rows, narrow)
-        return drawn[key]
+    def draw(rows: list) -> dict[str, str]:
+        drawn[repr(rows)] = drawn.get(repr(rows)) or DRAW_CURVES(rows)
+        return drawn[repr(rows)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "learning_curves", draw)
@@ -221,7 +221,7 @@ def test_the_verdict_comes_first_and_the_parts_follow_in_order():
     text = render().text
     assert text.index("Pushed:") < text.index("the only gate passed") < text.index("On 150 test examples")
     headings = re.findall(r"<h2>(.*?)</h2>", page.render(report()))
-    expected = ["Gates", "Metrics", "Training", "Confusion", "Classes", "Calibration", "Slices", "Predictions", "Data"]
+    expected = ["Gates", "Metrics", "Training", "Confusion", "Classes", "Predictions", "Calibration", "Slices", "Data"]
     assert headings == [*expected, "Run"]
 
 
@@ -339,12 +339,12 @@ def test_a_failed_run_shows_its_error_and_says_once_what_it_did_not_reach():
     assert "DataError: no files\nin /data" in html
     assert "/runs/run.log" in text
     assert text.count("The run failed before") == 1
-    assert "gates, metrics, training, confusion, classes, calibration, slices, predictions, data." in text
+    assert "gates, metrics, training, confusion, classes, predictions, calibration, slices, data." in text
 
 
 def test_a_failed_run_shows_how_far_it_came():
     text = render(summary=summary(status="failed", metrics={}, gates=[]), confusion=[], per_class=[], samples=[]).text
-    assert "anything to show of: gates, metrics, confusion, classes, calibration, slices, predictions." in text
+    assert "anything to show of: gates, metrics, confusion, classes, predictions, calibration, slices." in text
     assert "750 of 753 files" in text
 
 
@@ -383,7 +383,7 @@ def test_metrics_that_are_not_finite_do_no_harm():
     assert "AUC" in text
 
 
-@pytest.mark.parametrize("size", [1, 2, page.MATRIX_CLASSES])
+@pytest.mark.parametrize("size", [1, 2, single_label.MATRIX_CLASSES])
 def test_a_small_confusion_matrix_shows_every_count(size: int):
     matrix = np.arange(size * size).reshape(size, size) + 1000
     text = render(confusion=matrix.tolist(), classes=[f"c{i}" for i in range(size)]).text
@@ -414,7 +414,7 @@ def test_the_weakest_class_comes_first_and_is_marked_and_one_without_examples_is
     empty = {"class": "empty", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     rows = [empty, *data()["per_class"]]
     shown = page.page(report(per_class=rows))["classes"]
-    assert [row["row"].name for row in shown] == ["tulips", "roses", "daisy", "empty"]
+    assert [row["name"] for row in shown] == ["tulips", "roses", "daisy", "empty"]
     assert [row["weakest"] for row in shown] == [True, False, False, False]
     assert "weakest" not in render(per_class=rows[1:2]).text.replace("Weakest", "").replace("weakest first", "")
 
@@ -451,8 +451,9 @@ def test_only_jpeg_and_png_are_embedded(image: bytes | None):
 )
 def test_odd_curves_are_drawn(rows: list):
     points = [CurvePoint.model_validate(row) for row in rows]
-    for narrow in (False, True):
-        assert DRAW_CURVES(points, narrow).startswith("data:image/svg+xml;base64,")
+    panels = DRAW_CURVES(points)
+    assert list(panels) == ["loss", "accuracy"]
+    assert all(panel.startswith("data:image/svg+xml;base64,") for panel in panels.values())
 
 
 def test_curves_without_a_number_are_missing_in_words():

@@ -226,10 +226,13 @@ def test_slices_are_grouped_by_columns_and_weakest_first():
 
 def test_calibration_is_said_in_words():
     bins = [ReliabilityBin(low=0.8, high=1.0, examples=50, confidence=0.95, accuracy=0.8)]
-    found = evaluation.calibration({"candidate": bins}, 0.15)
-    assert found["sentences"][0] == "On average it is 95% sure and 80% right: it is too sure by 15 points."
+    found = evaluation.calibration({"candidate": bins}, 0.15, "example", "right")
+    assert (
+        found["sentences"][0]
+        == "On average it is 95% sure of each example, and 80% are right: it is too sure by 15 points."
+    )
     assert "all 50 examples" not in found["alt"]
-    assert evaluation.calibration({}, None) is None
+    assert evaluation.calibration({}, None, "example", "right") is None
 
 
 def test_serving_is_shown_where_it_was_measured():

@@ -44,8 +44,8 @@ class InferrerTask(Protocol):
     def confidence(self, predictions: Predictions) -> np.ndarray:
         """Returns float [examples] in [0, 1]: how sure the model is of what it says about each."""
 
-    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, str]]:
-        """Returns `label` and `predicted` of each example, as a person reads them."""
+    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Returns `label` and `predicted` of each example, for people to read, and what else `Sample` has of both."""
 
     def score(self, predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
         """Returns scores of the candidate for the report; `classes` and `per_class` among them."""

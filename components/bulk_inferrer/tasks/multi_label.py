@@ -40,15 +40,21 @@ class MultiLabel:
         sure = np.where(predictions.said, predictions.probabilities, 1 - predictions.probabilities)
         return sure.min(axis=1)
 
-    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, str]]:
-        """Names the labels, one after the other."""
+    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Names the labels one after the other, and `labels` and `said` one by one."""
 
-        def joined(hot: np.ndarray) -> str:
-            return ", ".join(classes[column] for column in np.flatnonzero(hot).tolist()) or NONE
+        def names(hot: np.ndarray) -> list[str]:
+            return [classes[column] for column in np.flatnonzero(hot).tolist()]
 
+        pairs = zip(map(names, predictions.actual), map(names, predictions.said), strict=True)
         return [
-            {"label": joined(actual), "predicted": joined(said)}
-            for actual, said in zip(predictions.actual, predictions.said, strict=True)
+            {
+                "label": ", ".join(labels) or NONE,
+                "predicted": ", ".join(said) or NONE,
+                "labels": labels,
+                "said": said,
+            }
+            for labels, said in pairs
         ]
 
     def score(self, predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:

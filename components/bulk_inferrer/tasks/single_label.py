@@ -34,7 +34,7 @@ class SingleLabel:
         """Takes the probability of the predicted class."""
         return predictions.probabilities.max(axis=1)
 
-    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, str]]:
+    def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
         """Names the class."""
         labels, predicted = predictions.actual.argmax(axis=1), predictions.said.argmax(axis=1)
         return [

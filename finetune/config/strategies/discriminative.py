@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from finetune.config.optimizer import ScheduleConfig
-from finetune.config.phases import PhaseConfig
+from finetune.config.phases import PhaseConfig, ScheduleConfig
 from finetune.config.strategies.base import HEAD, Strategy
 from finetune.config.unfreeze import Unfreeze
 

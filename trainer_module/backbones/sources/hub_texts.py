@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from finetune.config.backbone import BackboneConfig
-from finetune.config.text import TextConfig
+from finetune.config.backbone import BackboneConfig, TextConfig
 from trainer_module.backbones.interface import interface_of, text_output, text_problems
 from trainer_module.backbones.saved_model import SavedModel, read_saved_model
 from trainer_module.backbones.sources.handle import (

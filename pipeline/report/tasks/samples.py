@@ -1,0 +1,33 @@
+"""Examples to show: the most confident mistakes and hits."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from finetune.artifacts.report_data import ReportData
+
+MISTAKES_SHOWN = 24
+CORRECT_SHOWN = 12
+IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+
+
+def samples(data: ReportData) -> dict[str, Any] | None:
+    """Returns `mistakes`, `correct` and the `total`, the most confident first, with images as data URIs."""
+    if not data.samples:
+        return None
+    shown: list[dict[str, Any]] = [
+        {"sample": sample, "image": _image(sample.image), "file": Path(sample.path).name}
+        for sample in sorted(data.samples, key=lambda sample: -sample.probability)
+    ]
+    mistakes = [row for row in shown if not row["sample"].correct]
+    correct = [row for row in shown if row["sample"].correct]
+    return {"mistakes": mistakes[:MISTAKES_SHOWN], "correct": correct[:CORRECT_SHOWN], "total": len(shown)}
+
+
+def _image(path: str | None) -> str:
+    """The thumbnail as a data URI; empty when it is gone, or is not a JPEG or PNG."""
+    content = Path(path).read_bytes() if path and Path(path).is_file() else b""
+    kind = next((kind for start, kind in IMAGE_TYPES.items() if content.startswith(start)), None)
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""
