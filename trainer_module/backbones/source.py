@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import sha256_of
-from finetune.errors import BackboneError, did_you_mean
+from finetune.errors import did_you_mean
 from trainer_module.frozen_features.recorded import Recorded, recorded
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
@@ -180,13 +180,3 @@ def missing_weights(config: BackboneConfig) -> str:
         f"backbone.weights: got {config.weights!r}, which is not a file here; "
         "expected imagenet, random, or the path of a weights file"
     )
-
-
-def unknown_backbone(config: BackboneConfig, names: Sequence[str]) -> BackboneError:
-    """Makes the error of a config that no source knows."""
-    if config.name:
-        return BackboneError(
-            f"backbone.name: got {config.name!r}; expected one of the {len(names)} backbones that `finetune backbones` "
-            "lists." + did_you_mean(config.name.replace("_", ""), names)
-        )
-    return BackboneError(f"backbone.modality: got {config.modality!r}; no source takes a `handle` or `file` for it")

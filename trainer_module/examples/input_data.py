@@ -83,12 +83,7 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
 
 
 def training_batches(
-    split: Split,
-    batch_size: int,
-    seed: int,
-    config: AugmentationConfig,
-    first_epoch: int = 0,
-    first_step: int = 0,
+    split: Split, batch_size: int, seed: int, config: AugmentationConfig, first_epoch: int = 0, first_step: int = 0
 ) -> tf.data.Dataset:
     """Returns endless batches, epoch after epoch, shuffled and augmented anew in each.
 

@@ -14,13 +14,7 @@ import tf_keras as keras
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Note, Progress, emit
-from trainer_module.examples.input_data import (
-    Split,
-    evaluation_batches,
-    labels,
-    numbered_inputs,
-    training_batches,
-)
+from trainer_module.examples.input_data import Split, evaluation_batches, labels, numbered_inputs, training_batches
 from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.feed import (
     Feed,
@@ -37,6 +31,7 @@ from trainer_module.frozen_features.planner import Planner
 from trainer_module.frozen_features.store import FILL_BATCH, Gaps, Shards, Store
 from transforms.inputs import NetworkInput
 
+SECONDS_BETWEEN_EVENTS = 0.5
 FrozenPart = Callable[[NetworkInput], list[tf.Tensor]]
 
 
@@ -170,12 +165,15 @@ class FrozenFeatures:
         names = tuple(cut.node.name for cut in cuts)
         if names not in self._compiled:
             self._compiled[names] = self._frozen_part(cuts, batches.element_spec[1])
-        tell, done = self._progress(total), 0
+        done, told = 0, 0.0
         for numbers, inputs in batches:
             for gap, output in zip(gaps, self._compiled[names](inputs), strict=True):
                 gap.take(int(numbers[0]), output.numpy())
             done += len(numbers)
-            tell(done)
+            if time.monotonic() - told > SECONDS_BETWEEN_EVENTS:
+                told = time.monotonic()
+                unit = "examples through the frozen layers"
+                emit(Progress(component=self._component, done=done, total=total, unit=unit))
         layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
         self._say(
             f"the frozen layers ran once over {total:,} examples of {split} in {time.monotonic() - start:.1f} s; "
@@ -192,18 +190,6 @@ class FrozenFeatures:
 
         return step
 
-    def _progress(self, total: int) -> Callable[[int], None]:
-        told = 0.0
-
-        def tell(done: int) -> None:
-            nonlocal told
-            if time.monotonic() - told > 0.5:
-                told = time.monotonic()
-                unit = "examples through the frozen layers"
-                emit(Progress(component=self._component, done=done, total=total, unit=unit))
-
-        return tell
-
     def _shards(self, split: str, cut: Cut, index: int) -> Shards:
         examples = self._splits[split]
         facts: dict[str, Any] = {
@@ -219,7 +205,7 @@ class FrozenFeatures:
             "tensorflow": tf.__version__,
         }
         copies = self._planner.copies(index) if split == "train" else 1
-        return self._store.shards(facts, examples.examples * copies, cut.row_bytes(self._planner.item_bytes))
+        return Shards(self._store.root, facts, examples.examples * copies, cut.row_bytes(self._planner.item_bytes))
 
     @property
     def _fill_batch(self) -> int:

@@ -12,13 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig
-from trainer_module.examples.input_data import (
-    PARALLEL,
-    Split,
-    endless,
-    iterable,
-    views_of,
-)
+from trainer_module.examples.input_data import PARALLEL, Split, endless, iterable, views_of
 from trainer_module.frozen_features.store import HEADER_BYTES, Shards
 
 # Rows of files that are on their way at the same time.

@@ -29,7 +29,6 @@ RATES = {"cpu": Rates(5e10, 1e9, 2e8), "gpu": Rates(5e12, 4e9, 5e8)}
 class PhaseNeed:
     """A need says what there is to save in a phase."""
 
-    name: str
     cut: Cut | None  # Where the network can be cut; None when it cannot.
     epochs: float  # How long it lasts at most.
     views: int = 1  # Rows kept of each training example; 0 when every epoch makes new ones.

@@ -51,12 +51,7 @@ class Planner:
         training = self.training
         steps_per_epoch = -(-self.train // training.batch_size)
         needs = [
-            PhaseNeed(
-                phase.name,
-                cut,
-                total_steps(phase, self.train, training.batch_size) / steps_per_epoch,
-                self.copies(index),
-            )
+            PhaseNeed(cut, total_steps(phase, self.train, training.batch_size) / steps_per_epoch, self.copies(index))
             for index, (phase, cut) in enumerate(zip(training.phases, self.cuts, strict=True))
         ]
         budget = Budget(self.item_bytes, training.memory_mb * MIB, self.disk_bytes)

@@ -135,10 +135,6 @@ class Store:
     root: Path  # The folder; each set of shards has a folder of its own in it.
     budget: float  # Bytes that all together may take.
 
-    def shards(self, facts: Mapping[str, Any], rows: int, row_bytes: int) -> Shards:
-        """Returns the shards that depend on these facts; see `Shards`."""
-        return Shards(self.root, facts, rows, row_bytes)
-
     def left_behind(self) -> tuple[Path, int] | None:
         """Returns the folder beside this one in which earlier versions kept theirs, and its bytes; None without one."""
         folder = self.root.parent / "trunk"

@@ -24,10 +24,10 @@ from finetune.config import CheckpointConfig, EarlyStoppingConfig
 from finetune.events import Note, emit
 from finetune.files import replacing
 from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loop import Totals
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.state import Snapshot, State
-from trainer_module.phases.totals import Totals
 
 KEPT = 2
 # A killed process loses nothing that it wrote; a machine that fails, what the disk did not have yet: this much. Waiting

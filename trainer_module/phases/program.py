@@ -16,12 +16,11 @@ from trainer_module.frozen_features.feed import Feeds
 from trainer_module.heads import regularize
 from trainer_module.phases.distribution import distributed
 from trainer_module.phases.freezing import apply_freeze
-from trainer_module.phases.loop import Step, eval_step, evaluate, train_step
+from trainer_module.phases.loop import Step, Totals, eval_step, evaluate, train_step
 from trainer_module.phases.optimizers import PhaseOptimizer, Slots
 from trainer_module.phases.schedules import total_steps
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
-from trainer_module.phases.totals import Totals
 
 
 @dataclass(frozen=True)

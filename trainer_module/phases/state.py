@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loop import Totals
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
-from trainer_module.phases.totals import Totals
 
 
 @dataclass

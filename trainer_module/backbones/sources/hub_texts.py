@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 from finetune.config.backbone import BackboneConfig, TextConfig
 from trainer_module.backbones.interface import interface_of, text_output, text_problems
 from trainer_module.backbones.saved_model import SavedModel, read_saved_model
-from trainer_module.backbones.sources.handle import (
-    LAYER,
-    HandleSource,
-    hub_layer,
-    resolve_handle,
-    saved_model_problems,
-)
+from trainer_module.backbones.sources.handle import LAYER, HandleSource, hub_layer, resolve_handle, saved_model_problems
 from transforms import features
 from transforms.backbone import Backbone
 
