@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from evaluation.metrics.metric import Metric
+from evaluation.metrics.metric import IntervalMethod, Metric
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
 from finetune.artifacts.findings import Interval
 
@@ -24,22 +24,31 @@ def check_metric(metric: Metric) -> None:
     within the bounds, that a perfect model is better than chance, and that what is undefined is NaN and nothing else;
     that intervals hold their value, repeat, and grow with the confidence; and that the reference gives the same value.
     """
-    _say(metric.name.isidentifier() and metric.name.islower(), metric, "expected a name in lower case, as in a config")
-    _say(metric.label and metric.meaning, metric, "expected a label and a meaning, for report and docs")
-    _say(metric.bounds[0] < metric.bounds[1], metric, f"expected the lower bound first, and got {metric.bounds}")
+    try:
+        _check(metric)
+    except AssertionError as broken:
+        raise AssertionError(f"{metric.name}: {broken}") from None
+
+
+def _check(metric: Metric) -> None:
+    assert metric.name.isidentifier(), "expected a name in lower case, as in a config"
+    assert metric.name.islower(), "expected a name in lower case, as in a config"
+    assert metric.label, "expected a label, for report and docs"
+    assert metric.meaning, "expected a meaning, for report and docs"
+    assert metric.bounds[0] < metric.bounds[1], f"expected the lower bound first, and got {metric.bounds}"
     if metric.of_model:
-        _say(metric.interval is None, metric, "is a fact about the exported model, which has no interval here")
+        assert metric.interval is None, "is a fact about the exported model, which has no interval here"
         return
-    _say(metric.tasks, metric, "expected at least one task")
-    _say(metric.interval is not None, metric, "expected an interval method; Bootstrap() fits whatever has no formula")
-    _say(not (metric.tfma and metric.reference), metric, "expected TFMA's own metric or a reference, not both")
+    assert metric.tasks, "expected at least one task"
+    assert metric.interval is not None, "expected an interval method; Bootstrap() fits whatever has no formula"
+    assert not (metric.tfma and metric.reference), "expected TFMA's own metric or a reference, not both"
     for task in metric.tasks:
-        _say(task in _MADE_UP, metric, f"is for task {task!r}; there are {', '.join(_MADE_UP)}")
+        assert task in _MADE_UP, f"is for task {task!r}; there are {', '.join(_MADE_UP)}"
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for columns in _columns(metric):
                 _check_values(metric, _MADE_UP[task], columns)
-                _check_intervals(metric, _MADE_UP[task], columns)
+                _check_intervals(metric, metric.interval, _MADE_UP[task], columns)
             _check_reference(metric, _MADE_UP[task])
 
 
@@ -52,69 +61,57 @@ def _check_values(metric: Metric, made_up: MadeUp, columns: list[int] | None) ->
     def of(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
         values = metric.replicates(predictions, weights, columns)
         shape = len(weights), 1 if columns is None else len(columns)
-        _say(values.shape == shape, metric, f"expected an array {shape}, and got {values.shape}")
-        _say(not np.isinf(values).any(), metric, "is infinite; expected NaN where it is undefined")
+        assert values.shape == shape, f"expected an array {shape}, and got {values.shape}"
+        assert not np.isinf(values).any(), "is infinite; expected NaN where it is undefined"
         low, high = metric.bounds
-        inside = np.isnan(values) | ((values >= low - _CLOSE) & (values <= high + _CLOSE))
-        _say(inside.all(), metric, f"left its bounds {metric.bounds}: {values[~inside][:3]}")
+        outside = (values < low - _CLOSE) | (values > high + _CLOSE)
+        assert not outside.any(), f"left its bounds {metric.bounds}: {values[outside][:3]}"
         return values
 
     value = of(found, ones)
-    _say(np.isfinite(value).all(), metric, f"is not a number on {_EXAMPLES} examples of {_CLASSES} classes")
+    assert np.isfinite(value).all(), f"is not a number on {_EXAMPLES} examples of {_CLASSES} classes"
     single = metric.value(found, None if columns is None else columns[0])
-    _say(_near(single, value[0, 0]), metric, "is not the value of a row of ones")
-    _say(_near(of(found, 3.7 * weights), of(found, weights)), metric, "depends on the scale of the weights")
-    _say(_near(of(found[order], ones), value), metric, "depends on the order of the examples")
+    assert _near(single, value[0, 0]), "is not the value of a row of ones"
+    assert _near(of(found, 3.7 * weights), of(found, weights)), "depends on the scale of the weights"
+    assert _near(of(found[order], ones), value), "depends on the order of the examples"
     for row in weights:
         repeated = found[np.repeat(np.arange(_EXAMPLES), row.astype(int))]
         twice = of(repeated, np.ones((1, len(repeated))))
-        _say(
-            _near(twice, of(found, row[np.newaxis])),
-            metric,
-            "takes a weight of two for something else than two examples",
-        )
+        same = _near(twice, of(found, row[np.newaxis]))
+        assert same, "takes a weight of two for something else than two examples"
     chance, perfect = of(made_up(0.0, 2), ones), of(made_up(math.inf, 2), ones)
     ordered = all(not metric.better(poor, good) for poor, good in zip(chance[0], perfect[0], strict=True))
-    _say(
-        ordered and not _near(chance, perfect),
-        metric,
-        "does not put a perfect model above chance: see higher_is_better",
-    )
+    better = ordered and not _near(chance, perfect)
+    assert better, "does not put a perfect model above chance: see higher_is_better"
     for few in (found[:1], found[found.actual[:, 0]], found[~found.actual[:, 0]]):
         of(few, np.ones((1, len(few))))
 
 
-def _check_intervals(metric: Metric, made_up: MadeUp, columns: list[int] | None) -> None:
+def _check_intervals(metric: Metric, method: IntervalMethod, made_up: MadeUp, columns: list[int] | None) -> None:
     found, other = made_up(1.0, 1), made_up(1.5, 1)
-    assert metric.interval is not None
     for place, column in enumerate(columns or [None]):
-        narrow, wide = (metric.interval.values(metric, found, level, columns)[place] for level in (0.8, 0.99))
+        narrow, again, wide = (method.values(metric, found, level, columns)[place] for level in (0.8, 0.8, 0.99))
         value = metric.value(found, column)
-        _say(_holds(narrow, value), metric, f"has an interval {narrow} without its value {value}")
-        _say(
-            narrow == metric.interval.values(metric, found, 0.8, columns)[place], metric, "has an interval that changes"
-        )
-        _say(
-            wide.high - wide.low > narrow.high - narrow.low,
-            metric,
-            "has an interval that does not grow with confidence",
-        )
+        assert _holds(narrow, value), f"has an interval {narrow} without its value {value}"
+        assert narrow == again, "has an interval that changes"
+        grows = wide.high - wide.low > narrow.high - narrow.low
+        assert grows, "has an interval that does not grow with confidence"
         for compare in ("difference", "ratio"):
             one, two = metric.value(other, column), value
             change = one - two if compare == "difference" else one / two if two else None
             if change is not None:
-                interval = metric.interval.change(metric, other, found, compare, 0.9, column)
-                _say(_holds(interval, change), metric, f"has an interval {interval} without its {compare} {change}")
+                interval = method.change(metric, (other, found), compare, 0.9, column)
+                assert _holds(interval, change), f"has an interval {interval} without its {compare} {change}"
 
 
 def _check_reference(metric: Metric, made_up: MadeUp) -> None:
-    if metric.reference:
-        for skill in (0.0, 1.0, math.inf):
-            found = made_up(skill, 3)
-            ours, theirs = metric.value(found), metric.reference(found)
-            _say(
-                math.isclose(ours, theirs, rel_tol=1e-5, abs_tol=1e-6), metric, f"is {ours}, and by reference {theirs}"
-            )
+    if metric.reference is None:
+        return
+    for skill in (0.0, 1.0, math.inf):
+        found = made_up(skill, 3)
+        ours, theirs = metric.value(found), metric.reference(found)
+        same = math.isclose(ours, theirs, rel_tol=1e-5, abs_tol=1e-6)
+        assert same, f"is {ours}, and by reference {theirs}"
 
 
 def _columns(metric: Metric) -> Iterator[list[int] | None]:
@@ -130,11 +127,6 @@ def _holds(interval: Interval, value: float) -> bool:
 
 def _near(first: np.ndarray | float, second: np.ndarray | float) -> bool:
     return np.allclose(first, second, rtol=1e-9, atol=_CLOSE, equal_nan=True)
-
-
-def _say(holds: object, metric: Metric, sentence: str) -> None:
-    if not holds:
-        raise AssertionError(f"{metric.name}: {sentence}")
 
 
 # Takes skill (0 is chance, infinity is perfect) and a seed; returns predictions of _EXAMPLES examples.

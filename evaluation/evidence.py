@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluation.gates import Evidence
 from evaluation.metrics import METRICS
+from evaluation.metrics.metric import Pair
 from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
@@ -111,13 +112,8 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
             return Evidence(value, examples=examples, first_run=True)
         return Evidence(value, examples=examples, missing=f"{gate.relative_to}: no such baseline was scored")
     other = test_set.of(name)[members]
-    return Evidence(
-        value,
-        reference=metric.value(other, of_class),
-        reference_name=name.replace("_", " "),
-        examples=examples,
-        interval=change_interval(gate.metric, candidate, other, gate.compare, asked, of_class) if asked else None,
-    )
+    interval = change_interval(gate.metric, (candidate, other), gate.compare, asked, of_class) if asked else None
+    return Evidence(value, metric.value(other, of_class), name.replace("_", " "), examples=examples, interval=interval)
 
 
 def value_interval(metric: str, predictions: Predictions, confidence: float, of_class: int | None = None) -> Interval:
@@ -129,17 +125,12 @@ def value_interval(metric: str, predictions: Predictions, confidence: float, of_
 
 
 def change_interval(
-    metric: str,
-    candidate: Predictions,
-    other: Predictions,
-    compare: str,
-    confidence: float,
-    of_class: int | None = None,
+    metric: str, models: Pair, compare: str, confidence: float, of_class: int | None = None
 ) -> Interval:
     """The interval of the `difference` or `ratio` of two models' metrics on the same examples."""
     asked = METRICS[metric]
     assert asked.interval is not None, f"{metric} is not measured on examples"
-    return asked.interval.change(asked, candidate, other, compare, confidence, of_class)
+    return asked.interval.change(asked, models, compare, confidence, of_class)
 
 
 def _reference(gate: GateConfig, test_set: TestSet, members: np.ndarray, of_class: int | None) -> str | None:

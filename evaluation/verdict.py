@@ -132,7 +132,7 @@ def _metric(metric: Metric, candidate: Predictions, champion: Predictions | None
     interval = value_interval(metric.name, candidate, CONFIDENCE) if shown else None
     if champion is None:
         return Measured(value=value, interval=interval)
-    change = change_interval(metric.name, candidate, champion, "difference", CONFIDENCE) if shown else None
+    change = change_interval(metric.name, (candidate, champion), "difference", CONFIDENCE) if shown else None
     return Measured(value=value, interval=interval, champion=metric.value(champion), change=change)
 
 

@@ -14,7 +14,7 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
-from components.bulk_inferrer.component import TestPredictor
+from components.bulk_inferrer.component import BulkInferrer
 from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
 from components.data_validation.validator import example_validator
@@ -81,7 +81,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         eval_config=eval_config(config.task, gates, slices),
         schema=schema.outputs["schema"],
     )
-    predictor = TestPredictor(
+    predictor = BulkInferrer(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],

@@ -52,7 +52,7 @@ def node_ids(config: Config) -> list[str]:
         "ChampionResolver",
         "Evaluator",
         "ServingGate",
-        "TestPredictor",
+        "BulkInferrer",
         "GateKeeper",
         "Pusher",
     ]

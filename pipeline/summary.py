@@ -52,7 +52,7 @@ def collect(
     """
     ingest = _find(IngestReport, outputs, ingest_node_id(config), "examples")
     history = _find(TrainingHistory, outputs, "Trainer", "model_run")
-    tested = _find(EvaluationResults, outputs, "TestPredictor", "predictions")
+    tested = _find(EvaluationResults, outputs, "BulkInferrer", "predictions")
     verdict = _find(Verdict, outputs, "GateKeeper", "verdict")
     serving = _find(ServingFindings, outputs, "ServingGate", "findings")
     measured = verdict.metrics if verdict else {}
@@ -89,7 +89,7 @@ def collect(
         log_file=str(run_dir / LOG_FILE),
         seconds=round(seconds, 2),
     )
-    predictions = outputs.get("TestPredictor", {}).get("predictions")
+    predictions = outputs.get("BulkInferrer", {}).get("predictions")
     return ReportData(
         title=config.name,
         task=config.task,

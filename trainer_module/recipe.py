@@ -79,8 +79,8 @@ def run_fn(fn_args: FnArgs) -> None:
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
     history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
-    history |= {"accuracy": task.accuracy, "classes": class_names(transform_output), **decision}
-    TrainingHistory.model_validate(history).write(fn_args.model_run_dir)
+    history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
+    TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
     facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
     export_model(served, fn_args.serving_model_dir, facts)

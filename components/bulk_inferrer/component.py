@@ -103,7 +103,7 @@ class Executor(base_executor.BaseExecutor):
         EvaluationResults.model_validate(result).write(folder)
 
 
-class TestPredictor(base_component.BaseComponent):
+class BulkInferrer(base_component.BaseComponent):
     """The node."""
 
     SPEC_CLASS = TestPredictionsSpec

@@ -107,7 +107,7 @@ class GateKeeper(base_component.BaseComponent):
         slices: Sequence[Sequence[str]],
         report_only: bool,
     ):
-        """Takes what TestPredictor, Evaluator and ServingGate found.
+        """Takes what BulkInferrer, Evaluator and ServingGate found.
 
         Args:
             predictions: Of every model on the test split.

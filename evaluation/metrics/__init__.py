@@ -1,20 +1,8 @@
-"""The metrics: one object each, in one table. One more is a file of its own and a line here."""
+"""The metrics: one object each, in one table. One more is one file, or a place among its family, and a line here."""
 
 from __future__ import annotations
 
-from evaluation.metrics import (
-    accuracy,
-    auc,
-    average_precision,
-    brier,
-    calibration,
-    f1,
-    hamming,
-    loss,
-    of_class,
-    serving,
-    top_k,
-)
+from evaluation.metrics import accuracy, calibration, f1, ranking, serving
 from evaluation.metrics.metric import Metric, TfmaMetric
 from evaluation.tasks import TASKS
 
@@ -28,19 +16,19 @@ METRICS: dict[str, Metric] = {
         f1.MICRO_F1,
         f1.MACRO_F1,
         f1.WEIGHTED_F1,
-        average_precision.MEAN_AVERAGE_PRECISION,
-        auc.AUC,
-        average_precision.PR_AUC,
-        top_k.top_k(3),
-        top_k.top_k(5),
+        ranking.MEAN_AVERAGE_PRECISION,
+        ranking.AUC,
+        ranking.PR_AUC,
+        accuracy.top_k(3),
+        accuracy.top_k(5),
         accuracy.EXACT_MATCH,
-        hamming.HAMMING_LOSS,
+        accuracy.HAMMING_LOSS,
         calibration.ECE,
-        brier.BRIER,
-        loss.LOSS,
-        of_class.PRECISION,
-        of_class.RECALL,
-        of_class.F1,
+        calibration.BRIER,
+        calibration.LOSS,
+        f1.PRECISION,
+        f1.RECALL,
+        f1.F1,
         serving.LOAD_SECONDS,
         *serving.LATENCIES,
         *serving.THROUGHPUTS,

@@ -1,16 +1,46 @@
-"""Accuracy: the share of examples that are answered right."""
+"""Shares of examples, or of single decisions, that are right: accuracy, top-k accuracy, exact match, Hamming loss."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from evaluation.metrics.interval_methods import Share
-from evaluation.metrics.metric import Metric, TfmaMetric
-from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, mean
+from evaluation.metrics.interval_methods import Bootstrap, share_of_examples
+from evaluation.metrics.metric import Metric, TfmaMetric, mean_of
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, SingleLabel, mean
+
+ACCURACY = Metric(
+    name="accuracy",
+    label="accuracy",
+    meaning="share of examples whose most probable class is the true one",
+    higher_is_better=True,
+    tasks=(SINGLE_LABEL,),
+    overall=mean_of(lambda predictions: predictions.correct),
+    interval=share_of_examples(lambda predictions: predictions.correct),
+    tfma=TfmaMetric("SparseCategoricalAccuracy"),
+)
 
 
-def _overall(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
-    return mean(weights, predictions.correct)
+def top_k(k: int) -> Metric:
+    """The accuracy of the k most probable classes."""
+
+    def hits(predictions: SingleLabel) -> np.ndarray:
+        truth = np.take_along_axis(predictions.probabilities, predictions.labels[:, np.newaxis], axis=1)
+        return (predictions.probabilities > truth).sum(axis=1) < k
+
+    def overall(predictions: SingleLabel, weights: np.ndarray) -> np.ndarray:
+        return mean(weights, hits(predictions)) if predictions.classes > k else np.full(len(weights), np.nan)
+
+    return Metric(
+        name=f"top_{k}_accuracy",
+        label=f"top-{k} accuracy",
+        meaning=f"share of examples whose true class has fewer than {k} others that are more probable",
+        higher_is_better=True,
+        tasks=(SINGLE_LABEL,),
+        overall=overall,
+        interval=share_of_examples(hits),
+        undefined=f"where there are no more than {k} classes",
+        tfma=TfmaMetric("SparseTopKCategoricalAccuracy", {"k": k}),
+    )
 
 
 def _exact_match_by_sklearn(predictions: MultiLabel) -> float:
@@ -19,29 +49,30 @@ def _exact_match_by_sklearn(predictions: MultiLabel) -> float:
     return float(accuracy_score(predictions.actual, predictions.said))
 
 
-def _every(predictions: Predictions, of_class: int | None) -> np.ndarray:
-    return np.ones(len(predictions), dtype=bool)
+def _hamming_loss_by_sklearn(predictions: MultiLabel) -> float:
+    from sklearn.metrics import hamming_loss
+
+    return float(hamming_loss(predictions.actual, predictions.said))
 
 
-_INTERVAL = Share(hits=lambda predictions, of_class: predictions.correct, judged=_every)
-
-ACCURACY = Metric(
-    name="accuracy",
-    label="accuracy",
-    meaning="share of examples whose most probable class is the true one",
-    higher_is_better=True,
-    tasks=(SINGLE_LABEL,),
-    overall=_overall,
-    interval=_INTERVAL,
-    tfma=TfmaMetric("SparseCategoricalAccuracy"),
-)
 EXACT_MATCH = Metric(
     name="exact_match",
     label="exact match",
     meaning="share of examples of which exactly the right labels are said; also called subset accuracy",
     higher_is_better=True,
     tasks=(MULTI_LABEL,),
-    overall=_overall,
-    interval=_INTERVAL,
+    overall=ACCURACY.overall,
+    interval=ACCURACY.interval,
     reference=_exact_match_by_sklearn,
+)
+HAMMING_LOSS = Metric(
+    name="hamming_loss",
+    label="Hamming loss",
+    meaning="share of all decisions, one for each label of each example, that are wrong; scikit-learn's `hamming_loss`",
+    higher_is_better=False,
+    tasks=(MULTI_LABEL,),
+    overall=mean_of(lambda predictions: (predictions.actual != predictions.said).mean(axis=1)),
+    interval=Bootstrap(),
+    advice="see in the report which labels are missed and which are said too often",
+    reference=_hamming_loss_by_sklearn,
 )

@@ -1,18 +1,20 @@
-"""The expected calibration error, and the bins of a reliability diagram."""
+"""How true the probabilities are: calibration error with the bins of its diagram, Brier score, and the loss itself."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from evaluation.metrics.interval_methods import CalibrationNoise
-from evaluation.metrics.metric import Metric
-from evaluation.predictions import Predictions, sums
+from evaluation.metrics.interval_methods import Bootstrap, CalibrationNoise
+from evaluation.metrics.metric import Metric, mean_of
+from evaluation.predictions import SINGLE_LABEL, SMALLEST_PROBABILITY, MultiLabel, Predictions, SingleLabel, sums
 
 # Guo et al. 2017, "On calibration of modern neural networks", section 2.
 CALIBRATION_BINS = 15
 
 
-def _overall(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+def _error(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
     return np.abs(_gaps(predictions, weights)).sum(axis=1)
 
 
@@ -55,7 +57,7 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
     ]
 
 
-def _by_sklearn(predictions: Predictions) -> float:
+def _error_by_sklearn(predictions: Predictions) -> float:
     from sklearn.calibration import calibration_curve
 
     promised, came_true = (part.ravel().astype(np.float64) for part in predictions.decisions)
@@ -71,8 +73,57 @@ ECE = Metric(
     meaning="expected calibration error (Naeini et al. 2015): 15 bins of equal width (Guo et al. 2017), distance of "
     "accuracy and mean confidence; with several labels an example, of each one's probability and whether it is there",
     higher_is_better=False,
-    overall=_overall,
+    overall=_error,
     interval=CalibrationNoise(_gaps),
     advice="label smoothing, fewer epochs or a smaller head: probabilities that are too sure come from overfitting",
-    reference=_by_sklearn,
+    reference=_error_by_sklearn,
+)
+
+
+def _distances(predictions: SingleLabel) -> np.ndarray:
+    return ((predictions.probabilities.astype(np.float64) - predictions.actual) ** 2).sum(axis=1)
+
+
+def _brier_by_sklearn(predictions: SingleLabel) -> float:
+    from sklearn.metrics import mean_squared_error
+
+    return float(predictions.classes * mean_squared_error(predictions.actual, predictions.probabilities))
+
+
+BRIER = Metric(
+    name="brier",
+    label="Brier score",
+    meaning="squared distance of the probabilities to the truth, summed over classes, 0 to 2 (Brier 1950, "
+    '"Verification of forecasts expressed in terms of probability", formula 2)',
+    higher_is_better=False,
+    tasks=(SINGLE_LABEL,),
+    overall=mean_of(_distances),
+    bounds=(0.0, 2.0),
+    interval=Bootstrap(),
+    advice="more or cleaner data where it errs, and label smoothing or fewer epochs where it is too sure",
+    reference=_brier_by_sklearn,
+)
+
+
+def _loss_by_sklearn(predictions: SingleLabel | MultiLabel) -> float:
+    from sklearn.metrics import log_loss
+
+    inside = predictions.probabilities.astype(np.float64).clip(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    if isinstance(predictions, SingleLabel):
+        inside /= inside.sum(axis=1, keepdims=True)
+        return float(log_loss(predictions.labels, inside, labels=np.arange(predictions.classes)))
+    return float(log_loss(predictions.actual.ravel(), inside.ravel(), labels=[False, True]))
+
+
+LOSS = Metric(
+    name="loss",
+    label="loss",
+    meaning="cross-entropy; with several labels an example, the mean of each label's own. Probabilities below 1e-7 "
+    "count as 1e-7",
+    higher_is_better=False,
+    overall=mean_of(lambda predictions: predictions.losses),
+    bounds=(0.0, math.inf),
+    interval=Bootstrap(),
+    advice="label smoothing, fewer epochs or a stronger penalty: a few very sure mistakes can make most of the loss",
+    reference=_loss_by_sklearn,
 )

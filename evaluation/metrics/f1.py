@@ -1,4 +1,4 @@
-"""F1 over classes: each class the same, by its examples, or all decisions together."""
+"""Precision, recall and F1 of one class, and F1 over classes: each the same, by its examples, or by decision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evaluation.metrics.interval_methods import Bootstrap
+from evaluation.metrics.interval_methods import Bootstrap, Share
 from evaluation.metrics.metric import Metric
 from evaluation.predictions import MULTI_LABEL, MultiLabel, Predictions, ratio
 
@@ -41,6 +41,14 @@ def _by_sklearn(average: str) -> Callable[[Predictions], float]:
     return reference
 
 
+def _actual(predictions: Predictions, of_class: int) -> np.ndarray:
+    return predictions.actual[:, of_class]
+
+
+def _said(predictions: Predictions, of_class: int) -> np.ndarray:
+    return predictions.said[:, of_class]
+
+
 MACRO_F1 = Metric(
     name="macro_f1",
     label="macro F1",
@@ -68,4 +76,28 @@ MICRO_F1 = Metric(
     overall=_micro,
     interval=Bootstrap(),
     reference=_by_sklearn("micro"),
+)
+PRECISION = Metric(
+    name="precision",
+    label="precision",
+    meaning="share of what is said to be of the class that is; 0 where nothing is",
+    higher_is_better=True,
+    per_class=lambda predictions, weights, columns: predictions.counts(weights, columns).precision,
+    interval=Share(hits=_actual, judged=_said),
+)
+RECALL = Metric(
+    name="recall",
+    label="recall",
+    meaning="share of the class's examples that are said to be of it; 0 where there are none",
+    higher_is_better=True,
+    per_class=lambda predictions, weights, columns: predictions.counts(weights, columns).recall,
+    interval=Share(hits=_said, judged=_actual),
+)
+F1 = Metric(
+    name="f1",
+    label="F1",
+    meaning="harmonic mean of precision and recall; 0 where the class is neither there nor said",
+    higher_is_better=True,
+    per_class=lambda predictions, weights, columns: predictions.counts(weights, columns).f1,
+    interval=Bootstrap(),
 )

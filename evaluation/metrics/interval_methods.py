@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from evaluation import intervals
-from evaluation.metrics.metric import Columns, Metric
+from evaluation.metrics.metric import Columns, Metric, Pair
 from evaluation.predictions import Predictions
 from finetune.artifacts.findings import Interval
 
@@ -45,7 +45,7 @@ class Bootstrap:
 
     def _value(self, metric: Metric, value: float, drawn: np.ndarray, examples: int, confidence: float) -> Interval:
         if math.isnan(value):
-            return Interval(*metric.bounds, confidence, "nothing is known of no examples")
+            return _unknown(metric.bounds, confidence)
         found = intervals.percentile(value, drawn, confidence)
         low, high = metric.bounds
         if found.low < found.high or not math.isfinite(low) or not math.isfinite(high):
@@ -53,26 +53,19 @@ class Bootstrap:
         share = _share((value - low) / (high - low) * examples, examples, confidence)
         return Interval(low + share.low * (high - low), low + share.high * (high - low), confidence, share.method)
 
-    def change(
-        self,
-        metric: Metric,
-        candidate: Predictions,
-        other: Predictions,
-        compare: str,
-        confidence: float,
-        column: int | None,
-    ) -> Interval:
+    def change(self, metric: Metric, models: Pair, compare: str, confidence: float, column: int | None) -> Interval:
         """Returns the middle part of the replicates of the difference or the ratio."""
         columns = None if column is None else [column]
 
         def change(weights: np.ndarray) -> np.ndarray:
-            first, second = (metric.replicates(model, weights, columns)[:, 0] for model in (candidate, other))
+            first, second = (metric.replicates(model, weights, columns)[:, 0] for model in models)
             if compare == "difference":
                 return first - second
             return np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
 
-        drawn = intervals.bootstrap(len(candidate), SEED, change)
-        return intervals.percentile(float(change(np.ones((1, len(candidate))))[0]), drawn, confidence)
+        examples = len(models[0])
+        drawn = intervals.bootstrap(examples, SEED, change)
+        return intervals.percentile(float(change(np.ones((1, examples)))[0]), drawn, confidence)
 
 
 @dataclass(frozen=True)
@@ -97,21 +90,18 @@ class Share(Bootstrap):
             for judged in [self.judged(predictions, column)]
         ]
 
-    def change(
-        self,
-        metric: Metric,
-        candidate: Predictions,
-        other: Predictions,
-        compare: str,
-        confidence: float,
-        column: int | None,
-    ) -> Interval:
+    def change(self, metric: Metric, models: Pair, compare: str, confidence: float, column: int | None) -> Interval:
         """Returns Newcombe's interval; the bootstrap's for a ratio, or where each model has its own examples."""
-        judged = self.judged(candidate, column)
-        if compare == "difference" and judged.any() and (judged == self.judged(other, column)).all():
-            first, second = (self.hits(model, column)[judged] for model in (candidate, other))
+        judged, judged_of_other = (self.judged(model, column) for model in models)
+        if compare == "difference" and judged.any() and (judged == judged_of_other).all():
+            first, second = (self.hits(model, column)[judged] for model in models)
             return intervals.paired_shares(first, second, confidence)
-        return super().change(metric, candidate, other, compare, confidence, column)
+        return super().change(metric, models, compare, confidence, column)
+
+
+def share_of_examples(hits: Callable[[Any], np.ndarray]) -> Share:
+    """The method of a share of all examples; `hits` takes predictions and returns which count, bool [examples]."""
+    return Share(lambda predictions, _: hits(predictions), lambda predictions, _: np.ones(len(predictions), dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -134,28 +124,20 @@ class DeLong:
     def _value(self, metric: Metric, predictions: Predictions, confidence: float, column: int | None) -> Interval:
         value = metric.value(predictions, column)
         if math.isnan(value):
-            return Interval(*metric.bounds, confidence, "nothing is known of no examples")
+            return _unknown(metric.bounds, confidence)
         found = intervals.normal(value, self.influence(predictions, column), confidence, "DeLong")
         if found.low == found.high:
             return _share(value * len(predictions), len(predictions), confidence)
         return _within(found, metric.bounds)
 
-    def change(
-        self,
-        metric: Metric,
-        candidate: Predictions,
-        other: Predictions,
-        compare: str,
-        confidence: float,
-        column: int | None,
-    ) -> Interval:
+    def change(self, metric: Metric, models: Pair, compare: str, confidence: float, column: int | None) -> Interval:
         """Returns the interval of the difference, or of the ratio by that of its logarithm."""
-        one, two = (metric.value(model, column) for model in (candidate, other))
-        moves = [self.influence(model, column) for model in (candidate, other)]
+        one, two = (metric.value(model, column) for model in models)
+        moves = [self.influence(model, column) for model in models]
         if compare == "difference":
             return intervals.normal(one - two, moves[0] - moves[1], confidence, "DeLong, paired")
         found = intervals.normal(math.log(one / two), moves[0] / one - moves[1] / two, confidence, "DeLong, paired")
-        return Interval(math.exp(found.low), math.exp(found.high), confidence, found.method)
+        return replace(found, low=math.exp(found.low), high=math.exp(found.high))
 
 
 @dataclass(frozen=True)
@@ -183,17 +165,19 @@ class CalibrationNoise(Bootstrap):
         noise = intervals.bootstrap(
             len(predictions), SEED, lambda weights: np.abs(self.gaps(predictions, weights) - observed).sum(axis=1)
         )
-        low = value - float(np.quantile(noise, (1 + confidence) / 2))
-        high = intervals.mirrored(value, drawn, confidence).high
-        return [_within(Interval(low, high, confidence, "bootstrap, basic"), metric.bounds)]
+        found = intervals.mirrored(value, drawn, confidence)
+        return [_within(replace(found, low=value - float(np.quantile(noise, (1 + confidence) / 2))), metric.bounds)]
 
 
 def _share(hits: float, examples: int, confidence: float) -> Interval:
     if not examples:
-        return Interval(0.0, 1.0, confidence, "nothing is known of no examples")
+        return _unknown((0.0, 1.0), confidence)
     return intervals.wilson(hits, examples, confidence)
 
 
+def _unknown(bounds: tuple[float, float], confidence: float) -> Interval:
+    return Interval(*bounds, confidence, "nothing is known of no examples")
+
+
 def _within(interval: Interval, bounds: tuple[float, float]) -> Interval:
-    low, high = max(interval.low, bounds[0]), min(interval.high, bounds[1])
-    return Interval(low, high, interval.confidence, interval.method)
+    return replace(interval, low=max(interval.low, bounds[0]), high=min(interval.high, bounds[1]))

@@ -9,45 +9,44 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions, mean
 from finetune.artifacts.findings import Interval
 
 EVERY_TASK = (SINGLE_LABEL, MULTI_LABEL)
-
-
 # Classes, or None for the metric over all of them.
 Columns = Sequence[int] | None
+# The candidate's predictions, and those that they are compared with.
+Pair = tuple[Any, Any]
+# What `Metric.overall` and `Metric.per_class` describe.
+Overall = Callable[[Any, np.ndarray], np.ndarray]
+PerClass = Callable[[Any, np.ndarray, Sequence[int]], np.ndarray]
+
+
+def mean_of(values: Callable[[Any], np.ndarray]) -> Overall:
+    """Makes the computation of a metric that is a mean over examples; `values` takes predictions, and gives them."""
+    return lambda predictions, weights: mean(weights, values(predictions))
 
 
 class IntervalMethod(Protocol):
-    """Makes intervals of a metric.
-
-    Attributes:
-        name: What the method is called.
-    """
+    """Makes intervals of a metric."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the method is called."""
+        ...
 
     def values(self, metric: Metric, predictions: Any, confidence: float, columns: Columns) -> list[Interval]:
         """Returns the intervals of one model's metric, one for each column."""
         ...
 
-    def change(
-        self, metric: Metric, candidate: Any, other: Any, compare: str, confidence: float, column: int | None
-    ) -> Interval:
+    def change(self, metric: Metric, models: Pair, compare: str, confidence: float, column: int | None) -> Interval:
         """Returns the interval of the `difference` or `ratio` of two models' metrics on the same examples."""
         ...
 
 
 @dataclass(frozen=True)
 class TfmaMetric:
-    """A metric of TFMA's own that equals ours.
-
-    Attributes:
-        class_name: Its class in TFMA, or in Keras.
-        config: Arguments of its constructor besides the name.
-    """
+    """A metric of TFMA's own that equals ours: its class in TFMA or Keras, made with its name and `config`."""
 
     class_name: str
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -84,8 +83,8 @@ class Metric:
     meaning: str
     higher_is_better: bool
     tasks: tuple[str, ...] = EVERY_TASK
-    overall: Callable[[Any, np.ndarray], np.ndarray] | None = None
-    per_class: Callable[[Any, np.ndarray, Sequence[int]], np.ndarray] | None = None
+    overall: Overall | None = None
+    per_class: PerClass | None = None
     bounds: tuple[float, float] = (0.0, 1.0)
     interval: IntervalMethod | None = None
     undefined: str = "on these examples"

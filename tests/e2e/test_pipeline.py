@@ -94,7 +94,7 @@ def test_the_summary_keeps_its_contract(first_run):
 
 def test_tfma_and_the_predictions_agree(first_run):
     """Metrics by TFMA, from its own pass over the data, equal those from ours, overall, by slice and by class."""
-    tested = json.loads((artifacts(first_run, "TestPredictor", "predictions") / "test_predictions.json").read_text())
+    tested = json.loads((artifacts(first_run, "BulkInferrer", "predictions") / "test_predictions.json").read_text())
     verdict = json.loads((artifacts(first_run, "GateKeeper", "verdict") / "verdict.json").read_text())
     for metric in ("accuracy", "macro_f1"):
         assert first_run["metrics"][metric] == pytest.approx(tested[metric], abs=1e-6), "scikit-learn"

@@ -179,7 +179,7 @@ def test_intervals_hold_their_value_and_repeat(metric):
         < value_interval(metric, found, 0.99).high - value_interval(metric, found, 0.99).low
     )
     for compare in ("difference", "ratio"):
-        change = change_interval(metric, found, other, compare, 0.9)
+        change = change_interval(metric, (found, other), compare, 0.9)
         values = measure(metric, found), measure(metric, other)
         assert change.low < (values[0] - values[1] if compare == "difference" else values[0] / values[1]) < change.high
 

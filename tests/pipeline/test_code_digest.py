@@ -69,7 +69,7 @@ def test_every_node_has_a_digest(nodes: dict[str, tuple[str, ...]]):
     assert {node for node, modules in nodes.items() if modules is None} == NEVER_CACHED
     assert {node for node, modules in nodes.items() if modules == ()} == TFX_ALONE
     assert set(nodes) >= {"ImageExampleGen", "TextExampleGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer"}
-    assert set(nodes) >= {"LinearTrainer", "Evaluator", "TestPredictor", "ServingGate", "GateKeeper", "Pusher"}
+    assert set(nodes) >= {"LinearTrainer", "Evaluator", "BulkInferrer", "ServingGate", "GateKeeper", "Pusher"}
 
 
 def test_the_digest_is_in_the_key_of_each_node():
