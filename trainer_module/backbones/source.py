@@ -28,18 +28,13 @@ HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 
 
 class BackboneSource(ABC):
-    """A place that pretrained networks come from.
+    """A place that pretrained networks come from."""
 
-    Attributes:
-        name: Key in the table.
-        records: The networks that a config asks for by `backbone.name`; none of a source that has other keys.
-        unfreeze_forms: Those of UNFREEZE_FORMS that its layers allow.
-        starts_random: Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
-    """
-
-    name: str
+    name: str  # Key in the table.
+    # The networks that a config asks for by `backbone.name`; none of a source that has other keys.
     records: Mapping[str, Backbone] = {}
-    unfreeze_forms: Sequence[str] = UNFREEZE_FORMS
+    unfreeze_forms: Sequence[str] = UNFREEZE_FORMS  # Those of UNFREEZE_FORMS that its layers allow.
+    # Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
     starts_random: bool = False
 
     @abstractmethod

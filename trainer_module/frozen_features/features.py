@@ -16,15 +16,7 @@ from finetune.errors import RunError
 from finetune.events import Note, Progress, emit
 from trainer_module.examples.input_data import Split, evaluation_batches, labels, numbered_inputs, training_batches
 from trainer_module.frozen_features.cuts import Cut
-from trainer_module.frozen_features.feed import (
-    Feed,
-    Feeds,
-    Kept,
-    evaluation_rows,
-    kept_in_files,
-    kept_in_memory,
-    training_rows,
-)
+from trainer_module.frozen_features.feed import Feed, Feeds, Kept, evaluation_rows, training_rows
 from trainer_module.frozen_features.network import Network
 from trainer_module.frozen_features.plan import RATES, Decision
 from trainer_module.frozen_features.planner import Planner
@@ -130,8 +122,9 @@ class FrozenFeatures:
         """Returns what is kept of a split for a phase, filled where it has gaps."""
         cut = self._planner.cut(index)
         shards = self._whole(split, index)
-        read = kept_in_memory if in_memory else kept_in_files
-        return read(shards, labels(self._splits[split]), cut.shape, self._stored(cut), self._network.dtype(cut))
+        of_each = labels(self._splits[split])
+        kept = Kept(shards, of_each, cut.shape, self._stored(cut), self._network.dtype(cut))
+        return kept.in_memory() if in_memory else kept
 
     def _whole(self, split: str, index: int) -> Shards:
         """Fills what is missing at the phase's cut, and in the same pass at those of later phases."""

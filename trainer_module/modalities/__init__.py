@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
 
 class Modality(Protocol):
-    """What the Trainer asks of a modality.
+    """What the Trainer asks of a modality."""
 
-    Attributes:
-        augments: Whether the section `augmentation` says anything about it.
-    """
-
-    augments: bool
+    augments: bool  # Whether the section `augmentation` says anything about it.
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the network's own input in place of one of the backbone's, with the name that it is given by."""

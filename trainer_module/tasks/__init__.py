@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 
 
 class TrainingTask(Protocol):
-    """What training asks of a task.
+    """What training asks of a task."""
 
-    Attributes:
-        activation: Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
-        accuracy: What is counted as `accuracy` in training, in words.
-    """
-
-    activation: str
-    accuracy: str
+    activation: str  # Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
+    accuracy: str  # What is counted as `accuracy` in training, in words.
 
     def class_weights(
         self, wanted: str | Mapping[str, float], names: Sequence[str], labels: np.ndarray

@@ -23,15 +23,10 @@ if TYPE_CHECKING:
 
 
 class Modality(Protocol):
-    """What Transform asks of a modality.
+    """What Transform asks of a modality."""
 
-    Attributes:
-        raw: Name of the raw feature: one bytes value an example, which is also what a serving request holds.
-        keys: Keys of a config beside the section `data` that are about this modality.
-    """
-
-    raw: str
-    keys: tuple[str, ...]
+    raw: str  # Name of the raw feature: one bytes value an example, which is also what a serving request holds.
+    keys: tuple[str, ...]  # Keys of a config beside the section `data` that are about this modality.
 
     def describe(self, record: Backbone) -> str:
         """Says in a few words what a backbone is shown, such as `224 x 224`."""

@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 
 
 class TransformTask(Protocol):
-    """What the Transform graph and its readers ask of a task.
+    """What the Transform graph and its readers ask of a task."""
 
-    Attributes:
-        key: Name of what the Evaluator compares with.
-    """
-
-    key: str
+    key: str  # Name of what the Evaluator compares with.
 
     def transform(self, names: tf.Tensor | tf.SparseTensor) -> tf.Tensor | tf.SparseTensor:
         """Looks names up in the vocabulary `classes`, which it makes of those of the train split.
