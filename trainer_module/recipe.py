@@ -59,9 +59,9 @@ def run_fn(fn_args: FnArgs) -> None:
     checkpoints = open_checkpoints(settings, setup, key)
     # Of several workers, the chief alone tracks.
     chief = is_chief(os.environ.get("TF_CONFIG"))
-    tracked_by = TrackingConfig.model_validate(settings["tracking"]) if chief else TrackingConfig(tensorboard=False)
+    tracker = TrackingConfig.model_validate(settings["tracking"]) if chief else TrackingConfig(tensorboard=False)
     sections = {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
-    with tracked(tracked_by, settings["tracking_dir"], key, setup.component, sections) as tracking:
+    with tracked(tracker, settings["tracking_dir"], key, setup.component, sections) as tracking:
         state = run_phases(setup, checkpoints)
 
     training, val = setup.training, setup.val

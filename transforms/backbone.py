@@ -17,8 +17,8 @@ class Backbone:
     """What a backbone expects of its input."""
 
     name: str  # The name that a config uses, or the path or URL that the network comes from.
-    # Height and width in pixels that the published weights were trained at, or that the config wants; 0 where no picture
-    # goes in.
+    # Height and width in pixels at which the published weights were trained, or that the config wants; 0 where no
+    # picture goes in.
     image_size: int = 0
     # How pixels in [0, 255] become the network's input: `none` leaves them (the network rescales by itself);
     # `zero_to_one` maps to [0, 1], as TF Hub's common signature for images has it; `minus_one_to_one` maps to [-1, 1];
