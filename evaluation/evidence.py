@@ -22,15 +22,14 @@ CANDIDATE, CHAMPION = "candidate", "champion"
 
 @dataclass(frozen=True)
 class TestSet:
-    """What every model said about the same test examples.
+    """What every model (`candidate`, `champion` or a baseline) said about the same test examples.
 
     Attributes:
         classes: Class names, in the order of the columns of probabilities.
-        labels: Of the examples, as the task has them: int [examples], or multi-hot [examples, classes].
+        labels: As the task has them: int [examples], or multi-hot [examples, classes].
         columns: Column to its value for each example, str [examples].
-        probabilities: Model (`candidate`, `champion` or a baseline) to float [examples, classes].
+        probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
-        task: As in the config.
     """
 
     classes: list[str]

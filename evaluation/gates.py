@@ -22,16 +22,11 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured for one gate.
+    """What was measured for one gate: the candidate's value, or None and in `missing` why there is none.
 
-    Attributes:
-        value: Of the candidate; None if it could not be measured.
-        reference: Of what `gate.relative_to` names; None without one.
-        reference_name: What the reference is, such as `champion` or `logistic regression`.
-        first_run: There is no champion, and therefore no reference.
-        examples: How many test examples it was measured on; None where it is not measured on examples.
-        interval: Of the value, or for a relative gate of the difference or ratio; None if none was made.
-        missing: Why the value or the reference could not be measured.
+    `reference` is that of what `gate.relative_to` names, called `reference_name`; on a `first_run` there is no champion
+    to be one. `examples` counts those it was measured on, and is None for a fact about the model. The interval is of
+    the value, or for a relative gate of the difference or ratio.
     """
 
     value: float | None

@@ -22,15 +22,10 @@ Replicates = Callable[[np.ndarray], np.ndarray]
 
 
 def wilson(hits: float, examples: int, confidence: float) -> Interval:
-    """Interval of a share.
+    """Interval of a share: of at least one example, how many count, which need not be a whole number.
 
     Wilson 1927, recommended for all sample sizes by Brown, Cai and DasGupta 2001, "Interval estimation for a binomial
     proportion", section 5.
-
-    Args:
-        hits: Examples that count; a share of them is allowed.
-        examples: All of them, at least 1.
-        confidence: Such as 0.95.
     """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = hits / examples
@@ -44,12 +39,8 @@ def paired_shares(first: np.ndarray, second: np.ndarray, confidence: float) -> I
     """Interval of the difference of two shares of the same examples, such as the accuracies of two models.
 
     Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
-    data", method 10: Wilson's intervals of both, put together with the correlation between them.
-
-    Args:
-        first: bool [examples].
-        second: bool [examples]; the difference is the share of `first` minus the share of `second`.
-        confidence: Such as 0.95.
+    data", method 10: Wilson's intervals of both, put together with the correlation between them. `first` and
+    `second` are bool [examples], and the difference is the share of the first minus that of the second.
     """
     total = len(first)
     both, neither = int((first & second).sum()), int((~first & ~second).sum())
@@ -80,8 +71,8 @@ def normal(value: float, influence: np.ndarray, confidence: float, method: str) 
 
 def percentile(value: float, replicates: np.ndarray, confidence: float) -> Interval:
     """The middle part of the bootstrap replicates (Efron and Tibshirani 1993, chapter 13)."""
-    low, high = np.nanquantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(min(float(low), value), max(float(high), value), confidence, "bootstrap, percentile")
+    low, high = _middle(replicates, confidence)
+    return Interval(min(low, value), max(high, value), confidence, "bootstrap, percentile")
 
 
 def mirrored(value: float, replicates: np.ndarray, confidence: float) -> Interval:
@@ -90,9 +81,13 @@ def mirrored(value: float, replicates: np.ndarray, confidence: float) -> Interva
     For metrics that resampling pushes to one side, as it does the calibration error: noise within a bin can only add
     to it. Mirrored, the interval is pushed to the other side by as much.
     """
+    low, high = _middle(replicates, confidence)
+    return Interval(min(2 * value - high, value), max(2 * value - low, value), confidence, "bootstrap, basic")
+
+
+def _middle(replicates: np.ndarray, confidence: float) -> tuple[float, float]:
     low, high = np.nanquantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    ends = 2 * value - float(high), 2 * value - float(low)
-    return Interval(min(ends[0], value), max(ends[1], value), confidence, "bootstrap, basic")
+    return float(low), float(high)
 
 
 def bootstrap(examples: int, seed: int, statistics: Replicates, count: int = REPLICATES) -> np.ndarray:

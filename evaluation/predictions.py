@@ -64,12 +64,7 @@ class Predictions(ABC):
         return (self.actual == self.said).all(axis=1)
 
     def counts(self, weights: np.ndarray, columns: Sequence[int] | None = None) -> Counts:
-        """Counts examples per class, for some columns or all.
-
-        Args:
-            weights: float [replicates, examples].
-            columns: Which classes.
-        """
+        """Counts examples per class, for some columns or all; weights are float [replicates, examples]."""
         chosen = slice(None) if columns is None else list(columns)
         return Counts(*(sums(weights, members[chosen]) for members in self._members))
 
@@ -161,13 +156,7 @@ class MultiLabel(Predictions):
 
 @dataclass(frozen=True)
 class Counts:
-    """Weighted examples per class, each float [replicates, classes].
-
-    Attributes:
-        hits: Those that have the class and are said to have it.
-        actual: Those that have it.
-        said: Those that are said to have it.
-    """
+    """Weighted examples, float [replicates, classes]: `actual` have the class, `said` are said to, `hits` are both."""
 
     hits: np.ndarray
     actual: np.ndarray
@@ -198,15 +187,7 @@ def by_column(values: np.ndarray) -> spmatrix:
 
 
 def sums(weights: np.ndarray, values: spmatrix) -> np.ndarray:
-    """Sums over weighted examples.
-
-    Args:
-        weights: float [replicates, examples].
-        values: As `by_column` gives them.
-
-    Returns:
-        float [replicates, columns].
-    """
+    """Sums values, as `by_column` gives them, over examples weighted [replicates, examples]: [replicates, columns]."""
     return (values @ weights.T).T
 
 

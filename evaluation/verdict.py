@@ -37,12 +37,9 @@ TFMA_GATE = "TFMA agrees"
 
 @dataclass(frozen=True)
 class Tfma:
-    """What TFMA's Evaluator decided.
+    """What TFMA's Evaluator decided, and in words what did not hold.
 
-    Attributes:
-        blessed: None when it had no threshold to decide by.
-        expected: Whether it was given any gate to decide.
-        failures: What did not hold, in words.
+    `blessed` is None when it had no threshold to decide by; `expected` says whether it was given any gate to decide.
     """
 
     blessed: bool | None

@@ -18,13 +18,7 @@ from registry.model_card import environment
 
 
 def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, Any], digest: str) -> ModelCard:
-    """Returns the card.
-
-    Args:
-        inputs: Of the Pusher.
-        settings: Of the Pusher.
-        digest: Of the model.
-    """
+    """Returns the card of the model of this digest, from the Pusher's inputs and settings."""
     ingest = IngestReport.read(artifact_utils.get_single_uri(inputs["examples"]))
     history = TrainingHistory.read(artifact_utils.get_single_uri(inputs["model_run"]))
     verdict = Verdict.read(artifact_utils.get_single_uri(inputs["verdict"]))

@@ -28,15 +28,10 @@ Launch = Callable[[str, Path], Server]
 
 @dataclass(frozen=True)
 class Trial:
-    """What the gate serves and asks.
+    """What the gate serves, two SavedModel folders that keep the promise of a task, and what it asks.
 
-    Attributes:
-        task: What the models promise.
-        candidate: SavedModel folder.
-        champion: Another one; None when there is none.
-        requests: How many test requests there are, numbered from 0.
-        trained: Number of a further request -> the probabilities of the network in the Trainer's memory for it.
-        budget: Seconds that timing should take.
+    There are so many test `requests`, numbered from 0; `trained` has, by the number of a further request, the
+    probabilities of the network in the Trainer's memory for it. Timing should take `budget` seconds.
     """
 
     task: ServedTask

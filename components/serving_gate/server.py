@@ -13,12 +13,9 @@ class NotServed(Exception):
 
 @dataclass(frozen=True)
 class Output:
-    """One output tensor of an answer.
+    """One output tensor of an answer to a whole batch, its values as nested lists.
 
-    Attributes:
-        dtype: TensorFlow's name of it, such as `float32` or `string`; None where the protocol does not tell.
-        shape: Of the whole batch.
-        values: As nested lists.
+    `dtype` is TensorFlow's name, such as `float32` or `string`; None where the protocol does not tell.
     """
 
     dtype: str | None

@@ -26,6 +26,8 @@ def check_backbone_source(config: BackboneConfig) -> None:
     _check_selection(config)
     problems = source.problems(config) + source.file_problems(config)
     assert not problems, f"{source.name} refuses a config that was given as a good one: {problems}"
+    filled = source.problems(BackboneConfig.model_validate(config.model_dump(mode="json")))
+    assert not filled, f"{source.name} refuses the same config with its defaults filled in: {filled}"
     if config.local_path:
         key = next(key for key in ("file", "handle", "weights") if getattr(config, key))
         absent = config.model_copy(update={key: f"{config.local_path}.absent"})

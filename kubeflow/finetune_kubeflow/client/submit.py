@@ -21,15 +21,10 @@ _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent.
+    """What is sent; runs and schedules are in an experiment of the pipeline's name.
 
-    Attributes:
-        pipeline: Its name in Kubeflow Pipelines; runs and schedules are in an experiment of the same name.
-        version: Follows from the package's content: the same package is uploaded once.
-        namespace: Of the runs.
-        service_account: Of the runs.
-        parameters: That differ from the package's defaults.
-        cron: Of a schedule, with seconds first; None for one run.
+    The version follows from the package's content, so that the same package is uploaded once. `parameters` are those
+    that differ from the package's defaults; `cron` has seconds first, and is None for one run.
     """
 
     pipeline: str
@@ -110,17 +105,8 @@ class Server:
 
     def run(self, package: Path, made: Request) -> tuple[str, str]:
         """Starts a run; returns its id and the address of its page."""
-        pipeline_id, version_id = self.upload(package, made)
         with self._quietly():
-            run = self._client.run_pipeline(
-                experiment_id=self._experiment(made),
-                job_name=made.version,
-                pipeline_id=pipeline_id,
-                version_id=version_id,
-                params=dict(made.parameters),
-                enable_caching=False,
-                service_account=made.service_account,
-            )
+            run = self._client.run_pipeline(job_name=made.version, **self._uploaded(package, made))
         return run.run_id, f"{self._host}/#/runs/details/{run.run_id}"
 
     def follow(self, run_id: str, on_state: Callable[[str], None], poll_seconds: float = POLL_SECONDS) -> str:
@@ -144,29 +130,28 @@ class Server:
 
     def schedule(self, package: Path, made: Request) -> tuple[str, str]:
         """Puts a schedule in place of this pipeline's earlier ones; returns its id and the address of its page."""
-        pipeline_id, version_id = self.upload(package, made)
         with self._quietly():
-            experiment = self._experiment(made)
-            earlier = self._client.list_recurring_runs(experiment_id=experiment, page_size=100).recurring_runs or []
+            uploaded = self._uploaded(package, made)
+            earlier = self._client.list_recurring_runs(experiment_id=uploaded["experiment_id"], page_size=100)
             created = self._client.create_recurring_run(
-                experiment_id=experiment,
-                job_name=made.pipeline,
-                cron_expression=made.cron,
-                max_concurrency=1,
-                no_catchup=True,
-                params=dict(made.parameters),
-                pipeline_id=pipeline_id,
-                version_id=version_id,
-                enable_caching=False,
-                service_account=made.service_account,
+                job_name=made.pipeline, cron_expression=made.cron, max_concurrency=1, no_catchup=True, **uploaded
             )
-            for old in earlier:
+            for old in earlier.recurring_runs or []:
                 if old.display_name == made.pipeline:
                     self._client.delete_recurring_run(old.recurring_run_id)
         return created.recurring_run_id, f"{self._host}/#/recurringrun/details/{created.recurring_run_id}"
 
-    def _experiment(self, made: Request) -> str:
-        return str(self._client.create_experiment(made.pipeline, namespace=self._namespace).experiment_id)
+    def _uploaded(self, package: Path, made: Request) -> dict[str, Any]:
+        """What a run and a schedule say alike: the package, where it runs and with which parameters."""
+        pipeline_id, version_id = self.upload(package, made)
+        return {
+            "experiment_id": self._client.create_experiment(made.pipeline, namespace=self._namespace).experiment_id,
+            "pipeline_id": pipeline_id,
+            "version_id": version_id,
+            "params": dict(made.parameters),
+            "enable_caching": False,
+            "service_account": made.service_account,
+        }
 
     def _versions(self, pipeline_id: str) -> Iterator[Any]:
         token = ""

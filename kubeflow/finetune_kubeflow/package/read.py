@@ -83,12 +83,7 @@ def pipeline_parameters(pipeline: Any, given: Mapping[str, str]) -> tuple[dict[s
 
 
 def parse_parameter(kind: str, text: str) -> Any:
-    """A parameter's value from its text; ValueError with what was expected.
-
-    Args:
-        kind: KFP's name of the type, such as NUMBER_INTEGER.
-        text: As given on a command line.
-    """
+    """A parameter's value from its text, by KFP's name of its type; ValueError with what was expected."""
     expected = {"NUMBER_INTEGER": (int,), "NUMBER_DOUBLE": (int, float), "BOOLEAN": (bool,)}.get(kind)
     if expected is None:
         return text

@@ -18,16 +18,9 @@ _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 @dataclass(frozen=True)
 class Task:
-    """A task with everything resolved.
+    """A task of a package with everything resolved: its command with arguments, and the whole of its environment.
 
-    Attributes:
-        name: In the package.
-        after: The tasks that it waits for.
-        command: With its arguments.
-        environment: The declared variables, those from Secrets and ConfigMaps too.
-        retries: How often it is tried again.
-        pauses: Seconds before each retry.
-        timeout: Seconds, or None.
+    It waits for those `after` which it comes; `pauses` are the seconds before each retry, `timeout` is in seconds too.
     """
 
     name: str

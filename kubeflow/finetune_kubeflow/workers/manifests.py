@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune.config import Config
-from finetune.config.kubernetes import Claim, Mounted, Placement
+from finetune.config.kubernetes import Claim, Mounted, NodeCondition, Placement, Toleration
 from finetune_kubeflow.environment import ROOT_ENV, WORKERS_ENV
 from finetune_kubeflow.package.placement import environment, placement, pod_labels
 
@@ -51,7 +51,7 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
         "priorityClassName": placed.priority_class,
         "nodeSelector": placed.node_selector,
         "affinity": _affinity(placed),
-        "tolerations": [_without_none(_toleration(one)) for one in placed.tolerations],
+        "tolerations": [_toleration(one) for one in placed.tolerations],
         "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
         "containers": [container],
         "volumes": volumes,
@@ -156,17 +156,13 @@ def _files(kind: str, name_key: str, use: Mounted) -> tuple[str, dict[str, Any]]
     return str(use.mount_path), {kind: {name_key: use.name}}
 
 
-def _toleration(toleration: Any) -> dict[str, Any]:
-    fields = toleration.model_dump(exclude={"seconds"})
-    return {**fields, "tolerationSeconds": toleration.seconds}
-
-
-def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _toleration(toleration: Toleration) -> dict[str, Any]:
+    fields = {**toleration.model_dump(exclude={"seconds"}), "tolerationSeconds": toleration.seconds}
     return {key: value for key, value in fields.items() if value is not None}
 
 
 def _affinity(placed: Placement) -> dict[str, Any]:
-    def term(condition: Any) -> dict[str, Any]:
+    def term(condition: NodeCondition) -> dict[str, Any]:
         values = {"values": condition.values} if condition.values else {}
         return {"key": condition.key, "operator": condition.operator, **values}
 
