@@ -9,7 +9,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.reference_metric import ReferenceMetric
 from components.evaluator.tasks import TASKS
-from evaluation.gates import ROUNDING, slice_key
+from evaluation.gates import ROUNDING, SliceKey, slice_key
 from evaluation.metrics import METRICS, Metric, metrics_of
 from finetune.config.evaluation import EACH, GateConfig
 from transforms.tasks import TASKS as TRANSFORM_TASKS
@@ -86,9 +86,9 @@ def _class(metric: Metric, task: str) -> dict[str, str]:
     return {**own, "config": json.dumps({"name": metric.name, "task": task})[1:-1]}
 
 
-def _thresholds(gates: Sequence[GateConfig]) -> dict:
+def _thresholds(gates: Sequence[GateConfig]) -> dict[str, list[config_pb2.PerSliceMetricThreshold]]:
     """TFMA holds one value and one change threshold for each metric and slice, so bounds of one kind are merged."""
-    by_slice: dict[tuple, list[GateConfig]] = {}
+    by_slice: dict[SliceKey, list[GateConfig]] = {}
     for gate in gates:
         by_slice.setdefault(slice_key(gate.slice), []).append(gate)
     # Also those over all examples: what TFMA calls `threshold` it holds against every slice.

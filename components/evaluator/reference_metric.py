@@ -19,6 +19,8 @@ from evaluation.predictions import Predictions
 
 # TFMA keeps what begins with an underscore to itself.
 _PREDICTIONS = "_predictions"
+# Of each example label, probabilities and, where the task has it, what the model decided.
+Collected = list[tuple[np.ndarray, ...]]
 
 
 class ReferenceMetric(tfma.metrics.Metric):
@@ -66,10 +68,10 @@ class _Collect(beam.CombineFn):
         self._eval_config = eval_config
         self._example_weighted = example_weighted
 
-    def create_accumulator(self) -> list[tuple[np.ndarray, ...]]:
+    def create_accumulator(self) -> Collected:
         return []
 
-    def add_input(self, accumulator: list, element: metric_types.StandardMetricInputs) -> list:
+    def add_input(self, accumulator: Collected, element: metric_types.StandardMetricInputs) -> Collected:
         label, probabilities, _ = next(
             metric_util.to_label_prediction_example_weight(
                 element,
@@ -88,10 +90,10 @@ class _Collect(beam.CombineFn):
         accumulator.append(tuple(found))
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[list]) -> list:
+    def merge_accumulators(self, accumulators: Iterable[Collected]) -> Collected:
         return [example for accumulator in accumulators for example in accumulator]
 
-    def extract_output(self, accumulator: list) -> dict[metric_types.MetricKey, Predictions]:
+    def extract_output(self, accumulator: Collected) -> dict[metric_types.MetricKey, Predictions]:
         labels, *answers = zip(*accumulator, strict=True)
         probabilities, *said = map(np.stack, answers)
         return {self._key: self._task.predictions(labels, probabilities, said[0] if said else None)}

@@ -151,14 +151,14 @@ def clean_environment(folder: Path) -> dict[str, str]:
     return {**kept, "HOME": str(folder), "TMPDIR": str(folder), "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen[Any]) -> None:
     """Kills a process that was started in a session of its own, with its children, and waits for it."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def death(process: subprocess.Popen, stderr: Path, timeout: float) -> str:
+def death(process: subprocess.Popen[Any], stderr: Path, timeout: float) -> str:
     """How a process ended, with the last that it said."""
     try:
         code = process.wait(timeout)

@@ -5,8 +5,8 @@ that a model that secretly needs the code that trained it fails now and not in p
 
 It reads one JSON object a line from standard input, and answers each with one: what was asked for, or `error`.
 
-    {"do": "import"}                              -> tensorflow
-    {"do": "load", "model": DIR, "requests": FILE} -> seconds, inputs, outputs; FILE holds one base64 request a line
+    {"do": "import"}                               -> nothing; TensorFlow is loaded
+    {"do": "load", "model": DIR, "requests": FILE} -> seconds; FILE holds one base64 request a line
     {"do": "predict", "requests": [0, 1]}          -> seconds, outputs {name: {dtype, shape, values}}
     {"do": "time", "requests": [0, 1]}             -> seconds
     {"do": "memory"}                               -> peak_kb, of this process so far
@@ -47,7 +47,7 @@ class ServedModel:
         import tensorflow as tf
 
         self._tf = tf
-        return {"tensorflow": tf.__version__}
+        return {}
 
     def do_load(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Loads the model, which alone is timed, and the requests."""
@@ -58,8 +58,7 @@ class ServedModel:
         seconds = time.perf_counter() - start
         with open(command["requests"], "rb") as lines:
             self._requests = [base64.b64decode(line) for line in lines]
-        _, inputs = self._serve.structured_input_signature
-        return {"seconds": seconds, "inputs": _specs(inputs), "outputs": _specs(self._serve.structured_outputs)}
+        return {"seconds": seconds}
 
     def do_predict(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Answers a batch, with the outputs."""
@@ -85,20 +84,9 @@ class ServedModel:
         return time.perf_counter() - start, outputs
 
 
-def _specs(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: {"dtype": tensor.dtype.name, "shape": tensor.shape.as_list() if tensor.shape.rank is not None else None}
-        for name, tensor in tensors.items()
-    }
-
-
 def _as_json(array: Any) -> dict[str, Any]:
-    values = array.tolist()
-    return {"dtype": _dtype(array), "shape": list(array.shape), "values": _text(values)}
-
-
-def _dtype(array: Any) -> str:
-    return "string" if array.dtype.kind in "OSU" else array.dtype.name
+    dtype = "string" if array.dtype.kind in "OSU" else array.dtype.name
+    return {"dtype": dtype, "shape": list(array.shape), "values": _text(array.tolist())}
 
 
 def _text(value: Any) -> Any:

@@ -42,23 +42,24 @@ class Timings:
 
     def pooled(self) -> dict[str, float]:
         """Metrics by name, over all requests."""
-        found = {}
-        for batch in self.rounds:
-            values = self.milliseconds(batch)
-            for name, quantile in QUANTILES.items():
-                found[latency(name, batch)] = float(np.quantile(values, quantile))
-            found[throughput(batch)] = 1000 * batch * len(values) / sum(values)
+        found: dict[str, float] = {}
+        for batch, rounds in self.rounds.items():
+            found |= _metrics(batch, [second for one in rounds for second in one])
         return found
 
     def of_rounds(self) -> dict[str, list[float]]:
         """Metrics by name, measured within each round: for comparison with the rounds of another model."""
         found: dict[str, list[float]] = {}
         for batch, rounds in self.rounds.items():
-            for name, quantile in QUANTILES.items():
-                metric = latency(name, batch)
-                found[metric] = [1000 * float(np.quantile(one, quantile)) for one in rounds]
-            found[throughput(batch)] = [batch * len(one) / sum(one) for one in rounds]
+            for one in rounds:
+                for name, value in _metrics(batch, one).items():
+                    found.setdefault(name, []).append(value)
         return found
+
+
+def _metrics(batch: int, seconds: Sequence[float]) -> dict[str, float]:
+    found = {latency(name, batch): 1000 * float(np.quantile(seconds, share)) for name, share in QUANTILES.items()}
+    return {**found, throughput(batch): batch * len(seconds) / sum(seconds)}
 
 
 def change_interval(candidate: Sequence[float], champion: Sequence[float], compare: str) -> Interval:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from finetune.config import Config
-from finetune.config.kubernetes import Placement, Toleration
+from finetune.config.kubernetes import Placement
 from finetune.errors import did_you_mean
 from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, ROOT_ENV
 
@@ -135,16 +135,15 @@ def place(task: PipelineTask, config: Config, node_id: str) -> None:
     kubernetes.use_secret_as_env(task, settings.metadata_secret, {key: name for name, key in METADATA_ENV.items()})
     for claim in (settings.volume, *placed.volumes):
         kubernetes.mount_pvc(task, pvc_name=claim.claim, mount_path=claim.mount_path)
-    for secret in placed.secrets:
-        if secret.env:
-            kubernetes.use_secret_as_env(task, secret.name, secret.env)
-        if secret.mount_path:
-            kubernetes.use_secret_as_volume(task, secret.name, secret.mount_path)
-    for config_map in placed.config_maps:
-        if config_map.env:
-            kubernetes.use_config_map_as_env(task, config_map.name, config_map.env)
-        if config_map.mount_path:
-            kubernetes.use_config_map_as_volume(task, config_map.name, config_map.mount_path)
+    for uses, as_env, as_volume in (
+        (placed.secrets, kubernetes.use_secret_as_env, kubernetes.use_secret_as_volume),
+        (placed.config_maps, kubernetes.use_config_map_as_env, kubernetes.use_config_map_as_volume),
+    ):
+        for use in uses:
+            if use.env:
+                as_env(task, use.name, use.env)
+            if use.mount_path:
+                as_volume(task, use.name, use.mount_path)
     if placed.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=placed.shared_memory)
     if placed.ephemeral_storage:
@@ -153,7 +152,8 @@ def place(task: PipelineTask, config: Config, node_id: str) -> None:
     for key, value in placed.node_selector.items():
         kubernetes.add_node_selector(task, key, value)
     for toleration in placed.tolerations:
-        _tolerate(task, toleration)
+        fields = toleration.model_dump(exclude={"seconds"})
+        kubernetes.add_toleration(task, **fields, toleration_seconds=toleration.seconds)
     _prefer_nodes(task, placed)
     for key, value in pod_labels(placed).items():
         kubernetes.add_pod_label(task, key, value)
@@ -165,19 +165,6 @@ def place(task: PipelineTask, config: Config, node_id: str) -> None:
     kubernetes.set_image_pull_policy(task, settings.image_pull_policy)
     if settings.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, settings.image_pull_secrets)
-
-
-def _tolerate(task: PipelineTask, toleration: Toleration) -> None:
-    from kfp import kubernetes
-
-    kubernetes.add_toleration(
-        task,
-        key=toleration.key,
-        operator=toleration.operator,
-        value=toleration.value,
-        effect=toleration.effect,
-        toleration_seconds=toleration.seconds,
-    )
 
 
 def _prefer_nodes(task: PipelineTask, placed: Placement) -> None:
