@@ -42,7 +42,7 @@ format: setup  ## rewrite the sources in the project's format
 	$(BIN)/ruff format
 
 figures: setup  ## measure the networks of the catalogue anew, which takes a quarter of an hour
-	$(BIN)/python -m trainer_module.backbones.measure > trainer_module/backbones/figures.new
+	$(BIN)/python -m trainer_module.backbones.figures > trainer_module/backbones/figures.new
 	mv trainer_module/backbones/figures.new trainer_module/backbones/figures.json
 
 docs: setup  ## write the generated pages and pictures of docs/ anew

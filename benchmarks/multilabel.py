@@ -173,7 +173,7 @@ def features_of(backbone: str, folder: Path) -> Callable[[list[str]], np.ndarray
     import tensorflow as tf
     import tensorflow_hub as hub
 
-    from trainer_module.pooling import PoolWords
+    from trainer_module.layers import PoolWords
     from transforms.text import WordIds
     from transforms.word_table import read_word_table
 

@@ -24,8 +24,8 @@ def facts_of(handle: str) -> dict[str, Any]:
     """
     from finetune.digests import sha256_of
     from trainer_module.backbones.interface import interface_of
-    from trainer_module.backbones.resolve import resolve_handle
     from trainer_module.backbones.saved_model import read_saved_model
+    from trainer_module.backbones.sources.handle import resolve_handle
 
     folder = resolve_handle(handle)
     model = read_saved_model(folder)

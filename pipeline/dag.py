@@ -31,7 +31,7 @@ from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, 
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
 from trainer_module.backbones.sources import record_of, source_of
-from transforms.settings import transform_settings
+from transforms.modalities import transform_settings
 
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
 

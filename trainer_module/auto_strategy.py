@@ -28,13 +28,7 @@ AUTO_RULE = (
 def choose_training_strategy(
     examples: int, classes: int, parameters: int, similarity: str = "similar"
 ) -> tuple[str, str]:
-    """Picks a strategy.
-
-    Args:
-        examples: In the train split.
-        classes: Number of classes.
-        parameters: Of the backbone.
-        similarity: `training.similarity` of the config.
+    """Picks a strategy for a train split and a backbone of so many parameters.
 
     Returns:
         The name of the strategy, and the reason with its numbers.

@@ -26,8 +26,6 @@ def add_head(
     Args:
         features: float32 [batch, channels], or with more axes, which are pooled.
         pool: `Modality.pool`: makes [batch, channels] of features and the name of a layer.
-        head: Widths, dropout and penalty.
-        classes: Number of classes.
         seed: Seeds initial weights and dropout; each layer gets its own seed from it.
         activation: Keras' name of what makes probabilities, as the task says.
 

@@ -57,7 +57,11 @@ def run_fn(fn_args: FnArgs) -> None:
     setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
     key = training_key(settings, setup)
     checkpoints = open_checkpoints(settings, setup, key)
-    with tracked(tracking_of(settings), settings["tracking_dir"], key, setup.component, sections(settings)) as tracking:
+    # Of several workers, the chief alone tracks.
+    chief = is_chief(os.environ.get("TF_CONFIG"))
+    tracker = TrackingConfig.model_validate(settings["tracking"]) if chief else TrackingConfig(tensorboard=False)
+    sections = {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
+    with tracked(tracker, settings["tracking_dir"], key, setup.component, sections) as tracking:
         state = run_phases(setup, checkpoints)
 
     training, val = setup.training, setup.val
@@ -88,11 +92,7 @@ def make_setup(
 ) -> Setup:
     """Builds all that training needs: strategy, data, network with pretrained weights, loss, checked phases.
 
-    Args:
-        settings: As in `run_fn`.
-        transform_output: What the Transform node made.
-        train_files: Patterns of transformed examples.
-        val_files: The same of the validation split.
+    The settings are as in `run_fn`; the files are patterns of transformed examples.
     """
     training = TrainingConfig.model_validate(settings["training"])
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
@@ -179,18 +179,6 @@ def open_checkpoints(settings: dict[str, Any], setup: Setup, key: str) -> Checkp
         every = every.model_copy(update={"every_minutes": None})
     writes = not several or is_chief(os.environ.get("TF_CONFIG"))
     return Checkpoints(settings["checkpoint_dir"], key, every, setup.component, writes)
-
-
-def tracking_of(settings: dict[str, Any]) -> TrackingConfig:
-    """Returns what the config says, for the process that writes; nothing for other workers."""
-    if is_chief(os.environ.get("TF_CONFIG")):
-        return TrackingConfig.model_validate(settings["tracking"])
-    return TrackingConfig(tensorboard=False)
-
-
-def sections(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns the sections of the config that training depends on."""
-    return {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
 
 
 def make_deterministic(seed: int) -> None:

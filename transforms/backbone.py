@@ -14,35 +14,24 @@ from finetune.config.backbone import Scaling
 
 @dataclass(frozen=True)
 class Backbone:
-    """What a backbone expects of its input.
+    """What a backbone expects of its input."""
 
-    Attributes:
-        name: The name that a config uses, or the path or URL that the network comes from.
-        image_size: Height and width in pixels that the published weights were trained at, or that the config wants; 0
-            where no picture goes in.
-        scaling: How pixels in [0, 255] become the network's input:
-            `none` leaves them (the network rescales by itself); `zero_to_one` maps to [0, 1], as TF Hub's common
-            signature for images has it; `minus_one_to_one` maps to [-1, 1];
-            `imagenet_bgr_mean` swaps to BGR and subtracts the ImageNet mean; `imagenet_mean_std` maps to [0, 1] and
-            standardises each channel. They are the modes `tf`, `caffe` and `torch` of
-            `keras.applications.imagenet_utils.preprocess_input`.
-        family: Submodule of `tf.keras.applications` that holds the family's own `preprocess_input`; empty for others.
-        has_imagenet_weights: Whether `weights: imagenet` names something.
-        min_size: Smallest height and width that the network can be built for.
-        licence: Of the ImageNet weights, as Keras documents it; empty where nothing is stated.
-        arguments: Those of the constructor that `backbone.arguments` may set.
-        modality: Key of `transforms.modalities.MODALITIES`: what it is shown.
-        preprocessing: Of other modalities than pictures, what Transform depends on, in JSON's types; the modality says
-            which keys there are.
-    """
-
-    name: str
+    name: str  # The name that a config uses, or the path or URL that the network comes from.
+    # Height and width in pixels at which the published weights were trained, or that the config wants; 0 where no
+    # picture goes in.
     image_size: int = 0
+    # How pixels in [0, 255] become the network's input: `none` leaves them (the network rescales by itself);
+    # `zero_to_one` maps to [0, 1], as TF Hub's common signature for images has it; `minus_one_to_one` maps to [-1, 1];
+    # `imagenet_bgr_mean` swaps to BGR and subtracts the ImageNet mean; `imagenet_mean_std` maps to [0, 1] and
+    # standardises each channel. They are the modes `tf`, `caffe` and `torch` of
+    # `keras.applications.imagenet_utils.preprocess_input`.
     scaling: Scaling = "none"
-    family: str = ""
-    has_imagenet_weights: bool = False
-    min_size: int = 8
-    licence: str = ""
-    arguments: tuple[str, ...] = ()
-    modality: str = "image"
+    family: str = ""  # Submodule of `tf.keras.applications` with the family's own `preprocess_input`; empty for others.
+    has_imagenet_weights: bool = False  # Whether `weights: imagenet` names something.
+    min_size: int = 8  # Smallest height and width that the network can be built for.
+    licence: str = ""  # Of the ImageNet weights, as Keras documents it; empty where nothing is stated.
+    arguments: tuple[str, ...] = ()  # Those of the constructor that `backbone.arguments` may set.
+    modality: str = "image"  # Key of `transforms.modalities.MODALITIES`: what it is shown.
+    # Of other modalities than pictures, what Transform depends on, in JSON's types; the modality says which keys there
+    # are.
     preprocessing: Mapping[str, Any] = field(default_factory=dict)

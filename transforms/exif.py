@@ -16,10 +16,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 def orientation(jpeg: tf.Tensor) -> tf.Tensor:
-    """Reads how a JPEG is to be turned.
-
-    Args:
-        jpeg: Scalar string, the bytes of the file.
+    """Reads how a JPEG, the bytes of a file as a scalar string, is to be turned.
 
     Returns:
         Scalar int32 from 1 to 8; 1, which is upright, where there is no EXIF data or it makes no sense.
@@ -60,11 +57,7 @@ def orientation(jpeg: tf.Tensor) -> tf.Tensor:
 
 
 def upright(picture: tf.Tensor, turned: tf.Tensor) -> tf.Tensor:
-    """Turns a picture as its orientation says, like `PIL.ImageOps.exif_transpose`.
-
-    Args:
-        picture: [height, width, channels].
-        turned: From `orientation`.
+    """Turns a picture [height, width, channels] as `orientation` says, like `PIL.ImageOps.exif_transpose`.
 
     Returns:
         The same pixels, [height, width, channels] or [width, height, channels].

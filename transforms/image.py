@@ -46,23 +46,14 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 def resize(image: tf.Tensor, size: int) -> tf.Tensor:
     """Resizes to a square, bilinear with anti-aliasing when shrinking (as Pillow does), without keeping the aspect.
 
-    Args:
-        image: uint8 [height, width, 3].
-        size: Height and width of the result in pixels.
-
-    Returns:
-        uint8 [size, size, 3], rounded to the nearest.
+    From uint8 [height, width, 3] to uint8 [size, size, 3], rounded to the nearest.
     """
     resized = tf.image.resize(image, (size, size), method="bilinear", antialias=True)
     return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
 
 
 def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """Decodes and resizes a batch.
-
-    Args:
-        encoded: string [batch].
-        size: Height and width of the results in pixels.
+    """Decodes and resizes a batch, string [batch].
 
     Returns:
         string [batch]: each a serialised uint8 tensor [size, size, 3]; `parse_pixels` reads it back. As bytes, a
@@ -81,14 +72,9 @@ def parse_pixels(serialised: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def scale(pixels: tf.Tensor, scaling: Scaling) -> tf.Tensor:
-    """Brings pixels into the range that a backbone was trained with.
+    """Brings pixels into the range that a backbone was trained with, as `transforms.backbone.Backbone.scaling` says.
 
-    Args:
-        pixels: [..., 3] RGB in [0, 255], any numeric type.
-        scaling: As in `transforms.backbone.Backbone.scaling`.
-
-    Returns:
-        float32 of the same shape.
+    From [..., 3] RGB in [0, 255] of any numeric type to float32 of the same shape.
     """
     x = tf.cast(pixels, tf.float32)
     if scaling == "none":

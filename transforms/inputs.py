@@ -48,13 +48,9 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """Pictures: uint8 [size, size, 3] when read, float32 in [0, 255] when finished.
+    """Pictures: uint8 [size, size, 3] when read, float32 in [0, 255] when finished."""
 
-    Attributes:
-        image_size: Height and width in pixels.
-    """
-
-    image_size: int
+    image_size: int  # Height and width in pixels.
     modality: str = "image"
     raw: str = features.IMAGE
 
@@ -86,18 +82,13 @@ class ImageInputs:
 
 @dataclass(frozen=True)
 class TensorInputs:
-    """What Transform made, as it is: one tensor, such as ids of words or a clean text, or several by name.
+    """What Transform made, as it is: one tensor, such as ids of words or a clean text, or several by name."""
 
-    Attributes:
-        spec: Of the transformed features.
-    """
-
-    spec: dict[str, tf.io.FixedLenFeature]
+    spec: dict[str, tf.io.FixedLenFeature]  # Of the transformed features.
     modality: str
     raw: str
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
-        """They travel as they are."""
         return self.spec
 
     def read(self, parsed: Mapping[str, tf.Tensor]) -> NetworkInput:
@@ -106,7 +97,6 @@ class TensorInputs:
         return read if len(read) > 1 else read.popitem()[1]
 
     def finish(self, value: NetworkInput) -> NetworkInput:
-        """Returns it as it is."""
         return value
 
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
@@ -118,7 +108,6 @@ class TensorInputs:
         return tf.strings.regex_full_match(served, rf"\n\C*\n\x{len(self.raw):02x}{self.raw}\x12\C*")
 
     def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
-        """The same of a batch."""
         return self.read(transformed)
 
 

@@ -18,7 +18,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Args:
         inputs: The modality's raw feature and `sha256`, each string [batch, 1], and `label` string [batch, labels],
             sparse or dense as the schema says.
-        custom_config: From `transforms.settings.transform_settings`.
+        custom_config: From `transforms.modalities.transform_settings`.
 
     Returns:
         What the modality makes of its raw feature.

@@ -18,14 +18,8 @@ _SPACE = 32
 def split_words(texts: tf.Tensor, lowercase: bool) -> tf.RaggedTensor:
     """Cuts texts into words much as GloVe's corpora were: at spaces, punctuation by itself, clitics cut off.
 
-    `I don't, OK?` becomes `i`, `do`, `n't`, `,`, `ok`, `?`.
-
-    Args:
-        texts: string [batch], any bytes: those that are not UTF-8, and control characters, count as spaces.
-        lowercase: Whether capital letters become small ones.
-
-    Returns:
-        string [batch, (words)].
+    `I don't, OK?` becomes `i`, `do`, `n't`, `,`, `ok`, `?`. From string [batch] to string [batch, (words)]; any bytes:
+    those that are not UTF-8, and control characters, count as spaces.
     """
     clean = tf.strings.unicode_transcode(
         texts, "UTF-8", "UTF-8", errors="replace", replacement_char=_SPACE, replace_control_characters=True
@@ -63,15 +57,7 @@ class WordIds(tf.Module):
         self.lookup = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, ids), NO_WORD)
 
     def __call__(self, texts: tf.Tensor, max_words: int) -> tf.Tensor:
-        """Turns texts into ids.
-
-        Args:
-            texts: string [batch].
-            max_words: Words after these are left out.
-
-        Returns:
-            int64 [batch, max_words], padded with NO_WORD.
-        """
+        """Turns texts string [batch] into ids int64 [batch, max_words], padded with NO_WORD or cut off."""
         words = split_words(texts, self._lowercase)
         ids = tf.ragged.map_flat_values(self._look_up, words)
         ids = tf.ragged.boolean_mask(ids, ids != NO_WORD)
@@ -97,10 +83,7 @@ def valid_utf8(texts: tf.Tensor) -> tf.Tensor:
 
 
 def load_preprocessor(handle: str) -> Any:
-    """Loads the SavedModel that makes an encoder's inputs of texts.
-
-    Args:
-        handle: Its folder, or a URL.
+    """Loads the SavedModel, in a folder or at a URL, that makes an encoder's inputs of texts.
 
     Raises:
         BackboneError: It cannot be had, or has operations that this TensorFlow lacks.

@@ -19,17 +19,11 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class WordTable:
-    """Words and their vectors.
+    """Words and their vectors."""
 
-    Attributes:
-        words: Each once, in the order of the file.
-        vectors: float32 [words, dimensions].
-        lowercase: Whether no word has a capital letter: texts are then put into lower case.
-    """
-
-    words: list[str]
-    vectors: np.ndarray
-    lowercase: bool
+    words: list[str]  # Each once, in the order of the file.
+    vectors: np.ndarray  # float32 [words, dimensions].
+    lowercase: bool  # Whether no word has a capital letter: texts are then put into lower case.
 
 
 def read_word_table(path: str) -> WordTable:

@@ -21,11 +21,14 @@ ACCURACY = Metric(
 
 
 def top_k(k: int) -> Metric:
-    """The accuracy of the k most probable classes."""
+    """The accuracy of the k most probable classes.
+
+    Ties count against the model: one that says 0 of all classes but one would else be right about every class.
+    """
 
     def hits(predictions: SingleLabel) -> np.ndarray:
         truth = np.take_along_axis(predictions.probabilities, predictions.labels[:, np.newaxis], axis=1)
-        return (predictions.probabilities > truth).sum(axis=1) < k
+        return (predictions.probabilities >= truth).sum(axis=1) <= k
 
     def overall(predictions: SingleLabel, weights: np.ndarray) -> np.ndarray:
         return mean(weights, hits(predictions)) if predictions.classes > k else np.full(len(weights), np.nan)
@@ -33,7 +36,7 @@ def top_k(k: int) -> Metric:
     return Metric(
         name=f"top_{k}_accuracy",
         label=f"top-{k} accuracy",
-        meaning=f"share of examples whose true class has fewer than {k} others that are more probable",
+        meaning=f"share of examples whose true class has fewer than {k} others that are as probable or more",
         higher_is_better=True,
         tasks=(SINGLE_LABEL,),
         overall=overall,

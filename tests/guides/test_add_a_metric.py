@@ -88,7 +88,7 @@ def test_tfma_measures_it_by_scikit_learn_and_decides_its_plain_gates(added):
     pytest.importorskip("tensorflow_model_analysis")
     from components.evaluator.eval_config import eval_config
 
-    (specs,) = eval_config([GateConfig(metric="matthews", min=0.5)], []).metrics_specs
+    (specs,) = eval_config("single_label", [GateConfig(metric="matthews", min=0.5)], []).metrics_specs
     (spec,) = [spec for spec in specs.metrics if '"matthews"' in spec.config]
     assert spec.class_name == "ReferenceMetric"
     assert spec.per_slice_thresholds[0].threshold.value_threshold.lower_bound.value == pytest.approx(0.5, abs=1e-5)

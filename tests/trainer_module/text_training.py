@@ -16,8 +16,8 @@ from text_saved_models import WORDS
 
 from finetune.config import BackboneConfig
 from trainer_module.backbones.sources import record_of
+from transforms.modalities import transform_settings
 from transforms.preprocessing import preprocessing_fn
-from transforms.settings import transform_settings
 
 
 def texts(count: int, seed: int) -> list[tuple[bytes, bytes]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError
 from trainer_module.backbones.saved_model import Interface, SavedModel, Tensor
@@ -53,19 +55,8 @@ def picture_problems(saved: SavedModel, config: BackboneConfig) -> list[str]:
             problems.append(
                 f"backbone.image_size: got {size}, a batch of float32 [any, {size}, {size}, 3]; the model takes {entry}"
             )
-    outputs = {tensor.name: tensor for tensor in interface.outputs}
-    if config.output and (config.output not in outputs or (saved.call and list(outputs) == [""])):
-        problems.append(f"backbone.output: got {config.output!r}; the model gives {_listed(interface.outputs)}")
-    elif len(outputs) > 1 and not config.output:
-        problems.append(f"backbone.output: missing; the model gives {_listed(interface.outputs)}")
-    else:
-        chosen = outputs[config.output] if config.output else interface.outputs[0]
-        if not chosen.dtype.startswith("float") or (chosen.shape is not None and len(chosen.shape) not in (2, 4)):
-            problems.append(
-                f"backbone.handle: the model gives {chosen}; the head takes a feature vector [any, channels] or a "
-                "feature map [any, height, width, channels] of floats"
-            )
-    return problems
+    vector_or_map = "a feature vector [any, channels] or a feature map [any, height, width, channels] of floats"
+    return problems + _output_problems(interface, config.output, "model", (2, 4), vector_or_map)
 
 
 def text_output(saved: SavedModel, config: BackboneConfig) -> str | None:
@@ -98,16 +89,7 @@ def text_problems(saved: SavedModel, preprocessor: SavedModel | None, config: Ba
             f"backbone.handle: the encoder takes {_listed(interface.inputs)}, and texts are strings; give the "
             "SavedModel that makes these of them as backbone.text.preprocessor"
         )
-    outputs = {tensor.name: tensor for tensor in interface.outputs}
-    if output is None and len(outputs) > 1:
-        problems.append(f"backbone.output: missing; the encoder gives {_listed(interface.outputs)}")
-    elif output is not None and output not in outputs:
-        problems.append(f"backbone.output: got {output!r}; the encoder gives {_listed(interface.outputs)}")
-    else:
-        chosen = outputs[output] if output else interface.outputs[0]
-        if not chosen.dtype.startswith("float") or (chosen.shape is not None and len(chosen.shape) != 2):
-            problems.append(f"backbone.output: the encoder gives {chosen}; the head takes floats [any, channels]")
-    return problems
+    return problems + _output_problems(interface, output, "encoder", (2,), "floats [any, channels]")
 
 
 def code_problems(saved: SavedModel, config: BackboneConfig) -> list[str]:
@@ -118,6 +100,22 @@ def code_problems(saved: SavedModel, config: BackboneConfig) -> list[str]:
         f"backbone.handle: {config.handle} has operations that run Python or touch files: "
         f"{', '.join(saved.unsafe_ops)}. If you trust it, set backbone.allow_unsafe: true."
     ]
+
+
+def _output_problems(
+    interface: Interface, output: str | None, model: str, ranks: Sequence[int], taken: str
+) -> list[str]:
+    """Holds the output of this name, or the only one, against what the head takes."""
+    named = {tensor.name: tensor for tensor in interface.outputs}
+    given = f"the {model} gives {_listed(interface.outputs)}"
+    if not output and len(named) > 1:
+        return [f"backbone.output: missing; {given}"]
+    if output and output not in named:
+        return [f"backbone.output: got {output!r}; {given}"]
+    chosen = named[output] if output else interface.outputs[0]
+    if chosen.dtype.startswith("float") and (chosen.shape is None or len(chosen.shape) in ranks):
+        return []
+    return [f"backbone.{'output' if output else 'handle'}: the {model} gives {chosen}; the head takes {taken}"]
 
 
 def _fits(shape: tuple[int | None, ...] | None, wanted: tuple[int | None, ...]) -> bool:

@@ -29,17 +29,12 @@ _HARMLESS = re.compile(r"(math|nn|__operators__|image|linalg|signal|compat\.v1\.
 
 @dataclass(frozen=True)
 class FileConfig:
-    """What a file says of its network.
+    """What a file says of its network."""
 
-    Attributes:
-        layers: From input to output, without the names of their variables.
-        input_shape: With the batch, such as (None, 32, 32, 3); None where it has several inputs or does not say.
-        suspects: What would run code when the file is loaded.
-    """
-
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...]  # From input to output, without the names of their variables.
+    # With the batch, such as (None, 32, 32, 3); None where it has several inputs or does not say.
     input_shape: tuple[int | None, ...] | None
-    suspects: list[str]
+    suspects: list[str]  # What would run code when the file is loaded.
 
     @property
     def names(self) -> list[str]:

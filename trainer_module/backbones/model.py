@@ -70,13 +70,6 @@ def build_model(
     statistics and never update them, while frozen and after unfreezing alike, so that a small data set cannot spoil
     what pretraining measured. With `train` they follow the model, and Keras keeps those of frozen layers as they are.
 
-    Args:
-        backbone: From `build_backbone`.
-        record: Of the backbone: its modality, and the range of its input.
-        training: The head, the BatchNorm policy, and the seed of the head's initial weights and dropout.
-        classes: Number of classes.
-        activation: Of the last layer (see `heads.add_head`).
-
     Returns:
         A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
         float32 [batch, classes].

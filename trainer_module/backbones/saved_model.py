@@ -27,17 +27,11 @@ UNSAFE_OPS = frozenset(("PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output.
+    """One input or output."""
 
-    Attributes:
-        name: Its key, or a name of its own; empty where it has neither.
-        dtype: Such as `float32` or `string`.
-        shape: None for a free dimension; None in place of the whole for a free rank.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | None, ...] | None
+    name: str  # Its key, or a name of its own; empty where it has neither.
+    dtype: str  # Such as `float32` or `string`.
+    shape: tuple[int | None, ...] | None  # None for a free dimension; None in place of the whole for a free rank.
 
     def __str__(self) -> str:
         shape = "any rank" if self.shape is None else str([size if size else "any" for size in self.shape])
@@ -46,17 +40,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Interface:
-    """A way to call the model.
-
-    Attributes:
-        inputs: Tensors that go in.
-        outputs: Tensors that come out.
-        takes_training: Whether it has a `training` argument, as dropout and BatchNorm need it.
-    """
+    """A way to call the model."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    takes_training: bool = False
+    takes_training: bool = False  # Whether it has a `training` argument, as dropout and BatchNorm need it.
 
 
 @dataclass(frozen=True)
@@ -71,29 +59,17 @@ class Variable:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a SavedModel says of itself.
-
-    Attributes:
-        folder: Where it is.
-        call: Its `__call__`; None for one that can only be served.
-        signatures: By name, those of serving.
-        variables: All of them.
-        regularization_losses: How many penalties training has to add.
-        assets: Names of files such as vocabularies.
-        size: Of the whole folder in bytes.
-        unsafe_ops: Those of UNSAFE_OPS that it has.
-        tensorflow: The version that wrote it.
-    """
+    """What a SavedModel says of itself."""
 
     folder: Path
-    call: Interface | None
-    signatures: dict[str, Interface]
+    call: Interface | None  # Its `__call__`; None for one that can only be served.
+    signatures: dict[str, Interface]  # By name, those of serving.
     variables: tuple[Variable, ...]
-    regularization_losses: int
-    assets: tuple[str, ...]
-    size: int
-    unsafe_ops: tuple[str, ...]
-    tensorflow: str
+    regularization_losses: int  # How many penalties training has to add.
+    assets: tuple[str, ...]  # Names of files such as vocabularies.
+    size: int  # Of the whole folder in bytes.
+    unsafe_ops: tuple[str, ...]  # Those of UNSAFE_OPS that it has.
+    tensorflow: str  # The version that wrote it.
 
     @property
     def trainable_parameters(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import sha256_of
-from finetune.errors import BackboneError, did_you_mean
+from finetune.errors import did_you_mean
 from trainer_module.frozen_features.recorded import Recorded, recorded
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
@@ -28,18 +28,13 @@ HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 
 
 class BackboneSource(ABC):
-    """A place that pretrained networks come from.
+    """A place that pretrained networks come from."""
 
-    Attributes:
-        name: Key in the table.
-        records: The networks that a config asks for by `backbone.name`; none of a source that has other keys.
-        unfreeze_forms: Those of UNFREEZE_FORMS that its layers allow.
-        starts_random: Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
-    """
-
-    name: str
+    name: str  # Key in the table.
+    # The networks that a config asks for by `backbone.name`; none of a source that has other keys.
     records: Mapping[str, Backbone] = {}
-    unfreeze_forms: Sequence[str] = UNFREEZE_FORMS
+    unfreeze_forms: Sequence[str] = UNFREEZE_FORMS  # Those of UNFREEZE_FORMS that its layers allow.
+    # Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
     starts_random: bool = False
 
     @abstractmethod
@@ -180,13 +175,3 @@ def missing_weights(config: BackboneConfig) -> str:
         f"backbone.weights: got {config.weights!r}, which is not a file here; "
         "expected imagenet, random, or the path of a weights file"
     )
-
-
-def unknown_backbone(config: BackboneConfig, names: Sequence[str]) -> BackboneError:
-    """Makes the error of a config that no source knows."""
-    if config.name:
-        return BackboneError(
-            f"backbone.name: got {config.name!r}; expected one of the {len(names)} backbones that `finetune backbones` "
-            "lists." + did_you_mean(config.name.replace("_", ""), names)
-        )
-    return BackboneError(f"backbone.modality: got {config.modality!r}; no source takes a `handle` or `file` for it")

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import tensorflow as tf
 import tf_keras as keras
+from tf_keras.src.saving.legacy.hdf5_format import load_attributes_from_hdf5_group
 
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import check_sha256
@@ -71,21 +72,12 @@ def _in_file(path: Path) -> list[Shapes]:
     with h5py.File(path, "r") as file:
         group = file["model_weights"] if "layer_names" not in file.attrs and "model_weights" in file else file
         layers = []
-        for name in _texts(group, "layer_names"):
-            shapes = [tuple(group[name][weight].shape) for weight in _texts(group[name], "weight_names")]
+        for name in load_attributes_from_hdf5_group(group, "layer_names"):
+            weights = load_attributes_from_hdf5_group(group[name], "weight_names")
+            shapes = [tuple(group[name][weight].shape) for weight in weights]
             if shapes:
                 layers.append((name, shapes))
         return layers
-
-
-def _texts(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names, which Keras cuts into several attributes where it is long."""
-    names = list(group.attrs[attribute]) if attribute in group.attrs else []
-    part = 0
-    while f"{attribute}{part}" in group.attrs:
-        names += list(group.attrs[f"{attribute}{part}"])
-        part += 1
-    return [name.decode() if isinstance(name, bytes) else name for name in names]
 
 
 def _differences(file: list[Shapes], network: list[Shapes]) -> list[str]:

@@ -10,15 +10,9 @@ from finetune.config import AugmentationConfig
 
 
 def augment(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-    """Changes one picture at random.
+    """Changes one picture at random: uint8 [height, width, 3] to float32 of the same shape in [0, 255].
 
-    Args:
-        pixels: uint8 [height, width, 3].
-        seed: int64 [2]; the same seed makes the same change.
-        config: Strengths.
-
-    Returns:
-        float32 [height, width, 3] in [0, 255].
+    The same seed, int64 [2], makes the same change.
     """
     image = tf.cast(pixels, tf.float32)
     draws = tf.random.stateless_uniform([7], seed, -1.0, 1.0)

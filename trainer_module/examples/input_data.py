@@ -30,23 +30,14 @@ PREFETCHED = 4
 
 @dataclass(frozen=True)
 class Split:
-    """A split holds transformed examples.
+    """A split holds transformed examples."""
 
-    Attributes:
-        records: Serialised tf.Examples, each scalar string.
-        examples: How many there are.
-        inputs: How the network's input is read of them.
-        labels: How their labels are read.
-        digest: Digest of the examples, whatever order they are in.
-        order: Order of the examples: `sorted`, or a digest of the order that they were read in.
-    """
-
-    records: tf.data.Dataset
-    examples: int
-    inputs: Inputs
-    labels: Labels
-    digest: str
-    order: str = "sorted"
+    records: tf.data.Dataset  # Serialised tf.Examples, each scalar string.
+    examples: int  # How many there are.
+    inputs: Inputs  # How the network's input is read of them.
+    labels: Labels  # How their labels are read.
+    digest: str  # Digest of the examples, whatever order they are in.
+    order: str = "sorted"  # Order of the examples: `sorted`, or a digest of the order that they were read in.
 
     @property
     def shuffle_window(self) -> int:
@@ -61,12 +52,8 @@ class Split:
 def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_bytes: int = 2 * 1024**3) -> Split:
     """Opens the gzipped TFRecord files that match `patterns`.
 
-    Args:
-        patterns: Patterns of paths.
-        inputs: How the network's input is read of the examples.
-        labels: How their labels are read.
-        memory_bytes: A split of up to this size, uncompressed, is held in memory; a larger one is streamed from its
-            files in each epoch.
+    A split of up to `memory_bytes`, uncompressed, is held in memory; a larger one is streamed from its files in each
+    epoch.
 
     Raises:
         DataError: There is no example in them.
@@ -96,20 +83,13 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
 
 
 def training_batches(
-    split: Split,
-    batch_size: int,
-    seed: int,
-    config: AugmentationConfig,
-    first_epoch: int = 0,
-    first_step: int = 0,
+    split: Split, batch_size: int, seed: int, config: AugmentationConfig, first_epoch: int = 0, first_step: int = 0
 ) -> tf.data.Dataset:
     """Returns endless batches, epoch after epoch, shuffled and augmented anew in each.
 
     Args:
-        split: Training examples.
         batch_size: Examples a batch, over all devices together.
         seed: Seed of shuffling and augmentation.
-        config: Augmentation strengths.
         first_epoch: Epoch to begin with; epoch N is the same whether one starts at 0 or at N.
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
@@ -136,17 +116,11 @@ def training_batches(
 
 @dataclass(frozen=True)
 class Views:
-    """Views are changed copies of each example, a fixed number of them, which epochs use in turn.
+    """Views are changed copies of each example, a fixed number of them, which epochs use in turn."""
 
-    Attributes:
-        count: Copies of each example.
-        seed: int64 scalar; what changes them.
-        starts: int64 [examples], the copy that each example has in epoch 0.
-    """
-
-    count: int
-    seed: tf.Tensor
-    starts: tf.Tensor
+    count: int  # Copies of each example.
+    seed: tf.Tensor  # int64 scalar; what changes them.
+    starts: tf.Tensor  # int64 [examples], the copy that each example has in epoch 0.
 
     def row(self, number: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         """Returns the number of an example's copy in an epoch: those of the first copy of each come first."""
@@ -179,11 +153,8 @@ def numbered_inputs(
     """Returns one pass over chosen examples in the order of the split, or of all their copies where there are some.
 
     Args:
-        split: Examples.
         wanted: bool [rows]: which of them.
-        batch_size: Rows a batch.
         config: Augmentation of the copies; None leaves examples as they are.
-        seed: Seed of the copies.
 
     Returns:
         (int64 [batch], the numbers of the rows; inputs, as in `evaluation_batches`).

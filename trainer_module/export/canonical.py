@@ -25,11 +25,7 @@ _SPECIFIED_NAME = "_user_specified_name"
 
 
 def make_canonical(directory: str) -> None:
-    """Rewrites `saved_model.pb` and its fingerprint in place.
-
-    Args:
-        directory: Of a SavedModel.
-    """
+    """Rewrites `saved_model.pb` of a SavedModel and its fingerprint in place."""
     path = Path(directory) / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for meta_graph in saved.meta_graphs:

@@ -36,15 +36,12 @@ class ServedModel(tf.Module):
         task: TrainingTask,
         decision: dict[str, Any],
     ):
-        """Takes the network, and how raw examples become its inputs, labels, and its outputs answers.
+        """Takes the network from inputs to probabilities, and what lies before and behind it.
 
         Args:
-            model: From inputs to probabilities.
-            transform_output: Of the Transform node.
             inputs: How transformed examples become what the network takes.
             labels: How they become what the Evaluator compares with.
-            task: Decodes probabilities.
-            decision: What it needs for that.
+            decision: What the task needs to decode probabilities.
         """
         super().__init__(name="served_model")
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
@@ -131,10 +128,7 @@ class _OrderedLoader(SavedModelLoader):
 def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> None:
     """Writes the SavedModel with `serving_default` and `transform_features`; the same model gives the same bytes.
 
-    Args:
-        served: The model.
-        directory: Where to.
-        facts: What is said of its origin; goes beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
+    What is said of its origin goes beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
     """
     signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
     tf.saved_model.save(served, directory, signatures=signatures)

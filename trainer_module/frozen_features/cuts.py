@@ -13,46 +13,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Node:
-    """A node is one call of a layer.
+    """A node is one call of a layer."""
 
-    Attributes:
-        name: Unique in the network.
-        inputs: Names of the nodes whose outputs it takes.
-        layer: Name of its layer.
-        in_backbone: Whether the layer is one of the backbone's, as opposed to the scaling or the head.
-        has_variables: Whether the layer has any.
-        is_batch_norm: Whether it is a BatchNorm layer, which is constant when it does not train.
-        follows_mode: Whether it may do in training what it does not do in inference, such as dropout.
-        shape: Shape of its output without the batch; None when it has several outputs or no fixed size.
-        item_bytes: Bytes of one number of its output.
-        multiply_adds: Multiplications, each with its addition, that it takes for one example.
-    """
-
-    name: str
-    inputs: tuple[str, ...]
-    layer: str
-    in_backbone: bool = False
-    has_variables: bool = False
-    is_batch_norm: bool = False
-    follows_mode: bool = False
+    name: str  # Unique in the network.
+    inputs: tuple[str, ...]  # Names of the nodes whose outputs it takes.
+    layer: str  # Name of its layer.
+    in_backbone: bool = False  # Whether the layer is one of the backbone's, as opposed to the scaling or the head.
+    has_variables: bool = False  # Whether the layer has any.
+    is_batch_norm: bool = False  # Whether it is a BatchNorm layer, which is constant when it does not train.
+    follows_mode: bool = False  # Whether it may do in training what it does not do in inference, such as dropout.
+    # Shape of its output without the batch; None when it has several outputs or no fixed size.
     shape: tuple[int, ...] | None = None
-    item_bytes: int = 4
-    multiply_adds: int = 0
+    item_bytes: int = 4  # Bytes of one number of its output.
+    multiply_adds: int = 0  # Multiplications, each with its addition, that it takes for one example.
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A cut is a node through which everything passes.
+    """A cut is a node through which everything passes."""
 
-    Attributes:
-        node: Its output is what is kept.
-        below: The nodes that need not run again: the node itself and all before it, in order.
-        multiply_adds: Multiplications that they all take for one example, each with its addition.
-    """
-
-    node: Node
-    below: tuple[Node, ...]
-    multiply_adds: int
+    node: Node  # Its output is what is kept.
+    below: tuple[Node, ...]  # The nodes that need not run again: the node itself and all before it, in order.
+    multiply_adds: int  # Multiplications that they all take for one example, each with its addition.
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,9 +50,8 @@ class Cut:
 def constancy(trained: Collection[str], backbone_in_inference_mode: bool) -> Callable[[Node], bool]:
     """Says which nodes give the same output for the same input in every step of a phase.
 
-    Args:
-        trained: Layers of the backbone that the phase trains. All layers of the head with variables do.
-        backbone_in_inference_mode: Whether the backbone is called so in training too.
+    The phase trains layers of the backbone, and all layers of the head with variables; the backbone may be called in
+    inference mode in training too.
     """
 
     def is_constant(node: Node) -> bool:
@@ -82,15 +63,10 @@ def constancy(trained: Collection[str], backbone_in_inference_mode: bool) -> Cal
 
 
 def deepest_cut(nodes: Sequence[Node], output: str, is_constant: Callable[[Node], bool]) -> Cut | None:
-    """Finds the cut farthest from the input below which every node is constant.
+    """Finds the cut farthest from the input below which every node is constant, as `constancy` says.
 
     A node is passed by everything when, in an order in which inputs come first, no connection leads from before it to
-    behind it, and nothing begins behind it.
-
-    Args:
-        nodes: All nodes, in such an order.
-        output: Name of the last one.
-        is_constant: Says of a node what `constancy` does.
+    behind it, and nothing begins behind it. The nodes must be in such an order.
 
     Returns:
         The cut, or None when there is none worth a computation.

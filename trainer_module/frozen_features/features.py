@@ -7,34 +7,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Note, Progress, emit
-from trainer_module.examples.input_data import (
-    Split,
-    evaluation_batches,
-    labels,
-    numbered_inputs,
-    training_batches,
-)
+from trainer_module.examples.input_data import Split, evaluation_batches, labels, numbered_inputs, training_batches
 from trainer_module.frozen_features.cuts import Cut
-from trainer_module.frozen_features.feed import (
-    Feed,
-    Feeds,
-    Kept,
-    evaluation_rows,
-    kept_in_files,
-    kept_in_memory,
-    training_rows,
-)
-from trainer_module.frozen_features.fill import FrozenPart, Gaps, any_rows, compiled, fill
+from trainer_module.frozen_features.feed import Feed, Feeds, Kept, evaluation_rows, training_rows
 from trainer_module.frozen_features.network import Network
 from trainer_module.frozen_features.plan import RATES, Decision
 from trainer_module.frozen_features.planner import Planner
-from trainer_module.frozen_features.store import FILL_BATCH, Shards, Store
+from trainer_module.frozen_features.store import FILL_BATCH, Gaps, Shards, Store
+from transforms.inputs import NetworkInput
+
+SECONDS_BETWEEN_EVENTS = 0.5
+FrozenPart = Callable[[NetworkInput], list[tf.Tensor]]
 
 
 class FrozenFeatures:
@@ -58,15 +48,10 @@ class FrozenFeatures:
     ):
         """Decides; nothing is computed yet.
 
+        Arguments but these are as in `trainer_module.phases.setup.Setup`.
+
         Args:
             folder: Folder of all frozen features of a pipeline.
-            model: The whole network.
-            backbone: The part of it that freezing is about.
-            training: Phases, cache and budget.
-            augmentation: Changes training pictures in phases that have no augmentation of their own.
-            train: Training examples.
-            val: Validation examples.
-            component: Id of the pipeline node, for messages.
             code: Digest of the code that makes a network and its inputs.
         """
         self._model = model
@@ -137,8 +122,9 @@ class FrozenFeatures:
         """Returns what is kept of a split for a phase, filled where it has gaps."""
         cut = self._planner.cut(index)
         shards = self._whole(split, index)
-        read = kept_in_memory if in_memory else kept_in_files
-        return read(shards, labels(self._splits[split]), cut.shape, self._stored(cut), self._network.dtype(cut))
+        of_each = labels(self._splits[split])
+        kept = Kept(shards, of_each, cut.shape, self._stored(cut), self._network.dtype(cut))
+        return kept.in_memory() if in_memory else kept
 
     def _whole(self, split: str, index: int) -> Shards:
         """Fills what is missing at the phase's cut, and in the same pass at those of later phases."""
@@ -165,32 +151,37 @@ class FrozenFeatures:
 
     def _fill(self, split: str, cuts: Sequence[Cut], gaps: Sequence[Gaps], index: int) -> None:
         start = time.monotonic()
-        rows = any_rows(gaps)
+        rows = np.logical_or.reduce([gap.rows() for gap in gaps])
         total = int(rows.sum())
         config = self._planner.augmentation_of(index) if split == "train" else None
         batches = numbered_inputs(self._splits[split], rows, self._fill_batch, config, self._training.seed)
         names = tuple(cut.node.name for cut in cuts)
         if names not in self._compiled:
-            dtypes = [self._stored(cut) for cut in cuts]
-            self._compiled[names] = compiled(self._network.frozen_part(cuts), batches.element_spec[1], dtypes)
-        fill(self._compiled[names], batches, gaps, self._progress(total))
+            self._compiled[names] = self._frozen_part(cuts, batches.element_spec[1])
+        done, told = 0, 0.0
+        for numbers, inputs in batches:
+            for gap, output in zip(gaps, self._compiled[names](inputs), strict=True):
+                gap.take(int(numbers[0]), output.numpy())
+            done += len(numbers)
+            if time.monotonic() - told > SECONDS_BETWEEN_EVENTS:
+                told = time.monotonic()
+                unit = "examples through the frozen layers"
+                emit(Progress(component=self._component, done=done, total=total, unit=unit))
         layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
         self._say(
             f"the frozen layers ran once over {total:,} examples of {split} in {time.monotonic() - start:.1f} s; "
             f"what they gave at {layers} is kept ({sum(gap.size for gap in gaps) / 1e6:,.1f} MB)"
         )
 
-    def _progress(self, total: int) -> Callable[[int], None]:
-        told = 0.0
+    def _frozen_part(self, cuts: Sequence[Cut], spec: Any) -> FrozenPart:
+        """Compiles the network up to all cuts, for inputs of a specification."""
+        frozen, dtypes = self._network.frozen_part(cuts), [self._stored(cut) for cut in cuts]
 
-        def tell(done: int) -> None:
-            nonlocal told
-            if time.monotonic() - told > 0.5:
-                told = time.monotonic()
-                unit = "examples through the frozen layers"
-                emit(Progress(component=self._component, done=done, total=total, unit=unit))
+        @tf.function(autograph=False, input_signature=[spec])
+        def step(inputs: NetworkInput) -> list[tf.Tensor]:
+            return [tf.cast(output, dtype) for output, dtype in zip(frozen(inputs), dtypes, strict=True)]
 
-        return tell
+        return step
 
     def _shards(self, split: str, cut: Cut, index: int) -> Shards:
         examples = self._splits[split]
@@ -207,7 +198,7 @@ class FrozenFeatures:
             "tensorflow": tf.__version__,
         }
         copies = self._planner.copies(index) if split == "train" else 1
-        return self._store.shards(facts, examples.examples * copies, cut.row_bytes(self._planner.item_bytes))
+        return Shards(self._store.root, facts, examples.examples * copies, cut.row_bytes(self._planner.item_bytes))
 
     @property
     def _fill_batch(self) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig
-from trainer_module.examples.input_data import (
-    PARALLEL,
-    Split,
-    endless,
-    iterable,
-    views_of,
-)
+from trainer_module.examples.input_data import PARALLEL, Split, endless, iterable, views_of
 from trainer_module.frozen_features.store import HEADER_BYTES, Shards
 
 # Rows of files that are on their way at the same time.
@@ -27,53 +20,50 @@ PARALLEL_READS = 16
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed joins batches and the network that takes them.
+    """A feed joins batches and the network that takes them."""
 
-    Attributes:
-        model: Leads from the inputs in `batches` to probabilities.
-        batches: (inputs, labels).
-    """
-
-    model: keras.Model
-    batches: tf.data.Dataset
+    model: keras.Model  # Leads from the inputs in `batches` to probabilities.
+    batches: tf.data.Dataset  # (inputs, labels).
 
 
 @dataclass(frozen=True)
 class Feeds:
-    """Feeds hold both feeds of a phase.
+    """Feeds hold both feeds of a phase."""
 
-    Attributes:
-        train: Endless batches.
-        val: One pass.
-        row: What the phase's row of the summary says of them.
-    """
-
-    train: Feed
-    val: Feed
-    row: dict[str, Any] = field(default_factory=dict)
+    train: Feed  # Endless batches.
+    val: Feed  # One pass.
+    row: dict[str, Any] = field(default_factory=dict)  # What the phase's row of the summary says of them.
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Kept holds frozen features of each example of a split, in memory or in files.
+    """Kept holds frozen features of each example of a split, in memory or in files."""
 
-    Attributes:
-        labels: [examples, ...], of each example in the order of the split.
-        shape: Shape of what is kept of one example.
-        stored: Type of its numbers.
-        dtype: Type that they had.
-        held: [rows, *shape] in memory; None when they are in `files`.
-        files: Each with a header and rows of equal size.
-        rows_per_file: Rows in each file but the last.
-    """
+    shards: Shards
+    labels: tf.Tensor  # [examples, ...], of each example in the order of the split.
+    shape: tuple[int, ...]  # Of what is kept of one example.
+    stored: tf.DType  # Type of its numbers.
+    dtype: tf.DType  # Type that they had.
+    held: tf.Tensor | None = None  # [rows, *shape]; None where each row is read from its file when it is needed.
 
-    labels: tf.Tensor
-    shape: tuple[int, ...]
-    stored: tf.DType
-    dtype: tf.DType
-    held: tf.Tensor | None = None
-    files: Sequence[str] = ()
-    rows_per_file: int = 1
+    def in_memory(self) -> Kept:
+        """Reads all rows now.
+
+        Raises:
+            OSError: Files are missing or damaged.
+        """
+        shards = self.shards
+        rows = _aligned(shards.rows, shards.row_bytes)
+        missing, damaged = shards.load(rows)
+        if missing or damaged:
+            raise OSError(f"{shards.folder}: files vanished or broke just after they were checked")
+        # DLPack of NumPy does not know bfloat16.
+        bits = np.uint16 if self.stored == tf.bfloat16 else self.stored.as_numpy_dtype
+        values = rows.view(bits).reshape(shards.rows, *self.shape)
+        with tf.device("/cpu:0"):
+            # Shares the memory: a copy would need twice the budget.
+            held = tf.bitcast(tf.experimental.dlpack.from_dlpack(values.__dlpack__()), self.stored)
+        return replace(self, held=held)
 
     def batches(
         self,
@@ -85,7 +75,6 @@ class Kept:
 
         Args:
             examples: Pairs of scalar int64: a position that does not matter, and the number of an example.
-            batch_size: Examples a batch.
             row_of: Says which row is read for an example.
         """
         return (self._read if self.held is None else self._gather)(examples, batch_size, row_of)
@@ -99,14 +88,14 @@ class Kept:
         return examples.batch(batch_size).map(gather)
 
     def _read(self, examples: tf.data.Dataset, batch_size: int, row_of: Callable) -> tf.data.Dataset:
-        row_bytes = math.prod(self.shape) * self.stored.size
-        files = tf.constant(self.files)
+        row_bytes, rows_per_file = self.shards.row_bytes, self.shards.rows_per_shard
+        files = tf.constant(self.shards.files)
 
         @tf.autograph.experimental.do_not_convert
         def read(_: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
             row = row_of(number)
-            start = HEADER_BYTES + row % self.rows_per_file * row_bytes
-            file = files[row // self.rows_per_file]
+            start = HEADER_BYTES + row % rows_per_file * row_bytes
+            file = files[row // rows_per_file]
             return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
 
         @tf.autograph.experimental.do_not_convert
@@ -119,32 +108,6 @@ class Kept:
         )
         pairs = tf.data.Dataset.zip((found, examples))
         return pairs.batch(batch_size).map(decode, num_parallel_calls=PARALLEL)
-
-
-def kept_in_files(shards: Shards, labels: tf.Tensor, shape: tuple[int, ...], stored: tf.DType, dtype: tf.DType) -> Kept:
-    """Reads each row when it is needed."""
-    return Kept(labels, shape, stored, dtype, files=shards.files, rows_per_file=shards.rows_per_shard)
-
-
-def kept_in_memory(
-    shards: Shards, labels: tf.Tensor, shape: tuple[int, ...], stored: tf.DType, dtype: tf.DType
-) -> Kept:
-    """Reads all rows now.
-
-    Raises:
-        OSError: Files are missing or damaged.
-    """
-    rows = _aligned(shards.rows, shards.row_bytes)
-    missing, damaged = shards.load(rows)
-    if missing or damaged:
-        raise OSError(f"{shards.folder}: files vanished or broke just after they were checked")
-    # DLPack of NumPy does not know bfloat16.
-    bits = np.uint16 if stored == tf.bfloat16 else stored.as_numpy_dtype
-    values = rows.view(bits).reshape(shards.rows, *shape)
-    with tf.device("/cpu:0"):
-        # Shares the memory: a copy would need twice the budget.
-        held = tf.bitcast(tf.experimental.dlpack.from_dlpack(values.__dlpack__()), stored)
-    return Kept(labels, shape, stored, dtype, held=held)
 
 
 def training_rows(

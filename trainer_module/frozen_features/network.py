@@ -24,12 +24,7 @@ class Network:
     """
 
     def __init__(self, model: keras.Model, backbone: keras.Model):
-        """Describes the graph.
-
-        Args:
-            model: From inputs to probabilities.
-            backbone: One of its layers.
-        """
+        """Describes a model from inputs to probabilities, one of whose layers is the backbone."""
         self._model = model
         self._backbone = backbone
         self._tensors: dict[str, Any] = {}

@@ -13,17 +13,11 @@ Place = Literal["off", "memory", "disk"]
 
 @dataclass(frozen=True)
 class Rates:
-    """Rates say what a machine does in a second, to the order of magnitude, on the careful side.
+    """Rates say what a machine does in a second, to the order of magnitude, on the careful side."""
 
-    Attributes:
-        multiply_adds: Multiplications of convolutions, each with its addition.
-        memory_bytes: Bytes gathered into batches, and brought to the device.
-        disk_bytes: Bytes read in random order, or written.
-    """
-
-    multiply_adds: float
-    memory_bytes: float
-    disk_bytes: float
+    multiply_adds: float  # Multiplications of convolutions, each with its addition.
+    memory_bytes: float  # Bytes gathered into batches, and brought to the device.
+    disk_bytes: float  # Bytes read in random order, or written.
 
 
 # Two cores reach 1e10 on MobileNetV2 and 4e10 on ResNet50; a data-centre GPU reaches a few 1e12. Figures on the fast
@@ -33,53 +27,31 @@ RATES = {"cpu": Rates(5e10, 1e9, 2e8), "gpu": Rates(5e12, 4e9, 5e8)}
 
 @dataclass(frozen=True)
 class PhaseNeed:
-    """A need says what there is to save in a phase.
+    """A need says what there is to save in a phase."""
 
-    Attributes:
-        name: Name of the phase.
-        cut: Where the network can be cut; None when it cannot.
-        epochs: How long it lasts at most.
-        views: Rows kept of each training example; 0 when every epoch makes new ones.
-    """
-
-    name: str
-    cut: Cut | None
-    epochs: float
-    views: int = 1
+    cut: Cut | None  # Where the network can be cut; None when it cannot.
+    epochs: float  # How long it lasts at most.
+    views: int = 1  # Rows kept of each training example; 0 when every epoch makes new ones.
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A budget says how much may be kept.
+    """A budget says how much may be kept."""
 
-    Attributes:
-        item_bytes: Bytes of one number.
-        memory_bytes: Bytes that a phase reads from memory; what is larger is read from disk.
-        disk_bytes: Bytes on disk of what all phases read.
-    """
-
-    item_bytes: int
-    memory_bytes: float
-    disk_bytes: float
+    item_bytes: int  # Bytes of one number.
+    memory_bytes: float  # Bytes that a phase reads from memory; what is larger is read from disk.
+    disk_bytes: float  # Bytes on disk of what all phases read.
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision says what a phase does.
+    """A decision says what a phase does."""
 
-    Attributes:
-        train: Where it reads the train split from; `off` runs the whole network on it.
-        val: The same of the validation split.
-        train_bytes: Size of what is kept of the train split.
-        val_bytes: Size of what is kept of the validation split.
-        reason: Why, as a part of a sentence.
-    """
-
-    train: Place
-    val: Place
-    train_bytes: int
-    val_bytes: int
-    reason: str
+    train: Place  # Where it reads the train split from; `off` runs the whole network on it.
+    val: Place  # The same of the validation split.
+    train_bytes: int  # Size of what is kept of the train split.
+    val_bytes: int  # Size of what is kept of the validation split.
+    reason: str  # Why, as a part of a sentence.
 
     @classmethod
     def off(cls, reason: str) -> Decision:
@@ -103,10 +75,7 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
     Args:
         mode: `training.frozen_features.cache`. `on` caches wherever there is a cut.
         needs: What there is to save in each phase.
-        train: Examples in the train split.
-        val: Examples in the validation split.
-        budget: How much may be kept.
-        rates: What the machine does in a second.
+        train: Examples in the train split; `val` those in the validation split.
     """
     if mode == "off":
         return [Decision.off("training.frozen_features is off")] * len(needs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from finetune.config import AugmentationConfig, TrainingConfig
@@ -18,51 +19,43 @@ ITEM_BYTES = {"float32": 4, "float16": 2}
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph describes a network with a backbone in it.
+    """A graph describes a network with a backbone in it."""
 
-    Attributes:
-        nodes: All calls of layers, those that a call needs before it; the last gives the output.
-        layers: The layers of the backbone, as `freezing` looks at them.
-        whole: Name of the backbone where it is one node, as it cannot be looked into; it then trains as a whole.
-        in_inference_mode: Whether the backbone is called in inference mode in training too.
-    """
-
-    nodes: Sequence[Node]
-    layers: Sequence[Layer]
+    nodes: Sequence[Node]  # All calls of layers, those that a call needs before it; the last gives the output.
+    layers: Sequence[Layer]  # The layers of the backbone, as `freezing` looks at them.
+    # Name of the backbone where it is one node, as it cannot be looked into; it then trains as a whole.
     whole: str | None
-    in_inference_mode: bool
+    in_inference_mode: bool  # Whether the backbone is called in inference mode in training too.
 
 
 @dataclass(frozen=True)
 class Planner:
-    """A planner decides for all phases of a training together, from plain data.
+    """A planner decides for all phases of a training together, from plain data."""
 
-    Attributes:
-        training: Phases, cache and budget.
-        augmentation: Changes training examples in phases that have no augmentation of their own.
-        graph: The network.
-        train: How many training examples there are.
-        val: How many validation examples there are.
-        rates: What the machine does in a second.
-        cuts: Where the network is cut in each phase; None where it cannot be.
-        decisions: What each phase does.
-    """
-
-    training: TrainingConfig
-    augmentation: AugmentationConfig
-    graph: Graph
+    training: TrainingConfig  # Phases, cache and budget.
+    augmentation: AugmentationConfig  # Changes training examples in phases that have no augmentation of their own.
+    graph: Graph  # The network.
     train: int
     val: int
-    rates: Rates
-    cuts: list[Cut | None] = field(init=False)
-    decisions: list[Decision] = field(init=False)
-    _trained: list[set[str]] = field(init=False)
+    rates: Rates  # What the machine does in a second.
 
-    def __post_init__(self) -> None:
-        phases = range(len(self.training.phases))
-        object.__setattr__(self, "_trained", [self._trained_layers(index) for index in phases])
-        object.__setattr__(self, "cuts", [self._cut(index) for index in phases])
-        object.__setattr__(self, "decisions", self._decide())
+    @cached_property
+    def cuts(self) -> list[Cut | None]:
+        """Says where the network is cut in each phase; None where it cannot be."""
+        nodes, mode = self.graph.nodes, self.graph.in_inference_mode
+        return [deepest_cut(nodes, nodes[-1].name, constancy(trained, mode)) for trained in self._trained]
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        """Says what each phase does."""
+        training = self.training
+        steps_per_epoch = -(-self.train // training.batch_size)
+        needs = [
+            PhaseNeed(cut, total_steps(phase, self.train, training.batch_size) / steps_per_epoch, self.copies(index))
+            for index, (phase, cut) in enumerate(zip(training.phases, self.cuts, strict=True))
+        ]
+        budget = Budget(self.item_bytes, training.memory_mb * MIB, self.disk_bytes)
+        return decide(training.frozen_features.cache, needs, self.train, self.val, budget, self.rates)
 
     @property
     def item_bytes(self) -> int:
@@ -122,27 +115,15 @@ class Planner:
             "reason": decision.reason,
         }
 
-    def _decide(self) -> list[Decision]:
-        training = self.training
-        steps_per_epoch = -(-self.train // training.batch_size)
-        needs = [
-            PhaseNeed(
-                phase.name,
-                cut,
-                total_steps(phase, self.train, training.batch_size) / steps_per_epoch,
-                self.copies(index),
-            )
-            for index, (phase, cut) in enumerate(zip(training.phases, self.cuts, strict=True))
-        ]
-        budget = Budget(self.item_bytes, training.memory_mb * MIB, self.disk_bytes)
-        return decide(training.frozen_features.cache, needs, self.train, self.val, budget, self.rates)
-
-    def _trained_layers(self, index: int) -> set[str]:
-        layers = self.graph.layers
-        trains = trainable_layers(layers, self.training.phases[index].unfreeze, self.training.batch_norm)
-        names = {layer.name for layer, trainable in zip(layers, trains, strict=True) if trainable and layer.variables}
-        return names | {self.graph.whole} if names and self.graph.whole else names
-
-    def _cut(self, index: int) -> Cut | None:
-        nodes = self.graph.nodes
-        return deepest_cut(nodes, nodes[-1].name, constancy(self._trained[index], self.graph.in_inference_mode))
+    @cached_property
+    def _trained(self) -> list[set[str]]:
+        """Names, for each phase, the layers of the backbone that train."""
+        layers, whole = self.graph.layers, self.graph.whole
+        trained = []
+        for phase in self.training.phases:
+            trains = trainable_layers(layers, phase.unfreeze, self.training.batch_norm)
+            names = {
+                layer.name for layer, trainable in zip(layers, trains, strict=True) if trainable and layer.variables
+            }
+            trained.append(names | {whole} if names and whole else names)
+        return trained

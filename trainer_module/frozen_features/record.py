@@ -8,27 +8,18 @@ Without a name, all that come with the project are recorded anew.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
+_NAMES = (
+    "SmallCNN", "MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "ResNet50", "ResNet50V2", "VGG16",
+    "InceptionV3", "Xception", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny",
+)  # fmt: skip
 COMMON: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("SmallCNN", {}),
-    ("MobileNet", {}),
-    ("MobileNetV2", {}),
-    ("MobileNetV2", {"alpha": 0.35}),
-    ("MobileNetV2", {"alpha": 0.5}),
-    ("MobileNetV3Small", {}),
-    ("MobileNetV3Large", {}),
-    ("ResNet50", {}),
-    ("ResNet50V2", {}),
-    ("VGG16", {}),
-    ("InceptionV3", {}),
-    ("Xception", {}),
-    ("DenseNet121", {}),
-    ("EfficientNetB0", {}),
-    ("EfficientNetV2B0", {}),
-    ("ConvNeXtTiny", {}),
+    *((name, {}) for name in _NAMES),
+    *(("MobileNetV2", {"alpha": alpha}) for alpha in (0.35, 0.5)),
 )
 
 
@@ -46,10 +37,7 @@ def graph_of(name: str, arguments: dict[str, Any]) -> tuple[int, list, list]:
     backbone, model = build_network(config, TrainingConfig(), classes=2)
     nodes = [node for node in Network(model, backbone).nodes if node.in_backbone]
     begin = {node.name for node in nodes}
-    inner = [
-        node.__class__(**{**node.__dict__, "inputs": tuple(name for name in node.inputs if name in begin)})
-        for node in nodes
-    ]
+    inner = [replace(node, inputs=tuple(name for name in node.inputs if name in begin)) for node in nodes]
     return backbone.input_shape[1], inner, layers_of(backbone)
 
 

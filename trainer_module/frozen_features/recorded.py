@@ -22,17 +22,11 @@ POOL = "head_pool"
 
 @dataclass(frozen=True)
 class Recorded:
-    """A record is the graph of a backbone at one size of its input.
+    """A record is the graph of a backbone at one size of its input."""
 
-    Attributes:
-        image_size: Height and width in pixels.
-        nodes: Its nodes from input to output, in the order in which they run.
-        layers: As `freezing` looks at them.
-    """
-
-    image_size: int
-    nodes: tuple[Node, ...]
-    layers: tuple[Layer, ...]
+    image_size: int  # Height and width in pixels.
+    nodes: tuple[Node, ...]  # Its nodes from input to output, in the order in which they run.
+    layers: tuple[Layer, ...]  # As `freezing` looks at them.
 
     def at(self, image_size: int) -> Recorded:
         """Returns the graph at another size; heights and widths are rounded, so that figures are near and not exact."""

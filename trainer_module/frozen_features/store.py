@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,7 @@ class Shards:
     """Shards hold the rows that are kept of one split at one cut."""
 
     def __init__(self, root: Path, facts: Mapping[str, Any], rows: int, row_bytes: int):
-        """Names the folder; nothing is read or written yet.
-
-        Args:
-            root: Folder of the store.
-            facts: All that the rows depend on.
-            rows: How many there are.
-            row_bytes: Size of each.
-        """
+        """Names the folder after all facts that the rows depend on; nothing is read or written yet."""
         text = json.dumps(facts, sort_keys=True, indent=1)
         self._facts = text
         self.folder = Path(root) / hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -62,10 +55,7 @@ class Shards:
         return range(start, min(start + self.rows_per_shard, self.rows))
 
     def load(self, into: np.ndarray | None = None) -> tuple[list[int], list[int]]:
-        """Reads all shards, and into memory where asked.
-
-        Args:
-            into: uint8 [rows, row_bytes], filled with the rows of whole shards; None only checks them.
+        """Reads all shards, and fills uint8 [rows, row_bytes] with the rows of whole ones where asked.
 
         Returns:
             Numbers of the shards that are missing, and of those that are damaged.
@@ -104,21 +94,46 @@ class Shards:
         return self.folder / f"{number:06}.rows"
 
 
+@dataclass
+class Gaps:
+    """Gaps are the shards of one cut that have to be written."""
+
+    shards: Shards
+    numbers: frozenset[int]  # Numbers of those to be written.
+    _open: list[np.ndarray] = field(default_factory=list)
+    _held: int = 0
+
+    @property
+    def size(self) -> int:
+        """Counts the bytes that have to be written."""
+        return int(self.rows().sum()) * self.shards.row_bytes
+
+    def rows(self) -> np.ndarray:
+        """Returns which rows are to be computed, bool [rows]."""
+        wanted = np.zeros(self.shards.rows, bool)
+        for number in self.numbers:
+            rows = self.shards.rows_of(number)
+            wanted[rows.start : rows.stop] = True
+        return wanted
+
+    def take(self, first_row: int, rows: np.ndarray) -> None:
+        """Takes rows that follow each other and belong to one shard, and writes the shard when it is complete."""
+        number = first_row // self.shards.rows_per_shard
+        if number not in self.numbers:
+            return
+        self._open.append(rows)
+        self._held += len(rows)
+        if self._held == len(self.shards.rows_of(number)):
+            self.shards.write(number, b"".join(np.ascontiguousarray(part).tobytes() for part in self._open))
+            self._open, self._held = [], 0
+
+
 @dataclass(frozen=True)
 class Store:
-    """A store is the folder of everything that is kept for a pipeline, within a budget.
+    """A store is the folder of everything that is kept for a pipeline, within a budget."""
 
-    Attributes:
-        root: The folder; each set of shards has a folder of its own in it.
-        budget: Bytes that all together may take.
-    """
-
-    root: Path
-    budget: float
-
-    def shards(self, facts: Mapping[str, Any], rows: int, row_bytes: int) -> Shards:
-        """Returns the shards that depend on these facts; see `Shards`."""
-        return Shards(self.root, facts, rows, row_bytes)
+    root: Path  # The folder; each set of shards has a folder of its own in it.
+    budget: float  # Bytes that all together may take.
 
     def left_behind(self) -> tuple[Path, int] | None:
         """Returns the folder beside this one in which earlier versions kept theirs, and its bytes; None without one."""
@@ -128,13 +143,9 @@ class Store:
         return folder, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def make_room(self, needed: int, keep: set[Path]) -> None:
-        """Removes what was not used for longest, until what is needed fits the budget beside the rest.
+        """Removes what was not used for longest, until the bytes needed fit the budget beside the rest.
 
-        What was used within a day stays, as another run may be reading it.
-
-        Args:
-            needed: Bytes to be written.
-            keep: Folders that must stay.
+        What was used within a day stays, as another run may be reading it; so do the folders to keep.
         """
         folders = [path for path in self.root.glob("*") if path.is_dir()]
         sizes = {path: sum(file.stat().st_size for file in path.glob("*")) for path in folders}

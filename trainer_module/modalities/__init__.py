@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
 
 class Modality(Protocol):
-    """What the Trainer asks of a modality.
+    """What the Trainer asks of a modality."""
 
-    Attributes:
-        augments: Whether the section `augmentation` says anything about it.
-    """
-
-    augments: bool
+    augments: bool  # Whether the section `augmentation` says anything about it.
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the network's own input in place of one of the backbone's, with the name that it is given by."""
@@ -35,29 +31,16 @@ class Modality(Protocol):
         """Brings an input into the range that the backbone was trained with."""
 
     def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Makes one vector of an example's features.
-
-        Args:
-            features: float32, of three or more axes.
-            name: Of the layer that pools.
-
-        Returns:
-            float32 [batch, channels].
+        """Makes float32 [batch, channels] of features with three or more axes; `name` is that of the layer that pools.
 
         Raises:
             BackboneError: Features of this rank are none of this modality.
         """
 
     def augment(self, value: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-        """Changes one training example at random.
+        """Changes one training example at random, from what its `Inputs.read` gives to what `Inputs.finish` takes.
 
-        Args:
-            value: As its `Inputs.read` gives it.
-            seed: int64 [2]; the same seed makes the same change.
-            config: Strengths.
-
-        Returns:
-            What `Inputs.finish` takes.
+        The same seed, int64 [2], makes the same change.
         """
 
 

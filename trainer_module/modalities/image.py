@@ -19,14 +19,12 @@ class Image:
     augments = True
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns `pixels`."""
         import tf_keras as keras
 
         return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name="pixels")
 
     def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
-        """Scales as the record says."""
-        from trainer_module.scaling import Scale
+        from trainer_module.layers import Scale
 
         return Scale(record.scaling, name="scale")(value)
 
@@ -34,7 +32,7 @@ class Image:
         """Averages a map [batch, height, width, channels]; pools patches [batch, patches, channels] like words."""
         import tf_keras as keras
 
-        from trainer_module.pooling import PoolWords
+        from trainer_module.layers import PoolWords
 
         rank = len(features.shape)
         if rank not in (3, 4):

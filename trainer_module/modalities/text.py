@@ -19,18 +19,16 @@ class Text:
     augments = False
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns an input like the backbone's own."""
         import tf_keras as keras
 
         return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
 
     def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
-        """Returns it as it is."""
         return value
 
     def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Pools words [batch, words, channels], which are zero where there is no word."""
-        from trainer_module.pooling import PoolWords
+        from trainer_module.layers import PoolWords
 
         if len(features.shape) != 3:
             raise BackboneError(
@@ -40,5 +38,4 @@ class Text:
         return PoolWords(name=name)(features)
 
     def augment(self, value: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-        """Returns it as it is."""
         return value

@@ -24,10 +24,10 @@ from finetune.config import CheckpointConfig, EarlyStoppingConfig
 from finetune.events import Note, emit
 from finetune.files import replacing
 from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loop import Totals
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.state import Snapshot, State
-from trainer_module.phases.totals import Totals
 
 KEPT = 2
 # A killed process loses nothing that it wrote; a machine that fails, what the disk did not have yet: this much. Waiting
@@ -49,10 +49,9 @@ class Checkpoints:
     """Holds the checkpoints of one Trainer node, in a folder of its own."""
 
     def __init__(self, folder: str, fingerprint: str, config: CheckpointConfig, component: str, writes: bool = True):
-        """Opens the folder.
+        """Opens the folder, which is made when the first checkpoint is written.
 
         Args:
-            folder: Made when the first checkpoint is written.
             fingerprint: Checkpoints with another one are not used.
             config: How often to save within an epoch.
             component: Id of the pipeline node, for messages.

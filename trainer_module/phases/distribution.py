@@ -12,15 +12,10 @@ StrategyName = Literal["one_device", "mirrored", "multi_worker_mirrored", "tpu"]
 
 
 def choose_strategy(wanted: str, gpus: int, tf_config: str | None) -> StrategyName:
-    """Picks a strategy from the config and the hardware.
-
-    Args:
-        wanted: `distribution.strategy` of the config.
-        gpus: Number of GPUs that TensorFlow sees.
-        tf_config: Content of the TF_CONFIG environment variable, which names the workers of a cluster.
+    """Picks a strategy from `distribution.strategy` of the config, the number of GPUs and the variable TF_CONFIG.
 
     Raises:
-        RunError: TF_CONFIG is needed and missing, or cannot be read.
+        RunError: TF_CONFIG, which names the workers of a cluster, is needed and missing, or cannot be read.
     """
     workers = _workers(tf_config)
     if wanted == "multi_worker_mirrored" and not workers:

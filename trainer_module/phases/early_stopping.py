@@ -10,17 +10,11 @@ from finetune.config import EarlyStoppingConfig
 
 @dataclass
 class EarlyStopping:
-    """Follows the validation loss of a phase.
+    """Follows the validation loss of a phase."""
 
-    Attributes:
-        config: Patience and least gain; None never stops.
-        best_epoch: Epoch with the lowest validation loss, from 1; 0 stands for the weights before the phase.
-        best_loss: That loss.
-    """
-
-    config: EarlyStoppingConfig | None
-    best_epoch: int = 0
-    best_loss: float = math.inf
+    config: EarlyStoppingConfig | None  # Patience and least gain; None never stops.
+    best_epoch: int = 0  # Epoch with the lowest validation loss, from 1; 0 stands for the weights before the phase.
+    best_loss: float = math.inf  # That loss.
     _last_gain: int = 0
     _loss_to_beat: float = math.inf
 

@@ -30,17 +30,11 @@ _BLOCK_ENDS = re.compile(
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer holds what freezing has to know of one.
-
-    Attributes:
-        name: As in the backbone.
-        variables: Names of its variables, such as `block_7_expand/kernel`.
-        is_batch_norm: Whether it is a BatchNorm layer.
-    """
+    """A layer holds what freezing has to know of one."""
 
     name: str
-    variables: tuple[str, ...] = ()
-    is_batch_norm: bool = False
+    variables: tuple[str, ...] = ()  # Names of its variables, such as `block_7_expand/kernel`.
+    is_batch_norm: bool = False  # Whether it is a BatchNorm layer.
 
     def may_train(self, variable: str, batch_norm: str) -> bool:
         """Says whether the BatchNorm policy lets a variable train.
@@ -54,14 +48,11 @@ class Layer:
 
 
 def block_names(layers: Sequence[str]) -> list[str]:
-    """Finds the block that each layer belongs to, by what its name begins with.
+    """Finds the block that each layer belongs to, by what its name begins with; from input to output.
 
     `block_7_expand` is in `block_7`, `conv2_block3_1_conv` in `conv2_block3`. A layer whose name says nothing belongs
     to the block before it; those before the first block are the `stem`. In Inception and NASNet, whose blocks are
     named by the layer that ends them, a layer belongs to the end that comes next.
-
-    Args:
-        layers: Names in order from input to output.
     """
     ends = [_BLOCK_ENDS.match(name) for name in layers]
     if any(end and end["block"].startswith(("mixed", "normal_concat")) for end in ends):
@@ -81,12 +72,7 @@ def block_names(layers: Sequence[str]) -> list[str]:
 
 
 def trainable_layers(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str = "train") -> list[bool]:
-    """Decides for each layer whether it trains.
-
-    Args:
-        layers: The layers in order from input to output.
-        unfreeze: What the phase unfreezes.
-        batch_norm: The policy `training.batch_norm`; with `frozen`, BatchNorm layers never train.
+    """Decides for each layer, from input to output, whether it trains; BatchNorm `frozen` never does.
 
     Raises:
         BackboneError: More is asked for than there is, or a name that no layer, block or variable has.
@@ -104,14 +90,10 @@ def trainable_layers(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: st
 
 
 def rate_factors(layers: Sequence[str], factor: float) -> list[float]:
-    """Returns what each layer's learning rate is multiplied with.
+    """Returns what each layer's learning rate is multiplied with, from input to output.
 
     The block at the output learns at `factor`, the one below it at its square, and so on (discriminative rates, Howard
     and Ruder 2018, section 3.2; theirs is 1 / 2.6).
-
-    Args:
-        layers: Names in order from input to output.
-        factor: The phase's `block_rate_factor`.
     """
     blocks = block_names(layers)
     from_output = list(dict.fromkeys(reversed(blocks)))
@@ -147,13 +129,7 @@ def layers_of(backbone: Any) -> list[Layer]:
 
 
 def apply_freeze(model: Any, backbone: Any, phase: PhaseConfig, batch_norm: str) -> tuple[list[Any], list[float]]:
-    """Freezes the backbone's layers that a phase does not train.
-
-    Args:
-        model: The whole network.
-        backbone: The part of it that freezing is about.
-        phase: Says what is unfrozen.
-        batch_norm: The policy `training.batch_norm`.
+    """Freezes those layers of the backbone, a part of the model, that a phase does not train.
 
     Returns:
         The variables that the phase trains, and what the learning rate of each is multiplied with.

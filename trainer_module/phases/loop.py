@@ -7,15 +7,34 @@ cores that takes longer than training a head. A step of our own needs no rewriti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
+from operator import add
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
 from trainer_module.phases.optimizers import PhaseOptimizer
-from trainer_module.phases.totals import Totals
 from trainer_module.tasks.objective import Objective
 from transforms.inputs import NetworkInput
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Totals are sums over examples."""
+
+    loss: float = 0.0  # Sum of the examples' losses; in training, each with the penalties of the layers added.
+    correct: float = 0.0  # Sum of the examples' accuracies: of single labels, how many examples were right.
+    examples: float = 0.0
+    skipped: float = 0.0  # How many updates were skipped, because a scaled gradient overflowed.
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*map(add, astuple(self), astuple(other)))
+
+    def means(self, prefix: str = "") -> dict[str, float]:
+        """Returns `loss` and `accuracy` as means over the examples, under names that begin with `prefix`."""
+        return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}
+
 
 Step = Callable[[tuple[NetworkInput, tf.Tensor]], Totals]
 # Sums over the examples of one replica, in the order of `Totals`; the last may be missing.
@@ -35,13 +54,8 @@ def train_step(
     """Compiles one step of training.
 
     Args:
-        model: Gives probabilities.
-        variables: What trains.
-        optimizer: The optimizer of these variables.
-        objective: What is minimised, and what is counted.
         gradient_accumulation_steps: Parts that each replica's share of the batch is cut into, one after the other.
             Their gradients add up to that of the whole batch.
-        strategy: Splits each batch over its replicas.
         batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
         loss_scale: What the loss is multiplied with while gradients are computed; where one of them overflows, nothing
             is updated and the step counts as skipped. None neither scales nor looks.

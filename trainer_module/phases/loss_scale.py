@@ -15,15 +15,10 @@ STEPS_TO_GROW = 2000
 
 @dataclass(frozen=True)
 class LossScale:
-    """A loss scale is the factor, and how it came about.
+    """A loss scale is the factor, and how it came about."""
 
-    Attributes:
-        value: What the loss is multiplied with.
-        good_steps: Updates without overflow since it last changed.
-    """
-
-    value: float = INITIAL_SCALE
-    good_steps: int = 0
+    value: float = INITIAL_SCALE  # What the loss is multiplied with.
+    good_steps: int = 0  # Updates without overflow since it last changed.
 
     def after(self, overflowed: bool) -> LossScale:
         """Returns the factor of the next step."""

@@ -22,15 +22,10 @@ _NOT_DECAYED = ["bias", "gamma", "beta"]
 
 @dataclass(frozen=True)
 class Slots:
-    """Slots are what an optimizer keeps of one variable.
+    """Slots are what an optimizer keeps of one variable."""
 
-    Attributes:
-        updates: How many updates the variable has had, on which Adam's bias correction depends.
-        values: Its moments, in the order that the optimizer keeps them.
-    """
-
-    updates: int
-    values: tuple[np.ndarray, ...]
+    updates: int  # How many updates the variable has had, on which Adam's bias correction depends.
+    values: tuple[np.ndarray, ...]  # Its moments, in the order that the optimizer keeps them.
 
 
 class PhaseOptimizer:
@@ -46,8 +41,6 @@ class PhaseOptimizer:
         """Builds the optimizers; to be called under the strategy's scope.
 
         Args:
-            config: The optimizer of the phase.
-            variables: What the phase trains.
             factors: What the learning rate of each variable is multiplied with.
             slots: What to go on from, for each variable; None begins anew.
         """

@@ -12,11 +12,11 @@ from finetune.config import OptimizerConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Epoch, Note, PhaseFinished, PhaseStarted, Step, emit
 from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loop import Totals
 from trainer_module.phases.program import Program, Scope, at_once, build_program, freeze
 from trainer_module.phases.schedules import learning_rate
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
-from trainer_module.phases.totals import Totals
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
 
@@ -87,23 +87,14 @@ def keeps_slots(training: TrainingConfig, index: int) -> bool:
 
 @dataclass(frozen=True)
 class _Course:
-    """A course joins the program of a phase and where it stands.
-
-    Attributes:
-        program: Takes its steps.
-        state: Where training stands.
-        stopping: Follows the validation loss.
-        where: Component and phase, for events.
-        save: Keeps the state.
-        is_due: Says after how many steps of an epoch to keep it.
-    """
+    """A course joins the program of a phase and where it stands."""
 
     program: Program
     state: State
-    stopping: EarlyStopping
+    stopping: EarlyStopping  # Follows the validation loss.
     where: dict[str, Any]
     save: Callable[[], None]
-    is_due: Callable[[int], bool]
+    is_due: Callable[[int], bool]  # Says after how many steps of an epoch to keep it.
 
 
 def _look_before_training(program: Program, state: State) -> EarlyStopping:
@@ -122,13 +113,8 @@ def _run_epoch(course: _Course) -> None:
     rate = _take_steps(course)
     means: dict[str, Any] = state.totals.means() | program.validate()
     state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
-    point: dict[str, Any] = {
-        "epoch": state.epoch,
-        "epochs": program.scope.epochs,
-        "number": len(state.curves),
-        "learning_rate": rate,
-    }
-    emit(Epoch(**where, **point, **means, seconds=time.monotonic() - start))
+    point: dict[str, Any] = {"epoch": state.epoch, "epochs": program.scope.epochs, "number": len(state.curves)}
+    emit(Epoch(**where, **point, **means, learning_rate=rate, seconds=time.monotonic() - start))
     if not math.isfinite(means["val_loss"]):
         raise _bad_numbers(course, f"the validation loss became {means['val_loss']}", rate)
     state.now = program.snapshot()
@@ -140,7 +126,7 @@ def _run_epoch(course: _Course) -> None:
 def _take_steps(course: _Course) -> float:
     """Takes the steps that are left of an epoch; returns the learning rate of the last."""
     program, state, scope = course.program, course.state, course.program.scope
-    tell = _StepEvents(course.where, state.epoch)
+    told = 0.0
     done_before = (state.epoch - 1) * scope.steps_per_epoch
     steps = min(scope.steps_per_epoch, scope.steps - done_before)
     while state.step < steps:
@@ -155,7 +141,10 @@ def _take_steps(course: _Course) -> float:
             if state.loss_scale.is_exhausted:
                 raise _bad_numbers(course, f"the gradients of step {state.step} overflow float16 unscaled", rate)
         state.totals += sums
-        tell(state.step, state.totals)
+        if time.monotonic() - told >= SECONDS_BETWEEN_STEP_EVENTS:
+            told = time.monotonic()
+            means: dict[str, Any] = state.totals.means()
+            emit(Step(**course.where, epoch=state.epoch, step=state.step, **means))
         if state.step < steps and course.is_due(state.step):
             state.now = program.snapshot()
             course.save()
@@ -196,21 +185,6 @@ def _outcome(course: _Course) -> dict[str, Any]:
         "best_epoch": best,
         "stopped_early": epochs < course.program.scope.epochs,
     }
-
-
-class _StepEvents:
-    """Tells the live view about steps, a few times a second."""
-
-    def __init__(self, where: dict[str, Any], epoch: int):
-        self._where, self._epoch = where, epoch
-        self._last = 0.0
-
-    def __call__(self, step: int, totals: Totals) -> None:
-        now = time.monotonic()
-        if now - self._last >= SECONDS_BETWEEN_STEP_EVENTS:
-            self._last = now
-            means: dict[str, Any] = totals.means()
-            emit(Step(**self._where, epoch=self._epoch, step=step, **means))
 
 
 def _bad_numbers(course: _Course, what: str, rate: float) -> BadNumbersError:

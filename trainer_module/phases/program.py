@@ -12,41 +12,29 @@ import numpy as np
 import tensorflow as tf
 
 from finetune.config import PhaseConfig
-from trainer_module.frozen_features.feed import Feed, Feeds
+from trainer_module.frozen_features.feed import Feeds
 from trainer_module.heads import regularize
 from trainer_module.phases.distribution import distributed
 from trainer_module.phases.freezing import apply_freeze
-from trainer_module.phases.loop import Step, eval_step, evaluate, train_step
+from trainer_module.phases.loop import Step, Totals, eval_step, evaluate, train_step
 from trainer_module.phases.optimizers import PhaseOptimizer, Slots
 from trainer_module.phases.schedules import total_steps
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
-from trainer_module.phases.totals import Totals
 
 
 @dataclass(frozen=True)
 class Scope:
-    """A scope says what a phase trains, and for how long.
+    """A scope says what a phase trains, and for how long."""
 
-    Attributes:
-        index: Number of the phase, from 0.
-        phase: The phase.
-        everything: All variables of the model, in the order in which they were made.
-        variables: Those that the phase trains.
-        factors: What the learning rate of each of these is multiplied with.
-        steps: Updates of the phase, at most.
-        steps_per_epoch: Updates in one pass over the training examples.
-        epochs_before: Epochs that the phases before it take, at most.
-    """
-
-    index: int
+    index: int  # Number of the phase, from 0.
     phase: PhaseConfig
-    everything: Sequence[tf.Variable]
-    variables: Sequence[tf.Variable]
-    factors: Sequence[float]
-    steps: int
-    steps_per_epoch: int
-    epochs_before: int
+    everything: Sequence[tf.Variable]  # All variables of the model, in the order in which they were made.
+    variables: Sequence[tf.Variable]  # Those that the phase trains.
+    factors: Sequence[float]  # What the learning rate of each of these is multiplied with.
+    steps: int  # Updates of the phase, at most.
+    steps_per_epoch: int  # Updates in one pass over the training examples.
+    epochs_before: int  # Epochs that the phases before it take, at most.
 
     @property
     def epochs(self) -> int:
@@ -67,25 +55,18 @@ class Scope:
 
 @dataclass(frozen=True)
 class Program:
-    """A program takes training steps of one phase, validates, and copies out the weights.
-
-    Attributes:
-        scope: What it trains, and for how long.
-        optimizer: The optimizer of these variables.
-        loss_scale: What the loss is multiplied with while gradients are computed; None with any type but float16.
-        batches: Endless training batches.
-        train: One compiled step of training.
-        validation: The compiled validation.
-        still: Values of the variables that no step can move, by their place among all.
-    """
+    """A program takes training steps of one phase, validates, and copies out the weights."""
 
     scope: Scope
     optimizer: PhaseOptimizer
+    # What the loss is multiplied with while gradients are computed; None with any type but float16.
     loss_scale: tf.Variable | None
-    batches: Iterator
+    batches: Iterator  # Endless training batches.
     train: Step
-    validation: Validation
-    still: Mapping[int, np.ndarray]
+    val_batches: Iterator  # Endless; making an iterator anew for each pass takes longer than validating a head.
+    val_steps: int  # Batches in one pass.
+    evaluation: Step
+    still: Mapping[int, np.ndarray]  # Values of the variables that no step can move, by their place among all.
 
     def update(self, rate: float, loss_scale: float) -> Totals:
         """Takes one step on the next batch at a learning rate; the scale is used with float16 alone."""
@@ -96,7 +77,7 @@ class Program:
 
     def validate(self) -> dict[str, float]:
         """Returns `val_loss` and `val_accuracy` of the weights as they are."""
-        return self.validation.run()
+        return evaluate(self.evaluation, itertools.islice(self.val_batches, self.val_steps)).means("val_")
 
     def snapshot(self) -> Snapshot:
         """Copies the weights as they are, and the optimizer's slots."""
@@ -105,25 +86,6 @@ class Program:
             for place, variable in enumerate(self.scope.everything)
         ]
         return Snapshot(weights, dict(zip(self.scope.places, self.optimizer.slots(), strict=True)))
-
-
-@dataclass(frozen=True)
-class Validation:
-    """A validation is a compiled pass over the validation split.
-
-    Attributes:
-        step: One compiled step of evaluation.
-        batches: Endless; making an iterator anew for each pass takes longer than validating a head.
-        steps: Batches in one pass.
-    """
-
-    step: Step
-    batches: Iterator
-    steps: int
-
-    def run(self) -> dict[str, float]:
-        """Goes over the split once; returns `val_loss` and `val_accuracy`."""
-        return evaluate(self.step, itertools.islice(self.batches, self.steps)).means("val_")
 
 
 def freeze(setup: Setup, index: int) -> Scope:
@@ -144,9 +106,6 @@ def build_program(
     """Builds the program of a phase; nothing is computed yet.
 
     Args:
-        setup: Where and on what.
-        scope: What trains, as `freeze` says.
-        feeds: What it trains and validates on.
         gradient_accumulation_steps: Parts that each batch is computed in.
         slots: What the optimizer goes on from, by the place of the variable among all; those missing begin anew.
     """
@@ -159,7 +118,7 @@ def build_program(
     moving = {id(variable) for variable in feeds.train.model.variables}
     still = {place: each.numpy() for place, each in enumerate(scope.everything) if id(each) not in moving}
     batches = distributed(feeds.train.batches, strategy)
-    step = train_step(
+    train = train_step(
         feeds.train.model,
         scope.variables,
         optimizer,
@@ -170,18 +129,14 @@ def build_program(
         scale,
     )
     val_steps = setup.val.steps(at_once(setup, gradient_accumulation_steps))
-    return Program(scope, optimizer, scale, iter(batches), step, _validation(feeds.val, val_steps, setup), still)
+    val_batches = distributed(feeds.val.batches.repeat(), strategy)
+    evaluation = eval_step(feeds.val.model, setup.objective, strategy, val_batches.element_spec)
+    return Program(scope, optimizer, scale, iter(batches), train, iter(val_batches), val_steps, evaluation, still)
 
 
 def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:
     """Returns for how many examples memory has to suffice, in training and in validation alike."""
     return math.ceil(setup.training.batch_size / gradient_accumulation_steps)
-
-
-def _validation(feed: Feed, steps: int, setup: Setup) -> Validation:
-    batches = distributed(feed.batches.repeat(), setup.strategy)
-    step = eval_step(feed.model, setup.objective, setup.strategy, batches.element_spec)
-    return Validation(step, iter(batches), steps)
 
 
 def _count(variables: Sequence[Any]) -> int:

@@ -34,12 +34,8 @@ def losses_at(
 ) -> list[float]:
     """Takes one step of training at each rate, and then gives all variables their values back.
 
-    Args:
-        setup: Where and on what.
-        index: Number of the phase, which says what trains, with what optimizer and block factors, on what
-            augmentation; its schedule is replaced by the rates.
-        rates: The rate of each step.
-        tell: Called with the number of steps done.
+    The phase says what trains, with what optimizer and block factors, on what augmentation; the rates replace its
+    schedule. `tell` is called with the number of steps done.
 
     Returns:
         The mean loss of each step's batch; finite, and fewer than there are rates where it diverged.

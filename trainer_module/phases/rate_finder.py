@@ -27,20 +27,14 @@ LEAST_FALL = 0.01
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A suggestion is what a curve says.
+    """A suggestion is what a curve says."""
 
-    Attributes:
-        rate: To train with: a tenth of that at which the smoothed loss is lowest, where it falls well and is far enough
-            from diverging (the rule `minimum / 10` of fastai's `lr_find`).
-        lowest_at: Where the smoothed loss is lowest.
-        steepest_at: Where it falls fastest, for comparison: often a little above or below the suggestion.
-        still_falling: Whether it is lowest at the very end, so that higher rates should be tried too.
-    """
-
+    # To train with: a tenth of that at which the smoothed loss is lowest, where it falls well and is far enough from
+    # diverging (the rule `minimum / 10` of fastai's `lr_find`).
     rate: float
-    lowest_at: float
-    steepest_at: float
-    still_falling: bool
+    lowest_at: float  # Where the smoothed loss is lowest.
+    steepest_at: float  # Where it falls fastest, for comparison: often a little above or below the suggestion.
+    still_falling: bool  # Whether it is lowest at the very end, so that higher rates should be tried too.
 
 
 def rising_rates(lowest: float, highest: float, steps: int) -> list[float]:
@@ -66,11 +60,7 @@ def has_diverged(losses: Sequence[float]) -> bool:
 
 
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion:
-    """Reads a rate off the curve.
-
-    Args:
-        rates: Rising.
-        losses: Losses of the training batch at each rate, finite; at least three.
+    """Reads a rate off the curve of three or more finite losses of the training batch, at rising rates.
 
     Raises:
         RunError: The loss falls nowhere.

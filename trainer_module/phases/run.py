@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 from finetune.errors import RunError
 from finetune.events import Note, emit
 from trainer_module.phases.checkpoint import Checkpoints
-from trainer_module.phases.memory import more_accumulation_steps
 from trainer_module.phases.phase import BadNumbersError, run_phase
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
@@ -18,10 +19,6 @@ MOST_ROLLBACKS = 5
 
 def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
     """Runs all phases, or the rest of them, and leaves the weights of the last one's best epoch in the model.
-
-    Args:
-        setup: Where and on what.
-        checkpoints: Where to go on from, and where to save.
 
     Returns:
         The state at the end, with a row of the summary for each phase in `rows` and an entry for each epoch in
@@ -89,3 +86,17 @@ def _cut_batches_smaller(setup: Setup, good: State, error: tf.errors.ResourceExh
         f"{good.step}. training.gradient_accumulation_steps={parts} would spare the attempt."
     )
     emit(Note(text=text, level="warning"))
+
+
+def more_accumulation_steps(steps: int, batch_size: int, replicas: int) -> int | None:
+    """Halves the parts that batches are computed in; the gradients of twice as many add up to that of the same batch.
+
+    Args:
+        steps: Parts that each replica's share of a batch is cut into now.
+        batch_size: Examples a step, over all replicas together.
+
+    Returns:
+        The new number of parts; None when a part is a single example already.
+    """
+    share = math.ceil(batch_size / replicas)
+    return min(2 * steps, share) if steps < share else None

@@ -8,12 +8,9 @@ from finetune.config import PhaseConfig
 
 
 def total_steps(phase: PhaseConfig, examples: int, batch_size: int) -> int:
-    """Turns the duration of a phase into updates, at most.
+    """Turns the duration of a phase, in epochs, steps or examples, into updates, at most.
 
-    Args:
-        phase: Its duration in epochs, steps or examples.
-        examples: Training examples in one epoch.
-        batch_size: Examples a step; the last step of an epoch takes what is left.
+    The last step of an epoch takes the examples that are left.
     """
     steps_per_epoch = math.ceil(examples / batch_size)
     if phase.steps:
@@ -24,17 +21,11 @@ def total_steps(phase: PhaseConfig, examples: int, batch_size: int) -> int:
 
 
 def learning_rate(phase: PhaseConfig, step: int, steps: int, steps_per_epoch: int) -> float:
-    """Returns the rate of one update.
+    """Returns the rate of one update, numbered from 0, of the `steps` that the phase has at most.
 
     Linear warm-up reaches the full rate with its last step (Goyal et al. 2017, section 2.2). Cosine decay is
     `rate * (alpha + (1 - alpha) * (1 + cos(pi * progress)) / 2)` (Loshchilov and Hutter 2017, equation 5). Exponential
     decay is `rate * decay_rate ** floor(steps since warm-up / decay_steps)`.
-
-    Args:
-        phase: Rate and schedule.
-        step: Number of the update in the phase, from 0.
-        steps: How many the phase has at most.
-        steps_per_epoch: Updates in one pass over the training examples.
     """
     schedule = phase.schedule
     warm_up = round(schedule.warmup_epochs * steps_per_epoch)

@@ -15,28 +15,15 @@ from trainer_module.tasks.objective import Objective
 
 @dataclass(frozen=True)
 class Setup:
-    """A setup holds all that training needs and never changes, but for the values of the model's variables.
-
-    Attributes:
-        model: The whole network.
-        backbone: The part of it that freezing is about.
-        training: Phases, batch size and seed.
-        objective: What is minimised, and what is counted.
-        train: Training examples.
-        val: Validation examples, which early stopping watches.
-        augmentation: Changes training pictures in phases that have no augmentation of their own.
-        strategy: Where it runs.
-        component: Id of the pipeline node that this runs in.
-        frozen_features: Keeps what the frozen part of the network gives, and feeds phases with it.
-    """
+    """A setup holds all that training needs and never changes, but for the values of the model's variables."""
 
     model: keras.Model
-    backbone: keras.Model
+    backbone: keras.Model  # The part of it that freezing is about.
     training: TrainingConfig
-    objective: Objective
+    objective: Objective  # What is minimised, and what is counted.
     train: Split
-    val: Split
-    augmentation: AugmentationConfig
+    val: Split  # Validation examples, which early stopping watches.
+    augmentation: AugmentationConfig  # Changes training pictures in phases that have no augmentation of their own.
     strategy: tf.distribute.Strategy
-    component: str
-    frozen_features: FrozenFeatures
+    component: str  # Id of the pipeline node that this runs in.
+    frozen_features: FrozenFeatures  # Keeps what the frozen part of the network gives, and feeds phases with it.

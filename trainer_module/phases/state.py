@@ -10,22 +10,19 @@ from typing import Any
 import numpy as np
 
 from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loop import Totals
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
-from trainer_module.phases.totals import Totals
 
 
 @dataclass
 class Snapshot:
-    """A snapshot holds weights, and the optimizer's slots of them.
+    """A snapshot holds weights, and the optimizer's slots of them."""
 
-    Attributes:
-        weights: The values of all variables of the model, in the order in which they were made; empty at the very
-            start, when they are what they were made with.
-        slots: Slots of the variables that were trained, by their place in that order.
-    """
-
+    # The values of all variables of the model, in the order in which they were made; empty at the very start, when they
+    # are what they were made with.
     weights: list[np.ndarray] = field(default_factory=list)
+    # Slots of the variables that were trained, by their place in that order.
     slots: dict[int, Slots] = field(default_factory=dict)
 
     def assign_to(self, variables: Iterable[Any]) -> None:
@@ -37,41 +34,25 @@ class Snapshot:
 
 @dataclass
 class State:
-    """A state says where training stands.
+    """A state says where training stands."""
 
-    Attributes:
-        phase: Index of the phase, from 0; the number of phases when all are done.
-        epoch: The epoch in progress, from 1.
-        step: How many steps of it are done.
-        totals: Sums over these steps.
-        before: `val_loss` and `val_accuracy` at the start of the phase; empty until they are known.
-        stopping: Follows the phase; None until it starts.
-        rate_scale: What learning rates are multiplied with since numbers went bad; 1 if they never did.
-        rollbacks: How often they did.
-        loss_scale: Factor of the next step; used with float16 alone.
-        gradient_accumulation_steps: Parts that a batch must be cut into, as far as running out of memory has shown.
-        seconds: Spent in this phase.
-        rows: Rows of the summary, one for each finished phase.
-        curves: One entry for each finished epoch.
-        now: What training goes on from; empty at the very start.
-        best: What the phase would leave behind.
-    """
-
-    phase: int = 0
-    epoch: int = 1
-    step: int = 0
-    totals: Totals = field(default_factory=Totals)
+    phase: int = 0  # Index of the phase, from 0; the number of phases when all are done.
+    epoch: int = 1  # The epoch in progress, from 1.
+    step: int = 0  # How many steps of it are done.
+    totals: Totals = field(default_factory=Totals)  # Sums over these steps.
+    # `val_loss` and `val_accuracy` at the start of the phase; empty until they are known.
     before: dict[str, float] = field(default_factory=dict)
-    stopping: EarlyStopping | None = None
-    rate_scale: float = 1.0
-    rollbacks: int = 0
-    loss_scale: LossScale = field(default_factory=LossScale)
+    stopping: EarlyStopping | None = None  # Follows the phase; None until it starts.
+    rate_scale: float = 1.0  # What learning rates are multiplied with since numbers went bad; 1 if they never did.
+    rollbacks: int = 0  # How often they did.
+    loss_scale: LossScale = field(default_factory=LossScale)  # Factor of the next step; used with float16 alone.
+    # Parts that a batch must be cut into, as far as running out of memory has shown.
     gradient_accumulation_steps: int = 1
-    seconds: float = 0.0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    curves: list[dict[str, Any]] = field(default_factory=list)
-    now: Snapshot = field(default_factory=Snapshot)
-    best: Snapshot = field(default_factory=Snapshot)
+    seconds: float = 0.0  # Spent in this phase.
+    rows: list[dict[str, Any]] = field(default_factory=list)  # Rows of the summary, one for each finished phase.
+    curves: list[dict[str, Any]] = field(default_factory=list)  # One entry for each finished epoch.
+    now: Snapshot = field(default_factory=Snapshot)  # What training goes on from; empty at the very start.
+    best: Snapshot = field(default_factory=Snapshot)  # What the phase would leave behind.
 
     def begin_phase(self, index: int) -> None:
         """Moves on to the start of a phase, from the best weights of the one before."""

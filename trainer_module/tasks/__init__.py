@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 
 
 class TrainingTask(Protocol):
-    """What training asks of a task.
+    """What training asks of a task."""
 
-    Attributes:
-        activation: Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
-        accuracy: What is counted as `accuracy` in training, in words.
-    """
-
-    activation: str
-    accuracy: str
+    activation: str  # Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
+    accuracy: str  # What is counted as `accuracy` in training, in words.
 
     def class_weights(
         self, wanted: str | Mapping[str, float], names: Sequence[str], labels: np.ndarray
@@ -46,13 +41,7 @@ class TrainingTask(Protocol):
         """
 
     def objective(self, training: TrainingConfig, names: Sequence[str], weights: Sequence[float] | None) -> Objective:
-        """Returns what training minimises and measures.
-
-        Args:
-            training: Smoothing and focus.
-            names: Of the classes, in the order of the columns.
-            weights: From `class_weights`; None counts all alike.
-        """
+        """Returns what training minimises and measures, with weights from `class_weights`; None counts all alike."""
 
     def fit_linear(self, values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
         """Fits logistic regression on features, float [examples, features].
@@ -64,17 +53,13 @@ class TrainingTask(Protocol):
     def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
         """Chooses, on the validation split, what `decode` needs beside probabilities; JSON can hold it.
 
-        Args:
-            validation: Gives labels, and probabilities float32 [examples, classes].
+        `validation` gives labels, and probabilities float32 [examples, classes].
         """
 
     def decode(self, probabilities: tf.Tensor, names: tf.Tensor, decision: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """Returns what is served beside `probabilities` float32 [batch, classes] and `classes`, by name.
 
-        Args:
-            probabilities: Of a batch.
-            names: string [classes].
-            decision: From `decision`.
+        The names are string [classes]; the decision is what `decision` chose.
         """
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from evaluation.thresholds import best_thresholds
 from finetune.config import TrainingConfig
-from trainer_module.tasks.class_weights import check_all_present, named_weights
-from trainer_module.tasks.objective import Objective
+from trainer_module.tasks.objective import Objective, check_all_present, named_weights
 
 if TYPE_CHECKING:
     import tensorflow as tf

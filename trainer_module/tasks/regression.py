@@ -38,11 +38,11 @@ def multinomial(values: np.ndarray, labels: np.ndarray, classes: int) -> list[np
 
 
 def one_vs_rest(values: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
-    """Fits a regression for each label against the rest.
+    """Fits a regression for each label against the rest; one that is the same for all examples is always predicted so.
 
     Args:
         values: float [examples, features].
-        labels: 0 or 1 [examples, labels]; one that is the same for all examples is always predicted so.
+        labels: 0 or 1 [examples, labels].
 
     Returns:
         Kernel float32 [features, labels] and offset float32 [labels] of a sigmoid layer on the features as they are.

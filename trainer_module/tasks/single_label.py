@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetune.config import TrainingConfig
-from trainer_module.tasks.class_weights import check_all_present, named_weights
-from trainer_module.tasks.objective import Objective
+from trainer_module.tasks.objective import Objective, check_all_present, named_weights
 
 if TYPE_CHECKING:
     import tensorflow as tf

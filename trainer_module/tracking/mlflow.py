@@ -20,15 +20,7 @@ class Mlflow:
     """Writes one run; a training that goes on after a kill goes on in its run."""
 
     def __init__(self, uri: str, experiment: str, key: str, name: str, parameters: Mapping[str, str]):
-        """Finds or makes the experiment and the run.
-
-        Args:
-            uri: The server, or a folder.
-            experiment: Name of the experiment.
-            key: Fingerprint of the training.
-            name: What the run is called.
-            parameters: What is written as parameters of the run.
-        """
+        """Finds or makes, on a server or in a folder, the experiment and the run of the training with a fingerprint."""
         for variable, value in _PATIENCE.items():
             os.environ.setdefault(variable, value)
         from mlflow import MlflowClient
@@ -58,13 +50,9 @@ class Mlflow:
 
 
 def log_outcome(config: TrackingConfig, run_id: str | None, metrics: Mapping[str, float], status: str) -> None:
-    """Adds to a finished run what the test split said of its model: `test/<metric>`, and a tag.
+    """Adds to a finished run what the test split said of its model: `test/<metric>`, and its status as a tag.
 
-    Args:
-        config: Where to.
-        run_id: The run; nothing is written without one.
-        metrics: By name; those that are not finite are left out.
-        status: How the pipeline ended, for the tag.
+    Nothing is written without a run; metrics that are not finite are left out.
     """
     if not (config.mlflow and run_id):
         return

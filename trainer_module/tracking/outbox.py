@@ -28,17 +28,11 @@ class Tracker(Protocol):
 
 @dataclass
 class Outbox:
-    """An outbox opens a tracker and hands it numbers in their order; what fails is tried again, later and later.
+    """An outbox opens a tracker and hands it numbers in their order; what fails is tried again, later and later."""
 
-    Attributes:
-        title: Name of the tracker, for messages.
-        open: Opens it; may raise whatever it likes, and is tried again too.
-        tracker: The tracker, once it is open.
-    """
-
-    title: str
-    open: Callable[[], Tracker]
-    tracker: Tracker | None = None
+    title: str  # Name of the tracker, for messages.
+    open: Callable[[], Tracker]  # Opens it; may raise whatever it likes, and is tried again too.
+    tracker: Tracker | None = None  # The tracker, once it is open.
     _entries: deque[tuple[Mapping[str, float], int, float]] = field(default_factory=lambda: deque(maxlen=MOST_ENTRIES))
     _dropped: int = 0
     _wait: float = 0.0

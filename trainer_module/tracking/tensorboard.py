@@ -27,5 +27,4 @@ class TensorBoard:
         self._writer.flush()
 
     def close(self, succeeded: bool) -> None:
-        """Closes the file."""
         self._writer.close()

@@ -34,16 +34,14 @@ class Tracking:
 def tracked(
     config: TrackingConfig, folder: str, key: str, name: str, settings: Mapping[str, Any]
 ) -> Iterator[Tracking]:
-    """Tracks the training that goes on in its block.
+    """Tracks the training of a pipeline node that goes on in its block.
 
     Each epoch writes its metrics twice: as `val_loss` by the number of the epoch in all phases, and as
     `<phase>/val_loss` by that in the phase. Each phase writes `<phase>/best_val_loss` and `<phase>/best_val_accuracy`.
 
     Args:
-        config: Where to.
         folder: Folder of TensorBoard's event files; one folder below it for each training.
         key: Fingerprint of the training; one that goes on after a kill has the same, and continues its curves.
-        name: Id of the pipeline node.
         settings: What is written as parameters.
     """
     outboxes = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from finetune.run_time import plain
 from transforms.backbone import Backbone
 from transforms.modalities.image import Image
 from transforms.modalities.text import Text
@@ -22,15 +23,10 @@ if TYPE_CHECKING:
 
 
 class Modality(Protocol):
-    """What Transform asks of a modality.
+    """What Transform asks of a modality."""
 
-    Attributes:
-        raw: Name of the raw feature: one bytes value an example, which is also what a serving request holds.
-        keys: Keys of a config beside the section `data` that are about this modality.
-    """
-
-    raw: str
-    keys: tuple[str, ...]
+    raw: str  # Name of the raw feature: one bytes value an example, which is also what a serving request holds.
+    keys: tuple[str, ...]  # Keys of a config beside the section `data` that are about this modality.
 
     def describe(self, record: Backbone) -> str:
         """Says in a few words what a backbone is shown, such as `224 x 224`."""
@@ -41,9 +37,7 @@ class Modality(Protocol):
     def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """Makes the features that the Trainer reads, in operations that training and serving share.
 
-        Args:
-            values: string [batch], the raw feature.
-            settings: From `settings`.
+        The values are string [batch], the raw feature; the settings are what `settings` returns.
         """
 
     def inputs(self, record: Backbone, transform_output: tft.TFTransformOutput) -> Inputs:
@@ -54,3 +48,11 @@ MODALITIES: dict[str, Modality] = {
     "image": Image(),
     "text": Text(),
 }
+
+
+def transform_settings(record: Backbone) -> dict[str, Any]:
+    """Returns what preprocessing depends on, as plain data with run-time values in it.
+
+    There is nothing else in it, so that no other change reruns Transform.
+    """
+    return plain({"modality": record.modality, **MODALITIES[record.modality].settings(record)})

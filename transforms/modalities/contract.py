@@ -17,9 +17,8 @@ from tensorflow_transform.tf_metadata import metadata_io
 from transforms import features
 from transforms.backbone import Backbone
 from transforms.inputs import Inputs
-from transforms.modalities import MODALITIES
+from transforms.modalities import MODALITIES, transform_settings
 from transforms.preprocessing import preprocessing_fn
-from transforms.settings import transform_settings
 
 
 def check_modality(record: Backbone, values: Sequence[bytes], folder: Path) -> None:

@@ -22,11 +22,9 @@ class Image:
     keys: tuple[str, ...] = ("backbone.image_size", "backbone.arguments")
 
     def describe(self, record: Backbone) -> str:
-        """Says how many pixels."""
         return f"{record.image_size} x {record.image_size}"
 
     def settings(self, record: Backbone) -> dict[str, Any]:
-        """Returns `image_size`."""
         return {"image_size": record.image_size}
 
     def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:
@@ -36,7 +34,6 @@ class Image:
         return {features.PIXELS: decode_and_resize(values, settings["image_size"])}
 
     def inputs(self, record: Backbone, transform_output: tft.TFTransformOutput) -> ImageInputs:
-        """Reads the pixels."""
         from transforms.inputs import ImageInputs
 
         return ImageInputs(record.image_size)

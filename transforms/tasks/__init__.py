@@ -19,22 +19,15 @@ if TYPE_CHECKING:
 
 
 class TransformTask(Protocol):
-    """What the Transform graph and its readers ask of a task.
+    """What the Transform graph and its readers ask of a task."""
 
-    Attributes:
-        key: Name of what the Evaluator compares with.
-    """
-
-    key: str
+    key: str  # Name of what the Evaluator compares with.
 
     def transform(self, names: tf.Tensor | tf.SparseTensor) -> tf.Tensor | tf.SparseTensor:
         """Looks names up in the vocabulary `classes`, which it makes of those of the train split.
 
-        Args:
-            names: string [batch, labels], as the schema parses the raw feature `label`.
-
-        Returns:
-            int64, what is written as `label_index`; -1 for a name that train does not have.
+        From string [batch, labels], as the schema parses the raw feature `label`, to int64, what is written as
+        `label_index`; -1 for a name that train does not have.
         """
 
     def spec(self) -> Any:
@@ -52,15 +45,10 @@ TASKS: dict[str, TransformTask] = {
 
 @dataclass(frozen=True)
 class Labels:
-    """The way from what Transform writes to what training compares with.
+    """The way from what Transform writes to what training compares with."""
 
-    Attributes:
-        task: One of `TASKS`.
-        classes: How many classes there are.
-    """
-
-    task: TransformTask
-    classes: int
+    task: TransformTask  # One of `TASKS`.
+    classes: int  # How many classes there are.
 
     def feature_spec(self) -> dict[str, Any]:
         """Says how the transformed label of one example is parsed."""

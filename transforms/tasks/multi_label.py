@@ -30,7 +30,6 @@ class MultiLabel:
         return tft.compute_and_apply_vocabulary(names, vocab_filename=features.CLASSES)
 
     def spec(self) -> tf.io.VarLenFeature:
-        """Any count of numbers."""
         import tensorflow as tf
 
         return tf.io.VarLenFeature(tf.int64)

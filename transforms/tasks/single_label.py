@@ -24,11 +24,9 @@ class SingleLabel:
         return tft.compute_and_apply_vocabulary(column(names), vocab_filename=features.CLASSES)
 
     def spec(self) -> tf.io.FixedLenFeature:
-        """One number."""
         import tensorflow as tf
 
         return tf.io.FixedLenFeature([], tf.int64)
 
     def read(self, indices: tf.Tensor, classes: int) -> tf.Tensor:
-        """Returns the number as it is."""
         return indices

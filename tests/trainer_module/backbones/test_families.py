@@ -10,13 +10,12 @@ import pytest
 
 from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError
-from trainer_module.backbones.figures import figures
+from trainer_module.backbones.figures import figures, measure
 from trainer_module.backbones.sources import SOURCES, backbone_record, source_of
 
 keras = pytest.importorskip("tf_keras")
 
 from finetune.config import HeadConfig, TrainingConfig, Unfreeze  # noqa: E402
-from trainer_module.backbones.measure import measure  # noqa: E402
 from trainer_module.backbones.model import build_backbone, build_model  # noqa: E402
 from trainer_module.phases.freezing import layers_of, trainable_layers  # noqa: E402
 

@@ -22,10 +22,9 @@ from finetune.config import (  # noqa: E402
     PhaseConfig,
     TrainingConfig,
 )
-from trainer_module.backbones.hub import open_handle  # noqa: E402
 from trainer_module.backbones.model import build_backbone  # noqa: E402
-from trainer_module.backbones.resolve import resolve_handle  # noqa: E402
 from trainer_module.backbones.saved_model import Tensor, read_saved_model  # noqa: E402
+from trainer_module.backbones.sources.handle import resolve_handle  # noqa: E402
 from trainer_module.phases import run as phases  # noqa: E402
 from trainer_module.phases.state import State  # noqa: E402
 
@@ -122,8 +121,8 @@ def test_operations_that_reach_outside_need_permission(tmp_path):
 
     tf.saved_model.save(Reader(), str(tmp_path / "reader"))
     with pytest.raises(BackboneError, match=r"ReadFile\. If you trust it, set backbone\.allow_unsafe: true"):
-        open_handle(handle(tmp_path / "reader"))
-    assert open_handle(handle(tmp_path / "reader", allow_unsafe=True))[0].unsafe_ops == ("ReadFile",)
+        build_backbone(handle(tmp_path / "reader"))
+    assert build_backbone(handle(tmp_path / "reader", allow_unsafe=True)).output_shape == (None, 3)
 
 
 def test_without_a_network_the_error_names_the_cache_and_the_offline_way(monkeypatch, tmp_path):

@@ -23,7 +23,7 @@ from finetune.config import (
 )
 from finetune.errors import BackboneError
 from trainer_module import recipe
-from trainer_module.backbones.hub_text import text_encoder
+from trainer_module.backbones.sources.hub_texts import HubTexts
 
 ODD = [
     b"",
@@ -118,7 +118,7 @@ def test_what_does_not_fit_names_both_sides(tmp_path):
 
     def problem(handle: Path, **settings) -> str:
         with pytest.raises(BackboneError) as caught:
-            text_encoder(BackboneConfig(handle=str(handle), modality="text", **settings))
+            HubTexts().build(BackboneConfig(handle=str(handle), modality="text", **settings))
         return str(caught.value)
 
     assert "backbone.handle: the encoder takes input_mask int32" in problem(encoder)
@@ -134,5 +134,5 @@ def test_an_only_output_may_have_a_name(tmp_path):
     named.__call__ = lengths
     lengths.get_concrete_function(tf.TensorSpec([None], tf.string))
     tf.saved_model.save(named, str(tmp_path))
-    encoder, _ = text_encoder(BackboneConfig(handle=str(tmp_path), modality="text"))
+    encoder, _ = HubTexts().build(BackboneConfig(handle=str(tmp_path), modality="text"))
     assert encoder(tf.constant(["boat", ""])).numpy().tolist() == [[4.0], [0.0]]

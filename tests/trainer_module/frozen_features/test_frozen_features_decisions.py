@@ -116,27 +116,27 @@ def places(needs, budget=PLENTY, mode="auto", train=600, val=150):
 
 
 def test_it_pays_from_the_second_epoch_on():
-    assert places([PhaseNeed("head", the_cut(), epochs=1)], val=0) == [("off", "off")]
-    assert places([PhaseNeed("head", the_cut(), epochs=2)], val=0) == [("memory", "memory")]
+    assert places([PhaseNeed(the_cut(), epochs=1)], val=0) == [("off", "off")]
+    assert places([PhaseNeed(the_cut(), epochs=2)], val=0) == [("memory", "memory")]
     # Validation runs once more than training, so that one epoch of it is two passes already.
-    assert places([PhaseNeed("head", the_cut(), epochs=1)], train=10, val=900) == [("memory", "memory")]
+    assert places([PhaseNeed(the_cut(), epochs=1)], train=10, val=900) == [("memory", "memory")]
 
 
 def test_one_pass_fills_all_phases_so_that_single_epochs_pay_together():
-    needs = [PhaseNeed(name, the_cut(), epochs=1) for name in ("one", "two", "three")]
+    needs = [PhaseNeed(the_cut(), epochs=1)] * 3
     assert places(needs, val=0) == [("memory", "memory")] * 3
 
 
 def test_a_wide_and_cheap_cut_does_not_pay():
     # 4 MB read in 4 ms, to spare 1 ms of computing.
-    need = PhaseNeed("tune", the_cut(numbers=10**6, multiply_adds=10**7), epochs=20)
+    need = PhaseNeed(the_cut(numbers=10**6, multiply_adds=10**7), epochs=20)
     assert places([need]) == [("off", "off")]
     assert "longer than computing it" in decide("auto", [need], 600, 150, PLENTY, RATES)[0].reason
     assert places([need], mode="on") == [("disk", "memory")]
 
 
 def test_budgets_decide_where():
-    needs = [PhaseNeed("head", the_cut(), 10), PhaseNeed("tune", the_cut("block", 20_000), 20)]
+    needs = [PhaseNeed(the_cut(), 10), PhaseNeed(the_cut("block", 20_000), 20)]
     one = decide("auto", needs, 600, 150, PLENTY, RATES)[1]
     assert (one.train_bytes, one.val_bytes) == (600 * 80_000, 150 * 80_000)
     assert places(needs) == [("memory", "memory")] * 2
@@ -149,9 +149,9 @@ def test_budgets_decide_where():
 
 
 def test_new_pictures_in_every_epoch_leave_validation_to_the_cache():
-    need = PhaseNeed("head", the_cut(), epochs=10, views=0)
+    need = PhaseNeed(the_cut(), epochs=10, views=0)
     assert places([need]) == [("off", "memory")]
-    assert places([PhaseNeed("all", None, 10)]) == [("off", "off")]
+    assert places([PhaseNeed(None, 10)]) == [("off", "off")]
 
 
 ROW = 1000

@@ -12,7 +12,6 @@ from finetune.config import CheckpointConfig, PhaseConfig
 from finetune.errors import RunError
 from finetune.events import Note
 from trainer_module.phases.checkpoint import Checkpoints
-from trainer_module.phases.memory import more_accumulation_steps
 
 tf = pytest.importorskip("tensorflow")
 from trainer_module.phases import program  # noqa: E402
@@ -23,10 +22,10 @@ def test_parts_of_batches_halve_down_to_one_example_a_replica():
     parts, found = 1, []
     while parts:
         found.append(parts)
-        parts = more_accumulation_steps(parts, batch_size=20, replicas=2)
+        parts = phases.more_accumulation_steps(parts, batch_size=20, replicas=2)
     assert found == [1, 2, 4, 8, 10]
-    assert more_accumulation_steps(1, batch_size=1, replicas=1) is None
-    assert more_accumulation_steps(1, batch_size=3, replicas=8) is None
+    assert phases.more_accumulation_steps(1, batch_size=1, replicas=1) is None
+    assert phases.more_accumulation_steps(1, batch_size=3, replicas=8) is None
 
 
 def test_gpus_give_memory_as_it_is_needed():

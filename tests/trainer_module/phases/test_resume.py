@@ -23,10 +23,10 @@ from trainer_module.phases import program
 from trainer_module.phases import run as phases
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.loop import Totals
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.state import Snapshot, State
-from trainer_module.phases.totals import Totals
 
 ROOT = Path(__file__).parents[3]
 

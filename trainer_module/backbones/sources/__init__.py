@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from finetune.config.backbone import BackboneConfig
-from trainer_module.backbones.source import BackboneSource, unknown_backbone
+from finetune.errors import BackboneError, did_you_mean
+from trainer_module.backbones.source import BackboneSource
 from trainer_module.backbones.sources.hub_pictures import HubPictures
 from trainer_module.backbones.sources.hub_texts import HubTexts
 from trainer_module.backbones.sources.keras_applications import KerasApplications
@@ -32,7 +33,13 @@ def source_of(config: BackboneConfig) -> BackboneSource:
     for source in SOURCES.values():
         if source.selects(config):
             return source
-    raise unknown_backbone(config, list(catalogue()))
+    if not config.name:
+        raise BackboneError(f"backbone.modality: got {config.modality!r}; no source takes a `handle` or `file` for it")
+    names = list(catalogue())
+    raise BackboneError(
+        f"backbone.name: got {config.name!r}; expected one of the {len(names)} backbones that `finetune backbones` "
+        "lists." + did_you_mean(config.name.replace("_", ""), names)
+    )
 
 
 def record_of(config: BackboneConfig) -> Backbone:

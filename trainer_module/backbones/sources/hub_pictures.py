@@ -8,7 +8,7 @@ from finetune.config.backbone import BackboneConfig
 from trainer_module.backbones.interface import picture_problems
 from trainer_module.backbones.saved_model import SavedModel
 from trainer_module.backbones.source import missing_size
-from trainer_module.backbones.sources.handle import HandleSource
+from trainer_module.backbones.sources.handle import LAYER, HandleSource, hub_layer
 from transforms.backbone import Backbone
 
 if TYPE_CHECKING:
@@ -22,23 +22,19 @@ class HubPictures(HandleSource):
     modality = "image"
 
     def record(self, config: BackboneConfig) -> Backbone:
-        """Returns what the config says of it."""
         return Backbone(config.source, config.image_size or 0, config.scaling or "zero_to_one")
-
-    def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:
-        """Loads it as one layer: float32 [batch, size, size, 3] to a feature map or vector.
-
-        Raises:
-            BackboneError: It cannot be loaded, or does not fit the config.
-        """
-        from trainer_module.backbones.hub import hub_backbone
-
-        return hub_backbone(config)
 
     def problems(self, config: BackboneConfig) -> list[str]:
         """Wants the size of its pictures."""
         return [] if config.image_size else [missing_size("handle")]
 
-    def interface_problems(self, saved: SavedModel, config: BackboneConfig) -> list[str]:
+    def interface_problems(self, saved: SavedModel, config: BackboneConfig, may_download: bool = False) -> list[str]:
         """Wants one batch of pictures, and features."""
         return picture_problems(saved, config)
+
+    def network(self, saved: SavedModel, config: BackboneConfig) -> keras.Model:
+        """From float32 [batch, size, size, 3] to float32 [batch, channels] or [batch, height, width, channels]."""
+        import tf_keras as keras
+
+        pixels = keras.Input((config.image_size, config.image_size, 3), dtype="float32", name="image")
+        return keras.Model(pixels, hub_layer(saved, config.output)(pixels), name=LAYER)

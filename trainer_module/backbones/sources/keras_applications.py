@@ -66,15 +66,8 @@ _RECORDS: list[Backbone] = [
     *_family(
         "efficientnet_v2",
         "none",
-        {
-            "EfficientNetV2B0": 224,
-            "EfficientNetV2B1": 240,
-            "EfficientNetV2B2": 260,
-            "EfficientNetV2B3": 300,
-            "EfficientNetV2S": 384,
-            "EfficientNetV2M": 480,
-            "EfficientNetV2L": 480,
-        },
+        {f"EfficientNetV2B{n}": size for n, size in enumerate((224, 240, 260, 300))}
+        | {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
     ),
     *_family("convnext", "none", {f"ConvNeXt{s}": 224 for s in ("Tiny", "Small", "Base", "Large", "XLarge")}),
     *_family(
@@ -96,11 +89,7 @@ class KerasApplications(NamedSource):
     records = {record.name: record for record in _RECORDS}
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
-        """Builds a network without its top: pixels in the range of its record to a feature map.
-
-        Raises:
-            BackboneError: An argument, the input size or the weights cannot be used.
-        """
+        """Builds a network without its top: pixels in the range of its record to a feature map."""
         from trainer_module.backbones.weights_file import with_weights
 
         record = self.record(config)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import check_sha256
 from trainer_module.backbones.source import NamedSource, missing_weights
@@ -12,7 +14,7 @@ from trainer_module.frozen_features.recorded import Recorded
 from trainer_module.phases.freezing import Layer
 from transforms import features
 from transforms.backbone import Backbone
-from transforms.word_table import read_word_table
+from transforms.word_table import WordTable, read_word_table
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -34,13 +36,7 @@ class WordVectors(NamedSource):
         return Backbone("GloVe", modality="text", preprocessing=preprocessing)
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
-        """Builds the network: ids of words int64 [batch, max_words] to float32 [batch, max_words, dimensions].
-
-        Raises:
-            BackboneError: The table cannot be read, or has another digest than it should.
-        """
-        from trainer_module.backbones.word_vectors import word_vectors
-
+        """Builds the network: ids of words int64 [batch, max_words] to float32 [batch, max_words, dimensions]."""
         path, random = Path(_vocabulary(config)), config.weights == "random"
         digest = None if random else check_sha256(path, config.sha256)
         table = read_word_table(str(path))
@@ -89,3 +85,28 @@ class WordVectors(NamedSource):
 
 def _vocabulary(config: BackboneConfig) -> str:
     return config.text.vocabulary or config.source
+
+
+def word_vectors(table: WordTable, unknown_words: str | int, max_words: int, random: bool = False) -> keras.Model:
+    """Builds the backbone, whose layer `word_vectors` holds the vectors; where there is no word, it gives zeros.
+
+    Words beside the table's, as `transforms.text.WordIds` numbers them, start from the mean of its vectors; `random`
+    draws all from a normal distribution with the table's mean and deviation.
+    """
+    import tensorflow as tf
+    import tf_keras as keras
+
+    from trainer_module.layers import WhereWords
+    from transforms.text import vector_count
+
+    count, dimensions = vector_count(table, unknown_words), table.vectors.shape[1]
+    rows = np.zeros((count, dimensions), np.float32)
+    rows[1:] = table.vectors.mean(axis=0)
+    if random:
+        initial = keras.initializers.RandomNormal(float(table.vectors.mean()), float(table.vectors.std()))
+    else:
+        rows[1 : 1 + len(table.words)] = table.vectors
+        initial = keras.initializers.Constant(rows)
+    ids = keras.Input((max_words,), dtype=tf.int64, name=features.WORD_IDS)
+    vectors = keras.layers.Embedding(count, dimensions, embeddings_initializer=initial, name="word_vectors")(ids)
+    return keras.Model(ids, WhereWords(name="where_words")([vectors, ids]), name="WordVectors")
