@@ -19,11 +19,10 @@ _RGB_STD = (0.229, 0.224, 0.225)
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes one JPEG, PNG, BMP or GIF (first frame) to RGB.
+    """Decodes one JPEG, PNG, BMP or GIF (first frame) to RGB; a JPEG is turned as its EXIF orientation says.
 
     Args:
-        encoded: Scalar string, the bytes of the file. Grey is repeated over the channels, alpha is dropped,
-            CMYK is converted, 16 bits are reduced to 8. A JPEG is turned as its EXIF orientation says.
+        encoded: Scalar string, the bytes of the file.
 
     Returns:
         uint8 [height, width, 3] in [0, 255].
@@ -31,11 +30,19 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: The bytes are none of these formats, or are cut short.
     """
+    pixels = decode_as_stored(encoded)
+    return tf.cond(tf.io.is_jpeg(encoded), lambda: exif.upright(pixels, exif.orientation(encoded)), lambda: pixels)
+
+
+def decode_as_stored(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes like `decode`, and turns nothing: whether bytes can be decoded does not depend on their orientation.
+
+    Grey is repeated over the channels, alpha is dropped, CMYK is converted, 16 bits are reduced to 8.
+    """
 
     def decode_jpeg() -> tf.Tensor:
         # The accurate inverse transform gives the same pixels as Pillow; TensorFlow's default is off by up to 8.
-        picture = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-        return exif.upright(picture, exif.orientation(encoded))
+        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
     def decode_other() -> tf.Tensor:
         return tf.io.decode_image(encoded, channels=3, expand_animations=False)
