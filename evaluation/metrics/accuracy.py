@@ -21,14 +21,13 @@ ACCURACY = Metric(
 
 
 def top_k(k: int) -> Metric:
-    """The accuracy of the k most probable classes.
-
-    Ties count against the model: one that says 0 of all classes but one would else be right about every class.
-    """
+    """The accuracy of the k most probable classes; of equally probable ones, the first count as more probable."""
 
     def hits(predictions: SingleLabel) -> np.ndarray:
         truth = np.take_along_axis(predictions.probabilities, predictions.labels[:, np.newaxis], axis=1)
-        return (predictions.probabilities >= truth).sum(axis=1) <= k
+        first = np.arange(predictions.classes) < predictions.labels[:, np.newaxis]
+        before = (predictions.probabilities > truth) | ((predictions.probabilities == truth) & first)
+        return before.sum(axis=1) < k
 
     def overall(predictions: SingleLabel, weights: np.ndarray) -> np.ndarray:
         return mean(weights, hits(predictions)) if predictions.classes > k else np.full(len(weights), np.nan)
@@ -36,7 +35,7 @@ def top_k(k: int) -> Metric:
     return Metric(
         name=f"top_{k}_accuracy",
         label=f"top-{k} accuracy",
-        meaning=f"share of examples whose true class has fewer than {k} others that are as probable or more",
+        meaning=f"share of examples whose true class is among the {k} most probable",
         higher_is_better=True,
         tasks=(SINGLE_LABEL,),
         overall=overall,

@@ -128,10 +128,12 @@ def test_metrics_of_each_label_equal_those_of_scikit_learn():
         assert METRICS[name].class_values(found) == pytest.approx(expected.tolist()), name
 
 
-def test_a_model_that_names_one_class_is_right_in_its_top_k_about_that_class_alone():
+def test_a_model_that_tells_no_classes_apart_is_right_about_the_first_k():
     labels = np.arange(5)
-    always_the_first = SingleLabel(labels, np.eye(5)[np.zeros(5, int)])
-    assert measure("top_3_accuracy", always_the_first) == 0.2
+    for probabilities in (np.full((5, 5), 0.2), np.eye(5)[np.zeros(5, int)]):
+        found = SingleLabel(labels, probabilities)
+        assert measure("top_3_accuracy", found) == 0.6
+        assert measure("accuracy", found) == 0.2
 
 
 def test_no_more_classes_than_k_leave_top_k_accuracy_undefined():

@@ -12,8 +12,13 @@ IMPORT = "import pkg_resources"
 RUN = "import contextlib, sys; from finetune_cli.main import main; sys.argv[1:] = ['--help']"
 
 
-@pytest.mark.parametrize(("before", "said"), [("pass", True), ("with contextlib.suppress(SystemExit): main()", False)])
-def test_pkg_resources_announces_its_end_only_where_no_command_runs(before, said):
+def announced(before: str) -> bool:
     code = f"{RUN}\n{before}\n{IMPORT}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ("pkg_resources is deprecated" in done.stderr) is said, done.stderr
+    return "pkg_resources is deprecated" in done.stderr
+
+
+def test_pkg_resources_announces_its_end_only_where_no_command_runs():
+    if not announced("pass"):
+        pytest.skip("the pkg_resources of this environment announces nothing")
+    assert not announced("with contextlib.suppress(SystemExit): main()")

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from checkout import project_files
 
 from finetune import run_time
 from finetune.config import load_config
@@ -179,8 +180,8 @@ def test_every_file_of_data_is_read_by_a_module_that_names_it():
     """But for those of the report, which no node makes, and the recipes."""
     named = {name for module in installed().modules for name in installed().closure([module])}
     for package in set(OUR_PACKAGES) - {"pipeline"}:
-        tracked = subprocess.run(["git", "ls-files", package], cwd=ROOT, capture_output=True, text=True, check=True)
-        data = {name for name in tracked.stdout.split() if (ROOT / name).is_file() and not name.endswith(".py")}
+        files = [name for name in project_files(package) if (ROOT / name).is_file()]
+        data = {name for name in files if not name.endswith(".py")}
         assert data <= named, package
 
 

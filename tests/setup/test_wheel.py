@@ -8,6 +8,7 @@ import venv
 import zipfile
 
 import pytest
+from checkout import project_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OURS = "import finetune, finetune_kubeflow.environment; print(finetune_kubeflow.__file__)"
@@ -25,12 +26,10 @@ def run(*command: object, cwd: pathlib.Path) -> str:
 
 
 def checkout(folder: pathlib.Path) -> pathlib.Path:
-    """A copy of what is in version control, without what earlier builds left."""
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT).split("\0")
-    for name in filter(None, listed):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    """A copy of the project, without what earlier builds left."""
+    for name in project_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     return folder
 
 
@@ -63,9 +62,8 @@ def test_every_file_of_data_and_every_recipe_is_in_the_wheel(wheel: pathlib.Path
     recipes = [f"finetune/recipes/{path.name}" for path in (ROOT / "configs").glob("*.yaml")]
     assert recipes
     assert set(recipes) <= files
-    folders = [ROOT / name if (ROOT / name).is_dir() else ROOT / "kubeflow" / name for name in FOLDERS]
-    tracked = run("git", "ls-files", *folders, cwd=ROOT).split()
-    expected = {name.removeprefix("kubeflow/") for name in tracked if (ROOT / name).is_file()}
+    folders = [name if (ROOT / name).is_dir() else f"kubeflow/{name}" for name in FOLDERS]
+    expected = {name.removeprefix("kubeflow/") for name in project_files(*folders) if (ROOT / name).is_file()}
     assert expected <= files
 
 
