@@ -10,6 +10,7 @@ import gzip
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import ml_metadata as mlmd
@@ -37,7 +38,7 @@ def output(tmp_path: Path) -> Path:
     sql = gzip.decompress((folder / "metadata.sql.gz").read_bytes()).decode()
     for file in folder.rglob("*.json"):
         file.write_text(_filled(file.read_text(), places))
-    with sqlite3.connect(folder / "metadata.sqlite") as store:
+    with closing(sqlite3.connect(folder / "metadata.sqlite")) as store:
         store.executescript(_filled(sql, places))
     return folder
 
