@@ -50,9 +50,9 @@ def node_ids(config: Config) -> list[str]:
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         "Trainer",
         "ChampionResolver",
+        "BulkInferrer",
         "Evaluator",
         "ServingGate",
-        "BulkInferrer",
         "GateKeeper",
         "Pusher",
     ]
