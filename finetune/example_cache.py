@@ -259,5 +259,5 @@ def _read_index(path: Path) -> np.ndarray[Any, np.dtype[np.void]]:
             if records >= 0:
                 index = np.frombuffer(os.pread(file.fileno(), length, records), _INDEX)
                 # What a damaged index says of places outside of the records is not read.
-                return index[(index["offset"] < records) & (index["length"] <= records)]
+                return np.compress((index["offset"] < records) & (index["length"] <= records), index)
     return np.zeros(0, _INDEX)
