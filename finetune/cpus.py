@@ -52,8 +52,8 @@ def within_quota(schedulable: int, quota: float | None) -> int:
 def quota(root: Path = Path("/")) -> float | None:
     """Returns the processors' worth of time that the control groups of this process allow; None without a limit.
 
-    The tightest limit counts, of the group and of all that it is in. Both forms are read: version 2 (`cpu.max`, one tree)
-    and version 1 (`cpu.cfs_quota_us`, a tree for each controller), of which a host may have both.
+    The tightest limit counts, of the group and of all that it is in. Both forms are read: version 2 (`cpu.max`, one
+    tree) and version 1 (`cpu.cfs_quota_us`, a tree for each controller), of which a host may have both.
 
     Args:
         root: Folder below which `proc` and `sys` lie.
