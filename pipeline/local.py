@@ -118,7 +118,8 @@ def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last
     from tfx.orchestration import metadata as tfx_metadata
 
     from pipeline.dag import compile_ir
-    from pipeline.nodes import alone, launch, place_at, resolved, with_metadata_connection
+    from pipeline.launch import launch
+    from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
     from pipeline.run_metadata import state_of
 
     connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))

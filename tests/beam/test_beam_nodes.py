@@ -11,7 +11,7 @@ from tfx.orchestration import metadata
 from tfx.proto.orchestration import executable_spec_pb2
 
 from finetune.config import load_config
-from pipeline import nodes
+from pipeline import launch, nodes
 from pipeline.beam.arguments import beam_arguments
 from pipeline.dag import build_pipeline, compile_ir
 from pipeline.plan import BEAM_NODES
@@ -34,10 +34,10 @@ specs: list[tuple[Any, Any]] = []
 
 
 def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, node_id: str, *overrides: str) -> tuple[Any, Any]:
-    monkeypatch.setattr(nodes.launcher, "Launcher", Launched)
+    monkeypatch.setattr(launch.launcher, "Launcher", Launched)
     connection = metadata.sqlite_metadata_connection_config(str(tmp_path / "m.sqlite"))
     ir = nodes.with_metadata_connection(compile_ir(load_config(RECIPE, overrides)), connection)
-    nodes.launch(nodes.resolved(nodes.alone(ir, node_id), nodes.place_at(tmp_path), "run"))
+    launch.launch(nodes.resolved(nodes.alone(ir, node_id), nodes.place_at(tmp_path), "run"))
     return specs.pop()
 
 
