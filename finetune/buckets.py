@@ -7,7 +7,6 @@ GOOGLE_APPLICATION_CREDENTIALS), and nothing here names or logs them.
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,11 +17,7 @@ from typing import Any, TypeVar, cast
 from finetune.errors import RunError
 
 SCHEMES = ("s3", "gs")
-ATTEMPTS = 3
-SECONDS_BEFORE_ANOTHER = 1.0
 
-# Others write there too: what is there is asked anew each time.
-_OPTIONS = {"use_listings_cache": False}
 _Result = TypeVar("_Result")
 
 
@@ -45,7 +40,8 @@ def folder(path: str | Path) -> Path:
         raise RunError(
             f"{path}: buckets need packages of their own; install them: pip install 'finetune-pipeline[buckets]'"
         ) from None
-    return cast(Path, UPath(path, **_OPTIONS))
+    # Others write there too: what is there is asked anew each time.
+    return cast(Path, UPath(path, use_listings_cache=False))
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def names(place: str) -> list[tuple[str, bool]]:
         RunError: The bucket cannot be listed.
     """
     system, root = _system(place)
-    found = _tried(place, lambda: system.ls(root, detail=True))
+    found = _answer(place, lambda: system.ls(root, detail=True))
     inside = [facts for facts in found if facts["name"].rstrip("/") != root]
     return sorted((facts["name"].rstrip("/").rpartition("/")[2], facts["type"] == "directory") for facts in inside)
 
@@ -77,7 +73,7 @@ def entries(place: str) -> list[Entry]:
         RunError: The bucket cannot be listed.
     """
     system, root = _system(place)
-    found = _tried(place, lambda: system.find(root, detail=True))
+    found = _answer(place, lambda: system.find(root, detail=True))
     listed = [_entry(name.removeprefix(f"{root}/"), facts) for name, facts in found.items() if not name.endswith("/")]
     return sorted(listed, key=lambda entry: entry.name)
 
@@ -90,22 +86,22 @@ def entry(place: str) -> Entry:
         RunError: The bucket does not answer.
     """
     system, path = _system(place)
-    facts = _tried(place, lambda: system.info(path))
+    facts = _answer(place, lambda: system.info(path))
     if facts["type"] == "directory":
         raise IsADirectoryError(errno.EISDIR, "it is a folder", place)
     return _entry(path, facts)
 
 
 def read(place: str) -> bytes:
-    """Returns the bytes of an object, all of them: a connection that is lost on the way is tried again.
+    """Returns the bytes of an object, all of them: a connection that is lost on the way is made anew.
 
     Raises:
         FileNotFoundError: It is not there.
         PermissionError: These credentials may not read it.
-        RunError: The connection was lost each time.
+        RunError: The connection was lost too often.
     """
     system, path = _system(place)
-    return cast(bytes, _tried(place, lambda: system.cat_file(path)))
+    return cast(bytes, _answer(place, lambda: system.cat_file(path)))
 
 
 def write(place: str, data: bytes) -> None:
@@ -115,7 +111,7 @@ def write(place: str, data: bytes) -> None:
         RunError: It could not be written.
     """
     system, path = _system(place)
-    _tried(place, lambda: system.pipe_file(path, data))
+    _answer(place, lambda: system.pipe_file(path, data))
 
 
 def create(place: str, data: bytes) -> bool:
@@ -126,7 +122,7 @@ def create(place: str, data: bytes) -> bool:
     """
     system, path = _system(place)
     try:
-        _tried(place, lambda: system.pipe_file(path, data, mode="create"))
+        _answer(place, lambda: system.pipe_file(path, data, mode="create"))
     except FileExistsError:
         return False
     return True
@@ -136,7 +132,7 @@ def remove(place: str) -> None:
     """Removes an object, or everything below a folder; what is not there is removed already."""
     system, path = _system(place)
     with suppress(FileNotFoundError):
-        _tried(place, lambda: system.rm(path, recursive=True))
+        _answer(place, lambda: system.rm(path, recursive=True))
 
 
 def _system(place: str) -> tuple[Any, str]:
@@ -144,24 +140,21 @@ def _system(place: str) -> tuple[Any, str]:
     folder(place)
     import fsspec
 
-    system = fsspec.filesystem(place.partition("://")[0], **_OPTIONS)
+    system = fsspec.filesystem(place.partition("://")[0], use_listings_cache=False)
     return system, place.partition("://")[2].rstrip("/")
 
 
-def _tried(place: str, action: Callable[[], _Result]) -> _Result:
-    for attempt in range(ATTEMPTS):
-        try:
-            return action()
-        except (FileNotFoundError, FileExistsError, PermissionError):
-            raise
-        except Exception as error:  # Each provider's client has exceptions of its own.
-            last = error
-            if attempt + 1 < ATTEMPTS:
-                time.sleep(SECONDS_BEFORE_ANOTHER * 2**attempt)
-    raise RunError(
-        f"{place}: the bucket did not answer as expected, {ATTEMPTS} times in a row ({type(last).__name__}: {last}). "
-        "Check the network, the endpoint and the credentials in the environment, and run again."
-    ) from last
+def _answer(place: str, action: Callable[[], _Result]) -> _Result:
+    """What a provider's client answers; it makes lost connections anew by itself, several times."""
+    try:
+        return action()
+    except (FileNotFoundError, FileExistsError, PermissionError):
+        raise
+    except Exception as error:  # Each client has exceptions of its own.
+        raise RunError(
+            f"{place}: the bucket did not answer as expected ({type(error).__name__}: {error}). Check the network, the "
+            "endpoint and the credentials in the environment, and run again."
+        ) from error
 
 
 def _entry(name: str, facts: dict[str, Any]) -> Entry:

@@ -114,7 +114,7 @@ def roll_back(directory: Path, to: int | None = None, by: str = "") -> tuple[Pat
             return newest, to
         record = read_record(target).model_copy(update={"rolled_back_to": to, "by": by})
         text = {PushRecord.FILE: record_text(record)}
-        version = _publish_copy(target, directory, text, _link_or_copy)
+        version = _publish_copy(target, directory, text, link=True)
         _point(directory)
         return version, to
 
@@ -252,12 +252,12 @@ def drop(folder: Path, directory: Path) -> None:
         shutil.rmtree(outgoing)
 
 
-def _publish_copy(
-    source: Path, directory: Path, texts: Mapping[str, str], copy: Callable[[str, str], Any] = shutil.copy2
-) -> Path:
+def _publish_copy(source: Path, directory: Path, texts: Mapping[str, str], link: bool = False) -> Path:
+    """Publishes a copy of a model with texts of ours; `link` allows its files to be those of another version."""
     if is_bucket(directory):
         return bucket_versions.publish(source, directory, texts)
-    return publish(incoming_copy(source, directory, texts, copy), directory)
+    copy = {"copy": _link_or_copy} if link else {}
+    return publish(incoming_copy(source, directory, texts, **copy), directory)
 
 
 def _digest_of(version: Path) -> str:

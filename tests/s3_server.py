@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from finetune import buckets
-
 SECRET = "not-to-be-seen-anywhere"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "key-of-a-test",
@@ -110,6 +108,4 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
-    monkeypatch.setattr(buckets, "ATTEMPTS", 2)
-    monkeypatch.setattr(buckets, "SECONDS_BEFORE_ANOTHER", 0.01)
     s3fs.S3FileSystem.clear_instance_cache()

@@ -49,7 +49,7 @@ def pool(tmp_path: Path) -> Iterator[Callable[[], Pool]]:
             process = subprocess.Popen(
                 ["python", "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"],
                 cwd=folder,
-                env={"PATH": path, "HOME": str(folder), **environment},
+                env={"PATH": path, "HOME": str(tmp_path), **environment},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,6 @@ def test_a_pool_that_is_killed_in_mid_transform_leaves_an_error_and_nothing_else
     assert ended, "the run did not notice that its workers are gone"
     (summary,) = ended
     assert (summary.status, summary.pushed_model) == ("failed", None)
-    assert summary.error.startswith("Transform: ")
-    print(summary.error)
+    assert re.search("^Transform: .*SDK worker disconnected", summary.error)
     again = run(given(pool()))
     assert {name: again[name] for name in direct} == direct
