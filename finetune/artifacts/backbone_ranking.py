@@ -34,12 +34,11 @@ class RankedBackbone(Record):
 
 
 class BackboneRanking(Artifact, file="backbones.json"):
-    """Candidates from best to worst; `chosen` is the label of one, `inputs` digests of what the ranking rests on."""
+    """Candidates from best to worst; `chosen` is the label of one."""
 
     candidates: list[RankedBackbone]
     chosen: str
     reason: str
-    inputs: dict[str, str] = {}
 
     @property
     def winner(self) -> RankedBackbone:

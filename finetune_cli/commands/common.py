@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
+from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.config import Config, load_config
 from finetune.errors import ConfigError, FinetuneError
 
@@ -31,11 +32,31 @@ def load(path: Path, overrides: list[str] | None) -> Config:
     return or_exit(lambda: load_config(path, overrides or [], checks=LOCAL_CHECKS))
 
 
+def named(config: Config) -> Config:
+    """Of a config that leaves its backbone to a ranking, the one that was chosen is taken."""
+    from pipeline.backbone_choice import decided
+
+    return or_exit(lambda: decided(config))
+
+
 def load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
     """The files that it names are on the cluster's volume, not here."""
     from pipeline.checks import CHECKS
 
     return or_exit(lambda: load_config(path, overrides or [], checks=CHECKS))
+
+
+def rank(config: Config, console: Console) -> BackboneRanking:
+    """Ranks the candidates of a config whose `backbone.name` is `auto`, with a live view."""
+    from finetune_cli.live_view import RunView
+    from pipeline.backbone_choice import choose_backbone
+
+    if not config.backbone.is_open:
+        fail(
+            ConfigError([f"backbone.name: got {config.backbone.name!r}; expected 'auto', which has candidates to rank"])
+        )
+    with RunView(console, f"finetune {config.name}: ranking backbones"):
+        return or_exit(lambda: choose_backbone(config))
 
 
 def or_exit(action: Callable[[], Result]) -> Result:

@@ -27,9 +27,12 @@ def plan(
 ) -> None:
     """Prints what a run would do: nodes, phases, gates and places; with `--layers`, also which layers each phase trains
     and how many parameters they have."""
+    from finetune_cli.backbones import print_candidates
     from pipeline.plan import print_plan
 
     loaded, console = load(config, overrides), Console()
+    if loaded.backbone.is_open:
+        loaded = or_exit(lambda: print_candidates(loaded, console))
     print_plan(loaded, console)
     if layers:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -12,7 +12,16 @@ from rich.markup import escape
 from finetune.config import Config
 from finetune.errors import ConfigError, FinetuneError
 from finetune.files import write_text
-from finetune_cli.commands.common import ConfigFile, Overrides, fail, load, or_exit, person, silence_shutdown
+from finetune_cli.commands.common import (
+    ConfigFile,
+    Overrides,
+    fail,
+    load,
+    named,
+    or_exit,
+    person,
+    silence_shutdown,
+)
 
 REFUSED = 3
 PENDING = 4
@@ -79,7 +88,7 @@ def lr_find(
     from finetune_cli.live_view import RunView
     from finetune_cli.lr_find import find_rate, print_found
 
-    loaded, console = load(config, overrides), Console()
+    loaded, console = named(load(config, overrides)), Console()
     with RunView(console, f"finetune lr-find {loaded.name}"):
         found = or_exit(lambda: find_rate(loaded, phase, lowest, highest, steps, plot))
     print_found(console, found)
