@@ -14,12 +14,20 @@ import typer
 from rich.console import Console
 
 from finetune.artifacts.backbone_ranking import BackboneRanking
-from finetune.config import Config, load_config
+from finetune.config import Config, checked_config, load_config
 from finetune.errors import ConfigError, FinetuneError
 
 Result = TypeVar("Result")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/flowers.yaml.")]
+ConfigOrData = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG|DATA",
+        help="YAML file, such as configs/flowers.yaml; or a folder with a subfolder of pictures per class, or a table "
+        "of texts (.csv, .tsv, .jsonl): backbone and training are then chosen by measurement.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Such as data.root=photos or training.phases[1].epochs=5."),
@@ -27,8 +35,11 @@ Overrides = Annotated[
 
 
 def load(path: Path, overrides: list[str] | None) -> Config:
+    from pipeline.auto_recipe import is_data, recipe_for
     from pipeline.checks import LOCAL_CHECKS
 
+    if is_data(path):
+        return or_exit(lambda: checked_config(recipe_for(path), overrides or [], checks=LOCAL_CHECKS))
     return or_exit(lambda: load_config(path, overrides or [], checks=LOCAL_CHECKS))
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from finetune_cli.commands.common import ConfigFile, Overrides, load, or_exit
+from finetune_cli.commands.common import ConfigOrData, Overrides, load, or_exit
 
 
-def validate(config: ConfigFile, overrides: Overrides = None) -> None:
+def validate(config: ConfigOrData, overrides: Overrides = None) -> None:
     """Checks a config and the files that it names, and reports every mistake at once."""
     loaded = load(config, overrides)
     phases = f"{len(loaded.training.phases)} phases" if loaded.training.phases else "phases chosen by the Trainer"
@@ -19,7 +19,7 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 def plan(
-    config: ConfigFile,
+    config: ConfigOrData,
     overrides: Overrides = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Also build the backbone (ten seconds or more) and list what trains.")

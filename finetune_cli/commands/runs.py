@@ -14,6 +14,7 @@ from finetune.errors import ConfigError, FinetuneError
 from finetune.files import write_text
 from finetune_cli.commands.common import (
     ConfigFile,
+    ConfigOrData,
     Overrides,
     fail,
     load,
@@ -28,7 +29,7 @@ PENDING = 4
 
 
 def run(
-    config: ConfigFile,
+    config: ConfigOrData,
     overrides: Overrides = None,
     summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
 ) -> None:
