@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import shutil
 import time
 import weakref
 from collections.abc import Mapping
@@ -126,10 +127,10 @@ class Checkpoints:
                 path.unlink()
 
     def clear(self) -> None:
-        """Removes all checkpoints, unfinished ones and those of earlier versions."""
+        """Removes all checkpoints, unfinished ones, those of a search and those of earlier versions."""
         if self._writes:
             for path in self._folder.glob("*"):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9]*.safetensors"))
