@@ -29,7 +29,7 @@ class LastLayer:
         """Compiles nothing yet."""
         self._setup = setup
         self._layer = setup.model.layers[-1]
-        self._inputs = keras.Model(setup.model.inputs, self._layer.input)
+        self._below = _below_last_layer(setup.model)
         self._extract: Callable[[Any], tf.Tensor] | None = None
 
     def fit(self, split: Split) -> Probe:
@@ -66,17 +66,21 @@ class LastLayer:
         setup = self._setup
         training = setup.training.model_copy(update={"phases": [_HEAD_ALONE]})
         feed = setup.frozen_features.of(training, split, split).feeds(0, 0, 0).val
-        if feed.model is setup.model or feed.model.layers[-1] is not self._layer:
+        if feed.model is setup.model or feed.model.output.node.layer is not self._layer:
             return self._values(split)
-        above = tf.function(keras.Model(feed.model.inputs, self._layer.input), autograph=False, reduce_retracing=True)
+        above = _below_last_layer(feed.model)
         return np.concatenate([above(kept, training=False).numpy() for kept, _ in feed.batches]).astype(np.float32)
 
     def _values(self, split: Split, change: Callable[[Any], Any] = lambda inputs: inputs) -> np.ndarray:
         batches = evaluation_batches(split, self._setup.training.batch_size)
         if self._extract is None:
             self._extract = tf.function(
-                lambda inputs: self._inputs(inputs, training=False),
+                lambda inputs: self._below(inputs, training=False),
                 autograph=False,
                 input_signature=[batches.element_spec[0]],
             )
         return np.concatenate([self._extract(change(inputs)).numpy() for inputs, _ in batches]).astype(np.float32)
+
+
+def _below_last_layer(model: keras.Model) -> keras.Model:
+    return keras.Model(model.inputs, model.output.node.keras_inputs[0])

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
+from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
 from transforms import features
 from transforms.inputs import Inputs, NetworkInput
@@ -105,7 +106,8 @@ def training_batches(
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
     Returns:
-        (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch.
+        (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch. Where the
+        config makes pairs of examples, the labels are `MixedLabels`.
     """
     views, augment = views_of(split, config, seed), MODALITIES[split.inputs.modality].augment
 
@@ -120,7 +122,16 @@ def training_batches(
                 value = augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
-        return examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
+        @tf.autograph.experimental.do_not_convert
+        def paired(position: tf.Tensor, batch: tuple[NetworkInput, tf.Tensor]) -> tuple[NetworkInput, MixedLabels]:
+            # No example has a negative position.
+            return mix(*batch, tf.stack([epoch_seed, -1 - first_batch - position]), config)
+
+        batches = examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
+        if not config.mixes:
+            return batches
+        first_batch = tf.where(epoch == first_epoch, tf.cast(first_step, tf.int64), 0)
+        return batches.enumerate().map(paired, num_parallel_calls=PARALLEL)
 
     return endless(split, split.records.enumerate(), seed, batch_size, first_epoch, first_step, batches_of)
 

@@ -1,16 +1,14 @@
-"""Measures what a step of training takes on this machine, and says what candidates take."""
+"""Measures what a step of training takes on this machine."""
 
 from __future__ import annotations
 
-import math
 import time
 
 from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.program import at_once, build_program, freeze
-from trainer_module.phases.schedules import total_steps
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
-from trainer_module.search.decisions import Measured, Work
+from trainer_module.search.decisions import Measured
 
 # More than are prepared ahead while the first step is compiled, so that changing pictures counts too.
 STEPS = 6
@@ -32,24 +30,3 @@ def measure(setup: Setup) -> Measured:
     step = (time.monotonic() - ready) / STEPS
     before.assign_to(setup.model.variables)
     return Measured(ready - start, step)
-
-
-def works_of(setup: Setup) -> list[Work]:
-    """Says what each phase of a training does."""
-    training, planner = setup.training, setup.frozen_features.planner
-    batch = training.batch_size
-    works = []
-    for index, (phase, decision) in enumerate(zip(training.phases, planner.decisions, strict=True)):
-        steps = total_steps(phase, setup.train.examples, batch)
-        kept = setup.train.examples * planner.copies(index) if decision.train != "off" else 0
-        works.append(
-            Work(
-                steps,
-                math.ceil(steps / setup.train.steps(batch)),
-                planner.share_above(index),
-                kept / batch,
-                setup.val.steps(batch),
-                decision.val != "off",
-            )
-        )
-    return works

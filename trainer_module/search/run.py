@@ -22,8 +22,8 @@ from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.search.candidates import PROBE, Candidate, candidates_for, training_of
-from trainer_module.search.decisions import Scores, choose, expected_seconds, that_fit
-from trainer_module.search.measure import measure, works_of
+from trainer_module.search.decisions import Measured, Scores, choose, expected_seconds, that_fit
+from trainer_module.search.measure import measure
 from trainer_module.search.record import Done, SearchRecord
 from trainer_module.trained import HeldOut, Trained, refit
 
@@ -98,8 +98,8 @@ class _Search:
         left_out = {name: why for name, setup in setups.items() if (why := _refusal(setup))}
         possible = [name for name in self._names if name not in left_out]
         dearest = next((setups[name] for name in reversed(possible) if setups[name].training.phases), None)
-        measured = measure(dearest) if dearest else None
-        expected = {name: expected_seconds(measured, works_of(setups[name])) if measured else 0.0 for name in possible}
+        measured = measure(dearest) if dearest else Measured(0.0, 0.0)
+        expected = {name: expected_seconds(measured, setups[name].frozen_features.planner) for name in possible}
         spent = time.monotonic() - self._started
         both = 1 + self._setup.val.examples / self._setup.train.examples
         last_fits = [both * expected[name] * self._setup.training.refit for name in possible]
