@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
+from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
 from trainer_module.examples.mixing import MixedLabels, mix
@@ -25,7 +25,7 @@ from transforms.tasks import Labels
 
 # Splits that are not held in memory are shuffled within a window.
 SHUFFLE_WINDOW = 4096
-PARALLEL = len(os.sched_getaffinity(0))
+PARALLEL = cpus.available()
 PREFETCHED = 4
 
 

@@ -18,7 +18,9 @@ class MixedLabels(NamedTuple):
     share: tf.Tensor  # float32 [batch] in [0, 1]: how much of the first is in it.
 
 
-def of_labels(each: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], labels: tf.Tensor | MixedLabels, said: tf.Tensor):
+def of_labels(
+    each: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], labels: tf.Tensor | MixedLabels, said: tf.Tensor
+) -> tf.Tensor:
     """Applies a loss or an accuracy, float32 [batch], to labels, or to both of each pair by their shares.
 
     For cross-entropy that is the loss of the blended label, as mixup has it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from operator import add
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tf_keras as keras
@@ -37,7 +37,7 @@ class Totals:
         return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}
 
 
-Labels = tf.Tensor | MixedLabels
+Labels: TypeAlias = tf.Tensor | MixedLabels
 Step = Callable[[tuple[NetworkInput, Labels]], Totals]
 # Sums over the examples of one replica, in the order of `Totals`; the last may be missing.
 Sums = tuple[tf.Tensor, ...]
