@@ -9,12 +9,15 @@ from evaluation.tasks import TASKS as EVALUATION_TASKS
 from finetune.artifacts.training_history import Calibration
 from trainer_module.tasks import TASKS, TrainingTask
 
-# A model that is certain of everything, or of nothing, gets no further than this.
+# Bounds of the search.
 COLDEST, HOTTEST = 0.05, 20.0
 
 
 def fit_temperature(task: TrainingTask, targets: np.ndarray, logits: np.ndarray) -> float:
     """Finds the temperature at which the mean loss of held-out logits is lowest (Guo et al. 2017, section 4.2).
+
+    Its logarithm has a standard normal prior, which counts as one example does: a few examples that are all right would
+    make the model certain of everything.
 
     Args:
         targets: As `TrainingTask.targets` gives them.
@@ -23,11 +26,11 @@ def fit_temperature(task: TrainingTask, targets: np.ndarray, logits: np.ndarray)
     from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
-        return float(task.of_logits(targets, logits / np.exp(logarithm)).losses.mean())
+        return float(task.of_logits(targets, logits / np.exp(logarithm)).losses.sum()) + logarithm**2 / 2
 
     bounds = np.log(COLDEST), np.log(HOTTEST)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    return float(np.exp(found.x))
 
 
 def calibrate(task: str, labels: np.ndarray, logits: np.ndarray, measured_on: str) -> Calibration:

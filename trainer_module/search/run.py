@@ -21,7 +21,7 @@ from trainer_module.phases.phase import BadNumbersError
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
-from trainer_module.search.candidates import PROBE, Candidate, candidates_for, training_of
+from trainer_module.search.candidates import Candidate, candidates_for, training_of
 from trainer_module.search.decisions import Measured, Scores, choose, expected_seconds, that_fit
 from trainer_module.search.measure import measure
 from trainer_module.search.record import Done, SearchRecord
@@ -116,7 +116,7 @@ class _Search:
     def _try(self, candidate: Candidate) -> None:
         """Trains a candidate, or the rest of it, and records what it gives on validation."""
         name, started = candidate.name, time.monotonic()
-        if candidate is not PROBE and self._record.seconds > 60 * self._setup.training.budget_minutes:
+        if candidate.phases and self._record.seconds > 60 * self._setup.training.budget_minutes:
             self._leave_out(name, "the budget was used up before it")
             return
         self._start.assign_to(self._setup.model.variables)
@@ -155,7 +155,7 @@ class _Search:
         candidate = next(each for each in self._candidates if each.name == chosen)
         parts = done.gradient_accumulation_steps
         of_candidate = self._setup_of(candidate)
-        if candidate is PROBE:
+        if not candidate.phases:
             self._start.assign_to(setup.model.variables)
             held_out = HeldOut.of_probe(self._probe, setup.train)
         else:
@@ -173,7 +173,7 @@ class _Search:
         facts = {"name": name, "why": candidate.why, "expected_seconds": record.expected.get(name, 0.0)}
         if name not in record.done:
             return CandidateResult(**facts, reason=record.left_out[name])
-        seconds = record.done[name].seconds + (record.spent if candidate is PROBE else 0.0)
+        seconds = record.done[name].seconds + (record.spent if not candidate.phases else 0.0)
         figures = {"val_loss": scores[name].losses.mean(), "val_accuracy": scores[name].hits.mean(), "seconds": seconds}
         if name not in held:
             return CandidateResult(**facts, **figures, reason="it is the simplest")

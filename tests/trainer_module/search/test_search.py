@@ -129,7 +129,7 @@ def test_a_killed_search_goes_on_to_the_same_weights_with_the_same_candidates(
 
 def test_what_does_not_fit_is_left_out_and_the_probe_never(splits, tmp_path, quick, monkeypatch):
     monkeypatch.setattr(search_run, "measure", lambda setup: Measured(30.0, 1.0))
-    setup, trained = search(splits, tmp_path, auto(budget_minutes=1.0))
+    _, trained = search(splits, tmp_path, auto(budget_minutes=1.0))
     probe, top, every = trained.search.candidates
     assert trained.search.chosen == "probe"
     assert probe.val_loss is not None
