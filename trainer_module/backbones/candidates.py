@@ -148,6 +148,9 @@ def _vectors_name(name: str) -> str:
 def _nothing(config: BackboneConfig, folder: Path, found: Found) -> str:
     key = "backbone.weights_dir" if config.weights_dir else "backbone.name: auto"
     if not folder.is_dir():
-        return f"{key}: there is no folder {folder}; expected one with weights (backbone.weights_dir=FOLDER), or `backbone.candidates`"
+        return (
+            f"{key}: there is no folder {folder}; expected one with weights (backbone.weights_dir=FOLDER), or "
+            "`backbone.candidates`"
+        )
     reasons = [f"{name}: {why}" for name, why in sorted(found.left_out.items())]
     return f"{key}: {folder} holds no weights of a known network. " + ("; ".join(reasons) or "It is empty") + "."
