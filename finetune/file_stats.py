@@ -49,7 +49,7 @@ def stats_of(root: Path) -> Stats:
 
 
 def contents_of(root: Path) -> str:
-    """Returns the SHA-256, in hexadecimal, of the paths and bytes of a file, or of all below a folder, through links."""
+    """Returns the SHA-256, in hexadecimal, of paths and bytes: of a file, or of all below a folder, through links."""
     digest = hashlib.sha256()
     for path, found in _walk(root):
         is_file = isinstance(found, os.stat_result) and stat.S_ISREG(found.st_mode)

@@ -2,8 +2,8 @@
 
 An answer holds while all that went into its run is as it was (config, code, installed packages, weights, schema, data)
 and what it left is where it was: artifacts, and the folder of pushed versions with what waits for approval. Whoever
-pushes, approves, rolls back or removes a version changes that folder. A run leaves a `RunBasis` only where its answer is
-the one that its nodes would give again; whatever is in doubt leaves none, and the nodes run.
+pushes, approves, rolls back or removes a version changes that folder. A run leaves a `RunBasis` only where its nodes
+would answer the same again; whatever is in doubt leaves none, and the nodes run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,10 @@ def _stands(config: Config, folder: Path, basis: RunBasis) -> bool:
     )
 
 
-def _distributions() -> list[str]:
-    """The packages that can be imported, such as `tfx-1.16.0.dist-info`; their metadata are not read."""
-    folders = [Path(entry or ".") for entry in sys.path]
-    return sorted(found.name for folder in folders for kind in ("dist", "egg") for found in folder.glob(f"*.{kind}-info"))
+@cache
+def _distributions() -> tuple[str, ...]:
+    """The packages that can be imported, such as `tfx-1.16.0.dist-info`, before libraries add places of their own."""
+    return tuple(sorted(found.name for entry in sys.path for found in Path(entry or ".").glob("*-info")))
 
 
 def _digest(*texts: str) -> str:
