@@ -9,12 +9,12 @@ would answer the same again; whatever is in doubt leaves none, and the nodes run
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
-import sys
+import site
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     digests = {
         "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
         "code": installed().bytes_digest(),
-        "environment": _digest(platform.python_version(), *_distributions()),
+        "environment": _digest(platform.python_version(), os.environ.get("PYTHONPATH", ""), *_distributions()),
         "weights": source_of(config.backbone).digest(config.backbone) or "",
         "schema": (sha256_of(Path(schema)) or "") if schema else "",
         "data": data.digest,
@@ -115,10 +115,9 @@ def _stands(config: Config, folder: Path, basis: RunBasis) -> bool:
     )
 
 
-@cache
-def _distributions() -> tuple[str, ...]:
-    """The packages that can be imported, such as `tfx-1.16.0.dist-info`, before libraries add places of their own."""
-    return tuple(sorted(found.name for entry in sys.path for found in Path(entry or ".").glob("*-info")))
+def _distributions() -> list[str]:
+    """The installed packages by name and version, such as `tfx-1.16.0.dist-info`."""
+    return sorted(found.name for folder in site.getsitepackages() for found in Path(folder).glob("*.dist-info"))
 
 
 def _digest(*texts: str) -> str:
