@@ -32,14 +32,19 @@ def run(
     config: ConfigOrData,
     overrides: Overrides = None,
     summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read all data to see whether they changed, not only sizes, times, inodes."),
+    ] = False,
 ) -> None:
     """Runs the whole pipeline on this machine.
 
     What an earlier run has done already is taken from the cache: run the same command again after an interruption.
+    Where nothing has changed since a run, its answer is given again at once.
 
     Exit code: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed.
     """
-    _run(load(config, overrides), summary)
+    _run(load(config, overrides), summary, verify)
 
 
 def demo(
@@ -124,7 +129,7 @@ def approve(
     )
 
 
-def _run(config: Config, summary_file: Path | None) -> NoReturn:
+def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoReturn:
     from finetune_cli.live_view import RunView
     from finetune_cli.summary_view import print_summary
     from pipeline.local import run_pipeline
@@ -133,7 +138,7 @@ def _run(config: Config, summary_file: Path | None) -> NoReturn:
     if summary_file and not summary_file.absolute().parent.is_dir():
         fail(ConfigError([f"--summary: got {str(summary_file)!r}; its folder does not exist"]))
     with RunView(console, f"finetune {config.name}"):
-        summary = or_exit(lambda: run_pipeline(config))
+        summary = or_exit(lambda: run_pipeline(config, verify))
     print_summary(console, summary)
     if summary_file:
         write_text(summary_file, summary.text())
