@@ -9,9 +9,12 @@ from typing import Any
 
 import yaml
 
-from finetune.config import Config, DataConfig
+from finetune.artifacts.training_history import Search
+from finetune.config import Config, DataConfig, TrainingConfig
 from finetune.files import write_text
 from pipeline.modalities import modality_of
+from trainer_module.backbones.sources import record_of
+from trainer_module.search.candidates import candidates_for, training_of
 
 CHOSEN_FILE = "config.yaml"
 _LONGEST_NAME = 63
@@ -39,11 +42,26 @@ def recipe_for(path: Path) -> dict[str, Any]:
     }
 
 
-def write_chosen(config: Config) -> Path:
-    """Writes a config without its defaults into its output folder; returns the file."""
+def write_chosen(config: Config, search: Search | None) -> Path:
+    """Writes a config into its output folder, with the phases that were chosen and without defaults; returns the file.
+
+    Args:
+        config: Of the run; its backbone has a name.
+        search: What `training.strategy: auto` chose; None where it did not, and the config says all.
+    """
     path = config.output_path / CHOSEN_FILE
-    raw = json.loads(config.model_dump_json(exclude_defaults=True))
-    head = f"# What was chosen for {config.data.root}. Run it again, or change it: finetune run {path}\n"
+    training, because = config.training, ""
+    if search:
+        modality = record_of(config.backbone).modality
+        candidates = candidates_for(modality, config.training, config.augmentation)
+        chosen = next(each for each in candidates if each.name == search.chosen)
+        default = TrainingConfig.model_fields["strategy"].default
+        training = training_of(chosen, config.training).model_copy(update={"strategy": default})
+        because = f"# Training: {search.chosen}, as {search.reason}.\n"
+    raw = json.loads(config.model_copy(update={"training": training}).model_dump_json(exclude_defaults=True))
+    # Without the key, those of the strategy would stand in.
+    raw.setdefault("training", {}).setdefault("phases", [])
+    head = f"# What was chosen for {config.data.root}; `finetune run {path}` takes it as it is.\n{because}"
     write_text(path, head + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True))
     return path
 

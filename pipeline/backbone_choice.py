@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetune.artifacts.backbone_ranking import BackboneRanking, RankedBackbone
@@ -12,8 +13,10 @@ from finetune.config import BackboneConfig, Config
 from finetune.errors import ConfigError
 from pipeline.local import run_through
 from pipeline.modalities import modality_of
+from pipeline.unchanged import inputs_of
 from trainer_module.backbones.candidates import candidates_of, label_of
 from trainer_module.backbones.ranking import ranked
+from trainer_module.backbones.sources import source_of
 
 COMPONENT = "BackboneProbe"
 
@@ -40,13 +43,20 @@ def decided(config: Config) -> Config:
 def choose_backbone(config: Config) -> BackboneRanking:
     """Ranks the candidates of a config whose `backbone.name` is `auto`, and leaves `backbones.json`.
 
+    Where candidates, data and code are those of an earlier ranking, that is returned at once.
+
     Raises:
         ConfigError: There is no candidate.
         BackboneError: None is within the bounds.
         RunError: The data could not be made ready.
     """
     found = candidates_of(config.backbone, modality_of(config.data))
+    basis, settled = _basis(config, found)
+    earlier = BackboneRanking.find(config.output_path)
+    if earlier and settled and earlier.basis == basis:
+        return earlier
     ranking = ranked([_measured(config, each) for each in found], config.backbone)
+    ranking = ranking.model_copy(update={"basis": basis})
     ranking.write(config.output_path)
     return ranking
 
@@ -55,6 +65,16 @@ def with_backbone(config: Config, ranking: BackboneRanking) -> Config:
     """Returns the config with the backbone that was chosen, as if it had been named."""
     backbone = BackboneConfig.model_validate(ranking.winner.backbone)
     return config.model_copy(update={"backbone": backbone})
+
+
+def _basis(config: Config, found: Sequence[BackboneConfig]) -> tuple[str, bool]:
+    """Returns a digest of all that a ranking rests on, and whether a change from now on would show in them."""
+    inputs = inputs_of(config.model_copy(update={"backbone": found[0]}), with_bytes=False)
+    of_data = {name: digest for name, digest in inputs.digests.items() if name not in ("config", "weights")}
+    sections = config.model_dump_json(include={"task", "data", "backbone", "training", "distribution"})
+    candidates = {each.model_dump_json(): source_of(each).digest(each) or "" for each in found}
+    facts = json.dumps([of_data, candidates, sections], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest(), inputs.settled
 
 
 def _measured(config: Config, backbone: BackboneConfig) -> RankedBackbone:

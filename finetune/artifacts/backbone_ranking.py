@@ -34,11 +34,13 @@ class RankedBackbone(Record):
 
 
 class BackboneRanking(Artifact, file="backbones.json"):
-    """Candidates from best to worst; `chosen` is the label of one."""
+    """Candidates from best to worst; `chosen` is the label of one, `basis` a digest of what the ranking
+    rests on."""
 
     candidates: list[RankedBackbone]
     chosen: str
     reason: str
+    basis: str = ""
 
     @property
     def winner(self) -> RankedBackbone:
