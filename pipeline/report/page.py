@@ -15,6 +15,7 @@ from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
 from pipeline.report import evaluation, figures, wording
+from pipeline.report.diagnosis import diagnose
 from pipeline.report.tasks import report_task
 
 FILES_SHOWN = 200
@@ -100,6 +101,7 @@ def _training(data: ReportData) -> View | None:
         "curves": curves,
         "phases": [{"row": phase, "notes": _notes(phase)} for phase in summary.phases],
         "sentences": wording.training_sentences(summary),
+        "findings": diagnose(data.curves, summary),
     }
 
 
