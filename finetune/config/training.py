@@ -158,8 +158,11 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _some_phase(self) -> TrainingConfig:
-        if not self.phases and self.strategy != AUTO:
-            raise ValueError("phases: expected at least one, or none of the key `phases` for those of `strategy`")
+        if not self.phases and self.strategy != AUTO and self.head.start != "fitted":
+            raise ValueError(
+                "phases: expected at least one, or none of the key `phases` for those of `strategy`; a fitted head "
+                "(`head.start`) needs none"
+            )
         return self
 
     @model_validator(mode="after")
