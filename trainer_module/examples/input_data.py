@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +21,7 @@ from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
 from transforms import features
 from transforms.inputs import Inputs, NetworkInput
+from transforms.records import read_records
 from transforms.tasks import Labels
 
 # Splits that are not held in memory are shuffled within a window.
@@ -51,7 +52,7 @@ class Split:
 
 
 def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_bytes: int = 2 * 1024**3) -> Split:
-    """Opens the gzipped TFRecord files that match `patterns`.
+    """Opens the TFRecord files that match `patterns`.
 
     A split of up to `memory_bytes`, uncompressed, is held in memory; a larger one is streamed from its files in each
     epoch.
@@ -60,7 +61,7 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
         DataError: There is no example in them.
     """
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
-    stream = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    stream = read_records(files)
     held: list[bytes] | None = []
     held_bytes = examples = digest = 0
     order = hashlib.sha256()
@@ -81,6 +82,17 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
         return Split(stream, examples, inputs, labels, f"{digest:x}", order.hexdigest())
     held.sort(key=_key_of)
     return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, labels, f"{digest:x}")
+
+
+def both(train: Split, val: Split) -> Split:
+    """Returns the examples of two splits as one, those of the first before those of the second."""
+    return replace(
+        train,
+        records=train.records.concatenate(val.records),
+        examples=train.examples + val.examples,
+        digest=f"{train.digest}+{val.digest}",
+        order=f"{train.order}+{val.order}",
+    )
 
 
 def training_batches(
