@@ -90,6 +90,11 @@ class Comparison:
         """Whether the gain is beyond its standard error and accuracy not lower."""
         return self.gain > self.standard_error and self.more_right >= 0
 
+    @property
+    def does_no_harm(self) -> bool:
+        """Whether the loss is not higher beyond the standard error."""
+        return -self.gain <= self.standard_error
+
     def reason(self, simpler: str) -> str:
         """Says in a sentence why it is taken or left."""
         lower = f"its loss is lower than that of {simpler} by {self.gain:.4f}, standard error {self.standard_error:.4f}"
