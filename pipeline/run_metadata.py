@@ -11,6 +11,9 @@ from ml_metadata.proto import metadata_store_pb2
 
 from finetune.errors import RunError
 
+# The types of the contexts that say in which run, and as which node, an execution was.
+RUN, NODE = "pipeline_run", "node"
+
 _DONE = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
 
@@ -27,8 +30,8 @@ class RunMetadata:
         store = self._store()
         if store is None:
             return outputs
-        for node, execution in self._executions(store):
-            if execution.last_known_state in _DONE:
+        for name, execution in _executions(store, self._run_id):
+            if has_succeeded(execution):
                 events = [
                     event
                     for event in store.get_events_by_execution_ids([execution.id])
@@ -36,7 +39,8 @@ class RunMetadata:
                 ]
                 artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
                 by_id = {artifact.id: artifact for artifact in artifacts}
-                outputs[node] = {event.path.steps[0].key: by_id[event.artifact_id] for event in events}
+                by_key = {event.path.steps[0].key: by_id[event.artifact_id] for event in events}
+                outputs[name.rsplit(".", 1)[-1]] = by_key
         return outputs
 
     def _store(self) -> mlmd.MetadataStore | None:
@@ -46,13 +50,24 @@ class RunMetadata:
         connection.sqlite.filename_uri = str(self._database)
         return mlmd.MetadataStore(connection)
 
-    def _executions(self, store: mlmd.MetadataStore) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:
-        context = store.get_context_by_type_and_name("pipeline_run", self._run_id)
-        if context is None:
-            return
-        for execution in store.get_executions_by_context(context.id):
-            contexts = store.get_contexts_by_execution(execution.id)
-            yield next(c.name.rsplit(".", 1)[-1] for c in contexts if c.type == "node"), execution
+
+def has_succeeded(execution: metadata_store_pb2.Execution) -> bool:
+    """Returns whether an execution ran to its end, or was served from a cache."""
+    return execution.last_known_state in _DONE
+
+
+def latest_execution(store: mlmd.MetadataStore, run_id: str, node: str) -> metadata_store_pb2.Execution | None:
+    """Returns the latest execution of a node, `<pipeline>.<node id>`, in a run; None where there is none."""
+    own = [execution for name, execution in _executions(store, run_id) if name == node]
+    return max(own, key=lambda execution: execution.id, default=None)
+
+
+def _executions(store: mlmd.MetadataStore, run_id: str) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:
+    """Yields the executions of a run, each with the name of its node."""
+    run = store.get_context_by_type_and_name(RUN, run_id)
+    for execution in store.get_executions_by_context(run.id) if run else []:
+        contexts = store.get_contexts_by_execution(execution.id)
+        yield next(context.name for context in contexts if context.type == NODE), execution
 
 
 def state_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str, node: str) -> Literal["ran", "cached"]:
@@ -66,16 +81,8 @@ def state_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str, node:
     Raises:
         RunError: It did not run to its end; TFX does not always raise an exception then.
     """
-    store = mlmd.MetadataStore(connection)
-    run = store.get_context_by_type_and_name("pipeline_run", run_id)
-    executions = store.get_executions_by_context(run.id) if run else []
-    own = [
-        execution
-        for execution in executions
-        if any(context.name == node for context in store.get_contexts_by_execution(execution.id))
-    ]
-    latest = max(own, key=lambda execution: execution.id, default=None)
-    if latest is not None and latest.last_known_state in _DONE:
+    latest = latest_execution(mlmd.MetadataStore(connection), run_id, node)
+    if latest is not None and has_succeeded(latest):
         return "cached" if latest.last_known_state == metadata_store_pb2.Execution.CACHED else "ran"
     reason = latest.custom_properties["__execution_result__"].string_value if latest is not None else "no execution"
     raise RunError(

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.example_gen.modalities import MODALITIES
-from components.example_gen.settings import SPLITS
+from components.example_gen.settings import SPLITS, IngestSettings
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.config import DataConfig
 from transforms import features
@@ -40,6 +40,8 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     settings = {"root": str(root), "settings": node.exec_properties["settings"]}
     found = [driver.resolve_exec_properties(dict(settings), None, None)["input_fingerprint"] for _ in range(2)]
     assert found[0] == found[1], f"{name}: the same data have two fingerprints"
+    own = modality.fingerprint(str(root), IngestSettings.from_json(settings["settings"]))
+    assert own == found[0], f"{name}: its driver has another fingerprint"
 
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder / "examples")
