@@ -11,8 +11,9 @@ from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import gates_can_be_measured
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.config.keys import value_at
-from finetune.errors import BackboneError
+from finetune.errors import BackboneError, did_you_mean
 from pipeline.modalities import keys_of
+from pipeline.plan import BEAM_NODES
 from pipeline.tasks import task_fits
 from trainer_module.backbones.fit import phase_problems
 from trainer_module.backbones.source import missing_weights
@@ -73,6 +74,17 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     return problems
 
 
+def beam_components_exist(raw: dict[str, Any]) -> list[str]:
+    """Only what Beam runs can be said to run on Beam elsewhere."""
+    components = value_at(raw, "beam.components")
+    expected = f"no such stage; expected one of {', '.join(BEAM_NODES)}."
+    return [
+        f"beam.components.{name}: {expected}{did_you_mean(name, BEAM_NODES)}"
+        for name in (components if isinstance(components, dict) else ())
+        if name not in BEAM_NODES
+    ]
+
+
 def files_exist(raw: dict[str, Any]) -> list[str]:
     """What a local run reads is there."""
     problems = []
@@ -94,7 +106,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured)
+CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured, beam_components_exist)
 LOCAL_CHECKS = (*CHECKS, files_exist)
 
 

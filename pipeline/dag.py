@@ -9,7 +9,7 @@ from typing import Any
 from tfx.components import Evaluator, StatisticsGen, Trainer, Transform
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.compiler import compiler
-from tfx.dsl.components.base import base_component
+from tfx.dsl.components.base import base_beam_component, base_component
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.proto.orchestration import pipeline_pb2
@@ -28,6 +28,7 @@ from evaluation.metrics import METRICS
 from evaluation.tasks import gates_of
 from finetune.config import Config
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
+from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
 from trainer_module.backbones.sources import record_of, source_of
@@ -121,12 +122,13 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         if isinstance(node, base_component.BaseComponent):
             # Every parameter enters the cache key. The resolver has no result that is kept.
             node.spec.exec_properties["code"] = as_parameter(CodeDigest(modules=entry_modules(node)))
+        if isinstance(node, base_beam_component.BaseBeamComponent):
+            node.with_beam_pipeline_args(beam_arguments(config.beam.of(node.id)))
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=f"{output}/artifacts",
         components=nodes,
         enable_cache=True,
-        beam_pipeline_args=["--direct_num_workers=1"],
     )
 
 
