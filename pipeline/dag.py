@@ -120,7 +120,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     nodes += [champion, evaluator, predictor, serving_gate, keeper, pusher]
     for node in nodes:
         if isinstance(node, base_component.BaseComponent):
-            # Every parameter enters the cache key. The resolver has no result that is kept.
+            # Every parameter enters the cache key. A resolver has none; the execution cache adds its code.
             node.spec.exec_properties["code"] = as_parameter(CodeDigest(modules=entry_modules(node)))
         if isinstance(node, base_beam_component.BaseBeamComponent):
             node.with_beam_pipeline_args(beam_arguments(config.beam.of(node.id)))

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -21,7 +20,7 @@ from finetune.events import ComponentFinished, ComponentStarted, State, emit
 from finetune.run_time import Place
 from pipeline import execution_cache
 from pipeline.nodes import alone, resolved, with_metadata_connection
-from pipeline.run_metadata import has_succeeded, latest_execution, state_of
+from pipeline.run_metadata import has_succeeded, latest_execution, open_store, state_of
 
 
 def run_nodes(
@@ -51,26 +50,26 @@ def run_nodes(
             break
 
 
-def run_node(
-    single: pipeline_pb2.Pipeline, connection: metadata_store_pb2.ConnectionConfig, run_id: str
-) -> State:
+def run_node(single: pipeline_pb2.Pipeline, connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> State:
     """Runs the only node of a resolved pipeline, unless an earlier execution holds what it would do.
 
     Raises:
         RunError: The node did not run to its end.
     """
-    store = mlmd.MetadataStore(connection)
     name = execution_cache.node_name(single)
+    store = open_store(connection)
     before = latest_execution(store, run_id, name)
     if before is not None and has_succeeded(before):
         return "cached"
     key = execution_cache.cache_key(store, single)
     if key is not None and execution_cache.reuse(store, single, key):
         return "cached"
+    del store  # A server closes connections that lie idle while a node runs.
     from pipeline.launch import launch
 
     launch(single)
     state = state_of(connection, run_id, name)
+    store = open_store(connection)
     # Data that changed meanwhile belong to another key.
     if key is not None and execution_cache.cache_key(store, single) == key:
         execution_cache.remember(store, single, key)

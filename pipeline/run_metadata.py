@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -14,6 +16,8 @@ from finetune.errors import RunError
 # The types of the contexts that say in which run, and as which node, an execution was.
 RUN, NODE = "pipeline_run", "node"
 
+# As often as TFX's `Metadata`.
+_ATTEMPTS = 10
 _DONE = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
 
@@ -48,7 +52,23 @@ class RunMetadata:
             return None
         connection = metadata_store_pb2.ConnectionConfig()
         connection.sqlite.filename_uri = str(self._database)
-        return mlmd.MetadataStore(connection)
+        return open_store(connection)
+
+
+def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:
+    """Returns the metadata store of a connection, once processes that create it at the same time are out of the way.
+
+    Raises:
+        RunError: It cannot be opened.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            return mlmd.MetadataStore(connection)
+        except RuntimeError as error:
+            if attempt == _ATTEMPTS - 1:
+                raise RunError(f"the metadata store cannot be opened: {error}") from error
+            time.sleep(random.random())
+    raise AssertionError
 
 
 def has_succeeded(execution: metadata_store_pb2.Execution) -> bool:
@@ -81,7 +101,7 @@ def state_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str, node:
     Raises:
         RunError: It did not run to its end; TFX does not always raise an exception then.
     """
-    latest = latest_execution(mlmd.MetadataStore(connection), run_id, node)
+    latest = latest_execution(open_store(connection), run_id, node)
     if latest is not None and has_succeeded(latest):
         return "cached" if latest.last_known_state == metadata_store_pb2.Execution.CACHED else "ran"
     reason = latest.custom_properties["__execution_result__"].string_value if latest is not None else "no execution"
