@@ -63,14 +63,14 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     layout = value_at(raw, "data.layout")
     if isinstance(layout, str) and layout not in ingest.layouts:
         problems.append(f"data.layout: got {layout!r}; {is_shown}; expected {' or '.join(ingest.layouts)}")
-    if not MODALITIES[record.modality].augments:
-        phases = value_at(raw, "training.phases")
-        count = len(phases) if isinstance(phases, list) else 0
-        for place in ("augmentation", *(f"training.phases[{index}].augmentation" for index in range(count))):
-            section = value_at(raw, place)
-            active = {key: value for key, value in section.items() if value} if isinstance(section, dict) else {}
-            if active:
-                problems.append(f"{place}: got {active!r}; {is_shown}, which it does not change. Leave it out")
+    phases = value_at(raw, "training.phases")
+    count = len(phases) if isinstance(phases, list) else 0
+    changes = MODALITIES[record.modality].augments
+    for place in ("augmentation", *(f"training.phases[{index}].augmentation" for index in range(count))):
+        section = value_at(raw, place)
+        given = section.items() if isinstance(section, dict) else ()
+        wrong = [key for key, value in given if value and key not in changes]
+        problems += [f"{place}.{key}: {is_shown}, which it does not change. Leave it out" for key in wrong]
     return problems
 
 

@@ -6,12 +6,12 @@ import json
 import re
 from typing import Any
 
-from tfx.components import Evaluator, StatisticsGen, Trainer, Transform
+from tfx.components import Evaluator, StatisticsGen, Trainer
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.compiler import compiler
 from tfx.dsl.components.base import base_beam_component, base_component
 from tfx.orchestration import pipeline as tfx_pipeline
-from tfx.proto import trainer_pb2, transform_pb2
+from tfx.proto import trainer_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
@@ -24,6 +24,7 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from components.transform.component import CACHE_KEY, Transform
 from evaluation.metrics import METRICS
 from evaluation.tasks import gates_of
 from finetune.config import Config
@@ -56,9 +57,11 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
-        preprocessing_fn="transforms.preprocessing.preprocessing_fn",
-        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={**transform_settings(record_of(config.backbone)), "task": config.task},
+        custom_config={
+            **transform_settings(record_of(config.backbone)),
+            "task": config.task,
+            CACHE_KEY: plain(SharedPath(path=f"{output}/example_cache")),
+        },
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)

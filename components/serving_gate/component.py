@@ -204,5 +204,7 @@ def _request(record: bytes) -> tuple[str, bytes]:
 def _records(examples: list[types.Artifact], split: str) -> Iterator[bytes]:
     import tensorflow as tf
 
+    from transforms.records import read_records
+
     files = sorted(tf.io.gfile.glob(os.path.join(artifact_utils.get_split_uri(examples, split), "*")))
-    return tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return read_records(files).as_numpy_iterator()
