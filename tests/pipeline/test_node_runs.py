@@ -167,9 +167,9 @@ def key_of(node: str, folder: Path, connection: metadata_store_pb2.ConnectionCon
 
 
 def test_the_key_of_the_ingest_is_that_of_its_data(connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path):
-    picture = tmp_path / "images" / "train" / "a" / "1.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"x")
+    for picture in [tmp_path / "images" / split / "a" / "1.png" for split in ("train", "val", "test")]:
+        picture.parent.mkdir(parents=True)
+        picture.write_bytes(b"x")
     before = key_of("ImageExampleGen", tmp_path, connection)
     assert before == key_of("ImageExampleGen", tmp_path, connection)
     picture.write_bytes(b"xy")
