@@ -11,6 +11,7 @@ from typing import Literal
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.champion.choice import champion_uri
 from finetune.errors import RunError
 
 # The types of the contexts that say in which run, and as which node, an execution was.
@@ -34,18 +35,25 @@ class RunMetadata:
         store = self._store()
         if store is None:
             return outputs
-        for name, execution in _executions(store, self._run_id):
+        for node, execution in _executions(store, self._run_id):
             if has_succeeded(execution):
-                events = [
-                    event
-                    for event in store.get_events_by_execution_ids([execution.id])
-                    if event.type == metadata_store_pb2.Event.OUTPUT
-                ]
-                artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
-                by_id = {artifact.id: artifact for artifact in artifacts}
-                by_key = {event.path.steps[0].key: by_id[event.artifact_id] for event in events}
-                outputs[name.rsplit(".", 1)[-1]] = by_key
+                outputs[_node_id(node)] = _artifacts(store, execution, metadata_store_pb2.Event.OUTPUT)
         return outputs
+
+    def champion_stays(self, push_directory: Path) -> bool:
+        """Tells whether a run from now on would compare this run's model with the champion that this run had.
+
+        Args:
+            push_directory: The folder of pushed versions.
+        """
+        store = self._store()
+        if store is None:
+            return False
+        (evaluation,) = (one for node, one in _executions(store, self._run_id) if _node_id(node) == "Evaluator")
+        inputs = _artifacts(store, evaluation, metadata_store_pb2.Event.INPUT)
+        had = inputs["baseline_model"].uri if "baseline_model" in inputs else None
+        known = {artifact.uri for artifact in store.get_artifacts_by_type("Model")}
+        return champion_uri(push_directory, {inputs["model"].uri}, known.__contains__) == had
 
     def _store(self) -> mlmd.MetadataStore | None:
         if not self._database.exists():
@@ -88,6 +96,21 @@ def _executions(store: mlmd.MetadataStore, run_id: str) -> Iterator[tuple[str, m
     for execution in store.get_executions_by_context(run.id) if run else []:
         contexts = store.get_contexts_by_execution(execution.id)
         yield next(context.name for context in contexts if context.type == NODE), execution
+
+
+def _node_id(node: str) -> str:
+    """The node's id, from its name in the store."""
+    return node.rsplit(".", 1)[-1]
+
+
+def _artifacts(
+    store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution, event_type: int
+) -> dict[str, metadata_store_pb2.Artifact]:
+    """What an execution took or gave, by name."""
+    events = [event for event in store.get_events_by_execution_ids([execution.id]) if event.type == event_type]
+    artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
+    by_id = {artifact.id: artifact for artifact in artifacts}
+    return {event.path.steps[0].key: by_id[event.artifact_id] for event in events}
 
 
 def state_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str, node: str) -> Literal["ran", "cached"]:

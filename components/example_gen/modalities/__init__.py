@@ -39,6 +39,9 @@ class IngestModality(Protocol):
     def fingerprint(self, root: str, settings: IngestSettings) -> str:
         """Returns what the component's driver does: a string that changes when the data does."""
 
+    def recognises(self, path: Path) -> bool:
+        """Tells whether a path looks like a `data.root` of it, by names alone."""
+
     def root_problem(self, path: Path) -> str | None:
         """Says why a path cannot be `data.root`, before anything there is read; None for one that can."""
 
