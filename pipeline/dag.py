@@ -145,7 +145,12 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     settings = config.data.model_dump(mode="json", exclude={"root", "schema_file"})
-    return {**settings, "task": config.task, "report_dir": plain(SharedPath(path=f"{output}/reports"))}
+    ours = {
+        "report_dir": SharedPath(path=f"{output}/reports"),
+        "cache_dir": SharedPath(path=f"{output}/example_cache"),
+        "judged_by": CodeDigest(modules=("components.example_gen.images",)),
+    }
+    return {**settings, "task": config.task, **plain(ours)}
 
 
 def _trainer(

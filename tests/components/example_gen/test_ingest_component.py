@@ -23,7 +23,7 @@ from tfx.utils import io_utils
 from components.example_gen import image_component as subject
 from components.example_gen.files import FileProblem
 from components.example_gen.image_component import ImageExampleGen, ImageExecutor
-from components.example_gen.images import check_image, check_tensorflow_decodes
+from components.example_gen.images import check_with_pillow, check_with_tensorflow
 from finetune.errors import DataError
 from finetune.events import Progress
 
@@ -62,7 +62,7 @@ def examples(uri: str, split: str) -> list[dict[str, bytes]]:
     """Returns the features of every example of a split, in the order of the files."""
     shards = sorted(glob.glob(f"{glob.escape(uri)}/Split-{split}/*"))
     found = []
-    for record in tf.data.TFRecordDataset(shards, "GZIP").as_numpy_iterator():
+    for record in tf.data.TFRecordDataset(shards).as_numpy_iterator():
         features = tf.train.Example.FromString(record).features.feature
         found.append({name: feature.bytes_list.value[0] for name, feature in features.items()})
     return found
@@ -138,7 +138,7 @@ def test_examples_hold_the_bytes_of_the_files(tree, files, ingest):
             assert row["image"] == files[row["path"].decode()]
             assert row["sha256"].decode() == hashlib.sha256(row["image"]).hexdigest()
             assert row["label"] == row["path"].split(b"/")[1]
-        assert os.listdir(f"{uri}/Split-{split}") == ["data_tfrecord-00000-of-00001.gz"]
+        assert os.listdir(f"{uri}/Split-{split}") == ["data_tfrecord-00000-of-00001"]
 
 
 @pytest.mark.parametrize(
@@ -203,20 +203,20 @@ def test_what_pillow_and_tensorflow_both_decode(picture):
     for format, mode in [*variants, ("BMP", "RGB"), ("BMP", "RGBA"), ("BMP", "L"), ("GIF", "P")]:
         for size in ((8, 6), (7, 5), (1, 1)):
             data = picture(format=format, mode=mode, size=size)
-            check_image(data, 100)
-            check_tensorflow_decodes(data)
+            check_with_pillow(data, 100)
+            check_with_tensorflow(data)
     frames = [Image.open(io.BytesIO(picture(seed))) for seed in range(3)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    check_tensorflow_decodes(buffer.getvalue())
+    check_with_tensorflow(buffer.getvalue())
 
 
 @pytest.mark.parametrize(("mode", "says"), [("P", "wrong colours"), ("1", "cannot decode .Number of channels")])
 def test_bmp_variants_that_tensorflow_refuses_or_garbles(picture, mode, says):
     data = picture(format="BMP", mode=mode)
-    check_image(data, 100)
+    check_with_pillow(data, 100)
     with pytest.raises(FileProblem, match=f"unsupported format: .*{says}.*PNG or JPEG"):
-        check_tensorflow_decodes(data)
+        check_with_tensorflow(data)
 
 
 @pytest.mark.parametrize("change", ["vanished", "changed"])
