@@ -2,6 +2,8 @@
 
 import os
 
+from finetune.cpus import limit_threads
+
 # The TensorFlow ecosystem around TFX is on Keras 2 (`tf_keras`). TensorFlow reads this once, when it is imported, and
 # everything of ours imports this package first: this is the only place that chooses.
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -9,3 +11,6 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # Several processes share a GPU (Transform, Trainer, Evaluator, a notebook beside them): take memory as it is needed,
 # not all of it at once. It must be said before TensorFlow starts, wherever that is.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+# Libraries of linear algebra read it when they are imported, TensorFlow when it first computes.
+limit_threads()

@@ -11,8 +11,9 @@ from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import gates_can_be_measured
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.config.keys import value_at
-from finetune.errors import BackboneError
+from finetune.errors import BackboneError, did_you_mean
 from pipeline.modalities import keys_of
+from pipeline.plan import BEAM_NODES
 from pipeline.tasks import task_fits
 from trainer_module.backbones.fit import phase_problems
 from trainer_module.backbones.source import missing_weights
@@ -62,15 +63,26 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     layout = value_at(raw, "data.layout")
     if isinstance(layout, str) and layout not in ingest.layouts:
         problems.append(f"data.layout: got {layout!r}; {is_shown}; expected {' or '.join(ingest.layouts)}")
-    if not MODALITIES[record.modality].augments:
-        phases = value_at(raw, "training.phases")
-        count = len(phases) if isinstance(phases, list) else 0
-        for place in ("augmentation", *(f"training.phases[{index}].augmentation" for index in range(count))):
-            section = value_at(raw, place)
-            active = {key: value for key, value in section.items() if value} if isinstance(section, dict) else {}
-            if active:
-                problems.append(f"{place}: got {active!r}; {is_shown}, which it does not change. Leave it out")
+    phases = value_at(raw, "training.phases")
+    count = len(phases) if isinstance(phases, list) else 0
+    changes = MODALITIES[record.modality].augments
+    for place in ("augmentation", *(f"training.phases[{index}].augmentation" for index in range(count))):
+        section = value_at(raw, place)
+        given = section.items() if isinstance(section, dict) else ()
+        wrong = [key for key, value in given if value and key not in changes]
+        problems += [f"{place}.{key}: {is_shown}, which it does not change. Leave it out" for key in wrong]
     return problems
+
+
+def beam_components_exist(raw: dict[str, Any]) -> list[str]:
+    """Only what Beam runs can be said to run on Beam elsewhere."""
+    components = value_at(raw, "beam.components")
+    expected = f"no such stage; expected one of {', '.join(BEAM_NODES)}."
+    return [
+        f"beam.components.{name}: {expected}{did_you_mean(name, BEAM_NODES)}"
+        for name in (components if isinstance(components, dict) else ())
+        if name not in BEAM_NODES
+    ]
 
 
 def files_exist(raw: dict[str, Any]) -> list[str]:
@@ -94,7 +106,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured)
+CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured, beam_components_exist)
 LOCAL_CHECKS = (*CHECKS, files_exist)
 
 

@@ -6,12 +6,12 @@ import json
 import re
 from typing import Any
 
-from tfx.components import Evaluator, StatisticsGen, Trainer, Transform
+from tfx.components import Evaluator, StatisticsGen, Trainer
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.compiler import compiler
-from tfx.dsl.components.base import base_component
+from tfx.dsl.components.base import base_beam_component, base_component
 from tfx.orchestration import pipeline as tfx_pipeline
-from tfx.proto import trainer_pb2, transform_pb2
+from tfx.proto import trainer_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
@@ -24,10 +24,12 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from components.transform.component import CACHE_KEY, Transform
 from evaluation.metrics import METRICS
 from evaluation.tasks import gates_of
 from finetune.config import Config
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
+from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
 from trainer_module.backbones.sources import record_of, source_of
@@ -55,9 +57,11 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
-        preprocessing_fn="transforms.preprocessing.preprocessing_fn",
-        splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"]),
-        custom_config={**transform_settings(record_of(config.backbone)), "task": config.task},
+        custom_config={
+            **transform_settings(record_of(config.backbone)),
+            "task": config.task,
+            CACHE_KEY: plain(SharedPath(path=f"{output}/example_cache")),
+        },
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
@@ -121,12 +125,13 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         if isinstance(node, base_component.BaseComponent):
             # Every parameter enters the cache key. The resolver has no result that is kept.
             node.spec.exec_properties["code"] = as_parameter(CodeDigest(modules=entry_modules(node)))
+        if isinstance(node, base_beam_component.BaseBeamComponent):
+            node.with_beam_pipeline_args(beam_arguments(config.beam.of(node.id)))
     return tfx_pipeline.Pipeline(
         pipeline_name=config.name,
         pipeline_root=f"{output}/artifacts",
         components=nodes,
         enable_cache=True,
-        beam_pipeline_args=["--direct_num_workers=1"],
     )
 
 

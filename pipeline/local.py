@@ -1,4 +1,4 @@
-"""Runs the DAG on this machine with TFX's LocalDagRunner, and says what is going on."""
+"""Runs the DAG on this machine, node by node with TFX's launcher, and says what is going on."""
 
 from __future__ import annotations
 
@@ -111,14 +111,14 @@ def _new_run_id() -> str:
 
 
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
-    """Runs the nodes up to `last`, or all, each with TFX's LocalDagRunner on a pipeline of that node alone.
+    """Runs the nodes up to `last`, or all, each as a pipeline of that node alone.
 
     `components` gets each node as it ends.
     """
     from tfx.orchestration import metadata as tfx_metadata
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
     from pipeline.dag import compile_ir
+    from pipeline.launch import launch
     from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
     from pipeline.run_metadata import state_of
 
@@ -128,7 +128,7 @@ def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last
         node_id = node.pipeline_node.node_info.id
         name = f"{config.name}.{node_id}"
         with _told(node_id, components, lambda: state_of(connection, run_id, name)):  # noqa: B023
-            LocalDagRunner().run_with_ir(resolved(alone(whole, node_id), here, run_id))
+            launch(resolved(alone(whole, node_id), here, run_id))
         if node_id == last:
             break
 

@@ -1,4 +1,7 @@
-"""Single nodes of a compiled pipeline: what local runs and Kubernetes tasks have in common."""
+"""A compiled pipeline's intermediate representation (IR): single nodes of it, and what is filled in where they run.
+
+Of TFX only the messages are imported, which takes no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import Message
 from tfx.dsl.compiler.constants import PIPELINE_ROOT_PARAMETER_NAME, PIPELINE_RUN_ID_PARAMETER_NAME
-from tfx.orchestration import metadata
-from tfx.orchestration.local import runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from finetune import run_time
@@ -29,25 +30,6 @@ def alone(pipeline: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.Pipelin
             for other in [key for key in specs if key != node_id]:
                 del specs[other]
     return single
-
-
-def launch(single: pipeline_pb2.Pipeline) -> None:
-    """Runs the only node of a pipeline with TFX's launcher, as LocalDagRunner does.
-
-    LocalDagRunner itself would write the connection of the metadata store, password included, to the log.
-    """
-    deployment = runner_utils.extract_local_deployment_config(single)
-    connection = deployment.metadata_connection_config
-    (node,) = single.nodes
-    node_id = node.pipeline_node.node_info.id
-    launcher.Launcher(
-        pipeline_node=node.pipeline_node,
-        mlmd_connection=metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config"))),
-        pipeline_info=single.pipeline_info,
-        pipeline_runtime_spec=single.runtime_spec,
-        executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
-        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-    ).launch()
 
 
 def with_metadata_connection(pipeline: pipeline_pb2.Pipeline, connection: Any | None) -> pipeline_pb2.Pipeline:
@@ -93,9 +75,7 @@ def resolved(pipeline: pipeline_pb2.Pipeline, place: Place, run_id: str) -> pipe
     made = pipeline_pb2.Pipeline()
     made.CopyFrom(pipeline)
     root = pipeline.runtime_spec.pipeline_root.runtime_parameter.default_value.string_value
-    runtime_parameter_utils.substitute_runtime_parameter(
-        made, {PIPELINE_ROOT_PARAMETER_NAME: str(place.root / root), PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
-    )
+    _fill_in(made, {PIPELINE_ROOT_PARAMETER_NAME: str(place.root / root), PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     for message, field in _texts(made):
         data = _json(getattr(message, field))
         filled = run_time.resolve(data, place)
@@ -109,6 +89,21 @@ def run_time_values(pipeline: pipeline_pb2.Pipeline) -> list[Any]:
     return [
         value for message, field in _texts(pipeline) for value in run_time.values_in(_json(getattr(message, field)))
     ]
+
+
+def _fill_in(message: Message, texts: Mapping[str, str]) -> None:
+    """Puts texts where runtime parameters of TFX have these names, as its `substitute_runtime_parameter` does."""
+    if isinstance(message, pipeline_pb2.Value):
+        if message.WhichOneof("value") == "runtime_parameter":
+            message.field_value.string_value = texts[message.runtime_parameter.name]
+        return
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        is_map = field.message_type.GetOptions().map_entry
+        for part in value.values() if is_map else [value] if isinstance(value, Message) else value:
+            if isinstance(part, Message):
+                _fill_in(part, texts)
 
 
 def _texts(pipeline: pipeline_pb2.Pipeline) -> Iterator[tuple[Any, str]]:

@@ -59,6 +59,8 @@ def resize(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
 
 
+# Transform traces its graph nine times, and reading the orientation takes many operations: this traces them once.
+@tf.function(autograph=False)
 def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes and resizes a batch, string [batch].
 

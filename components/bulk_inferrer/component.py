@@ -156,9 +156,11 @@ def _examples(examples: list[types.Artifact], split: str) -> Iterator[tuple[byte
     """Yields (serialised, features) of each raw example of a split, always in the same order."""
     import tensorflow as tf
 
+    from transforms.records import read_records
+
     folder = artifact_utils.get_split_uri(examples, split)
     files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
-    for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
+    for record in read_records(files).as_numpy_iterator():
         yield record, tf.train.Example.FromString(record).features.feature
 
 

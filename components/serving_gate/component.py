@@ -22,6 +22,7 @@ from components.serving_gate.process import AloneServer
 from components.serving_gate.server import Server
 from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
+from components.serving_gate.timing import budgets
 from finetune.config.evaluation import GateConfig
 from finetune.config.serving import ServingConfig
 from finetune.events import Note, emit
@@ -87,7 +88,7 @@ class Executor(base_executor.BaseExecutor):
                 champion=_model_path(input_dict["champion"]) if input_dict.get("champion") else None,
                 requests=requests,
                 trained=trained,
-                budget=serving.measure_seconds,
+                budgets=budgets(gates, serving.measure_seconds),
             )
             findings = try_to_serve(trial, work, lambda name, model: _launch(serving, work, name, model))
         finally:
@@ -203,5 +204,7 @@ def _request(record: bytes) -> tuple[str, bytes]:
 def _records(examples: list[types.Artifact], split: str) -> Iterator[bytes]:
     import tensorflow as tf
 
+    from transforms.records import read_records
+
     files = sorted(tf.io.gfile.glob(os.path.join(artifact_utils.get_split_uri(examples, split), "*")))
-    return tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return read_records(files).as_numpy_iterator()

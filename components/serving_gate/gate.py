@@ -31,7 +31,7 @@ class Trial:
     """What the gate serves, two SavedModel folders that keep the promise of a task, and what it asks.
 
     There are so many test `requests`, numbered from 0; `trained` has, by the number of a further request, the
-    probabilities of the network in the Trainer's memory for it. Timing should take `budget` seconds.
+    probabilities of the network in the Trainer's memory for it. `budgets` are the seconds to time each batch size for.
     """
 
     task: ServedTask
@@ -39,7 +39,7 @@ class Trial:
     champion: Path | None
     requests: int
     trained: Mapping[int, Sequence[float]]
-    budget: float
+    budgets: Mapping[int, float]
 
 
 def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> ServingFindings:
@@ -73,12 +73,12 @@ def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> ServingFindings:
             champion_refusal = _why_not(servers[1].load)
         timed = servers[:1] if champion_refusal else servers
         try:
-            timings = time_alternately(timed, BATCH_SIZES, trial.requests, trial.budget)
+            timings = time_alternately(timed, trial.budgets, trial.requests)
         except NotServed as reason:
             # If the candidate still answers, it was the champion.
             servers[0].seconds([0])
             champion_refusal, timed = str(reason), servers[:1]
-            timings = time_alternately(timed, BATCH_SIZES, trial.requests, trial.budget)
+            timings = time_alternately(timed, trial.budgets, trial.requests)
         metrics |= timings[0].pooled() | {"peak_memory_mb": servers[0].peak_memory_mb()}
         beside = None
         if champion and len(timed) > 1:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.serving_gate.server import Answer, NotServed, Output
+from finetune.cpus import THREAD_VARIABLES
 
 SCRIPT = Path(__file__).with_name("served_alone.py")
 # What a serving process may not import: our packages, and what trains but does not serve.
@@ -23,7 +24,7 @@ HIDDEN = (
     *("apache_beam", "tensorflow_model_analysis", "tensorflow_transform", "tfx"),
 )
 # The part of the environment that a program cannot do without, or that says which devices there are.
-_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+_KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", *THREAD_VARIABLES)
 _STDERR_LINES = 3
 
 

@@ -16,14 +16,17 @@ import numpy as np
 from scipy.stats import binom
 
 from components.serving_gate.server import Server
-from evaluation.metrics.serving import QUANTILES, latency, throughput
+from evaluation.metrics.serving import BATCH_SIZES, QUANTILES, TIMED, latency, throughput
 from finetune.artifacts.findings import Interval
+from finetune.config.evaluation import GateConfig
 
 WARM_UP_CALLS = 3
 # From 8 rounds on, all of them on one side is less likely than 1 % by chance alone: 2 / 2**8.
 MIN_ROUNDS, MAX_ROUNDS = 8, 20
 MAX_CALLS = 400
 CALLS_A_ROUND = 10
+# For a batch size that no gate asks about: its figures are for the report, and never beside a bound.
+REPORT_SECONDS = 1.0
 # Of the interval of a comparison. A gate that is wrong this rarely can be run every night.
 CONFIDENCE = 0.99
 
@@ -95,23 +98,33 @@ def _changes(candidate: Sequence[float], champion: Sequence[float], compare: str
     return sorted(one / other if compare == "ratio" else one - other for one, other in pairs)
 
 
-def time_alternately(
-    servers: Sequence[Server], batch_sizes: Sequence[int], requests: int, budget: float
-) -> list[Timings]:
+def budgets(gates: Sequence[GateConfig], seconds: float) -> dict[int, float]:
+    """Returns how many seconds to time each batch size for.
+
+    Args:
+        gates: Those whose batch sizes share `seconds`; the other sizes take REPORT_SECONDS each, or less.
+        seconds: From the config.
+    """
+    asked = {TIMED[gate.metric] for gate in gates if gate.metric in TIMED}
+    unasked = min(REPORT_SECONDS, seconds / len(BATCH_SIZES))
+    return {size: seconds / len(asked) if size in asked else unasked for size in BATCH_SIZES}
+
+
+def time_alternately(servers: Sequence[Server], budgets: Mapping[int, float], requests: int) -> list[Timings]:
     """Times servers side by side.
 
     Args:
         servers: One or more; the first is no different from the others.
-        batch_sizes: Requests a batch.
+        budgets: Per requests a batch, the seconds that it should take; slow models take longer, for a few calls each
+            at least.
         requests: How many different requests there are; they are taken in turn.
-        budget: Seconds that it should take, all in all; slow models take longer, for a few calls each at least.
     """
     plan = {}
-    for batch in batch_sizes:
+    for batch, budget in budgets.items():
         numbers = _in_turn(0, batch, requests)
         warm = [[server.seconds(numbers) for _ in range(WARM_UP_CALLS)] for server in servers]
-        plan[batch] = rounds_and_calls(sum(seconds[-1] for seconds in warm), budget / len(batch_sizes))
-    measured: list[dict[int, Rounds]] = [{batch: [] for batch in batch_sizes} for _ in servers]
+        plan[batch] = rounds_and_calls(sum(seconds[-1] for seconds in warm), budget)
+    measured: list[dict[int, Rounds]] = [{batch: [] for batch in budgets} for _ in servers]
     first = 0
     for number in range(MAX_ROUNDS):
         for batch, (rounds, calls) in plan.items():

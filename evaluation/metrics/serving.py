@@ -55,8 +55,9 @@ THROUGHPUTS = tuple(
     )
     for size in BATCH_SIZES
 )
-# Measured again and again beside the champion, so that a comparison has an interval.
-TIMED = frozenset(metric.name for metric in (*LATENCIES, *THROUGHPUTS))
+# What is measured again and again beside the champion, so that a comparison has an interval, and the size of batches.
+TIMED = {latency(quantile, size): size for size in BATCH_SIZES for quantile in QUANTILES}
+TIMED |= {throughput(size): size for size in BATCH_SIZES}
 PEAK_MEMORY_MB = _fact(
     "peak_memory_mb",
     "peak memory",

@@ -36,7 +36,10 @@ class FrozenFeatures(Record):
 
 
 class PhaseRow(Record):
-    """A phase that is done. Validation figures are those of its best epoch, 0 for what it began with."""
+    """A phase that is done. Validation figures are those of what it left: its best epoch, 0 for what it began with.
+
+    `interpolation` is where on the line from its start, 0, to its best epoch, 1; None where it left that.
+    """
 
     name: str
     epochs: int
@@ -46,6 +49,7 @@ class PhaseRow(Record):
     val_loss: float
     val_accuracy: float
     best_epoch: int = 0
+    interpolation: float | None = None
     stopped_early: bool = False
     cached_trunk: bool = False
     frozen_features: FrozenFeatures | None = Field(None, validation_alias=AliasChoices("frozen_features", "trunk"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -51,7 +51,7 @@ class ScheduleConfig(_Named):
 
 
 class EarlyStoppingConfig(Section):
-    """When a phase ends before its epochs do. The best weights by validation loss are kept either way."""
+    """When a phase ends before its epochs do."""
 
     patience: int = Field(5, ge=1, description="epochs without a better validation loss")
     min_delta: float = Field(0.0, ge=0, description="a smaller gain does not count as better")
@@ -77,6 +77,21 @@ class PhaseConfig(Section):
         1.0, gt=0, le=1, description="each block of the backbone learns at this times the rate of the one above it"
     )
     early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights that the phase leaves: of the epoch with the lowest validation loss, or the last"
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="validate and keep an exponential moving average of the weights; this is what each update leaves "
+        "of it, such as 0.99",
+    )
+    interpolation: Literal["validation"] | Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None,
+        description="leave weights on the line from the start of the phase, 0, to its end, 1 (WiSE-FT): where the "
+        "validation loss is lowest, or at a share",
+    )
     augmentation: AugmentationConfig | None = Field(
         None, description="in this phase, in place of the section `augmentation`"
     )

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from finetune.config import keys
+from finetune.config.beam import CREDENTIAL
 from finetune.config.whole import Config
 from finetune.errors import did_you_mean
 
@@ -32,7 +33,7 @@ def describe(detail: Mapping[str, Any]) -> str:
         return f"{key}: unknown key; expected one of {', '.join(names)}.{did_you_mean(str(place[-1]), names)}"
     if kind == "missing":
         return f"{key}: missing; expected {_expectation(place)}"
-    received = f"got {detail['input']!r}"
+    received = re.sub(CREDENTIAL, r"\1...", f"got {detail['input']!r}")
     if len(received) > 120:
         received = received[:120] + "..."
     if kind == "literal_error":

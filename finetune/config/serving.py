@@ -19,7 +19,11 @@ class ServingConfig(Section):
         180, gt=0, le=86400, description="for the start, and for each answer; a model that takes longer is refused"
     )
     measure_seconds: float = Field(
-        10, gt=0, le=3600, description="time spent on measuring latency, candidate and champion together"
+        10,
+        gt=0,
+        le=3600,
+        description="time spent on measuring the latencies and throughputs that gates ask for, candidate and champion "
+        "together; a batch size that no gate asks about takes a second",
     )
 
 

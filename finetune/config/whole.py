@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from finetune.config.augmentation import AugmentationConfig
 from finetune.config.backbone import BackboneConfig
 from finetune.config.base import LocalPath, Section
+from finetune.config.beam import BeamConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
@@ -39,6 +40,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
+    beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 
     @model_validator(mode="after")

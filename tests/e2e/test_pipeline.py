@@ -310,6 +310,7 @@ def test_another_preprocessing_in_serving_is_refused_by_parity(first_run, images
     from components.serving_gate.gate import Trial, try_to_serve, verdict
     from components.serving_gate.process import AloneServer
     from components.serving_gate.tasks import TASKS
+    from components.serving_gate.timing import budgets
 
     pushed = tf.saved_model.load(first_run["pushed_model"])
 
@@ -337,7 +338,7 @@ def test_another_preprocessing_in_serving_is_refused_by_parity(first_run, images
         (tmp_path / name / "process").mkdir()
         return AloneServer(model, tmp_path / "requests", tmp_path / name / "process", timeout=120)
 
-    trial = Trial(TASKS["single_label"], tmp_path / "mirrored", None, len(files), trained, budget=0.1)
+    trial = Trial(TASKS["single_label"], tmp_path / "mirrored", None, len(files), trained, budgets([], 0.1))
     findings = try_to_serve(trial, tmp_path, launch)
     (refused,) = [result for result in verdict([], findings) if not result.passed]
     assert refused.metric == "parity_max_difference"

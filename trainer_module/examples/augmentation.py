@@ -7,6 +7,13 @@ import math
 import tensorflow as tf
 
 from finetune.config import AugmentationConfig
+from trainer_module.examples.trivial_augment import trivial_augment
+
+# Of what random erasing takes away, and of what a random-resized crop keeps (Zhong et al. 2020; Szegedy et al. 2015).
+ERASED_AREA = (0.02, 1 / 3)
+CROP_RATIO = 4 / 3
+# Apart from the seeds of all other draws, whose first number is an epoch's.
+_LATER, _NOISE = (1 << 40, 0), (1 << 41, 0)
 
 
 def augment(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
@@ -16,9 +23,11 @@ def augment(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> t
     """
     image = tf.cast(pixels, tf.float32)
     draws = tf.random.stateless_uniform([7], seed, -1.0, 1.0)
+    # What came later draws for itself, so that a config without it makes the changes that it always made.
+    more = tf.random.stateless_uniform([12], seed + tf.constant(_LATER, tf.int64), -1.0, 1.0)
     height, width = pixels.shape[0], pixels.shape[1]
-    if config.rotation or config.zoom or config.shift:
-        transform = _affine(draws, height, width, config)
+    if config.rotation or config.zoom or config.shift or config.random_resized_crop:
+        transform = _affine(draws, more, height, width, config)
         image = tf.raw_ops.ImageProjectiveTransformV3(
             images=image[tf.newaxis],
             transforms=transform[tf.newaxis],
@@ -34,16 +43,56 @@ def augment(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> t
         image = (image - mean) * (1.0 + config.contrast * draws[5]) + mean
     if config.brightness:
         image = image + 255.0 * config.brightness * draws[6]
-    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 255.0), pixels.shape)
+    if config.saturation:
+        grey = tf.reduce_mean(image, axis=-1, keepdims=True)
+        image = (image - grey) * (1.0 + config.saturation * more[4]) + grey
+    image = tf.clip_by_value(image, 0.0, 255.0)
+    if config.trivial_augment:
+        image = trivial_augment(image, more[5:7])
+    if config.random_erasing:
+        image = _erased(image, (more[7:12] + 1.0) / 2.0, seed, config.random_erasing)
+    return tf.ensure_shape(image, pixels.shape)
 
 
-def _affine(draws: tf.Tensor, height: int, width: int, config: AugmentationConfig) -> tf.Tensor:
+def _affine(draws: tf.Tensor, more: tf.Tensor, height: int, width: int, config: AugmentationConfig) -> tf.Tensor:
     """Returns the projective transform, float32 [8], that maps output to input coordinates about the centre."""
     angle = 2.0 * math.pi * config.rotation * draws[0]
     scale = 1.0 + config.zoom * draws[1]
     cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
     centre_x, centre_y = (width - 1) / 2.0, (height - 1) / 2.0
     shift_x, shift_y = config.shift * width * draws[2], config.shift * height * draws[3]
-    offset_x = centre_x - cos * centre_x + sin * centre_y + shift_x
-    offset_y = centre_y - sin * centre_x - cos * centre_y + shift_y
-    return tf.stack([cos, -sin, offset_x, sin, cos, offset_y, 0.0, 0.0])
+    across, down = 1.0, 1.0
+    if config.random_resized_crop:
+        across, down = _crop_sides(more[:2], config.random_resized_crop)
+        # Anywhere, as long as it lies within the picture.
+        shift_x += (1.0 - across) * width / 2.0 * more[2]
+        shift_y += (1.0 - down) * height / 2.0 * more[3]
+    matrix = [across * cos, -down * sin, across * sin, down * cos]
+    offset_x = centre_x - matrix[0] * centre_x - matrix[1] * centre_y + shift_x
+    offset_y = centre_y - matrix[2] * centre_x - matrix[3] * centre_y + shift_y
+    return tf.stack([matrix[0], matrix[1], offset_x, matrix[2], matrix[3], offset_y, 0.0, 0.0])
+
+
+def _crop_sides(draws: tf.Tensor, least_area: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws the sides of a crop, in shares of width and height: area and the logarithm of the ratio are uniform."""
+    area = 1.0 - (1.0 - least_area) * (draws[0] + 1.0) / 2.0
+    ratio = tf.exp(math.log(CROP_RATIO) * draws[1])
+    # A side longer than the picture gives its excess to the other, so that the area stays.
+    ratio = tf.clip_by_value(ratio, area, 1.0 / area)
+    return tf.sqrt(area * ratio), tf.sqrt(area / ratio)
+
+
+def _erased(image: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
+    """Fills a rectangle with noise in a share of the pictures (Zhong et al. 2020, algorithm 1)."""
+    height, width = image.shape[0], image.shape[1]
+    area = ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * draws[1]
+    ratio = tf.exp(math.log(CROP_RATIO) * (2.0 * draws[2] - 1.0))
+    down, across = tf.sqrt(area * ratio), tf.sqrt(area / ratio)
+
+    def within(length: int, side: tf.Tensor, draw: tf.Tensor) -> tf.Tensor:
+        start, places = draw * (1.0 - side) * length, tf.range(length, dtype=tf.float32) + 0.5
+        return (places >= start) & (places <= start + side * length)
+
+    inside = within(height, down, draws[3])[:, tf.newaxis] & within(width, across, draws[4])[tf.newaxis, :]
+    noise = tf.random.stateless_uniform(image.shape, seed + tf.constant(_NOISE, tf.int64), 0.0, 255.0)
+    return tf.where(inside[..., tf.newaxis] & (draws[0] < share), noise, image)

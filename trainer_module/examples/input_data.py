@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
+from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
 from transforms import features
 from transforms.inputs import Inputs, NetworkInput
+from transforms.records import read_records
 from transforms.tasks import Labels
 
 # Splits that are not held in memory are shuffled within a window.
 SHUFFLE_WINDOW = 4096
-PARALLEL = len(os.sched_getaffinity(0))
+PARALLEL = cpus.available()
 PREFETCHED = 4
 
 
@@ -50,7 +52,7 @@ class Split:
 
 
 def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_bytes: int = 2 * 1024**3) -> Split:
-    """Opens the gzipped TFRecord files that match `patterns`.
+    """Opens the TFRecord files that match `patterns`.
 
     A split of up to `memory_bytes`, uncompressed, is held in memory; a larger one is streamed from its files in each
     epoch.
@@ -59,7 +61,7 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
         DataError: There is no example in them.
     """
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
-    stream = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    stream = read_records(files)
     held: list[bytes] | None = []
     held_bytes = examples = digest = 0
     order = hashlib.sha256()
@@ -94,7 +96,8 @@ def training_batches(
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
     Returns:
-        (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch.
+        (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch. Where the
+        config makes pairs of examples, the labels are `MixedLabels`.
     """
     views, augment = views_of(split, config, seed), MODALITIES[split.inputs.modality].augment
 
@@ -109,7 +112,16 @@ def training_batches(
                 value = augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
-        return examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
+        @tf.autograph.experimental.do_not_convert
+        def paired(position: tf.Tensor, batch: tuple[NetworkInput, tf.Tensor]) -> tuple[NetworkInput, MixedLabels]:
+            # No example has a negative position.
+            return mix(*batch, tf.stack([epoch_seed, -1 - first_batch - position]), config)
+
+        batches = examples.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
+        if not config.mixes:
+            return batches
+        first_batch = tf.where(epoch == first_epoch, tf.cast(first_step, tf.int64), 0)
+        return batches.enumerate().map(paired, num_parallel_calls=PARALLEL)
 
     return endless(split, split.records.enumerate(), seed, batch_size, first_epoch, first_step, batches_of)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Modality(Protocol):
     """What the Trainer asks of a modality."""
 
-    augments: bool  # Whether the section `augmentation` says anything about it.
+    augments: frozenset[str]  # Keys of the section `augmentation` that say anything about it.
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the network's own input in place of one of the backbone's, with the name that it is given by."""

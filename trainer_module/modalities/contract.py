@@ -11,7 +11,20 @@ from trainer_module.backbones.sources import record_of
 from trainer_module.modalities import MODALITIES
 from transforms.inputs import NetworkInput
 
-CHANGES = AugmentationConfig(horizontal_flip=True, rotation=0.3, zoom=0.3, shift=0.3, brightness=0.3, contrast=0.3)
+# Everything per example, strongly.
+CHANGES = AugmentationConfig(
+    horizontal_flip=True,
+    random_resized_crop=0.3,
+    rotation=0.3,
+    zoom=0.3,
+    shift=0.3,
+    brightness=0.3,
+    contrast=0.3,
+    saturation=0.3,
+    trivial_augment=True,
+    random_erasing=1.0,
+    word_dropout=0.5,
+)
 
 
 def check_modality(config: BackboneConfig, value: tf.Tensor | None, batch: NetworkInput) -> None:
@@ -42,8 +55,12 @@ def check_modality(config: BackboneConfig, value: tf.Tensor | None, batch: Netwo
 
     if value is None:
         return
-    one, again, other = (modality.augment(value, tf.constant([1, seed], tf.int64), CHANGES) for seed in (1, 1, 2))
+    unknown = modality.augments - set(AugmentationConfig.model_fields)
+    assert not unknown, f"{name}: `augmentation` has no key {', '.join(sorted(unknown))}"
+    seeds = [tf.constant([1, seed], tf.int64) for seed in (1, *range(1, 9))]
+    one, again, *others = (modality.augment(value, seed, CHANGES) for seed in seeds)
     assert np.array_equal(one, again), f"{name}: the same seed makes different changes"
-    changes = not np.array_equal(one, other)
-    assert changes == modality.augments, f"{name} {'changes' if changes else 'does not change'} examples at random"
+    changes = any(not np.array_equal(one, other) for other in others)
+    told = "changes" if changes else "does not change"
+    assert changes == bool(modality.augments), f"{name} {told} examples at random"
     assert one.shape == value.shape, f"{name}: augmentation changes the shape {value.shape} to {one.shape}"

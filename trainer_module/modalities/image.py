@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Image:
     """Pictures of the backbone's size in [0, 255]."""
 
-    augments = True
+    augments = frozenset(AugmentationConfig.model_fields) - {"word_dropout"}
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         import tf_keras as keras
@@ -43,7 +43,7 @@ class Image:
         return (keras.layers.GlobalAveragePooling2D if rank == 4 else PoolWords)(name=name)(features)
 
     def augment(self, value: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-        """Flips, turns, zooms, shifts and brightens."""
+        """Crops, turns, flips, recolours and erases."""
         from trainer_module.examples.augmentation import augment
 
         return augment(value, seed, config)

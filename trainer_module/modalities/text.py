@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Text:
     """Ids of words, strings, or several tensors by name."""
 
-    augments = False
+    augments = frozenset({"word_dropout", "views"})
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         import tf_keras as keras
@@ -38,4 +38,7 @@ class Text:
         return PoolWords(name=name)(features)
 
     def augment(self, value: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-        return value
+        """Leaves words out, but one at least: ids int64 [words], of which 0 is none, or a text, string []."""
+        from trainer_module.examples.word_dropout import without_some
+
+        return without_some(value, seed, config.word_dropout) if config.word_dropout else value

@@ -151,6 +151,7 @@ def _packed(fingerprint: str, state: State) -> bytes:
         plain["stopping"] = {**vars(state.stopping), "config": config.model_dump() if config else None}
     plain["now"] = outline(state.now)
     plain["best"] = None if state.best is state.now else outline(state.best)
+    plain["start"] = outline(state.start)
     text = json.dumps(plain)
     digest = _digest(fingerprint, text, arrays)
     return save(arrays, {"fingerprint": fingerprint, "state": text, "sha256": digest})
@@ -180,8 +181,10 @@ def _unpacked(plain: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> State:
 
     now = snapshot(plain["now"])
     best = snapshot(plain["best"]) if plain["best"] else now
+    start = snapshot(plain["start"])
     totals, loss_scale = Totals(*plain["totals"]), LossScale(*plain["loss_scale"])
-    state = State(**{name: plain[name] for name in _PLAIN}, totals=totals, loss_scale=loss_scale, now=now, best=best)
+    plainly = {name: plain[name] for name in _PLAIN}
+    state = State(**plainly, totals=totals, loss_scale=loss_scale, now=now, best=best, start=start)
     if "stopping" in plain:
         config = plain["stopping"].pop("config")
         state.stopping = EarlyStopping(config and EarlyStoppingConfig(**config), **plain["stopping"])

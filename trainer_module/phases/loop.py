@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 from operator import add
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 import tf_keras as keras
 
+from trainer_module.examples.mixing import MixedLabels, of_labels
 from trainer_module.phases.optimizers import PhaseOptimizer
 from trainer_module.tasks.objective import Objective
 from transforms.inputs import NetworkInput
@@ -36,7 +37,8 @@ class Totals:
         return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}
 
 
-Step = Callable[[tuple[NetworkInput, tf.Tensor]], Totals]
+Labels: TypeAlias = tf.Tensor | MixedLabels
+Step = Callable[[tuple[NetworkInput, Labels]], Totals]
 # Sums over the examples of one replica, in the order of `Totals`; the last may be missing.
 Sums = tuple[tf.Tensor, ...]
 
@@ -65,12 +67,12 @@ def train_step(
     """
 
     def part_step(
-        inputs: NetworkInput, labels: tf.Tensor, counts: tf.Tensor, in_all_replicas: tf.Tensor
+        inputs: NetworkInput, labels: Labels, counts: tf.Tensor, in_all_replicas: tf.Tensor
     ) -> tuple[list[tf.Tensor], Sums]:
         examples = tf.reduce_sum(counts)
         with tf.GradientTape() as tape:
             probabilities = model(inputs, training=True)
-            losses = counts * objective.loss(labels, probabilities)
+            losses = counts * of_labels(objective.loss, labels, probabilities)
             penalty = tf.add_n(model.losses) if model.losses else 0.0
             # Replicas and parts add up their gradients: each contributes its share of the mean over the whole batch.
             share = (tf.reduce_sum(losses) + examples * penalty) / in_all_replicas
@@ -80,11 +82,11 @@ def train_step(
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         return gradients, (
             share * in_all_replicas,
-            tf.reduce_sum(counts * objective.accuracy(labels, probabilities)),
+            tf.reduce_sum(counts * of_labels(objective.accuracy, labels, probabilities)),
             examples,
         )
 
-    def replica_step(inputs: NetworkInput, labels: tf.Tensor) -> Sums:
+    def replica_step(inputs: NetworkInput, labels: Labels) -> Sums:
         replica = tf.distribute.get_replica_context()
         batch = _never_empty(inputs, labels)
         in_all_replicas = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.reduce_sum(batch[-1]))
@@ -157,19 +159,19 @@ def evaluate(step: Step, batches: Iterable) -> Totals:
     return sum(map(step, batches), Totals())
 
 
-def _never_empty(inputs: NetworkInput, labels: tf.Tensor) -> tuple[NetworkInput, tf.Tensor, tf.Tensor]:
+def _never_empty(inputs: NetworkInput, labels: Labels) -> tuple[NetworkInput, Labels, tf.Tensor]:
     """Returns a replica's share of a batch, and how much each of its examples counts: 1.
 
     The last batch of an epoch may be smaller than there are replicas. Convolutions on a CPU give nonsense for no
     example at all, so an empty share gets one of zeros, which counts 0.
     """
-    examples = tf.shape(labels)[0]
+    examples = tf.shape(tf.nest.flatten(labels)[0])[0]
     added = tf.maximum(1 - examples, 0)
 
     def padded(tensor: tf.Tensor) -> tf.Tensor:
         return tf.pad(tensor, [[0, added]] + [[0, 0]] * (tensor.shape.rank - 1))
 
-    return tf.nest.map_structure(padded, inputs), padded(labels), padded(tf.ones([examples]))
+    return *tf.nest.map_structure(padded, (inputs, labels)), padded(tf.ones([examples]))
 
 
 def _compiled(replica_step: Callable, strategy: tf.distribute.Strategy, batch_spec: Any) -> Step:

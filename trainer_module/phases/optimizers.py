@@ -37,12 +37,14 @@ class PhaseOptimizer:
         variables: Sequence[tf.Variable],
         factors: Sequence[float],
         slots: Sequence[Slots | None],
+        ema: float | None = None,
     ):
         """Builds the optimizers; to be called under the strategy's scope.
 
         Args:
             factors: What the learning rate of each variable is multiplied with.
             slots: What to go on from, for each variable; None begins anew.
+            ema: What each update leaves of a moving average of the variables; None keeps none.
         """
         self._config = config
         self._rate: float | None = None
@@ -51,7 +53,7 @@ class PhaseOptimizer:
         for index, (factor, earlier) in enumerate(zip(factors, slots, strict=True)):
             members.setdefault((factor, earlier.updates if earlier else 0), []).append(index)
         self._groups = [
-            _Group(_keras_optimizer(config), factor, indices, [self._variables[index] for index in indices])
+            _Group(_keras_optimizer(config, ema), factor, indices, [self._variables[index] for index in indices])
             for (factor, _), indices in members.items()
         ]
         for (_, updates), group in zip(members, self._groups, strict=True):
@@ -75,6 +77,10 @@ class PhaseOptimizer:
         for group in self._groups:
             pairs = [(gradients[index], self._variables[index]) for index in group.indices]
             group.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+
+    def averages(self) -> list[np.ndarray]:
+        """Copies the moving average of each variable as it is now, which Keras makes before all other slots."""
+        return [each.values[0] for each in self.slots()]
 
     def slots(self) -> list[Slots]:
         """Copies the slots of each variable as they are now."""
@@ -117,15 +123,17 @@ class _Group:
         return slots
 
 
-def _keras_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
+def _keras_optimizer(config: OptimizerConfig, ema: float | None) -> keras.optimizers.Optimizer:
+    average = {"use_ema": True, "ema_momentum": ema} if ema else {}
     # The rate is set before each update; 1.0 stands in until then.
     if config.name == "sgd":
-        return keras.optimizers.SGD(1.0, momentum=config.momentum)
+        return keras.optimizers.SGD(1.0, momentum=config.momentum, **average)
     if config.name == "adamw":
-        optimizer = keras.optimizers.AdamW(1.0, weight_decay=config.weight_decay)
+        optimizer = keras.optimizers.AdamW(1.0, weight_decay=config.weight_decay, **average)
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
         return optimizer
-    return {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "nadam": _Nadam}[config.name](1.0)
+    others = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop, "nadam": _Nadam}
+    return others[config.name](1.0, **average)
 
 
 class _Nadam(keras.optimizers.Optimizer):
@@ -137,8 +145,8 @@ class _Nadam(keras.optimizers.Optimizer):
 
     BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
-    def __init__(self, learning_rate: float):
-        super().__init__(name="Nadam")
+    def __init__(self, learning_rate: float, **average: Any):
+        super().__init__(name="Nadam", **average)
         self._learning_rate = self._build_learning_rate(learning_rate)
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:

@@ -19,6 +19,8 @@ from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
+# Shares of the way from the start of a phase to its end that are looked at, as in WiSE-FT (Wortsman et al. 2022).
+INTERPOLATIONS = tuple(tenth / 10 for tenth in range(11))
 
 
 class BadNumbersError(RunError):
@@ -67,11 +69,15 @@ def run_phase(
         _run_epoch(course)
         save()
     state.best.assign_to(scope.everything)
+    line = _end_on_the_line(course)
 
     reason, outcome = _why_it_ended(course), _outcome(course)
+    if line:
+        outcome |= line.figures
     emit(PhaseFinished(**where, **outcome))
     emit(Note(text=f"{setup.component}: phase {scope.phase.name} ended because {reason}"))
     own = {"gradient_accumulation_steps": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
+    own |= {"interpolation": line.share} if line else {}
     state.rows.append({"name": scope.phase.name, **outcome, **scope.parameters, **feeds.row, **own})
     state.begin_phase(scope.index + 1)
 
@@ -82,7 +88,10 @@ def keeps_slots(training: TrainingConfig, index: int) -> bool:
     def kept(config: OptimizerConfig) -> tuple:
         return (config.name, config.momentum if config.name == "sgd" else None)
 
-    return index > 0 and kept(training.phases[index].optimizer) == kept(training.phases[index - 1].optimizer)
+    if index == 0:
+        return False
+    before, phase = training.phases[index - 1 : index + 1]
+    return before.ema == phase.ema and kept(before.optimizer) == kept(phase.optimizer)
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,8 @@ def _look_before_training(program: Program, state: State) -> EarlyStopping:
     state.before = program.validate()
     stopping.is_best(0, state.before["val_loss"])
     state.now = state.best = program.snapshot()
+    if program.scope.phase.interpolation is not None:
+        state.start = state.now
     return stopping
 
 
@@ -111,15 +122,18 @@ def _run_epoch(course: _Course) -> None:
     start = time.monotonic()
     program, state, where = course.program, course.state, course.where
     rate = _take_steps(course)
-    means: dict[str, Any] = state.totals.means() | program.validate()
+    with program.averaged():
+        means: dict[str, Any] = state.totals.means() | program.validate()
+        averaged = program.snapshot()
     state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
     point: dict[str, Any] = {"epoch": state.epoch, "epochs": program.scope.epochs, "number": len(state.curves)}
     emit(Epoch(**where, **point, **means, learning_rate=rate, seconds=time.monotonic() - start))
     if not math.isfinite(means["val_loss"]):
         raise _bad_numbers(course, f"the validation loss became {means['val_loss']}", rate)
-    state.now = program.snapshot()
-    if course.stopping.is_best(state.epoch, means["val_loss"]):
-        state.best = state.now
+    phase = program.scope.phase
+    state.now = program.snapshot() if phase.ema else averaged
+    if course.stopping.is_best(state.epoch, means["val_loss"]) or phase.keep == "last":
+        state.best = averaged
     state.epoch, state.step, state.totals = state.epoch + 1, 0, Totals()
 
 
@@ -174,8 +188,39 @@ def _why_it_ended(course: _Course) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Point:
+    """A point lies on the line from the weights that a phase began with to those that it ended with."""
+
+    share: float  # Of the way, in [0, 1].
+    figures: dict[str, float]  # `val_loss` and `val_accuracy` there.
+
+
+def _end_on_the_line(course: _Course) -> _Point | None:
+    """Moves the model to the point that the config asks for; None where the phase leaves what it ended with."""
+    program, state = course.program, course.state
+    wanted = program.scope.phase.interpolation
+    if wanted is None:
+        return None
+    shares = INTERPOLATIONS if wanted == "validation" else (wanted,)
+    start = [state.start.weights[place] for place in program.scope.places]
+    end = [state.best.weights[place] for place in program.scope.places]
+
+    def at(share: float) -> dict[str, float]:
+        program.assign([(1.0 - share) * one + share * other for one, other in zip(start, end, strict=True)])
+        return program.validate()
+
+    found = {share: at(share) for share in shares}
+    share = min(shares, key=lambda share: (found[share]["val_loss"], share))
+    figures = at(share)
+    state.best = program.snapshot()
+    return _Point(share, figures)
+
+
 def _outcome(course: _Course) -> dict[str, Any]:
-    state, epochs, best = course.state, course.state.epoch - 1, course.stopping.best_epoch
+    state, epochs = course.state, course.state.epoch - 1
+    last = course.program.scope.phase.keep == "last"
+    best = epochs if last else course.stopping.best_epoch
     at_best = state.curves[best - 1 - epochs] if best else state.before
     return {
         "epochs": epochs,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,16 +77,34 @@ class Program:
         return self.train(next(self.batches))
 
     def validate(self) -> dict[str, float]:
-        """Returns `val_loss` and `val_accuracy` of the weights as they are."""
+        """Returns `val_loss` and `val_accuracy` of the weights in the model."""
         return evaluate(self.evaluation, itertools.islice(self.val_batches, self.val_steps)).means("val_")
 
     def snapshot(self) -> Snapshot:
-        """Copies the weights as they are, and the optimizer's slots."""
+        """Copies the weights in the model, and the optimizer's slots."""
         weights = [
             self.still[place] if place in self.still else variable.numpy()
             for place, variable in enumerate(self.scope.everything)
         ]
         return Snapshot(weights, dict(zip(self.scope.places, self.optimizer.slots(), strict=True)))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Has the moving averages in the model in place of the weights, where the phase keeps any."""
+        if not self.scope.phase.ema:
+            yield
+            return
+        weights = [variable.numpy() for variable in self.scope.variables]
+        self.assign(self.optimizer.averages())
+        try:
+            yield
+        finally:
+            self.assign(weights)
+
+    def assign(self, values: Sequence[np.ndarray]) -> None:
+        """Sets the variables that the phase trains, in their order."""
+        for variable, value in zip(self.scope.variables, values, strict=True):
+            variable.assign(value)
 
 
 def freeze(setup: Setup, index: int) -> Scope:
@@ -112,7 +131,7 @@ def build_program(
     training, strategy = setup.training, setup.strategy
     with strategy.scope():
         earlier = [slots.get(place) for place in scope.places]
-        optimizer = PhaseOptimizer(scope.phase.optimizer, scope.variables, scope.factors, earlier)
+        optimizer = PhaseOptimizer(scope.phase.optimizer, scope.variables, scope.factors, earlier, scope.phase.ema)
         scale = tf.Variable(1.0, trainable=False) if training.mixed_precision == "float16" else None
     # What is trained on frozen features leaves the layers that gave them as they are.
     moving = {id(variable) for variable in feeds.train.model.variables}

@@ -53,10 +53,12 @@ class State:
     curves: list[dict[str, Any]] = field(default_factory=list)  # One entry for each finished epoch.
     now: Snapshot = field(default_factory=Snapshot)  # What training goes on from; empty at the very start.
     best: Snapshot = field(default_factory=Snapshot)  # What the phase would leave behind.
+    # What the phase began with; empty unless it ends on the line from there.
+    start: Snapshot = field(default_factory=Snapshot)
 
     def begin_phase(self, index: int) -> None:
         """Moves on to the start of a phase, from the best weights of the one before."""
-        self.now = self.best
+        self.now, self.start = self.best, Snapshot()
         self.phase, self.epoch, self.stopping, self.before, self.seconds = index, 1, None, {}, 0.0
         self.rate_scale, self.rollbacks = 1.0, 0
 

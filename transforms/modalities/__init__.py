@@ -27,6 +27,8 @@ class Modality(Protocol):
 
     raw: str  # Name of the raw feature: one bytes value an example, which is also what a serving request holds.
     keys: tuple[str, ...]  # Keys of a config beside the section `data` that are about this modality.
+    # Whether later runs read what `transform` makes of an example, as making it takes longer than reading it back.
+    kept: bool
 
     def describe(self, record: Backbone) -> str:
         """Says in a few words what a backbone is shown, such as `224 x 224`."""

@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +18,7 @@ from transforms.backbone import Backbone
 from transforms.inputs import Inputs
 from transforms.modalities import MODALITIES, transform_settings
 from transforms.preprocessing import preprocessing_fn
+from transforms.records import serialise
 
 
 def check_modality(record: Backbone, values: Sequence[bytes], folder: Path) -> None:
@@ -50,7 +50,7 @@ def check_modality(record: Backbone, values: Sequence[bytes], folder: Path) -> N
     assert (inputs.modality, inputs.raw) == (name, modality.raw), f"{name}: its inputs are those of {inputs.modality}"
     assert set(inputs.feature_spec()) <= set(made), f"{name} reads {set(inputs.feature_spec())} and makes {set(made)}"
     _check_paths_agree(name, inputs, made)
-    examples = [_example({modality.raw: value}) for value in values]
+    examples = [serialise({modality.raw: value}) for value in values]
     assert inputs.is_example(tf.constant(examples)).numpy().all(), f"{name} does not know its own tf.Examples"
     assert not inputs.is_example(tf.constant(values)).numpy().any(), f"{name} takes a raw value for a tf.Example"
 
@@ -73,7 +73,7 @@ def _check_paths_agree(name: str, inputs: Inputs, made: dict[str, tf.Tensor]) ->
     """The Trainer reads example by example, and the served model a batch: both must see the same."""
     served = inputs.read_batch(made)
     rows = [
-        _example(dict(zip(made, row, strict=True))) for row in zip(*(t.numpy() for t in made.values()), strict=True)
+        serialise(dict(zip(made, row, strict=True))) for row in zip(*(t.numpy() for t in made.values()), strict=True)
     ]
     trained = [inputs.finish(inputs.read(tf.io.parse_single_example(row, inputs.feature_spec()))) for row in rows]
     batched = tf.nest.map_structure(lambda *one: np.stack([each.numpy() for each in one]), *trained)
@@ -82,18 +82,3 @@ def _check_paths_agree(name: str, inputs: Inputs, made: dict[str, tf.Tensor]) ->
     ), f"{name}: training and serving see other types"
     for one, other in zip(tf.nest.flatten(served), tf.nest.flatten(batched), strict=True):
         assert np.array_equal(one.numpy(), other), f"{name}: the served model sees another input than the Trainer"
-
-
-def _example(values: dict[str, Any]) -> bytes:
-    return tf.train.Example(
-        features=tf.train.Features(feature={key: _feature(value) for key, value in values.items()})
-    ).SerializeToString()
-
-
-def _feature(value: Any) -> tf.train.Feature:
-    if isinstance(value, bytes):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-    numbers = np.ravel(value)
-    if np.issubdtype(numbers.dtype, np.integer):
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=numbers))
-    return tf.train.Feature(float_list=tf.train.FloatList(value=numbers))

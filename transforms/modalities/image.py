@@ -20,6 +20,7 @@ class Image:
 
     raw = features.IMAGE
     keys: tuple[str, ...] = ("backbone.image_size", "backbone.arguments")
+    kept = True
 
     def describe(self, record: Backbone) -> str:
         return f"{record.image_size} x {record.image_size}"

@@ -23,6 +23,7 @@ class Text:
 
     raw = features.TEXT
     keys: tuple[str, ...] = ("backbone.text",)
+    kept = False
 
     def describe(self, record: Backbone) -> str:
         """Says how many words, where they are counted."""

@@ -67,7 +67,8 @@ def run_node(packed: str, run_id: str, root: str, values: Mapping[str, Any], env
     """
     connection = metadata_connection(environ)
     from finetune_kubeflow.package.packed import unpack
-    from pipeline.nodes import launch, place_at, resolved, with_metadata_connection
+    from pipeline.launch import launch
+    from pipeline.nodes import place_at, resolved, with_metadata_connection
     from pipeline.run_metadata import state_of
 
     ir = resolved(unpack(packed), place_at(Path(root), values), run_id)

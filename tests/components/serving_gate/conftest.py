@@ -13,6 +13,7 @@ from PIL import Image
 from components.serving_gate.gate import Trial
 from components.serving_gate.process import AloneServer
 from components.serving_gate.tasks import TASKS
+from evaluation.metrics.serving import BATCH_SIZES
 
 EXAMPLES = 40
 SIZE = 8
@@ -35,7 +36,8 @@ class Models:
 
     def trial(self, candidate: Path, champion: Path | None = None, budget: float = 2.0) -> Trial:
         """The gate's input, with every request also held against what the network in memory said."""
-        return Trial(TASKS["single_label"], candidate, champion, EXAMPLES, self.trained, budget)
+        budgets = dict.fromkeys(BATCH_SIZES, budget / len(BATCH_SIZES))
+        return Trial(TASKS["single_label"], candidate, champion, EXAMPLES, self.trained, budgets)
 
     def export(self, name: str, bgr: bool = False, slow_by: int = 0) -> Path:
         """Exports the network, with a preprocessing of another order of channels, or with useless work to do."""

@@ -84,9 +84,9 @@ def model(tmp_path):
 
 def serve(model, tmp_path, candidate, champion=None, trained=None):
     servers = {"candidate": candidate, "champion": champion}
-    trial = Trial(
-        TASKS["single_label"], model, model if champion else None, requests=10, trained=trained or {}, budget=2.0
-    )
+    beside = model if champion else None
+    budgets = timing.budgets([], 2.0)
+    trial = Trial(TASKS["single_label"], model, beside, requests=10, trained=trained or {}, budgets=budgets)
     (tmp_path / "work").mkdir(exist_ok=True)
     folder = tmp_path / "work" / str(len(list((tmp_path / "work").iterdir())))
     folder.mkdir()
@@ -175,10 +175,10 @@ def test_the_comparison_stands_bursts_that_hide_the_models():
         now[0] += 1
         return 0.2 * random.random() if (now[0] // 100) % 8 == 4 else 0.0005 * random.random()
 
-    candidate, champion = timing.time_alternately([FakeServer(noise=burst), FakeServer(noise=burst)], (1,), 5, 10.0)
+    candidate, champion = timing.time_alternately([FakeServer(noise=burst), FakeServer(noise=burst)], {1: 10.0}, 5)
     assert candidate.pooled()["latency_p95_ms_batch1"] > 50
     assert changes(candidate, champion).low < 1 < changes(candidate, champion).high < 1.2
-    slowed, champion = timing.time_alternately([FakeServer(0.013, noise=burst), FakeServer(noise=burst)], (1,), 5, 10.0)
+    slowed, champion = timing.time_alternately([FakeServer(0.013, noise=burst), FakeServer(noise=burst)], {1: 10.0}, 5)
     assert changes(slowed, champion).low > 1.2
 
 
@@ -212,13 +212,21 @@ def test_requests_alternate_and_neither_server_is_always_first():
             order.append((self.name, len(requests), tuple(requests)))
             return 0.01
 
-    timing.time_alternately([Recorded("a"), Recorded("b")], BATCH_SIZES, 40, budget=3.0)
+    timing.time_alternately([Recorded("a"), Recorded("b")], timing.budgets([], 3.0), 40)
     timed = order[len(BATCH_SIZES) * 2 * timing.WARM_UP_CALLS :]
     pairs = list(zip(timed[::2], timed[1::2], strict=True))
     assert all(one[0] != two[0] and one[1:] == two[1:] for one, two in pairs)
     first = [one[0] for one, _ in pairs]
     assert first.count("a") == first.count("b")
     assert {size for _, size, _ in timed[:60]} == set(BATCH_SIZES), "batch sizes take turns"
+
+
+def test_what_a_gate_asks_about_gets_all_the_time():
+    gates = [GateConfig(metric=name, max=1) for name in ("latency_p95_ms_batch1", "latency_p50_ms_batch1", "size_mb")]
+    assert timing.budgets(gates, 10.0) == {1: 10.0, 8: 1.0, 32: 1.0}
+    assert timing.budgets([*gates, GateConfig(metric="throughput_per_second_batch8", min=1)], 10.0)[8] == 5.0
+    assert timing.budgets([], 10.0) == dict.fromkeys(BATCH_SIZES, 1.0)
+    assert timing.budgets([], 1.5) == dict.fromkeys(BATCH_SIZES, 0.5)
 
 
 @pytest.mark.parametrize(

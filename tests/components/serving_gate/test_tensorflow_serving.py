@@ -13,6 +13,7 @@ from components.serving_gate.gate import Trial, try_to_serve, verdict
 from components.serving_gate.server import NotServed
 from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
+from components.serving_gate.timing import budgets
 from evaluation.metrics import METRICS
 
 BINARY = """#!{python}
@@ -92,9 +93,9 @@ def trial(tmp_path, champion=False):
     model.mkdir()
     (model / "saved_model.pb").write_bytes(b"graph")
     (tmp_path / "work").mkdir()
-    return Trial(
-        TASKS["single_label"], model, model if champion else None, 2, {2: [0.8, 0.2], 3: [0.9, 0.1]}, 0.2
-    ), tmp_path / "work"
+    trained = {2: [0.8, 0.2], 3: [0.9, 0.1]}
+    asked = Trial(TASKS["single_label"], model, model if champion else None, 2, trained, budgets([], 0.2))
+    return asked, tmp_path / "work"
 
 
 def test_it_is_asked_over_rest_and_measured(launch, tmp_path):

@@ -30,8 +30,9 @@ from trainer_module.phases.state import Snapshot, State
 
 ROOT = Path(__file__).parents[3]
 
-# Everything that has a state: dropout, augmentation, moments, a schedule, statistics of BatchNorm, and a first phase
-# that ends, as those of `adaptive` do, when the validation loss does not gain enough: after two of its three epochs.
+# Everything that has a state: dropout, augmentation, pairs of pictures, moments, a schedule, statistics of BatchNorm,
+# an average of the weights, the start of a line, and a first phase that ends, as those of `adaptive` do, when the
+# validation loss does not gain enough: after two of its three epochs.
 THREE_PHASES = training(
     batch_norm="train",
     checkpoint=CheckpointConfig(every_steps=2),
@@ -39,7 +40,17 @@ THREE_PHASES = training(
     phases=[
         PhaseConfig(name="head", epochs=3, learning_rate=1e-2, early_stopping={"patience": 2, "min_delta": 9.0}),
         PhaseConfig(name="tune", unfreeze={"last_blocks": 1}, steps=4, learning_rate=1e-3, schedule="cosine"),
-        PhaseConfig(name="all", unfreeze="all", epochs=2, learning_rate=1e-3, optimizer="nadam", block_rate_factor=0.5),
+        PhaseConfig(
+            name="all",
+            unfreeze="all",
+            epochs=2,
+            learning_rate=1e-3,
+            optimizer="nadam",
+            block_rate_factor=0.5,
+            augmentation={"mixup": 0.4, "cutmix": 1.0, "random_resized_crop": 0.5},
+            ema=0.9,
+            interpolation="validation",
+        ),
     ],
 )
 

@@ -1,0 +1,1 @@
+"""TFX's Transform, and the examples that it leaves for the Trainer."""
