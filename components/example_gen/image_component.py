@@ -102,7 +102,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         # Files are the one way to and from workers that may be other processes or machines.
         folder = os.path.join(self._get_tmp_dir(), f"{type(work).__name__}-{uuid.uuid4().hex}")
         fileio.makedirs(folder)
-        paths = []
+        paths: list[str] = []
         for lines in parts:
             paths.append(os.path.join(folder, f"{len(paths):08}"))
             write_lines(paths[-1], lines)

@@ -71,7 +71,7 @@ class ReadFiles(Pass):
 
     def _judge(self, digest: bytes, data: bytes) -> None:
         """Raises the FileProblem that bytes have; of what an earlier run has judged, without looking at them."""
-        known = self._verdicts and self._verdicts.get(digest)
+        known = self._verdicts.get(digest) if self._verdicts else None
         if known is not None:
             verdict = json.loads(known)
         else:
@@ -138,8 +138,7 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
     """Writes lines of ASCII to a file, which appears when it is whole."""
     unfinished = f"{path}.{uuid.uuid4().hex}"
     with tf.io.gfile.GFile(unfinished, "w") as file:
-        for line in lines:
-            file.write(f"{line}\n")
+        file.write("".join(f"{line}\n" for line in lines))
     tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
