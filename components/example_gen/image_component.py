@@ -69,6 +69,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         examples_artifact = output_artifact(output_dict)
 
         listing = list_files(root, settings)
+        root = os.path.abspath(root)  # A worker's own working directory may be another.
         rejected = [record for record in listing.files if record.reason]
         to_read = [record for record in listing.files if not record.reason]
         with Progress(NODE_ID, len(to_read), "files"):

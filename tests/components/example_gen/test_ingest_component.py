@@ -280,12 +280,12 @@ def written(uri: str) -> dict[str, bytes]:
 def test_a_later_run_judges_new_files_alone_and_writes_what_a_run_from_empty_writes(
     tree, files, ingest, picture, judged, tmp_path
 ):
-    bad = {"train/rose/text.jpg": b"text", "train/rose/cut.png": picture(50)[:40]}
+    bad = {"train/rose/text.jpg": b"text", "train/rose/cut.png": picture(50)[:80]}
     kept = {"max_bad_fraction": 0.5, "cache_dir": str(tmp_path / "kept")}
     ingest(tree({**files, **bad}), **kept)
     assert len(judged) == len(files) + len(bad)
     judged.clear()
-    new = {"train/rose/new.png": picture(60), "val/daisy/bad.png": picture(61)[:40]}
+    new = {"train/rose/new.png": picture(60), "val/daisy/bad.png": picture(61)[:80]}
     root = tree({**files, **bad, **new})
     grown = ingest(root, **kept)
     assert sorted(judged) == sorted(new.values())
