@@ -10,14 +10,14 @@ Evaluator sees the inputs that it saw before, and is served from the cache too.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.types import Channel, standard_artifacts
 
-from registry.versions import read_record, versions
+from components.champion.choice import champion_uri
+from finetune.buckets import folder
 
 MODEL, CANDIDATE = "model", "candidate"
 
@@ -26,18 +26,16 @@ class ChampionStrategy(resolver.ResolverStrategy):
     """The model of the highest pushed version that this metadata store knows, with the candidate left out."""
 
     def __init__(self, push_directory: str):
-        self._directory = Path(push_directory)
+        self._directory = folder(push_directory)
 
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
         """Returns the champion under `model`, and the candidate as it came; no model when there is no champion."""
         models = {artifact.uri: artifact for artifact in input_dict[MODEL]}
-        for candidate in input_dict[CANDIDATE]:
-            models.pop(candidate.uri, None)
-        pushed = (read_record(self._directory / str(number)) for number in reversed(versions(self._directory)))
-        champion = next((models[record.model_uri] for record in pushed if record.model_uri in models), None)
-        return {**input_dict, MODEL: [champion] if champion else []}
+        candidates = {candidate.uri for candidate in input_dict[CANDIDATE]}
+        champion = champion_uri(self._directory, candidates, models.__contains__)
+        return {**input_dict, MODEL: [models[champion]] if champion else []}
 
 
 def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> resolver.Resolver:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from finetune.config.base import LocalPath, Section
+from finetune.config.base import BucketOrPath, LocalPath, Section
 
 SPLITS = ("train", "val", "test")
 
@@ -14,7 +14,10 @@ SPLITS = ("train", "val", "test")
 class DataConfig(Section):
     """What is trained on, and how it is split."""
 
-    root: LocalPath = Field(description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them")
+    root: BucketOrPath = Field(
+        description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them; here or in a bucket "
+        "(`s3://`, `gs://`)"
+    )
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
         "auto",
         description="images: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. Texts: tables, of "

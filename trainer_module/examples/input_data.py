@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -82,6 +82,17 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
         return Split(stream, examples, inputs, labels, f"{digest:x}", order.hexdigest())
     held.sort(key=_key_of)
     return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, labels, f"{digest:x}")
+
+
+def both(train: Split, val: Split) -> Split:
+    """Returns the examples of two splits as one, those of the first before those of the second."""
+    return replace(
+        train,
+        records=train.records.concatenate(val.records),
+        examples=train.examples + val.examples,
+        digest=f"{train.digest}+{val.digest}",
+        order=f"{train.order}+{val.order}",
+    )
 
 
 def training_batches(

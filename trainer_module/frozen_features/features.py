@@ -54,21 +54,35 @@ class FrozenFeatures:
             folder: Folder of all frozen features of a pipeline.
             code: Digest of the code that makes a network and its inputs.
         """
+        self._folder = folder
         self._model = model
+        self._backbone = backbone
         self._training = training
+        self._augmentation = augmentation
         self._splits = {"train": train, "val": val}
         self._component = component
         self._code = code
         self._network = Network(model, backbone)
         rates = RATES["gpu" if tf.config.list_logical_devices("GPU") else "cpu"]
-        self._planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
-        self._store = Store(Path(folder), self._planner.disk_bytes)
+        self.planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
+        self._store = Store(Path(folder), self.planner.disk_bytes)
         self._at_once = training.batch_size
         self._compiled: dict[tuple[str, ...], FrozenPart] = {}
         self._broken = ""
         if left_behind := self._store.left_behind():
             earlier, size = left_behind
             self._say(f"{earlier} ({size / 1e6:,.1f} MB) was kept by an earlier version; delete it, nothing reads it.")
+
+    def of(
+        self, training: TrainingConfig, train: Split, val: Split, augmentation: AugmentationConfig | None = None
+    ) -> FrozenFeatures:
+        """Returns the frozen features of the same network, in the same folder, for another training or other splits.
+
+        What is left out of `augmentation` stays as it is.
+        """
+        network = self._folder, self._model, self._backbone
+        changes = augmentation or self._augmentation
+        return FrozenFeatures(*network, training, changes, train, val, self._component, self._code)
 
     def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
         """Returns what a phase trains and validates on, after one pass over the examples where something is missing.
@@ -83,7 +97,7 @@ class FrozenFeatures:
             RunError: The config insists on frozen features, and they cannot be written or read.
         """
         self._at_once = at_once or self._training.batch_size
-        decision = Decision.off(self._broken) if self._broken else self._planner.decisions[index]
+        decision = Decision.off(self._broken) if self._broken else self.planner.decisions[index]
         kept: dict[str, Kept] = {}
         try:
             for split in self._splits:
@@ -96,8 +110,8 @@ class FrozenFeatures:
 
     def _feeds(self, index: int, kept: dict[str, Kept], decision: Decision, first_epoch: int, first_step: int) -> Feeds:
         training, train, val = self._training, self._splits["train"], self._splits["val"]
-        tail = self._network.tail(self._planner.cut(index)) if kept else self._model
-        course = (training.batch_size, training.seed, self._planner.augmentation_of(index), first_epoch, first_step)
+        tail = self._network.tail(self.planner.cut(index)) if kept else self._model
+        course = (training.batch_size, training.seed, self.planner.augmentation_of(index), first_epoch, first_step)
         if "train" in kept:
             train_feed = Feed(tail, training_rows(train, kept["train"], *course))
         else:
@@ -106,7 +120,7 @@ class FrozenFeatures:
             val_feed = Feed(tail, evaluation_rows(kept["val"], self._at_once))
         else:
             val_feed = Feed(self._model, evaluation_batches(val, self._at_once))
-        row = {"cached_trunk": "train" in kept, "frozen_features": self._planner.row(index, decision)}
+        row = {"cached_trunk": "train" in kept, "frozen_features": self.planner.row(index, decision)}
         return Feeds(train_feed, val_feed, row)
 
     def _give_up(self, error: OSError) -> None:
@@ -120,7 +134,7 @@ class FrozenFeatures:
 
     def _kept(self, split: str, index: int, in_memory: bool) -> Kept:
         """Returns what is kept of a split for a phase, filled where it has gaps."""
-        cut = self._planner.cut(index)
+        cut = self.planner.cut(index)
         shards = self._whole(split, index)
         of_each = labels(self._splits[split])
         kept = Kept(shards, of_each, cut.shape, self._stored(cut), self._network.dtype(cut))
@@ -129,8 +143,8 @@ class FrozenFeatures:
     def _whole(self, split: str, index: int) -> Shards:
         """Fills what is missing at the phase's cut, and in the same pass at those of later phases."""
         wanted: dict[str, tuple[Cut, Shards]] = {}
-        for later in self._planner.filled_together(index, split):
-            cut = self._planner.cut(later)
+        for later in self.planner.filled_together(index, split):
+            cut = self.planner.cut(later)
             wanted.setdefault(cut.node.name, (cut, self._shards(split, cut, later)))
         gaps: list[tuple[Cut, Gaps]] = []
         for cut, shards in wanted.values():
@@ -147,13 +161,13 @@ class FrozenFeatures:
             needed = sum(gap.size for _, gap in gaps)
             self._store.make_room(needed, {shards.folder for _, shards in wanted.values()})
             self._fill(split, [cut for cut, _ in gaps], [gap for _, gap in gaps], index)
-        return wanted[self._planner.cut(index).node.name][1]
+        return wanted[self.planner.cut(index).node.name][1]
 
     def _fill(self, split: str, cuts: Sequence[Cut], gaps: Sequence[Gaps], index: int) -> None:
         start = time.monotonic()
         rows = np.logical_or.reduce([gap.rows() for gap in gaps])
         total = int(rows.sum())
-        config = self._planner.augmentation_of(index) if split == "train" else None
+        config = self.planner.augmentation_of(index) if split == "train" else None
         batches = numbered_inputs(self._splits[split], rows, self._fill_batch, config, self._training.seed)
         names = tuple(cut.node.name for cut in cuts)
         if names not in self._compiled:
@@ -188,7 +202,7 @@ class FrozenFeatures:
         facts: dict[str, Any] = {
             "format": 2,
             "split": {"digest": examples.digest, "order": examples.order, "examples": examples.examples},
-            "views": self._planner.views(index, split),
+            "views": self.planner.views(index, split),
             "frozen": self._network.digest(cut),
             "cut": cut.node.layer,
             "shape": list(cut.shape),
@@ -197,8 +211,8 @@ class FrozenFeatures:
             "code": self._code,
             "tensorflow": tf.__version__,
         }
-        copies = self._planner.copies(index) if split == "train" else 1
-        return Shards(self._store.root, facts, examples.examples * copies, cut.row_bytes(self._planner.item_bytes))
+        copies = self.planner.copies(index) if split == "train" else 1
+        return Shards(self._store.root, facts, examples.examples * copies, cut.row_bytes(self.planner.item_bytes))
 
     @property
     def _fill_batch(self) -> int:
@@ -208,7 +222,7 @@ class FrozenFeatures:
     def _stored(self, cut: Cut) -> tf.DType:
         """Returns the configured type, or that of the output where it is smaller."""
         dtype = self._network.dtype(cut)
-        return dtype if dtype.size <= self._planner.item_bytes else tf.as_dtype(self._training.frozen_features.dtype)
+        return dtype if dtype.size <= self.planner.item_bytes else tf.as_dtype(self._training.frozen_features.dtype)
 
     def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
         emit(Note(text=f"{self._component}: {text}", level=level))
