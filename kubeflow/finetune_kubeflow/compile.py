@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.tasks import gates_of
+from finetune.buckets import is_bucket
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
@@ -29,6 +30,8 @@ from trainer_module.backbones.sources import record_of
 # The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
 MAX_PACKAGE_BYTES = 1_000_000
 MAX_NODE_CHARACTERS = 100_000
+# Keys whose paths may be in a bucket that is not mounted.
+IN_BUCKETS = ("data.root", "push.directory")
 
 
 def compile_package(config: Config, output: Path) -> None:
@@ -177,7 +180,7 @@ def _path_problems(config: Config) -> list[str]:
         "(kubeflow/manifests/overlays/gcs-bucket and s3-bucket); one that is only read from can be mounted as one of "
         "kubernetes.defaults.volumes"
         for key, path in _paths(config).items()
-        if path and re.match(r"[a-z0-9]+:/", path)
+        if path and re.match(r"[a-z0-9]+:/", path) and not (key in IN_BUCKETS and is_bucket(path))
     ]
 
 

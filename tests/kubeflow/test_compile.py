@@ -23,7 +23,7 @@ from finetune_kubeflow.package.packed import unpack
 from finetune_kubeflow.package.read import read_package
 from finetune_kubeflow.replay.run import replay
 from pipeline import code_digest
-from pipeline.nodes import resolved, run_time_values
+from pipeline.nodes import place_at, resolved, run_time_values
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]
@@ -192,7 +192,7 @@ def test_runtime_keys_become_parameters(tmp_path: Path):
         ("kubernetes.runtime=[name]", "shapes the package itself"),
         ("kubernetes.runtime=[data.max_bad_fraction, kubernetes.namespace]", "shapes the package itself"),
         ("kubernetes.components.Trainer.accelerator.count=5", "KFP takes one of 1, 2, 4, 8, 16"),
-        ("data.root=gs://bucket/images", "A bucket can be that volume"),
+        ("data.schema_file=gs://bucket/schema.pbtxt", "A bucket can be that volume"),
     ],
 )
 def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message: str):
@@ -200,6 +200,17 @@ def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message:
         compiled(tmp_path, "digits", override)
     assert message in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_data_and_pushed_models_may_be_in_buckets(tmp_path: Path):
+    places = ("data.root=s3://birds/images", "push.directory=gs://birds/models")
+    package = read_package(compiled(tmp_path, "digits", *places))
+    inputs = package.pipeline.root.input_definitions.parameters
+    assert inputs["data_root"].default_value.string_value == "s3://birds/images"
+    executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
+    arguments = executors["exec-pusher"]["container"]["args"]
+    parameters = resolved(unpack(arguments[arguments.index("--node") + 1]), place_at(tmp_path), "run")
+    assert '"directory": "gs://birds/models"' in str(json_format.MessageToJson(parameters)).replace('\\"', '"')
 
 
 def test_a_runtime_key_that_shapes_the_dag_is_refused(tmp_path: Path):

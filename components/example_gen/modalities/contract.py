@@ -13,6 +13,7 @@ from finetune.artifacts.ingest_report import IngestReport
 from finetune.config import DataConfig
 from transforms import features
 from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
+from transforms.records import read_records
 
 
 def check_modality(name: str, root: Path, folder: Path) -> None:
@@ -53,7 +54,7 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     raw = TRANSFORM_MODALITIES[name].raw
     for split in SPLITS:
         files = tf.io.gfile.glob(f"{artifact.uri}/Split-{split}/*")
-        for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+        for record in read_records(files).as_numpy_iterator():
             feature = tf.train.Example.FromString(record).features.feature
             wanted = (raw, features.LABEL, features.PATH, features.SHA256)
             missing = [each for each in wanted if not feature[each].bytes_list.value]
