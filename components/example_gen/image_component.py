@@ -32,6 +32,7 @@ from components.example_gen.progress import Progress
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tasks import TASKS
+from finetune.buckets import is_bucket
 from finetune.errors import DataError
 
 # Files that change while they are read are read again this often before the run gives up.
@@ -69,7 +70,8 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         examples_artifact = output_artifact(output_dict)
 
         listing = list_files(root, settings)
-        root = os.path.abspath(root)  # A worker's own working directory may be another.
+        if not is_bucket(root):
+            root = os.path.abspath(root)  # A worker's own working directory may be another.
         rejected = [record for record in listing.files if record.reason]
         to_read = [record for record in listing.files if not record.reason]
         with Progress(NODE_ID, len(to_read), "files"):
