@@ -1,6 +1,6 @@
 """What a frozen encoder costs: 20 epochs of the head on MiniLM, beside one pass of MiniLM over the same messages.
 
-    make bench-frozen-encoder    (python -m benchmarks.frozen_encoder [--folder FOLDER])
+    make bench-frozen-encoder    (python -m benchmarks.frozen_encoder [--phases N] [--folder FOLDER])
 
 The pipeline runs on the SMS Spam Collection, once so that its data are there, then once for each measurement with all
 frozen features removed: the Trainer's phase fills them and trains the head for 20 epochs. Passes of the encoder alone
@@ -22,14 +22,16 @@ from benchmarks.minilm import LENGTH, minilm
 from benchmarks.pipeline_runs import examples_of, run_pipeline
 from benchmarks.tables import machine, save, spread, table
 
-EPOCHS, BATCH, REPETITIONS = 20, 32, 3
+EPOCHS, BATCH = 20, 32
 
 
 def main() -> None:
     """Measures and writes the page."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path, default=Path("runs/benchmarks"))
-    folder, described = arguments.parse_args().folder.absolute(), machine()
+    arguments.add_argument("--phases", type=int, default=3)
+    given = arguments.parse_args()
+    folder, described = given.folder.absolute(), machine()
     encoder, preprocessor = minilm(folder)
     config = {
         "name": "frozen_encoder",
@@ -58,11 +60,11 @@ def main() -> None:
     texts = [text for split in ("train", "val") for text in examples[split][0]]
     seconds_of_pass = encoder_pass(encoder, preprocessor, texts)
     passes, phases = [seconds_of_pass()], []
-    for seed in range(1, REPETITIONS + 1):
+    for seed in range(1, given.phases + 1):
         shutil.rmtree(place / "run" / "frozen_features")
         phases += run_pipeline(place, config, seed)["phases"]
         passes.append(seconds_of_pass())
-    around = [mean(passes[number : number + 2]) for number in range(REPETITIONS)]
+    around = [mean(passes[number : number + 2]) for number in range(given.phases)]
     ratios = [phase["seconds"] / seconds for phase, seconds in zip(phases, around, strict=True)]
     rows = [
         (f"one pass of the encoder over {len(texts)} messages, s", spread(passes, 1)),
@@ -71,7 +73,7 @@ def main() -> None:
     ]
     text = (
         f"# A frozen encoder\n\n{described}.\n\n{table(('measured', 'median (range)'), rows)}\n\n"
-        f"MiniLM, at most {LENGTH} word pieces a message, {BATCH} messages a batch, {REPETITIONS} phases, each from "
+        f"MiniLM, at most {LENGTH} word pieces a message, {BATCH} messages a batch, {given.phases} phases, each from "
         "nothing. `make bench-frozen-encoder` makes this page."
     )
     figures = {"machine": described, "messages": len(texts), "passes": passes, "phases": phases, "ratios": ratios}

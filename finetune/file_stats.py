@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune.digests import sha256_of
+
 # The coarsest clock of a file system that is in use, FAT's: two changes within it may leave the same time.
 CLOCK_NS = 2 * 10**9
 
@@ -44,6 +46,15 @@ def stats_of(root: Path) -> Stats:
             fields = (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
         digest.update(f"{path}\0{fields}\n".encode(errors="surrogateescape"))
     return Stats(digest.hexdigest(), changed)
+
+
+def contents_of(root: Path) -> str:
+    """Returns the SHA-256, in hexadecimal, of paths and bytes: of a file, or of all below a folder, through links."""
+    digest = hashlib.sha256()
+    for path, found in _walk(root):
+        is_file = isinstance(found, os.stat_result) and stat.S_ISREG(found.st_mode)
+        digest.update(f"{path}\0{sha256_of(root / path) if is_file else found}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _walk(root: Path) -> Iterator[tuple[str, os.stat_result | str]]:

@@ -8,6 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from components.example_gen.modalities import MODALITIES
+from finetune.artifacts.backbone_ranking import BackboneRanking
+from finetune.config import Config
+from pipeline.backbone_choice import decided
+from pipeline.modalities import modality_of
+from trainer_module.backbones.candidates import candidates_of, label_of
 from trainer_module.backbones.figures import figures
 from trainer_module.backbones.sources import backbone_record, catalogue
 from transforms.backbone import Backbone
@@ -61,6 +66,40 @@ def print_blocks(name: str, console: Console) -> None:
     )
     for block in blocks:
         console.print(f"  {block}", highlight=False)
+
+
+def print_ranking(ranking: BackboneRanking, console: Console) -> None:
+    """Prints candidates from best to worst, and which was chosen."""
+    head = ("backbone", "held-out log-loss", "accuracy", "ms an example", "MB", "seconds to rank", "left out because")
+    bounded = any(each.problem for each in ranking.candidates)
+    table = Table(*(head if bounded else head[:-1]), box=None, pad_edge=False)
+    for each in ranking.candidates:
+        chosen = each.label == ranking.chosen
+        cells = (
+            each.label,
+            f"{each.loss:.3f} ± {each.standard_error:.3f}",
+            f"{each.accuracy:.3f}",
+            f"{each.latency_ms:.1f}",
+            f"{each.size_mb:.1f}",
+            f"{each.seconds:.0f}",
+            each.problem,
+        )
+        table.add_row(*(cells if bounded else cells[:-1]), style="bold green" if chosen else "")
+    console.print(table)
+    console.print(f"\n[bold green]{ranking.chosen}[/] is chosen: {ranking.reason}", highlight=False)
+
+
+def print_candidates(config: Config, console: Console) -> Config:
+    """Prints the candidates that a run ranks first; returns the config with the one chosen before, or with the first.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    found = candidates_of(config.backbone, modality_of(config.data))
+    ranking = BackboneRanking.find(config.output_path)
+    known = f"chosen before: {ranking.chosen}" if ranking else "the first stands in for the one that a run will choose"
+    console.print(f"candidates {', '.join(map(label_of, found))}; {known}", highlight=False)
+    return decided(config) if ranking else config.model_copy(update={"backbone": found[0]})
 
 
 def markdown() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from rich.markup import escape
 from finetune.config import Config, PhaseConfig
 from finetune.errors import ConfigError, did_you_mean
 from finetune.events import Progress, emit
-from finetune.run_time import resolve
 from pipeline.local import run_through
 from trainer_module.phases.rate_finder import Suggestion, rising_rates, smoothed, suggest
 
@@ -56,9 +54,10 @@ def find_rate(config: Config, phase: str, lowest: float, highest: float, steps: 
         phase_index(config.training.phases, phase)
 
     def test(outputs: Mapping[str, Mapping[str, Any]]) -> Found:
+        from pipeline.training_setup import training_setup
         from trainer_module.phases.range_test import losses_at, train_phases_before
 
-        setup = _setup(config, outputs["Transform"])
+        setup = training_setup(config, outputs["Transform"], COMPONENT)
         index = phase_index(setup.training.phases, phase)
         chosen = setup.training.phases[index]
         train_phases_before(setup, index)
@@ -90,23 +89,6 @@ def phase_index(phases: Sequence[PhaseConfig], wanted: str) -> int:
         return int(wanted) - 1
     raise ConfigError(
         [f"--phase: got {wanted!r}; expected 1 to {len(names)}, or {', '.join(names)}.{did_you_mean(wanted, names)}"]
-    )
-
-
-def _setup(config: Config, transform: Mapping[str, Any]) -> Any:
-    import tensorflow_transform as tft
-
-    from pipeline.dag import trainer_settings
-    from pipeline.nodes import place_at
-    from trainer_module.recipe import make_setup
-
-    examples = transform["transformed_examples"].uri
-    settings = resolve(trainer_settings(config), place_at(Path.cwd()))
-    return make_setup(
-        {**settings, "component": COMPONENT, "frozen_features_dir": str(config.output_path / "frozen_features")},
-        tft.TFTransformOutput(transform["transform_graph"].uri),
-        [os.path.join(examples, "Split-train", "*")],
-        [os.path.join(examples, "Split-val", "*")],
     )
 
 

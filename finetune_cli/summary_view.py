@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from finetune.artifacts.findings import GateResult
 from finetune.artifacts.run_summary import RunSummary
-from finetune.artifacts.training_history import PhaseRow
+from finetune.artifacts.training_history import CandidateResult, PhaseRow
 from finetune_cli.modalities import MODALITIES
 from finetune_cli.terminal import Part, clean, styled
 from pipeline.report import wording
@@ -43,6 +43,14 @@ def print_summary(console: Console, summary: RunSummary) -> None:
             [wording.label(name), *(wording.number(values.get(name)) for values in metrics.values())] for name in names
         ]
         _print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
+    if summary.search:
+        header = ("candidate", "time", "val loss", "val accuracy", "gain", "reason")[: 6 if wide else 5]
+        candidates = [
+            _candidate_row(result, summary.search.chosen)[: len(header)] for result in summary.search.candidates
+        ]
+        _print_table(console, header, candidates, right={1, 2, 3, 4})
+    for sentence in wording.training_sentences(summary):
+        _print_indented(console, clean(sentence))
     if summary.phases:
         header = ("phase", "epochs", "time", "val loss", "val accuracy", "trained/total")[: 6 if wide else 5]
         phases = [_phase_row(phase)[: len(header)] for phase in summary.phases]
@@ -100,6 +108,18 @@ def _metric_columns(summary: RunSummary) -> dict[str, dict[str, float]]:
     columns = {"candidate": summary.metrics, "champion": summary.champion_metrics or {}}
     columns |= {wording.label(name): values for name, values in summary.baselines.items()}
     return {title: values for title, values in columns.items() if values}
+
+
+def _candidate_row(result: CandidateResult, chosen: str) -> list[Part]:
+    name = wording.label(result.name)
+    return [
+        (name, "bold green") if result.name == chosen else name,
+        wording.duration(result.seconds),
+        wording.number(result.val_loss),
+        wording.number(result.val_accuracy),
+        wording.gain(result),
+        result.reason,
+    ]
 
 
 def _phase_row(phase: PhaseRow) -> list[Part]:

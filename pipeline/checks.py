@@ -9,12 +9,14 @@ from pydantic import BaseModel, ValidationError
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import gates_can_be_measured
-from finetune.config import BackboneConfig, TrainingConfig
+from finetune.config import BackboneConfig, DataConfig, TrainingConfig
 from finetune.config.keys import value_at
-from finetune.errors import BackboneError, did_you_mean
-from pipeline.modalities import keys_of
+from finetune.config.load import Check
+from finetune.errors import BackboneError, ConfigError, did_you_mean
+from pipeline.modalities import keys_of, modality_of
 from pipeline.plan import BEAM_NODES
 from pipeline.tasks import task_fits
+from trainer_module.backbones.candidates import candidates_of
 from trainer_module.backbones.fit import phase_problems
 from trainer_module.backbones.source import missing_weights
 from trainer_module.backbones.sources import record_of, source_of
@@ -105,9 +107,33 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     return problems
 
 
+def of_each_candidate(check: Check) -> Check:
+    """Makes a check hold for each backbone that `backbone.name: auto` would rank; those of a folder must be here."""
+
+    def checked(raw: dict[str, Any]) -> list[str]:
+        config = _parsed(BackboneConfig, raw, "backbone")
+        if config is None or not config.is_open:
+            return check(raw)
+        data = _parsed(DataConfig, raw, "data")
+        try:
+            found = candidates_of(config, modality_of(data)) if data else ()
+        except ConfigError as error:
+            return error.problems if check is files_exist else []
+        of_all = [check({**raw, "backbone": each.model_dump(exclude_defaults=True)}) for each in found]
+        return list(dict.fromkeys(problem for problems in of_all for problem in problems))
+
+    return checked
+
+
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-CHECKS = (task_fits, backbone_fits, modality_fits, gates_can_be_measured, beam_components_exist)
-LOCAL_CHECKS = (*CHECKS, files_exist)
+CHECKS = (
+    task_fits,
+    of_each_candidate(backbone_fits),
+    of_each_candidate(modality_fits),
+    gates_can_be_measured,
+    beam_components_exist,
+)
+LOCAL_CHECKS = (*CHECKS, of_each_candidate(files_exist))
 
 
 def _record(raw: dict[str, Any]) -> Backbone | None:

@@ -38,15 +38,13 @@ def _lines(config: Config) -> list[str]:
     if training.frozen_features.cache == "off":
         return ["off, as training.frozen_features says"]
     found = source_of(config.backbone).graph(config.backbone)
-    if found is None:
+    counted = count_examples(config.data)
+    planner = _planner(config, training, counted)
+    if found is None or planner is None:
         return ["decided by the Trainer, when it has built the network; no graph of this backbone is recorded"]
     near = "" if found.image_size == size else "about "
-    counted = count_examples(config.data)
-    train, val = counted or (round(ASSUMED * TRAIN_SHARE), round(ASSUMED * VAL_SHARE))
-    train, val = max(1, train), max(1, val)
-    graph = _graph(found.at(size), training)
-    planner = Planner(training, config.augmentation, graph, train, val, RATES["cpu"])
-    pictures = f"{train:,} + {val:,} pictures" if counted else f"{train:,} + {val:,} of {ASSUMED:,} pictures, say"
+    sizes = f"{planner.train:,} + {planner.val:,}"
+    pictures = f"{sizes} pictures" if counted else f"{sizes} of {ASSUMED:,} pictures, say"
 
     def line(phase: PhaseConfig, cut: Cut | None, decision: Decision) -> str:
         if cut is None or not decision.kept_bytes:
@@ -59,6 +57,27 @@ def _lines(config: Config) -> list[str]:
         )
 
     return [line(*each) for each in zip(training.phases, planner.cuts, planner.decisions, strict=True)]
+
+
+def planner_of(config: Config, training: TrainingConfig, counted: tuple[int, int] | None) -> Planner | None:
+    """The planner of a training, with examples counted or assumed.
+
+    None where no graph of the backbone is recorded, or the backbone does not allow the phases.
+    """
+    try:
+        planner = _planner(config, training, counted)
+        return planner if planner and planner.cuts is not None else None
+    except BackboneError:
+        return None
+
+
+def _planner(config: Config, training: TrainingConfig, counted: tuple[int, int] | None) -> Planner | None:
+    found = source_of(config.backbone).graph(config.backbone)
+    if found is None:
+        return None
+    train, val = counted or (round(ASSUMED * TRAIN_SHARE), round(ASSUMED * VAL_SHARE))
+    graph = _graph(found.at(record_of(config.backbone).image_size), training)
+    return Planner(training, config.augmentation, graph, max(1, train), max(1, val), RATES["cpu"])
 
 
 def _graph(found: Recorded, training: TrainingConfig) -> Graph:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from components.bulk_inferrer.modalities import MODALITIES as PREVIEW_MODALITIES
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
+from finetune.config import DataConfig
+from finetune.errors import ConfigError
 from trainer_module.modalities import MODALITIES as NETWORK_MODALITIES
 from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
 
@@ -22,3 +25,24 @@ MODALITY_TABLES: dict[str, Mapping[str, Any]] = {
 def keys_of(modality: str) -> tuple[str, ...]:
     """Returns the keys of a config that say something about a modality alone."""
     return (*INGEST_MODALITIES[modality].keys, *TRANSFORM_MODALITIES[modality].keys)
+
+
+def modality_of(data: DataConfig) -> str:
+    """Tells what the data are, such as `image`, by `data.layout` or by the names of files and folders.
+
+    Raises:
+        ConfigError: They look like nothing known.
+    """
+    if data.manifest:
+        return "image"
+    layout, root = data.layout, Path(data.root)
+    for name, ingest in INGEST_MODALITIES.items():
+        if layout in ingest.layouts if layout != "auto" else ingest.recognises(root):
+            return name
+    shown = " and ".join(ingest.shown for ingest in INGEST_MODALITIES.values())
+    raise ConfigError(
+        [
+            f"data.root: got {data.root!r}, which holds nothing that looks like {shown}; expected a folder with one "
+            "subfolder of pictures per class, or a CSV, TSV or JSONL file"
+        ]
+    )

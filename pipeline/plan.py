@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.tasks import gates_of
 from finetune.config import Config, PhaseConfig, TrainingConfig
-from pipeline.frozen_features_plan import frozen_features_lines
-from trainer_module.auto_strategy import AUTO_RULE
+from finetune.config.strategies import AUTO
+from pipeline.frozen_features_plan import count_examples, frozen_features_lines, planner_of
 from trainer_module.backbones.sources import record_of
+from trainer_module.search.candidates import candidates_for, training_of
+from trainer_module.search.decisions import assumed, expected_seconds, that_fit
 from transforms.modalities import MODALITIES
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
@@ -33,7 +37,9 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
         learning_rate=SCRATCH_LEARNING_RATE,
         early_stopping=training.phases[-1].early_stopping,
     )
-    return training.model_copy(update={"phases": [phase], "batch_norm": "train"})
+    # What frozen random weights give is nothing to fit a head on.
+    head = training.head.model_copy(update={"start": "random"})
+    return training.model_copy(update={"phases": [phase], "batch_norm": "train", "head": head})
 
 
 def ingest_node_id(config: Config) -> str:
@@ -68,10 +74,42 @@ def print_plan(config: Config, console: Console) -> None:
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
     console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
-    phases = Table("phase", "trains", "at most", "optimizer", "rate", "stops early after", box=None, pad_edge=False)
-    for phase in config.training.phases:
+    if config.training.strategy == AUTO:
+        _print_candidates(config, console)
+    else:
+        console.print(_phases(config.training.phases))
+        for place, line in enumerate(frozen_features_lines(config)):
+            console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
+    gates = Table("gate on the test split", box=None, pad_edge=False)
+    for gate in gates_of(config.task, config.evaluation.gates):
+        gates.add_row(gate.name)
+    console.print(gates)
+    console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
+
+
+def _print_candidates(config: Config, console: Console) -> None:
+    """Prints what `auto` tries, how long each takes as far as that is known, and what there is room for."""
+    training, modality = config.training, record_of(config.backbone).modality
+    budget = f"{training.budget_minutes:g} minutes for search and last fit together"
+    console.print(f"auto       {budget}; from a fitted head on, the Trainer tries what fits:", highlight=False)
+    candidates = candidates_for(modality, training, config.augmentation)
+    console.print(_phases([phase for candidate in candidates for phase in candidate.phases]))
+    counted = count_examples(config.data)
+    found = [(each, planner_of(config, training_of(each, training), counted)) for each in candidates]
+    known = [(each, planner, expected_seconds(assumed(planner), planner)) for each, planner in found if planner]
+    last_fits = [(1 + planner.val / planner.train) * each * training.refit for _, planner, each in known]
+    fits = that_fit([each for *_, each in known], last_fits, 0.0, 60 * training.budget_minutes)
+    for (candidate, _, each), fit in zip(known, fits, strict=True):
+        room = f"{'fits' if fit else 'does not fit'}, by about {each / 60:,.1f} min on two cores"
+        console.print(f"           {candidate.name}: {room if candidate.phases else 'always'}", highlight=False)
+    console.print("           What a step takes here, and so what fits, the Trainer measures.", highlight=False)
+
+
+def _phases(phases: Sequence[PhaseConfig]) -> Table:
+    table = Table("phase", "trains", "at most", "optimizer", "rate", "stops early after", box=None, pad_edge=False)
+    for phase in phases:
         stopping = phase.early_stopping
-        phases.add_row(
+        table.add_row(
             phase.name,
             "head" if phase.unfreeze.is_nothing else f"head; of the backbone {phase.unfreeze}",
             phase.duration,
@@ -79,19 +117,7 @@ def print_plan(config: Config, console: Console) -> None:
             _rate(phase),
             f"{stopping.patience} epochs without gain" if stopping else "never",
         )
-    if config.training.phases:
-        console.print(phases)
-        for place, line in enumerate(frozen_features_lines(config)):
-            console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
-    else:
-        console.print("phases     chosen by the Trainer when it has counted the examples:", highlight=False)
-        for line in AUTO_RULE:
-            console.print(f"           {line}", highlight=False)
-    gates = Table("gate on the test split", box=None, pad_edge=False)
-    for gate in gates_of(config.task, config.evaluation.gates):
-        gates.add_row(gate.name)
-    console.print(gates)
-    console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
+    return table
 
 
 def _rate(phase: PhaseConfig) -> str:

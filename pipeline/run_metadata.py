@@ -9,6 +9,7 @@ from typing import Literal
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
+from components.champion.choice import champion_uri
 from finetune.errors import RunError
 
 _DONE = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
@@ -29,15 +30,23 @@ class RunMetadata:
             return outputs
         for node, execution in self._executions(store):
             if execution.last_known_state in _DONE:
-                events = [
-                    event
-                    for event in store.get_events_by_execution_ids([execution.id])
-                    if event.type == metadata_store_pb2.Event.OUTPUT
-                ]
-                artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
-                by_id = {artifact.id: artifact for artifact in artifacts}
-                outputs[node] = {event.path.steps[0].key: by_id[event.artifact_id] for event in events}
+                outputs[node] = _artifacts(store, execution, metadata_store_pb2.Event.OUTPUT)
         return outputs
+
+    def champion_stays(self, push_directory: Path) -> bool:
+        """Tells whether a run from now on would compare this run's model with the champion that this run had.
+
+        Args:
+            push_directory: The folder of pushed versions.
+        """
+        store = self._store()
+        if store is None:
+            return False
+        (evaluation,) = (execution for node, execution in self._executions(store) if node == "Evaluator")
+        inputs = _artifacts(store, evaluation, metadata_store_pb2.Event.INPUT)
+        had = inputs["baseline_model"].uri if "baseline_model" in inputs else None
+        known = {artifact.uri for artifact in store.get_artifacts_by_type("Model")}
+        return champion_uri(push_directory, {inputs["model"].uri}, known.__contains__) == had
 
     def _store(self) -> mlmd.MetadataStore | None:
         if not self._database.exists():
@@ -53,6 +62,16 @@ class RunMetadata:
         for execution in store.get_executions_by_context(context.id):
             contexts = store.get_contexts_by_execution(execution.id)
             yield next(c.name.rsplit(".", 1)[-1] for c in contexts if c.type == "node"), execution
+
+
+def _artifacts(
+    store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution, event_type: int
+) -> dict[str, metadata_store_pb2.Artifact]:
+    """What an execution took or gave, by name."""
+    events = [event for event in store.get_events_by_execution_ids([execution.id]) if event.type == event_type]
+    artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
+    by_id = {artifact.id: artifact for artifact in artifacts}
+    return {event.path.steps[0].key: by_id[event.artifact_id] for event in events}
 
 
 def state_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str, node: str) -> Literal["ran", "cached"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,25 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from finetune.artifacts.training_history import TrainingHistory
 from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
+from finetune.config.strategies import AUTO
 from finetune.errors import DataError
-from finetune.events import Note, emit
-from trainer_module.auto_strategy import with_phases
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
+from trainer_module.calibration import calibrate
 from trainer_module.examples.input_data import evaluation_batches, keys, labels, load_split
 from trainer_module.export.export import ServedModel, export_model
+from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.distribution import current_strategy, is_chief
 from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
+from trainer_module.phases.state import Snapshot
+from trainer_module.search.run import FOLDER, run_search
 from trainer_module.tasks import TASKS
 from trainer_module.tracking.training import tracked
+from trainer_module.trained import HeldOut, Trained, refit
 from transforms import features
 from transforms.modalities import MODALITIES
 from transforms.tasks import TASKS as TRANSFORM_TASKS
@@ -56,35 +61,75 @@ def run_fn(fn_args: FnArgs) -> None:
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
     key = training_key(settings, setup)
-    checkpoints = open_checkpoints(settings, setup, key)
     # Of several workers, the chief alone tracks.
     chief = is_chief(os.environ.get("TF_CONFIG"))
     tracker = TrackingConfig.model_validate(settings["tracking"]) if chief else TrackingConfig(tensorboard=False)
     sections = {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
     with tracked(tracker, settings["tracking_dir"], key, setup.component, sections) as tracking:
-        state = run_phases(setup, checkpoints)
+        trained = train(setup, settings, key)
 
     training, val = setup.training, setup.val
+    held_out, calibration = trained.held_out, None
+    if held_out and training.calibration == "temperature":
+        calibration = calibrate(settings["task"], held_out.labels, held_out.logits, held_out.examples)
+        LastLayer(setup).divide_by(calibration.temperature)
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
     model = in_float32(setup.model, backbone_config, training)
-    batches = evaluation_batches(val, math.ceil(training.batch_size / state.gradient_accumulation_steps))
+    batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
     # One signature for all batches: the last one is smaller, and would have the network traced once more.
     predict = tf.function(
         lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
     )
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
-    task = TASKS[settings["task"]]
-    decision = task.decision(lambda: (labels(val).numpy(), probabilities))
+    task = setup.task
+    temperature = calibration.temperature if calibration else 1.0
+    decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities))
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    history = {"phases": state.rows, "curves": state.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
+    history = {"phases": trained.rows, "curves": trained.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
     history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
+    history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration}
     TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
     facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
     export_model(served, fn_args.serving_model_dir, facts)
-    checkpoints.clear()
+    open_checkpoints(settings, setup, key).clear()
+
+
+def train(setup: Setup, settings: dict[str, Any], key: str) -> Trained:
+    """Trains as the config says, or searches, from the last checkpoint on; the weights are in the model then."""
+
+    def opened(setup: Setup, name: str = "") -> Checkpoints:
+        phases = [phase.model_dump(mode="json") for phase in setup.training.phases]
+        own = fingerprint({"key": key, "phases": phases}) if name else key
+        return open_checkpoints(settings, setup, own, name)
+
+    if setup.training.strategy == AUTO:
+        return run_search(setup, Path(settings["checkpoint_dir"], FOLDER), key, opened)
+    last_layer = LastLayer(setup)
+    random = Snapshot([variable.numpy() for variable in setup.model.variables]) if setup.training.refit else Snapshot()
+    fitted = setup.training.head.start == "fitted"
+    state = run_phases(setup, opened(setup), (lambda: last_layer.fit(setup.train)) if fitted else None)
+    held_out = None
+    if setup.training.refit or setup.training.calibration == "temperature":
+        held_out = HeldOut(labels(setup.val).numpy(), last_layer.logits(setup.val), "the validation split")
+    trained = Trained(state.rows, state.curves, state.gradient_accumulation_steps, held_out)
+    if not setup.training.refit:
+        return trained
+    random.assign_to(setup.model.variables)
+    return refit(setup, trained, last_layer, lambda last: opened(last, "refit"))
+
+
+def _validation(
+    setup: Setup, trained: Trained, temperature: float, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns labels and probabilities of examples that training had not seen."""
+    held_out = trained.held_out
+    if held_out is None or trained.refit is None:
+        return labels(setup.val).numpy(), probabilities
+    targets = setup.task.targets(held_out.labels, len(setup.classes))
+    return held_out.labels, setup.task.of_logits(targets, held_out.logits / temperature).probabilities
 
 
 def make_setup(
@@ -113,15 +158,11 @@ def make_setup(
 
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(names), task.activation)
-    training, chosen = with_phases(training, train.examples, len(names), backbone.count_params())
-    if chosen:
-        emit(Note(text=f"{settings['component']}: {chosen}"))
     check_phases(layers_of(backbone), training)
 
     wanted = training.class_weights
     # Reading the labels of all examples takes a pass over them.
     weights = None if wanted is None else task.class_weights(wanted, names, labels(train).numpy())
-    objective = task.objective(training, names, weights)
     component = settings["component"]
     frozen_features = FrozenFeatures(
         settings["frozen_features_dir"],
@@ -134,7 +175,9 @@ def make_setup(
         component,
         settings["code"],
     )
-    return Setup(model, backbone, training, objective, train, val, augmentation, strategy, component, frozen_features)
+    counted = task, names, weights
+    given = train, val, augmentation, strategy, component, frozen_features
+    return Setup(model, backbone, training, *counted, *given)
 
 
 def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
@@ -170,15 +213,15 @@ def training_key(settings: dict[str, Any], setup: Setup) -> str:
     return fingerprint(facts)
 
 
-def open_checkpoints(settings: dict[str, Any], setup: Setup, key: str) -> Checkpoints:
-    """Opens the checkpoints of the training with this key."""
+def open_checkpoints(settings: dict[str, Any], setup: Setup, key: str, name: str = "") -> Checkpoints:
+    """Opens the checkpoints of the training with this key; those of a part of it lie in a folder of this name."""
     several = isinstance(setup.strategy, tf.distribute.MultiWorkerMirroredStrategy)
     every = setup.training.checkpoint
     if several:
         # Reading a variable takes all workers at once, and their clocks differ.
         every = every.model_copy(update={"every_minutes": None})
     writes = not several or is_chief(os.environ.get("TF_CONFIG"))
-    return Checkpoints(settings["checkpoint_dir"], key, every, setup.component, writes)
+    return Checkpoints(os.path.join(settings["checkpoint_dir"], name), key, every, setup.component, writes)
 
 
 def make_deterministic(seed: int) -> None:

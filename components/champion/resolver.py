@@ -17,7 +17,7 @@ from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.types import Channel, standard_artifacts
 
-from registry.versions import read_record, versions
+from components.champion.choice import champion_uri
 
 MODEL, CANDIDATE = "model", "candidate"
 
@@ -33,11 +33,9 @@ class ChampionStrategy(resolver.ResolverStrategy):
     ) -> dict[str, list[types.Artifact]]:
         """Returns the champion under `model`, and the candidate as it came; no model when there is no champion."""
         models = {artifact.uri: artifact for artifact in input_dict[MODEL]}
-        for candidate in input_dict[CANDIDATE]:
-            models.pop(candidate.uri, None)
-        pushed = (read_record(self._directory / str(number)) for number in reversed(versions(self._directory)))
-        champion = next((models[record.model_uri] for record in pushed if record.model_uri in models), None)
-        return {**input_dict, MODEL: [champion] if champion else []}
+        candidates = {candidate.uri for candidate in input_dict[CANDIDATE]}
+        champion = champion_uri(self._directory, candidates, models.__contains__)
+        return {**input_dict, MODEL: [models[champion]] if champion else []}
 
 
 def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> resolver.Resolver:

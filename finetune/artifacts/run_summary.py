@@ -6,7 +6,7 @@ from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.findings import GateResult, ServingMetrics
-from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
+from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search
 
 
 class ComponentRun(Record):
@@ -51,6 +51,9 @@ class RunSummary(Artifact, file="summary.json"):
     report_only: bool = False
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
+    search: Search | None = None
+    refit: Refit | None = None
+    calibration: Calibration | None = None
     mlflow_run: str | None = None
     components: list[ComponentRun] = []
     splits: dict[str, int] = {}

@@ -72,6 +72,61 @@ class CurvePoint(Record):
     learning_rate: float
 
 
+class CandidateResult(Record):
+    """What a search found out about one candidate on the validation split.
+
+    Attributes:
+        expected_seconds: From what a step was measured to take.
+        seconds: That it took; None where it was left out.
+        val_loss, val_accuracy: Of its logits at the temperature that suits them; None where it was left out.
+        gain: How much lower its loss is than that of the simpler one that it was held against, mean over examples;
+            `standard_error` is that of this mean. None for the first, and where it was left out.
+        against: Name of that simpler one.
+        reason: Why it was kept, dropped or left out, as a sentence.
+    """
+
+    name: str
+    why: str
+    expected_seconds: float
+    seconds: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    gain: float | None = None
+    standard_error: float | None = None
+    against: str = ""
+    reason: str = ""
+
+
+class Search(Record):
+    """What `training.strategy: auto` measured and chose; `seconds` are of the search and the last fit together."""
+
+    candidates: list[CandidateResult]
+    chosen: str
+    reason: str
+    budget_minutes: float
+    seconds: float
+    val_examples: int
+
+
+class Refit(Record):
+    """The last fit of a recipe, on the train and the validation split together."""
+
+    examples: int
+    steps: int
+    seconds: float
+
+
+class Calibration(Record):
+    """The temperature that logits are divided by, and the loss and calibration error of held-out examples with it."""
+
+    temperature: float
+    measured_on: str
+    loss_before: float
+    loss_after: float
+    ece_before: float
+    ece_after: float
+
+
 class TrainingHistory(Artifact, file="history.json"):
     """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so.
 
@@ -85,3 +140,6 @@ class TrainingHistory(Artifact, file="history.json"):
     accuracy: str = ""
     classes: list[str] = []
     thresholds: list[float] = []
+    search: Search | None = None
+    refit: Refit | None = None
+    calibration: Calibration | None = None

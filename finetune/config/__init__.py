@@ -8,7 +8,7 @@ from finetune.config.backbone import BackboneConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.head import HeadConfig
-from finetune.config.load import Check, load_config
+from finetune.config.load import Check, checked_config, load_config
 from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseConfig
 from finetune.config.strategies import STRATEGIES
 from finetune.config.tracking import TrackingConfig
@@ -32,5 +32,6 @@ __all__ = [
     "TrackingConfig",
     "TrainingConfig",
     "Unfreeze",
+    "checked_config",
     "load_config",
 ]

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
 from finetune.config.base import LocalPath, Section, UrlOrPath
 
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
+
+
+# In place of a name: the wish that candidates are ranked on the data.
+AUTO = "auto"
 
 
 class TextConfig(Section):
@@ -30,8 +35,8 @@ class TextConfig(Section):
     )
 
 
-class BackboneConfig(Section):
-    """The pretrained network: `name`, `handle` or `file`."""
+class CandidateConfig(Section):
+    """One pretrained network: `name`, `handle` or `file`."""
 
     name: str | None = Field(None, min_length=1, description="a name that `finetune backbones` lists")
     weights: LocalPath | None = Field(
@@ -77,7 +82,9 @@ class BackboneConfig(Section):
         return arguments
 
     @model_validator(mode="after")
-    def _one_kind(self) -> BackboneConfig:
+    def _one_kind(self) -> Self:
+        if self.is_open:
+            return self
         kinds = [kind for kind in ("name", "handle", "file") if getattr(self, kind)]
         if len(kinds) != 1:
             raise ValueError(
@@ -92,10 +99,15 @@ class BackboneConfig(Section):
         if wrong:
             raise ValueError(f"{', '.join(wrong)} does not go with `{kinds[0]}`; leave it out")
         if self.name and not self.weights:
-            raise ValueError(f"weights: missing; expected {type(self).model_fields['weights'].description}")
+            raise ValueError(f"weights: missing; expected {CandidateConfig.model_fields['weights'].description}")
         if self.sha256 and self.weights == "random":
             raise ValueError("sha256: random weights have none; leave it out")
         return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a ranking of candidates is still to say which network it is."""
+        return False
 
     @property
     def source(self) -> str:
@@ -108,3 +120,44 @@ class BackboneConfig(Section):
     def local_path(self) -> Path | None:
         """The file or folder on this machine that holds the weights; None for a URL, `imagenet` and `random`."""
         return None if self.source in ("imagenet", "random") or "://" in self.source else Path(self.source)
+
+
+class BackboneConfig(CandidateConfig):
+    """The pretrained network: `name`, `handle` or `file`; or `name: auto`, which ranks candidates on your data."""
+
+    candidates: list[CandidateConfig] = Field(
+        [], description="of `name: auto`: networks to rank, each with the keys of `backbone`; default: `weights_dir`"
+    )
+    weights_dir: LocalPath | None = Field(
+        None,
+        description="of `name: auto`: folder of weights whose file names say which networks they are of; default: "
+        "Keras' own, ~/.keras/models",
+    )
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="of `name: auto`: most time that one example may take, measured on this machine"
+    )
+    max_size_mb: float | None = Field(None, gt=0, description="of `name: auto`: most room that the weights may take")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a ranking of candidates is still to say which network it is."""
+        return self.name is not None and self.name.casefold() == AUTO
+
+    @model_validator(mode="after")
+    def _auto_alone_has_candidates(self) -> Self:
+        ours = ("candidates", "weights_dir", "max_latency_ms", "max_size_mb")
+        given = [key for key in type(self).model_fields if key != "name" and getattr(self, key) != _default(key)]
+        wrong = [key for key in given if (key in ours) != self.is_open]
+        if wrong and self.is_open:
+            raise ValueError(
+                f"{', '.join(wrong)} does not go with `name: auto`; give it with each of `candidates`, or leave it out"
+            )
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} goes with `name: auto` alone; leave it out")
+        if self.candidates and self.weights_dir:
+            raise ValueError("expected at most one of `candidates` and `weights_dir`")
+        return self
+
+
+def _default(key: str) -> Any:
+    return BackboneConfig.model_fields[key].default

@@ -28,7 +28,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = (), checks: Iterabl
     Raises:
         ConfigError: With every problem found, one line each.
     """
-    raw = _read(Path(path))
+    return checked_config(_read(Path(path)), overrides, checks)
+
+
+def checked_config(raw: dict[str, Any], overrides: Iterable[str] = (), checks: Iterable[Check] = ()) -> Config:
+    """Does the same with a mapping in place of a file; it is changed by the overrides.
+
+    Raises:
+        ConfigError: With every problem found, one line each.
+    """
     problems: list[str] = []
     for override in overrides:
         try:

@@ -20,6 +20,11 @@ RENAMED = {
     "training.trunk_cache": "training.frozen_features",
 }
 
+# Keys that an earlier version had and that nothing takes the place of, and why.
+REMOVED = {
+    "training.similarity": "`training.strategy: auto` measures what it was told by it; leave it out",
+}
+
 
 def describe(detail: Mapping[str, Any]) -> str:
     """Returns one of pydantic's errors as `key: got X; expected Y. Did you mean 'Z'?`."""
@@ -29,6 +34,8 @@ def describe(detail: Mapping[str, Any]) -> str:
     if kind == "extra_forbidden":
         if now := _new_name(key):
             return f"{key}: renamed; write {now}"
+        if key in REMOVED:
+            return f"{key}: removed; {REMOVED[key]}"
         names = _field_names(place[:-1])
         return f"{key}: unknown key; expected one of {', '.join(names)}.{did_you_mean(str(place[-1]), names)}"
     if kind == "missing":

@@ -103,16 +103,26 @@ class TrainingConfig(Section):
     head: HeadConfig = HeadConfig()
     strategy: str = Field(
         "two_phase",
-        description=f"phases by name: {', '.join(STRATEGIES)}; `finetune plan` prints them. `auto` lets the Trainer "
-        "choose by the number of examples and classes and the size of the backbone, and say why. Phases of your own "
-        "win",
+        description=f"phases by name: {', '.join(STRATEGIES)}; `finetune plan` prints them. `auto` measures: from a "
+        "fitted head on, it tries what fits `budget_minutes`, and keeps the simpler where more gains nothing",
     )
-    similarity: Literal["similar", "different"] = Field(
-        "similar",
-        description="for `auto`: whether your data look like those that the backbone was pretrained on, such as photos "
-        "of things for ImageNet; scans, spectrograms and drawings are `different`, and more layers train",
+    budget_minutes: float = Field(
+        10.0, gt=0, description="for `auto`: minutes of the Trainer that search and last fit may take together"
     )
-    phases: list[PhaseConfig] = Field([], description="phases of your own; default: those of `strategy`")
+    refit: bool = Field(
+        False,
+        description="train what was chosen once more on train and val together, for as many steps as were best; the "
+        "test split judges it as ever. Default under `auto`: true",
+    )
+    calibration: Literal["temperature", "none"] = Field(
+        "none",
+        description="`temperature` divides the logits of the exported model by one number, fitted on examples that "
+        "were held out; which class is the most probable stays. Default under `auto`: temperature",
+    )
+    phases: list[PhaseConfig] = Field(
+        [],
+        description="phases of your own; default: those of `strategy`. Beside `auto` they are one more candidate",
+    )
 
     @field_validator("strategy")
     @classmethod
@@ -124,6 +134,22 @@ class TrainingConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _defaults_of_auto(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("strategy") != AUTO:
+            return value
+        head = value.get("head")
+        if head is None or isinstance(head, dict):
+            value = {**value, "head": {"start": "fitted", **(head or {})}}
+        return {"refit": True, "calibration": "temperature", **value}
+
+    @model_validator(mode="after")
+    def _auto_starts_fitted(self) -> TrainingConfig:
+        if self.strategy == AUTO and self.head.start != "fitted":
+            raise ValueError("head.start: got 'random'; `strategy: auto` begins with a fitted head; expected `fitted`")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
     def _phases_of_strategy(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("phases") is None:
             named = STRATEGIES.get(str(value.get("strategy", "two_phase")))
@@ -132,8 +158,11 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _some_phase(self) -> TrainingConfig:
-        if not self.phases and self.strategy != AUTO:
-            raise ValueError("phases: expected at least one, or none of the key `phases` for those of `strategy`")
+        if not self.phases and self.strategy != AUTO and self.head.start != "fitted":
+            raise ValueError(
+                "phases: expected at least one, or none of the key `phases` for those of `strategy`; a fitted head "
+                "(`head.start`) needs none"
+            )
         return self
 
     @model_validator(mode="after")

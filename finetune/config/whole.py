@@ -17,6 +17,7 @@ from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.serving import PushConfig, ServingConfig
+from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
 from finetune.config.training import TrainingConfig
 from finetune.errors import did_you_mean
@@ -46,7 +47,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:
         scratch = "from_scratch" in self.evaluation.baselines
-        if scratch and not self.training.phases:
+        if scratch and self.training.strategy == AUTO:
             raise ValueError(
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together, which strategy `auto` "
                 "does not know beforehand; expected phases, another strategy, or no baseline"

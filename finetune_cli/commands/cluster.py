@@ -15,7 +15,7 @@ from rich.console import Console
 
 from finetune.config import Config
 from finetune.errors import ConfigError, FinetuneError
-from finetune_cli.commands.common import ConfigFile, Overrides, fail, load_for_cluster, or_exit
+from finetune_cli.commands.common import ConfigFile, Overrides, fail, load_for_cluster, named, or_exit
 
 KfpHost = Annotated[
     str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="URL of the Kubeflow Pipelines API.")
@@ -38,7 +38,7 @@ def compile_(
 
     Relative paths in the config are then paths on the volume that all nodes share.
     """
-    loaded = load_for_cluster(config, overrides)
+    loaded = named(load_for_cluster(config, overrides))
     _compile(loaded, output)
     Console().print(f"[green]compiled[/green]  {output}: {output.stat().st_size / 1024:.0f} KiB", soft_wrap=True)
 
@@ -126,7 +126,7 @@ def _request(
     """Compiles a package for the time of the block, and ends the program after showing it if nothing is to be sent."""
     from finetune_kubeflow.client.submit import request as make_request
 
-    loaded = load_for_cluster(config, overrides)
+    loaded = named(load_for_cluster(config, overrides))
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
         _compile(loaded, package)

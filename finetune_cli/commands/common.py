@@ -13,12 +13,21 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 from rich.console import Console
 
-from finetune.config import Config, load_config
+from finetune.artifacts.backbone_ranking import BackboneRanking
+from finetune.config import Config, checked_config, load_config
 from finetune.errors import ConfigError, FinetuneError
 
 Result = TypeVar("Result")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, such as configs/flowers.yaml.")]
+ConfigOrData = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG|DATA",
+        help="YAML file, such as configs/flowers.yaml; or a folder with a subfolder of pictures per class, or a table "
+        "of texts (.csv, .tsv, .jsonl): backbone and training are then chosen by measurement.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Such as data.root=photos or training.phases[1].epochs=5."),
@@ -26,9 +35,19 @@ Overrides = Annotated[
 
 
 def load(path: Path, overrides: list[str] | None) -> Config:
+    from pipeline.auto_recipe import is_data, recipe_for
     from pipeline.checks import LOCAL_CHECKS
 
+    if is_data(path):
+        return or_exit(lambda: checked_config(recipe_for(path), overrides or [], checks=LOCAL_CHECKS))
     return or_exit(lambda: load_config(path, overrides or [], checks=LOCAL_CHECKS))
+
+
+def named(config: Config) -> Config:
+    """Of a config that leaves its backbone to a ranking, the one that was chosen is taken."""
+    from pipeline.backbone_choice import decided
+
+    return or_exit(lambda: decided(config))
 
 
 def load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
@@ -36,6 +55,19 @@ def load_for_cluster(path: Path, overrides: list[str] | None) -> Config:
     from pipeline.checks import CHECKS
 
     return or_exit(lambda: load_config(path, overrides or [], checks=CHECKS))
+
+
+def rank(config: Config, console: Console) -> BackboneRanking:
+    """Ranks the candidates of a config whose `backbone.name` is `auto`, with a live view."""
+    from finetune_cli.live_view import RunView
+    from pipeline.backbone_choice import choose_backbone
+
+    if not config.backbone.is_open:
+        fail(
+            ConfigError([f"backbone.name: got {config.backbone.name!r}; expected 'auto', which has candidates to rank"])
+        )
+    with RunView(console, f"finetune {config.name}: ranking backbones"):
+        return or_exit(lambda: choose_backbone(config))
 
 
 def or_exit(action: Callable[[], Result]) -> Result:

@@ -12,16 +12,42 @@ import typer
 from rich.console import Console
 
 from finetune.errors import ConfigError, FinetuneError
-from finetune_cli.commands.common import Overrides, fail, load_for_cluster, or_exit, person
+from finetune_cli.commands.common import (
+    Overrides,
+    fail,
+    load,
+    load_for_cluster,
+    or_exit,
+    person,
+    rank,
+    silence_shutdown,
+)
 
 
 def backbones(
-    name: Annotated[str | None, typer.Argument(help="List the blocks of this one, for `unfreeze`.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="List the blocks of this one, for `unfreeze`.")
+    ] = None,
+    overrides: Overrides = None,
+    on: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="Rank those that this config names (`backbone.name: auto`) on its data."),
+    ] = None,
 ) -> None:
-    """Lists the backbones that `backbone.name` can name: size, range, parameters, blocks."""
-    from finetune_cli.backbones import print_backbones, print_blocks
+    """Lists the backbones that `backbone.name` can name: size, range, parameters, blocks.
+
+    With `--on CONFIG`, ranks its candidates: logistic regression on what each gives of your training examples, by
+    cross-validation, beside what one example costs. Nothing is trained. `finetune run CONFIG` takes the best.
+    """
+    from finetune_cli.backbones import print_backbones, print_blocks, print_ranking
 
     console = Console(width=None if sys.stdout.isatty() else 200)
+    if on:
+        words = [word for word in (name, *(overrides or [])) if word]
+        ranking = rank(load(on, words), console)
+        print_ranking(ranking, console)
+        silence_shutdown()
+        return
     or_exit(lambda: print_blocks(name, console) if name else print_backbones(console))
 
 

@@ -12,24 +12,44 @@ from rich.markup import escape
 from finetune.config import Config
 from finetune.errors import ConfigError, FinetuneError
 from finetune.files import write_text
-from finetune_cli.commands.common import ConfigFile, Overrides, fail, load, or_exit, person, silence_shutdown
+from finetune_cli.commands.common import (
+    ConfigFile,
+    ConfigOrData,
+    Overrides,
+    fail,
+    load,
+    named,
+    or_exit,
+    person,
+    rank,
+    silence_shutdown,
+)
 
 REFUSED = 3
 PENDING = 4
 
 
 def run(
-    config: ConfigFile,
+    config: ConfigOrData,
     overrides: Overrides = None,
     summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read all data to see whether they changed, not only sizes, times, inodes."),
+    ] = False,
 ) -> None:
-    """Runs the whole pipeline on this machine.
+    """Runs the whole pipeline on this machine, from a config, or from data alone.
+
+    Data alone are a folder with one subfolder of pictures per class, or a table of texts. Backbones (those of
+    `backbone.weights_dir`, or what Keras has downloaded) are then ranked on them, and how to train is measured; the
+    config that comes of it is left beside the result.
 
     What an earlier run has done already is taken from the cache: run the same command again after an interruption.
+    Where nothing has changed since a run, its answer is given again at once.
 
     Exit code: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed.
     """
-    _run(load(config, overrides), summary)
+    _run(load(config, overrides), summary, verify)
 
 
 def demo(
@@ -79,7 +99,7 @@ def lr_find(
     from finetune_cli.live_view import RunView
     from finetune_cli.lr_find import find_rate, print_found
 
-    loaded, console = load(config, overrides), Console()
+    loaded, console = named(load(config, overrides)), Console()
     with RunView(console, f"finetune lr-find {loaded.name}"):
         found = or_exit(lambda: find_rate(loaded, phase, lowest, highest, steps, plot))
     print_found(console, found)
@@ -114,17 +134,27 @@ def approve(
     )
 
 
-def _run(config: Config, summary_file: Path | None) -> NoReturn:
+def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoReturn:
+    from finetune_cli.backbones import print_ranking
     from finetune_cli.live_view import RunView
     from finetune_cli.summary_view import print_summary
+    from pipeline.auto_recipe import write_chosen
+    from pipeline.backbone_choice import with_backbone
     from pipeline.local import run_pipeline
 
     console = Console()
     if summary_file and not summary_file.absolute().parent.is_dir():
         fail(ConfigError([f"--summary: got {str(summary_file)!r}; its folder does not exist"]))
+    is_open = config.backbone.is_open
+    if is_open:
+        ranking = rank(config, console)
+        print_ranking(ranking, console)
+        config = with_backbone(config, ranking)
     with RunView(console, f"finetune {config.name}"):
-        summary = or_exit(lambda: run_pipeline(config))
+        summary = or_exit(lambda: run_pipeline(config, verify))
     print_summary(console, summary)
+    if is_open and summary.status != "failed":
+        console.print(f"config  {write_chosen(config, summary.search)}", soft_wrap=True, highlight=False)
     if summary_file:
         write_text(summary_file, summary.text())
     silence_shutdown()

@@ -15,6 +15,7 @@ from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
 from pipeline.report import evaluation, figures, wording
+from pipeline.report.diagnosis import diagnose
 from pipeline.report.tasks import report_task
 
 FILES_SHOWN = 200
@@ -41,7 +42,7 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    formats = ("number", "count", "short_count", "percent", "duration", "label", "plural", "shortened")
+    formats = ("number", "count", "short_count", "percent", "duration", "label", "plural", "shortened", "gain")
     environment.filters |= {name: getattr(wording, name) for name in formats}
     return environment.get_template("template.html.j2").render(page(data))
 
@@ -56,7 +57,7 @@ def page(data: ReportData) -> View:
     parts = {
         "gates": evaluation.gates(summary.gates),
         "metrics": evaluation.cards(summary, measured),
-        "training": _training(data.curves, summary.phases),
+        "training": _training(data),
         **{name: section.view(data) for name, section in of_task.items()},
         "calibration": evaluation.calibration(
             measured.reliability, summary.metrics.get("ece"), task.judged, task.holds
@@ -92,11 +93,16 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
-def _training(rows: Sequence[CurvePoint], phases: Sequence[PhaseRow]) -> View | None:
-    curves = _curves(rows)
-    if curves is None and not phases:
+def _training(data: ReportData) -> View | None:
+    summary, curves = data.summary, _curves(data.curves)
+    if curves is None and not summary.phases and not summary.search:
         return None
-    return {"curves": curves, "phases": [{"row": phase, "notes": _notes(phase)} for phase in phases]}
+    return {
+        "curves": curves,
+        "phases": [{"row": phase, "notes": _notes(phase)} for phase in summary.phases],
+        "sentences": wording.training_sentences(summary),
+        "findings": diagnose(data.curves, summary),
+    }
 
 
 def _notes(phase: PhaseRow) -> str:

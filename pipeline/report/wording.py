@@ -11,6 +11,7 @@ from pathlib import Path
 from evaluation.metrics import METRICS
 from finetune.artifacts.findings import GateResult
 from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import CandidateResult
 
 MISSING = "n/a"
 # Pieces of advice beside the verdict.
@@ -179,6 +180,38 @@ def verdict(summary: RunSummary) -> Verdict:
     where = [part.id for part in summary.components if part.state == "failed"]
     why = f"in {listing(where)}" if where else "before the run was complete"
     return Verdict("Failed", "bad", why, ("Nothing was pushed.",))
+
+
+def gain(result: CandidateResult) -> str:
+    """How much lower the loss of a candidate is than that of the simpler one: `0.031 ± 0.012`; "" without one."""
+    if result.gain is None:
+        return ""
+    return f"{number(result.gain)} ± {number(result.standard_error)}"
+
+
+def training_sentences(summary: RunSummary) -> list[str]:
+    """What was chosen of several candidates, fitted once more and calibrated, and why."""
+    found = []
+    if search := summary.search:
+        found.append(
+            f"{label(search.chosen)} was chosen: {search.reason}. Loss and accuracy are of "
+            f"{plural(search.val_examples, 'validation example')}, gains example by example with their standard error. "
+            f"Search and last fit took {duration(search.seconds)} of {duration(60 * search.budget_minutes)}."
+        )
+    if refit := summary.refit:
+        steps = f"for {plural(refit.steps, 'step')} " if refit.steps else ""
+        found.append(
+            f"What was chosen was trained once more {steps}on {plural(refit.examples, 'example')} of train and "
+            "validation together; that model is the one that was tested."
+        )
+    if calibration := summary.calibration:
+        found.append(
+            f"Logits are divided by the temperature {number(calibration.temperature)}, fitted on "
+            f"{calibration.measured_on}: there the loss went from {number(calibration.loss_before)} to "
+            f"{number(calibration.loss_after)}, the calibration error from {number(calibration.ece_before)} to "
+            f"{number(calibration.ece_after)}."
+        )
+    return found
 
 
 def _all_passed(gates: list[GateResult]) -> str:

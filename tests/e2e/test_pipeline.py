@@ -17,6 +17,7 @@ from PIL import Image
 from evaluation.gates import slice_key
 from evaluation.metrics import metrics_of
 from evaluation.predictions import SINGLE_LABEL
+from finetune.artifacts.run_basis import RunBasis
 from finetune.config import Config
 from finetune.events import ComponentFinished
 from pipeline.plan import node_ids
@@ -204,7 +205,16 @@ def test_predict_answers_for_good_files_and_says_why_not_for_bad_ones(first_run,
     assert rows[3]["label"] == rows[0]["label"]
 
 
+def test_the_same_config_again_is_answered_at_once(first_run, runner):
+    again = runner.run()
+    assert {event.kind for event in runner.events} == {"note"}
+    told = {**first_run, "components": again["components"], "seconds": again["seconds"]}
+    assert again == {key: value for key, value in told.items() if key != "_events"}
+    assert set(states(again).values()) == {"cached"}
+
+
 def test_the_same_config_again_is_cached_and_pushes_nothing_twice(first_run, runner):
+    RunBasis.path(Path(first_run["report"]).parent).unlink()
     again = runner.run()
     assert again["status"] == "pushed"
     assert again["pushed_model"] == first_run["pushed_model"]

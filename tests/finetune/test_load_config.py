@@ -98,6 +98,25 @@ def test_auto_leaves_the_phases_to_the_trainer(load, problems):
     assert "Did you mean 'gradual'?" in problems({**GOOD, "training": {"strategy": "gradul"}})[0]
 
 
+def test_auto_begins_with_a_fitted_head_and_uses_all_data(load, problems):
+    training = load({**GOOD, "training": {"strategy": "auto", "head": {"l2": 0.1}}}).training
+    assert (training.head.start, training.head.units, training.head.dropout, training.head.l2) == ("fitted", [], 0, 0.1)
+    assert (training.refit, training.calibration) == (True, "temperature")
+    other = {"strategy": "auto", "refit": False, "calibration": "none"}
+    assert not load({**GOOD, "training": other}).training.refit
+    explicit = load(GOOD).training
+    assert (explicit.head.start, explicit.refit, explicit.calibration) == ("random", False, "none")
+    (problem,) = problems({**GOOD, "training": {"strategy": "auto", "head": {"units": [64]}}})
+    assert problem.startswith("training.head: got") or "units: got [64]" in problem
+    assert "expected `units: []`" in problem
+    (problem,) = problems({**GOOD, "training": {"strategy": "auto", "head": {"start": "random"}}})
+    assert "`strategy: auto` begins with a fitted head" in problem
+    (problem,) = problems({**GOOD, "training": {"similarity": "different"}})
+    assert problem == (
+        "training.similarity: removed; `training.strategy: auto` measures what it was told by it; leave it out"
+    )
+
+
 def test_one_loss_at_a_time_and_durations_that_a_baseline_can_add_up(problems):
     both = {**GOOD, "training": {"label_smoothing": 0.1, "focal_gamma": 2}}
     assert "at most one of `label_smoothing` and `focal_gamma`" in problems(both)[0]

@@ -58,6 +58,23 @@ SUMMARY = {
     "log_file": "/runs/run.log",
     "seconds": 248.7,
 }
+SEARCHED = {
+    **SUMMARY,
+    "search": {
+        "candidates": [
+            {"name": "probe", "why": "The head.", "expected_seconds": 0, "seconds": 9.0, "val_loss": 0.41,
+             "val_accuracy": 0.86, "reason": "it is the simplest"},
+            {"name": "all_layers", "why": "All.", "expected_seconds": 90, "seconds": 101.0, "val_loss": 0.33,
+             "val_accuracy": 0.9, "gain": 0.08, "standard_error": 0.031, "against": "probe", "reason": "lower"},
+            {"name": "own_phases", "why": "Own.", "expected_seconds": 900, "reason": "no room"},
+        ],
+        "chosen": "all_layers", "reason": "its loss is lower", "budget_minutes": 10.0, "seconds": 250.0,
+        "val_examples": 90,
+    },
+    "refit": {"examples": 600, "steps": 380, "seconds": 120.0},
+    "calibration": {"temperature": 0.71, "measured_on": "the validation split", "loss_before": 0.36,
+                    "loss_after": 0.33, "ece_before": 0.09, "ece_after": 0.03},
+}  # fmt: skip
 REFUSED = {
     **SUMMARY,
     "status": "refused",
@@ -107,6 +124,22 @@ def test_the_summary_of_a_pushed_run_says_how_to_try_it():
         assert part in shown
 
 
+def test_what_was_tried_and_chosen_is_shown_with_its_reason():
+    console = pipe()
+    print_summary(console, RunSummary.model_validate(SEARCHED))
+    shown = " ".join(text(console).split())
+    for part in (
+        "all layers 1 min 41 s 0.330 0.900 0.080 ± 0.031 lower",
+        "own phases n/a n/a n/a no room",
+        "all layers was chosen: its loss is lower.",
+        "took 4 min 10 s of 10 min 00 s",
+        "trained once more for 380 steps on 600 examples of train and validation together",
+        "temperature 0.710, fitted on the validation split: there the loss went from 0.360 to 0.330",
+        "error from 0.090 to 0.030",
+    ):
+        assert part in shown
+
+
 def test_the_summary_of_a_refused_run_says_which_gates_failed_and_what_to_do():
     console = pipe()
     print_summary(console, RunSummary.model_validate(REFUSED))
@@ -128,7 +161,7 @@ def test_the_summary_of_a_failed_run_shows_the_error_and_the_log():
     assert "/runs/run.log" in text(console)
 
 
-@pytest.mark.parametrize("summary", [SUMMARY, REFUSED, FAILED, *EMPTY])
+@pytest.mark.parametrize("summary", [SUMMARY, SEARCHED, REFUSED, FAILED, *EMPTY])
 @pytest.mark.parametrize("width", [80, 50, 24])
 def test_every_summary_fits_except_for_paths(summary: dict, width: int):
     console = pipe(width=width)

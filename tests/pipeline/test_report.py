@@ -463,6 +463,32 @@ def test_curves_without_a_number_are_missing_in_words():
     )
 
 
+def test_the_candidates_of_a_search_are_shown_and_why_one_was_chosen():
+    found = {"name": "all_layers", "why": HOSTILE, "expected_seconds": 9, "seconds": 61.0, "val_loss": 0.33}
+    found |= {"val_accuracy": 0.9, "gain": 0.08, "standard_error": 0.031, "against": "probe", "reason": "lower"}
+    left_out = {"name": "own_phases", "why": "Own.", "expected_seconds": 900, "reason": "no room for it"}
+    search = {"candidates": [found, left_out], "chosen": "all_layers", "reason": "it gains", "budget_minutes": 10}
+    search |= {"seconds": 75.0, "val_examples": 90}
+    shown = render(summary=summary(search=search, phases=[]), curves=[]).text
+    assert HOSTILE in shown
+    for part in (
+        "all layers (chosen)",
+        "0.080 ± 0.031",
+        "1 min 01 s",
+        "no room for it",
+        "all layers was chosen",
+        HOSTILE,
+    ):
+        assert part in shown
+
+
+def test_what_the_course_of_training_says_is_shown_with_the_key_to_change():
+    rises = [curve("head", epoch, loss=1 / epoch, val_loss=0.5 + 0.2 * epoch) for epoch in (1, 2, 3, 4)]
+    shown = render(curves=rises, summary=summary(phases=[{**PHASE, "best_epoch": 1}])).text
+    assert "head over-fits" in shown
+    assert "training.phases[0].epochs" in shown
+
+
 def test_the_best_epoch_is_counted_over_all_phases():
     assert page.page(report())["training"]["curves"]["best"] == (
         "The lowest validation loss, 0.550, is at epoch 2 (in head), with validation accuracy 0.400."

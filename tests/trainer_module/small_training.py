@@ -81,9 +81,9 @@ def setup_of(
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         backbone, model = backbone_model.build_network(network, config, classes=2)
-    objective = TASKS["single_label"].objective(config, ["dark", "bright"], None)
     frozen_features = FrozenFeatures(folder, model, backbone, config, augmentation, *splits, "Trainer")
-    return Setup(model, backbone, config, objective, *splits, augmentation, strategy, "Trainer", frozen_features)
+    counted = TASKS["single_label"], ["dark", "bright"], None
+    return Setup(model, backbone, config, *counted, *splits, augmentation, strategy, "Trainer", frozen_features)
 
 
 def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, folder="unused"):

@@ -16,7 +16,7 @@ def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str
 
     Args:
         config: Of a backbone that some source selects.
-        training: Its phases, or the strategy `auto`, which has none yet.
+        training: Its phases; of the strategy `auto`, those of its own. It leaves out what the backbone does not allow.
 
     Returns:
         A line for each phase that the Trainer would refuse.
@@ -36,10 +36,6 @@ def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str
 
     fitting = [name for name, strategy in STRATEGIES.items() if not any(map(refusal, strategy.phases))]
     advice = f"; or training.strategy {', '.join(fitting)}" if fitting else ""
-    if not training.phases:
-        if len(fitting) == len(STRATEGIES):
-            return []
-        return [f"training.strategy: got 'auto', which may choose phases that this backbone does not allow{advice}"]
     problems = {index: refusal(phase) for index, phase in enumerate(training.phases)}
     return [f"training.phases[{index}].{problem}{advice}" for index, problem in problems.items() if problem]
 

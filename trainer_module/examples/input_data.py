@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -97,6 +97,17 @@ def _digests(record: bytes, inputs: Inputs) -> tuple[bytes, bytes, int]:
         del feature[name]
     rest = example.SerializeToString(deterministic=True)
     return key, content.digest(), int.from_bytes(hashlib.sha256(content.digest() + rest).digest(), "big")
+
+
+def both(train: Split, val: Split) -> Split:
+    """Returns the examples of two splits as one, those of the first before those of the second."""
+    return replace(
+        train,
+        records=train.records.concatenate(val.records),
+        examples=train.examples + val.examples,
+        digest=f"{train.digest}+{val.digest}",
+        contents=np.concatenate([train.contents, val.contents]),
+    )
 
 
 def training_batches(

@@ -59,7 +59,7 @@ class FrozenFeatures:
 
     def __init__(
         self,
-        folder: str,
+        folder: str | Path,
         model: keras.Model,
         backbone: keras.Model,
         training: TrainingConfig,
@@ -77,15 +77,17 @@ class FrozenFeatures:
             folder: Folder of all frozen features of a pipeline.
             code: Digest of the code that makes a network and its inputs.
         """
+        self._folder = Path(folder)
         self._model = model
+        self._backbone = backbone
         self._training = training
+        self._augmentation = augmentation
         self._splits = {"train": train, "val": val}
         self._component = component
         self._code = code
         self._network = Network(model, backbone)
         rates = RATES["gpu" if tf.config.list_logical_devices("GPU") else "cpu"]
-        self._planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
-        self._folder = Path(folder)
+        self.planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
         self._caches: dict[str, ExampleCache] = {}
         self._in_use: dict[str, Kept] = {}
         self._at_once = training.batch_size
@@ -94,6 +96,11 @@ class FrozenFeatures:
         if found := left_behind(self._folder):
             earlier, size = found
             self._say(f"{earlier} ({size / 1e6:,.1f} MB) was kept by an earlier version; delete it, nothing reads it.")
+
+    def of(self, training: TrainingConfig, train: Split, val: Split) -> FrozenFeatures:
+        """Returns the frozen features of the same network, in the same folder, for another training or other splits."""
+        network = self._folder, self._model, self._backbone
+        return FrozenFeatures(*network, training, self._augmentation, train, val, self._component, self._code)
 
     def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
         """Returns what a phase trains and validates on, after one pass over the examples where something is missing.
@@ -108,7 +115,7 @@ class FrozenFeatures:
             RunError: The config insists on frozen features, and they cannot be written or read.
         """
         self._at_once = at_once or self._training.batch_size
-        decision = Decision.off(self._broken) if self._broken else self._planner.decisions[index]
+        decision = Decision.off(self._broken) if self._broken else self.planner.decisions[index]
         kept: dict[str, Kept] = {}
         try:
             for split in self._splits:
@@ -123,8 +130,8 @@ class FrozenFeatures:
         training, train, val = self._training, self._splits["train"], self._splits["val"]
         # What is in a file goes with the last reference to it, and a dataset holds none.
         self._in_use = kept
-        tail = self._network.tail(self._planner.cut(index)) if kept else self._model
-        course = (training.batch_size, training.seed, self._planner.augmentation_of(index), first_epoch, first_step)
+        tail = self._network.tail(self.planner.cut(index)) if kept else self._model
+        course = (training.batch_size, training.seed, self.planner.augmentation_of(index), first_epoch, first_step)
         if "train" in kept:
             train_feed = Feed(tail, training_rows(train, kept["train"], *course))
         else:
@@ -133,7 +140,7 @@ class FrozenFeatures:
             val_feed = Feed(tail, evaluation_rows(kept["val"], self._at_once))
         else:
             val_feed = Feed(self._model, evaluation_batches(val, self._at_once))
-        row = {"cached_trunk": "train" in kept, "frozen_features": self._planner.row(index, decision)}
+        row = {"cached_trunk": "train" in kept, "frozen_features": self.planner.row(index, decision)}
         return Feeds(train_feed, val_feed, row)
 
     def _give_up(self, error: OSError) -> None:
@@ -150,12 +157,12 @@ class FrozenFeatures:
 
         In the same pass it computes and keeps what is missing at the cuts of later phases.
         """
-        keys, views = self._keys(split, index), self._planner.views(index, split)
-        own = self._planner.cut(index)
+        keys, views = self._keys(split, index), self.planner.views(index, split)
+        own = self.planner.cut(index)
         rows = Rows(len(keys), self._row_bytes(own), None if in_memory else self._folder)
         gaps: dict[str, Gap] = {}
-        for later in self._planner.filled_together(index, split):
-            cut = self._planner.cut(later)
+        for later in self.planner.filled_together(index, split):
+            cut = self.planner.cut(later)
             if cut.node.name not in gaps:
                 cache = self._cache(cut, views)
                 into = rows if cut.node.name == own.node.name else None
@@ -181,7 +188,7 @@ class FrozenFeatures:
         start = time.monotonic()
         wanted = np.logical_or.reduce([gap.missing for gap in gaps])
         total = int(wanted.sum())
-        config = self._planner.augmentation_of(index) if split == "train" else None
+        config = self.planner.augmentation_of(index) if split == "train" else None
         batches = numbered_inputs(self._splits[split], wanted, self._fill_batch, config, self._training.seed)
         cuts = [gap.cut for gap in gaps]
         names = tuple(cut.node.name for cut in cuts)
@@ -222,9 +229,9 @@ class FrozenFeatures:
     def _keys(self, split: str, index: int) -> list[bytes]:
         """Returns what identifies each row: what the network reads of the example, and of a copy its number too."""
         contents = self._splits[split].contents
-        if self._planner.views(index, split) is None:
+        if self.planner.views(index, split) is None:
             return [content.tobytes() for content in contents]
-        rows = range(self._planner.copies(index) * len(contents))
+        rows = range(self.planner.copies(index) * len(contents))
         return [contents[row % len(contents)].tobytes() + row.to_bytes(8, "little") for row in rows]
 
     def _cache(self, cut: Cut, views: dict[str, Any] | None) -> ExampleCache:
@@ -241,7 +248,7 @@ class FrozenFeatures:
         }
         made_by = json.dumps(facts, sort_keys=True)
         if made_by not in self._caches:
-            self._caches[made_by] = ExampleCache(self._folder, made_by, self._planner.disk_bytes)
+            self._caches[made_by] = ExampleCache(self._folder, made_by, self.planner.disk_bytes)
         return self._caches[made_by]
 
     @property
@@ -250,12 +257,12 @@ class FrozenFeatures:
         return 2 ** (min(FILL_BATCH, self._at_once).bit_length() - 1)
 
     def _row_bytes(self, cut: Cut) -> int:
-        return cut.row_bytes(self._planner.item_bytes)
+        return cut.row_bytes(self.planner.item_bytes)
 
     def _stored(self, cut: Cut) -> tf.DType:
         """Returns the configured type, or that of the output where it is smaller."""
         dtype = self._network.dtype(cut)
-        return dtype if dtype.size <= self._planner.item_bytes else tf.as_dtype(self._training.frozen_features.dtype)
+        return dtype if dtype.size <= self.planner.item_bytes else tf.as_dtype(self._training.frozen_features.dtype)
 
     def _say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
         emit(Note(text=f"{self._component}: {text}", level=level))

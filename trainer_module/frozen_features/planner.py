@@ -73,6 +73,11 @@ class Planner:
         assert cut is not None
         return cut
 
+    def share_above(self, index: int) -> float:
+        """Returns the share of the network's multiplications that are above the cut of a phase, in [0, 1]."""
+        cut, total = self.cuts[index], sum(node.multiply_adds for node in self.graph.nodes)
+        return 1 - cut.multiply_adds / total if cut and total else 1.0
+
     def augmentation_of(self, index: int) -> AugmentationConfig:
         """Returns how a phase changes training examples."""
         return self.training.phases[index].augmentation or self.augmentation

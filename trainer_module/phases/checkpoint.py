@@ -2,7 +2,9 @@
 
 A checkpoint is a file of safetensors: the arrays of a `State`, and as metadata the fingerprint of the training, the
 rest of the state as JSON, and a digest over all of it. It is there as a whole or not at all; the one before is kept for
-the case that the disk lies, and the last that the disk was waited for, for the case that the machine fails.
+the case that the disk lies, and the last that the disk was waited for, for the case that the machine fails. Those after
+that last one leave out the arrays that they share with it, and name it as their base: a frozen backbone is not written
+in every epoch.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import dataclasses
 import hashlib
 import json
 import math
+import shutil
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +69,8 @@ class Checkpoints:
         self._saved_at = time.monotonic()
         self._synced_at = -math.inf
         self._synced: Path | None = None
+        # The arrays of that file by their names, for as long as a state has them.
+        self._written: weakref.WeakValueDictionary[str, np.ndarray] = weakref.WeakValueDictionary()
 
     def load(self) -> State:
         """Returns the newest state that is whole and belongs to this training, or that of the very start."""
@@ -105,19 +111,26 @@ class Checkpoints:
         number = int(paths[-1].stem) + 1 if paths else 1
         target = self._folder / f"{number:08}.safetensors"
         sync = self._saved_at - self._synced_at >= SECONDS_BETWEEN_SYNCS
+        base = None if sync else self._synced
+        written = {id(array): name for name, array in self._written.items()} if base else {}
+        text, arrays, shared = _packed(state, target.stem, written)
+        facts = {"fingerprint": self._fingerprint, "base": base.name if base and shared else "", "state": text}
         with replacing(target, sync) as unfinished:
-            unfinished.write_bytes(_packed(self._fingerprint, state))
+            unfinished.write_bytes(save(arrays, {**facts, "sha256": _digest(facts, arrays)}))
         if sync:
             self._synced, self._synced_at = target, self._saved_at
-        for path in paths[: 1 - KEPT]:
-            if path != self._synced:
+            self._written = weakref.WeakValueDictionary(arrays)
+        wanted = {self._synced, target, *paths[1 - KEPT :]}
+        bases = {_base_of(path) for path in wanted if path}
+        for path in paths:
+            if path not in wanted and path.name not in bases:
                 path.unlink()
 
     def clear(self) -> None:
-        """Removes all checkpoints, unfinished ones and those of earlier versions."""
+        """Removes all checkpoints, unfinished ones, those of a search and those of earlier versions."""
         if self._writes:
             for path in self._folder.glob("*"):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9]*.safetensors"))
@@ -126,15 +139,28 @@ class Checkpoints:
         emit(Note(text=f"{self._component}: {text}", level=level))
 
 
-def _packed(fingerprint: str, state: State) -> bytes:
+def _packed(state: State, prefix: str, written: Mapping[int, str]) -> tuple[str, dict[str, np.ndarray], bool]:
+    """Takes a state apart.
+
+    Args:
+        state: Where training stands.
+        prefix: Begins the names of the arrays, so that they differ from those of other checkpoints.
+        written: Names of arrays that another checkpoint has, by the identity of the array.
+
+    Returns:
+        The state as JSON with names in place of arrays, the arrays that are to be written, and whether it needs others.
+    """
     arrays: dict[str, np.ndarray] = {}
     names: dict[int, str] = {}
 
     def named(value: np.ndarray) -> str:
-        """Puts an array into the file; what did not move is the same array in both snapshots, and is written once."""
-        name = names.setdefault(id(value), str(len(names)))
-        # TensorFlow gives scalars as numbers of NumPy.
-        arrays[name] = np.asarray(value)
+        """Names an array; what did not move is the same array in both snapshots, and is written once."""
+        if id(value) in names:
+            return names[id(value)]
+        name = names[id(value)] = written.get(id(value)) or f"{prefix}.{len(names)}"
+        if id(value) not in written:
+            # TensorFlow gives scalars as numbers of NumPy.
+            arrays[name] = np.asarray(value)
         return name
 
     def outline(snapshot: Snapshot) -> dict[str, Any]:
@@ -152,23 +178,42 @@ def _packed(fingerprint: str, state: State) -> bytes:
     plain["now"] = outline(state.now)
     plain["best"] = None if state.best is state.now else outline(state.best)
     plain["start"] = outline(state.start)
-    text = json.dumps(plain)
-    digest = _digest(fingerprint, text, arrays)
-    return save(arrays, {"fingerprint": fingerprint, "state": text, "sha256": digest})
+    return json.dumps(plain), arrays, len(names) > len(arrays)
 
 
 def _read(path: Path) -> tuple[str, State] | None:
-    """Returns the fingerprint and the state, or None when the file is not whole."""
+    """Returns the fingerprint and the state, or None when the file or its base is not whole."""
+    own = _content(path)
+    if own is None:
+        return None
+    facts, arrays = own
+    if facts["base"]:
+        base = _content(path.with_name(facts["base"]))
+        if base is None:
+            return None
+        arrays |= base[1]
+    return facts["fingerprint"], _unpacked(json.loads(facts["state"]), arrays)
+
+
+def _content(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]] | None:
+    """Returns what a file says and its arrays, or None when it is not whole or not there."""
     try:
         with safe_open(path, framework="np") as file:
             facts = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    except SafetensorError:
+    except (SafetensorError, FileNotFoundError):
         return None
-    fingerprint, text = facts.get("fingerprint", ""), facts.get("state", "")
-    if facts.get("sha256") != _digest(fingerprint, text, arrays):
-        return None
-    return fingerprint, _unpacked(json.loads(text), arrays)
+    digest = facts.pop("sha256", "")
+    return (facts, arrays) if digest == _digest(facts, arrays) else None
+
+
+def _base_of(path: Path) -> str:
+    """Returns the name of a checkpoint's base; "" where it has none or is not whole."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return (file.metadata() or {}).get("base", "")
+    except (SafetensorError, FileNotFoundError):
+        return ""
 
 
 def _unpacked(plain: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> State:
@@ -191,10 +236,10 @@ def _unpacked(plain: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> State:
     return state
 
 
-def _digest(fingerprint: str, text: str, arrays: Mapping[str, np.ndarray]) -> str:
+def _digest(facts: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
     """Returns the SHA-256 over all that a checkpoint holds; safetensors has no checksum of its own."""
     outlines = [[name, value.dtype.str, value.shape] for name, value in sorted(arrays.items())]
-    digest = hashlib.sha256(json.dumps([fingerprint, text, outlines]).encode())
+    digest = hashlib.sha256(json.dumps([sorted(facts.items()), outlines]).encode())
     for _, value in sorted(arrays.items()):
         digest.update(np.ascontiguousarray(value).data)
     return digest.hexdigest()

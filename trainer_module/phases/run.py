@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -17,8 +18,13 @@ from trainer_module.phases.state import State
 MOST_ROLLBACKS = 5
 
 
-def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
+def run_phases(setup: Setup, checkpoints: Checkpoints, begin: Callable[[], object] | None = None) -> State:
     """Runs all phases, or the rest of them, and leaves the weights of the last one's best epoch in the model.
+
+    Args:
+        setup: Where and on what.
+        checkpoints: Where training goes on from, and what it is saved to.
+        begin: Called before the first phase begins, but not where training goes on from a checkpoint.
 
     Returns:
         The state at the end, with a row of the summary for each phase in `rows` and an entry for each epoch in
@@ -29,6 +35,8 @@ def run_phases(setup: Setup, checkpoints: Checkpoints) -> State:
         RunError: Memory ran out, and batches cannot be cut into smaller parts.
     """
     state = checkpoints.load()
+    if begin and not state.now.weights:
+        begin()
     state.now.assign_to(setup.model.variables)
     good = state.kept()
 

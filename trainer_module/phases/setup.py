@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import tensorflow as tf
 import tf_keras as keras
@@ -10,6 +13,7 @@ import tf_keras as keras
 from finetune.config import AugmentationConfig, TrainingConfig
 from trainer_module.examples.input_data import Split
 from trainer_module.frozen_features.features import FrozenFeatures
+from trainer_module.tasks import TrainingTask
 from trainer_module.tasks.objective import Objective
 
 
@@ -20,10 +24,29 @@ class Setup:
     model: keras.Model
     backbone: keras.Model  # The part of it that freezing is about.
     training: TrainingConfig
-    objective: Objective  # What is minimised, and what is counted.
+    task: TrainingTask
+    classes: Sequence[str]  # Names, in the order of the columns.
+    class_weights: Sequence[float] | None  # How much each counts; None counts all alike.
     train: Split
     val: Split  # Validation examples, which early stopping watches.
     augmentation: AugmentationConfig  # Changes training pictures in phases that have no augmentation of their own.
     strategy: tf.distribute.Strategy
     component: str  # Id of the pipeline node that this runs in.
     frozen_features: FrozenFeatures  # Keeps what the frozen part of the network gives, and feeds phases with it.
+
+    @cached_property
+    def objective(self) -> Objective:
+        """Returns what is minimised, and what is counted."""
+        return self.task.objective(self.training, self.classes, self.class_weights)
+
+    @property
+    def flips(self) -> bool:
+        """Says whether the config lets a mirror image stand for the picture."""
+        own = [phase.augmentation for phase in self.training.phases if phase.augmentation]
+        return any(each.horizontal_flip for each in (self.augmentation, *own))
+
+    def with_training(self, training: TrainingConfig, train: Split | None = None) -> Setup:
+        """Returns the setup of the same network for another training, or for other examples."""
+        train = train or self.train
+        frozen_features = self.frozen_features.of(training, train, self.val)
+        return dataclasses.replace(self, training=training, train=train, frozen_features=frozen_features)

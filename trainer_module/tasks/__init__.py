@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from finetune.config import TrainingConfig
+from trainer_module.tasks.logits import OfLogits
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
 from trainer_module.tasks.single_label import SingleLabel
@@ -48,6 +49,15 @@ class TrainingTask(Protocol):
 
         Returns:
             Kernel float32 [features, classes] and offset float32 [classes] of a last layer on the features.
+        """
+
+    def targets(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        """Returns float32 [examples, classes]: 1 for each class that an example has."""
+
+    def of_logits(self, targets: np.ndarray, logits: np.ndarray, weights: Sequence[float] | None = None) -> OfLogits:
+        """Judges logits, float [examples, classes], by `targets`.
+
+        The weights, from `class_weights`, count in losses and slopes as they do in `objective`.
         """
 
     def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:

@@ -46,6 +46,8 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
     before, after = (float(tf.reduce_mean(objective.val_loss(labels, each))) for each in (probabilities, fitted))
     assert after < before, f"logistic regression on features that tell all brings val_loss from {before} to {after}"
 
+    _check_logits(task, labels, (values @ kernel + offset).astype(np.float32))
+
     decision = task.decision(lambda: (labels.numpy(), fitted.numpy()))
     kept = json.loads(json.dumps(decision))
     names = tf.constant(NAMES)
@@ -54,6 +56,23 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
     for name, value in served.items():
         assert name not in SERVED_BY_ALL, f"{name} is served of every task already"
         assert value.shape[0] == len(labels), f"{name} has the shape {value.shape}; expected a row for each example"
+
+
+def _check_logits(task: TrainingTask, labels: tf.Tensor, logits: np.ndarray) -> None:
+    """What NumPy says of logits is what the network's last layer and the objective say."""
+    targets = task.targets(labels.numpy(), CLASSES)
+    activation = keras.activations.get(task.activation)
+    probabilities = activation(tf.constant(logits))
+    for weights in (None, [1.0, 2.0, 3.0]):
+        objective, judged = task.objective(TrainingConfig(), NAMES, weights), task.of_logits(targets, logits, weights)
+        with tf.GradientTape() as tape:
+            variable = tf.Variable(logits)
+            losses = objective.loss(labels, activation(variable))
+        np.testing.assert_allclose(judged.losses, losses, rtol=1e-3, atol=1e-5, err_msg="losses of logits")
+        slopes = tape.gradient(losses, variable)
+        np.testing.assert_allclose(judged.slopes, slopes, rtol=1e-3, atol=1e-5, err_msg="slopes of logits")
+        np.testing.assert_allclose(judged.probabilities, probabilities, atol=1e-5, err_msg="probabilities of logits")
+        np.testing.assert_allclose(judged.hits, objective.accuracy(labels, probabilities), err_msg="hits of logits")
 
 
 def _labels(labels: Labels) -> tf.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.thresholds import best_thresholds
 from finetune.config import TrainingConfig
+from trainer_module.tasks.logits import OfLogits, sigmoid
 from trainer_module.tasks.objective import Objective, check_all_present, named_weights
 
 if TYPE_CHECKING:
@@ -75,6 +76,22 @@ class MultiLabel:
         from trainer_module.tasks.regression import one_vs_rest
 
         return one_vs_rest(values, labels)
+
+    def targets(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        return labels.astype(np.float32)
+
+    def of_logits(self, targets: np.ndarray, logits: np.ndarray, weights: Sequence[float] | None = None) -> OfLogits:
+        """Takes the mean over labels of binary cross-entropy."""
+        probabilities, classes = sigmoid(logits), targets.shape[1]
+        # log(1 + exp(x)) is the loss of a label that is absent; one that is there has x less.
+        losses, slopes = np.logaddexp(0.0, logits) - targets * logits, (probabilities - targets) / classes
+        if weights is not None:
+            of_each = 1.0 + targets * (np.asarray(weights, targets.dtype) - 1.0)
+            losses, slopes = losses * of_each, slopes * of_each
+        said = probabilities >= 0.5
+        either = ((targets > 0) | said).sum(axis=1)
+        hits = np.where(either > 0, (targets * said).sum(axis=1) / np.maximum(either, 1), 1.0)
+        return OfLogits(losses.mean(axis=1, dtype=np.float64), slopes, probabilities, hits)
 
     def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
         """Chooses `thresholds`, float [classes]: of each label the one with the largest F1."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from finetune.config import TrainingConfig
+from trainer_module.tasks.logits import OfLogits, softmax
 from trainer_module.tasks.objective import Objective, check_all_present, named_weights
 
 if TYPE_CHECKING:
@@ -73,6 +74,19 @@ class SingleLabel:
         from trainer_module.tasks.regression import multinomial
 
         return multinomial(values, labels, classes)
+
+    def targets(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        return np.eye(classes, dtype=np.float32)[labels]
+
+    def of_logits(self, targets: np.ndarray, logits: np.ndarray, weights: Sequence[float] | None = None) -> OfLogits:
+        """Takes cross-entropy; its slope is what the probabilities are above the targets."""
+        probabilities, logarithms = softmax(logits)
+        losses, slopes = -(targets * logarithms).sum(axis=1, dtype=np.float64), probabilities - targets
+        if weights is not None:
+            of_each = targets @ np.asarray(weights, targets.dtype)
+            losses, slopes = losses * of_each, slopes * of_each[:, np.newaxis]
+        hits = probabilities.argmax(axis=1) == targets.argmax(axis=1)
+        return OfLogits(losses, slopes, probabilities, hits.astype(np.float64))
 
     def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
         """Leaves nothing to choose: the most probable class is predicted."""

@@ -34,6 +34,9 @@ class IngestModality(Protocol):
     def component(self) -> type[BaseComponent]:
         """Returns the component, which takes `root` and `settings` as `component.make_spec` does."""
 
+    def recognises(self, path: Path) -> bool:
+        """Tells whether a path looks like a `data.root` of it, by names alone."""
+
     def root_problem(self, path: Path) -> str | None:
         """Says why a path cannot be `data.root`, before anything there is read; None for one that can."""
 

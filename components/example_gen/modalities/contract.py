@@ -33,6 +33,8 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     known = {f"data.{key}" for key in DataConfig.model_fields}
     assert set(modality.keys) <= known, f"{name}: keys that `data` does not have: {set(modality.keys) - known}"
     assert modality.root_problem(root) is None, f"{name} refuses data that are there: {modality.root_problem(root)}"
+    assert modality.recognises(root), f"{name} does not recognise its own data in {root}"
+    assert not modality.recognises(root / "absent"), f"{name} recognises data that are not there"
     assert modality.root_problem(root / "absent"), f"{name} does not miss data that are not there"
 
     node = component(str(root), {})

@@ -23,6 +23,10 @@ class Image:
 
         return ImageExampleGen
 
+    def recognises(self, path: Path) -> bool:
+        """Finds a folder of folders."""
+        return path.is_dir() and any(each.is_dir() for each in path.iterdir() if not each.name.startswith("."))
+
     def root_problem(self, path: Path) -> str | None:
         """Wants a folder."""
         return None if path.is_dir() else "which is not a folder here; expected a folder of images"

@@ -23,6 +23,16 @@ class Text:
 
         return TextExampleGen
 
+    def recognises(self, path: Path) -> bool:
+        """Finds a table, or a folder with tables and no folders."""
+        from components.example_gen.tables import EXTENSIONS
+
+        if not path.is_dir():
+            return path.is_file() and path.name.lower().endswith(EXTENSIONS)
+        inside = [each for each in path.iterdir() if not each.name.startswith(".")]
+        has_tables = any(each.name.lower().endswith(EXTENSIONS) for each in inside)
+        return has_tables and not any(each.is_dir() for each in inside)
+
     def root_problem(self, path: Path) -> str | None:
         """Wants a file or a folder."""
         return None if path.exists() else "which is not here; expected a CSV, TSV or JSONL file, or a folder of them"

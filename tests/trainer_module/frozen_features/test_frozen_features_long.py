@@ -68,8 +68,8 @@ def test_the_curves_of_mobilenet_agree_to_a_ten_thousandth(real_data, tmp_path):
         with strategy.scope():
             backbone, model = backbone_model.build_network(backbone_config, training, classes=5)
         kept = features.FrozenFeatures(str(tmp_path / "kept"), model, backbone, training, plain, *splits, "Trainer")
-        objective = TASKS["single_label"].objective(training, list("abcde"), None)
-        given = setup.Setup(model, backbone, training, objective, *splits, plain, strategy, "Trainer", kept)
+        counted = TASKS["single_label"], list("abcde"), None
+        given = setup.Setup(model, backbone, training, *counted, *splits, plain, strategy, "Trainer", kept)
         checkpoints = checkpoint.Checkpoints(str(tmp_path / mode), mode, training.checkpoint, "Trainer")
         state = phases.run_phases(given, checkpoints)
         curves[mode], rows[mode] = state.curves, state.rows

@@ -10,7 +10,6 @@ import pytest
 
 from finetune.config import STRATEGIES, EarlyStoppingConfig, PhaseConfig, TrainingConfig, Unfreeze
 from finetune.errors import BackboneError, DataError, RunError
-from trainer_module.auto_strategy import with_phases
 from trainer_module.phases.distribution import choose_strategy, is_chief
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.freezing import Layer, block_names, check_phases, rate_factors, trainable_layers
@@ -208,47 +207,6 @@ def test_class_weights_that_cannot_be():
             TASKS[name].class_weights({"tulp": 2.0}, names, labels)
         with pytest.raises(DataError, match="tulip has no example in train"):
             TASKS[name].class_weights("balanced", names, labels)
-
-
-@pytest.mark.parametrize(
-    ("examples", "classes", "parameters", "name", "reason"),
-    [
-        (99, 5, 4_000_000, "linear_probe", "19.8 examples a class are fewer than 20"),
-        (100, 5, 400_000, "two_phase", "4,000 parameters of the backbone an example are above 2,000"),
-        (100, 5, 200_000, "discriminative", "2,000 parameters of the backbone an example are not above 2,000"),
-        (19_999, 5, 90_000_000, "two_phase", "above 2,000"),
-        (20_000, 5, 90_000_000, "full", "20,000 examples are 20,000 or more"),
-        (20_000, 2_000, 400_000, "linear_probe", "10 examples a class"),
-        (7, 1, 400_000, "linear_probe", "7 examples a class"),
-    ],
-)
-def test_auto_chooses_and_says_why(examples, classes, parameters, name, reason):
-    training, said = with_phases(TrainingConfig(strategy="auto"), examples, classes, parameters)
-    assert training.phases == list(STRATEGIES[name].phases)
-    assert said.startswith(f"strategy auto: {name}, because ")
-    assert reason in said
-
-
-@pytest.mark.parametrize(
-    ("examples", "classes", "parameters", "name", "reason"),
-    [
-        (99, 5, 4_000_000, "two_phase", "19.8 examples a class are fewer than 20, but the data differ from those of"),
-        (100, 5, 400_000, "discriminative", "the data differ from those of pretraining; 20 examples a class"),
-        (20_000, 5, 90_000_000, "full", "20,000 examples are 20,000 or more"),
-    ],
-)
-def test_auto_moves_more_layers_for_data_unlike_those_of_pretraining(examples, classes, parameters, name, reason):
-    unlike = TrainingConfig(strategy="auto", similarity="different")
-    training, said = with_phases(unlike, examples, classes, parameters)
-    assert training.phases == list(STRATEGIES[name].phases)
-    assert reason in said
-    alike, _ = with_phases(TrainingConfig(strategy="auto"), examples, classes, parameters)
-    assert name == "full" or alike.phases != training.phases
-
-
-def test_phases_of_ones_own_win_over_auto():
-    own = TrainingConfig(strategy="auto", phases=[phase()])
-    assert with_phases(own, 10, 2, 1) == (own, "")
 
 
 def test_gradual_and_adaptive_unfreeze_one_block_a_phase_top_down():

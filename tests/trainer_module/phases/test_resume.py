@@ -164,6 +164,35 @@ def test_a_state_survives_its_file_and_two_are_kept_beside_the_last_that_the_dis
     assert opened(tmp_path).load() == State()
 
 
+def test_what_does_not_move_is_written_once_and_kept_for_those_that_need_it(tmp_path, monkeypatch, heard):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    frozen = np.random.default_rng(0).random(10_000)
+
+    def moved(epoch: int) -> State:
+        return a_state(epoch=epoch, now=Snapshot([frozen, np.full(2, epoch)]), best=Snapshot([frozen, np.zeros(2)]))
+
+    def sizes() -> dict[str, bool]:
+        return {path.stem.lstrip("0"): path.stat().st_size > frozen.nbytes for path in sorted(tmp_path.iterdir())}
+
+    checkpoints = opened(tmp_path)
+    for epoch in (1, 2, 3):
+        checkpoints.save(moved(epoch))
+    assert sizes() == {"1": True, "2": False, "3": False}
+    assert same(opened(tmp_path).load(), moved(3))
+    clock[0] += 11
+    checkpoints.save(moved(4))
+    assert sizes() == {"1": True, "3": False, "4": True}, "3 needs 1"
+    max(tmp_path.iterdir()).write_bytes(b"")
+    assert same(opened(tmp_path).load(), moved(3))
+    # Another process knows nothing of these files.
+    opened(tmp_path).save(moved(5))
+    assert sizes() == {"4": False, "5": True}
+    (tmp_path / "00000005.safetensors").unlink()
+    assert opened(tmp_path).load() == State()
+    assert "torn or corrupt" in heard[-1].text
+
+
 @pytest.mark.parametrize("harm", ["torn", "flipped", "empty"])
 def test_a_checkpoint_that_is_not_whole_is_told_and_the_one_before_is_used(tmp_path, heard, harm):
     checkpoints = opened(tmp_path)

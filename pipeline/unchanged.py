@@ -1,0 +1,124 @@
+"""Whether the answer of an earlier run holds still; then the same command gives it again without TensorFlow.
+
+An answer holds while all that went into its run is as it was (config, code, installed packages, weights, schema, data)
+and what it left is where it was: artifacts, and the folder of pushed versions with what waits for approval. Whoever
+pushes, approves, rolls back or removes a version changes that folder. A run leaves a `RunBasis` only where its nodes
+would answer the same again; whatever is in doubt leaves none, and the nodes run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import site
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.run_basis import RunBasis
+from finetune.artifacts.run_summary import RunSummary
+from finetune.config import Config
+from finetune.digests import sha256_of
+from finetune.errors import RunError
+from finetune.file_stats import contents_of, stats_of
+from pipeline.code_digest import installed
+from pipeline.saved_report import REPORT_FILE
+from trainer_module.backbones.sources import source_of
+
+DATA_BYTES = "bytes of the data"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What goes into a run.
+
+    Attributes:
+        digests: Of each thing, by its name; of the data's bytes only where they were asked for.
+        settled: Whether a change from now on would show in them.
+    """
+
+    digests: Mapping[str, str]
+    settled: bool
+
+
+def inputs_of(config: Config, with_bytes: bool) -> Inputs:
+    """Looks at all that goes into a run of a config; the bytes of the data are read `with_bytes` only."""
+    now = time.time_ns()
+    root = Path(config.data.root)
+    data = stats_of(root)
+    schema = config.data.schema_file
+    digests = {
+        "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
+        "code": installed().bytes_digest(),
+        "environment": _digest(platform.python_version(), os.environ.get("PYTHONPATH", ""), *_distributions()),
+        "weights": source_of(config.backbone).digest(config.backbone) or "",
+        "schema": (sha256_of(Path(schema)) or "") if schema else "",
+        "data": data.digest,
+    }
+    if with_bytes:
+        digests[DATA_BYTES] = contents_of(root)
+    # What another machine holds is not looked at.
+    return Inputs(digests, settled="://" not in config.data.root and data.settled(now))
+
+
+def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Names what is not as it was then; what was not looked at then counts, what is not looked at now does not."""
+    return [name for name, digest in now.items() if then.get(name) != digest]
+
+
+def held_answer(config: Config, inputs: Inputs) -> RunSummary | None:
+    """Returns the summary of the latest run whose answer holds still; None if the nodes have to run.
+
+    Where its components are told, they are taken from the cache.
+    """
+    if not inputs.settled or not config.metadata_path.is_file():
+        return None
+    for folder in sorted((config.output_path / "runs").glob("*"), reverse=True):
+        try:
+            basis = RunBasis.find(folder)
+            if basis and not changed(basis.inputs, inputs.digests) and _stands(config, folder, basis):
+                return RunSummary.read(folder)
+        except RunError:
+            continue  # It was written by another version, or damaged.
+    return None
+
+
+def remember(
+    config: Config, run_dir: Path, before: Inputs, pushed: str, outputs: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Leaves the basis of a run, unless something that goes into it changed on the way.
+
+    Args:
+        config: Of the run.
+        run_dir: Its folder.
+        before: What went in, as it was before the first node.
+        pushed: What was said of the folder of pushed versions when the summary was collected.
+        outputs: The artifacts of each node that has ended, by output name.
+    """
+    after = inputs_of(config, with_bytes=False)
+    if before.settled and not changed(before.digests, after.digests) and pushed == stats_of(config.push_path).digest:
+        folders = sorted({artifact.uri for found in outputs.values() for artifact in found.values()})
+        RunBasis(inputs=dict(before.digests), pushed=pushed, artifacts=folders).write(run_dir)
+
+
+def _stands(config: Config, folder: Path, basis: RunBasis) -> bool:
+    """Tells whether what a run left is where it was, and as it was."""
+    files = (folder / REPORT_FILE, ReportData.path(folder))
+    return (
+        all(file.is_file() for file in files)
+        and all(Path(uri).is_dir() for uri in basis.artifacts)
+        and stats_of(config.push_path).digest == basis.pushed
+    )
+
+
+def _distributions() -> list[str]:
+    """The installed packages by name and version, such as `tfx-1.16.0.dist-info`."""
+    return sorted(found.name for folder in site.getsitepackages() for found in Path(folder).glob("*.dist-info"))
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).hexdigest()

@@ -1,0 +1,190 @@
+"""`training.strategy: auto` on a handful of pictures: what it tries and keeps, and that a kill changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from finetune.config import AugmentationConfig, CheckpointConfig, TrainingConfig
+
+pytest.importorskip("tensorflow")
+
+from small_training import make_splits, setup_of
+
+from trainer_module import recipe
+from trainer_module.examples.input_data import labels
+from trainer_module.fitted_head import LastLayer
+from trainer_module.phases.checkpoint import Checkpoints, fingerprint
+from trainer_module.phases.phase import BadNumbersError
+from trainer_module.search import run as search_run
+from trainer_module.search.candidates import PROBE, Candidate, _to_the_end
+from trainer_module.search.decisions import Measured
+from trainer_module.search.record import SearchRecord
+
+PLAIN = AugmentationConfig()
+FLIPS = AugmentationConfig(horizontal_flip=True)
+QUICK = (
+    PROBE,
+    Candidate("top", "The top.", (_to_the_end("top", {"last_blocks": 1}, 2, 3e-2, PLAIN),)),
+    Candidate("all", "All.", (_to_the_end("all", "all", 3, 1e-3, FLIPS),), label_smoothing=0.1),
+)
+
+
+class KilledError(Exception):
+    """Stands in for a kill."""
+
+
+def auto(**changes) -> TrainingConfig:
+    return TrainingConfig(**{"strategy": "auto", "batch_size": 8, "budget_minutes": 100, **changes})
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    return make_splits(tmp_path_factory.mktemp("examples"))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(search_run, "candidates_for", lambda *_: QUICK)
+
+
+def search(splits, folder, config: TrainingConfig, lives=10**9, kept="kept"):
+    """Runs a search that is killed when checkpoints and the record have been written so many times."""
+    setup = setup_of(splits, config, FLIPS, folder=folder / kept)
+    left = [lives]
+
+    def age() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KilledError
+
+    class Mortal(Checkpoints):
+        def save(self, state):
+            super().save(state)
+            age()
+
+    def opened(setup, name):
+        key = fingerprint({"phases": [phase.model_dump(mode="json") for phase in setup.training.phases]})
+        return Mortal(folder / name, key, CheckpointConfig(), "Trainer")
+
+    trained = search_run.run_search(setup, folder / "search", "key", opened)
+    return setup, trained
+
+
+def test_it_tries_all_and_keeps_the_simplest_that_nothing_beats(splits, tmp_path, quick):
+    setup, trained = search(splits, tmp_path, auto(refit=False))
+    found = trained.search
+    assert [each.name for each in found.candidates] == ["probe", "top", "all"]
+    assert all(each.seconds > 0 and each.reason and each.val_loss >= 0 for each in found.candidates)
+    first, *others = found.candidates
+    assert first.gain is None
+    assert {each.against for each in others} <= {"probe", "top"}
+    assert found.chosen in ("probe", "top", "all")
+    assert found.val_examples == 9
+    # What is in the model is what was chosen.
+    record = SearchRecord.find(tmp_path / "search")
+    logits = record.logits(tmp_path / "search", found.chosen)
+    np.testing.assert_allclose(LastLayer(setup).logits(setup.val), logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_killed_search_goes_on_to_the_same_weights_with_the_same_candidates(
+    splits, tmp_path, quick, monkeypatch, refit
+):
+    # A candidate that wins, so that there is a last fit of more than a head.
+    monkeypatch.setattr(search_run, "choose", lambda scores: ("all", {}))
+    undisturbed, expected = search(splits, tmp_path / "a", auto(refit=refit))
+    measured = []
+    measure = search_run.measure
+
+    def once(setup):
+        measured.append(setup)
+        # Later lives measure a machine so slow that nothing would fit.
+        return measure(setup) if len(measured) == 1 else Measured(1e6, 1e6)
+
+    monkeypatch.setattr(search_run, "measure", once)
+    lives = 0
+    while True:
+        lives += 1
+        assert lives < 30
+        try:
+            setup, found = search(splits, tmp_path / "b", auto(refit=refit), lives=3 if lives < 6 else 10**9)
+            break
+        except KilledError:
+            continue
+    assert lives > 3, "the lives before were meant to be too short"
+    assert len(measured) == 1
+    assert found.curves == expected.curves
+    for one, other in zip(undisturbed.model.get_weights(), setup.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    if refit:
+        assert found.refit.examples == 30
+        assert found.refit.steps == 9
+    for name in ("probe", "top", "all"):
+        one, other = (SearchRecord.find(tmp_path / folder / "search") for folder in ("a", "b"))
+        np.testing.assert_array_equal(
+            one.logits(tmp_path / "a" / "search", name), other.logits(tmp_path / "b" / "search", name)
+        )
+
+
+def test_what_does_not_fit_is_left_out_and_the_probe_never(splits, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(search_run, "measure", lambda setup: Measured(30.0, 1.0))
+    _, trained = search(splits, tmp_path, auto(budget_minutes=1.0))
+    probe, top, every = trained.search.candidates
+    assert trained.search.chosen == "probe"
+    assert probe.val_loss is not None
+    assert top.seconds is every.seconds is None
+    assert "training.budget_minutes has no room" in every.reason
+    # The last fit is of the head, on both splits; its logits are of folds that each fit had not seen.
+    assert trained.refit.examples == 30
+    assert trained.held_out.logits.shape == (30, 2)
+    assert trained.held_out.examples == "held-out folds of train and val"
+
+
+def test_a_candidate_that_diverges_or_that_the_backbone_refuses_is_left_out(splits, tmp_path, monkeypatch):
+    bad = (
+        PROBE,
+        Candidate("none", "Too deep.", (_to_the_end("none", {"last_blocks": 99}, 1, 1e-3, PLAIN),)),
+        Candidate("wild", "Too fast.", (_to_the_end("wild", "all", 1, 1e-3, PLAIN),)),
+    )
+    monkeypatch.setattr(search_run, "candidates_for", lambda *_: bad)
+
+    def diverges(*_):
+        raise BadNumbersError("phase wild, epoch 1: the loss of step 1 became nan")
+
+    monkeypatch.setattr(search_run, "run_phases", diverges)
+    _, trained = search(splits, tmp_path, auto(refit=False))
+    _, none, wild = trained.search.candidates
+    assert "last_blocks: got 99" in none.reason
+    assert "became nan" in wild.reason
+    assert trained.search.chosen == "probe"
+
+
+def test_another_seed_or_a_torn_record_searches_anew(tmp_path):
+    record = SearchRecord.opened(tmp_path, "one").measured(tmp_path, 1.0, {"probe": 0.0}, {})
+    assert SearchRecord.opened(tmp_path, "one") == record
+    SearchRecord.path(tmp_path).write_text("{")
+    assert not SearchRecord.opened(tmp_path, "one").expected
+    record = SearchRecord.opened(tmp_path, "one").measured(tmp_path, 1.0, {"probe": 0.0}, {})
+    assert not SearchRecord.opened(tmp_path, "other").expected
+    assert not tmp_path.exists()
+
+
+def test_the_fitted_head_is_the_same_from_kept_features_and_gives_the_logits_that_the_network_gives(splits, tmp_path):
+    fitted = {"start": "fitted"}
+    off, on = (
+        setup_of(splits, auto(head=fitted, frozen_features=mode), FLIPS, folder=tmp_path / "kept")
+        for mode in ("off", "on")
+    )
+    one, other, again = (LastLayer(setup).fit(setup.train) for setup in (off, on, on))
+    np.testing.assert_allclose(one.kernel, other.kernel, rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(other.kernel, again.kernel)
+    assert any((tmp_path / "kept").rglob("*.rows"))
+    logits = LastLayer(on).logits(on.val)
+    probabilities = on.task.of_logits(on.task.targets(labels(on.val).numpy(), 2), logits).probabilities
+    batches = [on.model(value, training=False).numpy() for value, _ in recipe.evaluation_batches(on.val, 4)]
+    np.testing.assert_allclose(np.concatenate(batches), probabilities, atol=1e-5)
+    before = probabilities.argmax(axis=1)
+    LastLayer(on).divide_by(2.5)
+    np.testing.assert_allclose(LastLayer(on).logits(on.val), logits / 2.5, rtol=1e-4, atol=1e-5)
+    assert (LastLayer(on).logits(on.val).argmax(axis=1) == before).all()

@@ -1,0 +1,86 @@
+"""Fits the last layer of a network on the features of its frozen backbone, and reads the logits that it gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from finetune.config import PhaseConfig
+from finetune.events import Note, emit
+from trainer_module.examples.input_data import Split, evaluation_batches, labels
+from trainer_module.phases.setup import Setup
+from trainer_module.probe import Probe, fit_probe
+
+# With more examples, mirror images tell little that the others do not, and take a pass of the backbone more.
+MOST_MIRRORED = 5_000
+# A phase of the head alone, long enough for what the frozen backbone gives to be kept.
+_HEAD_ALONE = PhaseConfig(name="probe", epochs=100, learning_rate=1.0)
+
+
+class LastLayer:
+    """Gives what the last layer of a network takes and gives; compiled once, it follows the weights as they change."""
+
+    def __init__(self, setup: Setup):
+        """Compiles nothing yet."""
+        self._setup = setup
+        self._layer = setup.model.layers[-1]
+        self._below = _below_last_layer(setup.model)
+        self._extract: Callable[[Any], tf.Tensor] | None = None
+
+    def fit(self, split: Split) -> Probe:
+        """Fits the layer on a split, and sets its weights.
+
+        Of pictures that may be flipped, mirror images count as much as the pictures.
+        """
+        setup, start = self._setup, time.monotonic()
+        views = [self._frozen_values(split)]
+        if setup.flips and split.examples <= MOST_MIRRORED:
+            views.append(self._values(split, lambda pictures: tf.reverse(pictures, [2])))
+        classes, of_each = len(setup.classes), labels(split).numpy()
+        probe = fit_probe(setup.task, np.stack(views), of_each, classes, setup.training.seed, setup.class_weights)
+        self._layer.set_weights([probe.kernel, probe.offset])
+        text = (
+            f"{setup.component}: the head was fitted on {split.examples:,} examples in {time.monotonic() - start:.1f} "
+            f"s; cross-validation on {len(probe.rows):,} of them gave the penalty {probe.penalty:.3g} and the loss "
+            f"{probe.loss:.4f}"
+        )
+        emit(Note(text=text))
+        return probe
+
+    def logits(self, split: Split) -> np.ndarray:
+        """Returns the logits of each example with the weights as they are, float32 [examples, classes]."""
+        kernel, offset = self._layer.get_weights()
+        return self._values(split) @ kernel + offset
+
+    def divide_by(self, temperature: float) -> None:
+        """Divides the logits, now and in the exported model, by a number above 0."""
+        self._layer.set_weights([weights / np.float32(temperature) for weights in self._layer.get_weights()])
+
+    def _frozen_values(self, split: Split) -> np.ndarray:
+        """Returns what the layer takes of each example; what phases of the head alone would keep is kept for them."""
+        setup = self._setup
+        training = setup.training.model_copy(update={"phases": [_HEAD_ALONE]})
+        feed = setup.frozen_features.of(training, split, split).feeds(0, 0, 0).val
+        if feed.model is setup.model or feed.model.output.node.layer is not self._layer:
+            return self._values(split)
+        above = _below_last_layer(feed.model)
+        return np.concatenate([above(kept, training=False).numpy() for kept, _ in feed.batches]).astype(np.float32)
+
+    def _values(self, split: Split, change: Callable[[Any], Any] = lambda inputs: inputs) -> np.ndarray:
+        batches = evaluation_batches(split, self._setup.training.batch_size)
+        if self._extract is None:
+            self._extract = tf.function(
+                lambda inputs: self._below(inputs, training=False),
+                autograph=False,
+                input_signature=[batches.element_spec[0]],
+            )
+        return np.concatenate([self._extract(change(inputs)).numpy() for inputs, _ in batches]).astype(np.float32)
+
+
+def _below_last_layer(model: keras.Model) -> keras.Model:
+    return keras.Model(model.inputs, model.output.node.keras_inputs[0])

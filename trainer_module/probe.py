@@ -1,0 +1,184 @@
+"""A fitted head: regularised logistic regression on frozen features, its penalty chosen by cross-validation.
+
+The penalty is on kernels alone, of features brought to mean 0 and deviation 1. No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer_module.tasks import TrainingTask
+
+# Half the sum of squared weights counts this much beside the sum of the examples' losses: scikit-learn's 1 / C. The
+# path goes from strong to weak, each fit from the one before.
+PENALTIES = tuple(10.0 ** (exponent / 2) for exponent in range(8, -7, -1))
+FOLDS = 5
+# A penalty weaker than the best so far, and worse this often in a row, ends the path: the loss has one valley.
+WORSE_IN_A_ROW = 2
+# With more, cross-validation takes a stratified part of the examples; the last fit takes all.
+MOST_IN_CROSS_VALIDATION = 2_500
+_MAX_ITERATIONS = 300
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe holds a last layer, and what cross-validation said of it."""
+
+    kernel: np.ndarray  # float32 [features, classes], on features as they are.
+    offset: np.ndarray  # float32 [classes].
+    penalty: float  # One of PENALTIES.
+    rows: np.ndarray  # int [held out], the examples that cross-validation took.
+    logits: np.ndarray  # float32 [held out, classes], of these, from fits that had not seen them.
+    loss: float  # Mean loss of these logits.
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """Returns the logits, float32 [examples, classes], of features, float32 [examples, features]."""
+        return values @ self.kernel + self.offset
+
+
+def fit_probe(
+    task: TrainingTask,
+    values: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    seed: int,
+    weights: Sequence[float] | None = None,
+) -> Probe:
+    """Fits the last layer of a network.
+
+    Args:
+        values: float32 [views, examples, features]. Views of one example stay together in a fold, and count together
+            as much as one; the first is the example as it is, and the one that held-out logits are of.
+        labels: Of the examples, as the task has them; at least two examples.
+        classes: How many there are.
+        seed: Shuffles examples into folds.
+        weights: How much each class counts, as `TrainingTask.class_weights` gives it.
+    """
+    targets = task.targets(labels, classes)
+    values, mean, scale = _standardised(values)
+    values, basis = _rotated(values)
+    rows, folds = _folds(labels, seed)
+    found = _cross_validated(task, values[:, rows], targets[rows], folds, weights)
+    regression = _Regression(task, values, targets, weights)
+    kernel, offset = regression.layer(regression.fit(found.penalty, found.solution))
+    kernel = (kernel if basis is None else basis.T @ kernel) / scale[:, np.newaxis]
+    layer = kernel.astype(np.float32), (offset - mean @ kernel).astype(np.float32)
+    return Probe(*layer, found.penalty, rows, found.logits.astype(np.float32), found.loss)
+
+
+def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Brings each feature to mean 0 and deviation 1; one that never changes stays 0."""
+    flat = values.reshape(-1, values.shape[-1])
+    mean, deviation = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64)
+    scale = np.where(deviation > 1e-6 * np.maximum(1.0, np.abs(mean)), deviation, np.inf)
+    return ((values - mean) / scale).astype(np.float32), mean, np.where(np.isinf(scale), 1.0, scale)
+
+
+def _rotated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Turns features into the space that fewer rows than features span.
+
+    The optimum lies in it, whichever rows are fitted, as what stands at right angles to them adds to the penalty alone.
+
+    Returns:
+        values: float32 [views, examples, rank]; basis: float64 [rank, features], None where nothing is spared.
+    """
+    flat = values.reshape(-1, values.shape[-1])
+    if len(flat) >= flat.shape[1]:
+        return values, None
+    left, size, basis = np.linalg.svd(flat.astype(np.float64), full_matrices=False)
+    kept = size > 1e-6 * size[0]
+    turned = (left[:, kept] * size[kept]).astype(np.float32)
+    return turned.reshape(*values.shape[:2], -1), basis[kept]
+
+
+def _folds(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the examples to cross-validate with, int [rows], and the fold of each: classes spread over all folds."""
+    _, kinds = np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    order = shuffled[np.argsort(kinds.ravel()[shuffled], kind="stable")]
+    # Every so manieth of what is sorted by class is a part with the same shares of classes.
+    taken = np.linspace(0, len(order) - 1, min(len(order), MOST_IN_CROSS_VALIDATION)).round().astype(int)
+    rows = order[taken]
+    folds = np.arange(len(rows)) % min(FOLDS, len(rows))
+    return rows, folds
+
+
+@dataclass(frozen=True)
+class _Best:
+    penalty: float  # That with the lowest loss.
+    logits: np.ndarray  # Of the examples that each fit had not seen.
+    loss: float  # Mean loss of these.
+    solution: np.ndarray  # The mean of those of all folds, near that of all examples.
+
+
+def _cross_validated(
+    task: TrainingTask, values: np.ndarray, targets: np.ndarray, folds: np.ndarray, weights: Sequence[float] | None
+) -> _Best:
+    parts = [
+        (_Regression(task, values[:, folds != fold], targets[folds != fold], weights), folds == fold)
+        for fold in np.unique(folds)
+    ]
+    solutions: list = [None] * len(parts)
+    best: _Best | None = None
+    worse = 0
+    for penalty in PENALTIES:
+        logits = np.empty(targets.shape, np.float64)
+        for number, (regression, held_out) in enumerate(parts):
+            # The penalty is beside the sum of losses, of which a fold has fewer.
+            share = 1 - held_out.mean()
+            solutions[number] = solution = regression.fit(penalty * share, solutions[number])
+            kernel, offset = regression.layer(solution)
+            logits[held_out] = values[0, held_out] @ kernel + offset
+        loss = float(task.of_logits(targets, logits, weights).losses.mean())
+        if best is None or loss < best.loss:
+            best, worse = _Best(penalty, logits, loss, np.mean(solutions, axis=0)), 0
+        else:
+            worse += 1
+        if worse == WORSE_IN_A_ROW:
+            break
+    assert best is not None
+    return best
+
+
+class _Regression:
+    """Regression on standardised features of some examples."""
+
+    def __init__(
+        self, task: TrainingTask, values: np.ndarray, targets: np.ndarray, weights: Sequence[float] | None
+    ) -> None:
+        self._task, self._weights = task, weights
+        self._values = np.ascontiguousarray(values.reshape(-1, values.shape[-1]))
+        self._targets = np.tile(targets, (len(values), 1))
+        self._examples = len(targets)
+        self._shape = values.shape[-1], targets.shape[1]
+
+    def layer(self, solution: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Takes kernel and offset out of a solution."""
+        features, classes = self._shape
+        return solution[: features * classes].reshape(self._shape), solution[features * classes :]
+
+    def fit(self, penalty: float, start: np.ndarray | None) -> np.ndarray:
+        """Minimises the mean loss and the penalty's share of it, from a solution on, or from nothing."""
+        from scipy.optimize import minimize
+
+        features, classes = self._shape
+        if start is None:
+            start = np.zeros((features + 1) * classes)
+        options = {"maxiter": _MAX_ITERATIONS, "gtol": 1e-5, "ftol": 1e-9}
+        found: np.ndarray = minimize(
+            self._objective, start, (penalty / self._examples,), "L-BFGS-B", jac=True, options=options
+        ).x
+        return found
+
+    def _objective(self, solution: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
+        kernel, offset = self.layer(solution)
+        logits = self._values @ kernel.astype(np.float32) + offset.astype(np.float32)
+        judged = self._task.of_logits(self._targets, logits, self._weights)
+        rows = len(self._values)
+        slope = (self._values.T @ judged.slopes.astype(np.float32)).astype(np.float64) / rows + penalty * kernel
+        of_offset = judged.slopes.sum(axis=0, dtype=np.float64) / rows
+        value = float(judged.losses.mean()) + penalty / 2 * float((kernel**2).sum())
+        return value, np.concatenate([slope.ravel(), of_offset])

@@ -1,0 +1,128 @@
+"""Which candidates fit a budget, and which one wins. No TensorFlow here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer_module.frozen_features.planner import Planner
+from trainer_module.phases.schedules import total_steps
+
+# A step forward and back takes three times as long as forward alone: the gradients by outputs and those by weights.
+FORWARD = 1 / 3
+# For a plan, before anything is measured: what two cores reach on MobileNetV2, and the time to compile a step.
+MULTIPLY_ADDS_A_SECOND = 1e10
+SECONDS_TO_START = 15.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds that were measured once, of a step that trains all layers on changed examples."""
+
+    start: float  # Until the first step and a validation are done.
+    step: float  # Of each step after it.
+
+
+def assumed(planner: Planner) -> Measured:
+    """Guesses what a step takes on two cores, to the order of magnitude."""
+    of_example = sum(node.multiply_adds for node in planner.graph.nodes) / FORWARD
+    return Measured(SECONDS_TO_START, planner.training.batch_size * of_example / MULTIPLY_ADDS_A_SECOND)
+
+
+def expected_seconds(measured: Measured, planner: Planner) -> float:
+    """Says how long all phases of a training take, from what a step takes and how much of the network each trains."""
+    return sum(_of_phase(measured, planner, index) for index in range(len(planner.training.phases)))
+
+
+def _of_phase(measured: Measured, planner: Planner, index: int) -> float:
+    training, decision = planner.training, planner.decisions[index]
+    train, val = planner.train / training.batch_size, planner.val / training.batch_size
+    steps = total_steps(training.phases[index], planner.train, training.batch_size)
+    looks = math.ceil(steps / math.ceil(train)) + 1
+    above = planner.share_above(index)
+    below = FORWARD * (1 - above)
+    # What is kept runs through the frozen layers once, everything else each time.
+    through_frozen = planner.copies(index) * train if decision.train != "off" else steps
+    through_frozen += val if decision.val != "off" else looks * val
+    return measured.start + measured.step * (below * through_frozen + above * (steps + FORWARD * looks * val))
+
+
+def that_fit(expected: Sequence[float], last_fits: Sequence[float], spent: float, budget: float) -> list[bool]:
+    """Says which candidates a budget has room for, those before first; the first, which is done, always.
+
+    Args:
+        expected: Seconds of each candidate.
+        last_fits: Seconds of the last fit, were it chosen.
+        spent: Seconds so far.
+        budget: Seconds in all, of search and last fit.
+    """
+    fits: list[bool] = []
+    longest = 0.0
+    for seconds, last in zip(expected, last_fits, strict=True):
+        room = not fits or spent + seconds + max(longest, last) <= budget
+        fits.append(room)
+        if room:
+            spent, longest = spent + seconds, max(longest, last)
+    return fits
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a candidate did on each validation example, in the same order for all."""
+
+    losses: np.ndarray  # float [examples].
+    hits: np.ndarray  # float [examples], as the task counts accuracy.
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside a simpler one."""
+
+    gain: float  # How much lower its loss is, mean over examples.
+    standard_error: float  # Of that mean; infinite for a single example.
+    more_right: float  # How much higher its accuracy is.
+
+    @property
+    def wins(self) -> bool:
+        """Whether the gain is beyond its standard error and accuracy not lower."""
+        return self.gain > self.standard_error and self.more_right >= 0
+
+    def reason(self, simpler: str) -> str:
+        """Says in a sentence why it is taken or left."""
+        lower = f"its loss is lower than that of {simpler} by {self.gain:.4f}, standard error {self.standard_error:.4f}"
+        if self.wins:
+            return f"{lower}, and its accuracy not lower"
+        if self.gain > self.standard_error:
+            return f"{lower}, but its accuracy is lower by {-self.more_right:.4f}"
+        if self.gain > 0:
+            return f"{lower}: not beyond it, and {simpler} is simpler"
+        return f"its loss is not lower than that of {simpler} (by {-self.gain:.4f} higher)"
+
+
+def compare(simpler: Scores, candidate: Scores) -> Comparison:
+    """Compares example by example: what is hard for both cancels out."""
+    gains = simpler.losses - candidate.losses
+    spread = float(gains.std(ddof=1)) if len(gains) > 1 else math.inf
+    more_right = float(candidate.hits.mean() - simpler.hits.mean())
+    return Comparison(float(gains.mean()), spread / math.sqrt(len(gains)), more_right)
+
+
+def choose(scores: dict[str, Scores]) -> tuple[str, dict[str, tuple[str, Comparison]]]:
+    """Goes from the simplest on, and takes each that wins against the one taken so far.
+
+    Args:
+        scores: Of each candidate, from simple to dear.
+
+    Returns:
+        The name of the one taken, and of each but the first the name of what it was held against, and how it did.
+    """
+    taken, *others = scores
+    held: dict[str, tuple[str, Comparison]] = {}
+    for name in others:
+        held[name] = taken, compare(scores[taken], scores[name])
+        if held[name][1].wins:
+            taken = name
+    return taken, held

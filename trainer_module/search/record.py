@@ -1,0 +1,90 @@
+"""What a search has found so far, in files, so that a killed one goes on. No TensorFlow here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from finetune.artifacts.base import Artifact, Record
+from finetune.errors import RunError
+from finetune.files import replacing
+
+
+class Done(Record):
+    """A candidate that was trained."""
+
+    seconds: float
+    rows: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
+    gradient_accumulation_steps: int
+
+
+class SearchRecord(Artifact, file="search.json"):
+    """What a search knows.
+
+    Attributes:
+        key: Fingerprint of the training that it is of.
+        spent: Seconds before the first candidate that trains.
+        expected: Seconds of each candidate; measured once, so that what fits stays what it was.
+        left_out: Why, by name.
+        done: Those that were trained, by name; the logits of each lie beside in a file.
+    """
+
+    key: str
+    spent: float = 0.0
+    expected: dict[str, float] = {}
+    left_out: dict[str, str] = {}
+    done: dict[str, Done] = {}
+
+    @classmethod
+    def opened(cls, folder: Path, key: str) -> Self:
+        """Reads the record of a training; what is of another one, or torn, is removed."""
+        try:
+            found = cls.find(folder)
+        except RunError:
+            found = None
+        if found is None or found.key != key:
+            shutil.rmtree(folder, ignore_errors=True)
+            return cls(key=key)
+        return found
+
+    @property
+    def seconds(self) -> float:
+        """Counts what the search has taken."""
+        return self.spent + sum(done.seconds for done in self.done.values())
+
+    def is_settled(self, name: str) -> bool:
+        """Says whether nothing is left to do for a candidate."""
+        return name in self.done or name in self.left_out
+
+    def measured(self, folder: Path, spent: float, expected: dict[str, float], left_out: dict[str, str]) -> Self:
+        """Adds what decides which candidates fit, once and for all."""
+        return self._kept(folder, spent=spent, expected=expected, left_out=left_out)
+
+    def without(self, folder: Path, name: str, reason: str) -> Self:
+        """Leaves a candidate out."""
+        return self._kept(folder, left_out={**self.left_out, name: reason})
+
+    def with_done(self, folder: Path, name: str, done: Done, logits: np.ndarray) -> Self:
+        """Adds a candidate and its logits, float32 [validation examples, classes]."""
+        with replacing(_logits_file(folder, name)) as unfinished, unfinished.open("wb") as file:
+            np.save(file, logits)
+        return self._kept(folder, done={**self.done, name: done})
+
+    def logits(self, folder: Path, name: str) -> np.ndarray:
+        """Reads the logits of a candidate that was trained."""
+        found: np.ndarray = np.load(_logits_file(folder, name))
+        return found
+
+    def _kept(self, folder: Path, **changes: Any) -> Self:
+        record = self.model_copy(update=changes)
+        record.write(folder)
+        return record
+
+
+def _logits_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"

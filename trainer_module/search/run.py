@@ -1,0 +1,204 @@
+"""The search: a fitted head, candidates that train from it, the choice, and the last fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from finetune.artifacts.training_history import CandidateResult, Search
+from finetune.config import TrainingConfig
+from finetune.errors import BackboneError, RunError
+from finetune.events import Note, emit
+from trainer_module.calibration import fit_temperature
+from trainer_module.examples.input_data import labels
+from trainer_module.fitted_head import LastLayer
+from trainer_module.phases.checkpoint import Checkpoints
+from trainer_module.phases.freezing import check_phases, layers_of
+from trainer_module.phases.phase import BadNumbersError
+from trainer_module.phases.run import run_phases
+from trainer_module.phases.setup import Setup
+from trainer_module.phases.state import Snapshot
+from trainer_module.search.candidates import Candidate, candidates_for, training_of
+from trainer_module.search.decisions import Measured, Scores, choose, expected_seconds, that_fit
+from trainer_module.search.measure import measure
+from trainer_module.search.record import Done, SearchRecord
+from trainer_module.trained import HeldOut, Trained, refit
+
+FOLDER = "search"
+# Opens the checkpoints of a training, in a folder of this name below that of the node.
+Opener = Callable[[Setup, str], Checkpoints]
+
+
+def run_search(setup: Setup, folder: Path, key: str, opened: Opener) -> Trained:
+    """Trains what fits the budget, and leaves the weights of what was chosen in the model.
+
+    What was measured and found is written to the folder at once: a search that was killed goes on from there, with the
+    same candidates.
+
+    Args:
+        setup: Of a training whose strategy is `auto`.
+        folder: For the record of the search.
+        key: Fingerprint of the training.
+        opened: Opens the checkpoints of a candidate.
+
+    Raises:
+        RunError: Several workers train, whose clocks differ.
+    """
+    if isinstance(setup.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise RunError(
+            "training.strategy: got 'auto' with several workers, whose clocks differ; expected one machine. Search "
+            "there, and give the phases that it chose to the workers."
+        )
+    return _Search(setup, folder, key, opened).run()
+
+
+class _Search:
+    def __init__(self, setup: Setup, folder: Path, key: str, opened: Opener):
+        self._setup, self._folder, self._opened = setup, folder, opened
+        self._started = time.monotonic()
+        self._record = SearchRecord.opened(folder, key)
+        self._last_layer = LastLayer(setup)
+        self._probe = self._last_layer.fit(setup.train)
+        self._start = Snapshot([variable.numpy() for variable in setup.model.variables])
+        self._val_labels = labels(setup.val).numpy()
+        modality = setup.train.inputs.modality
+        self._candidates = candidates_for(modality, setup.training, setup.augmentation)
+
+    def run(self) -> Trained:
+        if not self._record.expected:
+            self._decide_what_fits()
+        for candidate in self._candidates:
+            if not self._record.is_settled(candidate.name):
+                self._try(candidate)
+        scores = {name: self._scores(name) for name in self._names if name in self._record.done}
+        chosen, held = choose(scores)
+        reasons = {name: comparison.reason(against) for name, (against, comparison) in held.items()}
+        reason = reasons.get(chosen, "nothing that was tried gains on it beyond its standard error")
+        self._say(f"{chosen} is chosen: {reason}")
+        trained = self._trained(chosen)
+        results = [self._result(candidate, scores, held) for candidate in self._candidates]
+        seconds = self._record.seconds + (trained.refit.seconds if trained.refit else 0.0)
+        budget = self._setup.training.budget_minutes
+        val = self._setup.val.examples
+        search = Search(
+            candidates=results, chosen=chosen, reason=reason, budget_minutes=budget, seconds=seconds, val_examples=val
+        )
+        return trained.of_search(search)
+
+    @property
+    def _names(self) -> list[str]:
+        return [candidate.name for candidate in self._candidates]
+
+    def _decide_what_fits(self) -> None:
+        """Measures a step, and settles for good which candidates the budget has room for."""
+        setups = {candidate.name: self._setup_of(candidate) for candidate in self._candidates}
+        left_out = {name: why for name, setup in setups.items() if (why := _refusal(setup))}
+        possible = [name for name in self._names if name not in left_out]
+        dearest = next((setups[name] for name in reversed(possible) if setups[name].training.phases), None)
+        measured = measure(dearest) if dearest else Measured(0.0, 0.0)
+        expected = {name: expected_seconds(measured, setups[name].frozen_features.planner) for name in possible}
+        spent = time.monotonic() - self._started
+        both = 1 + self._setup.val.examples / self._setup.train.examples
+        last_fits = [both * expected[name] * self._setup.training.refit for name in possible]
+        budget = 60 * self._setup.training.budget_minutes
+        for name, fits in zip(possible, that_fit(list(expected.values()), last_fits, spent, budget), strict=True):
+            if not fits:
+                left_out[name] = (
+                    f"it would take about {expected[name]:,.0f} s, for which training.budget_minutes has no room"
+                )
+        for name, why in left_out.items():
+            self._say(f"{name} is left out: {why}")
+        self._record = self._record.measured(self._folder, spent, expected, left_out)
+
+    def _try(self, candidate: Candidate) -> None:
+        """Trains a candidate, or the rest of it, and records what it gives on validation."""
+        name, started = candidate.name, time.monotonic()
+        if candidate.phases and self._record.seconds > 60 * self._setup.training.budget_minutes:
+            self._leave_out(name, "the budget was used up before it")
+            return
+        self._start.assign_to(self._setup.model.variables)
+        rows, curves, parts = [], [], self._setup.training.gradient_accumulation_steps
+        if candidate.phases:
+            setup = self._setup_of(candidate)
+            self._say(f"trying {name}: about {self._record.expected[name]:,.0f} s")
+            try:
+                state = run_phases(setup, self._opened(setup, f"{FOLDER}/{name}"))
+            except BadNumbersError as error:
+                self._leave_out(name, str(error))
+                return
+            rows, curves, parts = state.rows, state.curves, state.gradient_accumulation_steps
+        logits = self._last_layer.logits(self._setup.val)
+        # What a kill interrupted is in the rows; of this process, the clock knows more.
+        seconds = max(time.monotonic() - started, sum(row["seconds"] for row in rows))
+        done = Done(seconds=seconds, rows=rows, curves=curves, gradient_accumulation_steps=parts)
+        self._record = self._record.with_done(self._folder, name, done, logits)
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._say(f"{name} is left out: {reason}")
+        self._record = self._record.without(self._folder, name, reason)
+
+    def _scores(self, name: str) -> Scores:
+        """Judges a candidate's logits on validation, at the temperature at which they would be served."""
+        setup, logits = self._setup, self._record.logits(self._folder, name)
+        targets = setup.task.targets(self._val_labels, len(setup.classes))
+        if setup.training.calibration == "temperature":
+            logits = logits / fit_temperature(setup.task, targets, logits)
+        judged = setup.task.of_logits(targets, logits)
+        return Scores(judged.losses, judged.hits)
+
+    def _trained(self, chosen: str) -> Trained:
+        """Brings the weights of the chosen candidate into the model, fitted to train and val together if asked."""
+        setup, done = self._setup, self._record.done[chosen]
+        candidate = next(each for each in self._candidates if each.name == chosen)
+        parts = done.gradient_accumulation_steps
+        of_candidate = self._setup_of(candidate)
+        if not candidate.phases:
+            self._start.assign_to(setup.model.variables)
+            held_out = HeldOut.of_probe(self._probe, setup.train)
+        else:
+            self._opened(of_candidate, f"{FOLDER}/{chosen}").load().now.assign_to(setup.model.variables)
+            logits = self._record.logits(self._folder, chosen)
+            held_out = HeldOut(self._val_labels, logits, "the validation split")
+        trained = Trained(done.rows, done.curves, parts, held_out)
+        if not setup.training.refit:
+            return trained
+        self._start.assign_to(setup.model.variables)
+        return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+
+    def _result(self, candidate: Candidate, scores: dict[str, Scores], held: dict) -> CandidateResult:
+        name, record = candidate.name, self._record
+        facts = {"name": name, "why": candidate.why, "expected_seconds": record.expected.get(name, 0.0)}
+        if name not in record.done:
+            return CandidateResult(**facts, reason=record.left_out[name])
+        seconds = record.done[name].seconds + (record.spent if not candidate.phases else 0.0)
+        figures = {"val_loss": scores[name].losses.mean(), "val_accuracy": scores[name].hits.mean(), "seconds": seconds}
+        if name not in held:
+            return CandidateResult(**facts, **figures, reason="it is the simplest")
+        against, comparison = held[name]
+        return CandidateResult(
+            **facts,
+            **figures,
+            gain=comparison.gain,
+            standard_error=comparison.standard_error,
+            against=against,
+            reason=comparison.reason(against),
+        )
+
+    def _setup_of(self, candidate: Candidate) -> Setup:
+        training: TrainingConfig = training_of(candidate, self._setup.training)
+        return self._setup.with_training(training)
+
+    def _say(self, text: str) -> None:
+        emit(Note(text=f"{self._setup.component}: {text}"))
+
+
+def _refusal(setup: Setup) -> str:
+    """Says why the backbone does not allow the phases of a training; "" where it does."""
+    try:
+        check_phases(layers_of(setup.backbone), setup.training)
+    except BackboneError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,85 @@
+"""What a training gives, and its last fit on train and validation together."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from finetune.artifacts.training_history import Refit, Search
+from finetune.events import Note, emit
+from trainer_module.examples.input_data import Split, both, labels
+from trainer_module.fitted_head import LastLayer
+from trainer_module.phases.checkpoint import Checkpoints
+from trainer_module.phases.run import run_phases
+from trainer_module.phases.setup import Setup
+from trainer_module.probe import Probe
+from trainer_module.search.candidates import last_fit
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Logits of examples that the weights which gave them had not seen."""
+
+    labels: np.ndarray  # As the task has them.
+    logits: np.ndarray  # float32 [examples, classes].
+    examples: str  # Which examples these are, in words.
+
+    @classmethod
+    def of_probe(cls, probe: Probe, split: Split, name: str = "train") -> HeldOut:
+        """Takes those of the cross-validation of a fitted head."""
+        return cls(labels(split).numpy()[probe.rows], probe.logits, f"held-out folds of {name}")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a training; the weights are in the model."""
+
+    rows: list[dict[str, Any]]  # Of the phases.
+    curves: list[dict[str, Any]]  # Of their epochs.
+    gradient_accumulation_steps: int  # Parts that a batch has to be computed in.
+    held_out: HeldOut | None  # None where nothing is fitted on them.
+    search: Search | None = None
+    refit: Refit | None = None
+
+    def of_search(self, search: Search) -> Trained:
+        """Returns it with the search that it came from."""
+        return dataclasses.replace(self, search=search)
+
+
+def refit(setup: Setup, trained: Trained, last_layer: LastLayer, opened: Callable[[Setup], Checkpoints]) -> Trained:
+    """Trains once more, on train and validation together, and leaves those weights in the model.
+
+    Args:
+        setup: Of the training; the model has the weights that it began with.
+        trained: What it gave.
+        last_layer: Of the model.
+        opened: Opens the checkpoints of the last fit.
+
+    Returns:
+        What it gave, with held-out logits of the fitted head where nothing else was trained.
+    """
+    started = time.monotonic()
+    together = both(setup.train, setup.val)
+    held_out = trained.held_out
+    if setup.training.head.start == "fitted":
+        probe = last_layer.fit(together)
+        if not trained.rows:
+            held_out = HeldOut.of_probe(probe, together, "train and val")
+    training = last_fit(setup.training, trained.rows, setup.train.steps(setup.training.batch_size))
+    last = setup.with_training(training, together)
+    parts, seconds = trained.gradient_accumulation_steps, 0.0
+    if training.phases:
+        state = run_phases(last, opened(last))
+        parts, seconds = max(parts, state.gradient_accumulation_steps), sum(row["seconds"] for row in state.rows)
+    steps = sum(phase.steps or 0 for phase in training.phases)
+    # What a kill interrupted is in the rows; of this process, the clock knows more.
+    done = Refit(examples=together.examples, steps=steps, seconds=max(seconds, time.monotonic() - started))
+    emit(
+        Note(text=f"{setup.component}: trained once more on {done.examples:,} examples of train and val, {steps} steps")
+    )
+    return dataclasses.replace(trained, gradient_accumulation_steps=parts, held_out=held_out, refit=done)
