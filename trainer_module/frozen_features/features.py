@@ -89,7 +89,6 @@ class FrozenFeatures:
         rates = RATES["gpu" if tf.config.list_logical_devices("GPU") else "cpu"]
         self.planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
         self._caches: dict[str, ExampleCache] = {}
-        self._in_use: dict[str, Kept] = {}
         self._at_once = training.batch_size
         self._compiled: dict[tuple[str, ...], FrozenPart] = {}
         self._broken = ""
@@ -128,16 +127,14 @@ class FrozenFeatures:
 
     def _feeds(self, index: int, kept: dict[str, Kept], decision: Decision, first_epoch: int, first_step: int) -> Feeds:
         training, train, val = self._training, self._splits["train"], self._splits["val"]
-        # What is in a file goes with the last reference to it, and a dataset holds none.
-        self._in_use = kept
         tail = self._network.tail(self.planner.cut(index)) if kept else self._model
         course = (training.batch_size, training.seed, self.planner.augmentation_of(index), first_epoch, first_step)
         if "train" in kept:
-            train_feed = Feed(tail, training_rows(train, kept["train"], *course))
+            train_feed = Feed(tail, training_rows(train, kept["train"], *course), kept["train"])
         else:
             train_feed = Feed(self._model, training_batches(train, *course))
         if "val" in kept:
-            val_feed = Feed(tail, evaluation_rows(kept["val"], self._at_once))
+            val_feed = Feed(tail, evaluation_rows(kept["val"], self._at_once), kept["val"])
         else:
             val_feed = Feed(self._model, evaluation_batches(val, self._at_once))
         row = {"cached_trunk": "train" in kept, "frozen_features": self.planner.row(index, decision)}

@@ -25,6 +25,7 @@ class Feed:
 
     model: keras.Model  # Leads from the inputs in `batches` to probabilities.
     batches: tf.data.Dataset  # (inputs, labels).
+    kept: Kept | None = None  # What they are read from: a file of rows goes with the last reference to it.
 
 
 @dataclass(frozen=True)
