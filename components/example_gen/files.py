@@ -67,7 +67,7 @@ class FileRecord:
 
     def to_json(self) -> str:
         """Returns one line of ASCII, also for names that are not UTF-8."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps(vars(self))
 
     @classmethod
     def from_json(cls, line: str) -> FileRecord:

@@ -45,6 +45,12 @@ class DataConfig(Section):
     max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
     max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")
     max_characters: int = Field(100_000, ge=1, description="longer texts are skipped (quotes that are never closed)")
+    cache_gb: float = Field(
+        20.0,
+        ge=0,
+        description="what is known of single examples, in `<output_dir>/example_cache`, so that a later run pays for "
+        "new ones alone; what was not used for longest makes room",
+    )
     schema_file: LocalPath | None = Field(
         None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
     )
