@@ -36,12 +36,10 @@ def check_workers(arguments: Sequence[str], folder: str, paths: Sequence[str]) -
         with beam.Pipeline(argv=list(arguments)) as pipeline:
             _ = pipeline | beam.Create([list(paths)], reshuffle=False) | beam.Map(look, target)
     except Exception as error:
-        missing = "ModuleNotFoundError" in str(error)
-        what = (
-            f"the workers lack a package of this environment. {_MEND}"
-            if missing
-            else "no worker ran a job of one line."
-        )
+        told = f"{type(error).__name__}: {error}"
+        what = "no worker ran a job of one line."
+        if "ModuleNotFoundError" in told:
+            what = f"the workers lack a package of this environment. {_MEND}"
         raise RunError(f"beam: got {shown}; {what} The runner says: {_telling_line(told)}") from error
     try:
         with open(target, encoding="utf-8") as file:
