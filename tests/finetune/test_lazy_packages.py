@@ -19,7 +19,7 @@ def package(tmp_path, monkeypatch):
         "log.py": "ran = []",
         "light.py": "COLOUR = 'blue'",
         "heavy.py": "from gathering.log import ran\nran.append('heavy')\nCOLOUR = 'red'\nWEIGHT = 7",
-        "__init__.py": "from gathering.heavy import *\nfrom gathering.log import ran\nran.append('package')\n__version__ = '1'",
+        "__init__.py": "from gathering.heavy import *\nran.append('package')\n__version__ = '1'",
     }
     for name, text in texts.items():
         (folder / name).write_text(textwrap.dedent(text))
