@@ -45,7 +45,13 @@ class _Loader(SourceFileLoader):
         module.__class__ = _Package
 
     def run(self, module: ModuleType) -> None:
-        super().exec_module(module)
+        """Runs the package as Python would have; one that fails can be asked again."""
+        module.__class__ = ModuleType
+        try:
+            super().exec_module(module)
+        except BaseException:
+            module.__class__ = _Package
+            raise
 
 
 class _Package(ModuleType):
@@ -65,12 +71,7 @@ class _Package(ModuleType):
         if light and hasattr(getattr(self, light), name):
             return getattr(getattr(self, light), name)
         with _lock:
-            if self.__class__ is _Package:
-                self.__class__ = ModuleType
+            if type(self) is _Package:
                 assert isinstance(spec.loader, _Loader)
-                try:
-                    spec.loader.run(self)
-                except BaseException:
-                    self.__class__ = _Package
-                    raise
+                spec.loader.run(self)
         return getattr(self, name)
