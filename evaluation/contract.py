@@ -22,7 +22,8 @@ def check_metric(metric: Metric) -> None:
     On made-up predictions of each of its tasks it sees that the value is that of a row of ones, and depends neither on
     the scale of weights nor on the order of examples; that a weight of two is an example given twice; that values are
     within the bounds, that a perfect model is better than chance, and that what is undefined is NaN and nothing else;
-    that intervals hold their value, repeat, and grow with the confidence; and that the reference gives the same value.
+    that intervals hold their value, repeat, and grow with the confidence; and that the reference gives the same
+    value, of all examples at once and of parts of them.
     """
     try:
         _check(metric)
@@ -107,9 +108,12 @@ def _check_intervals(metric: Metric, method: IntervalMethod, made_up: MadeUp, co
 def _check_reference(metric: Metric, made_up: MadeUp) -> None:
     if metric.reference is None:
         return
+    reference = metric.reference
     for skill in (0.0, 1.0, math.inf):
         found = made_up(skill, 3)
-        ours, theirs = metric.value(found), metric.reference(found)
+        whole, parts = reference(found), reference.sums(found[:30]) + reference.sums(found[30:])
+        assert math.isclose(whole, reference.value(parts), rel_tol=1e-9), "has a reference that is another in parts"
+        ours, theirs = metric.value(found), whole
         same = math.isclose(ours, theirs, rel_tol=1e-5, abs_tol=1e-6)
         assert same, f"is {ours}, and by reference {theirs}"
 

@@ -18,7 +18,10 @@ REPLICATES = 2000
 _WEIGHTS_HELD = 4_000_000
 
 
-Replicates = Callable[[np.ndarray], np.ndarray]
+# The most examples that are all drawn from; of more, so many subsets of so many.
+WHOLE, SUBSETS, SUBSET = 20_000, 10, 10_000
+
+Statistic = Callable[[np.ndarray | slice], Callable[[np.ndarray], np.ndarray]]
 
 
 def wilson(hits: float, examples: int, confidence: float) -> Interval:
@@ -90,25 +93,43 @@ def _middle(replicates: np.ndarray, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def bootstrap(examples: int, seed: int, statistics: Replicates, count: int = REPLICATES) -> np.ndarray:
+def bootstrap(examples: int, seed: int, statistic: Statistic, count: int = REPLICATES) -> np.ndarray:
     """Computes a statistic of examples drawn again and again with replacement.
+
+    Of more than WHOLE examples, SUBSETS random subsets of SUBSET each stand for all of them: as many as there are in
+    all are drawn from one, and what comes out is moved by what the subset itself is off. That is the bag of little
+    bootstraps (Kleiner, Talwalkar, Sarkar and Jordan 2014, "A scalable bootstrap for massive data"): the time that
+    drawing takes does not grow with the number of examples.
 
     Args:
         examples: How many there are to draw from, and how many are drawn each time.
         seed: The same seed draws the same examples.
-        statistics: Takes weights [some, examples], how often each example was drawn, and returns [some, ...].
+        statistic: Takes which examples to look at, and returns a function that takes weights [some, of those], how
+            often each was drawn, and returns [some, ...].
         count: Replicates.
 
     Returns:
         [count, ...].
     """
-    return np.concatenate([statistics(weights) for weights in _drawn(examples, seed, count)])
-
-
-def _drawn(examples: int, seed: int, count: int) -> Iterator[np.ndarray]:
     random = np.random.default_rng(seed)
+    if examples <= WHOLE:
+        of_weights = statistic(slice(None))
+        return np.concatenate([of_weights(weights) for weights in _drawn(examples, examples, count, random)])
+    value = statistic(slice(None))(np.ones((1, examples)))
+    found = []
+    for _ in range(SUBSETS):
+        of_weights = statistic(np.sort(random.choice(examples, SUBSET, replace=False)))
+        off = of_weights(np.ones((1, SUBSET))) - value
+        found += [of_weights(weights) - off for weights in _drawn(SUBSET, examples, count // SUBSETS, random)]
+    return np.concatenate(found)
+
+
+def _drawn(examples: int, draws: int, count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
     rows = max(1, _WEIGHTS_HELD // examples)
     for start in range(0, count, rows):
         size = min(rows, count - start)
-        places = random.integers(0, examples, (size, examples)) + examples * np.arange(size)[:, np.newaxis]
+        if draws > examples:
+            yield random.multinomial(draws, np.full(examples, 1 / examples), size).astype(np.float64)
+            continue
+        places = random.integers(0, examples, (size, draws)) + examples * np.arange(size)[:, np.newaxis]
         yield np.bincount(places.ravel(), minlength=size * examples).reshape(size, examples).astype(np.float64)

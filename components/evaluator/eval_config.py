@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.tasks import TASKS
@@ -52,6 +53,8 @@ def eval_config(task: str, gates: Sequence[GateConfig], slices: Sequence[Sequenc
     specs = [
         config_pb2.ModelSpec(
             name=name,
+            # Without it, TFMA would load every model as one of Keras first, to see whether that works.
+            model_type=constants.TF_GENERIC,
             is_baseline=name == CHAMPION,
             signature_name="serving_default",
             preprocessing_function_names=["transform_features"],

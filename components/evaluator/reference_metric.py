@@ -5,7 +5,8 @@ So the Evaluator shares neither the predictions nor the formula of what `evaluat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import apache_beam as beam
@@ -13,14 +14,15 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
-from components.evaluator.tasks import TASKS, EvaluatorTask
-from evaluation.metrics import METRICS
-from evaluation.predictions import Predictions
+from components.evaluator.tasks import TASKS
+from evaluation.metrics import metrics_of
+from evaluation.metrics.references import Reference
 
 # TFMA keeps what begins with an underscore to itself.
-_PREDICTIONS = "_predictions"
-# Of each example label, probabilities and, where the task has it, what the model decided.
-Collected = list[tuple[np.ndarray, ...]]
+_SUMS = "_sums"
+# Examples that are kept one by one before they are summed up.
+BLOCK = 1000
+_Example = tuple[np.ndarray, ...]
 
 
 class ReferenceMetric(tfma.metrics.Metric):
@@ -38,40 +40,51 @@ def _computations(
     output_name: str = "",
     example_weighted: bool = False,
 ) -> list[Any]:
-    collected, predictions_key = _collected(TASKS[task], eval_config, model_name, output_name, example_weighted)
-    key = metric_types.MetricKey(name, model_name, output_name, example_weighted=example_weighted)
+    sums_key, key = (
+        metric_types.MetricKey(each, model_name, output_name, example_weighted=example_weighted)
+        for each in (_SUMS, name)
+    )
+    # Equal for all metrics of a task, so that TFMA runs it once.
+    summed = metric_types.MetricComputation(
+        keys=[sums_key], preprocessors=None, combiner=_SumUp(task, sums_key, eval_config, example_weighted)
+    )
 
-    reference = METRICS[name].reference
-    assert reference is not None, f"{name} is measured by TFMA"
+    def result(metrics: dict[metric_types.MetricKey, dict[str, Any]]) -> dict[metric_types.MetricKey, float]:
+        return {key: _references(task)[name].value(metrics[sums_key][name])}
 
-    def result(metrics: dict[metric_types.MetricKey, Predictions]) -> dict[metric_types.MetricKey, float]:
-        return {key: reference(metrics[predictions_key])}
-
-    return [collected, metric_types.DerivedMetricComputation(keys=[key], result=result)]
-
-
-def _collected(
-    task: EvaluatorTask, eval_config: Any, model_name: str, output_name: str, example_weighted: bool
-) -> tuple[Any, Any]:
-    key = metric_types.MetricKey(_PREDICTIONS, model_name, output_name, example_weighted=example_weighted)
-    return metric_types.MetricComputation(
-        keys=[key], preprocessors=None, combiner=_Collect(task, key, eval_config, example_weighted)
-    ), key
+    return [summed, metric_types.DerivedMetricComputation(keys=[key], result=result)]
 
 
-class _Collect(beam.CombineFn):
-    """Keeps labels and answers for each example of a slice: a ranking needs them all."""
+def _references(task: str) -> dict[str, Reference]:
+    return {name: metric.reference for name, metric in metrics_of(task).items() if metric.reference}
 
-    def __init__(self, task: EvaluatorTask, key: metric_types.MetricKey, eval_config: Any, example_weighted: bool):
+
+@dataclass
+class _Seen:
+    """Examples of a slice: some as they are (label, probabilities and, where the task has it, what the model decided),
+    and what the others add up to, by metric."""
+
+    examples: list[_Example] = field(default_factory=list)
+    sums: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, sums: Mapping[str, Any]) -> None:
+        """Adds sums of other examples."""
+        self.sums |= {name: self.sums[name] + one if name in self.sums else one for name, one in sums.items()}
+
+
+class _SumUp(beam.CombineFn):
+    """Sums up labels and answers of a slice, block by block, for all metrics by reference of a task."""
+
+    def __init__(self, task: str, key: metric_types.MetricKey, eval_config: Any, example_weighted: bool):
         self._task = task
         self._key = key
         self._eval_config = eval_config
         self._example_weighted = example_weighted
 
-    def create_accumulator(self) -> Collected:
-        return []
+    def create_accumulator(self) -> _Seen:
+        return _Seen()
 
-    def add_input(self, accumulator: Collected, element: metric_types.StandardMetricInputs) -> Collected:
+    def add_input(self, accumulator: _Seen, element: metric_types.StandardMetricInputs) -> _Seen:
         label, probabilities, _ = next(
             metric_util.to_label_prediction_example_weight(
                 element,
@@ -84,16 +97,31 @@ class _Collect(beam.CombineFn):
             )
         )
         found = [np.asarray(label), np.asarray(probabilities, dtype=np.float32)]
-        if self._task.said:
+        said = TASKS[self._task].said
+        if said:
             outputs = element.get_predictions(self._key.model_name, self._key.output_name)
-            found.append(np.asarray(outputs[self._task.said]))
-        accumulator.append(tuple(found))
-        return accumulator
+            found.append(np.asarray(outputs[said]))
+        accumulator.examples.append(tuple(found))
+        return self.compact(accumulator) if len(accumulator.examples) >= BLOCK else accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[Collected]) -> Collected:
-        return [example for accumulator in accumulators for example in accumulator]
+    def merge_accumulators(self, accumulators: Iterable[_Seen]) -> _Seen:
+        merged = _Seen()
+        for accumulator in accumulators:
+            merged.add(accumulator.sums)
+            merged.examples += accumulator.examples
+            if len(merged.examples) >= BLOCK:
+                merged = self.compact(merged)
+        return merged
 
-    def extract_output(self, accumulator: Collected) -> dict[metric_types.MetricKey, Predictions]:
-        labels, *answers = zip(*accumulator, strict=True)
+    def compact(self, accumulator: _Seen) -> _Seen:
+        if not accumulator.examples:
+            return accumulator
+        labels, *answers = zip(*accumulator.examples, strict=True)
         probabilities, *said = map(np.stack, answers)
-        return {self._key: self._task.predictions(labels, probabilities, said[0] if said else None)}
+        predictions = TASKS[self._task].predictions(labels, probabilities, said[0] if said else None)
+        summed = _Seen(sums=dict(accumulator.sums))
+        summed.add({name: reference.sums(predictions) for name, reference in _references(self._task).items()})
+        return summed
+
+    def extract_output(self, accumulator: _Seen) -> dict[metric_types.MetricKey, dict[str, Any]]:
+        return {self._key: self.compact(accumulator).sums}

@@ -6,6 +6,7 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, share_of_examples
 from evaluation.metrics.metric import Metric, TfmaMetric, mean_of
+from evaluation.metrics.references import mean_of_examples
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, SingleLabel, mean
 
 ACCURACY = Metric(
@@ -65,7 +66,7 @@ EXACT_MATCH = Metric(
     tasks=(MULTI_LABEL,),
     overall=ACCURACY.overall,
     interval=ACCURACY.interval,
-    reference=_exact_match_by_sklearn,
+    reference=mean_of_examples(_exact_match_by_sklearn),
 )
 HAMMING_LOSS = Metric(
     name="hamming_loss",
@@ -76,5 +77,5 @@ HAMMING_LOSS = Metric(
     overall=mean_of(lambda predictions: (predictions.actual != predictions.said).mean(axis=1)),
     interval=Bootstrap(),
     advice="see in the report which labels are missed and which are said too often",
-    reference=_hamming_loss_by_sklearn,
+    reference=mean_of_examples(_hamming_loss_by_sklearn),
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, CalibrationNoise
 from evaluation.metrics.metric import Metric, mean_of
+from evaluation.metrics.references import Reference, mean_of_examples
 from evaluation.predictions import SINGLE_LABEL, SMALLEST_PROBABILITY, MultiLabel, Predictions, SingleLabel, sums
 
 # Guo et al. 2017, "On calibration of modern neural networks", section 2.
@@ -57,14 +58,22 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
     ]
 
 
-def _error_by_sklearn(predictions: Predictions) -> float:
+def _bin_sums(predictions: Predictions) -> np.ndarray:
+    """Decisions, what was promised and what came true within each bin: [3, bins]. scikit-learn gives means alone."""
     from sklearn.calibration import calibration_curve
 
     promised, came_true = (part.ravel().astype(np.float64) for part in predictions.decisions)
     accuracy, confidence = calibration_curve(came_true, promised, n_bins=CALIBRATION_BINS)
     inner = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-    counts = np.bincount(np.searchsorted(inner, promised))
-    return float(np.average(np.abs(accuracy - confidence), weights=counts[counts > 0]))
+    counts = np.bincount(np.searchsorted(inner, promised), minlength=CALIBRATION_BINS)
+    sums = np.zeros((3, CALIBRATION_BINS))
+    sums[:, counts > 0] = counts[counts > 0] * np.stack([np.ones(len(accuracy)), confidence, accuracy])
+    return sums
+
+
+def _error_by_bins(sums: np.ndarray) -> float:
+    counts, promised, came_true = sums
+    return float(np.abs(came_true - promised).sum() / counts.sum())
 
 
 ECE = Metric(
@@ -76,7 +85,7 @@ ECE = Metric(
     overall=_error,
     interval=CalibrationNoise(_gaps),
     advice="label smoothing, fewer epochs or a smaller head: probabilities that are too sure come from overfitting",
-    reference=_error_by_sklearn,
+    reference=Reference(_bin_sums, _error_by_bins),
 )
 
 
@@ -101,7 +110,7 @@ BRIER = Metric(
     bounds=(0.0, 2.0),
     interval=Bootstrap(),
     advice="more or cleaner data where it errs, and label smoothing or fewer epochs where it is too sure",
-    reference=_brier_by_sklearn,
+    reference=mean_of_examples(_brier_by_sklearn),
 )
 
 
@@ -125,5 +134,5 @@ LOSS = Metric(
     bounds=(0.0, math.inf),
     interval=Bootstrap(),
     advice="label smoothing, fewer epochs or a stronger penalty: a few very sure mistakes can make most of the loss",
-    reference=_loss_by_sklearn,
+    reference=mean_of_examples(_loss_by_sklearn),
 )

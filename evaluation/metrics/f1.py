@@ -8,6 +8,7 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, Share
 from evaluation.metrics.metric import Metric
+from evaluation.metrics.references import Reference
 from evaluation.predictions import MULTI_LABEL, MultiLabel, Predictions, ratio
 
 
@@ -28,17 +29,37 @@ def _micro(predictions: MultiLabel, weights: np.ndarray) -> np.ndarray:
     return ratio(2 * counts.hits.sum(axis=1), counts.actual.sum(axis=1) + counts.said.sum(axis=1))
 
 
-def _by_sklearn(average: str) -> Callable[[Predictions], float]:
-    def reference(predictions: Predictions) -> float:
-        from sklearn.metrics import f1_score
+def _confusion_by_sklearn(predictions: Predictions) -> np.ndarray:
+    """Of each class [actual, said]: int [classes, 2, 2]."""
+    from sklearn.metrics import multilabel_confusion_matrix
 
-        seen = (predictions.actual | predictions.said).any(axis=0)
-        if not seen.any():
+    return multilabel_confusion_matrix(predictions.actual, predictions.said)
+
+
+def _f1_by_sklearn(confusion: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score([0, 0, 1, 1], [0, 1, 0, 1], sample_weight=confusion.ravel(), zero_division=0.0))
+
+
+def _mean_f1(weights: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], float]:
+    """The mean over classes; `weights` takes what was counted of each, and gives how much each counts."""
+
+    def value(confusion: np.ndarray) -> float:
+        of_classes = weights(confusion)
+        if not of_classes.any():
             return 0.0
-        actual, said = predictions.actual[:, seen], predictions.said[:, seen]
-        return float(f1_score(actual, said, average=average, zero_division=0.0))
+        return float(np.average([_f1_by_sklearn(one) for one in confusion], weights=of_classes))
 
-    return reference
+    return value
+
+
+def _is_seen(confusion: np.ndarray) -> np.ndarray:
+    return confusion.sum(axis=(1, 2)) > confusion[:, 0, 0]
+
+
+def _examples(confusion: np.ndarray) -> np.ndarray:
+    return confusion[:, 1].sum(axis=1)
 
 
 def _actual(predictions: Predictions, of_class: int) -> np.ndarray:
@@ -56,7 +77,7 @@ MACRO_F1 = Metric(
     higher_is_better=True,
     overall=_macro,
     interval=Bootstrap(),
-    reference=_by_sklearn("macro"),
+    reference=Reference(_confusion_by_sklearn, _mean_f1(_is_seen)),
 )
 WEIGHTED_F1 = Metric(
     name="weighted_f1",
@@ -65,7 +86,7 @@ WEIGHTED_F1 = Metric(
     higher_is_better=True,
     overall=_weighted,
     interval=Bootstrap(),
-    reference=_by_sklearn("weighted"),
+    reference=Reference(_confusion_by_sklearn, _mean_f1(_examples)),
 )
 MICRO_F1 = Metric(
     name="micro_f1",
@@ -75,7 +96,7 @@ MICRO_F1 = Metric(
     tasks=(MULTI_LABEL,),
     overall=_micro,
     interval=Bootstrap(),
-    reference=_by_sklearn("micro"),
+    reference=Reference(_confusion_by_sklearn, lambda confusion: _f1_by_sklearn(confusion.sum(axis=0))),
 )
 PRECISION = Metric(
     name="precision",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,7 +36,7 @@ class Bootstrap:
         """
         values = metric.replicates(predictions, np.ones((1, len(predictions))), columns)[0]
         drawn = intervals.bootstrap(
-            len(predictions), SEED, lambda weights: metric.replicates(predictions, weights, columns)
+            len(predictions), SEED, lambda part: partial(metric.replicates, predictions[part], columns=columns)
         )
         examples = [len(predictions)] if columns is None else predictions.actual[:, columns].sum(axis=0)
         return [
@@ -57,15 +58,20 @@ class Bootstrap:
         """Returns the middle part of the replicates of the difference or the ratio."""
         columns = None if column is None else [column]
 
-        def change(weights: np.ndarray) -> np.ndarray:
-            first, second = (metric.replicates(model, weights, columns)[:, 0] for model in models)
-            if compare == "difference":
-                return first - second
-            return np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
+        def change(part: np.ndarray | slice) -> Callable[[np.ndarray], np.ndarray]:
+            parts = [model[part] for model in models]
+
+            def of_weights(weights: np.ndarray) -> np.ndarray:
+                first, second = (metric.replicates(model, weights, columns)[:, 0] for model in parts)
+                if compare == "difference":
+                    return first - second
+                return np.divide(first, second, out=np.full_like(first, np.nan), where=second > 0)
+
+            return of_weights
 
         examples = len(models[0])
         drawn = intervals.bootstrap(examples, SEED, change)
-        return intervals.percentile(float(change(np.ones((1, examples)))[0]), drawn, confidence)
+        return intervals.percentile(float(change(slice(None))(np.ones((1, examples)))[0]), drawn, confidence)
 
 
 @dataclass(frozen=True)
@@ -158,13 +164,15 @@ class CalibrationNoise(Bootstrap):
     def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
         """Returns the interval, over all classes."""
         value = metric.value(predictions)
-        drawn = intervals.bootstrap(
-            len(predictions), SEED, lambda weights: metric.replicates(predictions, weights)[:, 0]
-        )
-        observed = self.gaps(predictions, np.ones((1, len(predictions))))
-        noise = intervals.bootstrap(
-            len(predictions), SEED, lambda weights: np.abs(self.gaps(predictions, weights) - observed).sum(axis=1)
-        )
+        examples = len(predictions)
+
+        def noise_of(part: np.ndarray | slice) -> Callable[[np.ndarray], np.ndarray]:
+            found = predictions[part]
+            observed = self.gaps(found, np.ones((1, len(found))))
+            return lambda weights: np.abs(self.gaps(found, weights) - observed).sum(axis=1)
+
+        drawn = intervals.bootstrap(examples, SEED, lambda part: partial(metric.replicates, predictions[part]))[:, 0]
+        noise = intervals.bootstrap(examples, SEED, noise_of)
         found = intervals.mirrored(value, drawn, confidence)
         return [_within(replace(found, low=value - float(np.quantile(noise, (1 + confidence) / 2))), metric.bounds)]
 

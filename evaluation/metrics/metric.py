@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from evaluation.metrics.references import Reference
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions, mean
 from finetune.artifacts.findings import Interval
 
@@ -73,7 +74,7 @@ class Metric:
         undefined: Where it is undefined, to follow "it is undefined".
         advice: What to try when a gate on it fails; empty where that depends on the gate.
         tfma: The metric of TFMA by which its Evaluator measures the same; None where it has none.
-        reference: The value of `overall` by scikit-learn, for the Evaluator where TFMA has no such metric.
+        reference: The same by scikit-learn, for the Evaluator where TFMA has no such metric.
         unit: Of its values; empty for a pure number.
         slow: Whether a replicate takes every example of every class in turn, so that a bootstrap of many takes minutes.
     """
@@ -90,7 +91,7 @@ class Metric:
     undefined: str = "on these examples"
     advice: str = ""
     tfma: TfmaMetric | None = None
-    reference: Callable[[Any], float] | None = None
+    reference: Reference | None = None
     unit: str = ""
     slow: bool = False
 

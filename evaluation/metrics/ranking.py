@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, DeLong
 from evaluation.metrics.metric import Metric, Overall, PerClass
+from evaluation.metrics.references import mean_of_classes
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions, ratio
 
 
@@ -68,12 +69,10 @@ def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (below + not_above) / (2 * len(others))
 
 
-def _area_by_sklearn(predictions: Predictions) -> float:
+def _area_by_sklearn(*arguments: np.ndarray, **options: np.ndarray) -> float:
     from sklearn.metrics import roc_auc_score
 
-    columns = zip(predictions.actual.T, predictions.probabilities.T, strict=True)
-    found = [roc_auc_score(actual, scores) for actual, scores in columns if actual.any() and not actual.all()]
-    return float(np.mean(found)) if found else float("nan")
+    return float(roc_auc_score(*arguments, **options))
 
 
 AUC = Metric(
@@ -86,7 +85,7 @@ AUC = Metric(
     per_class=_areas,
     interval=DeLong(_influence),
     undefined="where all examples have the same label",
-    reference=_area_by_sklearn,
+    reference=mean_of_classes(_area_by_sklearn, needs_both=True),
 )
 
 
@@ -125,12 +124,10 @@ def _average_precision(actual: np.ndarray, scores: np.ndarray, weights: np.ndarr
     return np.divide(reached, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _average_precision_by_sklearn(predictions: Predictions) -> float:
+def _average_precision_by_sklearn(*arguments: np.ndarray, **options: np.ndarray) -> float:
     from sklearn.metrics import average_precision_score
 
-    columns = zip(predictions.actual.T, predictions.probabilities.T, strict=True)
-    found = [average_precision_score(actual, scores) for actual, scores in columns if actual.any()]
-    return float(np.mean(found)) if found else float("nan")
+    return float(average_precision_score(*arguments, **options))
 
 
 # Davis and Goadrich 2006, "The relationship between precision-recall and ROC curves", section 4: between two points of
@@ -147,7 +144,7 @@ PR_AUC = Metric(
     per_class=_average_precisions,
     interval=Bootstrap(),
     undefined="where no example has the label",
-    reference=_average_precision_by_sklearn,
+    reference=mean_of_classes(_average_precision_by_sklearn, needs_both=False),
     slow=True,
 )
 MEAN_AVERAGE_PRECISION = replace(

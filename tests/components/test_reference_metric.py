@@ -10,7 +10,7 @@ pytest.importorskip("tensorflow_model_analysis")
 from tensorflow_model_analysis.metrics import metric_types
 
 from components.evaluator.eval_config import in_tfma
-from components.evaluator.reference_metric import ReferenceMetric
+from components.evaluator.reference_metric import BLOCK, ReferenceMetric
 from components.evaluator.tasks import TASKS
 from components.evaluator.tasks.contract import check_task
 from evaluation.metrics import METRICS, metrics_of
@@ -23,7 +23,7 @@ def element(label: int, probabilities: list[float]) -> metric_types.StandardMetr
 
 
 def computed(metric, examples) -> dict:
-    """Runs a metric's combiner over two pieces, then its derived computation."""
+    """Runs a metric's combiner over two pieces, one of them summed up already, then its derived computation."""
     collected, derived = metric.computations(model_names=[""], output_names=[""], example_weighted=False)
     combiner = collected.combiner
     pieces = []
@@ -32,6 +32,7 @@ def computed(metric, examples) -> dict:
         for example in piece:
             accumulator = combiner.add_input(accumulator, element(*example))
         pieces.append(accumulator)
+    pieces[0] = combiner.compact(pieces[0])
     return derived.result(combiner.extract_output(combiner.merge_accumulators(pieces)))
 
 
@@ -45,6 +46,18 @@ PREDICTIONS = SingleLabel(
 def test_a_metric_is_that_of_all_pieces(name):
     ((key, value),) = computed(ReferenceMetric(name, SINGLE_LABEL), EXAMPLES).items()
     assert (key.name, value) == (name, pytest.approx(METRICS[name].value(PREDICTIONS)))
+
+
+def test_a_worker_holds_a_block_and_sums_however_many_examples_it_sees():
+    computation, _ = ReferenceMetric("auc", SINGLE_LABEL).computations(
+        model_names=[""], output_names=[""], example_weighted=False
+    )
+    accumulator = computation.combiner.create_accumulator()
+    for _ in range(BLOCK // 2):
+        for example in EXAMPLES:
+            accumulator = computation.combiner.add_input(accumulator, element(*example))
+        assert len(accumulator.examples) < BLOCK
+    assert accumulator.sums["loss"][1] == 2 * BLOCK
 
 
 def test_every_metric_of_all_examples_is_in_tfma():

@@ -10,6 +10,7 @@ import pytest
 from evaluation.contract import check_metric
 from evaluation.metrics import METRICS
 from evaluation.metrics.interval_methods import Bootstrap
+from evaluation.metrics.references import Reference, mean_of_examples
 from evaluation.predictions import mean
 
 
@@ -39,7 +40,8 @@ LOSS, ACCURACY = METRICS["loss"], METRICS["accuracy"]
         (replace(LOSS, interval=None), "expected an interval method"),
         (replace(LOSS, interval=Shifted()), "without its value"),
         (replace(LOSS, tasks=("ranking",)), "'ranking'; there are single_label, multi_label"),
-        (replace(LOSS, reference=lambda predictions: 0.5), "by reference 0.5"),
+        (replace(LOSS, reference=mean_of_examples(lambda predictions: 0.5)), "by reference 0.5"),
+        (replace(LOSS, reference=Reference(LOSS.reference, lambda sums: sums)), "another in parts"),
         (replace(LOSS, overall=lambda predictions, weights: weights @ predictions.losses), "scale"),
         (replace(LOSS, overall=lambda predictions, weights: mean(weights > 0, predictions.losses)), "weight of two"),
         (

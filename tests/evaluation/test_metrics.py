@@ -210,6 +210,20 @@ def test_intervals_miss_the_truth_no_more_often_than_they_may(metric):
     assert misses <= 5
 
 
+@pytest.mark.parametrize("metric", ["macro_f1", "loss", "ece"])
+def test_of_many_examples_subsets_give_the_interval_that_all_would(metric, monkeypatch):
+    calibrated = predictions(6_000, seed=3)
+    too_sure = calibrated.probabilities**3
+    found = SingleLabel(calibrated.labels, too_sure / too_sure.sum(axis=1, keepdims=True))
+    whole = value_interval(metric, found, 0.9)
+    monkeypatch.setattr(intervals, "WHOLE", 5_000)
+    monkeypatch.setattr(intervals, "SUBSET", 3_000)
+    parts = value_interval(metric, found, 0.9)
+    width = whole.high - whole.low
+    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.1 * width)
+    assert parts.low != whole.low, "it is another draw"
+
+
 def refusals(gates: list[GateConfig], make, trials: int = 50) -> list[list[str]]:
     """The names of the gates that fail, trial after trial; `make` gives a test set for a seed."""
     failed = []

@@ -73,10 +73,16 @@ class FrozenFeatures:
             earlier, size = left_behind
             self._say(f"{earlier} ({size / 1e6:,.1f} MB) was kept by an earlier version; delete it, nothing reads it.")
 
-    def of(self, training: TrainingConfig, train: Split, val: Split) -> FrozenFeatures:
-        """Returns the frozen features of the same network, in the same folder, for another training or other splits."""
+    def of(
+        self, training: TrainingConfig, train: Split, val: Split, augmentation: AugmentationConfig | None = None
+    ) -> FrozenFeatures:
+        """Returns the frozen features of the same network, in the same folder, for another training or other splits.
+
+        What is left out of `augmentation` stays as it is.
+        """
         network = self._folder, self._model, self._backbone
-        return FrozenFeatures(*network, training, self._augmentation, train, val, self._component, self._code)
+        changes = augmentation or self._augmentation
+        return FrozenFeatures(*network, training, changes, train, val, self._component, self._code)
 
     def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
         """Returns what a phase trains and validates on, after one pass over the examples where something is missing.

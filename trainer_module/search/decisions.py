@@ -90,6 +90,11 @@ class Comparison:
         """Whether the gain is beyond its standard error and accuracy not lower."""
         return self.gain > self.standard_error and self.more_right >= 0
 
+    @property
+    def does_no_harm(self) -> bool:
+        """Whether the loss is not higher beyond the standard error."""
+        return -self.gain <= self.standard_error
+
     def reason(self, simpler: str) -> str:
         """Says in a sentence why it is taken or left."""
         lower = f"its loss is lower than that of {simpler} by {self.gain:.4f}, standard error {self.standard_error:.4f}"
@@ -99,12 +104,14 @@ class Comparison:
             return f"{lower}, but its accuracy is lower by {-self.more_right:.4f}"
         if self.gain > 0:
             return f"{lower}: not beyond it, and {simpler} is simpler"
-        return f"its loss is not lower than that of {simpler} (by {-self.gain:.4f} higher)"
+        higher = f"higher by {-self.gain:.4f}" if self.gain else "the same"
+        return f"its loss is not lower than that of {simpler}, but {higher}"
 
 
 def compare(simpler: Scores, candidate: Scores) -> Comparison:
     """Compares example by example: what is hard for both cancels out."""
-    gains = simpler.losses - candidate.losses
+    # What went all the way back to the start differs by the rounding of float32.
+    gains = np.round(simpler.losses - candidate.losses, 6)
     spread = float(gains.std(ddof=1)) if len(gains) > 1 else math.inf
     more_right = float(candidate.hits.mean() - simpler.hits.mean())
     return Comparison(float(gains.mean()), spread / math.sqrt(len(gains)), more_right)

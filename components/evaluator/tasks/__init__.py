@@ -31,7 +31,7 @@ class EvaluatorTask(Protocol):
     def predictions(
         self, labels: Sequence[np.ndarray], probabilities: np.ndarray, said: np.ndarray | None
     ) -> Predictions:
-        """Joins what TFMA read of each example of a slice.
+        """Joins what TFMA read of some examples of a slice, always with the same classes.
 
         Args:
             labels: As the model's `transform_features` gives them.

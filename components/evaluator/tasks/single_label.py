@@ -18,9 +18,7 @@ class SingleLabelInTfma:
     def predictions(
         self, labels: Sequence[np.ndarray], probabilities: np.ndarray, said: np.ndarray | None
     ) -> SingleLabel:
-        """Gives a class that the model does not know a column of its own, without probability."""
+        """Gives classes that the model does not know one more column, without probability."""
         columns = np.array([int(label.item()) for label in labels])
-        if (columns < 0).any():
-            columns = np.where(columns < 0, probabilities.shape[1], columns)
-            probabilities = np.pad(probabilities, ((0, 0), (0, 1)))
-        return SingleLabel(columns, probabilities)
+        columns = np.where(columns < 0, probabilities.shape[1], columns)
+        return SingleLabel(columns, np.pad(probabilities, ((0, 0), (0, 1))))

@@ -99,6 +99,7 @@ def test_the_gain_is_paired_and_must_be_beyond_its_standard_error():
     assert "not beyond it, and probe is simpler" in compare(simple, noisy).reason("probe")
     assert "0.15" in compare(better, simple).reason("probe")
     assert not compare(better, simple).wins
+    assert compare(simple, simple).reason("probe").endswith("not lower than that of probe, but the same")
 
 
 def test_a_lower_accuracy_never_wins_and_one_example_tells_nothing():
