@@ -112,4 +112,4 @@ def _tell(result: Any) -> None:
     found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(COUNTERS))["counters"]
     counts = {each.key.metric.name: each.result for each in found}
     if kept := counts.get("kept"):
-        emit(Note(text=f"Transform: {kept:,} examples are as an earlier run made them, {counts['made']:,} are new"))
+        emit(Note(text=f"Transform: {kept:,} examples are as an earlier run made them, {counts.get('made', 0):,} are new"))
