@@ -119,7 +119,8 @@ def test_a_writer_that_is_killed_leaves_no_version(s3, model):
     )
     killed = subprocess.run([sys.executable, "-c", code, model, PUSHED], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert {entry.name for entry in buckets.entries(f"{PUSHED}/1")} == {"saved_model.pb", "variables.txt", "variables/data"}
+    there = {entry.name for entry in buckets.entries(f"{PUSHED}/1")}
+    assert there == {"saved_model.pb", "variables.txt", "variables/data"}
     assert numbers() == []
     assert newest_version(folder(PUSHED)) is None
     assert push_version(model, folder(PUSHED))[0].name == "2"
