@@ -51,7 +51,10 @@ def _of_phase(measured: Measured, planner: Planner, index: int) -> float:
 
 
 def that_fit(expected: Sequence[float], last_fits: Sequence[float], spent: float, budget: float) -> list[bool]:
-    """Says which candidates a budget has room for, those before first; the first, which is done, always.
+    """Says which candidates a budget has room for.
+
+    The first, which is done, always; then the dearest that has room alone, as it gains most where anything does; then
+    others, cheap ones before dear ones.
 
     Args:
         expected: Seconds of each candidate.
@@ -59,13 +62,20 @@ def that_fit(expected: Sequence[float], last_fits: Sequence[float], spent: float
         spent: Seconds so far.
         budget: Seconds in all, of search and last fit.
     """
-    fits: list[bool] = []
-    longest = 0.0
-    for seconds, last in zip(expected, last_fits, strict=True):
-        room = not fits or spent + seconds + max(longest, last) <= budget
-        fits.append(room)
-        if room:
-            spent, longest = spent + seconds, max(longest, last)
+    fits, longest = [index == 0 for index in range(len(expected))], 0.0
+
+    def take(index: int) -> bool:
+        nonlocal spent, longest
+        last = max(longest, last_fits[index])
+        if not fits[index] and spent + expected[index] + last <= budget:
+            fits[index], spent, longest = True, spent + expected[index], last
+            return True
+        return False
+
+    by_seconds = sorted(range(1, len(expected)), key=lambda index: expected[index])
+    any(take(index) for index in reversed(by_seconds))
+    for index in by_seconds:
+        take(index)
     return fits
 
 

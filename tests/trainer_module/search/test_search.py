@@ -48,9 +48,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(search_run, "candidates_for", lambda *_: QUICK)
 
 
-def search(splits, folder, config: TrainingConfig, lives=10**9, kept="kept"):
+def search(splits, folder, config: TrainingConfig, lives=10**9, task="single_label"):
     """Runs a search that is killed when checkpoints and the record have been written so many times."""
-    setup = setup_of(splits, config, FLIPS, folder=folder / kept)
+    setup = setup_of(splits, config, FLIPS, folder=folder / "kept", task=task)
     left = [lives]
 
     def age() -> None:
@@ -85,6 +85,18 @@ def test_it_tries_all_and_keeps_the_simplest_that_nothing_beats(splits, tmp_path
     record = SearchRecord.find(tmp_path / "search")
     logits = record.logits(tmp_path / "search", found.chosen)
     np.testing.assert_allclose(LastLayer(setup).logits(setup.val), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_several_labels_are_searched_as_well(tmp_path, quick):
+    splits = make_splits(tmp_path, "multi_label")
+    setup, trained = search(splits, tmp_path, auto(), task="multi_label")
+    probe, *others = trained.search.candidates
+    assert all(each.seconds for each in (probe, *others))
+    assert trained.refit.examples == 30
+    assert trained.held_out.labels.shape[1] == 2
+    probabilities = setup.model(next(iter(recipe.evaluation_batches(setup.val, 4)))[0], training=False).numpy()
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    assert not np.allclose(probabilities.sum(axis=1), 1, atol=1e-7), "each label has a probability of its own"
 
 
 @pytest.mark.parametrize("refit", [False, True])
@@ -179,7 +191,7 @@ def test_the_fitted_head_is_the_same_from_kept_features_and_gives_the_logits_tha
     one, other, again = (LastLayer(setup).fit(setup.train) for setup in (off, on, on))
     np.testing.assert_allclose(one.kernel, other.kernel, rtol=1e-3, atol=1e-5)
     np.testing.assert_array_equal(other.kernel, again.kernel)
-    assert any((tmp_path / "kept").rglob("*.rows"))
+    assert any(path.is_file() for path in (tmp_path / "kept").rglob("*"))
     logits = LastLayer(on).logits(on.val)
     probabilities = on.task.of_logits(on.task.targets(labels(on.val).numpy(), 2), logits).probabilities
     batches = [on.model(value, training=False).numpy() for value, _ in recipe.evaluation_batches(on.val, 4)]
