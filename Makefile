@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-strategies bench-multilabel bench-frozen-encoder clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -58,6 +58,9 @@ bench: setup  ## compare the Trainer with a plain Keras script (PEER=FILE) and w
 
 bench-pipeline: setup  ## measure first runs, reruns, ten new pictures among 6,000, and 60,000 small ones; an hour
 	$(BIN)/python -m benchmarks.pipeline
+
+bench-quality: setup  ## measure what fine-tuning gains on several sets and splits; hours, and it goes on after a kill
+	FINETUNE_PEER="$(or $(PEER),$(FINETUNE_PEER))" $(BIN)/python -m benchmarks.quality
 
 bench-strategies: setup  ## train with every strategy and five seeds on real pictures
 	$(BIN)/python -m benchmarks.strategies

@@ -37,6 +37,7 @@ def examples_of(summary: dict[str, Any]) -> dict[str, tuple[list[str], np.ndarra
     from finetune.config import load_config
     from pipeline.plan import ingest_node_id
     from pipeline.run_metadata import RunMetadata
+    from transforms.records import read_records
 
     output = Path(summary["output_dir"])
     config = load_config(output.parent / "config.yaml")
@@ -45,7 +46,7 @@ def examples_of(summary: dict[str, Any]) -> dict[str, tuple[list[str], np.ndarra
     rows: dict[str, list[tuple[str, list[str]]]] = {}
     for split in ("train", "val", "test"):
         files = sorted(map(str, folder.glob(f"Split-{split}/*")))
-        for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+        for record in read_records(files).as_numpy_iterator():
             feature = tf.train.Example.FromString(record).features.feature
             labels = [label.decode() for label in feature["label"].bytes_list.value]
             rows.setdefault(split, []).append((feature["text"].bytes_list.value[0].decode(), labels))

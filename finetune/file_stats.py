@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from finetune.buckets import is_bucket
 from finetune.digests import sha256_of
 
 # The coarsest clock of a file system that is in use, FAT's: two changes within it may leave the same time.
@@ -36,8 +38,11 @@ def stats_of(root: Path) -> Stats:
     """Looks at a file or a folder, through links; what cannot be looked at is part of what is said.
 
     The time of an inode's change counts beside that of the content, which anyone can set: a file that is replaced by
-    another of the same size and time has another inode, and one that is written over has another change.
+    another of the same size and time has another inode, and one that is written over has another change. Of what is in
+    a bucket nothing is said, and it never settles.
     """
+    if is_bucket(root):
+        return Stats("in a bucket", sys.maxsize)
     digest, changed = hashlib.sha256(), 0
     for path, found in _walk(root):
         fields: tuple[object, ...] = (found,)

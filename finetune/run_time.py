@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from finetune.buckets import is_bucket
 from finetune.digests import sha256_of
 from finetune.errors import ConfigError
 
@@ -32,7 +33,7 @@ class ConfigValue(_Value):
 
 
 class SharedPath(_Value):
-    """The absolute path of what lies below the folder that all nodes share; an absolute path is left as it is."""
+    """The absolute path of what lies below the folder that all nodes share; one absolute or in a bucket stays."""
 
     run_time: Literal["shared_path"] = "shared_path"
     path: str
@@ -115,7 +116,7 @@ def _resolved(value: Any, place: Place) -> Any:
                 raise ConfigError([f"{value.key}: no value for this run; expected one for each key that is left open"])
             return place.values[value.key]
         case SharedPath():
-            return str(place.root / value.path)
+            return value.path if is_bucket(value.path) else str(place.root / value.path)
         case FileDigest():
             path = value.path if isinstance(value.path, str) else _resolved(value.path, place)
             return sha256_of(place.root / path)

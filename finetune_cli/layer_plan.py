@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from finetune.config import STRATEGIES, Config, PhaseConfig
+from finetune.config import Config, PhaseConfig
+from finetune.config.strategies import AUTO
+from trainer_module.backbones.sources import record_of
+from trainer_module.search.candidates import candidates_for
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,14 @@ def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayer
 
 
 def print_layers(config: Config, console: Console) -> None:
-    """Prints for each phase the layers that train, by block, and counts of parameters; for `auto`, all strategies."""
-    training = config.training
-    shown_phases = {name: strategy.phases for name, strategy in STRATEGIES.items()}
-    for name, phases in ({training.strategy: training.phases} if training.phases else shown_phases).items():
-        title = "trains, of the backbone" if training.phases else f"{name}: trains, of the backbone"
-        table = Table("phase", title, "parameters", "of the head", box=None, pad_edge=False)
-        for plan in layer_plan(config, phases):
-            lines = [f"{block}: {', '.join(members)}" for block, members in plan.layers.items()]
-            shown = escape("\n".join(lines)) or "nothing"
-            table.add_row(plan.phase, shown, f"{plan.backbone:,}", f"{plan.head:,} + {plan.per_class:,} a class")
-        console.print(table)
+    """Prints for each phase the layers that train, by block, and counts of parameters; for `auto`, all it may try."""
+    training, phases = config.training, config.training.phases
+    if training.strategy == AUTO:
+        candidates = candidates_for(record_of(config.backbone).modality, training, config.augmentation)
+        phases = [phase for candidate in candidates for phase in candidate.phases]
+    table = Table("phase", "trains, of the backbone", "parameters", "of the head", box=None, pad_edge=False)
+    for plan in layer_plan(config, phases):
+        lines = [f"{block}: {', '.join(members)}" for block, members in plan.layers.items()]
+        shown = escape("\n".join(lines)) or "nothing"
+        table.add_row(plan.phase, shown, f"{plan.backbone:,}", f"{plan.head:,} + {plan.per_class:,} a class")
+    console.print(table)

@@ -50,16 +50,22 @@ def find_rate(config: Config, phase: str, lowest: float, highest: float, steps: 
     if plot and not plot.absolute().parent.is_dir():
         raise ConfigError([f"--plot: got {str(plot)!r}; its folder does not exist"])
     folder = config.output_path / "lr-find"
-    if config.training.phases:
-        phase_index(config.training.phases, phase)
+    if not config.training.phases:
+        raise ConfigError(
+            ["training.strategy: got 'auto', whose phases the Trainer chooses; expected phases, or another strategy"]
+        )
+    phase_index(config.training.phases, phase)
 
     def test(outputs: Mapping[str, Mapping[str, Any]]) -> Found:
         from pipeline.training_setup import training_setup
+        from trainer_module.fitted_head import LastLayer
         from trainer_module.phases.range_test import losses_at, train_phases_before
 
         setup = training_setup(config, outputs["Transform"], COMPONENT)
         index = phase_index(setup.training.phases, phase)
         chosen = setup.training.phases[index]
+        if setup.training.head.start == "fitted":
+            LastLayer(setup).fit(setup.train)
         train_phases_before(setup, index)
         rates = rising_rates(lowest, highest, steps)
 

@@ -50,15 +50,17 @@ def write_chosen(config: Config, search: Search | None) -> Path:
         search: What `training.strategy: auto` chose; None where it did not, and the config says all.
     """
     path = config.output_path / CHOSEN_FILE
-    training, because = config.training, ""
+    training, augmentation, because = config.training, config.augmentation, ""
     if search:
         modality = record_of(config.backbone).modality
-        candidates = candidates_for(modality, config.training, config.augmentation)
+        augmentation = config.augmentation.model_copy(update={"horizontal_flip": search.flips or None})
+        candidates = candidates_for(modality, config.training, augmentation)
         chosen = next(each for each in candidates if each.name == search.chosen)
         default = TrainingConfig.model_fields["strategy"].default
         training = training_of(chosen, config.training).model_copy(update={"strategy": default})
         because = f"# Training: {search.chosen}, as {search.reason}.\n"
-    raw = json.loads(config.model_copy(update={"training": training}).model_dump_json(exclude_defaults=True))
+    chosen_config = config.model_copy(update={"training": training, "augmentation": augmentation})
+    raw = json.loads(chosen_config.model_dump_json(exclude_defaults=True))
     # Without the key, those of the strategy would stand in.
     raw.setdefault("training", {}).setdefault("phases", [])
     head = f"# What was chosen for {config.data.root}; `finetune run {path}` takes it as it is.\n{because}"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import gates_can_be_measured
+from finetune.buckets import is_bucket
 from finetune.config import BackboneConfig, DataConfig, TrainingConfig
 from finetune.config.keys import value_at
 from finetune.config.load import Check
@@ -92,7 +93,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     problems = []
     record = _record(raw)
     root = value_at(raw, "data.root")
-    if isinstance(root, str):
+    if isinstance(root, str) and not is_bucket(root):
         ingest = INGEST_MODALITIES[record.modality if record else "image"]
         problem = ingest.root_problem(Path(root).expanduser())
         problems += [f"data.root: got {root!r}, {problem}"] if problem else []

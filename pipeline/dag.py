@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from tfx.components import Evaluator, StatisticsGen, Trainer
+from tfx.components import Evaluator, Trainer
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.compiler import compiler
 from tfx.dsl.components.base import base_beam_component, base_component
@@ -17,6 +17,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from components.bulk_inferrer.component import BulkInferrer
 from components.champion.resolver import champion_resolver
 from components.data_validation.schema import schema_gen
+from components.data_validation.statistics import statistics_gen
 from components.data_validation.validator import example_validator
 from components.evaluator.eval_config import eval_config
 from components.example_gen.modalities import MODALITIES
@@ -48,7 +49,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     pushed = SharedPath(path=config.push.directory or f"{output}/pushed")
     ingest = MODALITIES[record_of(config.backbone).modality].component()
     examples = ingest(root=as_parameter(config.data.root), settings=_ingest_settings(config, output))
-    statistics = StatisticsGen(examples=examples.outputs["examples"])
+    statistics = statistics_gen(examples.outputs["examples"])
     if config.data.schema_file:
         schema = ImportSchemaGen(schema_file=as_parameter(SharedPath(path=config.data.schema_file)))
     else:
@@ -60,7 +61,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         custom_config={
             **transform_settings(record_of(config.backbone)),
             "task": config.task,
-            CACHE_KEY: plain(SharedPath(path=f"{output}/example_cache")),
+            CACHE_KEY: {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb},
         },
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
@@ -123,7 +124,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     nodes += [champion, evaluator, predictor, serving_gate, keeper, pusher]
     for node in nodes:
         if isinstance(node, base_component.BaseComponent):
-            # Every parameter enters the cache key. The resolver has no result that is kept.
+            # Every parameter enters the cache key. A resolver has none; the execution cache adds its code.
             node.spec.exec_properties["code"] = as_parameter(CodeDigest(modules=entry_modules(node)))
         if isinstance(node, base_beam_component.BaseBeamComponent):
             node.with_beam_pipeline_args(beam_arguments(config.beam.of(node.id)))
@@ -150,7 +151,12 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     settings = config.data.model_dump(mode="json", exclude={"root", "schema_file"})
-    return {**settings, "task": config.task, "report_dir": plain(SharedPath(path=f"{output}/reports"))}
+    ours = {
+        "report_dir": SharedPath(path=f"{output}/reports"),
+        "cache_dir": SharedPath(path=f"{output}/example_cache"),
+        "judged_by": CodeDigest(modules=("components.example_gen.images",)),
+    }
+    return {**settings, "task": config.task, **plain(ours)}
 
 
 def _trainer(

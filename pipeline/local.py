@@ -1,11 +1,10 @@
-"""Runs the DAG on this machine, node by node with TFX's launcher, and says what is going on."""
+"""Runs the DAG on this machine, and says what is going on."""
 
 from __future__ import annotations
 
 import fcntl
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.config import Config
 from finetune.errors import FinetuneError, RunError
-from finetune.events import ComponentFinished, ComponentStarted, Note, RunStarted, State, emit, lines_to, subscribe
+from finetune.events import Note, RunStarted, emit, lines_to, subscribe
 from finetune.file_stats import stats_of
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
@@ -62,6 +61,7 @@ def _run(config: Config, verify: bool, inputs: Inputs) -> RunSummary:
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
         emit(Note(text="loading TensorFlow and TFX"))
         from pipeline import summary
+        from pipeline.node_runs import readable
         from pipeline.run_metadata import RunMetadata
 
         metadata = RunMetadata(config.metadata_path, run_id)
@@ -73,7 +73,7 @@ def _run(config: Config, verify: bool, inputs: Inputs) -> RunSummary:
             _run_nodes(config, run_id, components)
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
-            error = _readable(failure, components, run_dir / LOG_FILE)
+            error = readable(failure, components, _whole_story(run_dir / LOG_FILE))
         seconds = time.monotonic() - start
         outputs, pushed = metadata.outputs(), stats_of(config.push_path).digest
         data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error)
@@ -112,19 +112,26 @@ def run_through(
         needed = [*nodes[: nodes.index(last) + 1], component]
         emit(RunStarted(components=tuple(needed), log_file=str(log_file)))
         emit(Note(text="loading TensorFlow and TFX"))
+        from pipeline.node_runs import readable, told
         from pipeline.run_metadata import RunMetadata
 
         metadata = RunMetadata(config.metadata_path, run_id)
         components: list[ComponentRun] = []
         try:
             _run_nodes(config, run_id, components, last)
-            with _told(component, components, lambda: "ran"):
-                return work(metadata.outputs())
+            with told(component, components) as outcome:
+                result = work(metadata.outputs())
+                outcome("ran")
+            return result
         except Exception as failure:
             logging.getLogger(__name__).exception("%s failed", component)
             if isinstance(failure, FinetuneError):
                 raise
-            raise RunError(_readable(failure, components, log_file)) from failure
+            raise RunError(readable(failure, components, _whole_story(log_file))) from failure
+
+
+def _whole_story(log_file: Path) -> str:
+    return f"The log has the whole story: {log_file}"
 
 
 def _new_run_id() -> str:
@@ -132,41 +139,15 @@ def _new_run_id() -> str:
 
 
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
-    """Runs the nodes up to `last`, or all, each as a pipeline of that node alone.
-
-    `components` gets each node as it ends.
-    """
+    """Runs the nodes up to `last`, or all; `components` gets each as it ends."""
     from tfx.orchestration import metadata as tfx_metadata
 
     from pipeline.dag import compile_ir
-    from pipeline.launch import launch
-    from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
-    from pipeline.run_metadata import state_of
+    from pipeline.node_runs import run_nodes
+    from pipeline.nodes import place_at
 
     connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
-    whole, here = with_metadata_connection(compile_ir(config), connection), place_at(Path.cwd())
-    for node in whole.nodes:
-        node_id = node.pipeline_node.node_info.id
-        name = f"{config.name}.{node_id}"
-        with _told(node_id, components, lambda: state_of(connection, run_id, name)):  # noqa: B023
-            launch(resolved(alone(whole, node_id), here, run_id))
-        if node_id == last:
-            break
-
-
-@contextmanager
-def _told(component: str, components: list[ComponentRun], outcome: Callable[[], State]) -> Iterator[None]:
-    """Tells the view when a component starts and how it ended, and appends that to `components`."""
-    emit(ComponentStarted(component=component))
-    start = time.monotonic()
-    state: State = "failed"
-    try:
-        yield
-        state = outcome()
-    finally:
-        seconds = round(time.monotonic() - start, 2)
-        components.append(ComponentRun(id=component, seconds=seconds, state=state))
-        emit(ComponentFinished(component=component, state=state, seconds=seconds))
+    run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, components, last)
 
 
 @contextmanager
@@ -209,20 +190,3 @@ def _logs_to(path: Path) -> Iterator[None]:
             root.setLevel(level)
             os.dup2(terminal, 2)
             os.close(terminal)
-
-
-def _readable(failure: BaseException, components: list[ComponentRun], log_file: Path) -> str:
-    """A sentence for the user: our own message where one of ours was raised, else the last line of the exception."""
-    where = "".join(f"{component.id}: " for component in components if component.state == "failed")
-    ours = next((error for error in _chain(failure) if isinstance(error, FinetuneError)), None)
-    if ours is not None:
-        # Beam appends the step that an error was raised in.
-        return where + re.sub(r" \[while running '[^']*'\]", "", str(ours))
-    lines = [line for line in str(failure).splitlines() if line.strip()] or [""]
-    return f"{where}{type(failure).__name__}: {lines[-1]}\nThe log has the whole story: {log_file}"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

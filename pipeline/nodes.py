@@ -20,14 +20,14 @@ from finetune.run_time import Place
 from pipeline.code_digest import node_digest
 
 
-def alone(pipeline: pipeline_pb2.Pipeline, node_id: str) -> pipeline_pb2.Pipeline:
-    """Returns the pipeline with one node and the deployment config of that node; the metadata store is kept."""
+def alone(pipeline: pipeline_pb2.Pipeline, *node_ids: str) -> pipeline_pb2.Pipeline:
+    """Returns the pipeline with these nodes and their deployment config alone; the metadata store is kept."""
     with _changed_deployment(pipeline) as (single, deployment):
         del single.nodes[:]
-        single.nodes.extend(node for node in pipeline.nodes if node.pipeline_node.node_info.id == node_id)
+        single.nodes.extend(node for node in pipeline.nodes if node.pipeline_node.node_info.id in node_ids)
         specs_by_node = (deployment.executor_specs, deployment.custom_driver_specs)
         for specs in (*specs_by_node, deployment.node_level_platform_configs):
-            for other in [key for key in specs if key != node_id]:
+            for other in [key for key in specs if key not in node_ids]:
                 del specs[other]
     return single
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,11 @@ from ml_metadata.proto import metadata_store_pb2
 from components.champion.choice import champion_uri
 from finetune.errors import RunError
 
+# The types of the contexts that say in which run, and as which node, an execution was.
+RUN, NODE = "pipeline_run", "node"
+
+# As often as TFX's `Metadata`.
+_ATTEMPTS = 10
 _DONE = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 
 
@@ -28,9 +35,9 @@ class RunMetadata:
         store = self._store()
         if store is None:
             return outputs
-        for node, execution in self._executions(store):
-            if execution.last_known_state in _DONE:
-                outputs[node] = _artifacts(store, execution, metadata_store_pb2.Event.OUTPUT)
+        for node, execution in _executions(store, self._run_id):
+            if has_succeeded(execution):
+                outputs[_node_id(node)] = _artifacts(store, execution, metadata_store_pb2.Event.OUTPUT)
         return outputs
 
     def champion_stays(self, push_directory: Path) -> bool:
@@ -42,7 +49,7 @@ class RunMetadata:
         store = self._store()
         if store is None:
             return False
-        (evaluation,) = (execution for node, execution in self._executions(store) if node == "Evaluator")
+        (evaluation,) = (one for node, one in _executions(store, self._run_id) if _node_id(node) == "Evaluator")
         inputs = _artifacts(store, evaluation, metadata_store_pb2.Event.INPUT)
         had = inputs["baseline_model"].uri if "baseline_model" in inputs else None
         known = {artifact.uri for artifact in store.get_artifacts_by_type("Model")}
@@ -53,15 +60,47 @@ class RunMetadata:
             return None
         connection = metadata_store_pb2.ConnectionConfig()
         connection.sqlite.filename_uri = str(self._database)
-        return mlmd.MetadataStore(connection)
+        return open_store(connection)
 
-    def _executions(self, store: mlmd.MetadataStore) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:
-        context = store.get_context_by_type_and_name("pipeline_run", self._run_id)
-        if context is None:
-            return
-        for execution in store.get_executions_by_context(context.id):
-            contexts = store.get_contexts_by_execution(execution.id)
-            yield next(c.name.rsplit(".", 1)[-1] for c in contexts if c.type == "node"), execution
+
+def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:
+    """Returns the metadata store of a connection, once processes that create it at the same time are out of the way.
+
+    Raises:
+        RunError: It cannot be opened.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            return mlmd.MetadataStore(connection)
+        except RuntimeError as error:
+            if attempt == _ATTEMPTS - 1:
+                raise RunError(f"the metadata store cannot be opened: {error}") from error
+            time.sleep(random.random())
+    raise AssertionError
+
+
+def has_succeeded(execution: metadata_store_pb2.Execution) -> bool:
+    """Returns whether an execution ran to its end, or was served from a cache."""
+    return execution.last_known_state in _DONE
+
+
+def latest_execution(store: mlmd.MetadataStore, run_id: str, node: str) -> metadata_store_pb2.Execution | None:
+    """Returns the latest execution of a node, `<pipeline>.<node id>`, in a run; None where there is none."""
+    own = [execution for name, execution in _executions(store, run_id) if name == node]
+    return max(own, key=lambda execution: execution.id, default=None)
+
+
+def _executions(store: mlmd.MetadataStore, run_id: str) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:
+    """Yields the executions of a run, each with the name of its node."""
+    run = store.get_context_by_type_and_name(RUN, run_id)
+    for execution in store.get_executions_by_context(run.id) if run else []:
+        contexts = store.get_contexts_by_execution(execution.id)
+        yield next(context.name for context in contexts if context.type == NODE), execution
+
+
+def _node_id(node: str) -> str:
+    """The node's id, from its name in the store."""
+    return node.rsplit(".", 1)[-1]
 
 
 def _artifacts(
@@ -85,16 +124,8 @@ def state_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str, node:
     Raises:
         RunError: It did not run to its end; TFX does not always raise an exception then.
     """
-    store = mlmd.MetadataStore(connection)
-    run = store.get_context_by_type_and_name("pipeline_run", run_id)
-    executions = store.get_executions_by_context(run.id) if run else []
-    own = [
-        execution
-        for execution in executions
-        if any(context.name == node for context in store.get_contexts_by_execution(execution.id))
-    ]
-    latest = max(own, key=lambda execution: execution.id, default=None)
-    if latest is not None and latest.last_known_state in _DONE:
+    latest = latest_execution(open_store(connection), run_id, node)
+    if latest is not None and has_succeeded(latest):
         return "cached" if latest.last_known_state == metadata_store_pb2.Execution.CACHED else "ran"
     reason = latest.custom_properties["__execution_result__"].string_value if latest is not None else "no execution"
     raise RunError(

@@ -16,6 +16,7 @@ from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
+from finetune.buckets import folder
 from finetune.config import Config
 from pipeline.plan import ingest_node_id
 from pipeline.saved_report import LOG_FILE, REPORT_FILE
@@ -57,12 +58,12 @@ def collect(
     serving = _find(ServingFindings, outputs, "ServingGate", "findings")
     measured = verdict.metrics if verdict else {}
     pushed_model, pending_model = _pushed(config, outputs.get("Pusher", {}).get("pushed_model"))
-    if error is None and pushed_model and not Path(pushed_model).is_dir():
+    if error is None and pushed_model and not folder(pushed_model).is_dir():
         error = (
             f"push.directory: the version of this model, {pushed_model}, was pushed by an earlier run and is gone. "
             "Put it back, or change training.seed to train and push a new one."
         )
-    other = served_instead(Path(pushed_model)) if pushed_model else None
+    other = served_instead(folder(pushed_model)) if pushed_model else None
     summary = RunSummary(
         run_id=run_id,
         name=config.name,

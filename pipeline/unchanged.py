@@ -21,6 +21,7 @@ from typing import Any
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_basis import RunBasis
 from finetune.artifacts.run_summary import RunSummary
+from finetune.buckets import folder, is_bucket
 from finetune.config import Config
 from finetune.digests import sha256_of
 from finetune.errors import RunError
@@ -48,8 +49,8 @@ class Inputs:
 def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     """Looks at all that goes into a run of a config; the bytes of the data are read `with_bytes` only."""
     now = time.time_ns()
-    root = Path(config.data.root)
-    data = stats_of(root)
+    root = folder(config.data.root)
+    data, in_buckets = stats_of(root), is_bucket(root) or is_bucket(config.push_path)
     schema = config.data.schema_file
     digests = {
         "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
@@ -59,10 +60,10 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
         "schema": (sha256_of(Path(schema)) or "") if schema else "",
         "data": data.digest,
     }
-    if with_bytes:
+    if with_bytes and not in_buckets:
         digests[DATA_BYTES] = contents_of(root)
     # What another machine holds is not looked at.
-    return Inputs(digests, settled="://" not in config.data.root and data.settled(now))
+    return Inputs(digests, settled=not in_buckets and data.settled(now))
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -77,11 +78,11 @@ def held_answer(config: Config, inputs: Inputs) -> RunSummary | None:
     """
     if not inputs.settled or not config.metadata_path.is_file():
         return None
-    for folder in sorted((config.output_path / "runs").glob("*"), reverse=True):
+    for run in sorted((config.output_path / "runs").glob("*"), reverse=True):
         try:
-            basis = RunBasis.find(folder)
-            if basis and not changed(basis.inputs, inputs.digests) and _stands(config, folder, basis):
-                return RunSummary.read(folder)
+            basis = RunBasis.find(run)
+            if basis and not changed(basis.inputs, inputs.digests) and _stands(config, run, basis):
+                return RunSummary.read(run)
         except RunError:
             continue  # It was written by another version, or damaged.
     return None
@@ -105,9 +106,9 @@ def remember(
         RunBasis(inputs=dict(before.digests), pushed=pushed, artifacts=folders).write(run_dir)
 
 
-def _stands(config: Config, folder: Path, basis: RunBasis) -> bool:
+def _stands(config: Config, run: Path, basis: RunBasis) -> bool:
     """Tells whether what a run left is where it was, and as it was."""
-    files = (folder / REPORT_FILE, ReportData.path(folder))
+    files = (run / REPORT_FILE, ReportData.path(run))
     return (
         all(file.is_file() for file in files)
         and all(Path(uri).is_dir() for uri in basis.artifacts)
@@ -117,7 +118,7 @@ def _stands(config: Config, folder: Path, basis: RunBasis) -> bool:
 
 def _distributions() -> list[str]:
     """The installed packages by name and version, such as `tfx-1.16.0.dist-info`."""
-    return sorted(found.name for folder in site.getsitepackages() for found in Path(folder).glob("*.dist-info"))
+    return sorted(found.name for place in site.getsitepackages() for found in Path(place).glob("*.dist-info"))
 
 
 def _digest(*texts: str) -> str:

@@ -7,7 +7,8 @@
 
 A folder gets its number by one rename and loses it by another, so a reader never sees half a version, and a writer that
 is killed at any moment leaves either the old or the new one on top. Numbers only go up, also when rolling back: a
-server that has loaded number 2 would not notice another model under the same number.
+server that has loaded number 2 would not notice another model under the same number. In a bucket, where nothing can be
+renamed, `registry.bucket_versions` keeps the same promise.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from finetune.artifacts.pushed_version import ChampionPointer, ModelCard, PushRecord
+from finetune.buckets import is_bucket
+from finetune.buckets import write as write_object
 from finetune.errors import RunError
 from finetune.files import sync_to_disk, write_text
+from registry import bucket_versions
 
 CARD_TEXT_FILE = "model_card.md"
 # What the exporter says of a model, in the folder of a SavedModel that TensorFlow leaves to others.
@@ -65,12 +69,12 @@ def push_version(
     with writing(directory):
         digest = model_digest(model)
         newest = newest_version(directory)
-        if newest is not None and model_digest(newest) == digest:
+        if newest is not None and _digest_of(newest) == digest:
             version, new = newest, False
         else:
             made = (record or PushRecord()).model_copy(update={"model_sha256": digest})
             texts = {**(files or {}), PushRecord.FILE: record_text(made)}
-            version, new = publish(incoming_copy(model, directory, texts), directory), True
+            version, new = _publish_copy(model, directory, texts), True
         drop(directory / PENDING / digest, directory)
         _point(directory)
         if keep is not None:
@@ -106,11 +110,11 @@ def roll_back(directory: Path, to: int | None = None, by: str = "") -> tuple[Pat
             held = ", ".join(map(str, existing))
             raise RunError(f"--to: got {to}; {directory} holds {held}. `push.keep` says how many are kept.")
         target = directory / str(to)
-        if model_digest(target) == model_digest(newest):
+        if _digest_of(target) == _digest_of(newest):
             return newest, to
         record = read_record(target).model_copy(update={"rolled_back_to": to, "by": by})
         text = {PushRecord.FILE: record_text(record)}
-        version = publish(incoming_copy(target, directory, text, _link_or_copy), directory)
+        version = _publish_copy(target, directory, text, link=True)
         _point(directory)
         return version, to
 
@@ -119,7 +123,8 @@ def versions(directory: Path) -> list[int]:
     """The version numbers in a folder, ascending; none when there is no such folder."""
     if not directory.is_dir():
         return []
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir())
+    found = [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
+    return sorted(int(path.name) for path in found if not is_bucket(path) or bucket_versions.is_whole(path))
 
 
 def newest_version(directory: Path) -> Path | None:
@@ -134,7 +139,7 @@ def served_instead(version: Path) -> Path | None:
     A rollback to this version serves its model under another number, which is this one.
     """
     newest = newest_version(version.parent)
-    if newest is None or newest == version or not version.is_dir() or model_digest(newest) == model_digest(version):
+    if newest is None or newest == version or not version.is_dir() or _digest_of(newest) == _digest_of(version):
         return None
     return newest
 
@@ -171,9 +176,14 @@ def model_digest(folder: Path) -> str:
 def writing(directory: Path) -> Iterator[None]:
     """Holds the folder against other writers, and clears what a killed one left; the lock goes with the process.
 
+    In a bucket, writers share no lock and need none: each claims the number of its version.
+
     Raises:
         RunError: The folder cannot be written, or an error of the file system within the block, such as a full disk.
     """
+    if is_bucket(directory):
+        yield
+        return
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / ".lock").open("w") as lock:
@@ -224,27 +234,44 @@ def prune(directory: Path, keep: int) -> None:
     """Removes all but the `keep` newest versions, and as many that wait for approval; the newest always stays."""
     for number in versions(directory)[: -max(keep, 1)]:
         drop(directory / str(number), directory)
+    if is_bucket(directory):
+        return
     waiting = sorted((directory / PENDING).glob("*"), key=lambda path: path.stat().st_mtime)
     for path in waiting[: -max(keep, 1)]:
         drop(path, directory)
 
 
 def drop(folder: Path, directory: Path) -> None:
-    """Removes a folder below `directory`, if it is there: out of sight by one rename, then file by file."""
-    if folder.is_dir():
+    """Removes a folder below `directory`, if it is there: out of sight in one step, then file by file."""
+    if is_bucket(folder):
+        bucket_versions.drop(folder)
+    elif folder.is_dir():
         outgoing = directory / f"{_OUTGOING}{folder.name}"
         shutil.rmtree(outgoing, ignore_errors=True)
         folder.rename(outgoing)
         shutil.rmtree(outgoing)
 
 
+def _publish_copy(source: Path, directory: Path, texts: Mapping[str, str], link: bool = False) -> Path:
+    """Publishes a copy of a model with texts of ours; `link` allows its files to be those of another version."""
+    if is_bucket(directory):
+        return bucket_versions.publish(source, directory, texts)
+    copy = {"copy": _link_or_copy} if link else {}
+    return publish(incoming_copy(source, directory, texts, **copy), directory)
+
+
+def _digest_of(version: Path) -> str:
+    """The digest of a version's model: read from its files, or, in a bucket, what its record says."""
+    return read_record(version).model_sha256 if is_bucket(version) else model_digest(version)
+
+
 def _version_before(directory: Path, existing: list[int]) -> int:
     """The newest version before the served model, which after a rollback is the one that was rolled back to."""
     newest = directory / str(existing[-1])
     first = read_record(newest).rolled_back_to or existing[-1]
-    served = model_digest(newest)
+    served = _digest_of(newest)
     for number in reversed(existing):
-        if number < first and model_digest(directory / str(number)) != served:
+        if number < first and _digest_of(directory / str(number)) != served:
             return number
     raise RunError(
         f"{directory} holds no model from before the one that is served; `push.keep` says how many versions are kept. "
@@ -257,7 +284,11 @@ def _point(directory: Path) -> None:
     if newest:
         text = ChampionPointer(version=int(newest.name), **read_record(newest).plain()).text()
         path = ChampionPointer.path(directory)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return
+        if is_bucket(path):
+            write_object(str(path), text.encode())
+        else:
             write_text(path, text, sync=True)
 
 

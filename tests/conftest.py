@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from s3_server import ENVIRONMENT, Cable, server
 
 # Imported first of all: it chooses Keras 2 before any test imports TensorFlow.
 from finetune.config import Check, Config, load_config
@@ -57,3 +58,30 @@ def problems(load: Callable[..., Config]) -> Callable[..., list[str]]:
         return caught.value.problems
 
     return problems
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[int]:
+    """The port of a server of S3 on loopback."""
+    for package in ("moto", "s3fs", "upath"):
+        pytest.importorskip(package)
+    with server() as port:
+        yield port
+
+
+@pytest.fixture
+def s3(s3_server: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cable]:
+    """The way to that server, to which everything in the environment points; the bucket `birds` is there, and empty."""
+    import s3fs
+
+    cable = Cable(s3_server)
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cable.port}"}.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    system = s3fs.S3FileSystem()
+    if system.exists("birds"):
+        system.rm("birds", recursive=True)
+    system.mkdir("birds")
+    yield cable
+    s3fs.S3FileSystem.clear_instance_cache()
+    cable.close()

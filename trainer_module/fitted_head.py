@@ -43,7 +43,7 @@ class LastLayer:
             views.append(self._values(split, lambda pictures: tf.reverse(pictures, [2])))
         classes, of_each = len(setup.classes), labels(split).numpy()
         probe = fit_probe(setup.task, np.stack(views), of_each, classes, setup.training.seed, setup.class_weights)
-        self._layer.set_weights([probe.kernel, probe.offset])
+        self.take(probe)
         text = (
             f"{setup.component}: the head was fitted on {split.examples:,} examples in {time.monotonic() - start:.1f} "
             f"s; cross-validation on {len(probe.rows):,} of them gave the penalty {probe.penalty:.3g} and the loss "
@@ -51,6 +51,10 @@ class LastLayer:
         )
         emit(Note(text=text))
         return probe
+
+    def take(self, probe: Probe) -> None:
+        """Sets the weights of the layer to those of a probe."""
+        self._layer.set_weights([probe.kernel, probe.offset])
 
     def logits(self, split: Split) -> np.ndarray:
         """Returns the logits of each example with the weights as they are, float32 [examples, classes]."""

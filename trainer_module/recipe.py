@@ -87,7 +87,12 @@ def run_fn(fn_args: FnArgs) -> None:
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
-    history = {"phases": trained.rows, "curves": trained.curves, "backbone": origin, "mlflow_run": tracking.mlflow_run}
+    history: dict[str, Any] = {
+        "phases": trained.rows,
+        "curves": trained.curves,
+        "backbone": origin,
+        "mlflow_run": tracking.mlflow_run,
+    }
     history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
     history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration}
     TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
@@ -175,9 +180,20 @@ def make_setup(
         component,
         settings["code"],
     )
-    counted = task, names, weights
-    given = train, val, augmentation, strategy, component, frozen_features
-    return Setup(model, backbone, training, *counted, *given)
+    return Setup(
+        model,
+        backbone,
+        training,
+        task,
+        names,
+        weights,
+        train,
+        val,
+        augmentation,
+        strategy,
+        component,
+        frozen_features,
+    )
 
 
 def class_names(transform_output: tft.TFTransformOutput) -> list[str]:

@@ -10,7 +10,6 @@ Evaluator sees the inputs that it saw before, and is served from the cache too.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from tfx import types
@@ -18,6 +17,7 @@ from tfx.dsl.components.common import resolver
 from tfx.types import Channel, standard_artifacts
 
 from components.champion.choice import champion_uri
+from finetune.buckets import folder
 
 MODEL, CANDIDATE = "model", "candidate"
 
@@ -26,7 +26,7 @@ class ChampionStrategy(resolver.ResolverStrategy):
     """The model of the highest pushed version that this metadata store knows, with the candidate left out."""
 
     def __init__(self, push_directory: str):
-        self._directory = Path(push_directory)
+        self._directory = folder(push_directory)
 
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]

@@ -13,7 +13,7 @@
     splits.py       which split a file belongs to
     selection.py    from all files: which become examples of which split, and the report
     progress.py     how far a pass is
-    passes.py       what Beam's workers do: read a file, write a shard
+    passes.py       what Beam's workers do: read files, write a shard
     component.py    what the two TFX components around these share
     image_component.py, table_component.py, text_component.py
     modalities/     which of these a modality has, and what in a config is about it

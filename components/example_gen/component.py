@@ -94,9 +94,12 @@ def stop_for_problems(selection: Selection, settings: IngestSettings) -> None:
 
 
 def shard_files(
-    examples: dict[str, list[FileRecord]], artifact: types.Artifact
+    examples: dict[str, list[FileRecord]], artifact: types.Artifact, suffix: str = ""
 ) -> Iterator[tuple[str, list[FileRecord]]]:
-    """Yields the file and the records of each shard, and makes the folders, emptied of an earlier attempt."""
+    """Yields the file and the records of each shard, and makes the folders, emptied of an earlier attempt.
+
+    Whoever reads a file, TFX or we, takes it for gzipped if and only if its name ends in `.gz`; so says `suffix`.
+    """
     for split, records in examples.items():
         folder = artifact_utils.get_split_uri([artifact], split)
         if fileio.exists(folder):
@@ -104,7 +107,7 @@ def shard_files(
         fileio.makedirs(folder)
         shards = list(make_shards(records))
         for i, shard in enumerate(shards):
-            name = f"{write_split.DEFAULT_TF_RECORD_FILE_NAME}-{i:05d}-of-{len(shards):05d}.gz"
+            name = f"{write_split.DEFAULT_TF_RECORD_FILE_NAME}-{i:05d}-of-{len(shards):05d}{suffix}"
             yield os.path.join(folder, name), shard
 
 

@@ -1,4 +1,4 @@
-"""One file on disk: what it is, and its bytes. One folder: the files in it, whatever its links do."""
+"""One file: what it is, and its bytes. One folder: the files in it, whatever its links do. Also those in buckets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from finetune import buckets
 
 # A tf.Example must stay far below protobuf's 2 GiB, and readers hold many of them at a time.
 MAX_FILE_BYTES = 512 * 2**20
@@ -65,7 +67,7 @@ class FileRecord:
 
     def to_json(self) -> str:
         """Returns one line of ASCII, also for names that are not UTF-8."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps(vars(self))
 
     @classmethod
     def from_json(cls, line: str) -> FileRecord:
@@ -90,6 +92,10 @@ def list_folder(path: str) -> list[tuple[str, bool]]:
     Raises:
         OSError: The folder cannot be read.
     """
+
+    if buckets.is_bucket(path):
+        names = buckets.names(path)
+        return [(name, is_folder) for name, is_folder in names if not is_hidden(name)]
 
     def is_folder(entry: os.DirEntry) -> bool:
         try:
@@ -118,6 +124,8 @@ def check_label(label: str) -> None:
 def describe_file(root: str, record: FileRecord) -> FileRecord:
     """Fills in size, time and readability, and what can be said against a file without opening it."""
     full = os.path.join(root, record.path)
+    if buckets.is_bucket(root):
+        return _describe_object(record, full)
     try:
         info = os.stat(full)
     except OSError as error:
@@ -139,8 +147,11 @@ def read_file(path: str) -> bytes:
 
     Raises:
         FileProblem: It is missing, unreadable, not a regular file, or larger than MAX_FILE_BYTES.
+        RunError: It is in a bucket, to which the connection was lost.
     """
     try:
+        if buckets.is_bucket(path):
+            return buckets.read(path)
         # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             _check_kind(os.fstat(file.fileno()))
@@ -161,6 +172,9 @@ def walk_folder(root: str, folder: str, labels: tuple[str, ...], split_folder: s
         labels: Of all files in it.
         split_folder: Recorded as the files' split folder.
     """
+    if buckets.is_bucket(root):
+        yield from _walk_bucket(root, folder, labels, split_folder)
+        return
     seen: set[str] = set()
     # Each entry: a folder relative to root, and the real paths of the folders on the way to it.
     above = os.path.realpath(root), os.path.realpath(os.path.dirname(os.path.join(root, folder)))
@@ -192,6 +206,28 @@ def walk_folder(root: str, folder: str, labels: tuple[str, ...], split_folder: s
                 pending.append((record.path, (*parents, real)))
 
 
+def _walk_bucket(root: str, folder: str, labels: tuple[str, ...], split_folder: str | None) -> Iterator[FileRecord]:
+    for entry in buckets.entries(os.path.join(root, folder)):
+        if not any(map(is_hidden, entry.name.split("/"))):
+            yield _checked(FileRecord(f"{folder}/{entry.name}", labels, split_folder), entry)
+
+
+def _describe_object(record: FileRecord, place: str) -> FileRecord:
+    try:
+        return _checked(record, buckets.entry(place))
+    except OSError as error:
+        return record.without(_os_problem(error))
+
+
+def _checked(record: FileRecord, entry: buckets.Entry) -> FileRecord:
+    record = dataclasses.replace(record, size=entry.size, mtime_ns=entry.mtime_ns)
+    try:
+        _check_size(entry.size)
+    except FileProblem as problem:
+        return record.without(problem)
+    return record
+
+
 def _check_kind(info: os.stat_result) -> None:
     if stat.S_ISDIR(info.st_mode):
         raise _folder_problem()
@@ -199,10 +235,14 @@ def _check_kind(info: os.stat_result) -> None:
         kinds = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
         kind = kinds.get(stat.S_IFMT(info.st_mode), "device")
         raise FileProblem("not a regular file", f"it is a {kind}")
-    if info.st_size == 0:
+    _check_size(info.st_size)
+
+
+def _check_size(size: int) -> None:
+    if size == 0:
         raise FileProblem("empty file", "it has no bytes; copy it again from its source")
-    if info.st_size >= MAX_FILE_BYTES:
-        raise FileProblem("too large", f"it has {info.st_size:,} bytes; expected less than {MAX_FILE_BYTES:,}")
+    if size >= MAX_FILE_BYTES:
+        raise FileProblem("too large", f"it has {size:,} bytes; expected less than {MAX_FILE_BYTES:,}")
 
 
 def _folder_problem() -> FileProblem:
@@ -210,12 +250,12 @@ def _folder_problem() -> FileProblem:
 
 
 def _os_problem(error: OSError) -> FileProblem:
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT or isinstance(error, FileNotFoundError):
         return FileProblem("missing file", "it is not there, or went away while the data was read")
     if error.errno == errno.ELOOP:
         return FileProblem("symlink loop", "it links to itself in the end")
     if error.errno == errno.EISDIR:
         return _folder_problem()
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return FileProblem("unreadable", f"{error.strerror}; give the user who runs this read permission")
-    return FileProblem("unreadable", f"{error.strerror}")
+    if isinstance(error, PermissionError):
+        return FileProblem("unreadable", f"{error.strerror or error}; give the user who runs this read permission")
+    return FileProblem("unreadable", f"{error.strerror or error}")

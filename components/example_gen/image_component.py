@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -25,15 +27,19 @@ from components.example_gen.component import (
 from components.example_gen.files import FileRecord, printable
 from components.example_gen.fingerprint import fingerprint
 from components.example_gen.layouts import list_files
-from components.example_gen.passes import ReadFile, WriteShard, write_json
+from components.example_gen.passes import Pass, ReadFiles, WriteShard, done, read_lines, verdict_cache, write_lines
 from components.example_gen.progress import Progress
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tasks import TASKS
+from finetune.buckets import is_bucket
 from finetune.errors import DataError
 
 # Files that change while they are read are read again this often before the run gives up.
 MAX_ATTEMPTS = 3
+# What a worker reads at a time: less than a second's work, and far more than it takes to hand it out.
+FILES_PER_PART = 100
+NODE_ID = "ImageExampleGen"
 
 
 class ImageDriver(FingerprintDriver):
@@ -53,7 +59,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Fills the `examples` artifact: Split-{train,val,test}/*.gz, and ingest_report.json beside them.
+        """Fills the `examples` artifact: Split-{train,val,test}/*, and ingest_report.json beside them.
 
         Raises:
             DataError: The data cannot be trained on; the message says why.
@@ -64,57 +70,70 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         examples_artifact = output_artifact(output_dict)
 
         listing = list_files(root, settings)
+        if not is_bucket(root):
+            root = os.path.abspath(root)  # A worker's own working directory may be another.
         rejected = [record for record in listing.files if record.reason]
-        to_read = [record.to_json() for record in listing.files if not record.reason]
-        with Progress("ImageExampleGen", len(to_read), "files"):
-            records = _by_row(self._run_beam(ReadFile(root, settings.max_pixels), to_read))
+        to_read = [record for record in listing.files if not record.reason]
+        with Progress(NODE_ID, len(to_read), "files"):
+            records = _by_row(self._run(ReadFiles(root, settings), _parts(to_read)))
 
         for _ in range(MAX_ATTEMPTS):
             selection = select_examples(
                 listing, [*rejected, *records.values()], settings.max_bad_fraction, TASKS[settings.task]
             )
             stop_for_problems(selection, settings)
-            with Progress("ImageExampleGen", selection.report.used, "examples"):
-                lost = self._run_beam(WriteShard(root), _shard_elements(selection.examples, examples_artifact))
+            shards = shard_files(selection.examples, examples_artifact)
+            with Progress(NODE_ID, selection.report.used, "examples"):
+                lost = _by_row(self._run(WriteShard(root), _shard_lines(shards)))
             if not lost:
                 break
-            records.update(_by_row(lost))
+            records.update(lost)
         else:
+            changing = next(iter(lost.values())).path
             raise DataError(
                 f"data.root: files under {printable(root)!r} keep changing while they are read, such as "
-                f"{printable(lost[0].path)!r}; expected data that stands still. Run again when nothing writes there."
+                f"{printable(changing)!r}; expected data that stands still. Run again when nothing writes there."
             )
 
         finish(examples_artifact, selection)
+        cache = verdict_cache(settings)
+        if cache:
+            cache.tidy()
 
-    def _run_beam(self, work: beam.DoFn, elements: list[str]) -> list[FileRecord]:
-        """Runs `work` on all elements in parallel, and returns the records that it yields, in any order."""
-        # A file is the one way back from a worker that may be another process or machine.
-        results = os.path.join(self._get_tmp_dir(), f"{type(work).__name__}.json")
+    def _run(self, work: Pass, parts: Iterable[Iterable[str]]) -> Iterator[FileRecord]:
+        """Runs `work` on all parts in parallel, and yields the records that it leaves."""
+        # Files are the one way to and from workers that may be other processes or machines.
+        folder = os.path.join(self._get_tmp_dir(), f"{type(work).__name__}-{uuid.uuid4().hex}")
+        fileio.makedirs(folder)
+        paths: list[str] = []
+        for lines in parts:
+            paths.append(os.path.join(folder, f"{len(paths):08}"))
+            write_lines(paths[-1], lines)
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
-                | "Elements" >> beam.Create(elements, reshuffle=False)
+                | "Parts" >> beam.Create(paths, reshuffle=False)
                 | "Spread" >> beam.Reshuffle()
-                | "Work" >> beam.ParDo(work)
-                | "Gather" >> beam.combiners.ToList()
-                | "Keep" >> beam.Map(write_json, results)
+                | type(work).__name__ >> beam.ParDo(work)
             )
-        with fileio.open(results) as file:
-            return [FileRecord.from_json(line) for line in json.load(file)]
+        for path in paths:
+            yield from map(FileRecord.from_json, read_lines(done(path)))
 
 
-def _by_row(records: list[FileRecord]) -> dict[tuple[str, tuple[str, ...], str | None], FileRecord]:
+def _parts(files: list[FileRecord]) -> Iterator[list[str]]:
+    for start in range(0, len(files), FILES_PER_PART):
+        yield [record.to_json() for record in files[start : start + FILES_PER_PART]]
+
+
+def _shard_lines(shards: Iterable[tuple[str, list[FileRecord]]]) -> Iterator[list[str]]:
+    """Yields WriteShard's lines."""
+    for path, records in shards:
+        yield [json.dumps(path), *(record.to_json() for record in records)]
+
+
+def _by_row(records: Iterable[FileRecord]) -> dict[tuple[str, tuple[str, ...], str | None], FileRecord]:
     """Keys records by what is unique: a manifest may list a path under several labels or splits."""
     return {(record.path, record.labels, record.folder): record for record in records}
-
-
-def _shard_elements(examples: dict[str, list[FileRecord]], artifact: types.Artifact) -> list[str]:
-    """Returns WriteShard's elements."""
-    return [
-        json.dumps({"file": path, "records": [record.to_json() for record in shard]})
-        for path, shard in shard_files(examples, artifact)
-    ]
 
 
 class ImageExampleGen(base_beam_component.BaseBeamComponent):

@@ -11,9 +11,10 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from components.example_gen.files import FileProblem
 
+JPEG = b"\xff\xd8\xff"
 # First bytes -> Pillow's name of the format, and the mark that a complete file has near its end.
 USABLE = {
-    b"\xff\xd8\xff": ("JPEG", b"\xff\xd9"),
+    JPEG: ("JPEG", b"\xff\xd9"),
     b"\x89PNG\r\n\x1a\n": ("PNG", b"IEND"),
     b"GIF87a": ("GIF", b";"),
     b"GIF89a": ("GIF", b";"),
@@ -53,11 +54,36 @@ NOT_IMAGES = (
 
 
 def check_image(data: bytes, max_pixels: int) -> None:
-    """Decides with Pillow whether `data` is a complete picture; the format is told by content, not by name.
+    """Decides whether training and serving can use `data`; the format is told by content, not by name.
 
     Args:
         data: The file's bytes; JPEG, PNG, BMP or GIF (its first picture counts) are usable.
         max_pixels: A picture with more (width x height) is refused from its header, without decoding it.
+
+    Raises:
+        FileProblem: It is not a picture, of another format, too large, cut short, damaged, or nothing that TensorFlow
+            decodes.
+    """
+    if not data.startswith(JPEG):
+        check_with_pillow(data, max_pixels)
+        check_with_tensorflow(data)
+        return
+    # What TensorFlow decodes of a JPEG with a sound header, Pillow decodes too: one of them is enough.
+    check_with_pillow(data, max_pixels, decode=False)
+    try:
+        check_with_tensorflow(data)
+    except FileProblem:
+        check_with_pillow(data, max_pixels)  # Says more exactly what is the matter, if it does not like it either.
+        raise
+
+
+def check_with_pillow(data: bytes, max_pixels: int, decode: bool = True) -> None:
+    """Decides with Pillow whether `data` is a complete picture, or at least begins as one.
+
+    Args:
+        data: As in `check_image`.
+        max_pixels: As in `check_image`.
+        decode: Whether to look at all of it; at its header alone otherwise.
 
     Raises:
         FileProblem: It is not a picture, of another format, too large, cut short or damaged.
@@ -81,7 +107,8 @@ def check_image(data: bytes, max_pixels: int) -> None:
                         f"{width} x {height} pixels; expected at most {max_pixels:,}. Make it smaller, or raise "
                         "data.max_pixels",
                     )
-                picture.load()
+                if decode:
+                    picture.load()
     except FileProblem:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on damaged data.
@@ -92,11 +119,11 @@ def check_image(data: bytes, max_pixels: int) -> None:
         raise FileProblem("damaged", f"it starts like a {name} and cannot be decoded: {cause}") from None
 
 
-def check_tensorflow_decodes(data: bytes) -> None:
+def check_with_tensorflow(data: bytes) -> None:
     """Decides with TensorFlow's own decoder, the one that training and serving run, whether `data` is usable.
 
     Args:
-        data: Bytes that `check_image` accepts.
+        data: Bytes that `check_with_pillow` accepts; of a JPEG, those of which it accepts the header.
 
     Raises:
         FileProblem: TensorFlow cannot decode it, or decodes something else, as it does for a BMP with a palette.

@@ -1,4 +1,8 @@
-"""What Beam's workers do with each file and each shard. They import this module, so it must not import TFX."""
+"""What Beam's workers do with files and shards. They import this module, so it must not import TFX.
+
+What they take and what they leave are files of lines, so that nothing but paths goes through Beam, no worker holds more
+than one such file, and a worker that is killed, or runs twice, leaves the same result as one that runs once.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +10,95 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import apache_beam as beam
+import PIL
 import tensorflow as tf
 
 from components.example_gen.files import FileProblem, FileRecord, read_file
-from components.example_gen.images import check_image, check_tensorflow_decodes
+from components.example_gen.images import check_image
 from components.example_gen.progress import Progress
+from components.example_gen.settings import IngestSettings
+from finetune.example_cache import ExampleCache
 from transforms import features
 
 
-class ReadFile(beam.DoFn):
-    """Decodes and hashes one file: a FileRecord as JSON -> the same with a digest, or with a reason."""
+class Pass(beam.DoFn):
+    """Takes paths of files of lines, such as `write_lines` leaves, and leaves the resulting lines in `done(path)`."""
 
-    def __init__(self, root: str, max_pixels: int):
-        self._root = root
-        self._max_pixels = max_pixels
+    def process(self, path: str) -> None:
+        """Works on one file."""
+        write_lines(done(path), self.work(path, read_lines(path)))
 
-    def process(self, element: str) -> Iterator[str]:
-        """Yields the completed record as JSON."""
-        record = FileRecord.from_json(element)
-        try:
-            data = read_file(os.path.join(self._root, record.path))
-            check_image(data, self._max_pixels)
-            check_tensorflow_decodes(data)
-            record = dataclasses.replace(record, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-        except FileProblem as problem:
-            record = record.without(problem)
-        Progress.step()
-        yield record.to_json()
+    def work(self, path: str, lines: Iterator[str]) -> Iterator[str]:
+        """Yields lines for lines."""
+        raise NotImplementedError
 
 
-class WriteShard(beam.DoFn):
-    """Writes one shard as one file, in order: a JSON object with `file` and `records` -> the records that were lost."""
+class ReadFiles(Pass):
+    """Reads, hashes and judges files: FileRecords as JSON -> the same with a digest, or with a reason."""
+
+    def __init__(self, root: str, settings: IngestSettings):
+        self._root, self._settings = root, settings
+
+    def setup(self) -> None:
+        """Opens what is known of files of the same bytes."""
+        self._verdicts = verdict_cache(self._settings)
+
+    def teardown(self) -> None:
+        """Closes it."""
+        if self._verdicts:
+            self._verdicts.close()
+
+    def work(self, path: str, lines: Iterator[str]) -> Iterator[str]:
+        """Yields the completed records."""
+        for line in lines:
+            record = FileRecord.from_json(line)
+            try:
+                data = read_file(os.path.join(self._root, record.path))
+                digest = hashlib.sha256(data)
+                self._judge(digest.digest(), data)
+                record = dataclasses.replace(record, sha256=digest.hexdigest(), size=len(data))
+            except FileProblem as problem:
+                record = record.without(problem)
+            Progress.step()
+            yield record.to_json()
+        if self._verdicts:
+            self._verdicts.flush()
+
+    def _judge(self, digest: bytes, data: bytes) -> None:
+        """Raises the FileProblem that bytes have; of what an earlier run has judged, without looking at them."""
+        known = self._verdicts.get(digest) if self._verdicts else None
+        if known is not None:
+            verdict = json.loads(known)
+        else:
+            try:
+                check_image(data, self._settings.max_pixels)
+                verdict = None
+            except FileProblem as problem:
+                verdict = [problem.reason, problem.detail]
+            if self._verdicts:
+                self._verdicts.put(digest, json.dumps(verdict).encode())
+        if verdict:
+            raise FileProblem(*verdict)
+
+
+class WriteShard(Pass):
+    """Writes one shard as one file, in order: its path, then FileRecords as JSON -> the records that were lost."""
 
     def __init__(self, root: str):
         self._root = root
 
-    def process(self, element: str) -> Iterator[str]:
-        """Yields, as JSON, the records of files that went away or changed since they were hashed."""
-        shard = json.loads(element)
-        with tf.io.TFRecordWriter(shard["file"], "GZIP") as writer:
-            for record in map(FileRecord.from_json, shard["records"]):
+    def work(self, path: str, lines: Iterator[str]) -> Iterator[str]:
+        """Yields the records of files that went away or changed since they were hashed."""
+        shard = json.loads(next(lines))
+        unfinished = f"{path}.{uuid.uuid4().hex}"
+        # The bytes of pictures are compressed already.
+        with tf.io.TFRecordWriter(unfinished) as writer:
+            for record in map(FileRecord.from_json, lines):
                 try:
                     data = read_file(os.path.join(self._root, record.path))
                     if hashlib.sha256(data).hexdigest() != record.sha256:
@@ -56,14 +106,40 @@ class WriteShard(beam.DoFn):
                     writer.write(make_example(record, data))
                 except FileProblem as problem:
                     yield record.without(problem).to_json()
-        Progress.step(len(shard["records"]))
+                Progress.step()
+        tf.io.gfile.rename(unfinished, shard, overwrite=True)
 
 
-def write_json(value: object, path: str) -> None:
-    """Writes `value` as JSON in ASCII, and makes the folder of `path` if there is none."""
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(value, indent=1))
+def verdict_cache(settings: IngestSettings) -> ExampleCache | None:
+    """Opens what earlier runs found out about bytes, by digest; None where nothing is kept.
+
+    A verdict depends on the code that judges, on the libraries that decode, and on what counts as too large.
+    """
+    if settings.cache_dir is None:
+        return None
+    libraries = f"Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
+    made_by = f"verdict of {settings.judged_by} with {libraries}, at most {settings.max_pixels} pixels"
+    return ExampleCache(Path(settings.cache_dir), made_by, settings.cache_gb * 2**30)
+
+
+def done(path: str) -> str:
+    """Returns where the result of a pass over `path` is."""
+    return f"{path}.done"
+
+
+def read_lines(path: str) -> Iterator[str]:
+    """Yields the lines of a file that `write_lines` left."""
+    with tf.io.gfile.GFile(path) as file:
+        for line in file:
+            yield line.rstrip("\n")
+
+
+def write_lines(path: str, lines: Iterable[str]) -> None:
+    """Writes lines of ASCII to a file, which appears when it is whole."""
+    unfinished = f"{path}.{uuid.uuid4().hex}"
+    with tf.io.gfile.GFile(unfinished, "w") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+    tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
 def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) -> bytes:

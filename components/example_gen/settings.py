@@ -30,6 +30,9 @@ class IngestSettings:
         max_pixels: Larger pictures (width x height) are skipped without decoding them.
         max_characters: Longer texts are skipped.
         report_dir: Folder that keeps the report when the run is stopped; None keeps none.
+        cache_dir: Folder of what is kept of examples for later runs (see `finetune.example_cache`); None keeps nothing.
+        cache_gb: What it may hold, in GiB.
+        judged_by: Digest of the code that says which bytes are usable pictures.
     """
 
     task: str = "single_label"
@@ -48,6 +51,9 @@ class IngestSettings:
     max_pixels: int = 64_000_000
     max_characters: int = 100_000
     report_dir: str | None = None
+    cache_dir: str | None = None
+    cache_gb: float = 20.0
+    judged_by: str = ""
 
     @classmethod
     def from_json(cls, text: str) -> IngestSettings:

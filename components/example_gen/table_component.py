@@ -73,7 +73,7 @@ class TableExecutor(base_executor.BaseExecutor):
         )
         stop_for_problems(selection, settings)
         with Progress(self.NODE_ID, selection.report.used, "examples"):
-            for path, records in shard_files(selection.examples, artifact):
+            for path, records in shard_files(selection.examples, artifact, ".gz"):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
                     for record in records:
                         text = tables.texts[str(record.sha256)]

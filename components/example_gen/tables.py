@@ -21,6 +21,7 @@ from components.example_gen.layouts import Listing
 from components.example_gen.settings import IngestSettings
 from components.example_gen.splits import plan_splits
 from components.example_gen.tasks import read_labels
+from finetune.buckets import is_bucket
 from finetune.errors import DataError
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl")
@@ -57,7 +58,7 @@ def find_tables(root: str) -> tuple[str, list[str], list[str]]:
         DataError: There is none.
     """
     expected = "expected a CSV, TSV or JSONL file, or a folder of them"
-    if os.path.isfile(root):
+    if os.path.isfile(root) or (is_bucket(root) and root.lower().endswith(EXTENSIONS)):
         folder, name = os.path.split(root)
         if not name.lower().endswith(EXTENSIONS):
             raise DataError(f"data.root: got {printable(root)!r}; {expected} (.csv, .tsv, .jsonl).")

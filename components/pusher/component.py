@@ -16,6 +16,7 @@ from components.gate_keeper.component import VerdictFolder
 from components.pusher.facts import gather
 from components.serving_gate.component import DIGEST_PROPERTY, ServingFindingsFolder
 from finetune.artifacts.pushed_version import PushRecord
+from finetune.buckets import folder
 from finetune.errors import RunError
 from registry.approval import stage
 from registry.model_card import card_files
@@ -60,7 +61,7 @@ class Executor(executor.Executor):
         if not self.CheckBlessing(input_dict) and not settings["report_only"]:
             self._MarkNotPushed(pushed)
             return
-        directory = Path(settings["directory"])
+        directory = folder(settings["directory"])
         model = Path(self.GetModelPath(input_dict))
         digest = _checked_digest(model, input_dict)
         files = card_files(gather(input_dict, settings, digest))

@@ -33,9 +33,8 @@ from finetune.events import Note, emit
 from transforms.modalities import MODALITIES
 
 SPLITS = ("train", "val")
-# Parameter in `custom_config`: the folder of what is kept of examples for later runs.
+# Parameter in `custom_config`: where what is kept of examples for later runs is, and how many GiB that may be.
 CACHE_KEY = "example_cache"
-MAX_BYTES = 20 * 2**30
 
 
 class TransformExecutor(executor.Executor):
@@ -94,7 +93,7 @@ def _kept(settings: dict[str, Any], code: str) -> Kept:
     """What is made of the raw feature depends on the settings of the modality; the task concerns labels alone."""
     facts = {name: value for name, value in settings.items() if name not in ("task", CACHE_KEY)}
     made_by = json.dumps({"settings": facts, "code": code, "tensorflow": tf.__version__}, sort_keys=True)
-    return Kept(settings[CACHE_KEY], made_by, MAX_BYTES)
+    return Kept(settings[CACHE_KEY]["dir"], made_by, settings[CACHE_KEY]["gb"] * 2**30)
 
 
 def _files(raw: types.Artifact, transformed: types.Artifact) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Kept:
 
     folder: str
     made_by: str
-    max_bytes: int
+    max_bytes: float
 
     def open(self) -> ExampleCache:
         """Opens it; each process has its own."""

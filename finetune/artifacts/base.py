@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
+from finetune import buckets
 from finetune.errors import RunError
 from finetune.files import as_json, write_text
 
@@ -46,7 +47,7 @@ class Artifact(Record):
     @classmethod
     def path(cls, folder: str | Path) -> Path:
         """Returns where it lies in a folder."""
-        return Path(folder, cls.FILE)
+        return buckets.folder(folder) / cls.FILE
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:

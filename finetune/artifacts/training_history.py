@@ -98,7 +98,10 @@ class CandidateResult(Record):
 
 
 class Search(Record):
-    """What `training.strategy: auto` measured and chose; `seconds` are of the search and the last fit together."""
+    """What `training.strategy: auto` measured and chose; `seconds` are of the search and the last fit together.
+
+    `flips` says whether mirror images stood for pictures.
+    """
 
     candidates: list[CandidateResult]
     chosen: str
@@ -106,6 +109,7 @@ class Search(Record):
     budget_minutes: float
     seconds: float
     val_examples: int
+    flips: bool = False
 
 
 class Refit(Record):

@@ -12,7 +12,11 @@ from finetune.config.base import Section
 class AugmentationConfig(Section):
     """Random changes of training pictures, and of texts. All off by default; 0.1 each is the usual start."""
 
-    horizontal_flip: bool = Field(False, description="half of the pictures, left to right")
+    horizontal_flip: bool | None = Field(
+        None,
+        description="half of the pictures, left to right. Where nothing is said, `training.strategy: auto` does so if "
+        "mirror images help to tell held-out pictures apart, or do no harm beyond the standard error; else off",
+    )
     random_resized_crop: float | None = Field(
         None,
         gt=0,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from finetune.buckets import SCHEMES
 
 
 class Section(BaseModel):
@@ -18,3 +21,18 @@ LocalPath = Annotated[str, Field(min_length=1), AfterValidator(lambda path: str(
 UrlOrPath = Annotated[
     str, Field(min_length=1), AfterValidator(lambda text: text if "://" in text else str(Path(text).expanduser()))
 ]
+
+
+def _in_a_bucket_or_here(text: str) -> str:
+    """Takes a path of this machine, or a URL of a bucket without credentials in it."""
+    if "://" not in text:
+        return str(Path(text).expanduser())
+    scheme, _, rest = text.partition("://")
+    if scheme not in SCHEMES:
+        raise ValueError(f"expected a path, or a URL that begins with {' or '.join(f'{name}://' for name in SCHEMES)}")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}(/.*)?", rest):
+        raise ValueError("expected the name of a bucket and a path in it; credentials come from the environment")
+    return text.rstrip("/")
+
+
+BucketOrPath = Annotated[str, Field(min_length=1), AfterValidator(_in_a_bucket_or_here)]

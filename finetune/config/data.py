@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from finetune.config.base import LocalPath, Section
+from finetune.config.base import BucketOrPath, LocalPath, Section
 
 SPLITS = ("train", "val", "test")
 
@@ -14,7 +14,10 @@ SPLITS = ("train", "val", "test")
 class DataConfig(Section):
     """What is trained on, and how it is split."""
 
-    root: LocalPath = Field(description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them")
+    root: BucketOrPath = Field(
+        description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them; here or in a bucket "
+        "(`s3://`, `gs://`)"
+    )
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
         "auto",
         description="images: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. Texts: tables, of "
@@ -42,6 +45,12 @@ class DataConfig(Section):
     max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
     max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")
     max_characters: int = Field(100_000, ge=1, description="longer texts are skipped (quotes that are never closed)")
+    cache_gb: float = Field(
+        20.0,
+        ge=0,
+        description="what is known of single examples, in `<output_dir>/example_cache`, so that a later run pays for "
+        "new ones alone; what was not used for longest makes room",
+    )
     schema_file: LocalPath | None = Field(
         None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
     )

@@ -150,9 +150,14 @@ class KubernetesConfig(Section):
     worker_job: Literal["Job", "TrainJob"] = Field(
         "Job", description="what `distribution.workers` become: plain Kubernetes' Job, or Kubeflow Trainer's TrainJob"
     )
+    group_light_nodes: bool = Field(
+        True, description="nodes that do not train, and that `components` does not name, share tasks"
+    )
     runtime: list[str] = Field(["data.root"], description="keys that are parameters of the KFP pipeline")
     defaults: Placement = Placement()
-    components: dict[str, Placement] = Field({}, description="per node of the DAG, what differs from `defaults`")
+    components: dict[str, Placement] = Field(
+        {}, description="per node of the DAG, what differs from `defaults`; such a node has a task of its own"
+    )
 
     @field_validator("defaults")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from finetune.config.base import LocalPath, Section
+from finetune.config.base import BucketOrPath, LocalPath, Section
 
 
 class ServingConfig(Section):
@@ -30,7 +30,9 @@ class ServingConfig(Section):
 class PushConfig(Section):
     """Where a blessed model goes."""
 
-    directory: LocalPath | None = Field(
-        None, description="folder of numbered versions, as TensorFlow Serving reads it; default: <output_dir>/pushed"
+    directory: BucketOrPath | None = Field(
+        None,
+        description="folder of numbered versions, as TensorFlow Serving reads it, here or in a bucket (`s3://`, "
+        "`gs://`); default: <output_dir>/pushed",
     )
     keep: int = Field(5, ge=1, description="versions left after a push, the newest ones; `finetune rollback` needs 2")

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import Field, model_validator
 
+from finetune.buckets import folder, is_bucket
 from finetune.config.augmentation import AugmentationConfig
 from finetune.config.backbone import BackboneConfig
 from finetune.config.base import LocalPath, Section
@@ -71,6 +72,15 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _approval_is_a_rename(self) -> Config:
+        if self.evaluation.approval == "required" and is_bucket(self.push.directory):
+            raise ValueError(
+                f"evaluation.approval: got `required` with push.directory {self.push.directory!r}; an approval is one "
+                "rename, which a bucket does not have. Expected a folder, such as a bucket that is mounted"
+            )
+        return self
+
     @property
     def output_path(self) -> Path:
         """Everything that a run writes goes below this folder, but for a `push.directory` of your own."""
@@ -84,7 +94,9 @@ class Config(Section):
     @property
     def push_path(self) -> Path:
         """The folder of pushed versions."""
-        return Path(self.push.directory).absolute() if self.push.directory else self.output_path / "pushed"
+        if not self.push.directory:
+            return self.output_path / "pushed"
+        return folder(self.push.directory).absolute()
 
     def to_yaml(self) -> str:
         """The config with its defaults filled in."""

@@ -100,6 +100,8 @@ def replay(
     def show(result: Any) -> None:
         attempts = f", {len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
         print(f"{result.state:7} {result.name}  {result.seconds:.0f} s{attempts}", flush=True)
+        for node, state in result.nodes.items() if len(result.nodes) > 1 else ():
+            print(f"        {state:7} {node}", flush=True)
 
     from finetune_kubeflow.replay.run import replay as replay_package
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.example_gen.files import FileProblem
-from components.example_gen.images import check_image, check_tensorflow_decodes
+from components.example_gen.images import check_image
 from finetune.config import DataConfig
 
 
@@ -19,7 +19,6 @@ class Image:
         """Looks at the format, the size and the end of the file."""
         try:
             check_image(content, DataConfig.model_fields["max_pixels"].default)
-            check_tensorflow_decodes(content)
         except FileProblem as problem:
             return str(problem)
         return "the model cannot decode it"

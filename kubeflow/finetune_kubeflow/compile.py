@@ -1,7 +1,7 @@
-"""Writes the DAG as a package for Kubeflow Pipelines: one container task for each node, and nothing but the package.
+"""Writes the DAG as a package for Kubeflow Pipelines: container tasks for its nodes, and nothing but the package.
 
 KFP supplies order, placement, retries and schedules; TFX keeps the metadata. Each task carries the intermediate
-representation (IR) of its node, so that image and package need no third thing to agree about.
+representation (IR) of its nodes, so that image and package need no third thing to agree about.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import inspect
 import json
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from evaluation.tasks import gates_of
+from finetune.buckets import is_bucket
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
-from finetune_kubeflow.environment import JOB_ENV, NODE_COMMAND, TRAIN_JOB_ENV
+from finetune_kubeflow.environment import JOB_ENV, TASK_COMMAND, TRAIN_JOB_ENV
 from finetune_kubeflow.package import placement
+from finetune_kubeflow.package.groups import groups_of
 from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.package.runtime_keys import parameter_name, runtime_parameters, with_value
 from finetune_kubeflow.workers import manifests
@@ -28,7 +30,9 @@ from trainer_module.backbones.sources import record_of
 
 # The API server refuses more than 1 MiB or so of workflow; Linux, more than 128 KiB in one argument.
 MAX_PACKAGE_BYTES = 1_000_000
-MAX_NODE_CHARACTERS = 100_000
+MAX_NODES_CHARACTERS = 100_000
+# Keys whose paths may be in a bucket that is not mounted.
+IN_BUCKETS = ("data.root", "push.directory")
 
 
 def compile_package(config: Config, output: Path) -> None:
@@ -53,23 +57,25 @@ def compile_package(config: Config, output: Path) -> None:
     if problems:
         raise ConfigError(problems)
     ir = open_ir(config, list(parameters))
-    in_order = [node.pipeline_node.node_info.id for node in ir.nodes]
-    components = {node_id: _component(ir, node_id, config, parameters) for node_id in in_order}
+    upstream = {node.pipeline_node.node_info.id: list(node.pipeline_node.upstream_nodes) for node in ir.nodes}
+    groups = groups_of(config, upstream)
+    components = [_component(ir, group, config, parameters) for group in groups]
 
     def dag(*channels: Any) -> None:
         given = dict(zip(map(parameter_name, parameters), channels, strict=True))
         tasks: dict[str, dsl.PipelineTask] = {}
-        for node_id, (component, upstream) in components.items():
+        for group, component in zip(groups, components, strict=True):
             needed = {name: given[name] for name in component.component_spec.inputs if name in given}
             task = component(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **needed)
-            task.set_caching_options(False).set_display_name(node_id)
-            task.after(*(tasks[other] for other in upstream))
-            placement.place(task, config, node_id)
-            if placement.has_workers(config, node_id):
-                task.set_env_variable(JOB_ENV, json.dumps(manifests.job(config, node_id)))
+            task.set_caching_options(False).set_display_name(", ".join(group))
+            before = {other for node_id in group for other in upstream[node_id]}.difference(group)
+            task.after(*dict.fromkeys(tasks[other] for other in sorted(before)))
+            placement.place(task, config, group)
+            if placement.has_workers(config, group[0]):
+                task.set_env_variable(JOB_ENV, json.dumps(manifests.job(config, group[0])))
                 if config.kubernetes.worker_job == "TrainJob":
                     task.set_env_variable(TRAIN_JOB_ENV, "1")
-            tasks[node_id] = task
+            tasks |= dict.fromkeys(group, task)
 
     defaults = {parameter_name(key): value for key, value in parameters.items()}
     signed = _with_signature(dag, {name: type(value) for name, value in defaults.items()}, defaults)
@@ -119,34 +125,42 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
     return ir
 
 
-def _component(ir: Any, node_id: str, config: Config, parameters: dict[str, Any]) -> tuple[Any, list[str]]:
-    """A node as a KFP component, and the nodes that it waits for."""
+def _component(ir: Any, group: Sequence[str], config: Config, parameters: dict[str, Any]) -> Any:
+    """The nodes of a group as one KFP component."""
     from kfp import dsl
 
     from pipeline.nodes import alone, run_time_values, with_executor
 
-    single = alone(ir, node_id)
-    if placement.has_workers(config, node_id):
-        single = with_executor(single, node_id, manifests.EXECUTOR)
-    packed = pack(single)
-    if len(packed) > MAX_NODE_CHARACTERS:
+    nodes = alone(ir, *group)
+    if placement.has_workers(config, group[0]):
+        nodes = with_executor(nodes, group[0], manifests.EXECUTOR)
+    packed = pack(nodes)
+    if len(packed) > MAX_NODES_CHARACTERS:
         raise ConfigError(
-            [f"{node_id}: its settings pack into {len(packed)} characters; expected at most {MAX_NODE_CHARACTERS}"]
+            [
+                f"{', '.join(group)}: the settings pack into {len(packed)} characters; expected at most "
+                f"{MAX_NODES_CHARACTERS}"
+            ]
         )
-    open_values = run_time_values(single)
+    open_values = run_time_values(nodes)
     used = {key: value for key, value in parameters.items() if ConfigValue(key=key) in open_values}
 
     def container(run_id: Any, *values: Any) -> dsl.ContainerSpec:
-        arguments = ["--run-id", run_id, "--node", packed]
+        arguments = ["--run-id", run_id, "--nodes", packed]
         for (key, default), value in zip(used.items(), values, strict=True):
             arguments += ["--text" if isinstance(default, str) else "--value", key, value]
-        image = placement.placement(config, node_id).image
-        return dsl.ContainerSpec(image=image, command=list(NODE_COMMAND), args=arguments)
+        image = placement.placement(config, group[0]).image
+        return dsl.ContainerSpec(image=image, command=list(TASK_COMMAND), args=arguments)
 
-    container.__name__ = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower()
+    container.__name__ = _task_name(group)
     signed = _with_signature(container, {"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
-    (node,) = single.nodes
-    return dsl.container_component(signed), sorted(node.pipeline_node.upstream_nodes)
+    return dsl.container_component(signed)
+
+
+def _task_name(group: Sequence[str]) -> str:
+    """The name that KFP makes `trainer` of, or `champion-resolver-to-pusher`."""
+    ends = dict.fromkeys((group[0], group[-1]))
+    return "_to_".join(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower() for node_id in ends)
 
 
 def _with_signature(function: Any, types: dict[str, type], defaults: dict[str, Any] | None = None) -> Any:
@@ -177,7 +191,7 @@ def _path_problems(config: Config) -> list[str]:
         "(kubeflow/manifests/overlays/gcs-bucket and s3-bucket); one that is only read from can be mounted as one of "
         "kubernetes.defaults.volumes"
         for key, path in _paths(config).items()
-        if path and re.match(r"[a-z0-9]+:/", path)
+        if path and re.match(r"[a-z0-9]+:/", path) and not (key in IN_BUCKETS and is_bucket(path))
     ]
 
 

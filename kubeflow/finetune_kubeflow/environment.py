@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NODE_COMMAND = ("python", "-m", "finetune_kubeflow.task.run_node")
+TASK_COMMAND = ("python", "-m", "finetune_kubeflow.task.run_nodes")
 
 # What a node reads the connection of the metadata store from: environment variable -> key of the Secret.
 METADATA_ENV = {

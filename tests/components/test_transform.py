@@ -85,7 +85,7 @@ def transform(tmp_path: Path) -> Callable[..., Path]:
                 "splits_config": proto_utils.proto_to_json(
                     transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "val"])
                 ),
-                "custom_config": json.dumps({**SETTINGS, CACHE_KEY: str(tmp_path / kept)}),
+                "custom_config": json.dumps({**SETTINGS, CACHE_KEY: {"dir": str(tmp_path / kept), "gb": 1}}),
                 "disable_statistics": 1,
                 "code": "code",
             },

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from kfp import components
+from tfx.proto.orchestration import pipeline_pb2
 
 from finetune.config import load_config
 from finetune.digests import sha256_of
@@ -23,12 +24,14 @@ from finetune_kubeflow.package.packed import unpack
 from finetune_kubeflow.package.read import read_package
 from finetune_kubeflow.replay.run import replay
 from pipeline import code_digest
-from pipeline.nodes import resolved, run_time_values
+from pipeline.nodes import place_at, resolved, run_time_values
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
-RECIPES = ("digits", "flowers_gpu")
+# The number of tasks of each recipe's package.
+TASKS = {"digits": 5, "flowers_gpu": 6}
+RECIPES = tuple(TASKS)
 
 
 def compiled(folder: Path, recipe: str, *overrides: str) -> Path:
@@ -49,7 +52,7 @@ def readable(package: Path) -> str:
     assert re.fullmatch(r"kfp-2\.\d+\.\d+", pipeline.pop("sdkVersion"))
     for executor in pipeline["deploymentSpec"]["executors"].values():
         arguments = executor["container"]["args"]
-        place = arguments.index("--node") + 1
+        place = arguments.index("--nodes") + 1
         ir = json_format.MessageToDict(unpack(arguments[place]))
         arguments[place] = _without_lane(ir)
         resources = executor["container"].get("resources", {})
@@ -94,7 +97,7 @@ def test_kfp_reads_the_package(packages: dict[str, Path], recipe: str):
     assert loaded.pipeline_spec.schema_version == "2.1.0"
     assert loaded.platform_spec.platforms["kubernetes"]
     assert "data_root" in loaded.component_spec.inputs
-    assert len(loaded.pipeline_spec.root.dag.tasks) == len(node_ids(load_config(ROOT / "configs" / f"{recipe}.yaml")))
+    assert len(loaded.pipeline_spec.root.dag.tasks) == TASKS[recipe]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -123,13 +126,47 @@ def test_every_task_has_what_it_needs(packages: dict[str, Path], recipe: str):
         container = executors[label]["container"]
         hidden = {"name": "CUDA_VISIBLE_DEVICES", "value": "-1"} in container["env"]
         assert hidden == ("accelerator" not in container["resources"]), name
-        arguments = container["args"]
-        single = unpack(arguments[arguments.index("--node") + 1])
-        assert len(single.nodes) == 1
+        assert nodes_of(container) == task.task_info.name.split(", "), "KFP's interface shows the nodes of a task"
 
 
-def test_the_order_of_tasks_is_that_of_the_dag(packages: dict[str, Path]):
-    tasks = read_package(packages["digits"]).pipeline.root.dag.tasks
+def nodes_of(container: dict[str, Any]) -> list[str]:
+    """The nodes that a task runs, in their order."""
+    arguments = container["args"]
+    packed = unpack(arguments[arguments.index("--nodes") + 1])
+    deployment = pipeline_pb2.IntermediateDeploymentConfig()
+    packed.deployment_config.Unpack(deployment)
+    found = [node.pipeline_node.node_info.id for node in packed.nodes]
+    assert set(deployment.executor_specs) == {node for node in found if node != "ChampionResolver"}
+    return found
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_tasks_run_every_node_in_the_order_of_the_dag(packages: dict[str, Path], recipe: str):
+    pipeline = read_package(packages[recipe]).pipeline
+    containers = json_format.MessageToDict(pipeline.deployment_spec)["executors"]
+    nodes = {name: nodes_of(containers[f"exec-{name}"]["container"]) for name in pipeline.root.dag.tasks}
+    config = load_config(ROOT / "configs" / f"{recipe}.yaml")
+    assert sorted(node for names in nodes.values() for node in names) == sorted(node_ids(config))
+    upstream = {
+        node.pipeline_node.node_info.id: set(node.pipeline_node.upstream_nodes)
+        for node in kfp_compile.open_ir(config, []).nodes
+    }
+    for name, task in pipeline.root.dag.tasks.items():
+        done = {node for other in task.dependent_tasks for node in nodes[other]}
+        for node in nodes[name]:
+            assert upstream[node] & set(nodes[name]) <= done | set(nodes[name][: nodes[name].index(node)])
+            assert {other for other in upstream[node] if other not in nodes[name]} <= done, (name, node)
+
+
+def test_nodes_that_share_a_task_have_the_time_of_all_of_them(tmp_path: Path):
+    package = read_package(compiled(tmp_path, "digits", "kubernetes.defaults.timeout_minutes=10"))
+    limits = {name: config.active_deadline_seconds for name, config in package.executor_configs.items()}
+    assert (limits["exec-trainer"], limits["exec-image-example-gen-to-transform"]) == (600, 5 * 600)
+
+
+def test_each_node_has_a_task_of_its_own_where_nodes_are_not_grouped(tmp_path: Path):
+    tasks = read_package(compiled(tmp_path, "digits", "kubernetes.group_light_nodes=false")).pipeline.root.dag.tasks
+    assert len(tasks) == len(node_ids(load_config(ROOT / "configs" / "digits.yaml")))
     assert sorted(tasks["transform"].dependent_tasks) == ["example-validator", "image-example-gen", "schema-gen"]
     upstream = ["gate-keeper", "image-example-gen", "serving-gate", "trainer"]
     assert sorted(tasks["pusher"].dependent_tasks) == upstream
@@ -192,7 +229,7 @@ def test_runtime_keys_become_parameters(tmp_path: Path):
         ("kubernetes.runtime=[name]", "shapes the package itself"),
         ("kubernetes.runtime=[data.max_bad_fraction, kubernetes.namespace]", "shapes the package itself"),
         ("kubernetes.components.Trainer.accelerator.count=5", "KFP takes one of 1, 2, 4, 8, 16"),
-        ("data.root=gs://bucket/images", "A bucket can be that volume"),
+        ("data.schema_file=gs://bucket/schema.pbtxt", "A bucket can be that volume"),
     ],
 )
 def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message: str):
@@ -200,6 +237,17 @@ def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message:
         compiled(tmp_path, "digits", override)
     assert message in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_data_and_pushed_models_may_be_in_buckets(tmp_path: Path):
+    places = ("data.root=s3://birds/images", "push.directory=gs://birds/models")
+    package = read_package(compiled(tmp_path, "digits", *places))
+    inputs = package.pipeline.root.input_definitions.parameters
+    assert inputs["data_root"].default_value.string_value == "s3://birds/images"
+    executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
+    arguments = executors["exec-pusher"]["container"]["args"]
+    parameters = resolved(unpack(arguments[arguments.index("--node") + 1]), place_at(tmp_path), "run")
+    assert '"directory": "gs://birds/models"' in str(json_format.MessageToJson(parameters)).replace('\\"', '"')
 
 
 def test_a_runtime_key_that_shapes_the_dag_is_refused(tmp_path: Path):
@@ -226,7 +274,7 @@ def test_the_code_where_one_compiles_makes_no_difference(
         other = readable(compiled(tmp_path, "digits"))
     assert other == readable(packages["digits"])
     ingest = read_package(packages["digits"]).pipeline.deployment_spec
-    arguments = json_format.MessageToDict(ingest)["executors"]["exec-gate-keeper"]["container"]["args"]
+    arguments = json_format.MessageToDict(ingest)["executors"]["exec-champion-resolver-to-pusher"]["container"]["args"]
     assert [one for one in run_time_values(unpack(arguments[3])) if isinstance(one, CodeDigest)]
 
 
@@ -237,6 +285,6 @@ def test_paths_on_the_volume_are_open_and_others_stay(tmp_path: Path):
         )
     )
     executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
-    pusher = str(unpack(executors["exec-pusher"]["container"]["args"][3]))
+    pusher = str(unpack(executors["exec-champion-resolver-to-pusher"]["container"]["args"][3]))
     assert 'string_value: "out/artifacts"' in pusher
     assert "/models/digits" in pusher

@@ -194,7 +194,7 @@ def pushed(folder: Path) -> dict[str, bytes]:
 
 
 def states(output: str) -> dict[str, str]:
-    """The state of each task, from what `finetune replay` prints."""
+    """The state of each task and node, from what `finetune replay` prints."""
     return {line.split()[1]: line.split()[0] for line in output.splitlines()}
 
 
@@ -223,8 +223,17 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
     assert epochs_in(killed)[:3] == [1, 2, 3]
     assert epochs_in(resumed) == list(range(int(done[1]), EPOCHS + 1))
 
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=3600)
-    assert {name for name, state in states(again.stdout).items() if state != "cached"} == {"champion-resolver"}
+    # Where nothing runs, nothing is imported: this TensorFlow cannot be.
+    (tmp_path / "poisoned").mkdir()
+    (tmp_path / "poisoned" / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
+    again = replay(
+        package,
+        tmp_path / "w",
+        volumes={"finetune": here},
+        cluster_environment={"PYTHONPATH": str(tmp_path / "poisoned")},
+    )
+    assert again[-1].state == "cached", again[-1].log.read_text()[-3000:]
+    assert {state for result in again for state in result.nodes.values()} == {"cached"}
     local = tmp_path / "local"
     shutil.copytree(tiny, local)
     ran = finetune("run", "tiny.yaml", LONG_TRAINING, cwd=local)
@@ -261,4 +270,4 @@ def _is_trainer(process: Path, workspace: Path) -> bool:
         command = (process / "cmdline").read_bytes()
     except OSError:
         return False
-    return b"finetune_kubeflow.task.run_node" in command and workspace.parent in (here, *here.parents)
+    return b"finetune_kubeflow.task.run_nodes" in command and workspace.parent in (here, *here.parents)

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from finetune.events import ComponentFinished, Step, emit
-from finetune_kubeflow.replay.run import _state_in
+from finetune_kubeflow.replay.run import states_in
 from finetune_kubeflow.task.log import logs_to_stderr
 
 
@@ -19,10 +19,11 @@ def root_logger():
     root.handlers[:], root.level = before
 
 
-def test_replay_finds_the_state_of_a_node_in_what_its_pod_logs(tmp_path, capsys, root_logger):
+def test_replay_finds_the_state_of_each_node_in_what_a_pod_logs(tmp_path, capsys, root_logger):
     with logs_to_stderr():
         logging.getLogger("tfx").warning("something of TFX")
         emit(Step(component="Trainer", phase="head", epoch=1, step=1, loss=1.0, accuracy=0.5))
+        emit(ComponentFinished(component="SchemaGen", state="ran", seconds=1.5))
         emit(ComponentFinished(component="Trainer", state="cached", seconds=0.5))
         logging.getLogger("tfx").warning("more of it")
     written = capsys.readouterr().err
@@ -30,7 +31,7 @@ def test_replay_finds_the_state_of_a_node_in_what_its_pod_logs(tmp_path, capsys,
     assert '"kind": "step"' not in written
     log = tmp_path / "log"
     log.write_text(written)
-    assert _state_in(log) == "cached"
+    assert states_in(log) == {"SchemaGen": "ran", "Trainer": "cached"}
 
 
 def test_a_log_of_the_version_before_is_read_too(tmp_path):
@@ -41,6 +42,6 @@ def test_a_log_of_the_version_before_is_read_too(tmp_path):
         '{"kind": "component_finished", "component": "A", "state": "cached", "seconds": 0.1}\n'
         "the end\n"
     )
-    assert _state_in(log) == "cached"
+    assert states_in(log) == {"A": "cached"}
     log.write_text("")
-    assert _state_in(log) == "ran"
+    assert states_in(log) == {}

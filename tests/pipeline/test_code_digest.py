@@ -23,8 +23,8 @@ from pipeline.nodes import alone, place_at, resolved
 ROOT = Path(__file__).parents[2]
 RECIPES = ("digits", "sms_spam", "flowers")
 SCHEMA = ("digits", "data.schema_file=schema.pbtxt")
-# What never takes an earlier result: it looks at the folder of versions each time.
-NEVER_CACHED = {"ChampionResolver"}
+# A resolver has no parameters; `pipeline.execution_cache` has its code in the key.
+WITHOUT_PARAMETERS = {"ChampionResolver"}
 # Run by TFX's own code alone.
 TFX_ALONE = {"StatisticsGen", "ImportSchemaGen"}
 
@@ -67,7 +67,7 @@ def digests(folder: Path, nodes: dict[str, tuple[str, ...]]) -> dict[str, str]:
 
 
 def test_every_node_has_a_digest(nodes: dict[str, tuple[str, ...]]):
-    assert {node for node, modules in nodes.items() if modules is None} == NEVER_CACHED
+    assert {node for node, modules in nodes.items() if modules is None} == WITHOUT_PARAMETERS
     assert {node for node, modules in nodes.items() if modules == ()} == TFX_ALONE
     assert set(nodes) >= {"ImageExampleGen", "TextExampleGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer"}
     assert set(nodes) >= {"LinearTrainer", "Evaluator", "BulkInferrer", "ServingGate", "GateKeeper", "Pusher"}
@@ -85,7 +85,7 @@ def test_the_digest_is_in_the_key_of_each_node():
             made = resolved(alone(ir, node_id), there, "run")
             assert run_time.KIND not in str(made), node_id
             keys.append(str(made.nodes[0].pipeline_node.parameters))
-        assert (keys[0] == keys[1]) == (node_id in NEVER_CACHED), node_id
+        assert (keys[0] == keys[1]) == (node_id in WITHOUT_PARAMETERS), node_id
 
 
 def test_a_change_of_any_file_that_a_node_can_run_changes_its_key_and_no_other_does(

@@ -51,10 +51,11 @@ def write(path, records) -> str:
     return str(path)
 
 
-def make_splits(folder: Path) -> list[input_data.Split]:
+def make_splits(folder: Path, task="single_label") -> list[input_data.Split]:
     """Writes and loads 21 training and 9 validation examples."""
+    of_labels = Labels(TRANSFORM_TASKS[task], 2)
     files = [write(folder / f"{name}.gz", transformed(count, count)) for name, count in (("train", 21), ("val", 9))]
-    return [input_data.load_split([file], INPUTS, LABELS) for file in files]
+    return [input_data.load_split([file], INPUTS, of_labels) for file in files]
 
 
 def training(**changes) -> TrainingConfig:
@@ -74,15 +75,21 @@ SMALL = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
 
 
 def setup_of(
-    splits, config: TrainingConfig, augmentation=STRONG, strategy=None, folder="unused", network=SMALL
+    splits,
+    config: TrainingConfig,
+    augmentation=STRONG,
+    strategy=None,
+    folder="unused",
+    network=SMALL,
+    task="single_label",
 ) -> Setup:
     """A new network, and all that training it needs."""
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        backbone, model = backbone_model.build_network(network, config, classes=2)
+        backbone, model = backbone_model.build_network(network, config, 2, TASKS[task].activation)
     frozen_features = FrozenFeatures(folder, model, backbone, config, augmentation, *splits, "Trainer")
-    counted = TASKS["single_label"], ["dark", "bright"], None
+    counted = TASKS[task], ["dark", "bright"], None
     return Setup(model, backbone, config, *counted, *splits, augmentation, strategy, "Trainer", frozen_features)
 
 

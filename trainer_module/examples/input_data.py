@@ -39,7 +39,7 @@ class Split:
     inputs: Inputs  # How the network's input is read of them.
     labels: Labels  # How their labels are read.
     digest: str  # Digest of the examples, whatever order they are in.
-    order: str = "sorted"  # Order of the examples: `sorted`, or a digest of the order that they were read in.
+    contents: np.ndarray  # uint8 [examples, 32]: the digest of what the network reads of each example, in their order.
 
     @property
     def shuffle_window(self) -> int:
@@ -62,26 +62,41 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
     """
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     stream = read_records(files)
-    held: list[bytes] | None = []
-    held_bytes = examples = digest = 0
-    order = hashlib.sha256()
+    held: list[tuple[bytes, bytes, bytes]] | None = []
+    contents: list[bytes] = []
+    held_bytes = digest = 0
     for record in iterable(stream).as_numpy_iterator():
-        examples += 1
+        key, content, one = _digests(record, inputs)
+        contents.append(content)
         # A sum does not depend on the order, in which Beam may write as it likes.
-        one = hashlib.sha256(record).digest()
-        digest += int.from_bytes(one, "big")
-        order.update(one)
+        digest += one
         held_bytes += len(record)
         if held is not None:
-            held.append(record)
+            held.append((key, record, content))
         if held_bytes > memory_bytes:
             held = None
-    if not examples:
+    if not contents:
         raise DataError(f"no examples in {', '.join(patterns)}; expected the transformed examples of a split.")
-    if held is None:
-        return Split(stream, examples, inputs, labels, f"{digest:x}", order.hexdigest())
-    held.sort(key=_key_of)
-    return Split(tf.data.Dataset.from_tensor_slices(held), examples, inputs, labels, f"{digest:x}")
+    records = stream
+    if held is not None:
+        held.sort(key=lambda each: each[0])
+        contents = [content for _, _, content in held]
+        records = tf.data.Dataset.from_tensor_slices([record for _, record, _ in held])
+    rows = np.frombuffer(b"".join(contents), np.uint8).reshape(len(contents), -1)
+    return Split(records, len(contents), inputs, labels, f"{digest:x}", rows)
+
+
+def _digests(record: bytes, inputs: Inputs) -> tuple[bytes, bytes, int]:
+    """Returns the key of an example, and two digests: of what the network reads of it, and of all of it."""
+    example = tf.train.Example.FromString(record)
+    feature = example.features.feature
+    key = feature[features.KEY].bytes_list.value[0]
+    content = hashlib.sha256()
+    for name in sorted(inputs.feature_spec()):
+        content.update(feature[name].SerializeToString(deterministic=True))
+        del feature[name]
+    rest = example.SerializeToString(deterministic=True)
+    return key, content.digest(), int.from_bytes(hashlib.sha256(content.digest() + rest).digest(), "big")
 
 
 def both(train: Split, val: Split) -> Split:
@@ -91,7 +106,7 @@ def both(train: Split, val: Split) -> Split:
         records=train.records.concatenate(val.records),
         examples=train.examples + val.examples,
         digest=f"{train.digest}+{val.digest}",
-        order=f"{train.order}+{val.order}",
+        contents=np.concatenate([train.contents, val.contents]),
     )
 
 

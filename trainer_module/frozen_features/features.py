@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,17 +16,38 @@ import tf_keras as keras
 from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Note, Progress, emit
+from finetune.example_cache import ExampleCache
 from trainer_module.examples.input_data import Split, evaluation_batches, labels, numbered_inputs, training_batches
 from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.feed import Feed, Feeds, Kept, evaluation_rows, training_rows
 from trainer_module.frozen_features.network import Network
 from trainer_module.frozen_features.plan import RATES, Decision
 from trainer_module.frozen_features.planner import Planner
-from trainer_module.frozen_features.store import FILL_BATCH, Gaps, Shards, Store
+from trainer_module.frozen_features.rows import Rows, left_behind, missing_rows
 from transforms.inputs import NetworkInput
 
 SECONDS_BETWEEN_EVENTS = 0.5
+# Examples that go through the frozen layers together.
+FILL_BATCH = 32
 FrozenPart = Callable[[NetworkInput], list[tf.Tensor]]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A gap is what no run has kept at a cut."""
+
+    cut: Cut
+    cache: ExampleCache
+    missing: np.ndarray  # bool [rows].
+    into: Rows | None  # Where the phase reads them; None where only a later one does.
+
+    def take(self, numbers: np.ndarray, rows: np.ndarray, keys: Sequence[bytes]) -> None:
+        """Keeps those of the rows with these numbers that are missing."""
+        for number, row in zip(numbers, rows, strict=True):
+            if self.missing[number]:
+                self.cache.put(keys[number], row.tobytes())
+                if self.into:
+                    self.into.put(number, row.tobytes())
 
 
 class FrozenFeatures:
@@ -36,7 +59,7 @@ class FrozenFeatures:
 
     def __init__(
         self,
-        folder: str,
+        folder: str | Path,
         model: keras.Model,
         backbone: keras.Model,
         training: TrainingConfig,
@@ -54,7 +77,7 @@ class FrozenFeatures:
             folder: Folder of all frozen features of a pipeline.
             code: Digest of the code that makes a network and its inputs.
         """
-        self._folder = folder
+        self._folder = Path(folder)
         self._model = model
         self._backbone = backbone
         self._training = training
@@ -65,18 +88,24 @@ class FrozenFeatures:
         self._network = Network(model, backbone)
         rates = RATES["gpu" if tf.config.list_logical_devices("GPU") else "cpu"]
         self.planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
-        self._store = Store(Path(folder), self.planner.disk_bytes)
+        self._caches: dict[str, ExampleCache] = {}
         self._at_once = training.batch_size
         self._compiled: dict[tuple[str, ...], FrozenPart] = {}
         self._broken = ""
-        if left_behind := self._store.left_behind():
-            earlier, size = left_behind
+        if found := left_behind(self._folder):
+            earlier, size = found
             self._say(f"{earlier} ({size / 1e6:,.1f} MB) was kept by an earlier version; delete it, nothing reads it.")
 
-    def of(self, training: TrainingConfig, train: Split, val: Split) -> FrozenFeatures:
-        """Returns the frozen features of the same network, in the same folder, for another training or other splits."""
+    def of(
+        self, training: TrainingConfig, train: Split, val: Split, augmentation: AugmentationConfig | None = None
+    ) -> FrozenFeatures:
+        """Returns the frozen features of the same network, in the same folder, for another training or other splits.
+
+        What is left out of `augmentation` stays as it is.
+        """
         network = self._folder, self._model, self._backbone
-        return FrozenFeatures(*network, training, self._augmentation, train, val, self._component, self._code)
+        changes = augmentation or self._augmentation
+        return FrozenFeatures(*network, training, changes, train, val, self._component, self._code)
 
     def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
         """Returns what a phase trains and validates on, after one pass over the examples where something is missing.
@@ -107,18 +136,18 @@ class FrozenFeatures:
         tail = self._network.tail(self.planner.cut(index)) if kept else self._model
         course = (training.batch_size, training.seed, self.planner.augmentation_of(index), first_epoch, first_step)
         if "train" in kept:
-            train_feed = Feed(tail, training_rows(train, kept["train"], *course))
+            train_feed = Feed(tail, training_rows(train, kept["train"], *course), kept["train"])
         else:
             train_feed = Feed(self._model, training_batches(train, *course))
         if "val" in kept:
-            val_feed = Feed(tail, evaluation_rows(kept["val"], self._at_once))
+            val_feed = Feed(tail, evaluation_rows(kept["val"], self._at_once), kept["val"])
         else:
             val_feed = Feed(self._model, evaluation_batches(val, self._at_once))
         row = {"cached_trunk": "train" in kept, "frozen_features": self.planner.row(index, decision)}
         return Feeds(train_feed, val_feed, row)
 
     def _give_up(self, error: OSError) -> None:
-        self._broken = f"the cache in {self._store.root} cannot be written or read: {error}"
+        self._broken = f"the cache in {self._folder} cannot be written or read: {error}"
         if self._training.frozen_features.cache == "on":
             raise RunError(
                 f"training.frozen_features.cache: got on, but {self._broken}. Make room there, choose another "
@@ -127,58 +156,63 @@ class FrozenFeatures:
         self._say(f"{self._broken}; training goes on without it", level="warning")
 
     def _kept(self, split: str, index: int, in_memory: bool) -> Kept:
-        """Returns what is kept of a split for a phase, filled where it has gaps."""
-        cut = self.planner.cut(index)
-        shards = self._whole(split, index)
-        of_each = labels(self._splits[split])
-        kept = Kept(shards, of_each, cut.shape, self._stored(cut), self._network.dtype(cut))
-        return kept.in_memory() if in_memory else kept
+        """Returns the rows of a split for a phase, those that no run has kept computed now.
 
-    def _whole(self, split: str, index: int) -> Shards:
-        """Fills what is missing at the phase's cut, and in the same pass at those of later phases."""
-        wanted: dict[str, tuple[Cut, Shards]] = {}
+        In the same pass it computes and keeps what is missing at the cuts of later phases.
+        """
+        keys, views = self._keys(split, index), self.planner.views(index, split)
+        own = self.planner.cut(index)
+        rows = Rows(len(keys), self._row_bytes(own), None if in_memory else self._folder)
+        gaps: dict[str, Gap] = {}
         for later in self.planner.filled_together(index, split):
             cut = self.planner.cut(later)
-            wanted.setdefault(cut.node.name, (cut, self._shards(split, cut, later)))
-        gaps: list[tuple[Cut, Gaps]] = []
-        for cut, shards in wanted.values():
-            missing, damaged = shards.load()
-            if damaged:
-                self._say(
-                    f"{len(damaged)} of {shards.count} files of frozen features in {shards.folder} are damaged and are "
-                    "computed anew",
-                    level="warning",
-                )
-            if missing or damaged:
-                gaps.append((cut, Gaps(shards, frozenset(missing + damaged))))
-        if gaps:
-            needed = sum(gap.size for _, gap in gaps)
-            self._store.make_room(needed, {shards.folder for _, shards in wanted.values()})
-            self._fill(split, [cut for cut, _ in gaps], [gap for _, gap in gaps], index)
-        return wanted[self.planner.cut(index).node.name][1]
+            if cut.node.name not in gaps:
+                cache = self._cache(cut, views)
+                into = rows if cut.node.name == own.node.name else None
+                gaps[cut.node.name] = self._gap(cut, cache, keys, into)
+        left = [gap for gap in gaps.values() if gap.missing.any()]
+        if left:
+            self._fill(split, left, keys, index)
+        of_each = labels(self._splits[split])
+        return Kept(rows, of_each, own.shape, self._stored(own), self._network.dtype(own))
 
-    def _fill(self, split: str, cuts: Sequence[Cut], gaps: Sequence[Gaps], index: int) -> None:
+    def _gap(self, cut: Cut, cache: ExampleCache, keys: list[bytes], into: Rows | None) -> Gap:
+        damaged = cache.damaged
+        missing = missing_rows(len(keys), lambda number: cache.get(keys[number]), self._row_bytes(cut), into)
+        if damaged := cache.damaged - damaged:
+            self._say(
+                f"what {cut.node.layer} gave for {damaged:,} examples, kept in {self._folder}, is damaged and is "
+                "computed anew",
+                level="warning",
+            )
+        return Gap(cut, cache, missing, into)
+
+    def _fill(self, split: str, gaps: Sequence[Gap], keys: list[bytes], index: int) -> None:
         start = time.monotonic()
-        rows = np.logical_or.reduce([gap.rows() for gap in gaps])
-        total = int(rows.sum())
+        wanted = np.logical_or.reduce([gap.missing for gap in gaps])
+        total = int(wanted.sum())
         config = self.planner.augmentation_of(index) if split == "train" else None
-        batches = numbered_inputs(self._splits[split], rows, self._fill_batch, config, self._training.seed)
+        batches = numbered_inputs(self._splits[split], wanted, self._fill_batch, config, self._training.seed)
+        cuts = [gap.cut for gap in gaps]
         names = tuple(cut.node.name for cut in cuts)
         if names not in self._compiled:
             self._compiled[names] = self._frozen_part(cuts, batches.element_spec[1])
         done, told = 0, 0.0
         for numbers, inputs in batches:
             for gap, output in zip(gaps, self._compiled[names](inputs), strict=True):
-                gap.take(int(numbers[0]), output.numpy())
+                gap.take(numbers.numpy(), output.numpy(), keys)
             done += len(numbers)
             if time.monotonic() - told > SECONDS_BETWEEN_EVENTS:
                 told = time.monotonic()
                 unit = "examples through the frozen layers"
                 emit(Progress(component=self._component, done=done, total=total, unit=unit))
+        for gap in gaps:
+            gap.cache.tidy()
         layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
+        size = sum(int(gap.missing.sum()) * self._row_bytes(gap.cut) for gap in gaps)
         self._say(
             f"the frozen layers ran once over {total:,} examples of {split} in {time.monotonic() - start:.1f} s; "
-            f"what they gave at {layers} is kept ({sum(gap.size for gap in gaps) / 1e6:,.1f} MB)"
+            f"what they gave at {layers} is kept ({size / 1e6:,.1f} MB)"
         )
 
     def _frozen_part(self, cuts: Sequence[Cut], spec: Any) -> FrozenPart:
@@ -187,16 +221,26 @@ class FrozenFeatures:
 
         @tf.function(autograph=False, input_signature=[spec])
         def step(inputs: NetworkInput) -> list[tf.Tensor]:
-            return [tf.cast(output, dtype) for output, dtype in zip(frozen(inputs), dtypes, strict=True)]
+            # A batch of another size may be computed in another order, and so to other bits.
+            count = tf.shape(tf.nest.flatten(inputs)[0])[0]
+            first = tf.zeros(self._fill_batch - count, tf.int32)
+            filled = tf.nest.map_structure(lambda each: tf.concat([each, tf.gather(each, first)], axis=0), inputs)
+            return [tf.cast(output[:count], dtype) for output, dtype in zip(frozen(filled), dtypes, strict=True)]
 
         return step
 
-    def _shards(self, split: str, cut: Cut, index: int) -> Shards:
-        examples = self._splits[split]
+    def _keys(self, split: str, index: int) -> list[bytes]:
+        """Returns what identifies each row: what the network reads of the example, and of a copy its number too."""
+        contents = self._splits[split].contents
+        if self.planner.views(index, split) is None:
+            return [content.tobytes() for content in contents]
+        rows = range(self.planner.copies(index) * len(contents))
+        return [contents[row % len(contents)].tobytes() + row.to_bytes(8, "little") for row in rows]
+
+    def _cache(self, cut: Cut, views: dict[str, Any] | None) -> ExampleCache:
+        """Opens what is kept at a cut, under all that rows depend on besides the examples."""
         facts: dict[str, Any] = {
-            "format": 2,
-            "split": {"digest": examples.digest, "order": examples.order, "examples": examples.examples},
-            "views": self.planner.views(index, split),
+            "views": views,
             "frozen": self._network.digest(cut),
             "cut": cut.node.layer,
             "shape": list(cut.shape),
@@ -205,13 +249,18 @@ class FrozenFeatures:
             "code": self._code,
             "tensorflow": tf.__version__,
         }
-        copies = self.planner.copies(index) if split == "train" else 1
-        return Shards(self._store.root, facts, examples.examples * copies, cut.row_bytes(self.planner.item_bytes))
+        made_by = json.dumps(facts, sort_keys=True)
+        if made_by not in self._caches:
+            self._caches[made_by] = ExampleCache(self._folder, made_by, self.planner.disk_bytes)
+        return self._caches[made_by]
 
     @property
     def _fill_batch(self) -> int:
-        """Returns a power of two, so that no batch crosses the end of a shard."""
+        """Returns a power of two, so that trainings in batches of about the same size share what is kept."""
         return 2 ** (min(FILL_BATCH, self._at_once).bit_length() - 1)
+
+    def _row_bytes(self, cut: Cut) -> int:
+        return cut.row_bytes(self.planner.item_bytes)
 
     def _stored(self, cut: Cut) -> tf.DType:
         """Returns the configured type, or that of the output where it is smaller."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import tf_keras as keras
 
 from finetune.config import AugmentationConfig
 from trainer_module.examples.input_data import PARALLEL, Split, endless, iterable, views_of
-from trainer_module.frozen_features.store import HEADER_BYTES, Shards
+from trainer_module.frozen_features.rows import Rows
 
-# Rows of files that are on their way at the same time.
+# Rows of a file that are on their way at the same time.
 PARALLEL_READS = 16
 
 
@@ -24,6 +25,7 @@ class Feed:
 
     model: keras.Model  # Leads from the inputs in `batches` to probabilities.
     batches: tf.data.Dataset  # (inputs, labels).
+    kept: Kept | None = None  # What they are read from: a file of rows goes with the last reference to it.
 
 
 @dataclass(frozen=True)
@@ -37,33 +39,25 @@ class Feeds:
 
 @dataclass(frozen=True)
 class Kept:
-    """Kept holds frozen features of each example of a split, in memory or in files."""
+    """Kept holds frozen features of each example of a split, in memory or in a file."""
 
-    shards: Shards
+    rows: Rows
     labels: tf.Tensor  # [examples, ...], of each example in the order of the split.
     shape: tuple[int, ...]  # Of what is kept of one example.
     stored: tf.DType  # Type of its numbers.
     dtype: tf.DType  # Type that they had.
-    held: tf.Tensor | None = None  # [rows, *shape]; None where each row is read from its file when it is needed.
 
-    def in_memory(self) -> Kept:
-        """Reads all rows now.
-
-        Raises:
-            OSError: Files are missing or damaged.
-        """
-        shards = self.shards
-        rows = _aligned(shards.rows, shards.row_bytes)
-        missing, damaged = shards.load(rows)
-        if missing or damaged:
-            raise OSError(f"{shards.folder}: files vanished or broke just after they were checked")
+    @cached_property
+    def held(self) -> tf.Tensor | None:
+        """The rows in memory, [rows, *shape]; None where each is read from the file when it is needed."""
+        if self.rows.values is None:
+            return None
         # DLPack of NumPy does not know bfloat16.
         bits = np.uint16 if self.stored == tf.bfloat16 else self.stored.as_numpy_dtype
-        values = rows.view(bits).reshape(shards.rows, *self.shape)
+        values = self.rows.values.view(bits).reshape(self.rows.count, *self.shape)
         with tf.device("/cpu:0"):
             # Shares the memory: a copy would need twice the budget.
-            held = tf.bitcast(tf.experimental.dlpack.from_dlpack(values.__dlpack__()), self.stored)
-        return replace(self, held=held)
+            return tf.bitcast(tf.experimental.dlpack.from_dlpack(values.__dlpack__()), self.stored)
 
     def batches(
         self,
@@ -88,14 +82,11 @@ class Kept:
         return examples.batch(batch_size).map(gather)
 
     def _read(self, examples: tf.data.Dataset, batch_size: int, row_of: Callable) -> tf.data.Dataset:
-        row_bytes, rows_per_file = self.shards.row_bytes, self.shards.rows_per_shard
-        files = tf.constant(self.shards.files)
+        row_bytes, file = self.rows.row_bytes, self.rows.path
 
         @tf.autograph.experimental.do_not_convert
         def read(_: tf.Tensor, number: tf.Tensor) -> tf.data.Dataset:
-            row = row_of(number)
-            start = HEADER_BYTES + row % rows_per_file * row_bytes
-            file = files[row // rows_per_file]
+            start = row_of(number) * row_bytes
             return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
 
         @tf.autograph.experimental.do_not_convert
@@ -135,11 +126,3 @@ def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
     """Returns the batches of `evaluation_batches`, with what is kept of each example in place of it."""
     numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
     return iterable(kept.batches(numbers, batch_size))
-
-
-def _aligned(rows: int, row_bytes: int) -> np.ndarray:
-    """Returns uint8 [rows, row_bytes] at an address that TensorFlow can use as it is."""
-    size = rows * row_bytes
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size].reshape(rows, row_bytes)

@@ -45,6 +45,12 @@ class Setup:
         own = [phase.augmentation for phase in self.training.phases if phase.augmentation]
         return any(each.horizontal_flip for each in (self.augmentation, *own))
 
+    def with_flips(self, flips: bool) -> Setup:
+        """Returns the setup in which mirror images stand for pictures, or do not."""
+        augmentation = self.augmentation.model_copy(update={"horizontal_flip": flips})
+        frozen_features = self.frozen_features.of(self.training, self.train, self.val, augmentation)
+        return dataclasses.replace(self, augmentation=augmentation, frozen_features=frozen_features)
+
     def with_training(self, training: TrainingConfig, train: Split | None = None) -> Setup:
         """Returns the setup of the same network for another training, or for other examples."""
         train = train or self.train

@@ -15,6 +15,8 @@ from finetune.config.phases import ScheduleConfig
 _PLAIN_HEAD = RegularizersConfig(dropout=0.0, spatial_dropout=0.0, l1=0.0, l2=0.0)
 _ALL = Unfreeze(last_layers="all")
 _ADAMW = OptimizerConfig(name="adamw")
+# A fitted head is right about nearly all of train: without smoothing, all that is left to gain there is to be surer.
+SMOOTHING = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ PICTURES = (
                 augmentation=AugmentationConfig(horizontal_flip=True, views=4),
             ),
         ),
+        label_smoothing=SMOOTHING,
     ),
     Candidate(
         "all_layers_briefly",
@@ -82,6 +85,7 @@ PICTURES = (
                 augmentation=AugmentationConfig(horizontal_flip=True, random_resized_crop=0.8),
             ),
         ),
+        label_smoothing=SMOOTHING,
     ),
     Candidate(
         "all_layers",
@@ -97,7 +101,7 @@ PICTURES = (
                 ),
             ),
         ),
-        label_smoothing=0.1,
+        label_smoothing=SMOOTHING,
     ),
 )
 

@@ -14,15 +14,17 @@ from finetune.errors import BackboneError, RunError
 from finetune.events import Note, emit
 from trainer_module.calibration import fit_temperature
 from trainer_module.examples.input_data import labels
-from trainer_module.fitted_head import LastLayer
+from trainer_module.fitted_head import MOST_MIRRORED, LastLayer
+from trainer_module.modalities import MODALITIES
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.phase import BadNumbersError
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
+from trainer_module.probe import Probe
 from trainer_module.search.candidates import Candidate, candidates_for, training_of
-from trainer_module.search.decisions import Measured, Scores, choose, expected_seconds, that_fit
+from trainer_module.search.decisions import Measured, Scores, choose, compare, expected_seconds, that_fit
 from trainer_module.search.measure import measure
 from trainer_module.search.record import Done, SearchRecord
 from trainer_module.trained import HeldOut, Trained, refit
@@ -57,11 +59,11 @@ def run_search(setup: Setup, folder: Path, key: str, opened: Opener) -> Trained:
 
 class _Search:
     def __init__(self, setup: Setup, folder: Path, key: str, opened: Opener):
-        self._setup, self._folder, self._opened = setup, folder, opened
+        self._folder, self._opened = folder, opened
         self._started = time.monotonic()
         self._record = SearchRecord.opened(folder, key)
-        self._last_layer = LastLayer(setup)
-        self._probe = self._last_layer.fit(setup.train)
+        self._setup, self._last_layer, self._probe = _first_fit(setup)
+        setup = self._setup
         self._start = Snapshot([variable.numpy() for variable in setup.model.variables])
         self._val_labels = labels(setup.val).numpy()
         modality = setup.train.inputs.modality
@@ -84,7 +86,13 @@ class _Search:
         budget = self._setup.training.budget_minutes
         val = self._setup.val.examples
         search = Search(
-            candidates=results, chosen=chosen, reason=reason, budget_minutes=budget, seconds=seconds, val_examples=val
+            candidates=results,
+            chosen=chosen,
+            reason=reason,
+            budget_minutes=budget,
+            seconds=seconds,
+            val_examples=val,
+            flips=self._setup.flips,
         )
         return trained.of_search(search)
 
@@ -193,6 +201,34 @@ class _Search:
 
     def _say(self, text: str) -> None:
         emit(Note(text=f"{self._setup.component}: {text}"))
+
+
+def _first_fit(setup: Setup) -> tuple[Setup, LastLayer, Probe]:
+    """Fits the head, and finds out where nothing is said whether mirror images may stand for pictures.
+
+    Returns:
+        The setup with what was found, and its last layer with the probe that it has taken.
+    """
+    mirrors = "horizontal_flip" in MODALITIES[setup.train.inputs.modality].augments
+    undecided = mirrors and setup.augmentation.horizontal_flip is None and setup.train.examples <= MOST_MIRRORED
+    last_layer = LastLayer(setup)
+    plain = last_layer.fit(setup.train)
+    if not undecided:
+        return setup, last_layer, plain
+    flipped = setup.with_flips(True)
+    mirrored_layer = LastLayer(flipped)
+    mirrored = mirrored_layer.fit(flipped.train)
+    targets = setup.task.targets(labels(setup.train).numpy()[plain.rows], len(setup.classes))
+    judged = (setup.task.of_logits(targets, probe.logits) for probe in (plain, mirrored))
+    comparison = compare(*(Scores(each.losses, each.hits) for each in judged))
+    allowed = comparison.does_no_harm
+    told = "stand for pictures" if allowed else "do not stand for pictures"
+    figures = f"{-comparison.gain:+.4f}, standard error {comparison.standard_error:.4f}"
+    emit(Note(text=f"{setup.component}: mirror images {told}: with them, the held-out loss changes by {figures}"))
+    if allowed:
+        return flipped, mirrored_layer, mirrored
+    last_layer.take(plain)
+    return setup.with_flips(False), last_layer, plain
 
 
 def _refusal(setup: Setup) -> str:

@@ -15,6 +15,8 @@ from components.example_gen.modalities.text import Text
 if TYPE_CHECKING:
     from tfx.dsl.components.base.base_component import BaseComponent
 
+    from components.example_gen.settings import IngestSettings
+
 
 class IngestModality(Protocol):
     """What the ingest asks of a modality.
@@ -33,6 +35,9 @@ class IngestModality(Protocol):
 
     def component(self) -> type[BaseComponent]:
         """Returns the component, which takes `root` and `settings` as `component.make_spec` does."""
+
+    def fingerprint(self, root: str, settings: IngestSettings) -> str:
+        """Returns what the component's driver does: a string that changes when the data does."""
 
     def recognises(self, path: Path) -> bool:
         """Tells whether a path looks like a `data.root` of it, by names alone."""

@@ -8,11 +8,12 @@ import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.example_gen.modalities import MODALITIES
-from components.example_gen.settings import SPLITS
+from components.example_gen.settings import SPLITS, IngestSettings
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.config import DataConfig
 from transforms import features
 from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
+from transforms.records import read_records
 
 
 def check_modality(name: str, root: Path, folder: Path) -> None:
@@ -42,6 +43,8 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     settings = {"root": str(root), "settings": node.exec_properties["settings"]}
     found = [driver.resolve_exec_properties(dict(settings), None, None)["input_fingerprint"] for _ in range(2)]
     assert found[0] == found[1], f"{name}: the same data have two fingerprints"
+    own = modality.fingerprint(str(root), IngestSettings.from_json(settings["settings"]))
+    assert own == found[0], f"{name}: its driver has another fingerprint"
 
     artifact = standard_artifacts.Examples()
     artifact.uri = str(folder / "examples")
@@ -53,7 +56,7 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     raw = TRANSFORM_MODALITIES[name].raw
     for split in SPLITS:
         files = tf.io.gfile.glob(f"{artifact.uri}/Split-{split}/*")
-        for record in tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator():
+        for record in read_records(files).as_numpy_iterator():
             feature = tf.train.Example.FromString(record).features.feature
             wanted = (raw, features.LABEL, features.PATH, features.SHA256)
             missing = [each for each in wanted if not feature[each].bytes_list.value]

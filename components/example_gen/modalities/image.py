@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from components.example_gen.image_component import ImageExampleGen
+    from components.example_gen.settings import IngestSettings
 
 
 class Image:
@@ -22,6 +23,12 @@ class Image:
         from components.example_gen.image_component import ImageExampleGen
 
         return ImageExampleGen
+
+    def fingerprint(self, root: str, settings: IngestSettings) -> str:
+        """Returns names, labels, sizes and times of the files, as a digest."""
+        from components.example_gen.fingerprint import fingerprint
+
+        return fingerprint(root, settings)
 
     def recognises(self, path: Path) -> bool:
         """Finds a folder of folders."""

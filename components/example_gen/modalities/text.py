@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from components.example_gen.settings import IngestSettings
     from components.example_gen.text_component import TextExampleGen
 
 
@@ -22,6 +23,12 @@ class Text:
         from components.example_gen.text_component import TextExampleGen
 
         return TextExampleGen
+
+    def fingerprint(self, root: str, settings: IngestSettings) -> str:
+        """Returns the bytes of the tables, as a digest."""
+        from components.example_gen.tables import fingerprint_tables
+
+        return fingerprint_tables(root)
 
     def recognises(self, path: Path) -> bool:
         """Finds a table, or a folder with tables and no folders."""

@@ -1,4 +1,4 @@
-"""One node's intermediate representation as text for a command line, and back."""
+"""The intermediate representation (IR) of a task's nodes as text for a command line, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def pack(ir: Any) -> str:
-    """One node's IR as text for a command line."""
+    """The IR of a task's nodes as text for a command line."""
     return base64.b64encode(zlib.compress(ir.SerializeToString(deterministic=True), 9)).decode()
 
 

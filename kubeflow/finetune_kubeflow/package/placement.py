@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from finetune.config import Config
@@ -13,7 +13,8 @@ from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, ROOT_ENV
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
-TRAINERS = ("Trainer", "ScratchTrainer")
+# What trains on several machines where `distribution.workers` says so.
+DISTRIBUTED = ("Trainer", "ScratchTrainer")
 
 # KFP's PipelineTask.set_accelerator_limit takes no other.
 KFP_ACCELERATOR_COUNTS = (1, 2, 4, 8, 16)
@@ -43,7 +44,7 @@ def task_placement(config: Config, node_id: str) -> Placement:
 
 def has_workers(config: Config, node_id: str) -> bool:
     """Whether a node trains in the pods of an Indexed Job."""
-    return config.distribution.workers > 1 and node_id in TRAINERS
+    return config.distribution.workers > 1 and node_id in DISTRIBUTED
 
 
 def environment(config: Config, placed: Placement) -> dict[str, str]:
@@ -108,10 +109,11 @@ def _mount_problems(config: Config, placed: Placement) -> list[str]:
     ]
 
 
-def place(task: PipelineTask, config: Config, node_id: str) -> None:
-    """Puts a node's placement onto its KFP task."""
+def place(task: PipelineTask, config: Config, node_ids: Sequence[str]) -> None:
+    """Puts the placement of a node, or of several that share it, onto their KFP task; their time limits add up."""
     from kfp import kubernetes
 
+    node_id = node_ids[0]
     settings, placed = config.kubernetes, task_placement(config, node_id)
     task.set_cpu_request(placed.cpu).set_memory_request(placed.memory)
     if placed.cpu_limit:
@@ -130,7 +132,7 @@ def place(task: PipelineTask, config: Config, node_id: str) -> None:
             backoff_max_duration=f"{placed.retries.backoff_max_seconds}s",
         )
     if placed.timeout_minutes:
-        kubernetes.set_timeout(task, round(placed.timeout_minutes * 60))
+        kubernetes.set_timeout(task, round(placed.timeout_minutes * 60 * len(node_ids)))
 
     kubernetes.use_secret_as_env(task, settings.metadata_secret, {key: name for name, key in METADATA_ENV.items()})
     for claim in (settings.volume, *placed.volumes):

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from finetune.errors import ConfigError, did_you_mean
-from finetune_kubeflow.environment import NODE_COMMAND
+from finetune_kubeflow.environment import TASK_COMMAND
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def read_package(path: Path) -> Package:
     executors = documents[0].get("deploymentSpec", {}).get("executors", {}).values()
     for container in (executor.get("container", {}) for executor in executors):
         command = container.get("command", [])
-        if "--node" in container.get("args", []) and command != list(NODE_COMMAND):
+        if "--run-id" in container.get("args", []) and command != list(TASK_COMMAND):
             raise ConfigError(
                 [
-                    f"{path}: its tasks run `{' '.join(command)}`; this version has `{' '.join(NODE_COMMAND)}`. "
+                    f"{path}: its tasks run `{' '.join(command)}`; this version has `{' '.join(TASK_COMMAND)}`. "
                     "Another version compiled the package: compile it anew with `finetune compile`, or run it with "
                     "the version and the image that it was made for."
                 ]

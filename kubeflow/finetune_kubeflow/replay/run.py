@@ -14,12 +14,12 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from finetune.errors import ConfigError, RunError
-from finetune.events import ComponentFinished, from_line
+from finetune.events import ComponentFinished, State, from_line
 from finetune_kubeflow.environment import JOB_ENV
 from finetune_kubeflow.package.read import Package, read_package
 from finetune_kubeflow.replay.tasks import Task, resolve_tasks
@@ -27,13 +27,22 @@ from finetune_kubeflow.replay.tasks import Task, resolve_tasks
 
 @dataclass
 class TaskResult:
-    """What became of a task: `ran`, `cached` or `failed`, after how many attempts."""
+    """What became of a task.
+
+    Attributes:
+        state: `failed`, or `cached` if all of its nodes were, or `ran`.
+        seconds: Wall time, pauses and failed attempts included.
+        attempts: Exit code of each; negative for a signal.
+        log: Of the last attempt.
+        nodes: The state of each node that ended; one that ran in any attempt has run.
+    """
 
     name: str
     state: str
     seconds: float
-    attempts: list[int] = field(default_factory=list)
-    log: Path | None = None
+    attempts: list[int]
+    log: Path
+    nodes: dict[str, State]
 
 
 def replay(
@@ -101,12 +110,15 @@ def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
     """Runs a task until it ends well or its retries are used up."""
     start = time.monotonic()
     codes: list[int] = []
+    nodes: dict[str, State] = {}
     while True:
         log = logs / f"{task.name}.{len(codes) + 1}.log"
         codes.append(_attempt(task, workspace, log))
+        nodes |= {node: state for node, state in states_in(log).items() if nodes.get(node) != "ran"}
         if codes[-1] == 0 or len(codes) > task.retries:
-            state = _state_in(log) if codes[-1] == 0 else "failed"
-            return TaskResult(task.name, state, round(time.monotonic() - start, 2), codes, log)
+            all_cached = nodes and set(nodes.values()) == {"cached"}
+            state = "failed" if codes[-1] else "cached" if all_cached else "ran"
+            return TaskResult(task.name, state, round(time.monotonic() - start, 2), codes, log, nodes)
         time.sleep(task.pauses[len(codes) - 1])
 
 
@@ -143,13 +155,10 @@ def _kill_group(process: subprocess.Popen[Any]) -> None:
         process.wait()
 
 
-def _state_in(log: Path) -> str:
-    """`cached` or `ran`, from the event that `finetune_kubeflow.task.run_node` writes when a node has ended."""
-    for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
-        event = from_line(line)
-        if isinstance(event, ComponentFinished):
-            return event.state
-    return "ran"
+def states_in(log: Path) -> dict[str, State]:
+    """Returns the state of each node that ended, from the events that `finetune_kubeflow.task.run_nodes` writes."""
+    events = map(from_line, log.read_text(encoding="utf-8", errors="replace").splitlines())
+    return {event.component: event.state for event in events if isinstance(event, ComponentFinished)}
 
 
 def _claims(package: Package) -> list[str]:

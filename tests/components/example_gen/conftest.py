@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from components.example_gen.files import FileProblem, FileRecord, read_file
-from components.example_gen.images import check_image
+from components.example_gen.images import check_with_pillow
 from components.example_gen.layouts import Listing
 
 
@@ -28,7 +28,7 @@ def _picture(seed: int = 0, format: str = "PNG", mode: str = "RGB", size: tuple[
 def _read(root: str, record: FileRecord) -> FileRecord:
     try:
         data = read_file(os.path.join(root, record.path))
-        check_image(data, max_pixels=10_000)
+        check_with_pillow(data, max_pixels=10_000)
     except FileProblem as problem:
         return record.without(problem)
     return dataclasses.replace(record, sha256=hashlib.sha256(data).hexdigest(), size=len(data))

@@ -68,7 +68,7 @@ def test_class_names_that_a_vocabulary_cannot_hold(tree, picture, name):
     assert file.reason == "bad label"
 
 
-@pytest.mark.parametrize("root", ["/nowhere", "gs://bucket/data", __file__, "a\0b"])
+@pytest.mark.parametrize("root", ["/nowhere", "ftp://host/data", __file__, "a\0b"])
 def test_roots_that_are_no_folder(root):
     with pytest.raises(DataError, match=r"data.root: got .*expected a readable folder on this machine"):
         list_files(root, IngestSettings())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
+import os
 
 import numpy as np
 import pytest
-from small_training import fit, make_splits, setup_of, training
+from small_training import INPUTS, LABELS, fit, make_splits, setup_of, training, transformed, write
 
 from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
 from finetune.errors import RunError
@@ -20,7 +20,6 @@ cuts = importlib.import_module("trainer_module.frozen_features.cuts")
 input_data = importlib.import_module("trainer_module.examples.input_data")
 network = importlib.import_module("trainer_module.frozen_features.network")
 plan = importlib.import_module("trainer_module.frozen_features.plan")
-store = importlib.import_module("trainer_module.frozen_features.store")
 
 PLAIN = AugmentationConfig()
 # The cut moves towards the input from phase to phase, and in the last there is nothing to cache.
@@ -105,37 +104,54 @@ def test_only_other_weights_below_the_cut_or_other_examples_need_another_pass(sp
     assert len(passes_over_train(notes)) == 2
     fed(splits[::-1], tmp_path)  # what the examples are used for does not matter
     assert len(passes_over_train(notes)) == 2
-    fed([dataclasses.replace(splits[0], order="another"), splits[1]], tmp_path)
-    assert len(passes_over_train(notes)) == 3
-    facts = [path.read_text() for path in tmp_path.glob("*/facts.json")]
-    assert sum('"cut": "head_pool"' in text for text in facts) == 2 + 2 + 1
 
 
-def test_shards_that_are_missing_or_damaged_are_computed_anew_to_the_same_bits(splits, tmp_path, monkeypatch, notes):
-    monkeypatch.setattr(store, "SHARD_BYTES", 1)
-    monkeypatch.setattr(store, "FILL_BATCH", 8)
-    fed(splits, tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.glob("*/*.rows")}
-    assert len(before) == 2 * (3 + 2)
-    for path in tmp_path.glob("*/000001.rows"):
-        path.write_bytes(before[path][:-1] + bytes([before[path][-1] ^ 1]))
-    for path in tmp_path.glob("*/000002.rows"):
-        path.unlink()
-    fed(splits, tmp_path)
-    assert len([text for text in notes() if "1 of 3 files" in text and "damaged" in text]) == 2
-    assert "once over 13 examples of train" in passes_over_train(notes)[1]
-    assert {path: path.read_bytes() for path in tmp_path.glob("*/*.rows")} == before
+def held(feeds):
+    """What a feed gives, in order."""
+    return [np.concatenate(parts) for parts in zip(*feeds.val.batches.as_numpy_iterator(), strict=True)]
+
+
+@pytest.mark.parametrize("memory_mb", [1, 0])
+def test_new_examples_cost_themselves_and_change_no_bit(splits, tmp_path, notes, memory_mb):
+    records = transformed(70, seed=5)
+
+    def split(count: int):
+        path = write(tmp_path / f"{count}.gz", records[70 - count :])
+        return input_data.load_split([path], INPUTS, LABELS)
+
+    for_val = [splits[0], split(61)]
+    fed(for_val, tmp_path / "kept", memory_mb=memory_mb)
+    for_val[1] = split(70)
+    incremental = held(fed(for_val, tmp_path / "kept", memory_mb=memory_mb))
+    assert "once over 9 examples of val" in notes()[-1]
+    fresh = held(fed(for_val, tmp_path / "empty", memory_mb=memory_mb))
+    assert len(incremental[0]) == 70
+    for one, other in zip(incremental, fresh, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rows_that_are_missing_or_damaged_are_computed_anew_to_the_same_bits(splits, tmp_path, notes):
+    before = held(fed(splits, tmp_path))
+    for path in tmp_path.glob("*/*.segment"):
+        content = bytearray(path.read_bytes())
+        content[60] ^= 1
+        path.write_bytes(content)
+    again = held(fed(splits, tmp_path))
+    assert len([text for text in notes() if "gave for 1 examples" in text and "damaged" in text]) == 4
+    assert "once over 1 examples of train" in passes_over_train(notes)[1]
+    for one, other in zip(before, again, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_full_disk_trains_without_the_cache_and_says_so(splits, tmp_path, notes, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.Shards, "write", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(RunError, match=r"frozen_features.cache: got on, but .* No space left .* Make room"):
-        fed(splits, tmp_path)
+        fed(splits, tmp_path, memory_mb=0)
     monkeypatch.setattr(features, "RATES", {"cpu": plan.Rates(1e5, 1e9, 1e9)})
-    setup = setup_of(splits, config("auto"), PLAIN, folder=tmp_path)
+    setup = setup_of(splits, config("auto", memory_mb=0), PLAIN, folder=tmp_path)
     for index in (0, 1):
         feed = setup.frozen_features.feeds(index, 0, 0)
         assert not feed.row["cached_trunk"]

@@ -1,17 +1,13 @@
-"""Where to cut, whether it pays, and shards that are whole or rejected. No TensorFlow."""
+"""Where to cut, whether it pays, and rows in memory and in files. No TensorFlow."""
 
 from __future__ import annotations
-
-import os
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trainer_module.frozen_features.cuts import Node, constancy, deepest_cut
 from trainer_module.frozen_features.plan import Budget, PhaseNeed, Rates, decide
-from trainer_module.frozen_features.store import FILL_BATCH, HEADER_BYTES, Shards, Store
+from trainer_module.frozen_features.rows import Rows, left_behind, missing_rows
 
 
 def graph(*edges: str, **marks) -> list[Node]:
@@ -154,96 +150,24 @@ def test_new_pictures_in_every_epoch_leave_validation_to_the_cache():
     assert places([PhaseNeed(None, 10)]) == [("off", "off")]
 
 
-ROW = 1000
-
-
-def shards_in(folder, rows=300, row_bytes=ROW, **facts) -> Shards:
-    shards = Shards(folder, {"frozen": "a", **facts}, rows, row_bytes)
-    shards.rows_per_shard = 4 * FILL_BATCH
-    shards.count = -(-rows // shards.rows_per_shard)
-    return shards
-
-
-def written(folder, **facts) -> tuple[Shards, np.ndarray]:
-    shards = shards_in(folder, **facts)
-    values = np.random.default_rng(1).integers(0, 256, (300, ROW)).astype(np.uint8)
-    for number in range(shards.count):
-        rows = shards.rows_of(number)
-        shards.write(number, values[rows.start : rows.stop].tobytes())
-    return shards, values
-
-
-def test_rows_survive_their_files(tmp_path):
-    shards, values = written(tmp_path)
-    found = np.zeros_like(values)
-    assert shards_in(tmp_path).load(found) == ([], [])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_rows_are_where_they_were_put(tmp_path, in_memory):
+    values = np.random.default_rng(1).integers(0, 256, (300, 1000)).astype(np.uint8)
+    known = {number: values[number].tobytes() for number in range(0, 300, 2)} | {4: b"of another size"}
+    rows = Rows(300, 1000, None if in_memory else tmp_path / "rows")
+    missing = missing_rows(300, known.get, 1000, rows)
+    assert missing.tolist() == [number % 2 == 1 or number == 4 for number in range(300)]
+    for number in missing.nonzero()[0]:
+        rows.put(number, values[number].tobytes())
+    found = rows.values if in_memory else np.fromfile(rows.path, np.uint8).reshape(300, 1000)
     np.testing.assert_array_equal(found, values)
-    assert [len(shards.rows_of(number)) for number in range(shards.count)] == [128, 128, 44]
-    assert sum(os.path.getsize(file) for file in shards.files) == 300 * ROW + 3 * HEADER_BYTES
-    assert sorted(path.suffix for path in shards.folder.iterdir()) == [".json", ".rows", ".rows", ".rows"]
-
-
-def test_other_facts_have_other_files(tmp_path):
-    written(tmp_path)
-    assert shards_in(tmp_path, frozen="b").load() == ([0, 1, 2], [])
-
-
-@pytest.mark.parametrize("harm", ["torn", "flipped", "empty", "header"])
-def test_a_damaged_shard_is_found_and_mended_by_writing_it(tmp_path, harm):
-    shards, values = written(tmp_path)
-    file = Path(shards.files[1])
-    whole = file.read_bytes()
-    flipped = whole[:500] + bytes([whole[500] ^ 1]) + whole[501:]
-    harmed = {"torn": whole[:-1], "flipped": flipped, "empty": b"", "header": b"x" + whole[1:]}[harm]
-    file.write_bytes(harmed)
-    os.unlink(shards.files[2])
-    assert shards.load() == ([2], [1])
-    shards.write(1, values[128:256].tobytes())
-    assert shards.load() == ([2], [])
-
-
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
-    shards, _ = written(tmp_path)
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        shards.write(0, b"0" * 128 * ROW)
-    assert shards.load() == ([], [])
-    assert sorted(path.name for path in shards.folder.iterdir()) == [
-        "000000.rows",
-        "000001.rows",
-        "000002.rows",
-        "facts.json",
-    ]
-
-
-def test_shards_hold_whole_batches(tmp_path):
-    for row_bytes in (1, 5120, 65_856, 10**6, 10**9):
-        assert Shards(tmp_path, {}, 10**5, row_bytes).rows_per_shard % FILL_BATCH == 0
+    assert not in_memory or rows.values.ctypes.data % 64 == 0
+    assert not list(tmp_path.glob("*/*")), "a process that is killed leaves nothing behind"
 
 
 def test_what_an_earlier_version_kept_is_told_with_its_size(tmp_path):
-    store = Store(tmp_path / "frozen_features", 1)
-    assert store.left_behind() is None
+    assert left_behind(tmp_path / "frozen_features") is None
     old = tmp_path / "trunk" / "abc" / "000000.rows"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"0" * 1000)
-    assert store.left_behind() == (tmp_path / "trunk", 1000)
-
-
-def test_the_oldest_caches_make_room_but_none_of_today(tmp_path):
-    folders = []
-    for age, name in enumerate("abcd"):
-        shards, _ = written(tmp_path, name=name)
-        os.utime(shards.folder, (time.time() - age * 86_500,) * 2)
-        folders.append(shards.folder)
-    size = sum(file.stat().st_size for file in folders[0].iterdir())
-    Store(tmp_path, 4 * size).make_room(needed=size, keep=set())
-    assert [folder.exists() for folder in folders] == [True, True, True, False]
-    Store(tmp_path, 2 * size).make_room(needed=size, keep={folders[2]})
-    assert [folder.exists() for folder in folders] == [True, False, True, False]
-    Store(tmp_path, 0).make_room(needed=size, keep=set())
-    assert [folder.exists() for folder in folders] == [True, False, False, False]
+    assert left_behind(tmp_path / "frozen_features") == (tmp_path / "trunk", 1000)

@@ -48,9 +48,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(search_run, "candidates_for", lambda *_: QUICK)
 
 
-def search(splits, folder, config: TrainingConfig, lives=10**9, kept="kept"):
+def search(splits, folder, config: TrainingConfig, lives=10**9, task="single_label"):
     """Runs a search that is killed when checkpoints and the record have been written so many times."""
-    setup = setup_of(splits, config, FLIPS, folder=folder / kept)
+    setup = setup_of(splits, config, FLIPS, folder=folder / "kept", task=task)
     left = [lives]
 
     def age() -> None:
@@ -85,6 +85,17 @@ def test_it_tries_all_and_keeps_the_simplest_that_nothing_beats(splits, tmp_path
     record = SearchRecord.find(tmp_path / "search")
     logits = record.logits(tmp_path / "search", found.chosen)
     np.testing.assert_allclose(LastLayer(setup).logits(setup.val), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_several_labels_are_searched_as_well(tmp_path, quick):
+    splits = make_splits(tmp_path, "multi_label")
+    setup, trained = search(splits, tmp_path, auto(), task="multi_label")
+    probe, *others = trained.search.candidates
+    assert all(each.seconds for each in (probe, *others))
+    assert trained.refit.examples == 30
+    assert trained.held_out.labels.shape[1] == 2
+    probabilities = setup.model(next(iter(recipe.evaluation_batches(setup.val, 4)))[0], training=False).numpy()
+    assert ((probabilities > 0) & (probabilities < 1)).all()
 
 
 @pytest.mark.parametrize("refit", [False, True])

@@ -66,10 +66,13 @@ def test_a_top_on_kept_features_costs_one_pass_of_the_rest_and_little_more():
     ("expected", "last", "spent", "budget", "fits"),
     [
         ([0, 10, 20, 100], [0, 0, 0, 0], 5, 135, [True, True, True, True]),
-        ([0, 10, 20, 100], [0, 0, 0, 0], 6, 135, [True, True, True, False]),
+        ([0, 10, 20, 100], [0, 0, 0, 0], 6, 135, [True, True, False, True]),
+        ([0, 10, 20, 100], [0, 0, 0, 0], 6, 105, [True, True, True, False]),
         # A last fit of the dearest must have room too.
         ([0, 10, 20, 100], [0, 12, 24, 120], 5, 255, [True, True, True, True]),
-        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 254, [True, True, True, False]),
+        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 254, [True, True, False, True]),
+        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 224, [True, True, True, False]),
+        ([0, 100, 10], [0, 0, 0], 5, 105, [True, True, False]),
         # One that is cheaper than the one before may still fit.
         ([0, 50, 10], [0, 50, 10], 5, 40, [True, False, True]),
         ([0, 1], [0, 1], 600, 600, [True, False]),
@@ -99,6 +102,7 @@ def test_the_gain_is_paired_and_must_be_beyond_its_standard_error():
     assert "not beyond it, and probe is simpler" in compare(simple, noisy).reason("probe")
     assert "0.15" in compare(better, simple).reason("probe")
     assert not compare(better, simple).wins
+    assert compare(simple, simple).reason("probe").endswith("not lower than that of probe, but the same")
 
 
 def test_a_lower_accuracy_never_wins_and_one_example_tells_nothing():

@@ -1,0 +1,231 @@
+"""What fine-tuning gains: `training.strategy: auto` beside the cross-validated probe, on several sets and many splits.
+
+    make bench-quality           (python -m benchmarks.quality [--part flowers] [--part sets] [--set NAME] ...)
+
+Each run is the whole pipeline, `finetune run`, and its figures are those of the test split. Part `flowers` tests on
+val/, five seeds, beside the run's own baseline `logistic_regression`, and beside a plain Keras script where
+FINETUNE_PEER names one. Part `sets` cuts ten random splits of each set, and runs the probe (a fitted head alone, on
+train and val) and `auto` on each. Runs that are in the results already are not run again: it goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import finetune  # noqa: F401  (chooses Keras 2)
+from benchmarks.compare import run_script
+from benchmarks.flowers import CLASSES, linked, pictures, real_data, weights_file
+from benchmarks.pipeline_runs import run_pipeline
+from benchmarks.tables import RESULTS, machine, save, spread, table
+
+FOLDER = Path("runs/benchmarks/quality")
+SEEDS, SPLITS, MINUTES = 5, 10, 3
+PROBE = {"head": {"start": "fitted"}, "phases": [], "refit": True}
+SCRIPT = (10, 20)
+MOBILE_NET = {"name": "MobileNetV2", "arguments": {"alpha": 0.35}, "image_size": 224}
+# Two-sided 95 % of Student's t with nine degrees of freedom.
+T_95 = 2.262
+
+
+def flowers_val(folder: Path) -> dict[str, Any]:
+    """Returns the config of the flowers with val/ to test on."""
+    return {
+        "name": "quality_flowers",
+        "data": {"root": str(linked(folder / "pictures")), "splits": {"train": "train", "val": 0.15, "test": "val"}},
+        "backbone": {**MOBILE_NET, "weights": str(weights_file())},
+        "training": {"strategy": "auto"},
+        "evaluation": {"gates": [], "baselines": ["logistic_regression"]},
+    }
+
+
+def pooled_flowers(folder: Path, each: int | None) -> Path:
+    """Links pictures of train/ and val/ into one folder a class, at most `each` of a class."""
+    root = folder / f"flowers-{each or 'all'}"
+    for name in CLASSES:
+        paths = [path for split in ("train", "val") for path in pictures(split) if path.parent.name == name][:each]
+        for path in paths:
+            target = root / name / f"{path.parent.parent.name}-{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                target.symlink_to(path)
+    return root
+
+
+def digits(folder: Path) -> tuple[Path, Path]:
+    """Makes the demo's digits and backbone; returns forty pictures of each in one folder a class, and the weights."""
+    from finetune_cli.demo import prepare
+
+    made, root = folder / "demo", folder / "digits"
+    prepare(made)
+    for path in sorted(made.glob("images/*/*/*.png")):
+        target = root / path.parent.name / f"{path.parent.parent.name}-{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() and len(list(target.parent.iterdir())) < 40:
+            shutil.copy(path, target)
+    return root, made / "backbone.h5"
+
+
+def one_emotion(folder: Path) -> Path:
+    """Writes 1,500 comments of GoEmotions, half of them with gratitude, as a table."""
+    path = folder / "gratitude.csv"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with (real_data() / "text" / "goemotions" / "train.csv").open(encoding="utf-8") as file:
+            rows = [(row["text"], "gratitude" in row["labels"].split("|")) for row in csv.DictReader(file)]
+        chosen = [row for wanted in (True, False) for row in [row for row in rows if row[1] == wanted][:750]]
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("text", "label"))
+            writer.writerows((text, "gratitude" if label else "other") for text, label in chosen)
+    return path
+
+
+def sets(folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Returns for each set a function that makes its sections `data` and `backbone`."""
+    vectors = {"name": "GloVe", "weights": str(real_data() / "weights" / "glove_6b_50d_5k_words.json")}
+    photographs = {**MOBILE_NET, "weights": str(weights_file())}
+
+    def of_digits() -> dict[str, Any]:
+        root, weights = digits(folder)
+        return {"data": {"root": str(root)}, "backbone": {"name": "SmallCNN", "weights": str(weights)}}
+
+    def of_spam() -> dict[str, Any]:
+        data = {"root": str(real_data() / "text" / "sms_spam.tsv"), "layout": "table", "columns": ["label", "text"]}
+        return {"data": data, "backbone": {**vectors, "text": {"max_words": 64}}}
+
+    return {
+        "flowers": lambda: {"data": {"root": str(pooled_flowers(folder, None))}, "backbone": photographs},
+        "flowers, 50 a class": lambda: {"data": {"root": str(pooled_flowers(folder, 50))}, "backbone": photographs},
+        "digits": of_digits,
+        "sms_spam": of_spam,
+        "gratitude": lambda: {"data": {"root": str(one_emotion(folder)), "layout": "table"}, "backbone": vectors},
+    }
+
+
+def run_flowers(folder: Path, runs: list[dict], keep: Callable[[], None]) -> None:
+    """Runs `auto` with each seed on the flowers, and the script beside it."""
+    peer = os.environ.get("FINETUNE_PEER")
+    for seed in range(1, SEEDS + 1):
+        if not _done(runs, side="auto", seed=seed):
+            found = run_pipeline(folder / "flowers-val", flowers_val(folder), seed)
+            runs.append({"side": "auto", "seed": seed, **_figures(found)})
+            keep()
+        if peer and not _done(runs, side="script", seed=seed):
+            root = linked(folder / "pictures")
+            found = run_script(Path(peer), root, seed, SCRIPT)
+            runs.append({"side": "script", "seed": seed, "accuracy": found["accuracy"], "seconds": found["seconds"]})
+            keep()
+
+
+def run_sets(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[], None]) -> None:
+    """Runs probe and `auto` on each split of each set, one split of all sets after the other."""
+    for split in range(1, SPLITS + 1):
+        for name in wanted:
+            for side, training in (("probe", PROBE), ("auto", {"strategy": "auto", "budget_minutes": MINUTES})):
+                if _done(runs, set=name, split=split, side=side):
+                    continue
+                sections = sets(folder)[name]()
+                data = {**sections["data"], "split_salt": f"split {split}"}
+                config = {**sections, "data": data, "training": training, "evaluation": {"gates": []}}
+                slug = "".join(letter if letter.isalnum() else "_" for letter in name)
+                found = run_pipeline(folder / f"set-{slug}", {"name": f"quality_{slug}", **config}, 1)
+                runs.append({"set": name, "split": split, "side": side, **_figures(found)})
+                keep()
+
+
+def page(figures: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    parts = [f"# What fine-tuning gains\n\n{figures['machine']}."]
+    if figures.get("flowers"):
+        of = {side: [run for run in figures["flowers"] if run["side"] == side] for side in ("auto", "script")}
+        rows = [("`auto`", spread(run["accuracy"] for run in of["auto"]), _seconds(of["auto"]))]
+        own = [run["logistic_regression"] for run in of["auto"]]
+        rows.append(("its baseline `logistic_regression`", spread(own), ""))
+        if of["script"]:
+            rows.append(("plain Keras script", spread(run["accuracy"] for run in of["script"]), _seconds(of["script"])))
+        chosen = ", ".join(f"{run['seed']}: {run['chosen']}" for run in of["auto"])
+        head = ("flowers, tested on val/", "accuracy, median (least - largest)", "seconds of training, median")
+        parts.append(f"{table(head, rows)}\n\nChosen, by seed: {chosen}.")
+    for name in dict.fromkeys(run["set"] for run in figures.get("sets", [])):
+        parts.append(_of_set(name, [run for run in figures["sets"] if run["set"] == name]))
+    parts.append("`make bench-quality` makes this page.")
+    return "\n\n".join(parts)
+
+
+def _of_set(name: str, runs: list[dict]) -> str:
+    """A table of the splits of a set that both sides have, and the paired difference over them."""
+    by_side = {side: {run["split"]: run for run in runs if run["side"] == side} for side in ("probe", "auto")}
+    both = sorted(set(by_side["probe"]) & set(by_side["auto"]))
+    rows, parts = [], [f"## {name}"]
+    for split in both:
+        probe, auto = by_side["probe"][split], by_side["auto"][split]
+        gain = auto["accuracy"] - probe["accuracy"]
+        cells = (probe["accuracy"], auto["accuracy"], gain, probe["loss"], auto["loss"])
+        rows.append((split, *(f"{cell:.4f}" for cell in cells), auto["chosen"], f"{auto['seconds']:.0f}"))
+    head = ("split", "probe", "auto", "difference", "probe, log-loss", "auto, log-loss", "chosen", "seconds")
+    if len(both) > 1:
+        gains = [by_side["auto"][split]["accuracy"] - by_side["probe"][split]["accuracy"] for split in both]
+        error = stdev(gains) / math.sqrt(len(gains))
+        half = T_95 * error
+        parts.append(
+            f"Accuracy of `auto` less that of the probe, mean of {len(gains)} splits: {mean(gains):+.4f}, standard "
+            f"error {error:.4f}, 95 % interval {mean(gains) - half:+.4f} to {mean(gains) + half:+.4f}."
+        )
+    return "\n\n".join([*parts, table(head, rows)])
+
+
+def main() -> None:
+    """Measures what is asked for and is not there yet, and writes table and raw figures."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--part", choices=("flowers", "sets"), action="append")
+    arguments.add_argument("--set", choices=list(sets(FOLDER)), action="append")
+    arguments.add_argument("--folder", type=Path, default=FOLDER)
+    given = arguments.parse_args()
+    folder = given.folder.absolute()
+    earlier = RESULTS / "quality.json"
+    figures: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {"flowers": [], "sets": []}
+    figures["machine"] = machine()
+
+    def keep() -> None:
+        save("quality", page(figures), figures)
+
+    parts = given.part or ("flowers", "sets")
+    if "flowers" in parts:
+        run_flowers(folder, figures["flowers"], keep)
+    if "sets" in parts:
+        run_sets(folder, given.set or list(sets(folder)), figures["sets"], keep)
+
+
+def _figures(summary: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a run: figures of the test split, what was chosen, and seconds of the Trainer."""
+    seconds = next(node["seconds"] for node in summary["components"] if node["id"] == "Trainer")
+    search = summary.get("search")
+    baseline = summary["baselines"].get("logistic_regression", {})
+    return {
+        **{name: summary["metrics"][name] for name in ("accuracy", "macro_f1", "loss") if name in summary["metrics"]},
+        "seconds": seconds,
+        "chosen": search["chosen"] if search else "",
+        "candidates": search["candidates"] if search else [],
+        **({"logistic_regression": baseline["accuracy"]} if baseline else {}),
+    }
+
+
+def _done(runs: list[dict], **facts: Any) -> bool:
+    return any(all(run.get(name) == value for name, value in facts.items()) for run in runs)
+
+
+def _seconds(runs: list[dict]) -> str:
+    return f"{median(run['seconds'] for run in runs):.0f}"
+
+
+if __name__ == "__main__":
+    main()
