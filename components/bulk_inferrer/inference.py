@@ -77,7 +77,8 @@ class AskModels(beam.DoFn):
         except KeyError as missing:
             raise RunError(
                 f"{self._paths[name]} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a model of "
-                "the task that the config names. Where the champion is of another task, take a new `name` or `output_dir`."
+                "the task that the config names. Where the champion is of another task, take a new `name` or "
+                "`output_dir`."
             ) from None
         probabilities = np.concatenate([batch["probabilities"] for batch in batches])
         classes = [name.decode() for name in batches[0]["classes"][0]]

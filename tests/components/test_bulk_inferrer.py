@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-tf = pytest.importorskip("tensorflow")
 import apache_beam as beam
+import pytest
+import tensorflow as tf
 
 from components.bulk_inferrer.inference import BATCH, AskModels
 from components.bulk_inferrer.shard import Shard
