@@ -51,7 +51,7 @@ def main() -> None:
         for node in outputs.values():
             for name in ("examples", "transformed_examples"):
                 if name in node:
-                    for path in sorted(Path(node[name].uri).rglob("*tfrecord*")):
+                    for path in sorted(Path(node[name].uri).glob("Split-*/*")):
                         key = f"{name}/{path.relative_to(node[name].uri)}"
                         found[key] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found

@@ -3,6 +3,7 @@
 import os
 
 from finetune.cpus import limit_threads
+from finetune.lazy_packages import make_lazy
 
 # The TensorFlow ecosystem around TFX is on Keras 2 (`tf_keras`). TensorFlow reads this once, when it is imported, and
 # everything of ours imports this package first: this is the only place that chooses.
@@ -14,3 +15,4 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 # Libraries of linear algebra read it when they are imported, TensorFlow when it first computes.
 limit_threads()
+make_lazy()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Narrower terminals get the tables without the columns that the lines above them or the report tell as well.
 FULL_TABLE_COLUMNS = 76
+# Reasons of candidates are sentences; narrower terminals leave them to the report.
+REASONS_COLUMNS = 140
 # Enough for a config error or the end of a traceback; the log has the rest.
 ERROR_LINES = 12
 TONE_STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
@@ -44,7 +46,8 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         ]
         _print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
     if summary.search:
-        header = ("candidate", "time", "val loss", "val accuracy", "gain", "reason")[: 6 if wide else 5]
+        with_reasons = console.width >= REASONS_COLUMNS
+        header = ("candidate", "time", "val loss", "val accuracy", "gain", "reason")[: 6 if with_reasons else 5]
         candidates = [
             _candidate_row(result, summary.search.chosen)[: len(header)] for result in summary.search.candidates
         ]

@@ -6,8 +6,9 @@ import json
 import re
 from typing import Any
 
-from tfx.components import Evaluator, Trainer
+from tfx.components.evaluator.component import Evaluator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
+from tfx.components.trainer.component import Trainer
 from tfx.dsl.compiler import compiler
 from tfx.dsl.components.base import base_beam_component, base_component
 from tfx.orchestration import pipeline as tfx_pipeline

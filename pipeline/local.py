@@ -18,6 +18,7 @@ from finetune.config import Config
 from finetune.errors import FinetuneError, RunError
 from finetune.events import Note, RunStarted, emit, lines_to, subscribe
 from finetune.file_stats import stats_of
+from pipeline.beam.reachable import unreachable
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
 from pipeline.tasks import check_champion
@@ -46,6 +47,8 @@ def run_pipeline(config: Config, verify: bool = False) -> RunSummary:
         inputs = inputs_of(config, verify)
         held = held_answer(config, inputs)
         if held is None:
+            if problems := unreachable(config):
+                raise RunError("\n".join(problems))
             return _run(config, verify, inputs)
         emit(Note(text=f"nothing has changed since run {held.run_id}; its report: {held.report}"))
         cached = [ComponentRun(id=component.id, seconds=0, state="cached") for component in held.components]

@@ -230,6 +230,8 @@ need_compiler() {
 install_locked() {
   local uv=$1 interpreter=$2 venv=$3 index
   export UV_PROJECT_ENVIRONMENT=$venv VIRTUAL_ENV=$venv UV_PYTHON_DOWNLOADS=never
+  # Else the first run does it, module by module on one core.
+  export UV_COMPILE_BYTECODE=1
   index=$(package_index)
   if [ -z "$index" ]; then
     # --reinstall-package: see environment_key on the list of packages.

@@ -111,6 +111,9 @@ build_root() {
   fail "no mirror gave a Debian 13 root; the last attempt is in $target.log. Set FINETUNE_DEBIAN_MIRROR to a Debian mirror that this host reaches."
 }
 
+# The name of Prism's program in the version that tests/beam/prism/go.mod pins.
+prism_name() { sed -n 's#^.*github.com/apache/beam/sdks/v2 v\([0-9.]*\).*#prism-\1#p' "$checkout/tests/beam/prism/go.mod"; }
+
 # --- Inside it ------------------------------------------------------------------------------------------------------
 
 # copy_checkout FOLDER: what git tracks or would track; without git, everything but what this project generates.
@@ -213,6 +216,10 @@ main() {
     flock --nonblock 8 || { say 'another process is building the root; waiting for it'; flock 8; }
     is_complete "$root" || build_root "$root"
     exec 8>&-
+  fi
+  # Debian 13 has no Go of the version that Prism wants; its program, which is static, comes from here.
+  if command -v go >/dev/null; then
+    "$checkout/scripts/build_prism.sh" "$lane_b_cache/finetune-pipeline/$(prism_name)" || say 'Prism could not be built'
   fi
   say "running in the Debian 13 root $root"
   real_data=${FINETUNE_REAL_DATA:-$checkout/../shared/real}

@@ -40,14 +40,17 @@ def decode_as_stored(encoded: tf.Tensor) -> tf.Tensor:
     Grey is repeated over the channels, alpha is dropped, CMYK is converted, 16 bits are reduced to 8.
     """
 
-    def decode_jpeg() -> tf.Tensor:
-        # The accurate inverse transform gives the same pixels as Pillow; TensorFlow's default is off by up to 8.
-        return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-
     def decode_other() -> tf.Tensor:
         return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
-    return tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other), [None, None, 3])
+    pixels = tf.cond(tf.io.is_jpeg(encoded), lambda: decode_jpeg(encoded), decode_other)
+    return tf.ensure_shape(pixels, [None, None, 3])
+
+
+def decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG like `decode_as_stored`, which takes any format."""
+    # The accurate inverse transform gives the same pixels as Pillow; TensorFlow's default is off by up to 8.
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def resize(image: tf.Tensor, size: int) -> tf.Tensor:

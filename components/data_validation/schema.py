@@ -7,8 +7,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
-from tfx.components import SchemaGen
 from tfx.components.schema_gen import executor
+from tfx.components.schema_gen.component import SchemaGen
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils

@@ -9,8 +9,8 @@ import apache_beam as beam
 from tensorflow_data_validation.statistics.stats_impl import GenerateSlicedStatisticsImpl
 from tensorflow_data_validation.statistics.stats_options import StatsOptions
 from tfx import types
-from tfx.components import StatisticsGen
 from tfx.components.statistics_gen import executor
+from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs

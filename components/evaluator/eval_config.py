@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator.reference_metric import ReferenceMetric
 from components.evaluator.tasks import TASKS
 from evaluation.gates import ROUNDING, SliceKey, slice_key
 from evaluation.metrics import METRICS, Metric, metrics_of
@@ -17,6 +16,9 @@ from transforms.tasks import TASKS as TRANSFORM_TASKS
 
 CANDIDATE = "candidate"
 CHAMPION = "champion"
+
+# Imported by TFMA when it measures: with it come all metrics of TFMA's own.
+REFERENCE_METRIC = {"class_name": "ReferenceMetric", "module": "components.evaluator.reference_metric"}
 
 
 def in_tfma(metric: Metric) -> bool:
@@ -85,8 +87,7 @@ def _class(metric: Metric, task: str) -> dict[str, str]:
     if metric.tfma:
         arguments = {"name": metric.name, **metric.tfma.config}
         return {"class_name": metric.tfma.class_name, "config": json.dumps(arguments)[1:-1]}
-    own = {"class_name": ReferenceMetric.__name__, "module": ReferenceMetric.__module__}
-    return {**own, "config": json.dumps({"name": metric.name, "task": task})[1:-1]}
+    return {**REFERENCE_METRIC, "config": json.dumps({"name": metric.name, "task": task})[1:-1]}
 
 
 def _thresholds(gates: Sequence[GateConfig]) -> dict[str, list[config_pb2.PerSliceMetricThreshold]]:

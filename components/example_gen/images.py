@@ -130,11 +130,11 @@ def check_with_tensorflow(data: bytes) -> None:
     """
     import tensorflow as tf
 
-    from transforms.image import decode_as_stored
+    from transforms.image import decode_as_stored, decode_jpeg
 
     try:
         # As it is stored: reading the orientation op by op takes several times as long as decoding.
-        pixels = decode_as_stored(tf.constant(data)).numpy()
+        pixels = (decode_jpeg if data.startswith(JPEG) else decode_as_stored)(tf.constant(data)).numpy()
     except tf.errors.OpError as error:
         cause = error.message.split("}} ")[-1].split(" [Op:")[0]
         raise FileProblem(

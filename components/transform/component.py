@@ -111,5 +111,6 @@ def _tell(result: Any) -> None:
     """Says how many examples an earlier run has transformed, where it has."""
     found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(COUNTERS))["counters"]
     counts = {each.key.metric.name: each.result for each in found}
+    made = counts.get("made", 0)
     if kept := counts.get("kept"):
-        emit(Note(text=f"Transform: {kept:,} examples are as an earlier run made them, {counts['made']:,} are new"))
+        emit(Note(text=f"Transform: {kept:,} examples are as an earlier run made them, {made:,} are new"))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 import apache_beam as beam
+from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
 from tfx.orchestration.portable import beam_executor_operator, data_types
 from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
+
+from finetune import cpus
+from finetune.buckets import is_bucket
+from pipeline.beam.arguments import IN_THIS_PROCESS, direct_arguments, direct_workers
+from pipeline.beam.probe import check_workers
 
 
 class BeamOperator(beam_executor_operator.BeamExecutorOperator):
@@ -27,5 +35,31 @@ class BeamOperator(beam_executor_operator.BeamExecutorOperator):
     def run_executor(
         self, execution_info: data_types.ExecutionInfo, make_beam_pipeline_fn: Any = None
     ) -> execution_result_pb2.ExecutorOutput:
-        """Runs the executor; its pipelines are made with the options."""
+        """Runs the executor; its pipelines are made with the options.
+
+        Raises:
+            RunError: The workers cannot do the work; see `probe.check_workers`.
+        """
+        if f"--runner={IN_THIS_PROCESS}" in self._arguments:
+            if not any(argument.startswith("--direct_num_workers=") for argument in self._arguments):
+                self._arguments += direct_arguments(direct_workers(_examples(execution_info), cpus.available()))
+        else:
+            inputs = [artifact.uri for artifacts in execution_info.input_dict.values() for artifact in artifacts]
+            paths = [*inputs, *_roots(execution_info.exec_properties)]
+            check_workers(self._arguments, execution_info.tmp_dir, paths)
         return super().run_executor(execution_info, lambda: beam.Pipeline(argv=self._arguments))
+
+
+def _examples(execution_info: data_types.ExecutionInfo) -> int:
+    """How many files or rows went into the examples, by the fingerprint that the ingest gave them."""
+    artifacts = [artifact for found in execution_info.input_dict.values() for artifact in found]
+    texts = [artifact.get_string_custom_property(FINGERPRINT_PROPERTY_NAME) for artifact in artifacts]
+    texts.append(str(execution_info.exec_properties.get(FINGERPRINT_PROPERTY_NAME)))
+    counts = [re.match(r"\w+:(\d+),", text) for text in texts]
+    return max((int(count[1]) for count in counts if count), default=0)
+
+
+def _roots(exec_properties: dict[str, Any]) -> list[str]:
+    """The folder of the data that an ingest reads, unless it is in a bucket."""
+    root = exec_properties.get("root")
+    return [os.path.abspath(root)] if isinstance(root, str) and not is_bucket(root) else []

@@ -19,7 +19,7 @@ from apache_beam.options.pipeline_options import (
 from apache_beam.runners.runner import create_runner
 
 from finetune.config.beam import BeamRunner
-from pipeline.beam.arguments import beam_arguments, direct_arguments
+from pipeline.beam.arguments import beam_arguments, direct_arguments, direct_workers
 
 FLINK = "--flink_master=flink-rest:8081"
 SPARK = "--spark_rest_url=http://spark:6066"
@@ -100,3 +100,8 @@ def test_what_the_config_says_of_the_workers_replaces_the_default():
     docker = {"environment_type": "DOCKER", "environment_config": "registry/birds:1"}
     options = options_of("flink", FLINK, *(f"--{name}={value}" for name, value in docker.items()))
     assert values(options, PortableOptions, *docker) == docker
+
+
+@pytest.mark.parametrize(("examples", "cpus", "workers"), [(0, 8, 1), (1500, 8, 1), (20_000, 8, 8), (10**6, 1, 1)])
+def test_processes_are_started_where_they_pay(examples: int, cpus: int, workers: int):
+    assert direct_workers(examples, cpus) == workers

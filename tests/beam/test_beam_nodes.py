@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.orchestration import metadata
+from tfx.orchestration.portable import data_types
+from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperator
 from tfx.proto.orchestration import executable_spec_pb2
+from tfx.types import standard_artifacts
 
 from finetune.config import load_config
 from pipeline import launch, nodes
+from pipeline.beam import operator
 from pipeline.beam.arguments import beam_arguments
 from pipeline.dag import build_pipeline, compile_ir
 from pipeline.plan import BEAM_NODES
@@ -67,3 +71,19 @@ def test_a_node_without_beam_gets_no_options(monkeypatch, tmp_path):
     spec, options = launched(monkeypatch, tmp_path, "Trainer", PRISM)
     assert isinstance(spec, executable_spec_pb2.PythonClassExecutableSpec)
     assert options is None
+
+
+@pytest.mark.parametrize(("files", "mode"), [(19_999, "in_memory"), (20_000, "multi_processing")])
+@pytest.mark.parametrize("where", ["exec_properties", "input_dict"])
+def test_without_a_number_the_data_decide_about_the_workers(monkeypatch, tmp_path, files, mode, where):
+    monkeypatch.setattr(operator.cpus, "available", lambda: 2)
+    made = []
+    monkeypatch.setattr(operator.beam, "Pipeline", lambda argv: made.append(list(argv)))
+    monkeypatch.setattr(BeamExecutorOperator, "run_executor", lambda self, info, make: make())
+    artifact, fingerprint = standard_artifacts.Examples(), f"files:{files},bytes:1,sha256:0"
+    artifact.set_string_custom_property("input_fingerprint", fingerprint)
+    info = {"exec_properties": {"input_fingerprint": fingerprint}, "input_dict": {"examples": [artifact]}}
+    spec, options = launched(monkeypatch, tmp_path, "Transform")
+    execution = data_types.ExecutionInfo(**{**{"exec_properties": {}, "input_dict": {}}, where: info[where]})
+    operator.BeamOperator(spec, options).run_executor(execution)
+    assert f"--direct_running_mode={mode}" in made[0]

@@ -116,6 +116,8 @@ def test_prism_with_two_external_pools_gives_what_the_direct_runner_gives(prism,
     there = run(config(digits, tmp_path / "prism", beam))
     for name, expected in direct.items():
         assert there[name] == expected, name
+    on_direct_again = run_pipeline(config(digits, tmp_path / "prism"))
+    assert {component.state for component in on_direct_again.components} == {"cached"}
     for one in (first, second):
         assert "Starting worker" in (tmp_path / f"{one.folder.name}.log").read_text()
         assert list(one.folder.iterdir()) == []
@@ -139,3 +141,12 @@ def test_a_pool_that_is_killed_in_mid_transform_leaves_an_error_and_nothing_else
     assert re.search("^Transform: .*SDK worker disconnected", summary.error)
     again = run(given(pool()))
     assert {name: again[name] for name in direct} == direct
+
+
+def test_a_pool_without_this_package_is_told_from_a_broken_one(prism, pool, digits, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['pipeline'] = None")
+    lacking = pool(PYTHONPATH=str(tmp_path))
+    beam = {"runner": "prism", "args": [f"--prism_location={prism}", *lacking.args]}
+    summary = run_pipeline(config(digits, tmp_path / "lacking", beam))
+    assert summary.status == "failed"
+    assert re.search("^ImageExampleGen: .*the workers lack a package of this environment", summary.error)

@@ -148,3 +148,18 @@ def test_predict_answers_for_files_and_texts(text_run, tmp_path):
     table = CliRunner().invoke(app, ["predict", model, "--text", "a [bird] in the cloud"])
     assert "a [bird] in the cloud" in table.stdout
     assert table.exit_code == 0
+
+
+def test_auto_searches_on_texts_and_serves_what_it_calibrated(runner, text_run):
+    raw = {**text_run["_raw"], "training": {"strategy": "auto", "batch_size": 16, "budget_minutes": 60}}
+    found = runner.run(raw=raw)
+    assert found["error"] is None
+    search, refit, calibration = found["search"], found["refit"], found["calibration"]
+    assert [each["name"] for each in search["candidates"]] == ["probe", "all_layers_briefly", "all_layers"]
+    assert all(each["seconds"] > 0 for each in search["candidates"]), "an hour is enough for all"
+    assert refit["examples"] == found["splits"]["train"] + found["splits"]["val"]
+    assert calibration["loss_after"] <= calibration["loss_before"] + 1e-6
+    # What is served is held against the calibrated network in memory.
+    parity = next(gate for gate in found["gates"] if gate["metric"] == "parity_max_difference")
+    assert parity["passed"]
+    assert found["metrics"]["accuracy"] > 0.8

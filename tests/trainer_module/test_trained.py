@@ -41,12 +41,13 @@ def trained(splits, folder, config=FITTED):
     return setup, recipe.train(setup, {"checkpoint_dir": str(folder / "checkpoints")}, "key")
 
 
-def test_a_head_starts_fitted_and_a_phase_that_gains_nothing_leaves_it(splits, tmp_path):
-    config = FITTED.model_copy(update={"refit": False, "phases": FITTED.phases[1:]})
+def test_a_head_starts_fitted_and_a_phase_that_goes_back_to_its_start_leaves_it(splits, tmp_path):
+    back = FITTED.phases[1].model_copy(update={"interpolation": 0.0})
+    config = FITTED.model_copy(update={"refit": False, "phases": [back]})
     setup, found = trained(splits, tmp_path, config)
     fitted = setup_of(splits, config, AugmentationConfig())
     probe = LastLayer(fitted).fit(fitted.train)
-    assert found.rows[0]["best_epoch"] == 0
+    assert found.rows[0]["epochs"] == 2
     np.testing.assert_array_equal(setup.model.layers[-1].get_weights()[0], probe.kernel)
     assert found.refit is None
     np.testing.assert_array_equal(found.held_out.labels, labels(splits[1]))

@@ -211,7 +211,7 @@ class FrozenFeatures:
         layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
         size = sum(int(gap.missing.sum()) * self._row_bytes(gap.cut) for gap in gaps)
         self._say(
-            f"the frozen layers ran once over {total:,} examples of {split} in {time.monotonic() - start:.1f} s; "
+            f"the frozen layers ran once over {total:,} examples in {time.monotonic() - start:.1f} s; "
             f"what they gave at {layers} is kept ({size / 1e6:,.1f} MB)"
         )
 
