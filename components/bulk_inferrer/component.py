@@ -214,13 +214,13 @@ def _show(examples: Mapping[str, int], chosen: Iterable[int], folder: Path) -> d
     """
     import tensorflow as tf
 
-    from components.bulk_inferrer.inference import records
+    from transforms.records import read_records
 
     folder.mkdir(exist_ok=True)
     shown, start = {}, 0
     for file, count in examples.items():
         wanted = {number for number in chosen if start <= number < start + count}
-        for number, record in enumerate(itertools.islice(records(file), count if wanted else 0), start):
+        for number, record in enumerate(itertools.islice(read_records([file]), count if wanted else 0), start):
             if number in wanted:
                 feature = tf.train.Example.FromString(record.numpy()).features.feature
                 modality = next(name for name, each in MODALITIES.items() if each.raw in feature)

@@ -16,13 +16,9 @@ from components.bulk_inferrer.shard import Shard
 from components.bulk_inferrer.tasks import TASKS
 from finetune.errors import RunError
 from transforms import features
+from transforms.records import read_records
 
 BATCH = 32
-
-
-def records(file: str) -> tf.data.Dataset:
-    """Returns the serialised examples of a file, in their order."""
-    return tf.data.TFRecordDataset(file, compression_type="GZIP")
 
 
 class AskModels(beam.DoFn):
@@ -54,7 +50,7 @@ class AskModels(beam.DoFn):
         labels: list[list[str]] = []
         columns: dict[str, list[str]] = {column: [] for column in self._columns}
         outputs: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in self._paths}
-        for batch in records(file).batch(BATCH).prefetch(1):
+        for batch in read_records([file]).batch(BATCH).prefetch(1):
             for record in batch.numpy():
                 feature = tf.train.Example.FromString(record).features.feature
                 paths.append(_text(feature[features.PATH]))

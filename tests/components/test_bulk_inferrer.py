@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
     """Two files of examples, and three models."""
     path = tmp_path_factory.mktemp("inference")
     for name, numbers in {"one": range(EXAMPLES), "two": range(EXAMPLES, EXAMPLES + 2)}.items():
-        with tf.io.TFRecordWriter(str(path / name), "GZIP") as writer:
+        with tf.io.TFRecordWriter(str(path / name)) as writer:
             for number in numbers:
                 writer.write(example(number))
     for name, model in {"ab": Served(["a", "b"]), "bc": Served(["b", "c"]), "other": Served(["a", "b"], "x")}.items():
