@@ -105,8 +105,10 @@ class _Search:
         setups = {candidate.name: self._setup_of(candidate) for candidate in self._candidates}
         left_out = {name: why for name, setup in setups.items() if (why := _refusal(setup))}
         possible = [name for name in self._names if name not in left_out]
-        dearest = next((setups[name] for name in reversed(possible) if setups[name].training.phases), None)
-        measured = measure(dearest) if dearest else Measured(0.0, 0.0)
+        training = [setups[name] for name in possible if setups[name].training.phases]
+        # What a step takes is known of the whole network, and scaled down for parts of it.
+        whole = max(training, key=lambda setup: setup.frozen_features.planner.share_above(0), default=None)
+        measured = measure(whole) if whole else Measured(0.0, 0.0)
         expected = {name: expected_seconds(measured, setups[name].frozen_features.planner) for name in possible}
         spent = time.monotonic() - self._started
         both = 1 + self._setup.val.examples / self._setup.train.examples
