@@ -165,18 +165,17 @@ class _Search:
         candidate = next(each for each in self._candidates if each.name == chosen)
         parts = done.gradient_accumulation_steps
         of_candidate = self._setup_of(candidate)
-        if not candidate.phases:
-            self._start.assign_to(setup.model.variables)
-            held_out = HeldOut.of_probe(self._probe, setup.train)
-        else:
-            self._opened(of_candidate, f"{FOLDER}/{chosen}").load().now.assign_to(setup.model.variables)
-            logits = self._record.logits(self._folder, chosen)
-            held_out = HeldOut(self._val_labels, logits, "the validation split")
+        held_out = HeldOut.of_probe(self._probe, setup.train)
+        if candidate.phases:
+            held_out = HeldOut(self._val_labels, self._record.logits(self._folder, chosen), "the validation split")
         trained = Trained(done.rows, done.curves, parts, held_out)
-        if not setup.training.refit:
-            return trained
         self._start.assign_to(setup.model.variables)
-        return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+        if setup.training.refit:
+            return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+        if candidate.phases:
+            # Its last checkpoint has the weights; without it they are trained once more, to the same.
+            run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
+        return trained
 
     def _result(self, candidate: Candidate, scores: dict[str, Scores], held: dict) -> CandidateResult:
         name, record = candidate.name, self._record
