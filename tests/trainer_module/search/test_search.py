@@ -153,6 +153,16 @@ def test_what_does_not_fit_is_left_out_and_the_probe_never(splits, tmp_path, qui
     assert trained.held_out.examples == "held-out folds of train and val"
 
 
+def test_what_is_measured_trains_all_layers_whatever_comes_last(splits, tmp_path, monkeypatch):
+    own = Candidate("own_phases", "The head.", (_to_the_end("head", {"last_layers": 0}, 1, 1e-3, PLAIN),))
+    monkeypatch.setattr(search_run, "candidates_for", lambda *_: (*QUICK, own))
+    measured = []
+    monkeypatch.setattr(search_run, "measure", lambda setup: measured.append(setup) or Measured(1e6, 1e6))
+    search(splits, tmp_path, auto(refit=False))
+    (setup,) = measured
+    assert setup.training.phases[0].unfreeze.last_layers == "all"
+
+
 def test_a_candidate_that_diverges_or_that_the_backbone_refuses_is_left_out(splits, tmp_path, monkeypatch):
     bad = (
         PROBE,
