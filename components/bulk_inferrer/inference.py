@@ -78,7 +78,9 @@ class AskModels(beam.DoFn):
             ) from None
         probabilities = np.concatenate([batch["probabilities"] for batch in batches])
         classes = [name.decode() for name in batches[0]["classes"][0]]
-        return Answers(probabilities, classes, None if said[0] is None else np.concatenate(said))
+        # A task says something of every batch, or of none.
+        rows = [batch for batch in said if batch is not None]
+        return Answers(probabilities, classes, np.concatenate(rows) if rows else None)
 
 
 class _Models:

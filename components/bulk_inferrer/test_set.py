@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         examples: How many there are in all parts.
         folder: Gets a folder of arrays, which `load_test_set` maps into memory.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.memmap[Any, Any]] = {}
     values: dict[str, dict[str, int]] = {}
     start = 0
     Path(folder, FOLDER).mkdir()
@@ -84,7 +85,8 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         for name, rows in _arrays(part, values).items():
             if name not in arrays:
                 shape = (examples, *rows.shape[1:])
-                arrays[name] = np.lib.format.open_memmap(_file(folder, name), "w+", rows.dtype, shape)
+                file = _file(folder, name)
+                arrays[name] = np.lib.format.open_memmap(file, "w+", rows.dtype, shape)  # type: ignore[no-untyped-call]
             arrays[name][start:stop] = rows
         start = stop
     assert start == examples, f"got {start} examples, and expected {examples}"
