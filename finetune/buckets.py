@@ -6,7 +6,6 @@ GOOGLE_APPLICATION_CREDENTIALS), and nothing here names or logs them.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,20 +75,6 @@ def entries(place: str) -> list[Entry]:
     found = _answer(place, lambda: system.find(root, detail=True))
     listed = [_entry(name.removeprefix(f"{root}/"), facts) for name, facts in found.items() if not name.endswith("/")]
     return sorted(listed, key=lambda entry: entry.name)
-
-
-def entry(place: str) -> Entry:
-    """Describes one object.
-
-    Raises:
-        OSError: It is not there, is a folder, or may not be read with these credentials.
-        RunError: The bucket does not answer.
-    """
-    system, path = _system(place)
-    facts = _answer(place, lambda: system.info(path))
-    if facts["type"] == "directory":
-        raise IsADirectoryError(errno.EISDIR, "it is a folder", place)
-    return _entry(path, facts)
 
 
 def read(place: str) -> bytes:

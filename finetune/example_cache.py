@@ -151,7 +151,8 @@ class ExampleCache:
                 self._files[path] = os.open(path, os.O_RDONLY)
             if path not in self._used:
                 self._used.add(path)
-                os.utime(path)
+                with contextlib.suppress(PermissionError):  # A folder of someone else is read all the same.
+                    os.utime(path)
             return os.pread(self._files[path], _HEADER_BYTES + length, offset)
         except OSError:  # Such as a segment that another run has removed.
             return b""

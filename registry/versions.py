@@ -162,10 +162,12 @@ def model_digest(folder: Path) -> str:
     # What a killed writer left of one of them does not count either.
     unfinished = tuple(f".{name}." for name in _ADDED)
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    # Part by part, so that a name that goes on after another's end has the same place in folders and in buckets.
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for name, path in sorted(files.items(), key=lambda item: item[0].split("/")):
         if path.parent == folder and (path.name in _ADDED or path.name.startswith(unfinished)):
             continue
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from finetune import buckets
@@ -124,8 +124,6 @@ def check_label(label: str) -> None:
 def describe_file(root: str, record: FileRecord) -> FileRecord:
     """Fills in size, time and readability, and what can be said against a file without opening it."""
     full = os.path.join(root, record.path)
-    if buckets.is_bucket(root):
-        return _describe_object(record, full)
     try:
         info = os.stat(full)
     except OSError as error:
@@ -140,6 +138,19 @@ def describe_file(root: str, record: FileRecord) -> FileRecord:
     except FileProblem as problem:
         return record.without(problem)
     return record
+
+
+def describer(root: str) -> Callable[[FileRecord], FileRecord]:
+    """Returns `describe_file` for records below a root; a bucket is listed once, and not asked for each of them."""
+    if not buckets.is_bucket(root):
+        return lambda record: describe_file(root, record)
+    there = {entry.name: entry for entry in buckets.entries(root)}
+
+    def describe(record: FileRecord) -> FileRecord:
+        entry = there.get(record.path)
+        return _checked(record, entry) if entry else record.without(_missing())
+
+    return describe
 
 
 def read_file(path: str) -> bytes:
@@ -212,13 +223,6 @@ def _walk_bucket(root: str, folder: str, labels: tuple[str, ...], split_folder: 
             yield _checked(FileRecord(f"{folder}/{entry.name}", labels, split_folder), entry)
 
 
-def _describe_object(record: FileRecord, place: str) -> FileRecord:
-    try:
-        return _checked(record, buckets.entry(place))
-    except OSError as error:
-        return record.without(_os_problem(error))
-
-
 def _checked(record: FileRecord, entry: buckets.Entry) -> FileRecord:
     record = dataclasses.replace(record, size=entry.size, mtime_ns=entry.mtime_ns)
     try:
@@ -249,9 +253,13 @@ def _folder_problem() -> FileProblem:
     return FileProblem("is a folder", "it is named like a picture; rename the folder if its files are meant")
 
 
+def _missing() -> FileProblem:
+    return FileProblem("missing file", "it is not there, or went away while the data was read")
+
+
 def _os_problem(error: OSError) -> FileProblem:
     if error.errno == errno.ENOENT or isinstance(error, FileNotFoundError):
-        return FileProblem("missing file", "it is not there, or went away while the data was read")
+        return _missing()
     if error.errno == errno.ELOOP:
         return FileProblem("symlink loop", "it links to itself in the end")
     if error.errno == errno.EISDIR:

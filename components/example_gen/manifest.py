@@ -14,7 +14,7 @@ from components.example_gen.columns import check_columns, common_columns
 from components.example_gen.files import (
     FileProblem,
     FileRecord,
-    describe_file,
+    describer,
     read_file,
 )
 from components.example_gen.settings import IngestSettings
@@ -85,7 +85,7 @@ def _decode(path: str, data: bytes) -> str:
 
 
 def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Iterator[FileRecord]:
-    seen = set()
+    seen, describe = set(), describer(root)
     for row in rows:
         # A short row has None in its last columns; a long one has the rest under the key None.
         values = {name: (row[name] or "").strip() for name in rows.fieldnames or ()}
@@ -104,7 +104,7 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
             problem = FileProblem("duplicate row", "an earlier row says the same")
         seen.add(key)
         where = f"line {rows.line_num} of the manifest"
-        record = record.without(problem) if problem else describe_file(root, record)
+        record = record.without(problem) if problem else describe(record)
         if record.reason:
             record = record.without(FileProblem(record.reason, f"{where}: {record.detail}"))
         yield record

@@ -11,7 +11,10 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import apache_beam as beam
@@ -22,8 +25,12 @@ from components.example_gen.files import FileProblem, FileRecord, read_file
 from components.example_gen.images import check_image
 from components.example_gen.progress import Progress
 from components.example_gen.settings import IngestSettings
+from finetune.buckets import is_bucket
 from finetune.example_cache import ExampleCache
 from transforms import features
+
+# Objects that a worker asks a bucket for at a time.
+READERS = 8
 
 
 class Pass(beam.DoFn):
@@ -55,15 +62,14 @@ class ReadFiles(Pass):
 
     def work(self, path: str, lines: Iterator[str]) -> Iterator[str]:
         """Yields the completed records."""
-        for line in lines:
-            record = FileRecord.from_json(line)
+        for listed, read in read_files(self._root, map(FileRecord.from_json, lines)):
             try:
-                data = read_file(os.path.join(self._root, record.path))
+                data = read()
                 digest = hashlib.sha256(data)
                 self._judge(digest.digest(), data)
-                record = dataclasses.replace(record, sha256=digest.hexdigest(), size=len(data))
+                record = dataclasses.replace(listed, sha256=digest.hexdigest(), size=len(data))
             except FileProblem as problem:
-                record = record.without(problem)
+                record = listed.without(problem)
             Progress.step()
             yield record.to_json()
         if self._verdicts:
@@ -98,9 +104,9 @@ class WriteShard(Pass):
         unfinished = f"{path}.{uuid.uuid4().hex}"
         # The bytes of pictures are compressed already.
         with tf.io.TFRecordWriter(unfinished) as writer:
-            for record in map(FileRecord.from_json, lines):
+            for record, read in read_files(self._root, map(FileRecord.from_json, lines)):
                 try:
-                    data = read_file(os.path.join(self._root, record.path))
+                    data = read()
                     if hashlib.sha256(data).hexdigest() != record.sha256:
                         raise FileProblem("changed", "it was changed while the data was read")
                     writer.write(make_example(record, data))
@@ -108,6 +114,24 @@ class WriteShard(Pass):
                     yield record.without(problem).to_json()
                 Progress.step()
         tf.io.gfile.rename(unfinished, shard, overwrite=True)
+
+
+def read_files(root: str, records: Iterable[FileRecord]) -> Iterator[tuple[FileRecord, Callable[[], bytes]]]:
+    """Yields each record, in order, with what returns its file's bytes, or raises the FileProblem that there is.
+
+    Of a bucket, several files are on their way at a time: each takes longer to come than to judge.
+    """
+    paths = ((record, os.path.join(root, record.path)) for record in records)
+    if not is_bucket(root):
+        yield from ((record, partial(read_file, path)) for record, path in paths)
+        return
+    waiting: deque[tuple[FileRecord, Callable[[], bytes]]] = deque()
+    with ThreadPoolExecutor(READERS) as pool:
+        for record, path in paths:
+            waiting.append((record, pool.submit(read_file, path).result))
+            if len(waiting) == READERS:
+                yield waiting.popleft()
+        yield from waiting
 
 
 def verdict_cache(settings: IngestSettings) -> ExampleCache | None:

@@ -116,6 +116,8 @@ def test_prism_with_two_external_pools_gives_what_the_direct_runner_gives(prism,
     there = run(config(digits, tmp_path / "prism", beam))
     for name, expected in direct.items():
         assert there[name] == expected, name
+    on_direct_again = run_pipeline(config(digits, tmp_path / "prism"))
+    assert {component.state for component in on_direct_again.components} == {"cached"}
     for one in (first, second):
         assert "Starting worker" in (tmp_path / f"{one.folder.name}.log").read_text()
         assert list(one.folder.iterdir()) == []

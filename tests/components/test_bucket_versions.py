@@ -38,6 +38,8 @@ def make_model(place: Path, graph: bytes) -> Path:
     (place / "variables").mkdir(parents=True, exist_ok=True)
     (place / "saved_model.pb").write_bytes(graph)
     (place / "variables" / "data").write_bytes(graph * 100_000)
+    # A name that begins like the name of a folder.
+    (place / "variables.txt").write_bytes(b"one")
     return place
 
 
@@ -117,7 +119,8 @@ def test_a_writer_that_is_killed_leaves_no_version(s3, model):
     )
     killed = subprocess.run([sys.executable, "-c", code, model, PUSHED], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert {entry.name for entry in buckets.entries(f"{PUSHED}/1")} == {"saved_model.pb", "variables/data"}
+    there = {entry.name for entry in buckets.entries(f"{PUSHED}/1")}
+    assert there == {"saved_model.pb", "variables.txt", "variables/data"}
     assert numbers() == []
     assert newest_version(folder(PUSHED)) is None
     assert push_version(model, folder(PUSHED))[0].name == "2"

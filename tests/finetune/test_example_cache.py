@@ -181,6 +181,16 @@ def test_a_folder_that_cannot_be_used_stops_nothing(tmp_path, caplog):
     assert "not kept for the next run" in caplog.text
 
 
+def test_a_folder_of_someone_else_is_read(tmp_path, monkeypatch):
+    fill(tmp_path, range(3))
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert kept(tmp_path, range(3)) == [0, 1, 2]
+
+
 def _run(root: Path, first: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     for _ in range(10):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -10,12 +11,17 @@ from typing import Any
 import pytest
 import yaml
 from command_line import ROOT
+from flink_schema import FLINK_DEPLOYMENT
 
 from finetune.config import load_config
+from finetune.config.beam import BeamRunner
 from finetune_kubeflow.environment import METADATA_ENV
 from finetune_kubeflow.workers import manifests
+from pipeline.beam.arguments import beam_arguments
 
 validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate brings the schemas of Kubernetes")
+
+jsonschema = pytest.importorskip("jsonschema", reason="kubernetes-validate brings jsonschema")
 
 MANIFESTS = ROOT / "kubeflow" / "manifests"
 FILES = sorted(MANIFESTS.rglob("*.yaml"))
@@ -51,10 +57,39 @@ def test_there_are_schemas_from_1_28_on():
     assert len(versions()) >= 5
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+OF_KUBERNETES = [name for name, document in DOCUMENTS.items() if document["kind"] != "FlinkDeployment"]
+
+
+@pytest.mark.parametrize("name", OF_KUBERNETES)
 def test_it_is_valid(name: str):
     for version in versions():
         validate.validate(DOCUMENTS[name], version, strict=True)
+
+
+def test_the_flink_cluster_is_valid_and_its_pods_are():
+    flink = DOCUMENTS["flink.yaml:FlinkDeployment/finetune-flink"]
+    jsonschema.validate(flink, FLINK_DEPLOYMENT)
+    pod = copy.deepcopy(flink["spec"]["taskManager"]["podTemplate"])
+    pod["spec"]["containers"][0]["image"] = flink["spec"]["image"]
+    for version in versions():
+        validate.validate(pod, version, strict=True)
+    flink["spec"]["taskManager"]["replica"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(flink, FLINK_DEPLOYMENT)
+
+
+def test_the_worker_pool_is_where_beam_looks_for_it_and_has_what_the_nodes_have():
+    (flink,) = yaml.safe_load_all((MANIFESTS / "overlays" / "flink" / "flink.yaml").read_text())
+    spec = flink["spec"]["taskManager"]["podTemplate"]["spec"]
+    pool = next(container for container in spec["containers"] if container["name"] == "worker-pool")
+    arguments = beam_arguments(BeamRunner(runner="flink", args=["--flink_master=finetune-flink-rest:8081"]))
+    port = pool["command"][-1].removeprefix("--service_port=")
+    assert f"--environment_config=localhost:{port}" in arguments
+    settings = load_config(ROOT / "configs" / "digits.yaml").kubernetes
+    assert pool["image"] == settings.defaults.image
+    assert spec["volumes"][0]["persistentVolumeClaim"]["claimName"] == settings.volume.claim
+    for container in spec["containers"]:
+        assert container["volumeMounts"] == [{"name": "shared", "mountPath": settings.volume.mount_path}]
 
 
 def test_a_wrong_key_is_noticed():

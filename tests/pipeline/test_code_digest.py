@@ -26,7 +26,7 @@ SCHEMA = ("digits", "data.schema_file=schema.pbtxt")
 # A resolver has no parameters; `pipeline.execution_cache` has its code in the key.
 WITHOUT_PARAMETERS = {"ChampionResolver"}
 # Run by TFX's own code alone.
-TFX_ALONE = {"StatisticsGen", "ImportSchemaGen"}
+TFX_ALONE = {"ImportSchemaGen"}
 
 
 def entries() -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,6 @@ import tf_keras as keras
 
 from finetune.config import TrainingConfig
 from trainer_module.tasks import TrainingTask
-from trainer_module.tasks.objective import Objective
 from transforms import features
 from transforms.tasks import Labels, TransformTask
 
@@ -60,23 +59,25 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
 
 
 def _check_logits(task: TrainingTask, labels: tf.Tensor, logits: np.ndarray) -> None:
-    """What NumPy says of logits is what the network's last layer and the objective say."""
-    targets = task.targets(labels.numpy(), CLASSES)
-    activation = keras.activations.get(task.activation)
-    step = 1e-2
+    """What NumPy says of logits is what the last layer and the objective say in validation; its slopes are those."""
+    targets, step = task.targets(labels.numpy(), CLASSES), 1e-2
+    objective, judged = task.objective(TrainingConfig(), NAMES, None), task.of_logits(targets, logits)
+    probabilities = keras.activations.get(task.activation)(tf.constant(logits))
+    pairs = {
+        "losses": (judged.losses, objective.val_loss(labels, probabilities)),
+        "probabilities": (judged.probabilities, probabilities),
+        "hits": (judged.hits, objective.accuracy(labels, probabilities)),
+    }
+    for name, (here, there) in pairs.items():
+        np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-5, err_msg=f"{name} of logits")
     for weights in (None, [1.0, 2.0, 3.0]):
-        objective, judged = task.objective(TrainingConfig(), NAMES, weights), task.of_logits(targets, logits, weights)
-
-        def losses(logits: np.ndarray, objective: Objective = objective) -> np.ndarray:
-            return objective.loss(labels, activation(tf.constant(logits, tf.float32))).numpy()
-
-        np.testing.assert_allclose(judged.losses, losses(logits), rtol=1e-3, atol=1e-5, err_msg="losses of logits")
-        moves = step * np.eye(CLASSES)
-        slopes = np.stack([(losses(logits + move) - losses(logits - move)) / (2 * step) for move in moves], axis=1)
-        np.testing.assert_allclose(judged.slopes, slopes, atol=2e-3, err_msg="slopes of logits")
-        probabilities = activation(tf.constant(logits))
-        np.testing.assert_allclose(judged.probabilities, probabilities, atol=1e-5, err_msg="probabilities of logits")
-        np.testing.assert_allclose(judged.hits, objective.accuracy(labels, probabilities), err_msg="hits of logits")
+        ends = [
+            [task.of_logits(targets, logits + sign * move, weights).losses for sign in (1, -1)]
+            for move in step * np.eye(CLASSES, dtype=np.float32)
+        ]
+        slopes = np.stack([(above - below) / (2 * step) for above, below in ends], axis=1)
+        found = task.of_logits(targets, logits, weights).slopes
+        np.testing.assert_allclose(found, slopes, atol=2e-3, err_msg=f"slopes of logits, weights {weights}")
 
 
 def _labels(labels: Labels) -> tf.Tensor:

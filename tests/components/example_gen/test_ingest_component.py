@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -332,6 +333,26 @@ def test_a_pass_that_is_repeated_or_killed_leaves_what_one_that_runs_once_does(t
         assert len(list(read_records([str(shard)]).as_numpy_iterator())) == 1
         (lost,) = passes.read_lines(passes.done(part))
         assert FileRecord.from_json(lost).reason == "missing file"
+
+
+def test_objects_of_a_bucket_are_read_several_at_a_time_and_stay_in_order(monkeypatch):
+    together = threading.Barrier(passes.READERS, timeout=30)
+
+    def read(path: str) -> bytes:
+        together.wait()  # Ends when as many are there.
+        if path.endswith("/2"):
+            raise FileProblem("missing file", "it is not there")
+        return path.encode()
+
+    monkeypatch.setattr(passes, "read_file", read)
+    records = [FileRecord(str(number), ()) for number in range(passes.READERS)]
+    found = list(passes.read_files("s3://birds", records))
+    assert [record for record, _ in found] == records
+    with pytest.raises(FileProblem, match="missing file"):
+        found.pop(2)[1]()
+    assert [read_one() for _, read_one in found] == [
+        b"s3://birds/%d" % number for number in (0, 1, *range(3, passes.READERS))
+    ]
 
 
 def test_manifest_with_slices(tree, files, ingest):
