@@ -25,11 +25,12 @@ COMMANDS = {
     "`finetune run`, before the first node": "import finetune, pipeline.dag, pipeline.launch, pipeline.summary",
 }
 MEASURE = """
-import json, resource, sys, time
+import json, resource, sys
 {imports}
 used = resource.getrusage(resource.RUSAGE_SELF)
 heavy = sorted({heavy!r} & {{name.split(".")[0] for name in sys.modules}})
-print(json.dumps([used.ru_utime + used.ru_stime, len(sys.modules), used.ru_maxrss / 1024, heavy]))
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps([used.ru_utime + used.ru_stime, len(sys.modules), int(status["VmRSS"].split()[0]) / 1024, heavy]))
 """
 HEAVY = {"tensorflow", "tf_keras", "keras", "apache_beam", "kubernetes", "keras_tuner", "nltk", "matplotlib", "sklearn"}
 

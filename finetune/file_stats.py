@@ -23,10 +23,12 @@ class Stats:
 
     Attributes:
         digest: SHA-256, in hexadecimal, of all paths and of each file's mode, size, times and inode.
+        outside: The same of paths, sizes and times of contents alone, which a file that is replaced can share.
         changed_ns: When the latest change was, in nanoseconds since 1970.
     """
 
     digest: str
+    outside: str
     changed_ns: int
 
     def settled(self, now_ns: int) -> bool:
@@ -42,15 +44,17 @@ def stats_of(root: Path) -> Stats:
     a bucket nothing is said, and it never settles.
     """
     if is_bucket(root):
-        return Stats("in a bucket", sys.maxsize)
-    digest, changed = hashlib.sha256(), 0
+        return Stats("in a bucket", "in a bucket", sys.maxsize)
+    digest, outside, changed = hashlib.sha256(), hashlib.sha256(), 0
     for path, found in _walk(root):
-        fields: tuple[object, ...] = (found,)
+        seen, more = f"{path}\0{found}\n", ""
         if isinstance(found, os.stat_result):
             changed = max(changed, found.st_ctime_ns, found.st_mtime_ns)
-            fields = (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        digest.update(f"{path}\0{fields}\n".encode(errors="surrogateescape"))
-    return Stats(digest.hexdigest(), changed)
+            seen = f"{path}\0{found.st_size} {found.st_mtime_ns}\n"
+            more = f"{found.st_mode} {found.st_ctime_ns} {found.st_ino}\n"
+        outside.update(seen.encode(errors="surrogateescape"))
+        digest.update((seen + more).encode(errors="surrogateescape"))
+    return Stats(digest.hexdigest(), outside.hexdigest(), changed)
 
 
 def contents_of(root: Path) -> str:

@@ -13,7 +13,6 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ml_metadata as mlmd
@@ -23,6 +22,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from components.champion.choice import champion_uri
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
+from finetune.buckets import folder
 from pipeline.code_digest import node_digest
 from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
 
@@ -146,7 +146,7 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
         return ""
     if [operation.op_type for operation in operations] != [_CHAMPION]:
         return None
-    directory = Path(operations[0].kwargs["push_directory"].value.field_value.string_value)
+    directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
     candidates = {one.uri for one in store.get_artifacts_by_id([one for ids in inputs.values() for one in ids])}
     champion = champion_uri(directory, candidates, lambda uri: bool(store.get_artifacts_by_uri(uri)))
     return f"{node_digest([_CHAMPION.rpartition('.')[0]])} {champion}"

@@ -22,8 +22,13 @@ from pipeline.beam.reachable import unreachable
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
 from pipeline.tasks import check_champion
-from pipeline.unchanged import Inputs, held_answer, inputs_of, remember
+from pipeline.unchanged import Inputs, changed_unseen, held_answer, inputs_of, remember
 from trainer_module.tracking.mlflow import log_outcome
+
+UNSEEN = (
+    "data.root: modes, owners or inodes of files are other than in the latest run, and all sizes and times the same, "
+    "by which the ingest knows pictures. Where other pictures took their place, touch those and run again."
+)
 
 _Result = TypeVar("_Result")
 
@@ -61,6 +66,8 @@ def _run(config: Config, verify: bool, inputs: Inputs) -> RunSummary:
     with _logs_to(run_dir / LOG_FILE):
         emit(RunStarted(components=tuple(node_ids(config)), log_file=str(run_dir / LOG_FILE)))
         start = time.monotonic()
+        if changed_unseen(config, inputs):
+            emit(Note(text=UNSEEN, level="warning"))
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
         emit(Note(text="loading TensorFlow and TFX"))
         from pipeline import summary

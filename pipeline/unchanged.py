@@ -13,7 +13,7 @@ import os
 import platform
 import site
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,12 @@ class Inputs:
 
     Attributes:
         digests: Of each thing, by its name; of the data's bytes only where they were asked for.
+        outside: Digest of paths, sizes and times of the data.
         settled: Whether a change from now on would show in them.
     """
 
     digests: Mapping[str, str]
+    outside: str
     settled: bool
 
 
@@ -63,7 +65,7 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     if with_bytes and not in_buckets:
         digests[DATA_BYTES] = contents_of(root)
     # What another machine holds is not looked at.
-    return Inputs(digests, settled=not in_buckets and data.settled(now))
+    return Inputs(digests, data.outside, settled=not in_buckets and data.settled(now))
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -78,14 +80,22 @@ def held_answer(config: Config, inputs: Inputs) -> RunSummary | None:
     """
     if not inputs.settled or not config.metadata_path.is_file():
         return None
-    for run in sorted((config.output_path / "runs").glob("*"), reverse=True):
-        try:
-            basis = RunBasis.find(run)
-            if basis and not changed(basis.inputs, inputs.digests) and _stands(config, run, basis):
+    for run, basis in _bases(config):
+        if not changed(basis.inputs, inputs.digests) and _stands(config, run, basis):
+            try:
                 return RunSummary.read(run)
-        except RunError:
-            continue  # It was written by another version, or damaged.
+            except RunError:
+                continue  # It is damaged.
     return None
+
+
+def changed_unseen(config: Config, inputs: Inputs) -> bool:
+    """Tells whether the data have changed since the latest run, and all paths, sizes and times are the same.
+
+    Files were replaced by others of the same size and time, or only their modes or owners changed.
+    """
+    _, latest = next(_bases(config), (None, None))
+    return latest is not None and latest.outside == inputs.outside and latest.inputs["data"] != inputs.digests["data"]
 
 
 def remember(
@@ -103,7 +113,18 @@ def remember(
     after = inputs_of(config, with_bytes=False)
     if before.settled and not changed(before.digests, after.digests) and pushed == stats_of(config.push_path).digest:
         folders = sorted({artifact.uri for found in outputs.values() for artifact in found.values()})
-        RunBasis(inputs=dict(before.digests), pushed=pushed, artifacts=folders).write(run_dir)
+        RunBasis(inputs=dict(before.digests), outside=before.outside, pushed=pushed, artifacts=folders).write(run_dir)
+
+
+def _bases(config: Config) -> Iterator[tuple[Path, RunBasis]]:
+    """Yields the folder and the basis of each run that left one, the latest first."""
+    for run in sorted((config.output_path / "runs").glob("*"), reverse=True):
+        try:
+            basis = RunBasis.find(run)
+        except RunError:
+            continue  # It was written by another version, or damaged.
+        if basis:
+            yield run, basis
 
 
 def _stands(config: Config, run: Path, basis: RunBasis) -> bool:

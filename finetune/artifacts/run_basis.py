@@ -10,10 +10,12 @@ class RunBasis(Artifact, file="basis.json"):
 
     Attributes:
         inputs: Digest of each thing that went in, by a name such as `data`.
+        outside: Digest of paths, sizes and times of the data, by which the ingest of pictures knows them.
         pushed: Digest of what the file system says of the folder of pushed versions.
         artifacts: Folders that the nodes left, or found in the cache.
     """
 
     inputs: dict[str, str]
+    outside: str = ""
     pushed: str
     artifacts: list[str]

@@ -12,6 +12,7 @@ from finetune.artifacts.pushed_version import ChampionPointer
 from finetune.buckets import folder
 from registry.versions import model_digest, read_record, versions
 
+pytestmark = pytest.mark.long
 pytest.importorskip("tfx")
 
 

@@ -245,8 +245,8 @@ def test_data_and_pushed_models_may_be_in_buckets(tmp_path: Path):
     inputs = package.pipeline.root.input_definitions.parameters
     assert inputs["data_root"].default_value.string_value == "s3://birds/images"
     executors = json_format.MessageToDict(package.pipeline.deployment_spec)["executors"]
-    arguments = executors["exec-pusher"]["container"]["args"]
-    parameters = resolved(unpack(arguments[arguments.index("--node") + 1]), place_at(tmp_path), "run")
+    arguments = executors["exec-champion-resolver-to-pusher"]["container"]["args"]
+    parameters = resolved(unpack(arguments[arguments.index("--nodes") + 1]), place_at(tmp_path), "run")
     assert '"directory": "gs://birds/models"' in str(json_format.MessageToJson(parameters)).replace('\\"', '"')
 
 

@@ -21,7 +21,7 @@ from finetune.file_stats import CLOCK_NS, stats_of
 from pipeline import unchanged
 from pipeline.code_digest import Sources
 from pipeline.saved_report import REPORT_FILE
-from pipeline.unchanged import DATA_BYTES, Inputs, changed, held_answer, inputs_of, remember
+from pipeline.unchanged import DATA_BYTES, Inputs, changed, changed_unseen, held_answer, inputs_of, remember
 from registry.versions import push_version, roll_back
 
 RUN = "20260101T000000.000000Z"
@@ -90,6 +90,17 @@ def replaced_with_same_size_and_time():
     file.with_name("new").write_bytes(b"x" * times.st_size)
     os.utime(file.with_name("new"), ns=(times.st_atime_ns, times.st_mtime_ns))
     file.with_name("new").replace(file)
+
+
+def test_pictures_replaced_by_others_of_the_same_size_and_time_are_told(place):
+    config = the_config()
+    assert not changed_unseen(config, inputs_of(config, False)), "before the first run"
+    left_by_a_run(config)
+    assert not changed_unseen(config, inputs_of(config, False))
+    replaced_with_same_size_and_time()
+    assert changed_unseen(config, inputs_of(config, False))
+    Path("data/a/1.png").touch()
+    assert not changed_unseen(config, inputs_of(config, False)), "the ingest sees it"
 
 
 def rolled_back():

@@ -1,0 +1,63 @@
+"""A task in this process: its environment, its exit code, and what its log says at the end."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import small_components
+
+from finetune_kubeflow.environment import METADATA_ENV
+from finetune_kubeflow.package.packed import pack
+from finetune_kubeflow.replay.run import states_in
+from finetune_kubeflow.task import run_nodes
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs the two small nodes as a task, and returns the exit code and a file with the log."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    monkeypatch.chdir(tmp_path)
+    for name in METADATA_ENV:
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("FINETUNE_MLMD_DATABASE", str(tmp_path / "metadata.sqlite"))
+    monkeypatch.setenv("FINETUNE_ROOT", str(tmp_path / "volume"))
+
+    def run(*arguments: str) -> tuple[int, Path]:
+        packed = pack(small_components.compiled(obstacle=str(tmp_path / "obstacle")))
+        code = run_nodes.main(["--run-id", "one", "--nodes", packed, *arguments])
+        log = tmp_path / "log"
+        log.write_text(capsys.readouterr().err)
+        return code, log
+
+    yield run
+    root.handlers[:], root.level = before
+
+
+def test_a_failure_names_its_node_and_a_retry_runs_that_node_alone(task, tmp_path: Path):
+    (tmp_path / "obstacle").touch()
+    code, log = task()
+    assert (code, states_in(log)) == (1, {"Write": "ran", "Measure": "failed"})
+    assert "Measure: ValueError: cannot measure\nThe traceback is above.\n" in log.read_text()
+    assert "Traceback" in log.read_text()
+    (tmp_path / "obstacle").unlink()
+    code, log = task()
+    assert (code, states_in(log)) == (0, {"Write": "cached", "Measure": "ran"})
+    assert [file.read_text() for file in (tmp_path / "volume").rglob("length/*/length")] == ["3 letters"]
+
+
+def test_a_store_that_cannot_be_opened_is_one_sentence(task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FINETUNE_MLMD_DATABASE", str(tmp_path / "nowhere" / "metadata.sqlite"))
+    monkeypatch.setattr("pipeline.run_metadata._ATTEMPTS", 1)
+    code, log = task()
+    assert (code, states_in(log)) == (1, {})
+    assert "the metadata store there cannot be reached" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_value_that_is_no_json_is_a_mistake_of_the_user(task):
+    code, log = task("--value", "training.seed", "one")
+    assert (code, states_in(log)) == (2, {})
+    assert "training.seed: got 'one'; expected JSON" in log.read_text()
