@@ -105,8 +105,10 @@ class _Search:
         setups = {candidate.name: self._setup_of(candidate) for candidate in self._candidates}
         left_out = {name: why for name, setup in setups.items() if (why := _refusal(setup))}
         possible = [name for name in self._names if name not in left_out]
-        dearest = next((setups[name] for name in reversed(possible) if setups[name].training.phases), None)
-        measured = measure(dearest) if dearest else Measured(0.0, 0.0)
+        training = [setups[name] for name in possible if setups[name].training.phases]
+        # What a step takes is known of the whole network, and scaled down for parts of it.
+        whole = max(training, key=lambda setup: setup.frozen_features.planner.share_above(0), default=None)
+        measured = measure(whole) if whole else Measured(0.0, 0.0)
         expected = {name: expected_seconds(measured, setups[name].frozen_features.planner) for name in possible}
         spent = time.monotonic() - self._started
         both = 1 + self._setup.val.examples / self._setup.train.examples
@@ -163,18 +165,17 @@ class _Search:
         candidate = next(each for each in self._candidates if each.name == chosen)
         parts = done.gradient_accumulation_steps
         of_candidate = self._setup_of(candidate)
-        if not candidate.phases:
-            self._start.assign_to(setup.model.variables)
-            held_out = HeldOut.of_probe(self._probe, setup.train)
-        else:
-            self._opened(of_candidate, f"{FOLDER}/{chosen}").load().now.assign_to(setup.model.variables)
-            logits = self._record.logits(self._folder, chosen)
-            held_out = HeldOut(self._val_labels, logits, "the validation split")
+        held_out = HeldOut.of_probe(self._probe, setup.train)
+        if candidate.phases:
+            held_out = HeldOut(self._val_labels, self._record.logits(self._folder, chosen), "the validation split")
         trained = Trained(done.rows, done.curves, parts, held_out)
-        if not setup.training.refit:
-            return trained
         self._start.assign_to(setup.model.variables)
-        return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+        if setup.training.refit:
+            return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+        if candidate.phases:
+            # Its last checkpoint has the weights; without it they are trained once more, to the same.
+            run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
+        return trained
 
     def _result(self, candidate: Candidate, scores: dict[str, Scores], held: dict) -> CandidateResult:
         name, record = candidate.name, self._record

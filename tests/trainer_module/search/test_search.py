@@ -94,9 +94,10 @@ def test_several_labels_are_searched_as_well(tmp_path, quick):
     assert all(each.seconds for each in (probe, *others))
     assert trained.refit.examples == 30
     assert trained.held_out.labels.shape[1] == 2
-    probabilities = setup.model(next(iter(recipe.evaluation_batches(setup.val, 4)))[0], training=False).numpy()
-    assert ((probabilities >= 0) & (probabilities <= 1)).all()
-    assert not np.allclose(probabilities.sum(axis=1), 1, atol=1e-7), "each label has a probability of its own"
+    batches = [setup.model(value, training=False).numpy() for value, _ in recipe.evaluation_batches(setup.val, 4)]
+    targets = setup.task.targets(labels(setup.val).numpy(), 2)
+    served = setup.task.of_logits(targets, LastLayer(setup).logits(setup.val)).probabilities
+    np.testing.assert_allclose(np.concatenate(batches), served, atol=1e-5)
 
 
 @pytest.mark.parametrize("refit", [False, True])
@@ -151,6 +152,16 @@ def test_what_does_not_fit_is_left_out_and_the_probe_never(splits, tmp_path, qui
     assert trained.refit.examples == 30
     assert trained.held_out.logits.shape == (30, 2)
     assert trained.held_out.examples == "held-out folds of train and val"
+
+
+def test_what_is_measured_trains_all_layers_whatever_comes_last(splits, tmp_path, monkeypatch):
+    own = Candidate("own_phases", "The head.", (_to_the_end("head", {"last_layers": 0}, 1, 1e-3, PLAIN),))
+    monkeypatch.setattr(search_run, "candidates_for", lambda *_: (*QUICK, own))
+    measured = []
+    monkeypatch.setattr(search_run, "measure", lambda setup: measured.append(setup) or Measured(1e6, 1e6))
+    search(splits, tmp_path, auto(refit=False))
+    (setup,) = measured
+    assert setup.training.phases[0].unfreeze.last_layers == "all"
 
 
 def test_a_candidate_that_diverges_or_that_the_backbone_refuses_is_left_out(splits, tmp_path, monkeypatch):
