@@ -36,7 +36,7 @@ NAMES["gate"] = "flowers, another gate bound"
 
 def command(folder: Path, *words: str) -> dict[str, Any]:
     """Runs `finetune` with these words; returns seconds in all, and those of each node."""
-    started = time.monotonic()
+    started, began = time.monotonic(), time.time()
     ended = subprocess.run(
         [sys.executable, "-m", "finetune_cli.main", *words], cwd=ROOT, check=False, capture_output=True, text=True
     )
@@ -44,8 +44,10 @@ def command(folder: Path, *words: str) -> dict[str, Any]:
     if ended.returncode:
         sys.exit(f"finetune {' '.join(words)} ended with exit code {ended.returncode}:\n{ended.stdout}{ended.stderr}")
     latest = max((folder / "runs").glob("*/summary.json"))
+    # A run whose answer is that of an earlier one has no folder of its own.
+    ran = latest.stat().st_mtime >= began
     nodes = {each["id"]: round(each["seconds"], 2) for each in json.loads(latest.read_text())["components"]}
-    return {"seconds": round(seconds, 2), "nodes": nodes}
+    return {"seconds": round(seconds, 2), "nodes": nodes if ran else {}}
 
 
 def flowers(folder: Path) -> list[str]:

@@ -11,26 +11,26 @@ from sklearn import metrics
 from evaluation.predictions import by_column
 
 
-def score(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
-    """Scores predicted class names against the true ones.
+def score(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores predicted classes against the true ones.
 
     Args:
-        labels: True class of each example.
-        predicted: Predicted class of each example.
-        classes: All classes, in the order of the matrix.
+        labels: int [examples], the place of each one's class in `classes`.
+        predicted: int [examples], that of its predicted class.
+        classes: The name of each class, in the order of the matrix.
 
     Returns:
         `accuracy` and `macro_f1` in [0, 1]; `classes`; `confusion`, counts by true class (row) and predicted class
         (column); `per_class`, with `class`, `precision`, `recall`, `f1` and `support`.
     """
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
-        labels, predicted, labels=list(classes), zero_division=0.0
+        labels, predicted, labels=range(len(classes)), zero_division=0.0
     )
     return {
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "macro_f1": float(metrics.f1_score(labels, predicted, average="macro", zero_division=0.0)),
         "classes": list(classes),
-        "confusion": metrics.confusion_matrix(labels, predicted, labels=list(classes)).tolist(),
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=range(len(classes))).tolist(),
         "per_class": _per_class(classes, precision, recall, f1, support),
     }
 

@@ -20,7 +20,7 @@ from transforms.modalities import MODALITIES
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
 SCRATCH_LEARNING_RATE = 1e-3
 # The nodes that read data with Beam, where the DAG has them.
-BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "Evaluator")
+BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "BulkInferrer", "Evaluator")
 
 
 def scratch_training(training: TrainingConfig) -> TrainingConfig:

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import numpy as np
 from tfx import types
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
-from components.bulk_inferrer.tasks import TASKS, InferrerTask
-from components.bulk_inferrer.test_set import make_test_set, save_test_set
-from evaluation.evidence import CANDIDATE, CHAMPION
+from components.bulk_inferrer.shard import Shard
+from components.bulk_inferrer.tasks import TASKS
+from components.bulk_inferrer.test_set import classes_of, load_test_set, make_test_set, save_test_set
+from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import choose_samples
 from finetune.artifacts.evaluation_results import EvaluationResults
-from finetune.errors import RunError
-from transforms import features
+from finetune.artifacts.ingest_report import IngestReport
 from transforms.modalities import MODALITIES
 
-BATCH = 32
 SAMPLES = 24
+PREDICTIONS_FILE = "predictions.csv"
 MAJORITY = "majority"
 # Baselines that are models of their own, under the names of their inputs.
 TRAINED_BASELINES = ("logistic_regression", "from_scratch")
 
 
 class TestPredictions(types.Artifact):
-    """Folder with `test_set.npz`, `test_predictions.json` and the thumbnails that it names."""
+    """Folder with `test_set`, `predictions.csv`, `test_predictions.json` and the thumbnails that it names."""
 
     TYPE_NAME = "TestPredictions"
 
@@ -60,8 +64,8 @@ class TestPredictionsSpec(component_spec.ComponentSpec):
     OUTPUTS = {"predictions": component_spec.ChannelParameter(type=TestPredictions)}
 
 
-class Executor(base_executor.BaseExecutor):
-    """Asks the candidate, the champion and the baselines about the same examples."""
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Asks the candidate, the champion and the baselines about the same examples, each of which is read once."""
 
     def Do(
         self,
@@ -69,45 +73,51 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Writes `test_set.npz`, `finetune.artifacts.EvaluationResults` and `samples/*.jpg`."""
+        """Writes the test set, a row of `predictions.csv` for each example, `EvaluationResults` and `samples/*.jpg`."""
         self._log_startup(input_dict, output_dict, exec_properties)
         folder = artifact_utils.get_single_uri(output_dict["predictions"])
-        examples = input_dict["examples"]
-        columns = json.loads(exec_properties["columns"])
-        task = TASKS[exec_properties["task"]]
-        paths, labels, values = _facts(examples, columns)
+        task = exec_properties["task"]
         inputs = {CANDIDATE: "model", CHAMPION: "champion", **{name: name for name in TRAINED_BASELINES}}
-        models = {
-            name: _predict(task, _model_path(input_dict[key]), examples)
-            for name, key in inputs.items()
-            if input_dict.get(key)
-        }
+        models = {name: _model_path(input_dict[key]) for name, key in inputs.items() if input_dict.get(key)}
+        files = sorted(fileio.glob(os.path.join(artifact_utils.get_split_uri(input_dict["examples"], "test"), "*")))
+        shards = [Path(folder, "shards", f"{place:05d}.npz") for place in range(len(files))]
+        fileio.makedirs(str(shards[0].parent))
+        self._ask(task, models, json.loads(exec_properties["columns"]), list(zip(files, map(str, shards), strict=True)))
+        majority = None
         if exec_properties["majority"]:
-            models[MAJORITY] = _majority(task, examples, len(labels))
-        test_set = make_test_set(exec_properties["task"], labels, values, models)
-        save_test_set(test_set, folder)
+            train = IngestReport.read(artifact_utils.get_single_uri(input_dict["examples"])).splits["train"]
+            majority = TASKS[task].majority(train.classes, train.examples)
+        test_set = _join(task, shards, majority, folder)
 
         candidate = test_set.of(CANDIDATE)
-        confidence, correct = task.confidence(candidate).tolist(), candidate.correct.tolist()
-        answers = task.shown(candidate, test_set.classes)
-        rows = [
-            {"path": path, **answer, "probability": sure}
-            for path, answer, sure in zip(paths, answers, confidence, strict=True)
-        ]
-        chosen = choose_samples(correct, confidence, exec_properties["sample_count"])
-        shown = _show(examples, chosen, os.path.join(folder, "samples"))
-        result = task.score(candidate, test_set.classes) | {
-            "predictions": rows,
-            "samples": [{**rows[index], **shown[index]} for index in chosen],
-        }
+        confidence = TASKS[task].confidence(candidate)
+        chosen = choose_samples(candidate.correct.tolist(), confidence.tolist(), exec_properties["sample_count"])
+        rows = _write_predictions(test_set, confidence, shards, chosen, Path(folder, PREDICTIONS_FILE))
+        shown = _show(dict(zip(files, map(len, map(Shard.read, shards)), strict=True)), chosen, Path(folder, "samples"))
+        samples = [{**rows[index], **shown[index]} for index in chosen]
+        result = TASKS[task].score(candidate, test_set.classes) | {"samples": samples}
         EvaluationResults.model_validate(result).write(folder)
+        shutil.rmtree(shards[0].parent)
+
+    def _ask(
+        self, task: str, models: Mapping[str, str], columns: Sequence[str], elements: list[tuple[str, str]]
+    ) -> None:
+        # TensorFlow takes seconds to import, which whoever only wires the DAG need not wait for.
+        from components.bulk_inferrer.inference import AskModels
+
+        with self._make_beam_pipeline() as pipeline:
+            (
+                pipeline
+                | "Files" >> beam.Create(elements, reshuffle=True)
+                | "Ask" >> beam.ParDo(AskModels(task, models, columns)).with_output_types(type(None))
+            )
 
 
-class BulkInferrer(base_component.BaseComponent):
+class BulkInferrer(base_beam_component.BaseBeamComponent):
     """The node."""
 
     SPEC_CLASS = TestPredictionsSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
         self,
@@ -123,7 +133,7 @@ class BulkInferrer(base_component.BaseComponent):
 
         Args:
             task: One of `components.bulk_inferrer.tasks.TASKS`.
-            examples: Raw, with splits called `train` and `test`.
+            examples: Raw, with a split called `test`, and the `IngestReport` of the data.
             model: The candidate.
             champion: Empty when there is none.
             baselines: Models by name, out of `TRAINED_BASELINES`.
@@ -148,94 +158,74 @@ def _model_path(models: list[types.Artifact]) -> str:
     return path_utils.serving_model_path(artifact_utils.get_single_instance(models).uri)
 
 
-def _test_examples(examples: list[types.Artifact]) -> Iterator[tuple[bytes, Any]]:
-    return _examples(examples, "test")
+def _join(task: str, shards: Sequence[Path], majority: Answers | None, folder: str) -> TestSet:
+    """Makes one test set of what the workers left, a file at a time."""
+    known: set[str] = set()
+    examples = 0
+    for shard in map(Shard.read, shards):
+        known.update(classes_of(shard.labels, [*shard.models.values(), *([majority] if majority else [])]))
+        examples += len(shard)
+    classes = sorted(known)
+
+    def part(shard: Shard) -> TestSet:
+        models = dict(shard.models)
+        if majority:
+            models[MAJORITY] = _for_all(majority, len(shard))
+        return make_test_set(task, shard.labels, shard.columns, models, classes)
+
+    save_test_set((part(shard) for shard in map(Shard.read, shards)), examples, folder)
+    return load_test_set(folder)
 
 
-def _examples(examples: list[types.Artifact], split: str) -> Iterator[tuple[bytes, Any]]:
-    """Yields (serialised, features) of each raw example of a split, always in the same order."""
+def _for_all(one: Answers, count: int) -> Answers:
+    """What a model says that says the same of every example."""
+    said = None if one.said is None else np.tile(one.said, (count, 1))
+    return Answers(np.tile(one.probabilities, (count, 1)), one.classes, said)
+
+
+def _write_predictions(
+    test_set: TestSet, confidence: np.ndarray, shards: Sequence[Path], chosen: Iterable[int], path: Path
+) -> dict[int, dict[str, Any]]:
+    """Writes what the candidate says of each example; returns that of the chosen ones, as `Sample` has it."""
+    candidate, task = test_set.of(CANDIDATE), TASKS[test_set.task]
+    wanted, rows, start = set(chosen), {}, 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label", "predicted", "probability"])
+        for shard in map(Shard.read, shards):
+            numbers = range(start, start + len(shard))
+            shown = task.shown(candidate[start : numbers.stop], test_set.classes)
+            for number, source, answer in zip(numbers, shard.paths, shown, strict=True):
+                row = {"path": source, **answer, "probability": float(confidence[number])}
+                table.writerow([row[key] for key in ("path", "label", "predicted", "probability")])
+                if number in wanted:
+                    rows[number] = row
+            start = numbers.stop
+    return rows
+
+
+def _show(examples: Mapping[str, int], chosen: Iterable[int], folder: Path) -> dict[int, dict[str, str]]:
+    """What the report shows of each chosen example: the name of a thumbnail, which is written, or a text.
+
+    Args:
+        examples: How many each file has, in order; files without any that is chosen are not read.
+        chosen: Their numbers, over all files.
+        folder: Gets the thumbnails.
+    """
     import tensorflow as tf
 
     from transforms.records import read_records
 
-    folder = artifact_utils.get_split_uri(examples, split)
-    files = sorted(tf.io.gfile.glob(os.path.join(folder, "*")))
-    for record in read_records(files).as_numpy_iterator():
-        yield record, tf.train.Example.FromString(record).features.feature
-
-
-def _facts(
-    examples: list[types.Artifact], columns: Sequence[str]
-) -> tuple[list[str], list[list[str]], dict[str, list[str]]]:
-    """Returns path, labels and the values of columns of each test example; an empty text where there is none."""
-    paths, labels = [], []
-    values: dict[str, list[str]] = {column: [] for column in columns}
-    for _, feature in _test_examples(examples):
-        paths.append(_text(feature[features.PATH]))
-        labels.append(_labels(feature[features.LABEL]))
-        for column in columns:
-            values[column].append(_text(feature[column]))
-    return paths, labels, values
-
-
-def _predict(task: InferrerTask, model_path: str, examples: list[types.Artifact]) -> Answers:
-    """Asks a model about each test example.
-
-    Raises:
-        RunError: The model serves another task.
-    """
-    import tensorflow as tf
-
-    serve = tf.saved_model.load(model_path).signatures["serving_default"]
-    found: list[np.ndarray] = []
-    said: list[np.ndarray] = []
-    names: list[str] = []
-    records = (record for record, _ in _test_examples(examples))
-    while batch := list(itertools.islice(records, BATCH)):
-        outputs = {name: value.numpy() for name, value in serve(tf.constant(batch)).items()}
-        found.append(outputs["probabilities"])
-        names = names or [name.decode() for name in outputs["classes"][0]]
-        try:
-            decided = task.said(outputs)
-        except KeyError as missing:
-            raise RunError(
-                f"{model_path} serves {', '.join(sorted(outputs))} and not {missing}; expected a model of the task "
-                "that the config names. Where the champion is of another task, take a new `name` or `output_dir`."
-            ) from None
-        if decided is not None:
-            said.append(decided)
-    return Answers(np.concatenate(found), names, np.concatenate(said) if said else None)
-
-
-def _majority(task: InferrerTask, examples: list[types.Artifact], count: int) -> Answers:
-    """What a model says that knows the shares of the classes in train, and nothing else."""
-    labels = [_labels(feature[features.LABEL]) for _, feature in _examples(examples, "train")]
-    one = task.majority(labels)
-
-    def for_all(values: np.ndarray) -> np.ndarray:
-        return np.tile(values, (count, 1))
-
-    return Answers(for_all(one.probabilities), one.classes, None if one.said is None else for_all(one.said))
-
-
-def _show(examples: list[types.Artifact], chosen: list[int], folder: str) -> dict[int, dict[str, str]]:
-    """What the report shows of each chosen example: the name of a thumbnail, which is written, or a text."""
-    os.makedirs(folder, exist_ok=True)
-    wanted, shown = set(chosen), {}
-    for index, (_, feature) in enumerate(_test_examples(examples)):
-        if index in wanted:
-            modality = next(name for name, each in MODALITIES.items() if each.raw in feature)
-            value = feature[MODALITIES[modality].raw].bytes_list.value[0]
-            preview = PREVIEWS[modality].preview(value, Path(folder, str(index)))
-            shown[index] = {key: f"samples/{found}" if key == "image" else found for key, found in preview.items()}
+    folder.mkdir(exist_ok=True)
+    shown, start = {}, 0
+    for file, count in examples.items():
+        wanted = {number for number in chosen if start <= number < start + count}
+        for number, record in enumerate(itertools.islice(read_records([file]), count if wanted else 0), start):
+            if number in wanted:
+                feature = tf.train.Example.FromString(record.numpy()).features.feature
+                modality = next(name for name, each in MODALITIES.items() if each.raw in feature)
+                value = feature[MODALITIES[modality].raw].bytes_list.value[0]
+                preview = PREVIEWS[modality].preview(value, folder / str(number))
+                shown[number] = {key: f"samples/{found}" if key == "image" else found for key, found in preview.items()}
+        start += count
     return shown
-
-
-def _labels(feature: Any) -> list[str]:
-    return [value.decode("utf-8", "replace") for value in feature.bytes_list.value]
-
-
-def _text(feature: Any) -> str:
-    kind = feature.WhichOneof("kind")
-    value = next(iter(getattr(feature, kind).value), "") if kind else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,8 +1,9 @@
-"""The test set as a file: what every model said about the same examples."""
+"""The test set as files: what every model said about the same examples, in columns that need not fit into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import TASKS
 from evaluation.evidence import TestSet
 
-TEST_SET_FILE = "test_set.npz"
+FOLDER = "test_set"
+_FACTS = "test_set.json"
 
 
 def align(probabilities: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -23,9 +25,16 @@ def align(probabilities: np.ndarray, names: Sequence[str], classes: Sequence[str
         names: Class of each column.
         classes: The order wanted, with all of `names` in it.
     """
+    places = {name: place for place, name in enumerate(classes)}
     aligned = np.zeros((len(probabilities), len(classes)), dtype=np.float32)
-    aligned[:, [classes.index(name) for name in names]] = probabilities
+    aligned[:, [places[name] for name in names]] = probabilities
     return aligned
+
+
+def classes_of(labels: Iterable[Sequence[str]], models: Iterable[Answers]) -> list[str]:
+    """Returns every class that an example has or a model knows, sorted."""
+    known = (answers.classes for answers in models)
+    return sorted({name for names in (*labels, *known) for name in names})
 
 
 def make_test_set(
@@ -33,17 +42,18 @@ def make_test_set(
     labels: Sequence[Sequence[str]],
     columns: Mapping[str, Sequence[str]],
     models: Mapping[str, Answers],
+    classes: Sequence[str] | None = None,
 ) -> TestSet:
-    """Puts the models' answers side by side, with the same columns, sorted by name.
+    """Puts the models' answers side by side, with the same columns.
 
     Args:
         task: Its name.
         labels: True labels of each example.
         columns: Values of each example to slice by.
         models: Answers of each model, by its name.
+        classes: The columns; by default those of these labels and models.
     """
-    names = {label for of_one in labels for label in of_one}
-    classes = sorted(names.union(*(answers.classes for answers in models.values())))
+    classes = list(classes or classes_of(labels, models.values()))
     return TestSet(
         classes=classes,
         labels=TASKS[task].labels(labels, classes),
@@ -58,25 +68,70 @@ def make_test_set(
     )
 
 
-def save_test_set(test_set: TestSet, folder: str) -> None:
-    """Writes the file into a folder."""
-    arrays: dict[str, Any] = {
-        "task": np.array(test_set.task),
-        "classes": np.array(test_set.classes, dtype=np.str_),
-        "labels": test_set.labels,
-        **{f"column/{name}": values for name, values in test_set.columns.items()},
-        **{f"model/{name}": values for name, values in test_set.probabilities.items()},
-        **{f"said/{name}": values for name, values in test_set.said.items()},
+def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
+    """Writes a test set into a folder, part after part.
+
+    Args:
+        parts: At least one, all with the same classes, columns and models.
+        examples: How many there are in all parts.
+        folder: Gets a folder of arrays, which `load_test_set` maps into memory.
+    """
+    arrays: dict[str, np.memmap[Any, Any]] = {}
+    values: dict[str, dict[str, int]] = {}
+    start = 0
+    Path(folder, FOLDER).mkdir()
+    for part in parts:
+        stop = start + len(part.labels)
+        for name, rows in _arrays(part, values).items():
+            if name not in arrays:
+                shape = (examples, *rows.shape[1:])
+                file = _file(folder, name)
+                arrays[name] = np.lib.format.open_memmap(file, "w+", rows.dtype, shape)  # type: ignore[no-untyped-call]
+            arrays[name][start:stop] = rows
+        start = stop
+    assert start == examples, f"got {start} examples, and expected {examples}"
+    for array in arrays.values():
+        array.flush()
+    facts = {
+        "task": part.task,
+        "classes": part.classes,
+        "columns": {name: list(of_column) for name, of_column in values.items()},
+        "models": {name: name in part.said for name in part.probabilities},
     }
-    np.savez_compressed(Path(folder, TEST_SET_FILE), **arrays)
+    Path(folder, FOLDER, _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def load_test_set(folder: str) -> TestSet:
-    """Reads it back."""
-    with np.load(Path(folder, TEST_SET_FILE)) as saved:
+    """Reads it back; probabilities and decisions stay on disk until they are looked at."""
+    facts = json.loads(Path(folder, FOLDER, _FACTS).read_text(encoding="utf-8"))
 
-        def of(kind: str) -> dict[str, np.ndarray]:
-            return {name.partition("/")[2]: saved[name] for name in saved.files if name.startswith(f"{kind}/")}
+    def mapped(name: str) -> np.ndarray:
+        return np.load(_file(folder, name), mmap_mode="r")
 
-        classes, task = saved["classes"].tolist(), str(saved["task"])
-        return TestSet(classes, saved["labels"], of("column"), of("model"), of("said"), task)
+    columns = enumerate(facts["columns"].items())
+    return TestSet(
+        classes=facts["classes"],
+        labels=np.array(mapped("labels")),
+        columns={name: np.array(values, np.str_)[mapped(f"column-{place}")] for place, (name, values) in columns},
+        probabilities={name: mapped(f"model-{name}") for name in facts["models"]},
+        said={name: mapped(f"said-{name}") for name, has_said in facts["models"].items() if has_said},
+        task=facts["task"],
+    )
+
+
+def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.ndarray]:
+    """The arrays of a part, by name; a column as numbers of its values, new ones of which are added to `values`."""
+    columns = {}
+    for place, (name, column) in enumerate(part.columns.items()):
+        numbers = values.setdefault(name, {})
+        columns[f"column-{place}"] = np.array([numbers.setdefault(v, len(numbers)) for v in column.tolist()], np.int32)
+    return {
+        "labels": part.labels,
+        **columns,
+        **{f"model-{name}": rows for name, rows in part.probabilities.items()},
+        **{f"said-{name}": rows for name, rows in part.said.items()},
+    }
+
+
+def _file(folder: str, name: str) -> Path:
+    return Path(folder, FOLDER, f"{name}.npy")

@@ -1,4 +1,4 @@
-"""`test_predictions.json`: what the candidate says of each test example, and how well that fits."""
+"""`test_predictions.json`: how well the candidate does on the test split, and some examples to show."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ from pydantic import Field
 from finetune.artifacts.base import Artifact, Record
 
 
-class Prediction(Record):
-    """What the candidate says of one example; `probability` is that of the predicted class.
+class Sample(Record):
+    """An example to show, and what the candidate says of it; `probability` is that of the predicted class.
 
-    Of several labels, `label` and `predicted` name them all, and `probability` is that of the least sure decision.
+    Of several labels, `label` and `predicted` name them all, `labels` and `said` name them one by one, and
+    `probability` is that of the least sure decision. `image` is the file of a thumbnail, `text` the beginning of a
+    text; None for the other.
     """
 
     path: str
     label: str
     predicted: str
     probability: float
-
-
-class Sample(Prediction):
-    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other.
-
-    `labels` and `said` name its true and predicted labels one by one, where it may have several.
-    """
-
     labels: list[str] = []
     said: list[str] = []
     image: str | None = None
@@ -64,5 +58,4 @@ class EvaluationResults(Artifact, file="test_predictions.json"):
     classes: list[str]
     confusion: list[list[int]] = []
     per_class: list[ClassScore]
-    predictions: list[Prediction]
     samples: list[Sample]

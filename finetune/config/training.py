@@ -45,8 +45,8 @@ class FrozenFeaturesConfig(Section):
     disk_gb: float = Field(
         20.0,
         ge=0,
-        description="all files in `<output_dir>/frozen_features` together; those not used for longest make room, after "
-        "a day",
+        description="all files in `<output_dir>/frozen_features` together; those not used for longest make room. What "
+        "a phase reads from disk takes its size once more while it lasts",
     )
 
     @model_validator(mode="before")

@@ -107,7 +107,9 @@ def test_tfma_and_the_predictions_agree(first_run):
     for row in verdict["slices"]:
         assert by_slice[slice_key(row["slice"])]["accuracy"] == pytest.approx(row["value"], abs=1e-6)
     assert [row["slice"] for row in verdict["slices"]] == [{"label": name} for name in ("disc", "ring", "square")]
-    assert len(tested["predictions"]) == 24
+    rows = (artifacts(first_run, "BulkInferrer", "predictions") / "predictions.csv").read_text().splitlines()
+    assert rows[0] == "path,label,predicted,probability"
+    assert len(rows) == 1 + 24
     assert sum(map(sum, tested["confusion"])) == 24
 
 

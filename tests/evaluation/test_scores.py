@@ -9,7 +9,7 @@ from evaluation.scores import choose_samples, score, score_labels
 
 
 def test_scores_of_a_small_confusion():
-    labels, predicted = ["a", "a", "a", "b", "b", "c"], ["a", "a", "b", "b", "a", "b"]
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 1])
     result = score(labels, predicted, ["a", "b", "c"])
     assert result["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 1, 0]]
     assert result["accuracy"] == pytest.approx(3 / 6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,9 +48,16 @@ def test_columns_are_put_into_one_order_and_unknown_classes_have_no_probability(
     assert np.isfinite(found.metrics["loss"].champion)
 
 
+def part(test_set, rows):
+    columns, probabilities = (
+        {name: values[rows] for name, values in arrays.items()} for arrays in (test_set.columns, test_set.probabilities)
+    )
+    return replace(test_set, labels=test_set.labels[rows], columns=columns, probabilities=probabilities)
+
+
 def test_a_test_set_survives_its_file(tmp_path):
     test_set = made()
-    save_test_set(test_set, str(tmp_path))
+    save_test_set([part(test_set, slice(4)), part(test_set, slice(4, 6))], 6, str(tmp_path))
     read = load_test_set(str(tmp_path))
     assert (read.classes, read.labels.tolist()) == (test_set.classes, test_set.labels.tolist())
     assert read.columns["site"].tolist() == SITES
@@ -112,7 +120,8 @@ def test_labels_of_several_are_put_into_one_order_and_sliced_by_each(tmp_path):
     labels = [["a", "b"], [], ["b"], ["c"]]
     probabilities = np.array([[0.9, 0.2], [0.1, 0.1], [0.2, 0.9], [0.6, 0.1]], np.float32)
     candidate = Answers(probabilities, ["b", "a"], probabilities >= 0.5)
-    save_test_set(make_test_set(MULTI_LABEL, labels, {"site": list("xyxy")}, {CANDIDATE: candidate}), str(tmp_path))
+    test_set = make_test_set(MULTI_LABEL, labels, {"site": list("xyxy")}, {CANDIDATE: candidate})
+    save_test_set([test_set], 4, str(tmp_path))
     read = load_test_set(str(tmp_path))
     assert read.classes == ["a", "b", "c"], "a label that no model knows has a column"
     assert read.of(CANDIDATE).actual.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]

@@ -52,7 +52,7 @@ def data(task: str) -> ReportData:
         )
     ]
     scores = asked.score(candidate, test_set.classes)
-    tested = EvaluationResults.model_validate({**scores, "predictions": rows, "samples": rows})
+    tested = EvaluationResults.model_validate({**scores, "samples": rows})
     found = findings(test_set, [])
     summary = {
         "run_id": "run-7",

@@ -90,7 +90,7 @@ class FrozenFeatures:
         self.planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
         self._caches: dict[str, ExampleCache] = {}
         self._at_once = training.batch_size
-        self._compiled: dict[tuple[str, ...], FrozenPart] = {}
+        self._compiled: dict[tuple[int | str, ...], FrozenPart] = {}
         self._broken = ""
         if found := left_behind(self._folder):
             earlier, size = found
@@ -177,9 +177,9 @@ class FrozenFeatures:
         return Kept(rows, of_each, own.shape, self._stored(own), self._network.dtype(own))
 
     def _gap(self, cut: Cut, cache: ExampleCache, keys: list[bytes], into: Rows | None) -> Gap:
-        damaged = cache.damaged
+        before = cache.damaged
         missing = missing_rows(len(keys), lambda number: cache.get(keys[number]), self._row_bytes(cut), into)
-        if damaged := cache.damaged - damaged:
+        if damaged := cache.damaged - before:
             self._say(
                 f"what {cut.node.layer} gave for {damaged:,} examples, kept in {self._folder}, is damaged and is "
                 "computed anew",
@@ -194,12 +194,12 @@ class FrozenFeatures:
         config = self.planner.augmentation_of(index) if split == "train" else None
         batches = numbered_inputs(self._splits[split], wanted, self._fill_batch, config, self._training.seed)
         cuts = [gap.cut for gap in gaps]
-        names = tuple(cut.node.name for cut in cuts)
-        if names not in self._compiled:
-            self._compiled[names] = self._frozen_part(cuts, batches.element_spec[1])
+        what: tuple[int | str, ...] = (self._fill_batch, *(cut.node.name for cut in cuts))
+        if what not in self._compiled:
+            self._compiled[what] = self._frozen_part(cuts, batches.element_spec[1])
         done, told = 0, 0.0
         for numbers, inputs in batches:
-            for gap, output in zip(gaps, self._compiled[names](inputs), strict=True):
+            for gap, output in zip(gaps, self._compiled[what](inputs), strict=True):
                 gap.take(numbers.numpy(), output.numpy(), keys)
             done += len(numbers)
             if time.monotonic() - told > SECONDS_BETWEEN_EVENTS:

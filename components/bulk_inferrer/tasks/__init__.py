@@ -38,8 +38,13 @@ class InferrerTask(Protocol):
             KeyError: The model serves another task.
         """
 
-    def majority(self, names: Sequence[Sequence[str]]) -> Answers:
-        """Returns the one answer of a baseline that knows how often each label is there in train, and nothing else."""
+    def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
+        """Returns the one answer of a baseline that knows how often each label is there in train, and nothing else.
+
+        Args:
+            counts: Examples of train by label.
+            examples: How many there are in all.
+        """
 
     def confidence(self, predictions: Predictions) -> np.ndarray:
         """Returns float [examples] in [0, 1]: how sure the model is of what it says about each."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,20 +18,20 @@ class MultiLabel:
 
     def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
         """Returns int8 [examples, classes], multi-hot."""
+        places = {name: place for place, name in enumerate(classes)}
         hot = np.zeros((len(names), len(classes)), dtype=np.int8)
         for row, labels in enumerate(names):
-            hot[row, [classes.index(label) for label in labels]] = 1
+            hot[row, [places[label] for label in labels]] = 1
         return hot
 
     def said(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Reads what is served as `predicted`."""
         return outputs["predicted"].astype(bool)
 
-    def majority(self, names: Sequence[Sequence[str]]) -> Answers:
+    def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
         """Gives each label its share of the examples, and says those that most examples have."""
-        counts = Counter(label for labels in names for label in labels)
         classes = sorted(counts)
-        shares = np.array([[counts[name] / len(names) for name in classes]], dtype=np.float32)
+        shares = np.array([[counts[name] / examples for name in classes]], dtype=np.float32)
         return Answers(shares, classes, shares >= 0.5)
 
     def confidence(self, predictions: Predictions) -> np.ndarray:

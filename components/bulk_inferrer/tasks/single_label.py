@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,17 +16,17 @@ class SingleLabel:
 
     def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
         """Returns int64 [examples], the column of each one's class."""
-        return np.array([classes.index(name) for (name,) in names], dtype=np.int64)
+        places = {name: place for place, name in enumerate(classes)}
+        return np.array([places[name] for (name,) in names], dtype=np.int64)
 
     def said(self, outputs: Mapping[str, np.ndarray]) -> None:
         """Leaves it to the probabilities."""
         outputs["label"]
 
-    def majority(self, names: Sequence[Sequence[str]]) -> Answers:
+    def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
         """Gives each class its share."""
-        counts = Counter(name for (name,) in names)
         classes = sorted(counts)
-        shares = np.array([[counts[name] for name in classes]]) / counts.total()
+        shares = np.array([[counts[name] for name in classes]]) / examples
         return Answers(shares.astype(np.float32), classes)
 
     def confidence(self, predictions: Predictions) -> np.ndarray:
@@ -47,5 +46,4 @@ class SingleLabel:
         # scikit-learn takes a second to import, which a check of a config has no use for.
         from evaluation.scores import score
 
-        rows = self.shown(predictions, classes)
-        return score([row["label"] for row in rows], [row["predicted"] for row in rows], classes)
+        return score(predictions.actual.argmax(axis=1), predictions.said.argmax(axis=1), classes)

@@ -1,0 +1,96 @@
+"""What Beam's workers do: read a file of examples once, and ask every model about it. They must not import TFX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+from apache_beam.utils.shared import Shared
+
+from components.bulk_inferrer.answers import Answers
+from components.bulk_inferrer.shard import Shard
+from components.bulk_inferrer.tasks import TASKS
+from finetune.errors import RunError
+from transforms import features
+from transforms.records import read_records
+
+BATCH = 32
+
+
+class AskModels(beam.DoFn):
+    """Asks models about each example of a file: (file, path of the Shard to write) -> nothing.
+
+    Each worker reads files and models by their paths and writes to a path of its own; nothing else is shared.
+    """
+
+    def __init__(self, task: str, models: Mapping[str, str], columns: Sequence[str]):
+        """Takes SavedModel folders by the names of the models, and the raw features to keep for slices."""
+        self._task = task
+        self._paths = dict(models)
+        self._columns = list(columns)
+        # One of each model a process, however many of its threads do this.
+        self._shared = Shared()
+
+    def setup(self) -> None:
+        """Loads the models."""
+        self._models = self._shared.acquire(self._load)
+
+    def process(self, element: tuple[str, str]) -> Iterator[None]:
+        """Writes what is known and said of the examples of a file.
+
+        Raises:
+            RunError: A model serves another task.
+        """
+        file, target = element
+        paths: list[str] = []
+        labels: list[list[str]] = []
+        columns: dict[str, list[str]] = {column: [] for column in self._columns}
+        outputs: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in self._paths}
+        for batch in read_records([file]).batch(BATCH).prefetch(1):
+            for record in batch.numpy():
+                feature = tf.train.Example.FromString(record).features.feature
+                paths.append(_text(feature[features.PATH]))
+                labels.append([value.decode("utf-8", "replace") for value in feature[features.LABEL].bytes_list.value])
+                for column, values in columns.items():
+                    values.append(_text(feature[column]))
+            for name, model in self._models.of_name.items():
+                served = model.signatures["serving_default"](examples=batch)
+                outputs[name].append({key: value.numpy() for key, value in served.items()})
+        models = {name: self._answers(name, found) for name, found in outputs.items()}
+        Shard(paths, labels, columns, models).write(Path(target))
+        yield from ()
+
+    def _load(self) -> _Models:
+        return _Models({name: tf.saved_model.load(path) for name, path in self._paths.items()})
+
+    def _answers(self, name: str, batches: list[dict[str, np.ndarray]]) -> Answers:
+        try:
+            said = [TASKS[self._task].said(batch) for batch in batches]
+        except KeyError as missing:
+            raise RunError(
+                f"{self._paths[name]} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a model of "
+                "the task that the config names. Where the champion is of another task, take a new `name` or "
+                "`output_dir`."
+            ) from None
+        probabilities = np.concatenate([batch["probabilities"] for batch in batches])
+        classes = [name.decode() for name in batches[0]["classes"][0]]
+        # A task says something of every batch, or of none.
+        rows = [batch for batch in said if batch is not None]
+        return Answers(probabilities, classes, np.concatenate(rows) if rows else None)
+
+
+class _Models:
+    """Models by name: a dict cannot be shared, since nothing can refer to it weakly."""
+
+    def __init__(self, of_name: dict[str, Any]):
+        self.of_name = of_name
+
+
+def _text(feature: Any) -> str:
+    kind = feature.WhichOneof("kind")
+    value = next(iter(getattr(feature, kind).value), "") if kind else ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,60 @@
+"""What all models said about the examples of one file, as a file. A worker writes it, and the component joins them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from components.bulk_inferrer.answers import Answers
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Examples and answers, in the order of the file.
+
+    Attributes:
+        paths: Where each example came from.
+        labels: True labels of each.
+        columns: Values of each to slice by, by column; an empty text where there is none.
+        models: Answers of each model, by its name.
+    """
+
+    paths: Sequence[str]
+    labels: Sequence[Sequence[str]]
+    columns: Mapping[str, Sequence[str]]
+    models: Mapping[str, Answers]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def write(self, path: Path) -> None:
+        """Writes it in one step, so that a worker that is killed and one that does its work again leave it whole."""
+        facts = {"paths": self.paths, "labels": self.labels, "columns": self.columns}
+        facts["classes"] = {name: list(answers.classes) for name, answers in self.models.items()}
+        arrays: dict[str, Any] = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
+        for name, answers in self.models.items():
+            arrays[f"model/{name}"] = answers.probabilities
+            if answers.said is not None:
+                arrays[f"said/{name}"] = answers.said
+        unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
+        with unfinished.open("wb") as file:
+            np.savez(file, **arrays)
+        os.replace(unfinished, path)
+
+    @classmethod
+    def read(cls, path: Path) -> Shard:
+        """Reads it back."""
+        with np.load(path) as saved:
+            facts = json.loads(saved["facts"].tobytes())
+            models = {
+                name: Answers(saved[f"model/{name}"], classes, saved.get(f"said/{name}"))
+                for name, classes in facts.pop("classes").items()
+            }
+        return cls(**facts, models=models)
