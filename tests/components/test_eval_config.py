@@ -4,9 +4,7 @@ import pytest
 
 pytest.importorskip("tensorflow_model_analysis")
 
-from tensorflow_model_analysis.proto import config_pb2
-
-from components.evaluator.eval_config import eval_config
+from components.evaluator.eval_config import config_pb2, eval_config
 from finetune.config.evaluation import GateConfig
 
 
