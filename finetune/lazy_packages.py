@@ -52,6 +52,10 @@ class _Loader(SourceFileLoader):
         except BaseException:
             module.__class__ = _Package
             raise
+        # TFX 1.21 gives TFMA back what TFMA 0.52 lacks: its light module here, and the package in `tfx.components`.
+        light = sys.modules.get(f"{module.__name__}.{LAZY[module.__name__]}")
+        for name in set(vars(light) if light else ()) - set(vars(module)):
+            setattr(module, name, getattr(light, name))
 
 
 class _Package(ModuleType):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+# What TFMA 0.52 builds its messages from, without importing it.
+from google.protobuf import wrappers_pb2  # noqa: F401
 from tensorflow_model_analysis import constants
 from tensorflow_model_analysis.proto import config_pb2
 

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("tensorflow_model_analysis")
 
-from components.evaluator.eval_config import eval_config
+from components.evaluator.eval_config import config_pb2, eval_config
 from finetune.config.evaluation import GateConfig
 
 
@@ -25,3 +25,10 @@ def test_a_gate_over_all_examples_is_not_held_against_each_slice():
     assert set(bounds) == {"{}", "{'label': 'rose'}"}
     assert bounds["{}"].value_threshold.lower_bound.value == pytest.approx(0.9, abs=1e-5)
     assert bounds["{}"].change_threshold.absolute.value == pytest.approx(-0.01, abs=1e-5)
+
+
+def test_tfma_has_what_the_evaluator_asks_of_it_also_after_it_has_run_as_a_whole():
+    from tfx.components.evaluator import executor
+
+    assert executor.tfma.default_eval_shared_model
+    assert executor.tfma.EvalConfig is config_pb2.EvalConfig
