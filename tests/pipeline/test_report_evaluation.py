@@ -134,7 +134,7 @@ def data() -> ReportData:
             "title": "flowers",
             "summary": summary,
             "curves": curves,
-            **score(names[candidate.labels].tolist(), names[candidate.predicted].tolist(), CLASSES),
+            **score(candidate.labels, candidate.predicted, CLASSES),
             "samples": samples,
             "evaluation": found,
             "latency_ms": times,
