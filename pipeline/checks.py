@@ -72,8 +72,11 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     for place in ("augmentation", *(f"training.phases[{index}].augmentation" for index in range(count))):
         section = value_at(raw, place)
         given = section.items() if isinstance(section, dict) else ()
-        wrong = [key for key, value in given if value and key not in changes]
-        problems += [f"{place}.{key}: {is_shown}, which it does not change. Leave it out" for key in wrong]
+        problems += [
+            f"{place}.{key}: got {value!r}; {is_shown}, which it does not change. Leave it out"
+            for key, value in given
+            if value and key not in changes
+        ]
     return problems
 
 

@@ -100,7 +100,7 @@ def test_a_config_is_held_against_it(added, tmp_path):
     for expected in (
         "data.max_pixels: got 9; SeriesNet is shown series, which it says nothing about",
         "data.layout: got 'classes'; SeriesNet is shown series; expected auto or table",
-        "augmentation: got {'zoom': 0.1}; SeriesNet is shown series",
+        "augmentation.zoom: got 0.1; SeriesNet is shown series",
         "data.root: got 'absent.csv', which is not here",
     ):
         assert expected in found

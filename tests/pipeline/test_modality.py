@@ -21,10 +21,10 @@ def problems(backbone: dict, **sections) -> list[str]:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"augmentation": {"rotation": 0.1}}, "augmentation.rotation: "),
+        ({"augmentation": {"rotation": 0.1}}, "augmentation.rotation: got 0.1; "),
         (
             {"training": {"phases": [{}, {"augmentation": {"zoom": 0.1}}]}},
-            "training.phases[1].augmentation.zoom: ",
+            "training.phases[1].augmentation.zoom: got 0.1; ",
         ),
         ({"data": {"layout": "classes"}}, "data.layout: got 'classes'; "),
         ({"data": {"manifest": "list.csv"}}, "data.manifest: got 'list.csv'; "),
