@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
@@ -52,7 +53,13 @@ class TransformGraph:
 
 def _rows(columns: Mapping[str, tf.Tensor | tf.SparseTensor]) -> list[bytes]:
     dense = {
-        name: tf.RaggedTensor.from_sparse(column).to_list() if isinstance(column, tf.SparseTensor) else column.numpy()
+        name: _of_each(column) if isinstance(column, tf.SparseTensor) else column.numpy()
         for name, column in columns.items()
     }
     return [serialise(dict(zip(dense, row, strict=True))) for row in zip(*dense.values(), strict=True)]
+
+
+def _of_each(column: tf.SparseTensor) -> list[np.ndarray]:
+    """Returns the values of each row, of the column's type also where there are none."""
+    dtype = column.dtype.as_numpy_dtype
+    return [np.array(values, dtype) for values in tf.RaggedTensor.from_sparse(column).to_list()]
