@@ -145,7 +145,8 @@ def page(figures: dict[str, Any]) -> str:
             memory = spread((run["peak_mb"] for run in runs), 0)
             rows.append((f"{count:,}", spread(map(_data, runs), 1), f"{each:.2f}", memory, _shares(runs)))
         head = ("small pictures", "seconds of the nodes", "ms a picture", "memory of the largest process, MB", "nodes")
-        parts.append(f"{table(head, rows)}\n\n![](pipeline-scale.png)")
+        parts.append(f"{table(head, rows)}\n\nFrom 20,000 examples on, `direct` starts a process a core.")
+        parts.append("![](pipeline-scale.png)")
     parts.append("`make bench-pipeline` makes this page; what each part runs stands in `benchmarks/pipeline.py`.")
     return "\n\n".join(parts)
 
@@ -154,6 +155,7 @@ def plots(figures: dict[str, Any]) -> None:
     """Draws the shares of the nodes, and seconds and memory over the number of pictures."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     groups = {name: runs for part in ("first", "rerun") for name, runs in figures.get(part, {}).items()}
     if groups:
@@ -170,7 +172,9 @@ def plots(figures: dict[str, Any]) -> None:
             axes.plot([run["seconds"] for run in runs], [place] * len(runs), "k.", markersize=4)
         axes.set_yticks(range(len(groups)), [NAMES[name] for name in reversed(groups)])
         axes.set_xlabel("seconds; grey: imports and all that is no node; points: single runs")
-        axes.legend(names, fontsize=6, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.35))
+        shown = [name for name in names if any(_medians(runs).get(name, 0) >= 0.5 for runs in groups.values())]
+        patches = [Patch(color=colormaps["tab20"](names.index(name) % 20), label=name) for name in shown]
+        figure.legend(handles=patches, fontsize=7, ncols=5, loc="outside upper center")
         figure.savefig(RESULTS / "pipeline.png", dpi=130)
     if "scale" in figures:
         figure = Figure(figsize=(8, 3), layout="constrained")

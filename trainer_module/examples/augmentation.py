@@ -61,12 +61,15 @@ def _affine(draws: tf.Tensor, more: tf.Tensor, height: int, width: int, config: 
     cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
     centre_x, centre_y = (width - 1) / 2.0, (height - 1) / 2.0
     shift_x, shift_y = config.shift * width * draws[2], config.shift * height * draws[3]
-    across, down = 1.0, 1.0
-    if config.random_resized_crop:
-        across, down = _crop_sides(more[:2], config.random_resized_crop)
-        # Anywhere, as long as it lies within the picture.
-        shift_x += (1.0 - across) * width / 2.0 * more[2]
-        shift_y += (1.0 - down) * height / 2.0 * more[3]
+    if not config.random_resized_crop:
+        # As it always was, operation by operation: TensorFlow rounds other forms of the same sum otherwise.
+        offset_x = centre_x - cos * centre_x + sin * centre_y + shift_x
+        offset_y = centre_y - sin * centre_x - cos * centre_y + shift_y
+        return tf.stack([cos, -sin, offset_x, sin, cos, offset_y, 0.0, 0.0])
+    across, down = _crop_sides(more[:2], config.random_resized_crop)
+    # Anywhere, as long as it lies within the picture.
+    shift_x += (1.0 - across) * width / 2.0 * more[2]
+    shift_y += (1.0 - down) * height / 2.0 * more[3]
     matrix = [across * cos, -down * sin, across * sin, down * cos]
     offset_x = centre_x - matrix[0] * centre_x - matrix[1] * centre_y + shift_x
     offset_y = centre_y - matrix[2] * centre_x - matrix[3] * centre_y + shift_y
