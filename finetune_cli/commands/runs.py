@@ -56,7 +56,7 @@ def demo(
     directory: Annotated[Path, typer.Option(help="Where images, backbone and run go.")] = Path("runs/digits"),
     overrides: Overrides = None,
 ) -> None:
-    """Shows the whole pipeline on handwritten digits; needs no network, about two minutes.
+    """Shows the whole pipeline on handwritten digits; needs no network, about a minute.
 
     A small backbone learns the digits 0 to 4; the pipeline then adapts it to 5 to 9 from 20 images of each.
     """
