@@ -111,33 +111,28 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     return problems
 
 
-def of_each_candidate(check: Check) -> Check:
-    """Makes a check hold for each backbone that `backbone.name: auto` would rank; those of a folder must be here."""
+def of_each_candidate(*checks: Check) -> Check:
+    """Makes checks hold for each backbone that `backbone.name: auto` would rank; those of a folder must be here."""
 
     def checked(raw: dict[str, Any]) -> list[str]:
         config = _parsed(BackboneConfig, raw, "backbone")
         if config is None or not config.is_open:
-            return check(raw)
+            return [problem for check in checks for problem in check(raw)]
         data = _parsed(DataConfig, raw, "data")
         try:
             found = candidates_of(config, modality_of(data)) if data else ()
         except ConfigError as error:
-            return error.problems if check is files_exist else []
-        of_all = [check({**raw, "backbone": each.model_dump(exclude_defaults=True)}) for each in found]
-        return list(dict.fromkeys(problem for problems in of_all for problem in problems))
+            return error.problems if files_exist in checks else []
+        raws = [{**raw, "backbone": each.model_dump(exclude_defaults=True)} for each in found]
+        return list(dict.fromkeys(problem for each in raws for check in checks for problem in check(each)))
 
     return checked
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-CHECKS = (
-    task_fits,
-    of_each_candidate(backbone_fits),
-    of_each_candidate(modality_fits),
-    gates_can_be_measured,
-    beam_components_exist,
-)
-LOCAL_CHECKS = (*CHECKS, of_each_candidate(files_exist))
+_OF_ALL = (task_fits, gates_can_be_measured, beam_components_exist)
+CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
+LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))
 
 
 def _record(raw: dict[str, Any]) -> Backbone | None:

@@ -15,6 +15,7 @@ from finetune.events import Note, emit
 from trainer_module.examples.input_data import Split, evaluation_batches, labels
 from trainer_module.phases.setup import Setup
 from trainer_module.probe import Probe, fit_probe
+from trainer_module.tasks.logits import OfLogits
 
 # With more examples, mirror images tell little that the others do not, and take a pass of the backbone more.
 MOST_MIRRORED = 5_000
@@ -84,6 +85,12 @@ class LastLayer:
                 input_signature=[batches.element_spec[0]],
             )
         return np.concatenate([self._extract(change(inputs)).numpy() for inputs, _ in batches]).astype(np.float32)
+
+
+def judged_held_out(setup: Setup, split: Split, probe: Probe) -> OfLogits:
+    """Judges the logits that cross-validation gave of examples of a split, each by a fit that had not seen it."""
+    targets = setup.task.targets(labels(split).numpy()[probe.rows], len(setup.classes))
+    return setup.task.of_logits(targets, probe.logits)
 
 
 def _below_last_layer(model: keras.Model) -> keras.Model:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
 from components.bulk_inferrer.shard import Shard
 from components.bulk_inferrer.tasks import TASKS
 from components.bulk_inferrer.test_set import classes_of, load_test_set, make_test_set, save_test_set
+from components.split_files import split_files
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import choose_samples
 from finetune.artifacts.evaluation_results import EvaluationResults
@@ -79,7 +79,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         task = exec_properties["task"]
         inputs = {CANDIDATE: "model", CHAMPION: "champion", **{name: name for name in TRAINED_BASELINES}}
         models = {name: _model_path(input_dict[key]) for name, key in inputs.items() if input_dict.get(key)}
-        files = sorted(fileio.glob(os.path.join(artifact_utils.get_split_uri(input_dict["examples"], "test"), "*")))
+        files = split_files(input_dict["examples"], "test")
         shards = [Path(folder, "shards", f"{place:05d}.npz") for place in range(len(files))]
         fileio.makedirs(str(shards[0].parent))
         self._ask(task, models, json.loads(exec_properties["columns"]), list(zip(files, map(str, shards), strict=True)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from components.serving_gate.server import Server
 from components.serving_gate.tasks import TASKS
 from components.serving_gate.tensorflow_serving import TensorFlowServing
 from components.serving_gate.timing import budgets
+from components.split_files import split_files
 from finetune.config.evaluation import GateConfig
 from finetune.config.serving import ServingConfig
 from finetune.events import Note, emit
@@ -202,9 +202,7 @@ def _request(record: bytes) -> tuple[str, bytes]:
 
 
 def _records(examples: list[types.Artifact], split: str) -> Iterator[bytes]:
-    import tensorflow as tf
 
     from transforms.records import read_records
 
-    files = sorted(tf.io.gfile.glob(os.path.join(artifact_utils.get_split_uri(examples, split), "*")))
-    return read_records(files).as_numpy_iterator()
+    return read_records(split_files(examples, split)).as_numpy_iterator()

@@ -27,6 +27,7 @@ from tfx.types.standard_component_specs import (
 )
 
 from components.example_gen.progress import Progress
+from components.split_files import split_files
 from components.transform.shards import COUNTERS, Kept, TransformShard
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.events import Note, emit
@@ -99,7 +100,7 @@ def _kept(settings: dict[str, Any], code: str) -> Kept:
 def _files(raw: types.Artifact, transformed: types.Artifact) -> Iterator[str]:
     """Yields the elements of TransformShard, and makes the folders."""
     for split in SPLITS:
-        files = sorted(fileio.glob(os.path.join(artifact_utils.get_split_uri([raw], split), "*")))
+        files = split_files([raw], split)
         folder = artifact_utils.get_split_uri([transformed], split)
         fileio.makedirs(folder)
         for number, file in enumerate(files):

@@ -135,11 +135,8 @@ def approve(
 
 
 def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoReturn:
-    from finetune_cli.backbones import print_ranking
     from finetune_cli.live_view import RunView
     from finetune_cli.summary_view import print_summary
-    from pipeline.auto_recipe import write_chosen
-    from pipeline.backbone_choice import with_backbone
     from pipeline.local import run_pipeline
 
     console = Console()
@@ -147,6 +144,9 @@ def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoR
         fail(ConfigError([f"--summary: got {str(summary_file)!r}; its folder does not exist"]))
     is_open = config.backbone.is_open
     if is_open:
+        from finetune_cli.backbones import print_ranking
+        from pipeline.backbone_choice import with_backbone
+
         ranking = rank(config, console)
         print_ranking(ranking, console)
         config = with_backbone(config, ranking)
@@ -154,6 +154,8 @@ def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoR
         summary = or_exit(lambda: run_pipeline(config, verify))
     print_summary(console, summary)
     if is_open and summary.status != "failed":
+        from pipeline.auto_recipe import write_chosen
+
         console.print(f"config  {write_chosen(config, summary.search)}", soft_wrap=True, highlight=False)
     if summary_file:
         write_text(summary_file, summary.text())

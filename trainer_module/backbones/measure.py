@@ -9,8 +9,8 @@ from statistics import median
 import numpy as np
 import tensorflow as tf
 
-from trainer_module.examples.input_data import evaluation_batches, labels
-from trainer_module.fitted_head import LastLayer
+from trainer_module.examples.input_data import evaluation_batches
+from trainer_module.fitted_head import LastLayer, judged_held_out
 from trainer_module.phases.setup import Setup
 
 REPETITIONS = 15
@@ -23,8 +23,7 @@ def measured(setup: Setup) -> dict[str, float]:
         `loss`, `standard_error`, `accuracy`, `latency_ms` and `size_mb` of a `RankedBackbone`.
     """
     probe = LastLayer(setup).fit(setup.train)
-    targets = setup.task.targets(labels(setup.train).numpy()[probe.rows], len(setup.classes))
-    judged = setup.task.of_logits(targets, probe.logits)
+    judged = judged_held_out(setup, setup.train, probe)
     return {
         "loss": float(judged.losses.mean()),
         "standard_error": float(judged.losses.std(ddof=1) / math.sqrt(len(judged.losses))),

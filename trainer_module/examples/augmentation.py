@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from finetune.config import AugmentationConfig
 from trainer_module.examples.trivial_augment import trivial_augment
+from trainer_module.examples.warp import warp
 
 # Of what random erasing takes away, and of what a random-resized crop keeps (Zhong et al. 2020; Szegedy et al. 2015).
 ERASED_AREA = (0.02, 1 / 3)
@@ -27,15 +28,7 @@ def augment(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> t
     more = tf.random.stateless_uniform([12], seed + tf.constant(_LATER, tf.int64), -1.0, 1.0)
     height, width = pixels.shape[0], pixels.shape[1]
     if config.rotation or config.zoom or config.shift or config.random_resized_crop:
-        transform = _affine(draws, more, height, width, config)
-        image = tf.raw_ops.ImageProjectiveTransformV3(
-            images=image[tf.newaxis],
-            transforms=transform[tf.newaxis],
-            output_shape=[height, width],
-            interpolation="BILINEAR",
-            fill_mode="REFLECT",
-            fill_value=0.0,
-        )[0]
+        image = warp(image, _affine(draws, more, height, width, config))
     if config.horizontal_flip:
         image = tf.cond(draws[4] < 0, lambda: tf.reverse(image, [1]), lambda: image)
     if config.contrast:

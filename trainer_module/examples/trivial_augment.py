@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer_module.examples.warp import warp
+
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Strongest values of the wide set, table 7 of the paper; shifts there are 32 of 224 pixels.
@@ -37,14 +39,7 @@ def _moved(image: tf.Tensor, matrix: list[tf.Tensor | float]) -> tf.Tensor:
         c, d, centre_y - c * centre_x - d * centre_y + y * height,
         0.0, 0.0,
     ]  # fmt: skip
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[tf.newaxis],
-        transforms=tf.stack([tf.cast(value, tf.float32) for value in transform])[tf.newaxis],
-        output_shape=[height, width],
-        interpolation="BILINEAR",
-        fill_mode="REFLECT",
-        fill_value=0.0,
-    )[0]
+    return warp(image, tf.stack([tf.cast(value, tf.float32) for value in transform]))
 
 
 def _turn(image: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ from finetune.errors import BackboneError, RunError
 from finetune.events import Note, emit
 from trainer_module.calibration import fit_temperature
 from trainer_module.examples.input_data import labels
-from trainer_module.fitted_head import MOST_MIRRORED, LastLayer
+from trainer_module.fitted_head import MOST_MIRRORED, LastLayer, judged_held_out
 from trainer_module.modalities import MODALITIES
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.freezing import check_phases, layers_of
@@ -219,8 +219,7 @@ def _first_fit(setup: Setup) -> tuple[Setup, LastLayer, Probe]:
     flipped = setup.with_flips(True)
     mirrored_layer = LastLayer(flipped)
     mirrored = mirrored_layer.fit(flipped.train)
-    targets = setup.task.targets(labels(setup.train).numpy()[plain.rows], len(setup.classes))
-    judged = (setup.task.of_logits(targets, probe.logits) for probe in (plain, mirrored))
+    judged = (judged_held_out(setup, setup.train, probe) for probe in (plain, mirrored))
     comparison = compare(*(Scores(each.losses, each.hits) for each in judged))
     allowed = comparison.does_no_harm
     told = "stand for pictures" if allowed else "do not stand for pictures"
