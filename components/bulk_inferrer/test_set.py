@@ -86,7 +86,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
             if name not in arrays:
                 shape = (examples, *rows.shape[1:])
                 file = _file(folder, name)
-                arrays[name] = np.lib.format.open_memmap(file, "w+", rows.dtype, shape)  # type: ignore[no-untyped-call]
+                arrays[name] = np.lib.format.open_memmap(file, "w+", rows.dtype, shape)  # type: ignore[no-untyped-call, unused-ignore]
             arrays[name][start:stop] = rows
         start = stop
     assert start == examples, f"got {start} examples, and expected {examples}"
