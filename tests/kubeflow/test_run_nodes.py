@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     """Runs the two small nodes as a task, and returns the exit code and a file with the log."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    umask = os.umask(0)
     monkeypatch.chdir(tmp_path)
     for name in METADATA_ENV:
         monkeypatch.setenv(name, "")
@@ -33,6 +35,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         return code, log
 
     yield run
+    os.umask(umask)
     root.handlers[:], root.level = before
 
 
@@ -46,6 +49,13 @@ def test_a_failure_names_its_node_and_a_retry_runs_that_node_alone(task, tmp_pat
     code, log = task()
     assert (code, states_in(log)) == (0, {"Write": "cached", "Measure": "ran"})
     assert [file.read_text() for file in (tmp_path / "volume").rglob("length/*/length")] == ["3 letters"]
+
+
+def test_a_task_that_is_started_with_umask_0_writes_nothing_that_others_may_change(task, tmp_path: Path):
+    code, _ = task()
+    assert code == 0
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in (tmp_path / "volume").rglob("*")}
+    assert modes == {(True, 0o755), (False, 0o644)}
 
 
 def test_a_store_that_cannot_be_opened_is_one_sentence(task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

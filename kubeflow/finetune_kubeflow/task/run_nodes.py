@@ -18,7 +18,7 @@ from typing import Any
 
 from finetune.artifacts.run_summary import ComponentRun
 from finetune.errors import ConfigError, FinetuneError, RunError
-from finetune_kubeflow.environment import METADATA_ENV, ROOT_ENV
+from finetune_kubeflow.environment import METADATA_ENV, ROOT_ENV, UMASK
 from finetune_kubeflow.package.packed import unpack
 from finetune_kubeflow.task.log import logs_to_stderr
 from finetune_kubeflow.task.metadata_store import environment, metadata_connection
@@ -30,6 +30,7 @@ from pipeline.run_metadata import open_store
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the nodes; the exit code is 0 if all of them ended well or were cached."""
     options = _parser().parse_args(arguments)
+    os.umask(UMASK)
     with logs_to_stderr():
         return _main(options)
 
