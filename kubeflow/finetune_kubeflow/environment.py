@@ -16,6 +16,7 @@ METADATA_ENV = {
     "FINETUNE_MLMD_PASSWORD": "password",
 }
 ROOT_ENV = "FINETUNE_ROOT"
+RETRIES_ENV = "FINETUNE_RETRIES"  # `kubernetes...retries` of the task as JSON
 POD_FIELDS = {
     "FINETUNE_POD_NAME": "metadata.name",
     "FINETUNE_POD_UID": "metadata.uid",
