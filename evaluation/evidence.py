@@ -30,6 +30,7 @@ class TestSet:
         columns: Column to its value for each example, str [examples].
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
+        trained: The classes that the candidate was trained on; None for all of them.
     """
 
     classes: list[str]
@@ -38,6 +39,7 @@ class TestSet:
     probabilities: Mapping[str, np.ndarray]
     said: Mapping[str, np.ndarray] = field(default_factory=dict)
     task: str = SINGLE_LABEL
+    trained: Sequence[str] | None = None
 
     # pytest would take it for tests.
     __test__ = False
@@ -67,6 +69,20 @@ class TestSet:
             ]
         return sorted(row for row, _ in found)
 
+    def cells(self, columns: Sequence[str]) -> list[list[str]]:
+        """The combinations of values that `*` in these columns stands for, in order.
+
+        Of `label` these are all classes that the candidate was trained on or the test split has, each beside every
+        combination of the other columns' values that occurs.
+        """
+        others = [column for column in columns if column != "label"]
+        found = [dict(zip(others, row, strict=True)) for row in self.combinations(others)]
+        if "label" in columns:
+            there = {name for (name,) in self.combinations(["label"])}
+            classes = there.union(self.classes if self.trained is None else self.trained)
+            found = [{**row, "label": name} for row in found for name in classes]
+        return sorted([row[column] for column in columns] for row in found)
+
     def _with_label(self, name: str) -> np.ndarray:
         if name not in self.classes:
             return np.zeros(len(self.labels), dtype=bool)
@@ -86,21 +102,23 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         confidence: Of the interval, where the gate asks for none; None makes none then.
     """
     members = test_set.members(gate.slice)
+    where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():
-        where = ", ".join(f"{column}={value}" for column, value in gate.slice.items())
-        return Evidence(None, examples=0, missing=f"the test split has no example with {where}")
+        return Evidence(None, examples=0, missing=f"the test split has no example{where}", unseen=True)
     of_class = None
     if gate.of_class is not None:
         if gate.of_class not in test_set.classes:
             known = ", ".join(test_set.classes[:20])
-            return Evidence(None, examples=0, missing=f"there is no class {gate.of_class!r}; there are {known}")
+            return Evidence(None, missing=f"there is no class {gate.of_class!r}; there are {known}")
         of_class = test_set.classes.index(gate.of_class)
     metric = METRICS[gate.metric]
     candidate = test_set.of(CANDIDATE)[members]
     examples = len(candidate) if of_class is None else int(candidate.actual[:, of_class].sum())
+    if not examples:
+        return Evidence(None, examples=0, missing=f"the test split has no {gate.of_class}{where}", unseen=True)
     value = metric.value(candidate, of_class)
     if math.isnan(value):
-        return Evidence(None, examples=examples, missing=f"it is undefined {metric.undefined}")
+        return Evidence(None, examples=examples, missing=f"it is undefined {metric.undefined}", unseen=True)
     asked = gate.confidence or confidence
     if gate.relative_to is None:
         interval = value_interval(gate.metric, candidate, asked, of_class) if asked else None

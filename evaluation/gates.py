@@ -26,7 +26,8 @@ class Evidence:
 
     `reference` is that of what `gate.relative_to` names, called `reference_name`; on a `first_run` there is no champion
     to be one. `examples` counts those it was measured on, and is None for a fact about the model. The interval is of
-    the value, or for a relative gate of the difference or ratio.
+    the value, or for a relative gate of the difference or ratio. `unseen` says that nothing was measured because the
+    test split has no examples to measure it on.
     """
 
     value: float | None
@@ -36,6 +37,7 @@ class Evidence:
     examples: int | None = None
     interval: Interval | None = None
     missing: str = ""
+    unseen: bool = False
 
 
 def slice_key(where: Mapping[str, Any]) -> SliceKey:
@@ -48,7 +50,7 @@ def expand(gates: Sequence[GateConfig], values: Callable[[Sequence[str]], Sequen
 
     Args:
         gates: From the config.
-        values: Takes columns and returns the combinations of their values that the test split has. The classes are the
+        values: Takes columns and returns the combinations of their values that `*` stands for. The classes are the
             values of `label`.
 
     Returns:
@@ -110,6 +112,8 @@ def judge_one(gate: GateConfig, evidence: Evidence) -> GateResult:
     if evidence.examples is not None and 0 < evidence.examples < gate.min_examples:
         few = f"not judged: {evidence.examples} test examples are fewer than min_examples, {gate.min_examples}"
         return result(None, True, few, judged=False)
+    if evidence.unseen and gate.on_missing == "tell":
+        return result(None, True, f"not judged: {evidence.missing}", judged=False)
     if evidence.value is None:
         return result(None, False, evidence.missing or "it was not measured")
     value, shown = evidence.value, f"{evidence.value:.4f}"

@@ -61,7 +61,7 @@ def judge_all(
     Returns:
         A result for each gate. One more is appended when TFMA refuses what we would let pass.
     """
-    quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.combinations)
+    quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.cells)
     results = judge(quality, lambda gate: evidence_for(gate, test_set, CONFIDENCE))
     return [*results, *_disagreement(results, tfma), *serving]
 

@@ -200,10 +200,11 @@ def _too_rare(listing: Listing, report: IngestReport) -> list[str]:
         missing = [split for split, count in counts.items() if not count]
         if missing:
             total = sum(counts.values())
+            untested = ", and a gate of this class refuses unless on_missing is `tell`" if "test" in missing else ""
             found.append(
                 f"data.splits: class {name!r} has {total} {listing.noun}{'s' if total > 1 else ''}, none of them in "
-                f"{' and '.join(missing)}, where nothing can be said about it. Add {listing.noun}s of it, or give "
-                f"{' and '.join(missing)} a larger share."
+                f"{' and '.join(missing)}, where nothing can be said about it{untested}. Add {listing.noun}s of it, or "
+                f"give {' and '.join(missing)} a larger share."
             )
     if len(found) > SHOWN_PROBLEMS:
         found = [*found[:SHOWN_PROBLEMS], f"... and {len(found) - SHOWN_PROBLEMS} more classes that are as rare"]
