@@ -11,7 +11,9 @@ import numpy as np
 
 from evaluation.gates import Evidence
 from evaluation.metrics import METRICS
+from evaluation.metrics.interval_methods import Share as ShareMethod
 from evaluation.metrics.metric import Pair
+from evaluation.power import Counted, PairedShares, Share
 from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
@@ -122,7 +124,9 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
     asked = gate.confidence or confidence
     if gate.relative_to is None:
         interval = value_interval(gate.metric, candidate, asked, of_class) if asked else None
-        return Evidence(value, examples=examples, interval=interval)
+        return Evidence(
+            value, examples=examples, interval=interval, counted=_counted(gate.metric, [candidate], of_class)
+        )
     name = _reference(gate, test_set, members, of_class)
     if name is None:
         if gate.relative_to == CHAMPION:
@@ -130,7 +134,30 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         return Evidence(value, examples=examples, missing=f"{gate.relative_to}: no such baseline was scored")
     other = test_set.of(name)[members]
     interval = change_interval(gate.metric, (candidate, other), gate.compare, asked, of_class) if asked else None
-    return Evidence(value, metric.value(other, of_class), name.replace("_", " "), examples=examples, interval=interval)
+    return Evidence(
+        value,
+        metric.value(other, of_class),
+        name.replace("_", " "),
+        examples=examples,
+        interval=interval,
+        counted=_counted(gate.metric, [candidate, other], of_class) if gate.compare == "difference" else None,
+    )
+
+
+def _counted(metric: str, models: Sequence[Predictions], of_class: int | None) -> Counted | None:
+    """The examples behind a share of one model, or of two on the same examples; None of what is no such share."""
+    method = METRICS[metric].interval
+    if not isinstance(method, ShareMethod):
+        return None
+    judged = [method.judged(model, of_class) for model in models]
+    if not judged[0].any() or not all((judged[0] == other).all() for other in judged):
+        return None
+    hits = [method.hits(model, of_class)[judged[0]] for model in models]
+    if len(hits) == 1:
+        return Share(int(hits[0].sum()), len(hits[0]))
+    first, second = hits
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    return PairedShares(both, int((first & ~second).sum()), int((~first & second).sum()), neither)
 
 
 def value_interval(metric: str, predictions: Predictions, confidence: float, of_class: int | None = None) -> Interval:
