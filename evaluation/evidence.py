@@ -18,6 +18,7 @@ from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
+from transforms.features import GROUP
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 
@@ -29,7 +30,7 @@ class TestSet:
     Attributes:
         classes: Class names, in the order of the columns of probabilities.
         labels: As the task has them: int [examples], or multi-hot [examples, classes].
-        columns: Column to its value for each example, str [examples].
+        columns: Column to its value for each example, str [examples]; of `group`, intervals resample the values.
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
         trained: The classes that the candidate was trained on; None for all of them.
@@ -48,7 +49,8 @@ class TestSet:
 
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
-        return TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        return found if GROUP not in self.columns else found.of_groups(self.columns[GROUP])
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
         """bool [examples], those that have these values in these columns; of `label`, those that have this label."""

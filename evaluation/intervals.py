@@ -114,11 +114,16 @@ def _middle(replicates: np.ndarray, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def bootstrap(examples: int, seed: int, statistic: Statistic, count: int = REPLICATES) -> np.ndarray:
+def bootstrap(
+    examples: int, seed: int, statistic: Statistic, count: int = REPLICATES, groups: np.ndarray | None = None
+) -> np.ndarray:
     """Computes a statistic of examples drawn again and again with replacement.
 
-    Of more than WHOLE examples, SUBSETS random subsets of SUBSET each stand for all of them: as many as there are in
-    all are drawn from one, and what comes out is moved by what the subset itself is off. That is the bag of little
+    Examples of one patient are alike, and many of them tell less than as many of others would. With `groups`, whole
+    groups are drawn in place of examples (the cluster bootstrap, Davison and Hinkley 1997, 3.8, strategy 1).
+
+    Of more than WHOLE to draw from, SUBSETS random subsets of SUBSET each stand for all of them: as many as there are
+    in all are drawn from one, and what comes out is moved by what the subset itself is off. That is the bag of little
     bootstraps (Kleiner, Talwalkar, Sarkar and Jordan 2014, "A scalable bootstrap for massive data"): the time that
     drawing takes does not grow with the number of examples.
 
@@ -128,29 +133,39 @@ def bootstrap(examples: int, seed: int, statistic: Statistic, count: int = REPLI
         statistic: Takes which examples to look at, and returns a function that takes weights [some, of those], how
             often each was drawn, and returns [some, ...].
         count: Replicates.
+        groups: [examples], which group each is of; None draws single examples.
 
     Returns:
         [count, ...].
     """
     random = np.random.default_rng(seed)
-    if examples <= WHOLE:
+    unit_of = np.arange(examples) if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = int(unit_of.max()) + 1
+    if units <= WHOLE:
         of_weights = statistic(slice(None))
-        return np.concatenate([of_weights(weights) for weights in _drawn(examples, examples, count, random)])
+        return np.concatenate([of_weights(weights) for weights in _drawn(unit_of, units, units, count, random)])
     value = statistic(slice(None))(np.ones((1, examples)))
     found = []
     for _ in range(SUBSETS):
-        of_weights = statistic(np.sort(random.choice(examples, SUBSET, replace=False)))
-        off = of_weights(np.ones((1, SUBSET))) - value
-        found += [of_weights(weights) - off for weights in _drawn(SUBSET, examples, count // SUBSETS, random)]
+        chosen = np.sort(random.choice(units, SUBSET, replace=False))
+        part = chosen if groups is None else np.flatnonzero(np.isin(unit_of, chosen))
+        of_weights = statistic(part)
+        off = of_weights(np.ones((1, len(part)))) - value
+        within = np.searchsorted(chosen, unit_of[part])
+        found += [of_weights(weights) - off for weights in _drawn(within, SUBSET, units, count // SUBSETS, random)]
     return np.concatenate(found)
 
 
-def _drawn(examples: int, draws: int, count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    rows = max(1, _WEIGHTS_HELD // examples)
+def _drawn(
+    unit_of: np.ndarray, units: int, draws: int, count: int, random: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yields how often each example was drawn, [some, examples]: as often as its unit."""
+    rows = max(1, _WEIGHTS_HELD // len(unit_of))
     for start in range(0, count, rows):
         size = min(rows, count - start)
-        if draws > examples:
-            yield random.multinomial(draws, np.full(examples, 1 / examples), size).astype(np.float64)
-            continue
-        places = random.integers(0, examples, (size, draws)) + examples * np.arange(size)[:, np.newaxis]
-        yield np.bincount(places.ravel(), minlength=size * examples).reshape(size, examples).astype(np.float64)
+        if draws > units:
+            drawn = random.multinomial(draws, np.full(units, 1 / units), size)
+        else:
+            places = random.integers(0, units, (size, draws)) + units * np.arange(size)[:, np.newaxis]
+            drawn = np.bincount(places.ravel(), minlength=size * units).reshape(size, units)
+        yield (drawn if units == len(unit_of) else drawn[:, unit_of]).astype(np.float64)

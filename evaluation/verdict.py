@@ -139,7 +139,8 @@ def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[M
     measured: dict[int, dict[str, Measured]] = {column: {} for column in shown}
     for metric in metrics:
         values = metric.class_values(candidate)
-        quick = type(metric.interval) is not Bootstrap or len(shown) <= CLASSES_BOOTSTRAPPED
+        drawn = type(metric.interval) is Bootstrap or candidate.groups is not None
+        quick = not drawn or len(shown) <= CLASSES_BOOTSTRAPPED
         intervals: Sequence[Interval | None] = [None] * len(shown)
         if metric.interval and quick:
             intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown)
