@@ -11,11 +11,14 @@ import numpy as np
 
 from evaluation.gates import Evidence
 from evaluation.metrics import METRICS
+from evaluation.metrics.interval_methods import Share as ShareMethod
 from evaluation.metrics.metric import Pair
+from evaluation.power import Counted, PairedShares, Share
 from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
+from transforms.features import GROUP
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 
@@ -27,9 +30,10 @@ class TestSet:
     Attributes:
         classes: Class names, in the order of the columns of probabilities.
         labels: As the task has them: int [examples], or multi-hot [examples, classes].
-        columns: Column to its value for each example, str [examples].
+        columns: Column to its value for each example, str [examples]; of `group`, intervals resample the values.
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
+        trained: The classes that the candidate was trained on; None for all of them.
     """
 
     classes: list[str]
@@ -38,13 +42,15 @@ class TestSet:
     probabilities: Mapping[str, np.ndarray]
     said: Mapping[str, np.ndarray] = field(default_factory=dict)
     task: str = SINGLE_LABEL
+    trained: Sequence[str] | None = None
 
     # pytest would take it for tests.
     __test__ = False
 
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
-        return TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        return found if GROUP not in self.columns else found.of_groups(self.columns[GROUP])
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
         """bool [examples], those that have these values in these columns; of `label`, those that have this label."""
@@ -67,6 +73,20 @@ class TestSet:
             ]
         return sorted(row for row, _ in found)
 
+    def cells(self, columns: Sequence[str]) -> list[list[str]]:
+        """The combinations of values that `*` in these columns stands for, in order.
+
+        Of `label` these are all classes that the candidate was trained on or the test split has, each beside every
+        combination of the other columns' values that occurs.
+        """
+        others = [column for column in columns if column != "label"]
+        found = [dict(zip(others, row, strict=True)) for row in self.combinations(others)]
+        if "label" in columns:
+            there = {name for (name,) in self.combinations(["label"])}
+            classes = there.union(self.classes if self.trained is None else self.trained)
+            found = [{**row, "label": name} for row in found for name in classes]
+        return sorted([row[column] for column in columns] for row in found)
+
     def _with_label(self, name: str) -> np.ndarray:
         if name not in self.classes:
             return np.zeros(len(self.labels), dtype=bool)
@@ -86,25 +106,29 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         confidence: Of the interval, where the gate asks for none; None makes none then.
     """
     members = test_set.members(gate.slice)
+    where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():
-        where = ", ".join(f"{column}={value}" for column, value in gate.slice.items())
-        return Evidence(None, examples=0, missing=f"the test split has no example with {where}")
+        return Evidence(None, examples=0, missing=f"the test split has no example{where}", unseen=True)
     of_class = None
     if gate.of_class is not None:
         if gate.of_class not in test_set.classes:
             known = ", ".join(test_set.classes[:20])
-            return Evidence(None, examples=0, missing=f"there is no class {gate.of_class!r}; there are {known}")
+            return Evidence(None, missing=f"there is no class {gate.of_class!r}; there are {known}")
         of_class = test_set.classes.index(gate.of_class)
     metric = METRICS[gate.metric]
     candidate = test_set.of(CANDIDATE)[members]
     examples = len(candidate) if of_class is None else int(candidate.actual[:, of_class].sum())
+    if not examples:
+        return Evidence(None, examples=0, missing=f"the test split has no {gate.of_class}{where}", unseen=True)
     value = metric.value(candidate, of_class)
     if math.isnan(value):
-        return Evidence(None, examples=examples, missing=f"it is undefined {metric.undefined}")
+        return Evidence(None, examples=examples, missing=f"it is undefined {metric.undefined}", unseen=True)
     asked = gate.confidence or confidence
     if gate.relative_to is None:
         interval = value_interval(gate.metric, candidate, asked, of_class) if asked else None
-        return Evidence(value, examples=examples, interval=interval)
+        return Evidence(
+            value, examples=examples, interval=interval, counted=_counted(gate.metric, [candidate], of_class)
+        )
     name = _reference(gate, test_set, members, of_class)
     if name is None:
         if gate.relative_to == CHAMPION:
@@ -112,7 +136,30 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         return Evidence(value, examples=examples, missing=f"{gate.relative_to}: no such baseline was scored")
     other = test_set.of(name)[members]
     interval = change_interval(gate.metric, (candidate, other), gate.compare, asked, of_class) if asked else None
-    return Evidence(value, metric.value(other, of_class), name.replace("_", " "), examples=examples, interval=interval)
+    return Evidence(
+        value,
+        metric.value(other, of_class),
+        name.replace("_", " "),
+        examples=examples,
+        interval=interval,
+        counted=_counted(gate.metric, [candidate, other], of_class) if gate.compare == "difference" else None,
+    )
+
+
+def _counted(metric: str, models: Sequence[Predictions], of_class: int | None) -> Counted | None:
+    """The examples behind a share of one model, or of two on the same examples; None of what is no such share."""
+    method = METRICS[metric].interval
+    if not isinstance(method, ShareMethod):
+        return None
+    judged = [method.judged(model, of_class) for model in models]
+    if not judged[0].any() or not all((judged[0] == other).all() for other in judged):
+        return None
+    hits = [method.hits(model, of_class)[judged[0]] for model in models]
+    if len(hits) == 1:
+        return Share(int(hits[0].sum()), len(hits[0]))
+    first, second = hits
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    return PairedShares(both, int((first & ~second).sum()), int((~first & second).sum()), neither)
 
 
 def value_interval(metric: str, predictions: Predictions, confidence: float, of_class: int | None = None) -> Interval:

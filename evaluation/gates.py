@@ -5,12 +5,14 @@ Whoever measures hands over one `Evidence` for each gate; how it was measured is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evaluation.advice import advice
-from finetune.artifacts.findings import GateResult, Interval
+from evaluation.power import Counted, power_of
+from finetune.artifacts.findings import GateResult, Interval, Power
 from finetune.config.evaluation import EACH, GateConfig
 
 SliceKey = tuple[tuple[str, str], ...]
@@ -26,7 +28,8 @@ class Evidence:
 
     `reference` is that of what `gate.relative_to` names, called `reference_name`; on a `first_run` there is no champion
     to be one. `examples` counts those it was measured on, and is None for a fact about the model. The interval is of
-    the value, or for a relative gate of the difference or ratio.
+    the value, or for a relative gate of the difference or ratio; `counted` are the examples behind a share, or behind
+    the difference of two. `unseen` says that nothing was measured because the test split has no examples to do so.
     """
 
     value: float | None
@@ -36,6 +39,8 @@ class Evidence:
     examples: int | None = None
     interval: Interval | None = None
     missing: str = ""
+    unseen: bool = False
+    counted: Counted | None = None
 
 
 def slice_key(where: Mapping[str, Any]) -> SliceKey:
@@ -48,7 +53,7 @@ def expand(gates: Sequence[GateConfig], values: Callable[[Sequence[str]], Sequen
 
     Args:
         gates: From the config.
-        values: Takes columns and returns the combinations of their values that the test split has. The classes are the
+        values: Takes columns and returns the combinations of their values that `*` stands for. The classes are the
             values of `label`.
 
     Returns:
@@ -104,12 +109,15 @@ def judge_one(gate: GateConfig, evidence: Evidence) -> GateResult:
             interval=evidence.interval,
             reference=evidence.reference,
             reference_name=evidence.reference_name,
+            power=None if value is None or not judged else _power(gate, value, evidence),
             advice="" if passed else advice(gate, value is None),
         )
 
     if evidence.examples is not None and 0 < evidence.examples < gate.min_examples:
         few = f"not judged: {evidence.examples} test examples are fewer than min_examples, {gate.min_examples}"
         return result(None, True, few, judged=False)
+    if evidence.unseen and gate.on_missing == "tell":
+        return result(None, True, f"not judged: {evidence.missing}", judged=False)
     if evidence.value is None:
         return result(None, False, evidence.missing or "it was not measured")
     value, shown = evidence.value, f"{evidence.value:.4f}"
@@ -140,3 +148,14 @@ def judge_one(gate: GateConfig, evidence: Evidence) -> GateResult:
     side = ("at least" if passed else "below") if gate.min is not None else ("at most" if passed else "above")
     signed = gate.relative_to and gate.compare == "difference"
     return result(value, passed, f"{shown} is {side} {bound:{'+g' if signed else 'g'}}")
+
+
+def _power(gate: GateConfig, value: float, evidence: Evidence) -> Power | None:
+    """What the test split could have shown; None where it has no say, or there is no interval to tell by."""
+    interval, bound = evidence.interval, gate.min if gate.min is not None else gate.max
+    if interval is None or not evidence.examples or not all(map(math.isfinite, (value, interval.low, interval.high))):
+        return None
+    assert bound is not None
+    proves = not gate.confidence or gate.refuses_when == "unproven"
+    above = (gate.min is not None) == proves
+    return power_of(value, bound, interval, evidence.examples, above, evidence.counted)

@@ -30,40 +30,61 @@ def wilson(hits: float, examples: int, confidence: float) -> Interval:
     Wilson 1927, recommended for all sample sizes by Brown, Cai and DasGupta 2001, "Interval estimation for a binomial
     proportion", section 5.
     """
+    low, high = wilson_ends(np.array(hits), examples, confidence)
+    return Interval(min(float(low), hits / examples), max(float(high), hits / examples), confidence, "Wilson")
+
+
+def wilson_ends(hits: np.ndarray, examples: int | np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of the interval of each of many shares, arrays of the shape of `hits`."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = hits / examples
-    spread = z / (1 + z * z / examples) * math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
+    spread = z / (1 + z * z / examples) * np.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
     centre = (share + z * z / (2 * examples)) / (1 + z * z / examples)
-    low, high = max(centre - spread, 0.0), min(centre + spread, 1.0)
-    return Interval(min(low, share), max(high, share), confidence, "Wilson")
+    return np.maximum(centre - spread, 0.0), np.minimum(centre + spread, 1.0)
 
 
 def paired_shares(first: np.ndarray, second: np.ndarray, confidence: float) -> Interval:
     """Interval of the difference of two shares of the same examples, such as the accuracies of two models.
 
-    Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
-    data", method 10: Wilson's intervals of both, put together with the correlation between them. `first` and
-    `second` are bool [examples], and the difference is the share of the first minus that of the second.
+    `first` and `second` are bool [examples], and the difference is the share of the first minus that of the second.
     """
-    total = len(first)
-    both, neither = int((first & second).sum()), int((~first & ~second).sum())
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    table = np.array(
+        [(first & second).sum(), (first & ~second).sum(), (~first & second).sum(), (~first & ~second).sum()]
+    )
+    low, high = paired_ends(table, confidence)
+    return Interval(float(low), float(high), confidence, "Newcombe, paired")
+
+
+def paired_ends(tables: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of the interval of each of many differences of two shares of the same examples.
+
+    Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired
+    data", method 10: Wilson's intervals of both, put together with the correlation between them.
+
+    Args:
+        tables: int [4, ...], examples that count for both, for the first alone, for the second alone, for neither.
+        confidence: Of the intervals.
+
+    Returns:
+        Low and high ends, float [...].
+    """
+    both, only_first, only_second, neither = tables.astype(np.float64)
+    total = both + only_first + only_second + neither
     ones, twos = both + only_first, both + only_second
-    one, two = wilson(ones, total, confidence), wilson(twos, total, confidence)
+    low_one, high_one = wilson_ends(ones, total, confidence)
+    low_two, high_two = wilson_ends(twos, total, confidence)
     product = ones * (total - ones) * twos * (total - twos)
-    correlation = 0.0
-    if product:
-        excess: float = both * neither - only_first * only_second
-        # Newcombe's continuity correction, for positive correlations only.
-        excess = max(excess - total / 2, 0.0) if excess > 0 else excess
-        correlation = excess / math.sqrt(product)
+    excess = both * neither - only_first * only_second
+    # Newcombe's continuity correction, for positive correlations only.
+    excess = np.where(excess > 0, np.maximum(excess - total / 2, 0.0), excess)
+    correlation = np.divide(excess, np.sqrt(product), out=np.zeros_like(product), where=product > 0)
     share_one, share_two = ones / total, twos / total
     difference = share_one - share_two
-    below_one, above_one = share_one - one.low, one.high - share_one
-    below_two, above_two = share_two - two.low, two.high - share_two
-    down = math.sqrt(max(below_one**2 - 2 * correlation * below_one * above_two + above_two**2, 0.0))
-    up = math.sqrt(max(above_one**2 - 2 * correlation * above_one * below_two + below_two**2, 0.0))
-    return Interval(difference - down, difference + up, confidence, "Newcombe, paired")
+    below_one, above_one = share_one - low_one, high_one - share_one
+    below_two, above_two = share_two - low_two, high_two - share_two
+    down = np.sqrt(np.maximum(below_one**2 - 2 * correlation * below_one * above_two + above_two**2, 0.0))
+    up = np.sqrt(np.maximum(above_one**2 - 2 * correlation * above_one * below_two + below_two**2, 0.0))
+    return difference - down, difference + up
 
 
 def normal(value: float, influence: np.ndarray, confidence: float, method: str) -> Interval:
@@ -93,11 +114,16 @@ def _middle(replicates: np.ndarray, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def bootstrap(examples: int, seed: int, statistic: Statistic, count: int = REPLICATES) -> np.ndarray:
+def bootstrap(
+    examples: int, seed: int, statistic: Statistic, count: int = REPLICATES, groups: np.ndarray | None = None
+) -> np.ndarray:
     """Computes a statistic of examples drawn again and again with replacement.
 
-    Of more than WHOLE examples, SUBSETS random subsets of SUBSET each stand for all of them: as many as there are in
-    all are drawn from one, and what comes out is moved by what the subset itself is off. That is the bag of little
+    Examples of one patient are alike, and many of them tell less than as many of others would. With `groups`, whole
+    groups are drawn in place of examples (the cluster bootstrap, Davison and Hinkley 1997, 3.8, strategy 1).
+
+    Of more than WHOLE to draw from, SUBSETS random subsets of SUBSET each stand for all of them: as many as there are
+    in all are drawn from one, and what comes out is moved by what the subset itself is off. That is the bag of little
     bootstraps (Kleiner, Talwalkar, Sarkar and Jordan 2014, "A scalable bootstrap for massive data"): the time that
     drawing takes does not grow with the number of examples.
 
@@ -107,29 +133,39 @@ def bootstrap(examples: int, seed: int, statistic: Statistic, count: int = REPLI
         statistic: Takes which examples to look at, and returns a function that takes weights [some, of those], how
             often each was drawn, and returns [some, ...].
         count: Replicates.
+        groups: [examples], which group each is of; None draws single examples.
 
     Returns:
         [count, ...].
     """
     random = np.random.default_rng(seed)
-    if examples <= WHOLE:
+    unit_of = np.arange(examples) if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = int(unit_of.max()) + 1
+    if units <= WHOLE:
         of_weights = statistic(slice(None))
-        return np.concatenate([of_weights(weights) for weights in _drawn(examples, examples, count, random)])
+        return np.concatenate([of_weights(weights) for weights in _drawn(unit_of, units, units, count, random)])
     value = statistic(slice(None))(np.ones((1, examples)))
     found = []
     for _ in range(SUBSETS):
-        of_weights = statistic(np.sort(random.choice(examples, SUBSET, replace=False)))
-        off = of_weights(np.ones((1, SUBSET))) - value
-        found += [of_weights(weights) - off for weights in _drawn(SUBSET, examples, count // SUBSETS, random)]
+        chosen = np.sort(random.choice(units, SUBSET, replace=False))
+        part = chosen if groups is None else np.flatnonzero(np.isin(unit_of, chosen))
+        of_weights = statistic(part)
+        off = of_weights(np.ones((1, len(part)))) - value
+        within = np.searchsorted(chosen, unit_of[part])
+        found += [of_weights(weights) - off for weights in _drawn(within, SUBSET, units, count // SUBSETS, random)]
     return np.concatenate(found)
 
 
-def _drawn(examples: int, draws: int, count: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    rows = max(1, _WEIGHTS_HELD // examples)
+def _drawn(
+    unit_of: np.ndarray, units: int, draws: int, count: int, random: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yields how often each example was drawn, [some, examples]: as often as its unit."""
+    rows = max(1, _WEIGHTS_HELD // len(unit_of))
     for start in range(0, count, rows):
         size = min(rows, count - start)
-        if draws > examples:
-            yield random.multinomial(draws, np.full(examples, 1 / examples), size).astype(np.float64)
-            continue
-        places = random.integers(0, examples, (size, draws)) + examples * np.arange(size)[:, np.newaxis]
-        yield np.bincount(places.ravel(), minlength=size * examples).reshape(size, examples).astype(np.float64)
+        if draws > units:
+            drawn = random.multinomial(draws, np.full(units, 1 / units), size)
+        else:
+            places = random.integers(0, units, (size, draws)) + units * np.arange(size)[:, np.newaxis]
+            drawn = np.bincount(places.ravel(), minlength=size * units).reshape(size, units)
+        yield (drawn if units == len(unit_of) else drawn[:, unit_of]).astype(np.float64)

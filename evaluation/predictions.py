@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,13 @@ class Predictions(ABC):
         probabilities: float [examples, classes] in [0, 1].
         actual: bool [examples, classes], which classes each example has.
         said: bool [examples, classes], which classes the model says that each example has.
+        groups: [examples], which group each example is of, such as a patient; None where each stands for itself.
     """
 
     probabilities: np.ndarray
     actual: np.ndarray
     said: np.ndarray
+    groups: np.ndarray | None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -42,6 +44,10 @@ class Predictions(ABC):
     @abstractmethod
     def __getitem__(self, chosen: np.ndarray | slice) -> Predictions:
         """Returns the predictions of some examples, chosen by a mask or by indices."""
+
+    def of_groups(self, groups: np.ndarray) -> Predictions:
+        """Returns these predictions of examples that are of groups, [examples]."""
+        return replace(self, groups=groups)  # type: ignore[type-var]  # whoever implements this is a dataclass
 
     @property
     def classes(self) -> int:
@@ -84,9 +90,10 @@ class SingleLabel(Predictions):
 
     labels: np.ndarray
     probabilities: np.ndarray
+    groups: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> SingleLabel:
-        return SingleLabel(self.labels[chosen], self.probabilities[chosen])
+        return SingleLabel(self.labels[chosen], self.probabilities[chosen], part_of(self.groups, chosen))
 
     @cached_property
     def actual(self) -> np.ndarray:  # type: ignore[override]  # computed when it is asked for; nobody sets it
@@ -138,9 +145,12 @@ class MultiLabel(Predictions):
     actual: np.ndarray
     probabilities: np.ndarray
     said: np.ndarray
+    groups: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> MultiLabel:
-        return MultiLabel(self.actual[chosen], self.probabilities[chosen], self.said[chosen])
+        return MultiLabel(
+            self.actual[chosen], self.probabilities[chosen], self.said[chosen], part_of(self.groups, chosen)
+        )
 
     @cached_property
     def losses(self) -> np.ndarray:
@@ -199,6 +209,11 @@ def mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """`part / whole`, and 0 where that would divide by 0."""
     return np.divide(part, whole, out=np.zeros_like(part, dtype=np.float64), where=whole > 0)
+
+
+def part_of(values: np.ndarray | None, chosen: np.ndarray | slice) -> np.ndarray | None:
+    """The values of some examples, where there are any."""
+    return None if values is None else values[chosen]
 
 
 def _one_hot(columns: np.ndarray, classes: int) -> np.ndarray:

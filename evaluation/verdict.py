@@ -61,7 +61,7 @@ def judge_all(
     Returns:
         A result for each gate. One more is appended when TFMA refuses what we would let pass.
     """
-    quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.combinations)
+    quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.cells)
     results = judge(quality, lambda gate: evidence_for(gate, test_set, CONFIDENCE))
     return [*results, *_disagreement(results, tfma), *serving]
 
@@ -139,7 +139,8 @@ def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[M
     measured: dict[int, dict[str, Measured]] = {column: {} for column in shown}
     for metric in metrics:
         values = metric.class_values(candidate)
-        quick = type(metric.interval) is not Bootstrap or len(shown) <= CLASSES_BOOTSTRAPPED
+        drawn = type(metric.interval) is Bootstrap or candidate.groups is not None
+        quick = not drawn or len(shown) <= CLASSES_BOOTSTRAPPED
         intervals: Sequence[Interval | None] = [None] * len(shown)
         if metric.interval and quick:
             intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown)

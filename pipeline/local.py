@@ -88,7 +88,7 @@ def _run(config: Config, verify: bool, inputs: Inputs, last: str | None = None) 
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
         emit(Note(text="loading TensorFlow and TFX"))
         from pipeline import summary
-        from pipeline.node_runs import of_ours, readable
+        from pipeline.node_runs import own_error, readable
         from pipeline.run_metadata import RunMetadata
 
         metadata = RunMetadata(config.metadata_path, run_id)
@@ -102,7 +102,7 @@ def _run(config: Config, verify: bool, inputs: Inputs, last: str | None = None) 
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
             error = readable(failure, components, _whole_story(run_dir / LOG_FILE))
-            ending = "refused" if isinstance(of_ours(failure), DataRefused) else None
+            ending = "refused" if isinstance(own_error(failure), DataRefused) else None
         seconds = time.monotonic() - start
         outputs, pushed = metadata.outputs(), stats_of(config.push_path).digest
         data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error, ending)

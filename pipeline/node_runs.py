@@ -102,7 +102,7 @@ def readable(failure: BaseException, ended: list[ComponentRun], log: str) -> str
         log: Says where all of a failure that is not ours is written.
     """
     where = "".join(f"{component.id}: " for component in ended if component.state == "failed")
-    ours = of_ours(failure)
+    ours = own_error(failure)
     if ours is not None:
         # Beam appends the step that an error was raised in.
         return where + re.sub(r" \[while running '[^']*'\]", "", str(ours))
@@ -110,8 +110,8 @@ def readable(failure: BaseException, ended: list[ComponentRun], log: str) -> str
     return f"{where}{type(failure).__name__}: {lines[-1]}\n{log}"
 
 
-def of_ours(failure: BaseException) -> FinetuneError | None:
-    """Returns the error of ours that a failure comes from; None where it comes from none."""
+def own_error(failure: BaseException) -> FinetuneError | None:
+    """Returns the error of ours that a failure is, or comes from; None where there is none."""
     return next((error for error in _chain(failure) if isinstance(error, FinetuneError)), None)
 
 

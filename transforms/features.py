@@ -6,6 +6,8 @@ TEXT = "text"
 LABEL = "label"
 PATH = "path"
 SHA256 = "sha256"
+# What several examples share, such as a patient: see `data.group_column`.
+GROUP = "group"
 
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"

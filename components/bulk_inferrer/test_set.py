@@ -11,7 +11,7 @@ import numpy as np
 
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import TASKS
-from evaluation.evidence import TestSet
+from evaluation.evidence import CANDIDATE, TestSet
 
 FOLDER = "test_set"
 _FACTS = "test_set.json"
@@ -65,6 +65,7 @@ def make_test_set(
             if one.said is not None
         },
         task=task,
+        trained=list(models[CANDIDATE].classes) if CANDIDATE in models else None,
     )
 
 
@@ -95,6 +96,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
     facts = {
         "task": part.task,
         "classes": part.classes,
+        "trained": part.trained,
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
     }
@@ -116,6 +118,7 @@ def load_test_set(folder: str) -> TestSet:
         probabilities={name: mapped(f"model-{name}") for name in facts["models"]},
         said={name: mapped(f"said-{name}") for name, has_said in facts["models"].items() if has_said},
         task=facts["task"],
+        trained=facts["trained"],
     )
 
 

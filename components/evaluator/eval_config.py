@@ -36,6 +36,7 @@ def tfma_decides(gate: GateConfig) -> bool:
         and gate.relative_to in (None, "champion")
         and gate.confidence is None
         and gate.min_examples == 1
+        and gate.on_missing == "refuse"
         and EACH not in gate.slice.values()
     )
 

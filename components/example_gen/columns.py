@@ -39,4 +39,5 @@ def check_columns(path: str, received: Sequence[str], wanted: Mapping[str, str |
 def common_columns(settings: IngestSettings) -> dict[str, str | None]:
     """The columns that every kind of table may have, as `check_columns` wants them."""
     slices = {f"slice_columns[{i}]": name for i, name in enumerate(settings.slice_columns)}
-    return {"label_column": settings.label_column, "split_column": settings.split_column, **slices}
+    ours = {name: getattr(settings, name) for name in ("label_column", "split_column", "group_column")}
+    return {**ours, **slices}

@@ -46,6 +46,7 @@ class FileRecord:
         mtime_ns: Time of the last change, in nanoseconds since 1970.
         readable: Whether this process may read the file.
         slices: Value of each slice column.
+        group: Value of the group column, empty where it is not known; None when there is no such column.
         sha256: Hex digest of the bytes; empty until they are read.
         reason, detail: Why the file cannot be used (see FileProblem); None while nothing speaks against it.
     """
@@ -57,6 +58,7 @@ class FileRecord:
     mtime_ns: int = 0
     readable: bool = True
     slices: dict[str, str] = field(default_factory=dict)
+    group: str | None = None
     sha256: str = ""
     reason: str | None = None
     detail: str | None = None

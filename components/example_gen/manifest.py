@@ -95,6 +95,7 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
             labels=labels,
             folder=values[settings.split_column] if settings.split_column else None,
             slices={name: values[name] for name in settings.slice_columns},
+            group=values[settings.group_column] if settings.group_column else None,
         )
         key = (record.path, record.labels, record.folder)
         problem = _path_problem(values[settings.path_column], record.path) or label_problem

@@ -169,6 +169,8 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
 def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) -> bytes:
     """Returns a serialized tf.Example of bytes: `label`, and with one value each `name`, path, sha256, slice columns.
 
+    With a group column also `group`; an example whose group is not known is one by itself.
+
     Args:
         record: A usable file or row. Its path is written as the bytes that the file system has.
         data: What becomes the feature `name`, as it is.
@@ -180,6 +182,8 @@ def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) ->
         "sha256": record.sha256.encode(),
         **{name: value.encode() for name, value in record.slices.items()},
     }
+    if record.group is not None:
+        values[features.GROUP] = (record.group or record.sha256).encode()
     lists = {name: [value] for name, value in values.items()}
     lists[features.LABEL] = [label.encode() for label in record.labels]
     feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in lists.items()}

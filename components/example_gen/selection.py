@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.example_gen.files import FileProblem, FileRecord, printable
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import SPLITS
-from components.example_gen.splits import HELD_OUT_ORDER
+from components.example_gen.splits import HELD_OUT_ORDER, SplitPlan
 from components.example_gen.tasks import IngestTask
 from finetune.artifacts.ingest_report import (
     Conflict,
@@ -24,6 +25,9 @@ from finetune.errors import DataError, did_you_mean
 # Left out, but nothing is wrong with the data.
 ACROSS_SPLITS = "duplicate across splits"
 NOT_BAD = (ACROSS_SPLITS, "duplicate row")
+# Of fewer, resampling finds too little spread: Cameron, Gelbach and Miller 2008, "Bootstrap-based improvements for
+# inference with clustered errors", section IV.
+ENOUGH_GROUPS = 20
 SHOWN_FILES = 5
 SHOWN_PROBLEMS = 10
 
@@ -68,9 +72,8 @@ def select_examples(
             skipped.append(record.without(problem) if problem else record)
         else:
             usable.append(record)
-    to_cut = {record.sha256: record.labels for record in usable if not listing.plan.held_out_folder(record.folder)}
-    cut = task.cut(listing.plan, to_cut)
-    decided = [(record, listing.plan.held_out_folder(record.folder) or cut[record.sha256]) for record in usable]
+    cut = _cut([record for record in usable if not listing.plan.held_out_folder(record.folder)], listing.plan, task)
+    decided = [(record, listing.plan.held_out_folder(record.folder) or cut[_unit(record)]) for record in usable]
 
     keeper: dict[str, str] = {}
     for split in HELD_OUT_ORDER:
@@ -89,8 +92,12 @@ def select_examples(
     skipped.sort(key=lambda record: (record.path, record.labels))
 
     report = _report(listing, examples, skipped, conflicts)
-    problems = _bad_fraction_problems(listing, report, max_bad_fraction) or _split_problems(listing, report)
-    return Selection(examples, report, problems, [] if problems else _too_rare(listing, report))
+    problems = _bad_fraction_problems(listing, report, max_bad_fraction) or [
+        *_split_problems(listing, report),
+        *_divided_groups(listing, examples),
+    ]
+    warnings = [] if problems else [*_too_rare(listing, report), *_few_groups(report)]
+    return Selection(examples, report, problems, warnings)
 
 
 def make_shards(examples: Iterable[FileRecord]) -> Iterator[list[FileRecord]]:
@@ -136,6 +143,46 @@ def _split_or_label_problem(
         labels = sorted({repr(_shown(copy.labels)) for copy in conflicts[record.sha256]})
         return FileProblem("conflict", f"the same bytes are labelled {' and '.join(labels)}")
     return None
+
+
+def _unit(record: FileRecord) -> str:
+    """Hex SHA-256 of what stays in one split: of the group that a record is of, or else of its content."""
+    return hashlib.sha256(record.group.encode()).hexdigest() if record.group else record.sha256
+
+
+def _cut(records: Sequence[FileRecord], plan: SplitPlan, task: IngestTask) -> dict[str, str]:
+    """Returns the split of each unit; with groups, no split is empty while there are enough of them."""
+    labels: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        labels[_unit(record)].update(record.labels)
+    cut = task.cut(plan, {unit: tuple(sorted(names)) for unit, names in labels.items()})
+    return plan.fill(cut) if any(record.group for record in records) else cut
+
+
+def _divided_groups(listing: Listing, examples: Mapping[str, Sequence[FileRecord]]) -> list[str]:
+    """Returns which groups are in more than one split: what is learned of a patient must not be tested on that one."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for split, records in examples.items():
+        for record in records:
+            if record.group:
+                counts[record.group][split] += 1
+    return [
+        f"data.group_column: group {printable(group)!r} has "
+        f"{' and '.join(f'{count} {listing.noun}s in {split}' for split, count in found.items())}; expected a group in "
+        "one split alone. Move it there, let data.splits cut fractions by group, or leave out data.group_column."
+        for group, found in sorted(counts.items())
+        if len(found) > 1
+    ]
+
+
+def _few_groups(report: IngestReport) -> list[str]:
+    groups = report.splits["test"].groups
+    if groups is None or groups >= ENOUGH_GROUPS:
+        return []
+    return [
+        f"data.group_column: test has {groups} groups; intervals that resample fewer than {ENOUGH_GROUPS} are narrower "
+        "than they say. Add groups, or give test a larger share."
+    ]
 
 
 def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]]:
@@ -189,7 +236,9 @@ def _report(
 def _counts(records: list[FileRecord]) -> SplitCounts:
     classes = Counter(printable(label) for record in records for label in record.labels)
     unlabelled = sum(not record.labels for record in records)
-    return SplitCounts(examples=len(records), classes=dict(sorted(classes.items())), unlabelled=unlabelled)
+    groups = len({_unit(record) for record in records}) if any(record.group is not None for record in records) else None
+    counted = dict(sorted(classes.items()))
+    return SplitCounts(examples=len(records), classes=counted, unlabelled=unlabelled, groups=groups)
 
 
 def _too_rare(listing: Listing, report: IngestReport) -> list[str]:
@@ -200,10 +249,11 @@ def _too_rare(listing: Listing, report: IngestReport) -> list[str]:
         missing = [split for split, count in counts.items() if not count]
         if missing:
             total = sum(counts.values())
+            untested = ", and a gate of this class refuses unless on_missing is `tell`" if "test" in missing else ""
             found.append(
                 f"data.splits: class {name!r} has {total} {listing.noun}{'s' if total > 1 else ''}, none of them in "
-                f"{' and '.join(missing)}, where nothing can be said about it. Add {listing.noun}s of it, or give "
-                f"{' and '.join(missing)} a larger share."
+                f"{' and '.join(missing)}, where nothing can be said about it{untested}. Add {listing.noun}s of it, or "
+                f"give {' and '.join(missing)} a larger share."
             )
     if len(found) > SHOWN_PROBLEMS:
         found = [*found[:SHOWN_PROBLEMS], f"... and {len(found) - SHOWN_PROBLEMS} more classes that are as rare"]

@@ -25,6 +25,7 @@ class IngestSettings:
         text_column: Column of tables of texts.
         label_column, split_column: Columns of either.
         label_separator: Stands between the labels in a cell of the label column; None for the task's own.
+        group_column: Column of either; examples that share its value stay in one split.
         slice_columns: Columns of either that become features of the same name.
         max_bad_fraction: A larger fraction of unusable files stops the run; in [0, 1].
         max_pixels: Larger pictures (width x height) are skipped without decoding them.
@@ -46,6 +47,7 @@ class IngestSettings:
     label_column: str = "label"
     split_column: str | None = None
     label_separator: str | None = None
+    group_column: str | None = None
     slice_columns: list[str] = field(default_factory=list)
     max_bad_fraction: float = 0.05
     max_pixels: int = 64_000_000

@@ -45,6 +45,22 @@ class SplitPlan:
         digest = hashlib.sha256(self.salt.encode() + bytes.fromhex(sha256)).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
 
+    def fill(self, cut: Mapping[str, str]) -> dict[str, str]:
+        """Gives each split that was asked for and got nothing one unit of the split that has most.
+
+        Args:
+            cut: Hex SHA-256 of each unit, such as of a group's name, to its split.
+        """
+        filled = dict(cut)
+        for split in self.fractions:
+            of_split: dict[str, list[str]] = {name: [] for name in self.fractions}
+            for sha256, own in filled.items():
+                of_split[own].append(sha256)
+            most = max(of_split.values(), key=len)
+            if not of_split[split] and len(most) > 1:
+                filled[min(most, key=lambda sha256: (self.position(sha256), sha256))] = split
+        return filled
+
     def cut_by_content(self, sha256: str) -> str:
         """Returns the split of a content by its position alone."""
         position, start = self.position(sha256), 0.0

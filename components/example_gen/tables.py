@@ -7,6 +7,7 @@ as one object a line. A byte order mark is skipped.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -159,16 +160,17 @@ def _records(
         labels, label_problem = read_labels(row.get(settings.label_column, "").strip(), settings)
         slices = {column: row.get(column, "").strip() for column in settings.slice_columns}
         where = row.get(settings.split_column, "").strip() if settings.split_column else split
-        record = FileRecord(f"{name}:{line}", labels, where, slices=slices)
+        group = row.get(settings.group_column, "").strip() if settings.group_column else None
+        record = FileRecord(f"{name}:{line}", labels, where, slices=slices, group=group)
         problem = label_problem or problem_of(text, settings)
-        if not problem and any(_not_utf8(value) for value in (*slices.values(), where or "")):
+        if not problem and any(_not_utf8(value) for value in (*slices.values(), where or "", group or "")):
             problem = FileProblem("not text", "a column has bytes that are not UTF-8")
         if problem:
             yield record.without(problem), ""
             continue
         data = text.encode()
         digest = hashlib.sha256(data).hexdigest()
-        yield FileRecord(record.path, labels, where, size=len(data), slices=slices, sha256=digest), text
+        yield dataclasses.replace(record, size=len(data), sha256=digest), text
 
 
 def _not_utf8(text: str) -> bool:

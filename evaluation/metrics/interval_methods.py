@@ -36,12 +36,14 @@ class Bootstrap:
         """
         values = metric.replicates(predictions, np.ones((1, len(predictions))), columns)[0]
         drawn = intervals.bootstrap(
-            len(predictions), SEED, lambda part: partial(metric.replicates, predictions[part], columns=columns)
+            len(predictions),
+            SEED,
+            lambda part: partial(metric.replicates, predictions[part], columns=columns),
+            groups=predictions.groups,
         )
-        examples = [len(predictions)] if columns is None else predictions.actual[:, columns].sum(axis=0)
         return [
-            self._value(metric, float(value), column, int(count), confidence)
-            for value, column, count in zip(values, drawn.T, examples, strict=True)
+            _named(self._value(metric, float(value), of_column, count, confidence), predictions)
+            for value, of_column, count in zip(values, drawn.T, _units(predictions, columns), strict=True)
         ]
 
     def _value(self, metric: Metric, value: float, drawn: np.ndarray, examples: int, confidence: float) -> Interval:
@@ -70,8 +72,9 @@ class Bootstrap:
             return of_weights
 
         examples = len(models[0])
-        drawn = intervals.bootstrap(examples, SEED, change)
-        return intervals.percentile(float(change(slice(None))(np.ones((1, examples)))[0]), drawn, confidence)
+        drawn = intervals.bootstrap(examples, SEED, change, groups=models[0].groups)
+        value = float(change(slice(None))(np.ones((1, examples)))[0])
+        return _named(intervals.percentile(value, drawn, confidence), models[0])
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ class Share(Bootstrap):
     judged: Callable[[Any, Any], np.ndarray]
 
     def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
-        """Returns Wilson's intervals."""
+        """Returns Wilson's intervals; the bootstrap's where examples come in groups."""
+        if predictions.groups is not None:
+            return super().values(metric, predictions, confidence, columns)
         return [
             _share(int((self.hits(predictions, column) & judged).sum()), int(judged.sum()), confidence)
             for column in ([None] if columns is None else columns)
@@ -97,9 +102,10 @@ class Share(Bootstrap):
         ]
 
     def change(self, metric: Metric, models: Pair, compare: str, confidence: float, column: int | None) -> Interval:
-        """Returns Newcombe's interval; the bootstrap's for a ratio, or where each model has its own examples."""
+        """Returns Newcombe's interval; the bootstrap's for a ratio, for groups, or where models have other examples."""
         judged, judged_of_other = (self.judged(model, column) for model in models)
-        if compare == "difference" and judged.any() and (judged == judged_of_other).all():
+        single = compare == "difference" and models[0].groups is None
+        if single and judged.any() and (judged == judged_of_other).all():
             first, second = (self.hits(model, column)[judged] for model in models)
             return intervals.paired_shares(first, second, confidence)
         return super().change(metric, models, compare, confidence, column)
@@ -124,7 +130,12 @@ class DeLong:
     influence: Callable[[Any, int | None], np.ndarray]
 
     def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
-        """Returns the intervals within the metric's bounds; Wilson's where the value is the largest there can be."""
+        """Returns the intervals within the metric's bounds; Wilson's where the value is the largest there can be.
+
+        DeLong's variance is that of single examples: of groups, it is the bootstrap that knows.
+        """
+        if predictions.groups is not None:
+            return Bootstrap().values(metric, predictions, confidence, columns)
         return [self._value(metric, predictions, confidence, c) for c in ([None] if columns is None else columns)]
 
     def _value(self, metric: Metric, predictions: Predictions, confidence: float, column: int | None) -> Interval:
@@ -137,7 +148,9 @@ class DeLong:
         return _within(found, metric.bounds)
 
     def change(self, metric: Metric, models: Pair, compare: str, confidence: float, column: int | None) -> Interval:
-        """Returns the interval of the difference, or of the ratio by that of its logarithm."""
+        """Returns the interval of the difference, or of the ratio by that of its logarithm; of groups as above."""
+        if models[0].groups is not None:
+            return Bootstrap().change(metric, models, compare, confidence, column)
         one, two = (metric.value(model, column) for model in models)
         moves = [self.influence(model, column) for model in models]
         if compare == "difference":
@@ -171,10 +184,24 @@ class CalibrationNoise(Bootstrap):
             observed = self.gaps(found, np.ones((1, len(found))))
             return lambda weights: np.abs(self.gaps(found, weights) - observed).sum(axis=1)
 
-        drawn = intervals.bootstrap(examples, SEED, lambda part: partial(metric.replicates, predictions[part]))[:, 0]
-        noise = intervals.bootstrap(examples, SEED, noise_of)
-        found = intervals.mirrored(value, drawn, confidence)
+        drawn, noise = (
+            intervals.bootstrap(examples, SEED, statistic, groups=predictions.groups)
+            for statistic in (lambda part: partial(metric.replicates, predictions[part]), noise_of)
+        )
+        found = _named(intervals.mirrored(value, drawn[:, 0], confidence), predictions)
         return [_within(replace(found, low=value - float(np.quantile(noise, (1 + confidence) / 2))), metric.bounds)]
+
+
+def _units(predictions: Predictions, columns: Columns) -> list[int]:
+    """How many examples, or groups of them, there are in all, or of each class."""
+    members = [slice(None)] if columns is None else list(predictions.actual[:, list(columns)].T)
+    who = np.arange(len(predictions)) if predictions.groups is None else predictions.groups
+    return [len(np.unique(who[of_column])) for of_column in members]
+
+
+def _named(interval: Interval, predictions: Predictions) -> Interval:
+    """The interval with a method that says whether groups were drawn."""
+    return interval if predictions.groups is None else replace(interval, method=f"{interval.method}, of groups")
 
 
 def _share(hits: float, examples: int, confidence: float) -> Interval:

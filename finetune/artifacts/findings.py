@@ -21,12 +21,25 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Power:
+    """What a test split can show: the `smallest` distance from the bound that it finds in 80 % of cases, None if none.
+
+    `more_labels` says how many more labelled examples would decide about the distance measured: 0 if it is decided,
+    None if no number would do.
+    """
+
+    smallest: float | None
+    more_labels: int | None
+
+
+@dataclass(frozen=True)
 class GateResult:
     """What one gate found; `name` is the gate in short, such as `accuracy >= 0.85`.
 
     `value`, with its `interval`, is the candidate's, or the difference from or ratio to a `reference` that
     `reference_name` names; None if it was not measured. A slice too small, or no champion, leaves nothing to judge.
-    `slice` is column to value, `examples` counts those that the gate saw, `advice` says what to try when it failed.
+    `slice` is column to value, `examples` counts those that the gate saw, `power` says what they could have shown,
+    `advice` what to try when it failed.
     """
 
     name: str
@@ -42,6 +55,7 @@ class GateResult:
     interval: Interval | None = None
     reference: float | None = None
     reference_name: str = ""
+    power: Power | None = None
     advice: str = ""
 
 

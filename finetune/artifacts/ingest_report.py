@@ -6,11 +6,12 @@ from finetune.artifacts.base import Artifact, Record
 
 
 class SplitCounts(Record):
-    """How many examples a split has, how many of each class, and how many without any."""
+    """How many examples a split has, how many of each class, and how many without any; of how many groups they are."""
 
     examples: int
     classes: dict[str, int] = {}
     unlabelled: int = 0
+    groups: int | None = None
 
 
 class SkippedFile(Record):

@@ -63,6 +63,11 @@ class DataConfig(Section):
     text_column: str = Field("text", description="table column: what is classified")
     label_column: str = Field("label", description="manifest or table column: class")
     split_column: str | None = Field(None, description="manifest or table column: split")
+    group_column: str | None = Field(
+        None,
+        description="manifest or table column: what several examples share, such as a patient or a speaker. All of a "
+        "group go into one split, and intervals resample groups. An empty cell is a group by itself",
+    )
     label_separator: str | None = Field(
         None, min_length=1, description="of multi_label: stands between the labels in a cell. Default: `|`"
     )
@@ -114,20 +119,20 @@ class DataConfig(Section):
         if self.layout == "table" and self.manifest is not None:
             raise ValueError("`manifest` lists images, and layout `table` is for texts; leave one of them out")
         has_rows = self.manifest is not None or self.layout == "table"
-        if not has_rows and (self.split_column or self.slice_columns or self.columns):
+        if not has_rows and (self.split_column or self.group_column or self.slice_columns or self.columns):
             raise ValueError(
-                "`columns`, `split_column` and `slice_columns` are about a manifest or a table; set "
+                "`columns`, `split_column`, `group_column` and `slice_columns` are about a manifest or a table; set "
                 "`data.manifest`, or `data.layout` to `table`"
             )
         if self.columns:
-            wanted = [self.text_column, self.label_column, self.split_column, *self.slice_columns]
+            wanted = [self.text_column, self.label_column, self.split_column, self.group_column, *self.slice_columns]
             missing = [name for name in wanted if name and name not in self.columns]
             if missing or len(set(self.columns)) < len(self.columns):
                 raise ValueError(
                     f"columns: got {', '.join(self.columns)}; expected every name once"
                     + (f", and {' and '.join(missing)} among them" if missing else "")
                 )
-        reserved = sorted({"image", "text", "label", "path", "sha256"} & set(self.slice_columns))
+        reserved = sorted({"image", "text", "label", "path", "sha256", "group"} & set(self.slice_columns))
         if reserved:
             raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
         return self

@@ -31,7 +31,12 @@ class GateConfig(Section):
     slice: dict[str, str | int | float] = Field(
         {}, description="only these examples, such as `{label: rose}`; `*` makes one gate of each value"
     )
-    min_examples: int = Field(1, ge=1, description="a smaller slice (or class) is not judged; an empty one refuses")
+    min_examples: int = Field(1, ge=1, description="a smaller slice (or class) is not judged")
+    on_missing: Literal["refuse", "tell"] = Field(
+        "refuse",
+        description="where the test split has no example of the class or slice: `refuse` the candidate, or `tell` that "
+        "it was not judged there. `*` stands for every class that the model was trained on",
+    )
     confidence: float | None = Field(
         None, gt=0.5, lt=1, description="such as 0.95: hold an end of the interval against the bound, not the point"
     )

@@ -97,6 +97,7 @@ def _gate(row: GateResult) -> View:
         "bound": bound,
         "state": "failed" if not row.passed else "passed" if row.judged else "idle",
         "reason": wording.gate_reason(row),
+        "power": wording.power_sentence(row),
         "advice": row.advice,
         "examples": row.examples if row.judged else None,
         "interval": _interval(interval),

@@ -148,6 +148,29 @@ def gate_reason(gate: GateResult) -> str:
     return "the metric could not be measured" if value == MISSING else f"measured {value}, the bound is {bound}"
 
 
+def power_sentence(gate: GateResult) -> str:
+    """What this test split could have shown of a gate, and what would decide it; empty where it has no say."""
+    power = gate.power
+    if power is None or gate.interval is None:
+        return ""
+    sure = f"at {100 * gate.interval.confidence:.4g} %"
+    if power.smallest is None:
+        return f"No difference can be shown {sure} on so few examples."
+    shown = f"Such a split shows a distance of {number(power.smallest)} from the bound {sure}, in 80 % of cases"
+    if power.more_labels == 0:
+        return f"{shown}."
+    measured = f"the one measured, {number(abs((gate.value or 0.0) - gate.bound))}, is undecided"
+    if power.more_labels is None:
+        return f"{shown}; {measured}, and no number of labels would decide it."
+    return f"{shown}; {measured}, and about {rounded(power.more_labels)} more labelled examples would decide it."
+
+
+def rounded(amount: int) -> str:
+    """A number that is only roughly known, with two digits: `2,300`."""
+    digits = max(len(str(amount)) - 2, 0)
+    return f"{round(amount, -digits):,}"
+
+
 def verdict(summary: RunSummary) -> Verdict:
     """The outcome of a run in words: pushed, refused or failed, and why."""
     gates, failed = summary.gates, summary.failed_gates

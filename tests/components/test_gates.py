@@ -70,13 +70,21 @@ def test_every_gate_is_judged_not_only_the_first_that_fails():
     assert all(result.advice for result in results)
 
 
-def test_a_small_slice_is_not_judged_and_an_empty_one_refuses():
+def test_a_small_slice_is_not_judged():
     small = gate(min=0.8, slice={"label": "rose"}, min_examples=30)
     assert not judge_one(small, Evidence(0.5, examples=30)).passed
     few = judge_one(small, Evidence(0.5, examples=29))
     assert (few.passed, few.judged) == (True, False)
     assert "29 test examples are fewer than min_examples, 30" in few.reason
-    assert not judge_one(small, Evidence(None, examples=0, missing="no example")).passed
+
+
+def test_what_the_test_split_has_no_example_of_refuses_or_is_told():
+    unseen = Evidence(None, examples=0, missing="the test split has no owl", unseen=True)
+    refused, told = (judge_one(gate(min=0.8, on_missing=rule), unseen) for rule in ("refuse", "tell"))
+    assert (refused.passed, refused.judged, refused.reason) == (False, True, "the test split has no owl")
+    assert (told.passed, told.judged, told.reason) == (True, False, "not judged: the test split has no owl")
+    misspelt = judge_one(gate(min=0.8, on_missing="tell"), Evidence(None, missing="there is no class 'olw'"))
+    assert not misspelt.passed, "what nobody was trained on is a mistake in the config"
 
 
 # Interval (0.82, 0.92) and a bound below, within and above it.

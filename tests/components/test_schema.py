@@ -1,4 +1,4 @@
-"""What the schema says of labels, where an example may have any number of them."""
+"""What the schema says of labels, where an example may have any number of them, and of groups."""
 
 from __future__ import annotations
 
@@ -21,3 +21,13 @@ def test_labels_may_be_any_number_though_every_example_of_train_has_one():
     assert label.WhichOneof("shape_type") == "value_count"
     assert (label.value_count.min, label.HasField("presence")) == (0, False)
     assert path == schema.feature[1]
+
+
+def test_the_group_of_another_split_is_no_anomaly_though_train_lists_its_own():
+    schema = schema_pb2.Schema()
+    for name in ("group", "label"):
+        schema.feature.add(name=name, type=schema_pb2.BYTES, domain=name)
+        schema.string_domain.add(name=name, value=["a"])
+    freed = subject.without_identifier_domains(schema)
+    assert [feature.WhichOneof("domain_info") for feature in freed.feature] == [None, "domain"]
+    assert [domain.name for domain in freed.string_domain] == ["label"]

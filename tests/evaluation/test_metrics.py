@@ -229,7 +229,7 @@ def refusals(gates: list[GateConfig], make, trials: int = 50) -> list[list[str]]
     failed = []
     for seed in range(trials):
         test_set = make(seed)
-        results = judge(expand(gates, test_set.combinations), lambda gate: evidence_for(gate, test_set))  # noqa: B023
+        results = judge(expand(gates, test_set.cells), lambda gate: evidence_for(gate, test_set))  # noqa: B023
         failed.append([result.name for result in results if not result.passed])
     return failed
 

@@ -64,6 +64,51 @@ def test_a_test_set_survives_its_file(tmp_path):
     assert (read.probabilities[CANDIDATE] == test_set.probabilities[CANDIDATE]).all()
 
 
+def judged(test_set, **gate):
+    results = judge_all([GateConfig(**gate)], test_set, Tfma(None, expected=False), [])
+    return {(*result.slice.values(), result.of_class): (result.passed, result.judged) for result in results}
+
+
+def of_class(name):
+    """Test examples of one class alone; the candidate was trained on three, the champion on one that is gone since."""
+    champion = np.tile([0.7, 0.2, 0.1], (6, 1))
+    test_set = made(champion=(champion, ["dog", "fox", "cat"]))
+    return part(test_set, np.flatnonzero(test_set.members({"label": name})))
+
+
+@pytest.mark.parametrize(("rule", "unseen"), [("refuse", (False, True)), ("tell", (True, False))])
+def test_a_star_leaves_out_no_class_that_the_candidate_was_trained_on(rule, unseen):
+    recall = judged(of_class("dog"), metric="recall", of_class="*", min=0.3, on_missing=rule)
+    assert recall == {("cat",): unseen, ("dog",): (True, True), ("owl",): unseen}
+    accuracy = judged(of_class("dog"), metric="accuracy", slice={"label": "*", "site": "*"}, min=0.3, on_missing=rule)
+    assert accuracy == {
+        **{(name, site, None): unseen for name in ("cat", "owl") for site in ("", "a", "b")},
+        ("dog", "a", None): (False, True),
+        ("dog", "b", None): (True, True),
+        ("dog", "", None): (False, True),
+    }
+
+
+def test_a_class_that_only_the_test_split_has_is_judged_too():
+    names = ["cat", "dog"]
+    strangers = made(candidate=(np.full((6, 2), 0.5), names))
+    assert judged(strangers, metric="recall", of_class="*", min=0.5)[("owl",)] == (False, True)
+
+
+@pytest.mark.parametrize(("rule", "unseen"), [("refuse", (False, True)), ("tell", (True, False))])
+def test_an_empty_slice_refuses_or_is_told(rule, unseen):
+    empty = {"metric": "accuracy", "min": 0.1, "on_missing": rule}
+    assert judged(made(), slice={"site": "c"}, **empty) == {("c", None): unseen}
+    assert judged(made(), slice={"site": "b", "label": "owl"}, **empty) == {("b", "owl", None): unseen}
+
+
+def test_a_class_with_one_test_example_is_judged_by_it_and_proves_little():
+    one = {"metric": "recall", "of_class": "owl", "min": 0.5}
+    assert judged(made(), **one) == {("owl",): (True, True)}
+    assert judged(made(), **one, confidence=0.95) == {("owl",): (False, True)}
+    assert judged(made(), **one, min_examples=2) == {("owl",): (True, False)}
+
+
 PASSING, FAILING = GateConfig(metric="accuracy", min=0.5), GateConfig(metric="accuracy", min=0.9)
 
 

@@ -44,7 +44,8 @@ def test_everything_usable(select, three_splits):
         "files": 24,
         "used": 24,
         "splits": {
-            s: {"examples": 8, "classes": {"daisy": 4, "rose": 4}, "unlabelled": 0} for s in ("train", "val", "test")
+            s: {"examples": 8, "classes": {"daisy": 4, "rose": 4}, "unlabelled": 0, "groups": None}
+            for s in ("train", "val", "test")
         },
         "skipped": [],
         "conflicts": [],
