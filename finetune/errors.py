@@ -3,6 +3,7 @@
     FinetuneError           exit code 1 unless a subclass says otherwise
     ├── ConfigError         a config, an override or a command that cannot be used (exit code 2)
     ├── DataError           input data that cannot be trained on
+    │   └── DataRefused     a check of the data said `stop` (exit code 3)
     ├── BackboneError       a backbone or its weights that cannot be used
     └── RunError            a run that cannot start or go on
 
@@ -19,6 +20,8 @@ class FinetuneError(Exception):
     """Base of all errors that are meant for the user; shown without a traceback."""
 
     exit_code = 1
+    # Whether the same again, later, may succeed.
+    worth_retrying = False
 
 
 class ConfigError(FinetuneError):
@@ -39,12 +42,20 @@ class DataError(FinetuneError):
     """Input data that cannot be trained on."""
 
 
+class DataRefused(DataError):
+    """Data in which a check found what `data.checks` says to stop at."""
+
+    exit_code = 3
+
+
 class BackboneError(FinetuneError):
     """A backbone, or weights for it, that cannot be used."""
 
 
 class RunError(FinetuneError):
     """A run that cannot start or cannot go on."""
+
+    worth_retrying = True
 
 
 def did_you_mean(received: str, valid: Iterable[str]) -> str:
