@@ -63,11 +63,11 @@ class DataFinding(Record):
         """What was found, with value, bound and what to do, as sentences."""
         if self.value is None:
             return f"{self.label}: not judged, as {self.why_not}."
-        worst = f"; {self.worst}" if self.worst else ""
         left_out = f"; {self.dropped:,} are not trained on" if self.dropped else ""
+        measures = "; ".join(filter(None, [self.measures, self.worst]))
         advice = f" {self.advice}" if self.advice else ""
         return (
-            f"{self.label}: {self.written(self.value)}, at most {self.written(self.bound)} expected ({self.measures}{worst})"
+            f"{self.label}: {self.written(self.value)}, at most {self.written(self.bound)} expected ({measures})"
             f"{left_out}.{advice}"
         )
 
