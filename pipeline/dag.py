@@ -138,6 +138,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         serving=serving_gate.outputs["findings"],
         gates=gates,
         slices=slices,
+        costs=config.evaluation.costs,
         report_only=config.evaluation.mode == "report_only",
     )
     pusher = AtomicPusher(
