@@ -2,8 +2,8 @@
 
     python -m benchmarks.data_checks [labels] [duplicates] [seconds]      (all without a name)
 
-Labels: 5 % of the labels of train and val are flipped to another class at random, in 20 draws; of each, the share of the
-flipped that stands within the first 8 % of the list. Near-duplicates: of pictures chosen at random, a copy that is
+Labels: 5 % of the labels of train and val are flipped to another class at random, in 20 draws; of each, the share of
+the flipped that stands within the first 8 % of the list. Near-duplicates: of pictures chosen at random, a copy that is
 resized, compressed again, or cropped by 5 %; how many of these pairs are reported, and how many reported pairs are none
 of them. Seconds: all checks on 6,000 examples with random features.
 

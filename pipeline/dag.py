@@ -180,13 +180,19 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
-    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file", "checks"})
+    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file", "checks", "corrections"})
     ours = {
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
+        **_corrections(config),
         "judged_by": CodeDigest(modules=("components.example_gen.images",)),
     }
     return {**settings, "task": config.task, **plain(ours)}
+
+
+def _corrections(config: Config) -> dict[str, Any]:
+    path = config.data.corrections
+    return {"corrections": SharedPath(path=path), "corrections_sha256": FileDigest(path=path)} if path else {}
 
 
 def _example_cache(config: Config, output: str) -> dict[str, Any]:

@@ -153,8 +153,8 @@ def _suspect(examples: Examples, members: np.ndarray, reason: str) -> Suspect:
 
 _MEANING = (
     "Pictures whose perceptual hashes (64 bits of a discrete cosine transform) differ in at most "
-    f"{MAX_BITS} bits, or texts that share {LEAST_SHARED:.0%} of their pieces of {SHINGLE} letters (found by MinHash), and "
-    "whose frozen features point the same way. Labels are not asked, so that it is the same for `multi_label`."
+    f"{MAX_BITS} bits, or texts that share {LEAST_SHARED:.0%} of their pieces of {SHINGLE} letters (found by MinHash), "
+    "and whose frozen features point the same way. Labels are not asked, so that it is the same for `multi_label`."
 )
 WITHIN = DataCheck(
     name="near_duplicates",
