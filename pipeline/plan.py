@@ -81,7 +81,7 @@ def print_plan(config: Config, console: Console) -> None:
         for place, line in enumerate(frozen_features_lines(config)):
             console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
     gates = Table("gate on the test split", box=None, pad_edge=False)
-    for gate in gates_of(config.task, config.evaluation.gates):
+    for gate in gates_of(config.task, config.evaluation):
         gates.add_row(gate.name)
     console.print(gates)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
