@@ -19,6 +19,8 @@ class FinetuneError(Exception):
     """Base of all errors that are meant for the user; shown without a traceback."""
 
     exit_code = 1
+    # Whether the same again, later, may succeed.
+    worth_retrying = False
 
 
 class ConfigError(FinetuneError):
@@ -45,6 +47,8 @@ class BackboneError(FinetuneError):
 
 class RunError(FinetuneError):
     """A run that cannot start or cannot go on."""
+
+    worth_retrying = True
 
 
 def did_you_mean(received: str, valid: Iterable[str]) -> str:

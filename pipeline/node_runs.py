@@ -102,12 +102,17 @@ def readable(failure: BaseException, ended: list[ComponentRun], log: str) -> str
         log: Says where all of a failure that is not ours is written.
     """
     where = "".join(f"{component.id}: " for component in ended if component.state == "failed")
-    ours = next((error for error in _chain(failure) if isinstance(error, FinetuneError)), None)
+    ours = own_error(failure)
     if ours is not None:
         # Beam appends the step that an error was raised in.
         return where + re.sub(r" \[while running '[^']*'\]", "", str(ours))
     lines = [line for line in str(failure).splitlines() if line.strip()] or [""]
     return f"{where}{type(failure).__name__}: {lines[-1]}\n{log}"
+
+
+def own_error(failure: BaseException) -> FinetuneError | None:
+    """Returns the error of ours that a failure is, or comes from; None where there is none."""
+    return next((error for error in _chain(failure) if isinstance(error, FinetuneError)), None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -88,6 +88,25 @@ def latest_execution(store: mlmd.MetadataStore, run_id: str, node: str) -> metad
     """Returns the latest execution of a node, `<pipeline>.<node id>`, in a run; None where there is none."""
     own = [execution for name, execution in _executions(store, run_id) if name == node]
     return max(own, key=lambda execution: execution.id, default=None)
+
+
+def end_executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str, nodes: Collection[str]) -> None:
+    """Marks as failed what a run's nodes were doing when their process died; nobody else would.
+
+    Args:
+        connection: Of the metadata store.
+        run_id: TFX's pipeline run id.
+        nodes: Names in the store, `<pipeline>.<node id>`.
+    """
+    store = open_store(connection)
+    running = [
+        execution
+        for name, execution in _executions(store, run_id)
+        if name in nodes and execution.last_known_state == metadata_store_pb2.Execution.RUNNING
+    ]
+    for execution in running:
+        execution.last_known_state = metadata_store_pb2.Execution.FAILED
+    store.put_executions(running)
 
 
 def _executions(store: mlmd.MetadataStore, run_id: str) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:

@@ -22,9 +22,9 @@ class TextConfig(Section):
 
     max_words: int = Field(128, ge=1, le=4096, description="table: of a text; those after them are left out")
     unknown_words: Literal["skip", "average"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        "skip",
-        description="table: other words: `skip` leaves them out, `average` gives them the mean of all vectors, "
-        "and a number that many vectors to share by their hash, which start there and are learned",
+        10_000,
+        description="table: other words: a number gives them that many vectors to share by their hash, which start at "
+        "the mean of all and are learned; `average` gives all of them the mean, `skip` leaves them out",
     )
     vocabulary: LocalPath | None = Field(
         None, description="table whose words are known, when `backbone.weights` is `random`; default: the weights"

@@ -91,12 +91,18 @@ class Mounted(Section):
 
 
 class Retries(Section):
-    """How often, and after which pauses, a failed task is tried again."""
+    """How often, and after which pauses, a task is tried again that failed by what may pass, or that lost its pod."""
 
-    count: int = Field(2, ge=0, le=100)
-    backoff_seconds: int = Field(30, ge=0)
-    backoff_factor: float = Field(2.0, ge=1)
-    backoff_max_seconds: int = Field(600, ge=0, le=3600)
+    count: int = Field(2, ge=0, le=100, description="of further attempts: in its pod after a failure, and of pods lost")
+    backoff_seconds: int = Field(30, ge=0, description="before the second attempt")
+    backoff_factor: int = Field(2, ge=1, description="each further pause is this many times longer")
+    backoff_max_seconds: int = Field(600, ge=0, le=3600, description="the longest pause")
+
+    @property
+    def pauses(self) -> list[int]:
+        """The seconds before each further attempt."""
+        growing = (self.backoff_seconds * self.backoff_factor**number for number in range(self.count))
+        return [min(pause, self.backoff_max_seconds) for pause in growing]
 
 
 class Placement(Section):

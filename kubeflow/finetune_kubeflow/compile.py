@@ -80,6 +80,7 @@ def compile_package(config: Config, output: Path) -> None:
     defaults = {parameter_name(key): value for key, value in parameters.items()}
     signed = _with_signature(dag, {name: type(value) for name, value in defaults.items()}, defaults)
     pipeline = dsl.pipeline(signed, name=config.name.replace("_", "-"), description=_description(config))
+    placement.widen_retry_windows(pipeline.pipeline_spec)
     compiler.Compiler().compile(pipeline, str(output))
     if output.stat().st_size > MAX_PACKAGE_BYTES:
         raise ConfigError([f"--output: the package has {output.stat().st_size} bytes; expected below 1 MB"])

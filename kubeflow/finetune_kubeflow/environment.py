@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Argo's executor and some container runtimes start a process with 0: all that it writes would be everybody's to change.
+UMASK = 0o022
+
 TASK_COMMAND = ("python", "-m", "finetune_kubeflow.task.run_nodes")
 
 # What a node reads the connection of the metadata store from: environment variable -> key of the Secret.
@@ -13,6 +16,7 @@ METADATA_ENV = {
     "FINETUNE_MLMD_PASSWORD": "password",
 }
 ROOT_ENV = "FINETUNE_ROOT"
+RETRIES_ENV = "FINETUNE_RETRIES"  # `kubernetes...retries` of the task as JSON
 POD_FIELDS = {
     "FINETUNE_POD_NAME": "metadata.name",
     "FINETUNE_POD_UID": "metadata.uid",

@@ -55,14 +55,8 @@ def readable(package: Path) -> str:
         place = arguments.index("--nodes") + 1
         ir = json_format.MessageToDict(unpack(arguments[place]))
         arguments[place] = _without_lane(ir)
-        resources = executor["container"].get("resources", {})
-        for name in ("cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit"):
-            resources.pop(name, None)  # numbers that older back ends read; the quantities beside them say the same
         for one in executor["container"]["env"]:
             one["value"] = _parsed(one["value"])
-    for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
-        for secret in config["secretAsEnv"]:
-            assert not secret.pop("optional", False)  # later SDKs write the default out
     return yaml.safe_dump_all([pipeline, platform], width=120)
 
 

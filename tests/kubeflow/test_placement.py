@@ -72,6 +72,16 @@ def test_what_kfp_cannot_express_is_a_problem(override: str, problem: str):
     assert problem in found[0]
 
 
+def test_what_later_sdks_write_out_though_it_is_the_default_is_left_out():
+    written = {
+        "secretAsEnv": [{"secretName": "a", "optional": False}, {"secretName": "b", "optional": True}],
+        "imagePullPolicy": "Always",
+        "podMetadata": {"labels": {"optional": "x"}},
+    }
+    kept = {**written, "secretAsEnv": [{"secretName": "a"}, {"secretName": "b", "optional": True}]}
+    assert placement.without_later_fields(written) == kept
+
+
 def test_the_recipes_have_no_problems():
     assert problems() == []
     assert problems(file="flowers_gpu.yaml") == []
@@ -101,6 +111,7 @@ def test_the_task_that_watches_workers_asks_for_no_gpu():
         ("kubernetes.defaults.queue_priority=x", "`queue_priority` goes with `queue`"),
         ("kubernetes.defaults.secrets=[{name: a}]", "expected `env` or `mount_path`"),
         ("kubernetes.defaults.tolerations=[{effect: NoSchedule}]", "expected `key`, or operator `Exists`"),
+        ("kubernetes.defaults.retries.backoff_factor=1.5", r"backoff_factor: got 1\.5; expected a whole number"),
         ("kubernetes.defaults.gpu=1", "unknown key; expected one of image"),
         ("distribution={workers: 2, strategy: mirrored}", "go with strategy `auto` or `multi_worker_mirrored`"),
     ],

@@ -18,7 +18,7 @@ from kfp import compiler, dsl, kubernetes
 from finetune.artifacts.pushed_version import ModelCard, PushRecord
 from finetune.errors import ConfigError
 from finetune_kubeflow.replay import tasks
-from finetune_kubeflow.replay.run import replay
+from finetune_kubeflow.replay.run import TIMED_OUT, replay
 from registry.versions import CARD_TEXT_FILE
 
 
@@ -88,8 +88,13 @@ def test_a_task_that_is_killed_is_tried_again(tmp_path: Path):
 
 
 def test_a_task_fails_when_its_retries_are_used_up(tmp_path: Path):
+    (_, result) = replay(package_of(tmp_path, "import os; os.kill(os.getpid(), 9)", retries=2), tmp_path / "w")
+    assert (result.state, result.attempts) == ("failed", [-signal.SIGKILL] * 3)
+
+
+def test_a_task_that_fails_by_itself_is_not_tried_again(tmp_path: Path):
     (_, result) = replay(package_of(tmp_path, "raise SystemExit(3)", retries=2), tmp_path / "w")
-    assert (result.state, result.attempts) == ("failed", [3, 3, 3])
+    assert (result.state, result.attempts) == ("failed", [3])
 
 
 def test_a_task_ends_at_its_time_limit_with_all_that_it_started(tmp_path: Path):
@@ -98,8 +103,8 @@ def test_a_task_ends_at_its_time_limit_with_all_that_it_started(tmp_path: Path):
         "import pathlib, subprocess, time; child = subprocess.Popen(['sleep', '600'])\n"
         f"pathlib.Path({str(child)!r}).write_text(str(child.pid)); time.sleep(600)"
     )
-    (_, result) = replay(package_of(tmp_path, code, timeout=3), tmp_path / "w")
-    assert (result.state, result.attempts) == ("failed", [-signal.SIGKILL])
+    (_, result) = replay(package_of(tmp_path, code, retries=1, timeout=3), tmp_path / "w")
+    assert (result.state, result.attempts) == ("failed", [TIMED_OUT])
     assert "time limit of 3 s" in result.log.read_text()
     deadline = time.monotonic() + 5
     while _runs(int(child.read_text())) and time.monotonic() < deadline:
@@ -157,8 +162,11 @@ def test_the_command_says_what_is_wrong(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_pauses_grow_up_to_the_longest():
-    assert tasks.pauses(5, 30, 2, 100) == (30, 60, 100, 100, 100)
+def test_retries_pause_and_end_as_argo_has_it():
+    task = tasks.Task("a", (), [], {}, retries=3, backoff=30, factor=2, window=600)
+    assert [task.pause_after(attempts, elapsed=0) for attempts in (1, 2, 3, 4)] == [30, 60, 120, None]
+    assert task.pause_after(1, elapsed=570) == 30
+    assert task.pause_after(1, elapsed=571) is None, "the window is counted from the start of the first attempt"
 
 
 def test_tasks_run_behind_those_that_they_wait_for():

@@ -1,22 +1,30 @@
-"""A task in this process: its environment, its exit code, and what its log says at the end."""
+"""A task: its environment, its attempts, its exit code, and what its log says at the end."""
 
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import small_components
+from command_line import ROOT
 
-from finetune_kubeflow.environment import METADATA_ENV
+from finetune.config.kubernetes import Retries
+from finetune_kubeflow.environment import METADATA_ENV, RETRIES_ENV
 from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.replay.run import states_in
 from finetune_kubeflow.task import run_nodes
+from finetune_kubeflow.task.attempts import MAY_PASS
+from finetune_kubeflow.task.log import logs_to_stderr
 
 
 @pytest.fixture
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Runs the two small nodes as a task, and returns the exit code and a file with the log."""
+    """Runs the two small nodes once, as a task does, and returns the exit code and a file with the log."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
     monkeypatch.chdir(tmp_path)
@@ -27,7 +35,9 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
     def run(*arguments: str) -> tuple[int, Path]:
         packed = pack(small_components.compiled(obstacle=str(tmp_path / "obstacle")))
-        code = run_nodes.main(["--run-id", "one", "--nodes", packed, *arguments])
+        options = run_nodes.parser().parse_args(["--run-id", "one", "--nodes", packed, *arguments])
+        with logs_to_stderr():
+            code = run_nodes.attempt(options)
         log = tmp_path / "log"
         log.write_text(capsys.readouterr().err)
         return code, log
@@ -39,7 +49,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 def test_a_failure_names_its_node_and_a_retry_runs_that_node_alone(task, tmp_path: Path):
     (tmp_path / "obstacle").touch()
     code, log = task()
-    assert (code, states_in(log)) == (1, {"Write": "ran", "Measure": "failed"})
+    assert (code, states_in(log)) == (MAY_PASS, {"Write": "ran", "Measure": "failed"})
     assert "Measure: ValueError: cannot measure\nThe traceback is above.\n" in log.read_text()
     assert "Traceback" in log.read_text()
     (tmp_path / "obstacle").unlink()
@@ -48,11 +58,31 @@ def test_a_failure_names_its_node_and_a_retry_runs_that_node_alone(task, tmp_pat
     assert [file.read_text() for file in (tmp_path / "volume").rglob("length/*/length")] == ["3 letters"]
 
 
+def test_a_task_tries_again_and_writes_nothing_that_others_may_change(task, tmp_path: Path):
+    """As a process of its own, started with umask 0, as Argo's executor does."""
+    obstacle, log = tmp_path / "obstacle", tmp_path / "log"
+    obstacle.touch()
+    packed = pack(small_components.compiled(obstacle=str(obstacle)))
+    command = [sys.executable, "-m", "finetune_kubeflow.task.run_nodes", "--run-id", "one", "--nodes", packed]
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "kubeflow", ROOT / "tests")))
+    retries = Retries(count=1, backoff_seconds=1).model_dump_json()
+    environment = {**os.environ, "PYTHONPATH": path, RETRIES_ENV: retries}
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stderr=output, umask=0)
+        while process.poll() is None and "the next begins in 1 s" not in log.read_text():
+            time.sleep(0.05)
+        obstacle.unlink()
+        assert process.wait(120) == 0, log.read_text()
+    assert states_in(log) == {"Write": "ran", "Measure": "ran"}
+    modes = {(path.is_dir(), path.stat().st_mode & 0o777) for path in (tmp_path / "volume").rglob("*")}
+    assert modes == {(True, 0o755), (False, 0o644)}
+
+
 def test_a_store_that_cannot_be_opened_is_one_sentence(task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("FINETUNE_MLMD_DATABASE", str(tmp_path / "nowhere" / "metadata.sqlite"))
     monkeypatch.setattr("pipeline.run_metadata._ATTEMPTS", 1)
     code, log = task()
-    assert (code, states_in(log)) == (1, {})
+    assert (code, states_in(log)) == (MAY_PASS, {})
     assert "the metadata store there cannot be reached" in log.read_text()
     assert "Traceback" not in log.read_text()
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from finetune.config import Config
 from finetune.config.kubernetes import Placement
 from finetune.errors import did_you_mean
-from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, ROOT_ENV
+from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, RETRIES_ENV, ROOT_ENV
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
 # What trains on several machines where `distribution.workers` says so.
 DISTRIBUTED = ("Trainer", "ScratchTrainer")
+
+# Argo tries again within this time of the first attempt's start alone; KFP's SDK allows an hour at most.
+RETRY_WINDOW_SECONDS = 24 * 3600
 
 # KFP's PipelineTask.set_accelerator_limit takes no other.
 KFP_ACCELERATOR_COUNTS = (1, 2, 4, 8, 16)
@@ -125,12 +128,9 @@ def place(task: PipelineTask, config: Config, node_ids: Sequence[str]) -> None:
     for name, value in environment(config, placed).items():
         task.set_env_variable(name, value)
     if placed.retries.count:
-        task.set_retry(
-            placed.retries.count,
-            backoff_duration=f"{placed.retries.backoff_seconds}s",
-            backoff_factor=placed.retries.backoff_factor,
-            backoff_max_duration=f"{placed.retries.backoff_max_seconds}s",
-        )
+        # For pods that were lost; a task retries its own failures. The window is `widen_retry_windows`'s to set.
+        task.set_retry(placed.retries.count, backoff_duration=f"{placed.retries.backoff_seconds}s", backoff_factor=1.0)
+    task.set_env_variable(RETRIES_ENV, placed.retries.model_dump_json())
     if placed.timeout_minutes:
         kubernetes.set_timeout(task, round(placed.timeout_minutes * 60 * len(node_ids)))
 
@@ -167,6 +167,32 @@ def place(task: PipelineTask, config: Config, node_ids: Sequence[str]) -> None:
     kubernetes.set_image_pull_policy(task, settings.image_pull_policy)
     if settings.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, settings.image_pull_secrets)
+    task.platform_config["kubernetes"] = without_later_fields(task.platform_config["kubernetes"])
+
+
+def without_later_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A KubernetesExecutorConfig as JSON without what later SDKs write out though it is the default.
+
+    Servers of KFP before 2.15 refuse a package with `optional` in `secretAsEnv`, a field that they do not know.
+    """
+    return {
+        field: [
+            {key: value for key, value in use.items() if (key, value) != ("optional", False)}
+            if isinstance(use, dict)
+            else use
+            for use in uses
+        ]
+        if isinstance(uses, list)
+        else uses
+        for field, uses in config.items()
+    }
+
+
+def widen_retry_windows(pipeline: Any) -> None:
+    """Lets no task of a PipelineSpec run out of time for its retries; `set_retry` allows an hour at most."""
+    for task in pipeline.root.dag.tasks.values():
+        if task.retry_policy.max_retry_count:
+            task.retry_policy.backoff_max_duration.seconds = RETRY_WINDOW_SECONDS
 
 
 def _prefer_nodes(task: PipelineTask, placed: Placement) -> None:

@@ -24,6 +24,8 @@ from finetune_kubeflow.environment import JOB_ENV
 from finetune_kubeflow.package.read import Package, read_package
 from finetune_kubeflow.replay.tasks import Task, resolve_tasks
 
+TIMED_OUT = 128 + signal.SIGKILL  # to Argo a failure of the task, no loss of its pod
+
 
 @dataclass
 class TaskResult:
@@ -107,7 +109,7 @@ def replay(
 
 
 def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
-    """Runs a task until it ends well or its retries are used up."""
+    """Runs a task until it ends well, fails by itself, or has no retries left for a death by a signal: a lost pod."""
     start = time.monotonic()
     codes: list[int] = []
     nodes: dict[str, State] = {}
@@ -115,11 +117,12 @@ def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
         log = logs / f"{task.name}.{len(codes) + 1}.log"
         codes.append(_attempt(task, workspace, log))
         nodes |= {node: state for node, state in states_in(log).items() if nodes.get(node) != "ran"}
-        if codes[-1] == 0 or len(codes) > task.retries:
+        pause = task.pause_after(len(codes), time.monotonic() - start) if codes[-1] < 0 else None
+        if pause is None:
             all_cached = nodes and set(nodes.values()) == {"cached"}
             state = "failed" if codes[-1] else "cached" if all_cached else "ran"
             return TaskResult(task.name, state, round(time.monotonic() - start, 2), codes, log, nodes)
-        time.sleep(task.pauses[len(codes) - 1])
+        time.sleep(pause)
 
 
 def _attempt(task: Task, workspace: Path, log: Path) -> int:
@@ -140,7 +143,7 @@ def _attempt(task: Task, workspace: Path, log: Path) -> int:
             return process.wait(task.timeout)
         except subprocess.TimeoutExpired:
             output.write(f"replay: ended after its time limit of {task.timeout:g} s\n".encode())
-            return -signal.SIGKILL
+            return TIMED_OUT
         finally:
             # Nothing that the task has started may outlive it, as in a container.
             _kill_group(process)
@@ -157,8 +160,12 @@ def _kill_group(process: subprocess.Popen[Any]) -> None:
 
 def states_in(log: Path) -> dict[str, State]:
     """Returns the state of each node that ended, from the events that `finetune_kubeflow.task.run_nodes` writes."""
-    events = map(from_line, log.read_text(encoding="utf-8", errors="replace").splitlines())
-    return {event.component: event.state for event in events if isinstance(event, ComponentFinished)}
+    states: dict[str, State] = {}
+    for event in map(from_line, log.read_text(encoding="utf-8", errors="replace").splitlines()):
+        # What ran in one attempt of the task is found by the next.
+        if isinstance(event, ComponentFinished) and (event.state, states.get(event.component)) != ("cached", "ran"):
+            states[event.component] = event.state
+    return states
 
 
 def _claims(package: Package) -> list[str]:

@@ -20,7 +20,8 @@ _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 class Task:
     """A task of a package with everything resolved: its command with arguments, and the whole of its environment.
 
-    It waits for those `after` which it comes; `pauses` are the seconds before each retry, `timeout` is in seconds too.
+    It waits for those `after` which it comes. The first pause before a retry is `backoff` seconds long, each further
+    one `factor` times as long; `window` is counted from the start of the first attempt. `timeout` is in seconds, too.
     """
 
     name: str
@@ -28,8 +29,20 @@ class Task:
     command: list[str]
     environment: dict[str, str]
     retries: int = 0
-    pauses: tuple[float, ...] = ()
+    backoff: float = 0
+    factor: float = 1
+    window: float = 0
     timeout: float | None = None
+
+    def pause_after(self, attempts: int, elapsed: float) -> float | None:
+        """Seconds until the next attempt, as Argo has it; None where there is none.
+
+        Args:
+            attempts: How many there were.
+            elapsed: Seconds since the first began.
+        """
+        pause = self.backoff * self.factor ** (attempts - 1)
+        return pause if attempts <= self.retries and elapsed + pause <= self.window else None
 
 
 def resolve_tasks(
@@ -82,23 +95,15 @@ def resolve_tasks(
                 command=[_in_mounts(_fill(word, inputs), mounts) for word in words],
                 environment={**environment, **from_cluster},
                 retries=retries.max_retry_count,
-                pauses=pauses(
-                    retries.max_retry_count,
-                    retries.backoff_duration.seconds,
-                    retries.backoff_factor or 2.0,
-                    retries.backoff_max_duration.seconds or 3600,
-                ),
+                backoff=retries.backoff_duration.seconds,
+                factor=retries.backoff_factor,
+                window=retries.backoff_max_duration.seconds,
                 timeout=config.active_deadline_seconds or None,
             )
         )
     if problems:
         raise ConfigError(dict.fromkeys(problems))
     return in_order(tasks)
-
-
-def pauses(count: int, first: float, factor: float, longest: float) -> tuple[float, ...]:
-    """Seconds before each retry: the first pause, times the factor each time, never longer than the longest."""
-    return tuple(min(first * factor**attempt, longest) for attempt in range(count))
 
 
 def in_order(tasks: list[Task]) -> list[Task]:

@@ -17,24 +17,35 @@ from pathlib import Path
 from typing import Any
 
 from finetune.artifacts.run_summary import ComponentRun
+from finetune.config.kubernetes import Retries
 from finetune.errors import ConfigError, FinetuneError, RunError
-from finetune_kubeflow.environment import METADATA_ENV, ROOT_ENV
+from finetune_kubeflow.environment import METADATA_ENV, RETRIES_ENV, ROOT_ENV, UMASK
 from finetune_kubeflow.package.packed import unpack
+from finetune_kubeflow.task.attempts import TERMINATED, code_of, run_attempts
 from finetune_kubeflow.task.log import logs_to_stderr
 from finetune_kubeflow.task.metadata_store import environment, metadata_connection
-from pipeline.node_runs import readable, run_nodes
+from pipeline.node_runs import own_error, readable, run_nodes
 from pipeline.nodes import place_at
-from pipeline.run_metadata import open_store
+from pipeline.run_metadata import end_executions, open_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the nodes; the exit code is 0 if all of them ended well or were cached."""
-    options = _parser().parse_args(arguments)
+    """Runs the nodes, again where that may help; the exit code is 0 if all of them ended well or were cached."""
+    options = parser().parse_args(arguments)
+    os.umask(UMASK)
+    retries = Retries.model_validate_json(os.environ.get(RETRIES_ENV, '{"count": 0}'))
     with logs_to_stderr():
-        return _main(options)
+        code = TERMINATED
+        try:
+            code = run_attempts(lambda: attempt(options), retries.pauses)
+        finally:
+            if code:
+                _end_executions(options)
+    return code
 
 
-def _main(options: argparse.Namespace) -> int:
+def attempt(options: argparse.Namespace) -> int:
+    """Runs the nodes once; the exit code is as `run_attempts` takes it."""
     logger = logging.getLogger(__name__)
     ended: list[ComponentRun] = []
     try:
@@ -47,10 +58,20 @@ def _main(options: argparse.Namespace) -> int:
             raise RunError(f"{ROOT_ENV}: got {root!r}, which cannot be used as working directory: {error}") from None
         run(options.nodes, options.run_id, Path(root), values, os.environ, ended)
     except Exception as failure:
-        ours = isinstance(failure, FinetuneError)
-        logger.error("%s", readable(failure, ended, "The traceback is above."), exc_info=None if ours else failure)
-        return failure.exit_code if isinstance(failure, FinetuneError) else FinetuneError.exit_code
+        told = isinstance(failure, FinetuneError)
+        logger.error("%s", readable(failure, ended, "The traceback is above."), exc_info=None if told else failure)
+        return code_of(own_error(failure))
     return 0
+
+
+def _end_executions(options: argparse.Namespace) -> None:
+    """Leaves no execution behind that looks as if it ran; where the store is away, that says nothing new."""
+    try:
+        pipeline = unpack(options.nodes)
+        nodes = [f"{pipeline.pipeline_info.id}.{node.pipeline_node.node_info.id}" for node in pipeline.nodes]
+        end_executions(metadata_connection(os.environ), options.run_id, nodes)
+    except Exception:
+        logging.getLogger(__name__).info("the executions of this task could not be ended", exc_info=True)
 
 
 def run(
@@ -86,15 +107,16 @@ def run(
     run_nodes(unpack(packed), connection, place_at(root, values), run_id, ended)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m finetune_kubeflow.task.run_nodes", description=__doc__)
-    parser.add_argument("--run-id", required=True, help="of the KFP run")
-    parser.add_argument("--nodes", required=True, help="the nodes, as `finetune compile` packs them")
+def parser() -> argparse.ArgumentParser:
+    """The arguments of a task."""
+    made = argparse.ArgumentParser(prog="python -m finetune_kubeflow.task.run_nodes", description=__doc__)
+    made.add_argument("--run-id", required=True, help="of the KFP run")
+    made.add_argument("--nodes", required=True, help="the nodes, as `finetune compile` packs them")
     for name, what in (("--text", "a text"), ("--value", "JSON: a number, true or false")):
-        parser.add_argument(
+        made.add_argument(
             name, nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help=f"value of a config key: {what}"
         )
-    return parser
+    return made
 
 
 def _json(key: str, text: str) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetune.errors import ConfigError
-from finetune_kubeflow.environment import INDEX_ENV, ROOT_ENV, WORKERS_ENV
+from finetune_kubeflow.environment import INDEX_ENV, ROOT_ENV, UMASK, WORKERS_ENV
 from finetune_kubeflow.task.log import logs_to_stderr
 
 
@@ -35,6 +35,7 @@ def tf_config(environ: Mapping[str, str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains as one of the workers; the chief's model, and only the chief's, goes to the node's output."""
     (invocation,) = sys.argv[1:] if arguments is None else arguments
+    os.umask(UMASK)
     os.environ["TF_CONFIG"] = tf_config(os.environ)
     os.chdir(os.environ[ROOT_ENV])
     from finetune_kubeflow.workers.training import train
