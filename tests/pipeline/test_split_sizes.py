@@ -13,9 +13,8 @@ from pipeline.split_sizes import expected_sizes
 
 def config(root, **others) -> Config:
     data = {"root": str(root), **others.pop("data", {})}
-    return Config.model_validate(
-        {"name": "n", "data": data, "backbone": {"name": "SmallCNN", "weights": "random"}, **others}
-    )
+    backbone = {"name": "SmallCNN", "weights": "random"}
+    return Config.model_validate({"name": "n", "data": data, "backbone": backbone, **others})
 
 
 def touch(root, **counts):
@@ -67,7 +66,8 @@ def test_too_much_is_left_to_the_ingest(tmp_path, monkeypatch):
     table = tmp_path / "t.csv"
     table.write_text("text,label\nsome text,a\n")
     texts = config(table, data={"layout": "table"}, backbone={"name": "GloVe", "weights": "random"})
-    assert expected_sizes(pictures) and expected_sizes(texts)
+    assert expected_sizes(pictures)
+    assert expected_sizes(texts)
     monkeypatch.setattr("pipeline.split_sizes.MOST_FILES", 50)
     monkeypatch.setattr("pipeline.split_sizes.MOST_TABLE_BYTES", 5)
     assert expected_sizes(pictures) is expected_sizes(texts) is None
