@@ -133,10 +133,10 @@ def _metric(metric: Metric, candidate: Predictions, champion: Predictions | None
     if not np.isfinite(value):
         return None
     shown = not metric.slow or len(candidate) * candidate.classes <= DECISIONS_BOOTSTRAPPED
-    interval = value_interval(metric.name, candidate, CONFIDENCE) if shown else None
+    interval = value_interval(metric, candidate, CONFIDENCE) if shown else None
     if champion is None:
         return Measured(value=value, interval=interval)
-    change = change_interval(metric.name, (candidate, champion), "difference", CONFIDENCE) if shown else None
+    change = change_interval(metric, (candidate, champion), "difference", CONFIDENCE) if shown else None
     return Measured(value=value, interval=interval, champion=metric.value(champion), change=change)
 
 
@@ -148,6 +148,7 @@ def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[M
         values = metric.class_values(candidate)
         drawn = type(metric.interval) is Bootstrap or candidate.groups is not None
         quick = not drawn or len(shown) <= CLASSES_BOOTSTRAPPED
+        quick &= not metric.slow or len(candidate) * len(shown) <= DECISIONS_BOOTSTRAPPED
         intervals: Sequence[Interval | None] = [None] * len(shown)
         if metric.interval and quick:
             intervals = metric.interval.values(metric, candidate, CONFIDENCE, shown)
@@ -173,6 +174,6 @@ def _slice(
         slice=where,
         examples=int(members.sum()),
         value=leading.value(candidate[members]),
-        interval=value_interval(leading.name, candidate[members], CONFIDENCE),
+        interval=value_interval(leading, candidate[members], CONFIDENCE),
         champion=None if champion is None else leading.value(champion[members]),
     )

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
+from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
 from finetune.config import Config, PhaseConfig, TrainingConfig
@@ -57,6 +58,7 @@ def node_ids(config: Config) -> list[str]:
         *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",
+        *(["DataGate"] if chosen_checks(config.data.checks) else []),
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         "Trainer",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class GateKeeperSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "gates": component_spec.ExecutionParameter(type=str),
         "slices": component_spec.ExecutionParameter(type=str),
+        "costs": component_spec.ExecutionParameter(type=str),
         "promotion_risk": component_spec.ExecutionParameter(type=str),
         "report_only": component_spec.ExecutionParameter(type=int),
     }
@@ -65,6 +67,7 @@ class Executor(base_executor.BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         gates = [GateConfig.model_validate(gate) for gate in json.loads(exec_properties["gates"])]
         test_set = load_test_set(artifact_utils.get_single_uri(input_dict["predictions"]))
+        test_set = replace(test_set, costs=json.loads(exec_properties["costs"]))
         evaluation = artifact_utils.get_single_uri(input_dict["evaluation"])
         tfma = Tfma(
             blessed=_tfma_blessed(artifact_utils.get_single_uri(input_dict["tfma_blessing"])),
@@ -114,6 +117,7 @@ class GateKeeper(base_component.BaseComponent):
         serving: types.BaseChannel,
         gates: Sequence[GateConfig],
         slices: Sequence[Sequence[str]],
+        costs: Mapping[str, Mapping[str, float]],
         promotion_risk: float | None,
         report_only: bool,
     ):
@@ -129,6 +133,7 @@ class GateKeeper(base_component.BaseComponent):
             serving: The gates on the exported model, judged.
             gates: All of the config.
             slices: What the report cuts the test split by, each one column or a cross of two.
+            costs: As `evaluation.costs`.
             promotion_risk: Of a false promotion, over all looks at the same test examples; None bounds nothing.
             report_only: Whether to bless whatever the gates say.
         """
@@ -144,6 +149,7 @@ class GateKeeper(base_component.BaseComponent):
             verdict=types.Channel(type=VerdictFolder),
             gates=json.dumps([json.loads(gate.model_dump_json()) for gate in gates]),
             slices=json.dumps([list(columns) for columns in slices]),
+            costs=json.dumps(costs, sort_keys=True),
             promotion_risk=json.dumps(promotion_risk),
             report_only=int(report_only),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +18,12 @@ class GateConfig(Section):
     """One condition that a candidate must meet on the test split before it is pushed."""
 
     metric: str = Field(description="what is measured: on the test split, or on the exported model (docs/gates.md)")
+    at: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="of `sensitivity_at_specificity` and `specificity_at_sensitivity`: what is held, such as 0.95",
+    )
     of_class: str | None = Field(None, description="for a metric of one class: which; `*` makes one gate of each")
     min: float | None = Field(None, description="least value; with `relative_to`: least difference or ratio")
     max: float | None = Field(None, description="largest value; with `relative_to`: largest difference or ratio")
@@ -75,7 +82,8 @@ class GateConfig(Section):
     def name(self) -> str:
         """The gate as a sentence part, such as ``accuracy >= 0.85 on label=rose``."""
         sign, bound = (">=", self.min) if self.min is not None else ("<=", self.max)
-        metric = f"{self.metric} of {self.of_class}" if self.of_class else self.metric
+        metric = self.metric if self.at is None else f"{self.metric} {self.at:g}"
+        metric = f"{metric} of {self.of_class}" if self.of_class else metric
         where = " on " + ", ".join(f"{key}={value}" for key, value in self.slice.items()) if self.slice else ""
         sure = f" at {100 * self.confidence:g} %" if self.confidence else ""
         if self.relative_to is None:
@@ -115,6 +123,11 @@ class EvaluationConfig(Section):
         "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "
         "from random weights on the same examples. Default with `gates` of your own: `[majority]`",
     )
+    costs: dict[str, dict[str, float]] = Field(
+        {},
+        description="of `expected_cost`: what it costs to say another class than the true one, true class first, such "
+        "as `{spam: {ham: 1}, ham: {spam: 20}}`. A mistake that is not listed costs 1",
+    )
     slices: list[list[str]] | None = Field(
         None,
         description="what the report cuts the test split by: each one column or a cross of two. "
@@ -141,6 +154,16 @@ class EvaluationConfig(Section):
         if twice:
             raise ValueError(f"expected gates that differ; twice: {'; '.join(twice)}")
         return gates
+
+    @field_validator("costs")
+    @classmethod
+    def _mistakes_cost(cls, costs: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for actual, of_said in costs.items():
+            for said, cost in of_said.items():
+                if not 0 <= cost < math.inf or actual == said:
+                    expected = "no cost of what is right" if actual == said else "a number from 0 on"
+                    raise ValueError(f"{actual}.{said}: got {cost:g}; expected {expected}")
+        return costs
 
     @field_validator("slices")
     @classmethod

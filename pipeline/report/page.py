@@ -68,7 +68,9 @@ def page(data: ReportData) -> View:
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
     absent = [name for name, part in parts.items() if not part and name != "serving"] if failed else []
-    hidden = {*absent, *([] if parts["serving"] else ["serving"])}
+    # What looked at its data alone, or was refused because of them, was to reach nothing else.
+    ended_at_data = summary.status == "checked" or (summary.status == "refused" and summary.error)
+    hidden = {*absent, *(name for name, part in parts.items() if not part and (name == "serving" or ended_at_data))}
     return {
         **parts,
         "parts": parts,

@@ -222,11 +222,18 @@ def verdict(summary: RunSummary) -> Verdict:
     if summary.status == "pending":
         why = "it passed its gates and waits for approval"
         return Verdict("Pending", "warn", why, ("Nothing was pushed yet.", *_measured(summary)))
+    if summary.status == "checked":
+        if found := summary.data_warnings:
+            why = f"{plural(len(found), 'check')} of the data found something"
+            return Verdict("Checked", "warn", why, tuple(finding.sentence for finding in found))
+        return Verdict("Checked", "good", "no check of the data found anything", ())
+    if summary.status == "refused" and summary.error:
+        return Verdict("Refused", "warn", "because of its data", (*summary.error.splitlines(), "Nothing was trained."))
     if summary.status == "refused":
         why = f"{len(failed)} of {plural(len(gates), 'gate')} failed" if failed else "the model was not blessed"
         sentences = [_gate_sentence(gate) for gate in failed]
         if not failed:
-            sentences = [summary.error or "No gate failed; the log says what refused the model."]
+            sentences = ["No gate failed; the log says what refused the model."]
         return Verdict("Refused", "warn", why, (*sentences, "Nothing was pushed.", *_measured(summary)))
     where = [part.id for part in summary.components if part.state == "failed"]
     why = f"in {listing(where)}" if where else "before the run was complete"
@@ -288,8 +295,10 @@ def _all_passed(gates: list[GateResult]) -> str:
 
 def next_steps(summary: RunSummary) -> list[str]:
     """What to do after a run that was not pushed, as short instructions; empty for a pushed run."""
-    if summary.status == "pushed":
+    if summary.status in ("pushed", "checked"):
         return []
+    if summary.status == "refused" and summary.error:
+        return ["Look at the suspects in the report, mend the data or the config, and run the same command again."]
     if summary.status == "pending":
         run = shlex.quote(str(Path(summary.report or "RUN/report.html").parent))
         return ["Look at the report.", f"To push the model: finetune approve {run}"]

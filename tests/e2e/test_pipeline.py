@@ -286,7 +286,7 @@ def test_baselines_are_scored_beside_the_candidate_and_gates_can_ask_for_a_margi
 def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, runner, tmp_path):
     changed = runner.run("training.seed=2")
     cached = {component for component, state in states(changed).items() if state == "cached"}
-    assert cached == {"ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"}
+    assert cached == {"ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "DataGate"}
     assert changed["champion_metrics"] == pytest.approx(first_run["metrics"])
     relative = next(gate for gate in changed["gates"] if "champion" in gate["name"])
     assert relative["value"] == pytest.approx(changed["metrics"]["accuracy"] - first_run["metrics"]["accuracy"])

@@ -11,6 +11,7 @@ import pytest
 from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
 from evaluation import verdict
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
+from evaluation.metrics import metrics_of
 from evaluation.tasks import TASKS, gates_of
 from evaluation.tasks.contract import check_task
 from finetune.config.evaluation import EvaluationConfig, GateConfig
@@ -61,7 +62,7 @@ def test_findings_of_several_labels_are_led_by_micro_f1_with_intervals_everywher
     assert {"micro_f1", "macro_f1", "mean_average_precision", "auc", "exact_match", "hamming_loss"} < set(found.metrics)
     assert all(measured.interval and measured.change for measured in found.metrics.values())
     for row in found.classes:
-        assert {"precision", "recall", "f1", "auc", "mean_average_precision"} == set(row.metrics)
+        assert set(row.metrics) == {name for name, metric in metrics_of("multi_label").items() if metric.per_class}
         assert all(measured.interval for measured in row.metrics.values())
     by_slice = {tuple(row.slice.items()): row for row in found.slices}
     north = test_set.of(CANDIDATE)[test_set.columns["site"] == "north"]
