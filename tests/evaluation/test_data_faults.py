@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import binom
 
 from evaluation import data_checks
+from evaluation import data_checks
 from evaluation.data_checks import classes, exposure, leaks, outliers, representative
 from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, Found, Pictures
 
