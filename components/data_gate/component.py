@@ -17,6 +17,7 @@ from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
 from components.example_gen.files import printable
 from components.example_gen.tasks import TASKS
 from evaluation.data_checks import Examples, Found
+from evaluation.data_checks.embedding_map import embedding_map
 from evaluation.data_checks.judgement import judge, refusal
 from finetune.artifacts.data_findings import DataFindings, ShownExample, ShownSuspect
 from finetune.config.data import ActiveAction
@@ -103,6 +104,7 @@ class Executor(base_executor.BaseExecutor):
             suspects=_shown(raw, modality, examples, judged.found, folder),
             dropped=[printable(examples.paths[row]) for row in judged.dropped],
             files=[name for found in judged.found.values() for name in found.files],
+            map=embedding_map(examples),
         )
         for each in judged.found.values():
             for name, text in each.files.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
+from finetune.artifacts.embedding_map import EmbeddingMap
 
 
 class ShownExample(Record):
