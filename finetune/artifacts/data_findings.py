@@ -87,3 +87,4 @@ class DataFindings(Artifact, file="data_findings.json"):
     suspects: dict[str, list[ShownSuspect]] = {}
     dropped: list[str] = []
     files: list[str] = []
+    map: EmbeddingMap | None = None

@@ -197,7 +197,7 @@ def test_predict_answers_for_good_files_and_says_why_not_for_bad_ones(first_run,
     bad.write_text("no picture")
     gif = tmp_path / "disc.gif"
     Image.open(good).save(gif)
-    rows = predict(Path(first_run["pushed_model"]).parent, [good, bad, tmp_path / "absent.png", gif])
+    rows = list(predict(Path(first_run["pushed_model"]).parent, [good, bad, tmp_path / "absent.png", gif]))
     assert [row["file"] for row in rows] == [str(good), str(bad), str(tmp_path / "absent.png"), str(gif)]
     assert set(rows[0]["probabilities"]) == {"disc", "ring", "square"}
     assert rows[0]["probability"] == max(rows[0]["probabilities"].values())
