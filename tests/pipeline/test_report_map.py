@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import base64
 
+from finetune.artifacts.data_findings import DataFinding, DataFindings
 from finetune.artifacts.embedding_map import EmbeddingMap, MapPoint
+from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.run_summary import RunSummary
+from pipeline.report import page
 from pipeline.report.embedding_map import COLOURS, map_figures
 
 
@@ -34,3 +38,16 @@ def test_classes_beyond_the_colours_are_grey_and_hostile_names_stay_text() -> No
     assert "other or none" in picture
     assert "<script" not in picture
     assert drawn(hostile) == drawn(hostile)
+
+
+def test_the_page_shows_the_map_and_says_how_many_were_drawn() -> None:
+    points = [MapPoint(x=1.0, y=2.0, of_class=0, split="train")]
+    finding = DataFinding(check="x", label="x", action="warn", measures="x", share=False, value=0, bound=1, found=False)
+    found = DataFindings(findings=[finding], map=EmbeddingMap(classes=["a"], examples=5_000, points=points))
+    summary = RunSummary(run_id="1", name="p", status="checked", data_checks=[finding])
+    html = page.render(ReportData(title="p", summary=summary, data_findings=found))
+    assert html.count('alt="Map of the examples, by') == 3
+    assert "1 of 5,000 examples as the frozen backbone sees them" in html
+    assert "Map of the examples" not in page.render(
+        ReportData(title="p", summary=summary, data_findings=found.model_copy(update={"map": None}))
+    )
