@@ -164,9 +164,9 @@ def _suspect(examples: Examples, members: np.ndarray, reason: str) -> Suspect:
 
 _MEANING = (
     "Pictures whose perceptual hashes (64 bits of a discrete cosine transform; Zauner 2010) differ in at most "
-    f"{MAX_BITS} bits, or texts that share {LEAST_SHARED:.0%} of their pieces of {SHINGLE} letters (found by MinHash; Broder "
-    f"1997), and whose frozen features are more alike than those of {MORE_ALIKE_THAN:.1%} of other pairs. It asks no label, "
-    "so that it does the same for `multi_label`."
+    f"{MAX_BITS} bits, or texts that share {LEAST_SHARED:.0%} of their pieces of {SHINGLE} letters (found by MinHash; "
+    "Broder 1997), and whose frozen features are more alike than those of "
+    f"{MORE_ALIKE_THAN:.1%} of other pairs. It looks at no label, so that it does the same for `multi_label`."
 )
 WITHIN = DataCheck(
     name="near_duplicates",
