@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from evaluation.metrics import METRICS, Metric, metrics_of
+from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS
 from finetune.config.keys import value_at
 from finetune.errors import did_you_mean
 
-_OF_EXAMPLES = ("slice", "confidence", "min_examples", "on_missing", "refuse_when")
+_OF_EXAMPLES = ("slice", "confidence", "min_examples", "on_missing", "refuse_when", "first_only")
 
 
 def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
@@ -19,19 +20,27 @@ def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
     task = raw.get("task", SINGLE_LABEL)
     if task not in TASKS:
         return []
+    costs = value_at(raw, "evaluation.costs")
     return [
         f"evaluation.gates[{place}]{problem}"
         for place, gate in enumerate(gates if isinstance(gates, list) else [])
         if isinstance(gate, dict) and isinstance(gate.get("metric"), str)
-        for problem in _problems(gate, task)
+        for problem in [*_problems(gate, task), *([] if costs else _without_costs(gate["metric"]))]
     ]
+
+
+def _without_costs(metric: str) -> list[str]:
+    if metric != EXPECTED_COST.name:
+        return []
+    return [f".metric: got {metric!r}; expected what mistakes cost in evaluation.costs, such as {{spam: {{ham: 10}}}}"]
 
 
 def _problems(gate: dict[str, Any], task: str) -> list[str]:
     name = gate["metric"]
     known = metrics_of(task) | {each.name: each for each in METRICS.values() if each.of_model}
     if name in known:
-        return _about_model(gate) if known[name].of_model else _about_classes(gate, known[name])
+        metric = known[name]
+        return _about_model(gate) if metric.of_model else _about_classes(gate, metric) + _about_points(gate, metric)
     why = f", which is for task {' or '.join(METRICS[name].tasks)}" if name in METRICS else ""
     return [f".metric: got {name!r}{why}; expected one of {', '.join(known)}.{did_you_mean(name, known)}"]
 
@@ -40,7 +49,7 @@ def _about_model(gate: dict[str, Any]) -> list[str]:
     name, kind = gate["metric"], "is measured on the exported model, not on test examples"
     problems = [
         f".{key}: got {gate[key]!r}; {name} {kind}. Leave it out"
-        for key in ("of_class", *_OF_EXAMPLES)
+        for key in ("of_class", "at", *_OF_EXAMPLES)
         if gate.get(key) not in (None, {})
     ]
     if gate.get("relative_to") not in (None, "champion"):
@@ -60,4 +69,14 @@ def _about_classes(gate: dict[str, Any], metric: Metric) -> list[str]:
             f".of_class: got {of_class!r}; {metric.name} is measured over all classes. Leave it out, or take "
             f"{' or '.join(fitting)}"
         ]
+    return []
+
+
+def _about_points(gate: dict[str, Any], metric: Metric) -> list[str]:
+    at = gate.get("at")
+    if metric.at is None and at is not None:
+        fitting = [name for name, each in METRICS.items() if each.at]
+        return [f".at: got {at!r}; {metric.name} holds nothing. Leave it out, or take {' or '.join(fitting)}"]
+    if metric.at is not None and at is None:
+        return [f".at: missing; expected what {metric.name} holds, such as 0.95"]
     return []

@@ -141,10 +141,11 @@ def _single_label(skill: float, seed: int) -> SingleLabel:
     random = np.random.default_rng(seed)
     labels = np.arange(_EXAMPLES) % _CLASSES
     truth = np.eye(_CLASSES)[labels]
+    costs = np.abs(np.subtract.outer(np.arange(_CLASSES), np.arange(_CLASSES))).astype(np.float64)
     if math.isinf(skill):
-        return SingleLabel(labels, truth)
+        return SingleLabel(labels, truth, costs=costs)
     odds = np.exp(random.normal(size=truth.shape) + skill * truth)
-    return SingleLabel(labels, odds / odds.sum(axis=1, keepdims=True))
+    return SingleLabel(labels, odds / odds.sum(axis=1, keepdims=True), costs=costs)
 
 
 def _multi_label(skill: float, seed: int) -> MultiLabel:

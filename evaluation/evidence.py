@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from evaluation.gates import Evidence
-from evaluation.metrics import METRICS
+from evaluation.metrics import Metric, metric_of
 from evaluation.metrics.interval_methods import Share as ShareMethod
 from evaluation.metrics.metric import Pair
 from evaluation.power import Counted, PairedShares, Share
@@ -18,6 +18,7 @@ from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
+from finetune.errors import DataError, did_you_mean
 from transforms.features import GROUP
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -34,6 +35,7 @@ class TestSet:
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
         trained: The classes that the candidate was trained on; None for all of them.
+        costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
     """
 
     classes: list[str]
@@ -43,6 +45,7 @@ class TestSet:
     said: Mapping[str, np.ndarray] = field(default_factory=dict)
     task: str = SINGLE_LABEL
     trained: Sequence[str] | None = None
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     # pytest would take it for tests.
     __test__ = False
@@ -50,7 +53,9 @@ class TestSet:
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
         found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
-        return found if GROUP not in self.columns else found.of_groups(self.columns[GROUP])
+        if GROUP in self.columns:
+            found = found.of_groups(self.columns[GROUP])
+        return found.at_costs(cost_matrix(self.costs, self.classes)) if self.costs else found
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
         """bool [examples], those that have these values in these columns; of `label`, those that have this label."""
@@ -97,6 +102,30 @@ class TestSet:
         return self.of(CANDIDATE).actual
 
 
+def cost_matrix(costs: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> np.ndarray:
+    """Returns float [classes, classes], what it costs to say the class of a column of an example of that of a row.
+
+    Args:
+        costs: As `evaluation.costs` has them.
+        classes: In the order wanted.
+
+    Raises:
+        DataError: It names a class that there is not.
+    """
+    places = {name: place for place, name in enumerate(classes)}
+    matrix = 1.0 - np.eye(len(classes))
+    for actual, of_said in costs.items():
+        for said, cost in of_said.items():
+            for key, name in ((f"evaluation.costs.{actual}", actual), (f"evaluation.costs.{actual}.{said}", said)):
+                if name not in places:
+                    there = ", ".join(classes[:20])
+                    raise DataError(
+                        f"{key}: there is no class {name!r}; there are {there}.{did_you_mean(name, classes)}"
+                    )
+            matrix[places[actual], places[said]] = cost
+    return matrix
+
+
 def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None = None) -> Evidence:
     """Measures what a gate asks for.
 
@@ -105,6 +134,8 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         test_set: At least one example, and the candidate.
         confidence: Of the interval, where the gate asks for none; None makes none then.
     """
+    if gate.first_only and CHAMPION in test_set.probabilities:
+        return Evidence(None, not_asked="this is asked of a first model, and there is a champion")
     members = test_set.members(gate.slice)
     where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():
@@ -115,7 +146,7 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
             known = ", ".join(test_set.classes[:20])
             return Evidence(None, missing=f"there is no class {gate.of_class!r}; there are {known}")
         of_class = test_set.classes.index(gate.of_class)
-    metric = METRICS[gate.metric]
+    metric = metric_of(gate)
     candidate = test_set.of(CANDIDATE)[members]
     examples = len(candidate) if of_class is None else int(candidate.actual[:, of_class].sum())
     if not examples:
@@ -125,31 +156,29 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         return Evidence(None, examples=examples, missing=f"it is undefined {metric.undefined}", unseen=True)
     asked = gate.confidence or confidence
     if gate.relative_to is None:
-        interval = value_interval(gate.metric, candidate, asked, of_class) if asked else None
-        return Evidence(
-            value, examples=examples, interval=interval, counted=_counted(gate.metric, [candidate], of_class)
-        )
+        interval = value_interval(metric, candidate, asked, of_class) if asked else None
+        return Evidence(value, examples=examples, interval=interval, counted=_counted(metric, [candidate], of_class))
     name = _reference(gate, test_set, members, of_class)
     if name is None:
         if gate.relative_to == CHAMPION:
             return Evidence(value, examples=examples, first_run=True)
         return Evidence(value, examples=examples, missing=f"{gate.relative_to}: no such baseline was scored")
     other = test_set.of(name)[members]
-    interval = change_interval(gate.metric, (candidate, other), gate.compare, asked, of_class) if asked else None
+    interval = change_interval(metric, (candidate, other), gate.compare, asked, of_class) if asked else None
     return Evidence(
         value,
         metric.value(other, of_class),
         name.replace("_", " "),
         examples=examples,
         interval=interval,
-        counted=_counted(gate.metric, [candidate, other], of_class) if gate.compare == "difference" else None,
+        counted=_counted(metric, [candidate, other], of_class) if gate.compare == "difference" else None,
     )
 
 
-def _counted(metric: str, models: Sequence[Predictions], of_class: int | None) -> Counted | None:
+def _counted(metric: Metric, models: Sequence[Predictions], of_class: int | None) -> Counted | None:
     """The examples behind a share of one model, or of two on the same examples; None of what is no such share."""
-    method = METRICS[metric].interval
-    if not isinstance(method, ShareMethod):
+    method = metric.interval
+    if not isinstance(method, ShareMethod) or models[0].groups is not None:
         return None
     judged = [method.judged(model, of_class) for model in models]
     if not judged[0].any() or not all((judged[0] == other).all() for other in judged):
@@ -162,28 +191,28 @@ def _counted(metric: str, models: Sequence[Predictions], of_class: int | None) -
     return PairedShares(both, int((first & ~second).sum()), int((~first & second).sum()), neither)
 
 
-def value_interval(metric: str, predictions: Predictions, confidence: float, of_class: int | None = None) -> Interval:
+def value_interval(
+    metric: Metric, predictions: Predictions, confidence: float, of_class: int | None = None
+) -> Interval:
     """The interval of one model's metric, by the method of the metric."""
-    asked = METRICS[metric]
     columns = None if of_class is None else [of_class]
-    assert asked.interval is not None, f"{metric} is not measured on examples"
-    return asked.interval.values(asked, predictions, confidence, columns)[0]
+    assert metric.interval is not None, f"{metric.name} is not measured on examples"
+    return metric.interval.values(metric, predictions, confidence, columns)[0]
 
 
 def change_interval(
-    metric: str, models: Pair, compare: str, confidence: float, of_class: int | None = None
+    metric: Metric, models: Pair, compare: str, confidence: float, of_class: int | None = None
 ) -> Interval:
     """The interval of the `difference` or `ratio` of two models' metrics on the same examples."""
-    asked = METRICS[metric]
-    assert asked.interval is not None, f"{metric} is not measured on examples"
-    return asked.interval.change(asked, models, compare, confidence, of_class)
+    assert metric.interval is not None, f"{metric.name} is not measured on examples"
+    return metric.interval.change(metric, models, compare, confidence, of_class)
 
 
 def _reference(gate: GateConfig, test_set: TestSet, members: np.ndarray, of_class: int | None) -> str | None:
     """The model to compare with; of several baselines, the one that is best on these examples."""
     if gate.relative_to != "baseline":
         return gate.relative_to if gate.relative_to in test_set.probabilities else None
-    metric = METRICS[gate.metric]
+    metric = metric_of(gate)
     known = [name for name in BASELINES if name in test_set.probabilities]
     values = {name: metric.value(test_set.of(name)[members], of_class) for name in known}
     best = None

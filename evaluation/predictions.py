@@ -49,6 +49,10 @@ class Predictions(ABC):
         """Returns these predictions of examples that are of groups, [examples]."""
         return replace(self, groups=groups)  # type: ignore[type-var]  # whoever implements this is a dataclass
 
+    def at_costs(self, costs: np.ndarray) -> Predictions:
+        """Returns these predictions where mistakes have costs, float [classes, classes]; of one label an example."""
+        return replace(self, costs=costs)  # type: ignore[type-var]  # the same
+
     @property
     def classes(self) -> int:
         """The number of columns."""
@@ -86,14 +90,17 @@ class SingleLabel(Predictions):
     Attributes:
         labels: int [examples], the column of each example's class.
         probabilities: float [examples, classes], rows add up to 1.
+        costs: float [classes, classes], of what is true (row) and what is said; None where nobody said.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     groups: np.ndarray | None = None
+    costs: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> SingleLabel:
-        return SingleLabel(self.labels[chosen], self.probabilities[chosen], part_of(self.groups, chosen))
+        groups = part_of(self.groups, chosen)
+        return SingleLabel(self.labels[chosen], self.probabilities[chosen], groups, self.costs)
 
     @cached_property
     def actual(self) -> np.ndarray:  # type: ignore[override]  # computed when it is asked for; nobody sets it

@@ -3,6 +3,7 @@
     FinetuneError           exit code 1 unless a subclass says otherwise
     ├── ConfigError         a config, an override or a command that cannot be used (exit code 2)
     ├── DataError           input data that cannot be trained on
+    │   └── DataRefused     a check of the data said `stop` (exit code 3)
     ├── BackboneError       a backbone or its weights that cannot be used
     └── RunError            a run that cannot start or go on
 
@@ -39,6 +40,12 @@ class ConfigError(FinetuneError):
 
 class DataError(FinetuneError):
     """Input data that cannot be trained on."""
+
+
+class DataRefused(DataError):
+    """Data in which a check found what `data.checks` says to stop at."""
+
+    exit_code = 3
 
 
 class BackboneError(FinetuneError):

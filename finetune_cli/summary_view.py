@@ -34,6 +34,10 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     errors = (summary.error or "").splitlines()[:ERROR_LINES] if outcome.tone == "bad" else []
     for line in (*errors, *outcome.sentences):
         _print_indented(console, clean(line))
+    if summary.status != "checked":
+        # Then they are the outcome.
+        for finding in summary.data_warnings:
+            _print_indented(console, clean(f"data: {finding.sentence}"))
     wide = console.width >= FULL_TABLE_COLUMNS
     if summary.gates:
         header = ("gate", "value", "bound", "result", "reason")[: 5 if wide else 4]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import gates_can_be_measured
+from evaluation.data_checks.chosen import data_checks_exist
 from finetune.buckets import is_bucket
 from finetune.config import BackboneConfig, DataConfig, TrainingConfig
 from finetune.config.keys import value_at
@@ -103,6 +104,12 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     schema = value_at(raw, "data.schema_file")
     if isinstance(schema, str) and not Path(schema).expanduser().is_file():
         problems.append(f"data.schema_file: got {schema!r}, which is not a file here; expected a schema.pbtxt")
+    corrections = value_at(raw, "data.corrections")
+    if isinstance(corrections, str) and not Path(corrections).expanduser().is_file():
+        problems.append(
+            f"data.corrections: got {corrections!r}, which is not a file here; expected a CSV file with the columns "
+            "path and label"
+        )
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:
         problems += source_of(config).file_problems(config)
@@ -130,7 +137,7 @@ def of_each_candidate(*checks: Check) -> Check:
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-_OF_ALL = (task_fits, gates_can_be_measured, beam_components_exist)
+_OF_ALL = (task_fits, data_checks_exist, gates_can_be_measured, beam_components_exist)
 CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
 LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))
 

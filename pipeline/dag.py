@@ -17,6 +17,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
 from components.champion.resolver import champion_resolver
+from components.data_gate.component import DataGate
 from components.data_validation.schema import schema_gen
 from components.data_validation.statistics import statistics_gen
 from components.data_validation.validator import example_validator
@@ -27,6 +28,7 @@ from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
 from components.transform.component import CACHE_KEY, Transform
+from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
 from evaluation.tasks import gates_of
 from finetune.config import Config
@@ -38,7 +40,9 @@ from trainer_module.backbones.sources import record_of, source_of
 from transforms.features import GROUP
 from transforms.modalities import transform_settings
 
+RUN_FN = "trainer_module.recipe.run_fn"
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
+TRAINED_ON = ["train", "val"]
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -49,6 +53,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     """
     output = config.output_dir or f"runs/{config.name}"
     pushed = SharedPath(path=config.push.directory or f"{output}/pushed")
+    checks = chosen_checks(config.data.checks)
     ingest = MODALITIES[record_of(config.backbone).modality].component()
     examples = ingest(root=as_parameter(config.data.root), settings=_ingest_settings(config, output))
     statistics = statistics_gen(examples.outputs["examples"])
@@ -60,25 +65,47 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     transform = Transform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
+        splits=[*TRAINED_ON, "test"] if checks else TRAINED_ON,
         custom_config={
             **transform_settings(record_of(config.backbone)),
             "task": config.task,
-            CACHE_KEY: {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb},
+            CACHE_KEY: _example_cache(config, output),
         },
     )
     # There is no channel between the two: without this edge a parallel scheduler would train on data that fail.
     transform.add_upstream_node(validator)
-    trainer = _trainer(config, transform, schema, "Trainer", trainer_settings(config))
-    nodes: list[Any] = [examples, statistics, schema, validator, transform, trainer]
+    nodes: list[Any] = [examples, statistics, schema, validator, transform]
+    gate = None
+    if checks:
+        gate = DataGate(
+            examples=examples.outputs["examples"],
+            transformed_examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            settings=data_gate_settings(config),
+            checks=checks,
+        )
+        nodes.append(gate)
+    trained_on = transform.outputs["transformed_examples"]
+    if gate and "trained_on" in gate.outputs:
+        trained_on = gate.outputs["trained_on"]
+
+    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN) -> Trainer:
+        node = _trainer(config, trained_on, transform, schema, node_id, settings, run_fn)
+        if gate:
+            # Where nothing is dropped, there is no channel between the two.
+            node.add_upstream_node(gate)
+        return node
+
+    trainer = trainer_of("Trainer", trainer_settings(config))
+    nodes.append(trainer)
     baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
-        settings = _linear_settings(config)
-        baselines["logistic_regression"] = _trainer(config, transform, schema, "LinearTrainer", settings, LINEAR_RUN_FN)
+        baselines["logistic_regression"] = trainer_of("LinearTrainer", _linear_settings(config), LINEAR_RUN_FN)
     if "from_scratch" in config.evaluation.baselines:
-        baselines["from_scratch"] = _trainer(config, transform, schema, "ScratchTrainer", _scratch_settings(config))
+        baselines["from_scratch"] = trainer_of("ScratchTrainer", _scratch_settings(config))
     nodes += baselines.values()
     slices = config.evaluation.report_slices(config.data.slice_columns)
-    gates = gates_of(config.task, config.evaluation.gates)
+    gates = gates_of(config.task, config.evaluation)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
@@ -106,11 +133,16 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     )
     keeper = GateKeeper(
         predictions=predictor.outputs["predictions"],
+        model=trainer.outputs["model"],
+        champion=champion.outputs["model"],
+        earlier=champion.outputs["verdicts"],
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
         serving=serving_gate.outputs["findings"],
         gates=gates,
         slices=slices,
+        costs=config.evaluation.costs,
+        promotion_risk=config.evaluation.promotion_risk,
         report_only=config.evaluation.mode == "report_only",
     )
     pusher = AtomicPusher(
@@ -152,27 +184,61 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
-    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file"})
+    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file", "checks", "corrections"})
     ours = {
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
+        **_corrections(config),
         "judged_by": CodeDigest(modules=("components.example_gen.images",)),
     }
     return {**settings, "task": config.task, **plain(ours)}
 
 
+def _corrections(config: Config) -> dict[str, Any]:
+    path = config.data.corrections
+    return {"corrections": SharedPath(path=path), "corrections_sha256": FileDigest(path=path)} if path else {}
+
+
+def _example_cache(config: Config, output: str) -> dict[str, Any]:
+    return {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb}
+
+
+def data_gate_settings(config: Config) -> dict[str, Any]:
+    """Returns what the data gate depends on: the frozen part of the network, and nothing that training alone does."""
+    output = config.output_dir or f"runs/{config.name}"
+    settings = trainer_settings(config)
+    training = ("batch_size", "mixed_precision", "batch_norm", "frozen_features", "memory_mb")
+    return {
+        **{name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")},
+        "augmentation": {},
+        "training": {name: settings["training"][name] for name in training},
+        "distribution": {"strategy": "one_device"},
+        "component": "DataGate",
+        "modality": record_of(config.backbone).modality,
+        "columns": config.data.slice_columns,
+        "example_cache": _example_cache(config, output),
+        **plain(
+            {
+                "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
+                "report_dir": SharedPath(path=f"{output}/reports"),
+            }
+        ),
+    }
+
+
 def _trainer(
     config: Config,
+    examples: Any,
     transform: Transform,
     schema: Any,
     node_id: str,
     settings: dict[str, Any],
-    run_fn: str = "trainer_module.recipe.run_fn",
+    run_fn: str,
 ) -> Trainer:
     output = config.output_dir or f"runs/{config.name}"
     return Trainer(
         run_fn=run_fn,
-        examples=transform.outputs["transformed_examples"],
+        examples=examples,
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
         train_args=trainer_pb2.TrainArgs(splits=["train"]),

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.config import Config
-from finetune.errors import FinetuneError, RunError
+from finetune.errors import ConfigError, DataRefused, FinetuneError, RunError
 from finetune.events import Note, RunStarted, emit, lines_to, subscribe
 from finetune.file_stats import stats_of
 from pipeline.beam.reachable import unreachable
@@ -29,6 +29,9 @@ UNSEEN = (
     "data.root: modes, owners or inodes of files are other than in the latest run, and all sizes and times the same, "
     "by which the ingest knows pictures. Where other pictures took their place, touch those and run again."
 )
+
+# The node that checks the data.
+GATE = "DataGate"
 
 _Result = TypeVar("_Result")
 
@@ -60,37 +63,53 @@ def run_pipeline(config: Config, verify: bool = False) -> RunSummary:
         return held.model_copy(update={"components": cached, "seconds": round(time.monotonic() - start, 2)})
 
 
-def _run(config: Config, verify: bool, inputs: Inputs) -> RunSummary:
+def check_data(config: Config) -> RunSummary:
+    """Runs everything up to the checks of the data that is not cached, and returns the summary as `run_pipeline` does.
+
+    Raises:
+        ConfigError: Every check is off.
+        RunError: Another run holds the output folder, or it cannot be written.
+    """
+    if GATE not in node_ids(config):
+        raise ConfigError(["data.checks: got `off` for every check; expected one at least that can find something"])
+    with _only_run(config.output_path):
+        return _run(config, False, inputs_of(config, False), GATE)
+
+
+def _run(config: Config, verify: bool, inputs: Inputs, last: str | None = None) -> RunSummary:
+    """Runs the nodes up to `last`, or all."""
     run_id = _new_run_id()
     run_dir = config.output_path / "runs" / run_id
     with _logs_to(run_dir / LOG_FILE):
-        emit(RunStarted(components=tuple(node_ids(config)), log_file=str(run_dir / LOG_FILE)))
+        emit(RunStarted(components=tuple(_nodes_to(config, last)), log_file=str(run_dir / LOG_FILE)))
         start = time.monotonic()
         if changed_unseen(config, inputs):
             emit(Note(text=UNSEEN, level="warning"))
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
         emit(Note(text="loading TensorFlow and TFX"))
         from pipeline import summary
-        from pipeline.node_runs import readable
+        from pipeline.node_runs import own_error, readable
         from pipeline.run_metadata import RunMetadata
 
         metadata = RunMetadata(config.metadata_path, run_id)
         components: list[ComponentRun] = []
         error: str | None = None
+        ending: Literal["checked", "refused"] | None = "checked" if last else None
         # By now the clock may have gone on since the data came.
         inputs = inputs if inputs.settled else inputs_of(config, verify)
         try:
-            _run_nodes(config, run_id, components)
+            _run_nodes(config, run_id, components, last)
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
             error = readable(failure, components, _whole_story(run_dir / LOG_FILE))
+            ending = "refused" if isinstance(own_error(failure), DataRefused) else None
         seconds = time.monotonic() - start
         outputs, pushed = metadata.outputs(), stats_of(config.push_path).digest
-        data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error)
+        data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error, ending)
         done = data.summary
         log_outcome(config.tracking, done.mlflow_run, done.metrics, done.status)
         save_report(run_dir, data)
-        if done.status != "failed" and metadata.champion_stays(config.push_path):
+        if error is None and last is None and done.status != "failed" and metadata.champion_stays(config.push_path):
             remember(config, run_dir, inputs, pushed, outputs)
     return done
 
@@ -118,9 +137,7 @@ def run_through(
     run_id = _new_run_id()
     log_file = folder / f"{run_id}.log"
     with _only_run(config.output_path), _logs_to(log_file):
-        nodes = node_ids(config)
-        needed = [*nodes[: nodes.index(last) + 1], component]
-        emit(RunStarted(components=tuple(needed), log_file=str(log_file)))
+        emit(RunStarted(components=(*_nodes_to(config, last), component), log_file=str(log_file)))
         emit(Note(text="loading TensorFlow and TFX"))
         from pipeline.node_runs import readable, told
         from pipeline.run_metadata import RunMetadata
@@ -138,6 +155,11 @@ def run_through(
             if isinstance(failure, FinetuneError):
                 raise
             raise RunError(readable(failure, components, _whole_story(log_file))) from failure
+
+
+def _nodes_to(config: Config, last: str | None) -> list[str]:
+    nodes = node_ids(config)
+    return nodes[: nodes.index(last) + 1] if last else nodes
 
 
 def _whole_story(log_file: Path) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from importlib import metadata as packages
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from components.data_gate.component import STOPPED
 from components.pusher import component as pusher
+from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
+from finetune.artifacts.data_findings import DataFindings, ShownExample
 from finetune.artifacts.evaluation_results import EvaluationResults
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
@@ -17,7 +21,7 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.buckets import folder
-from finetune.config import Config
+from finetune.config import BackboneConfig, Config
 from pipeline.plan import ingest_node_id
 from pipeline.saved_report import LOG_FILE, REPORT_FILE
 from registry.approval import published_version
@@ -39,6 +43,7 @@ def collect(
     components: Sequence[ComponentRun],
     seconds: float,
     error: str | None,
+    ending: Literal["checked", "refused"] | None = None,
 ) -> ReportData:
     """Collects what the run left behind, the summary among it; parts that a failed run did not reach are empty.
 
@@ -49,13 +54,18 @@ def collect(
         outputs: What the nodes left.
         components: The nodes that ended.
         seconds: Wall time of the run.
-        error: Why the run failed; None if it did not.
+        error: Why the run failed, or its data were refused; None otherwise.
+        ending: How a run ended that was to look at its data alone, or whose data were refused; None for any other.
     """
     ingest = _find(IngestReport, outputs, ingest_node_id(config), "examples")
     history = _find(TrainingHistory, outputs, "Trainer", "model_run")
     tested = _find(EvaluationResults, outputs, "BulkInferrer", "predictions")
     verdict = _find(Verdict, outputs, "GateKeeper", "verdict")
     serving = _find(ServingFindings, outputs, "ServingGate", "findings")
+    checked = _data_findings(config, outputs, refused=ending == "refused")
+    if checked:
+        for name in checked[0].files:
+            shutil.copyfile(checked[1] / name, run_dir / name)
     measured = verdict.metrics if verdict else {}
     pushed_model, pending_model = _pushed(config, outputs.get("Pusher", {}).get("pushed_model"))
     if error is None and pushed_model and not folder(pushed_model).is_dir():
@@ -67,7 +77,7 @@ def collect(
     summary = RunSummary(
         run_id=run_id,
         name=config.name,
-        status="failed" if error else "pushed" if pushed_model else "pending" if pending_model else "refused",
+        status=ending or _status(error, pushed_model, pending_model),
         error=error,
         pushed_model=pushed_model or None if not error else None,
         served_instead=str(other) if other else None,
@@ -78,14 +88,17 @@ def collect(
         baselines=verdict.baselines if verdict else {},
         gates=verdict.gates if verdict else [],
         report_only=verdict.report_only if verdict else False,
+        reuse=verdict.reuse if verdict else None,
         serving=serving or ServingMetrics(),
         phases=history.phases if history else [],
+        ranking=_ranking(config),
         search=history.search if history else None,
         refit=history.refit if history else None,
         calibration=history.calibration if history else None,
         mlflow_run=history.mlflow_run or None if history else None,
         components=list(components),
         splits={name: split.examples for name, split in ingest.splits.items()} if ingest else {},
+        data_checks=checked[0].findings if checked else [],
         modality=record_of(config.backbone).modality,
         backbone=history.backbone if history else _backbone(config),
         output_dir=str(config.output_path),
@@ -113,9 +126,24 @@ def collect(
         else [],
         latency_ms=serving.milliseconds if serving else {},
         ingest=ingest,
+        data_findings=_with_paths(*checked) if checked else None,
         config_yaml=config.to_yaml(),
         versions={"python": platform.python_version(), **{name: packages.version(name) for name in _VERSIONED}},
     )
+
+
+def _status(
+    error: str | None, pushed_model: str, pending_model: str
+) -> Literal["failed", "pushed", "pending", "refused"]:
+    if error:
+        return "failed"
+    return "pushed" if pushed_model else "pending" if pending_model else "refused"
+
+
+def _ranking(config: Config) -> BackboneRanking | None:
+    """Finds the ranking that the backbone of a config was chosen in."""
+    found = BackboneRanking.find(config.output_path)
+    return found if found and BackboneConfig.model_validate(found.winner.backbone) == config.backbone else None
 
 
 def _pushed(config: Config, artifact: Any | None) -> tuple[str, str]:
@@ -129,6 +157,32 @@ def _pushed(config: Config, artifact: Any | None) -> tuple[str, str]:
         destination = str(published_version(config.push_path, properties[pusher.MODEL_SHA256].string_value) or waiting)
         waiting = ""
     return destination, waiting
+
+
+def _data_findings(config: Config, outputs: Outputs, refused: bool) -> tuple[DataFindings, Path] | None:
+    """Returns what the checks of the data found, and the folder that it is in; None where none were made."""
+    artifact = outputs.get("DataGate", {}).get("findings")
+    if artifact:
+        folder = Path(artifact.uri)
+    elif refused:
+        folder = config.output_path / "reports" / STOPPED
+    else:
+        return None
+    found = DataFindings.find(folder)
+    return (found, folder) if found else None
+
+
+def _with_paths(found: DataFindings, folder: Path) -> DataFindings:
+    """Makes the paths of images whole."""
+
+    def whole(example: ShownExample) -> ShownExample:
+        return example.model_copy(update={"image": str(folder / example.image)}) if example.image else example
+
+    suspects = {
+        check: [each.model_copy(update={"examples": list(map(whole, each.examples))}) for each in of_check]
+        for check, of_check in found.suspects.items()
+    }
+    return found.model_copy(update={"suspects": suspects})
 
 
 def _find(kind: type[Found], outputs: Outputs, node: str, output: str) -> Found | None:

@@ -20,7 +20,7 @@ from trainer_module.tasks.logits import OfLogits
 # With more examples, mirror images tell little that the others do not, and take a pass of the backbone more.
 MOST_MIRRORED = 5_000
 # A phase of the head alone, long enough for what the frozen backbone gives to be kept.
-_HEAD_ALONE = PhaseConfig(name="probe", epochs=100, learning_rate=1.0)
+HEAD_ALONE = PhaseConfig(name="probe", epochs=100, learning_rate=1.0)
 
 
 class LastLayer:
@@ -39,7 +39,7 @@ class LastLayer:
         Of pictures that may be flipped, mirror images count as much as the pictures.
         """
         setup, start = self._setup, time.monotonic()
-        views = [self._frozen_values(split)]
+        views = [self.frozen_values(split)]
         if setup.flips and split.examples <= MOST_MIRRORED:
             views.append(self._values(split, lambda pictures: tf.reverse(pictures, [2])))
         classes, of_each = len(setup.classes), labels(split).numpy()
@@ -62,19 +62,22 @@ class LastLayer:
         kernel, offset = self._layer.get_weights()
         return self._values(split) @ kernel + offset
 
-    def divide_by(self, temperature: float) -> None:
-        """Divides the logits, now and in the exported model, by a number above 0."""
-        self._layer.set_weights([weights / np.float32(temperature) for weights in self._layer.get_weights()])
+    def frozen_values(self, split: Split) -> np.ndarray:
+        """Returns what the layer takes of each example, float32 [examples, features].
 
-    def _frozen_values(self, split: Split) -> np.ndarray:
-        """Returns what the layer takes of each example; what phases of the head alone would keep is kept for them."""
+        What phases of the head alone would keep is kept for them.
+        """
         setup = self._setup
-        training = setup.training.model_copy(update={"phases": [_HEAD_ALONE]})
+        training = setup.training.model_copy(update={"phases": [HEAD_ALONE]})
         feed = setup.frozen_features.of(training, split, split).feeds(0, 0, 0).val
         if feed.model is setup.model or feed.model.output.node.layer is not self._layer:
             return self._values(split)
         above = _below_last_layer(feed.model)
         return np.concatenate([above(kept, training=False).numpy() for kept, _ in feed.batches]).astype(np.float32)
+
+    def divide_by(self, temperature: float) -> None:
+        """Divides the logits, now and in the exported model, by a number above 0."""
+        self._layer.set_weights([weights / np.float32(temperature) for weights in self._layer.get_weights()])
 
     def _values(self, split: Split, change: Callable[[Any], Any] = lambda inputs: inputs) -> np.ndarray:
         batches = evaluation_batches(split, self._setup.training.batch_size)

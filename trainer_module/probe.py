@@ -69,6 +69,38 @@ def fit_probe(
     return Probe(*layer, found.penalty, rows, found.logits.astype(np.float32), found.loss)
 
 
+def held_out_logits(task: TrainingTask, values: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
+    """Says of every example what a fit says that had not seen it.
+
+    The penalty is chosen as in `fit_probe`.
+
+    Args:
+        task: Of the labels.
+        values: float32 [examples, features].
+        labels: Of the examples, as the task has them; at least two examples.
+        classes: How many there are.
+        seed: Shuffles examples into folds.
+
+    Returns:
+        Logits, float32 [examples, classes].
+    """
+    targets = task.targets(labels, classes)
+    spanned, _ = _rotated(_standardised(values[np.newaxis])[0])
+    rows, folds = _folds(labels, seed)
+    found = _cross_validated(task, spanned[:, rows], targets[rows], folds, None)
+    logits = np.empty(targets.shape, np.float32)
+    logits[rows] = found.logits
+    if len(rows) == len(labels):
+        return logits
+    rows, folds = _folds(labels, seed, len(labels))
+    for fold in np.unique(folds):
+        seen, held_out = rows[folds != fold], rows[folds == fold]
+        regression = _Regression(task, spanned[:, seen], targets[seen], None)
+        kernel, offset = regression.layer(regression.fit(found.penalty * len(seen) / len(rows), found.solution))
+        logits[held_out] = spanned[0, held_out] @ kernel + offset
+    return logits
+
+
 def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Brings each feature to mean 0 and deviation 1; one that never changes stays 0."""
     flat = values.reshape(-1, values.shape[-1])
@@ -94,13 +126,13 @@ def _rotated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return turned.reshape(*values.shape[:2], -1), basis[kept]
 
 
-def _folds(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _folds(labels: np.ndarray, seed: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Returns the examples to cross-validate with, int [rows], and the fold of each: classes spread over all folds."""
     _, kinds = np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     order = shuffled[np.argsort(kinds.ravel()[shuffled], kind="stable")]
     # Every so manieth of what is sorted by class is a part with the same shares of classes.
-    taken = np.linspace(0, len(order) - 1, min(len(order), MOST_IN_CROSS_VALIDATION)).round().astype(int)
+    taken = np.linspace(0, len(order) - 1, min(len(order), most or MOST_IN_CROSS_VALIDATION)).round().astype(int)
     rows = order[taken]
     folds = np.arange(len(rows)) % min(FOLDS, len(rows))
     return rows, folds

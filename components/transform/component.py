@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
+from google.protobuf import json_format
 from tfx import types
 from tfx.components.transform import component, executor
 from tfx.dsl.components.base import executor_spec
@@ -22,6 +23,7 @@ from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import (
     CUSTOM_CONFIG_KEY,
     EXAMPLES_KEY,
+    SPLITS_CONFIG_KEY,
     TRANSFORM_GRAPH_KEY,
     TRANSFORMED_EXAMPLES_KEY,
 )
@@ -33,13 +35,12 @@ from finetune.artifacts.ingest_report import IngestReport
 from finetune.events import Note, emit
 from transforms.modalities import MODALITIES
 
-SPLITS = ("train", "val")
 # Parameter in `custom_config`: where what is kept of examples for later runs is, and how many GiB that may be.
 CACHE_KEY = "example_cache"
 
 
 class TransformExecutor(executor.Executor):
-    """Has TFX write the graph, and applies it to the splits that training reads."""
+    """Has TFX write the graph, and applies it to splits."""
 
     def Do(
         self,
@@ -47,15 +48,16 @@ class TransformExecutor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Fills `transform_graph`, and `transformed_examples`: in Split-{train,val} a file for each of the raw ones."""
+        """Fills `transform_graph`, and `transformed_examples`: in each split a file for each of the raw ones."""
         raw = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
+        splits = list(json_format.Parse(exec_properties[SPLITS_CONFIG_KEY], transform_pb2.SplitsConfig()).transform)
         transformed = artifact_utils.get_single_instance(output_dict[TRANSFORMED_EXAMPLES_KEY])
         super().Do(
             input_dict,
             {key: output_dict[key] for key in output_dict if key != TRANSFORMED_EXAMPLES_KEY},
             exec_properties,
         )
-        transformed.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        transformed.split_names = artifact_utils.encode_split_names(splits)
 
         settings = json.loads(exec_properties[CUSTOM_CONFIG_KEY])
         modality = MODALITIES[settings["modality"]]
@@ -63,9 +65,9 @@ class TransformExecutor(executor.Executor):
         graph = artifact_utils.get_single_uri(output_dict[TRANSFORM_GRAPH_KEY])
         work = TransformShard(graph, modality.raw, kept, self._get_tmp_dir())
         counts = IngestReport.read(raw.uri).splits
-        total = sum(counts[split].examples for split in SPLITS)
+        total = sum(counts[split].examples for split in splits)
         with Progress("Transform", total, "examples"), self._make_beam_pipeline() as pipeline:
-            elements = pipeline | "Files" >> beam.Create(list(_files(raw, transformed)), reshuffle=False)
+            elements = pipeline | "Files" >> beam.Create(list(_files(raw, transformed, splits)), reshuffle=False)
             _ = elements | "Spread" >> beam.Reshuffle() | "Transform" >> beam.ParDo(work)
         if kept:
             kept.open().tidy()
@@ -77,13 +79,26 @@ class Transform(component.Transform):
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(TransformExecutor)
 
-    def __init__(self, examples: types.BaseChannel, schema: types.BaseChannel, custom_config: dict[str, Any]):
-        """Takes settings of the modality (`transforms.modalities.transform_settings`), `task`, and CACHE_KEY."""
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        schema: types.BaseChannel,
+        splits: Sequence[str],
+        custom_config: dict[str, Any],
+    ):
+        """Takes what is transformed, and how; the split `train` alone is analysed.
+
+        Args:
+            examples: Raw.
+            schema: Of them.
+            splits: To transform.
+            custom_config: Of the modality (`transforms.modalities.transform_settings`), `task`, and CACHE_KEY.
+        """
         super().__init__(
             examples=examples,
             schema=schema,
             preprocessing_fn="transforms.preprocessing.preprocessing_fn",
-            splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=list(SPLITS)),
+            splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=list(splits)),
             custom_config=custom_config,
             disable_statistics=True,
             disable_analyzer_cache=True,
@@ -97,9 +112,9 @@ def _kept(settings: dict[str, Any], code: str) -> Kept:
     return Kept(settings[CACHE_KEY]["dir"], made_by, settings[CACHE_KEY]["gb"] * 2**30)
 
 
-def _files(raw: types.Artifact, transformed: types.Artifact) -> Iterator[str]:
+def _files(raw: types.Artifact, transformed: types.Artifact, splits: Sequence[str]) -> Iterator[str]:
     """Yields the elements of TransformShard, and makes the folders."""
-    for split in SPLITS:
+    for split in splits:
         files = split_files([raw], split)
         folder = artifact_utils.get_split_uri([transformed], split)
         fileio.makedirs(folder)

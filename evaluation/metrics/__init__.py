@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from evaluation.metrics import accuracy, calibration, f1, ranking, serving
+from evaluation.metrics import accuracy, calibration, cost, f1, operating_points, ranking, serving
 from evaluation.metrics.metric import Metric, TfmaMetric
 from evaluation.tasks import TASKS
+from finetune.config.evaluation import GateConfig
 
-__all__ = ["METRICS", "Metric", "TfmaMetric", "metrics_of"]
+__all__ = ["METRICS", "Metric", "TfmaMetric", "metric_of", "metrics_of"]
 
 # In the order in which they are shown.
 METRICS: dict[str, Metric] = {
@@ -26,9 +27,13 @@ METRICS: dict[str, Metric] = {
         calibration.ECE,
         calibration.BRIER,
         calibration.LOSS,
+        cost.EXPECTED_COST,
         f1.PRECISION,
         f1.RECALL,
+        f1.SPECIFICITY,
         f1.F1,
+        operating_points.sensitivity_at_specificity(),
+        operating_points.specificity_at_sensitivity(),
         serving.LOAD_SECONDS,
         *serving.LATENCIES,
         *serving.THROUGHPUTS,
@@ -37,6 +42,12 @@ METRICS: dict[str, Metric] = {
         serving.PARITY,
     )
 }
+
+
+def metric_of(gate: GateConfig) -> Metric:
+    """The metric that a gate asks for, where it holds what the gate's `at` says."""
+    metric = METRICS[gate.metric]
+    return metric if gate.at is None or metric.at is None else metric.at(gate.at)
 
 
 def metrics_of(task: str) -> dict[str, Metric]:

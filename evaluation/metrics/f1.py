@@ -1,8 +1,8 @@
-"""Precision, recall and F1 of one class, and F1 over classes: each the same, by its examples, or by decision."""
+"""Precision, recall, specificity and F1 of one class, and F1 over classes, weighed in three ways."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,6 +70,13 @@ def _said(predictions: Predictions, of_class: int) -> np.ndarray:
     return predictions.said[:, of_class]
 
 
+def _specificity(predictions: Predictions, weights: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+    counts = predictions.counts(weights, columns)
+    others = weights.sum(axis=1, keepdims=True) - counts.actual
+    unsaid = others - (counts.said - counts.hits)
+    return np.divide(unsaid, others, out=np.full_like(unsaid, np.nan), where=others > 0)
+
+
 MACRO_F1 = Metric(
     name="macro_f1",
     label="macro F1",
@@ -113,6 +120,18 @@ RECALL = Metric(
     higher_is_better=True,
     per_class=lambda predictions, weights, columns: predictions.counts(weights, columns).recall,
     interval=Share(hits=_said, judged=_actual),
+)
+SPECIFICITY = Metric(
+    name="specificity",
+    label="specificity",
+    meaning="share of the examples that are not of the class that are not said to be of it; one minus the false alarms",
+    higher_is_better=True,
+    per_class=_specificity,
+    interval=Share(
+        hits=lambda predictions, of_class: ~_said(predictions, of_class),
+        judged=lambda predictions, of_class: ~_actual(predictions, of_class),
+    ),
+    undefined="where all examples have the class",
 )
 F1 = Metric(
     name="f1",

@@ -77,6 +77,7 @@ class Metric:
         reference: The same by scikit-learn, for the Evaluator where TFMA has no such metric.
         unit: Of its values; empty for a pure number.
         slow: Whether a replicate takes every example of every class in turn, so that a bootstrap of many takes minutes.
+        at: Makes the same metric where another value in (0, 1) is held, as a gate's `at` says; None where none is.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Metric:
     reference: Reference | None = None
     unit: str = ""
     slow: bool = False
+    at: Callable[[float], Metric] | None = None
 
     @property
     def of_model(self) -> bool:

@@ -31,12 +31,25 @@ def _areas(predictions: Predictions, weights: np.ndarray, columns: Sequence[int]
     return np.stack([_area(actual, scores, weights) for actual, scores in columns_of], axis=1)
 
 
-def _area(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def by_score(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted examples at each score that occurs, the largest first: of the class, and of the rest.
+
+    Args:
+        actual: bool [examples], which are of the class.
+        scores: float [examples].
+        weights: float [replicates, examples].
+
+    Returns:
+        Two float [replicates, scores].
+    """
     order = np.argsort(-scores, kind="stable")
-    # Examples of the same score are in a group, the largest score first.
     starts = np.flatnonzero(np.append(True, scores[order][1:] != scores[order][:-1]))
     positives = np.add.reduceat(weights[:, order] * actual[order], starts, axis=1)
-    negatives = np.add.reduceat(weights[:, order], starts, axis=1) - positives
+    return positives, np.add.reduceat(weights[:, order], starts, axis=1) - positives
+
+
+def _area(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    positives, negatives = by_score(actual, scores, weights)
     above = np.cumsum(positives, axis=1) - positives / 2
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
     return np.divide((negatives * above).sum(axis=1), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)

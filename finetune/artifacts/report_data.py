@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import field_validator
 
 from finetune.artifacts.base import Artifact
+from finetune.artifacts.data_findings import DataFindings
 from finetune.artifacts.evaluation_results import ClassScore, Sample
 from finetune.artifacts.findings import Findings
 from finetune.artifacts.ingest_report import IngestReport
@@ -17,7 +18,8 @@ from finetune.artifacts.training_history import CurvePoint
 class ReportData(Artifact, file="report.json"):
     """What a report shows; parts that a failed run did not reach are empty.
 
-    `classes`, `confusion`, `per_class` and `samples` are as in `EvaluationResults`, with whole paths of images;
+    `classes`, `confusion`, `per_class` and `samples` are as in `EvaluationResults`, `data_findings` are those of the
+    data gate, all with whole paths of images;
     `accuracy_means` is `accuracy` of `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each
     request, by model and batch size.
     """
@@ -35,6 +37,7 @@ class ReportData(Artifact, file="report.json"):
     samples: list[Sample] = []
     latency_ms: dict[str, dict[int, list[float]]] = {}
     ingest: IngestReport | None = None
+    data_findings: DataFindings | None = None
     config_yaml: str = ""
     versions: dict[str, str] = {}
 

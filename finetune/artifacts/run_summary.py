@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact, Record
-from finetune.artifacts.findings import GateResult, ServingMetrics
+from finetune.artifacts.data_findings import DataFinding
+from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search
 
 
@@ -29,17 +31,20 @@ class RunSummary(Artifact, file="summary.json"):
 
     Attributes:
         run_id: TFX's pipeline run id.
-        status: What became of it; `pending` waits for approval.
+        status: What became of it; `pending` waits for approval, `checked` looked at its data alone.
         pushed_model: Folder of the pushed version; `served_instead` that of the one served in its place since.
         pending_model: Folder of the model that waits.
         metrics: Of the candidate on the test split, by name; `champion_metrics` and `baselines` are to compare with.
         report_only: Whether the model was pushed although a gate failed.
+        reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
+        ranking: Of the backbones that this one was chosen from; None where the config names it.
+        data_checks: What each check of the data found.
     """
 
     run_id: str
     name: str = ""
-    status: Literal["pushed", "pending", "refused", "failed"]
+    status: Literal["pushed", "pending", "refused", "failed", "checked"]
     error: str | None = None
     pushed_model: str | None = None
     served_instead: str | None = None
@@ -49,14 +54,17 @@ class RunSummary(Artifact, file="summary.json"):
     baselines: dict[str, dict[str, float]] = {}
     gates: list[GateResult] = []
     report_only: bool = False
+    reuse: Reuse | None = None
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
+    ranking: BackboneRanking | None = None
     search: Search | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None
     mlflow_run: str | None = None
     components: list[ComponentRun] = []
     splits: dict[str, int] = {}
+    data_checks: list[DataFinding] = []
     modality: str = "image"
     backbone: BackboneOrigin | None = None
     output_dir: str = ""
@@ -69,3 +77,8 @@ class RunSummary(Artifact, file="summary.json"):
     def failed_gates(self) -> list[GateResult]:
         """The gates that did not pass."""
         return [gate for gate in self.gates if not gate.passed]
+
+    @property
+    def data_warnings(self) -> list[DataFinding]:
+        """The checks of the data that found something."""
+        return [finding for finding in self.data_checks if finding.found]

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from finetune.config.base import BucketOrPath, LocalPath, Section
 
 SPLITS = ("train", "val", "test")
+ActiveAction = Literal["warn", "drop", "stop"]
+
+
+def _yaml_off(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
+class CheckConfig(Section):
+    """What one check of the data does when it finds something. An action alone stands for `action`."""
+
+    action: Annotated[Literal["off"] | ActiveAction | None, BeforeValidator(_yaml_off)] = Field(
+        None,
+        description="`off`: it is not made; `warn`: terminal, summary and report tell; `drop`: what it names in train "
+        "and val is not trained on, and test examples stay; `stop`: the run ends with exit code 3. Default: see "
+        "[data checks](data-checks.md)",
+    )
+    bound: float | None = Field(
+        None, ge=0, description="what it measures may be as large as this. Default: see [data checks](data-checks.md)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_action_alone(cls, value: Any) -> Any:
+        return {"action": value} if value is False or isinstance(value, str) else value
 
 
 class DataConfig(Section):
@@ -58,6 +83,16 @@ class DataConfig(Section):
     )
     schema_file: LocalPath | None = Field(
         None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
+    )
+    corrections: LocalPath | None = Field(
+        None,
+        description="CSV file with the columns `path` and `label`, such as `label_errors.csv` of a run: the label of "
+        "each example that it names stands in place of that of the data, which stay as they are",
+    )
+    checks: dict[str, CheckConfig] = Field(
+        {},
+        description="per check of the data, `off`, `warn`, `drop` or `stop`, or a section with `action` and `bound`; "
+        "[data checks](data-checks.md) lists them",
     )
 
     @field_validator("splits")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import math
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +18,12 @@ class GateConfig(Section):
     """One condition that a candidate must meet on the test split before it is pushed."""
 
     metric: str = Field(description="what is measured: on the test split, or on the exported model (docs/gates.md)")
+    at: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="of `sensitivity_at_specificity` and `specificity_at_sensitivity`: what is held, such as 0.95",
+    )
     of_class: str | None = Field(None, description="for a metric of one class: which; `*` makes one gate of each")
     min: float | None = Field(None, description="least value; with `relative_to`: least difference or ratio")
     max: float | None = Field(None, description="largest value; with `relative_to`: largest difference or ratio")
@@ -46,6 +53,10 @@ class GateConfig(Section):
         "Default: `disproven` relative to the champion, else `unproven`",
     )
 
+    first_only: bool = Field(
+        False, description="ask this of a first model alone: while there is a champion the gate is not judged"
+    )
+
     @model_validator(mode="after")
     def _one_bound(self) -> GateConfig:
         if (self.min is None) == (self.max is None):
@@ -56,6 +67,8 @@ class GateConfig(Section):
     def _keys_go_together(self) -> GateConfig:
         if self.compare == "ratio" and self.relative_to is None:
             raise ValueError("compare: expected `relative_to` beside a ratio")
+        if self.first_only and self.relative_to == "champion":
+            raise ValueError("first_only: got true with `relative_to: champion`, and a first model has no champion")
         if self.refuse_when and self.confidence is None:
             raise ValueError("refuse_when: expected `confidence` beside it")
         return self
@@ -69,7 +82,8 @@ class GateConfig(Section):
     def name(self) -> str:
         """The gate as a sentence part, such as ``accuracy >= 0.85 on label=rose``."""
         sign, bound = (">=", self.min) if self.min is not None else ("<=", self.max)
-        metric = f"{self.metric} of {self.of_class}" if self.of_class else self.metric
+        metric = self.metric if self.at is None else f"{self.metric} {self.at:g}"
+        metric = f"{metric} of {self.of_class}" if self.of_class else metric
         where = " on " + ", ".join(f"{key}={value}" for key, value in self.slice.items()) if self.slice else ""
         sure = f" at {100 * self.confidence:g} %" if self.confidence else ""
         if self.relative_to is None:
@@ -85,8 +99,17 @@ class EvaluationConfig(Section):
 
     gates: list[GateConfig] | None = Field(
         None,
-        description="conditions on the test split; all must hold. Default: accuracy (`multi_label`: micro F1) at most "
-        "0.01 below the champion's",
+        description="conditions on the test split; all must hold. Default, by accuracy (`multi_label`: micro F1) at "
+        "95 %: a first model is better than `majority` and not shown to be worse than `logistic_regression`; a later "
+        "one is shown to be at most 0.01 below the champion",
+    )
+    promotion_risk: float | None = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="over all candidates that the same test examples judge: the risk that gates with `relative_to: "
+        "champion`, `confidence` and `refuse_when: unproven` let one out that they should stop. Each candidate takes a "
+        "smaller share, so that it must show more (docs/gates.md). `null` judges each as if it were the first",
     )
     mode: Literal["enforce", "report_only"] = Field(
         "enforce", description="`report_only` pushes whatever the gates say, and marks what is pushed"
@@ -95,16 +118,29 @@ class EvaluationConfig(Section):
         "none", description="`required`: what passes every gate waits until `finetune approve RUN`"
     )
     baselines: list[Baseline] = Field(
-        ["majority"],
+        ["majority", "logistic_regression"],
         description="scored beside the candidate. `majority`: always the most frequent class of train; "
         "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "
-        "from random weights on the same examples",
+        "from random weights on the same examples. Default with `gates` of your own: `[majority]`",
+    )
+    costs: dict[str, dict[str, float]] = Field(
+        {},
+        description="of `expected_cost`: what it costs to say another class than the true one, true class first, such "
+        "as `{spam: {ham: 1}, ham: {spam: 20}}`. A mistake that is not listed costs 1",
     )
     slices: list[list[str]] | None = Field(
         None,
         description="what the report cuts the test split by: each one column or a cross of two. "
         "Default: `label` and each of `data.slice_columns`",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_asked_for(cls, section: Any) -> Any:
+        """A linear model takes time that gates which do not ask for one need not pay."""
+        if isinstance(section, dict) and section.get("gates") is not None and "baselines" not in section:
+            return {**section, "baselines": ["majority"]}
+        return section
 
     @field_validator("gates")
     @classmethod
@@ -118,6 +154,16 @@ class EvaluationConfig(Section):
         if twice:
             raise ValueError(f"expected gates that differ; twice: {'; '.join(twice)}")
         return gates
+
+    @field_validator("costs")
+    @classmethod
+    def _mistakes_cost(cls, costs: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for actual, of_said in costs.items():
+            for said, cost in of_said.items():
+                if not 0 <= cost < math.inf or actual == said:
+                    expected = "no cost of what is right" if actual == said else "a number from 0 on"
+                    raise ValueError(f"{actual}.{said}: got {cost:g}; expected {expected}")
+        return costs
 
     @field_validator("slices")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
 from finetune.errors import ConfigError, FinetuneError
 from finetune.files import write_text
@@ -47,9 +49,30 @@ def run(
     What an earlier run has done already is taken from the cache: run the same command again after an interruption.
     Where nothing has changed since a run, its answer is given again at once.
 
-    Exit code: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed.
+    Exit code: 0 pushed, 3 refused by a gate or a check of the data, 4 waits for approval, 2 bad config or usage, 1
+    failed.
     """
-    _run(load(config, overrides), summary, verify)
+    from pipeline.local import run_pipeline
+
+    _run(load(config, overrides), summary, lambda config: run_pipeline(config, verify))
+
+
+def check_data(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+) -> None:
+    """Checks the data before anything is trained: likely label errors and whatever else `data.checks` names.
+
+    Ingest, statistics, Transform and the checks run as `finetune run` would run them, and are in the cache for it
+    afterwards. The report shows what was found; `label_errors.csv` in the run's folder orders the examples by how
+    little their label can be trusted.
+
+    Exit code: 0 checked, 3 a check says `stop`, 2 bad config or usage, 1 failed.
+    """
+    from pipeline.local import check_data as checked
+
+    _run(load(config, overrides), summary, checked)
 
 
 def demo(
@@ -61,13 +84,14 @@ def demo(
     A small backbone learns the digits 0 to 4; the pipeline then adapts it to 5 to 9 from 20 images of each.
     """
     from finetune_cli.demo import CONFIG, prepare
+    from pipeline.local import run_pipeline
 
     console = Console()
     with console.status("Making images and a pretrained backbone from scikit-learn's handwritten digits"):
         made = or_exit(lambda: prepare(directory))
     console.print(made)
     places = [f"output_dir={directory}", f"data.root={directory}/images", f"backbone.weights={directory}/backbone.h5"]
-    _run(load(CONFIG, [*places, *(overrides or [])]), None)
+    _run(load(CONFIG, [*places, *(overrides or [])]), None, run_pipeline)
 
 
 def lr_find(
@@ -134,10 +158,9 @@ def approve(
     )
 
 
-def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoReturn:
+def _run(config: Config, summary_file: Path | None, work: Callable[[Config], RunSummary]) -> NoReturn:
     from finetune_cli.live_view import RunView
     from finetune_cli.summary_view import print_summary
-    from pipeline.local import run_pipeline
 
     console = Console()
     if summary_file and not summary_file.absolute().parent.is_dir():
@@ -151,7 +174,7 @@ def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoR
         print_ranking(ranking, console)
         config = with_backbone(config, ranking)
     with RunView(console, f"finetune {config.name}"):
-        summary = or_exit(lambda: run_pipeline(config, verify))
+        summary = or_exit(lambda: work(config))
     print_summary(console, summary)
     if is_open and summary.status != "failed":
         from pipeline.auto_recipe import write_chosen
@@ -161,5 +184,7 @@ def _run(config: Config, summary_file: Path | None, verify: bool = False) -> NoR
         write_text(summary_file, summary.text())
     silence_shutdown()
     raise typer.Exit(
-        {"pushed": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[summary.status]
+        {"pushed": 0, "checked": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[
+            summary.status
+        ]
     )

@@ -16,7 +16,7 @@ from evaluation.checks import gates_can_be_measured
         (
             {"metric": "accuracy", "of_class": "rose"},
             ".of_class: got 'rose'; accuracy is measured over all classes. Leave it out, or take auc or pr_auc or "
-            "precision or recall or f1",
+            "precision or recall or specificity or f1 or sensitivity_at_specificity or specificity_at_sensitivity",
         ),
         (
             {"metric": "size_mb", "slice": {"label": "rose"}},

@@ -16,7 +16,7 @@ from evaluation.metrics.calibration import CALIBRATION_BINS, reliability
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, SingleLabel
 from finetune.config.evaluation import GateConfig
 
-OVERALL = [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall]
+OVERALL = [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall and name != "expected_cost"]
 # As many as it takes for every metric to be defined.
 CLASSES = dict.fromkeys(OVERALL, 5) | {"top_5_accuracy": 6}
 OF_CLASS = ("precision", "recall", "f1")
@@ -84,6 +84,14 @@ def test_metrics_of_a_class_equal_those_of_scikit_learn(metric):
     assert [measure(metric, chosen, c) for c in range(5)] == pytest.approx(expected)
 
 
+def roc_point(actual: np.ndarray, scores: np.ndarray, at: float = 0.95, reverse: bool = False) -> float:
+    """Sensitivity at a specificity, or the reverse, by scikit-learn's curve."""
+    false_alarms, hits, _ = sklearn_metrics.roc_curve(actual, scores, drop_intermediate=False)
+    if reverse:
+        return (1 - false_alarms)[hits >= at - 1e-9].max()
+    return hits[1 - false_alarms >= at - 1e-9].max()
+
+
 MULTI_LABEL_BY_SKLEARN = {
     "micro_f1": lambda found: sklearn_metrics.f1_score(found.actual, found.said, average="micro"),
     "macro_f1": lambda found: sklearn_metrics.f1_score(found.actual, found.said, average="macro"),
@@ -114,10 +122,14 @@ def test_metrics_of_several_labels_equal_those_of_scikit_learn(metric):
 
 def test_metrics_of_each_label_equal_those_of_scikit_learn():
     found = several_labels()
+    columns = list(zip(found.actual.T, found.probabilities.T, strict=True))
     by_sklearn = {
         "precision": sklearn_metrics.precision_score(found.actual, found.said, average=None),
         "recall": sklearn_metrics.recall_score(found.actual, found.said, average=None),
         "f1": sklearn_metrics.f1_score(found.actual, found.said, average=None),
+        "specificity": sklearn_metrics.recall_score(~found.actual, ~found.said, average=None),
+        "sensitivity_at_specificity": np.array([roc_point(*column) for column in columns]),
+        "specificity_at_sensitivity": np.array([roc_point(*column, reverse=True) for column in columns]),
         "auc": sklearn_metrics.roc_auc_score(found.actual, found.probabilities, average=None),
         "mean_average_precision": sklearn_metrics.average_precision_score(
             found.actual, found.probabilities, average=None
@@ -179,15 +191,15 @@ def test_paired_shares_give_the_published_figures():
 def test_intervals_hold_their_value_and_repeat(metric):
     found, other = (predictions(80, CLASSES[metric], skill=0.5, seed=seed) for seed in (1, 2))
     other = SingleLabel(found.labels, other.probabilities)
-    interval = value_interval(metric, found, 0.9)
+    interval = value_interval(METRICS[metric], found, 0.9)
     assert interval.low < measure(metric, found) < interval.high
-    assert interval == value_interval(metric, found, 0.9)
+    assert interval == value_interval(METRICS[metric], found, 0.9)
     assert (
         interval.high - interval.low
-        < value_interval(metric, found, 0.99).high - value_interval(metric, found, 0.99).low
+        < value_interval(METRICS[metric], found, 0.99).high - value_interval(METRICS[metric], found, 0.99).low
     )
     for compare in ("difference", "ratio"):
-        change = change_interval(metric, (found, other), compare, 0.9)
+        change = change_interval(METRICS[metric], (found, other), compare, 0.9)
         values = measure(metric, found), measure(metric, other)
         assert change.low < (values[0] - values[1] if compare == "difference" else values[0] / values[1]) < change.high
 
@@ -195,7 +207,7 @@ def test_intervals_hold_their_value_and_repeat(metric):
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "weighted_f1", "auc", "pr_auc"])
 def test_a_few_examples_all_right_prove_little(metric):
     labels = np.array([0, 1, 0, 1])
-    assert value_interval(metric, SingleLabel(labels, np.eye(2)[labels]), 0.95).low < 0.6
+    assert value_interval(METRICS[metric], SingleLabel(labels, np.eye(2)[labels]), 0.95).low < 0.6
 
 
 # The share of true values that intervals at 0.95 miss, over simulated test sets of a model whose truth is known.
@@ -204,7 +216,7 @@ def test_intervals_miss_the_truth_no_more_often_than_they_may(metric):
     truth = measure(metric, predictions(100_000, CLASSES[metric], seed=9))
     misses = 0
     for seed in range(40):
-        interval = value_interval(metric, predictions(120, CLASSES[metric], seed=100 + seed), 0.95)
+        interval = value_interval(METRICS[metric], predictions(120, CLASSES[metric], seed=100 + seed), 0.95)
         misses += not interval.low <= truth <= interval.high
     # Of 40 draws at 0.05, more than 5 happen once in 70 times.
     assert misses <= 5
@@ -215,10 +227,10 @@ def test_of_many_examples_subsets_give_the_interval_that_all_would(metric, monke
     calibrated = predictions(6_000, seed=3)
     too_sure = calibrated.probabilities**3
     found = SingleLabel(calibrated.labels, too_sure / too_sure.sum(axis=1, keepdims=True))
-    whole = value_interval(metric, found, 0.9)
+    whole = value_interval(METRICS[metric], found, 0.9)
     monkeypatch.setattr(intervals, "WHOLE", 5_000)
     monkeypatch.setattr(intervals, "SUBSET", 3_000)
-    parts = value_interval(metric, found, 0.9)
+    parts = value_interval(METRICS[metric], found, 0.9)
     width = whole.high - whole.low
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=0.1 * width)
     assert parts.low != whole.low, "it is another draw"

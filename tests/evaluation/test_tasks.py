@@ -11,9 +11,10 @@ import pytest
 from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
 from evaluation import verdict
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
+from evaluation.metrics import metrics_of
 from evaluation.tasks import TASKS, gates_of
 from evaluation.tasks.contract import check_task
-from finetune.config.evaluation import GateConfig
+from finetune.config.evaluation import EvaluationConfig, GateConfig
 
 NAMES = [["a"], ["b"], ["c"], ["a"], ["b"], ["c"]]
 
@@ -30,10 +31,15 @@ def test_a_task_led_by_a_metric_of_another_task_is_told_so(monkeypatch):
 
 
 def test_gates_of_the_config_stand_in_place_of_the_default():
-    assert [gate.name for gate in gates_of("single_label", None)] == ["accuracy - champion >= -0.01"]
-    assert [gate.name for gate in gates_of("multi_label", None)] == ["micro_f1 - champion >= -0.01"]
+    assert [gate.name for gate in gates_of("single_label", EvaluationConfig())] == [
+        "accuracy - majority >= +0 at 95 %",
+        "accuracy - logistic regression >= +0 at 95 %",
+        "accuracy - champion >= -0.01 at 95 %",
+    ]
+    (only,) = gates_of("multi_label", EvaluationConfig(baselines=[]))
+    assert only.name == "micro_f1 - champion >= -0.01 at 95 %"
     own = GateConfig(metric="ece", max=0.1)
-    assert gates_of("multi_label", [own]) == [own]
+    assert gates_of("multi_label", EvaluationConfig(gates=[own])) == [own]
 
 
 def several_labels() -> TestSet:
@@ -56,7 +62,7 @@ def test_findings_of_several_labels_are_led_by_micro_f1_with_intervals_everywher
     assert {"micro_f1", "macro_f1", "mean_average_precision", "auc", "exact_match", "hamming_loss"} < set(found.metrics)
     assert all(measured.interval and measured.change for measured in found.metrics.values())
     for row in found.classes:
-        assert {"precision", "recall", "f1", "auc", "mean_average_precision"} == set(row.metrics)
+        assert set(row.metrics) == {name for name, metric in metrics_of("multi_label").items() if metric.per_class}
         assert all(measured.interval for measured in row.metrics.values())
     by_slice = {tuple(row.slice.items()): row for row in found.slices}
     north = test_set.of(CANDIDATE)[test_set.columns["site"] == "north"]

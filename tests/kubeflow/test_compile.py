@@ -30,7 +30,7 @@ from pipeline.plan import node_ids
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 # The number of tasks of each recipe's package.
-TASKS = {"digits": 5, "flowers_gpu": 6}
+TASKS = {"digits": 5, "flowers_gpu": 7}
 RECIPES = tuple(TASKS)
 
 
@@ -155,7 +155,7 @@ def test_tasks_run_every_node_in_the_order_of_the_dag(packages: dict[str, Path],
 def test_nodes_that_share_a_task_have_the_time_of_all_of_them(tmp_path: Path):
     package = read_package(compiled(tmp_path, "digits", "kubernetes.defaults.timeout_minutes=10"))
     limits = {name: config.active_deadline_seconds for name, config in package.executor_configs.items()}
-    assert (limits["exec-trainer"], limits["exec-image-example-gen-to-transform"]) == (600, 5 * 600)
+    assert (limits["exec-trainer"], limits["exec-image-example-gen-to-data-gate"]) == (600, 6 * 600)
 
 
 def test_each_node_has_a_task_of_its_own_where_nodes_are_not_grouped(tmp_path: Path):

@@ -18,9 +18,10 @@ DAG = {
     "SchemaGen": ["StatisticsGen"],
     "ExampleValidator": ["StatisticsGen", "SchemaGen"],
     "Transform": ["ImageExampleGen", "SchemaGen", "ExampleValidator"],
-    "LinearTrainer": ["Transform", "SchemaGen"],
-    "ScratchTrainer": ["Transform", "SchemaGen"],
-    "Trainer": ["Transform", "SchemaGen"],
+    "DataGate": ["ImageExampleGen", "Transform"],
+    "LinearTrainer": ["Transform", "SchemaGen", "DataGate"],
+    "ScratchTrainer": ["Transform", "SchemaGen", "DataGate"],
+    "Trainer": ["Transform", "SchemaGen", "DataGate"],
     "ChampionResolver": ["Trainer"],
     "BulkInferrer": ["ImageExampleGen", "Trainer", "ChampionResolver", "LinearTrainer", "ScratchTrainer"],
     "Evaluator": ["ImageExampleGen", "Trainer", "ChampionResolver", "SchemaGen"],
@@ -28,7 +29,7 @@ DAG = {
     "GateKeeper": ["BulkInferrer", "Evaluator", "ServingGate"],
     "Pusher": ["ImageExampleGen", "Trainer", "GateKeeper", "ServingGate"],
 }
-DATA = ("ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform")
+DATA = ("ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "DataGate")
 JUDGEMENT = ("ChampionResolver", "BulkInferrer", "Evaluator", "ServingGate", "GateKeeper", "Pusher")
 
 
@@ -49,8 +50,8 @@ def test_a_node_with_a_placement_has_a_task_of_its_own():
         ("Evaluator",),
         ("GateKeeper", "Pusher"),
     ]
-    before, after = DATA[:4], DATA[4:]
-    assert grouped("kubernetes.components.Transform.cpu=4") == [before, after, *trainers, JUDGEMENT]
+    alone = [("Transform",), ("DataGate",)]
+    assert grouped("kubernetes.components.Transform.cpu=4") == [DATA[:4], *alone, *trainers, JUDGEMENT]
 
 
 def test_grouping_can_be_turned_off():

@@ -128,3 +128,19 @@ def test_odd_features_do_no_harm():
     lonely = labels.copy()
     lonely[0] = 2
     assert np.isfinite(fit_probe(SINGLE, values[np.newaxis], lonely, 3, seed=1).loss)
+
+
+def test_every_example_gets_logits_of_a_fit_that_had_not_seen_it(monkeypatch):
+    values, labels = clusters(300, 12, 3)
+    few = probe.held_out_logits(SINGLE, values, labels, 3, seed=1)
+    np.testing.assert_array_equal(few[fit_probe(SINGLE, values[np.newaxis], labels, 3, seed=1).rows[0]].shape, (3,))
+    monkeypatch.setattr(probe, "MOST_IN_CROSS_VALIDATION", 100)
+    logits = probe.held_out_logits(SINGLE, values, labels, 3, seed=1)
+    assert logits.shape == (300, 3)
+    agree = np.mean(logits.argmax(axis=1) == few.argmax(axis=1))
+    assert agree > 0.95
+    # An example that says of itself alone what it is cannot be known by a fit that has not seen it.
+    own = np.zeros((300, 301), np.float32)
+    own[np.arange(300), np.arange(300)] = 1
+    blind = probe.held_out_logits(SINGLE, own, labels, 3, seed=1)
+    assert np.mean(blind.argmax(axis=1) == labels) < 0.5

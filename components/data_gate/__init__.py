@@ -1,0 +1,1 @@
+"""Checks the data before training, on frozen features and on the examples themselves."""
