@@ -12,11 +12,11 @@ SUM_TOLERANCE = 1e-3
 
 
 class SingleLabel:
-    """Probabilities add up to 1, and `label` is the most probable class."""
+    """Probabilities add up to 1, and `label` is the most probable class, or what a threshold makes of them."""
 
     outputs = {"label": ("string", False)}
 
-    def wrong_values(self, answer: Mapping[str, np.ndarray]) -> list[str]:
+    def wrong_values(self, answer: Mapping[str, np.ndarray], decision: Mapping[str, Any]) -> list[str]:
         """Holds the two against each other."""
         probabilities, found = answer["probabilities"], []
         if probabilities.min() < -SUM_TOLERANCE or np.abs(probabilities.sum(axis=1) - 1).max() > SUM_TOLERANCE:
@@ -29,4 +29,5 @@ class SingleLabel:
 
     def row(self, answer: Mapping[str, Any]) -> dict[str, Any]:
         """Gives `label` and its `probability`."""
-        return {"label": answer["label"], "probability": float(max(answer["probabilities"]))}
+        of_class = dict(zip(answer["classes"], answer["probabilities"], strict=True))
+        return {"label": answer["label"], "probability": float(of_class[answer["label"]])}
