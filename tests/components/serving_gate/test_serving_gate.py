@@ -266,6 +266,16 @@ def problems_of(task, found, decision=None):
     return answers.problems(TASKS[task], {name: output for name, output in found.items() if output}, 2, decision or {})
 
 
+@pytest.mark.parametrize(
+    ("label", "right"), [(["disc", "disc"], True), (["ring", "disc"], False), (["disc", "ring"], False)]
+)
+def test_a_label_is_held_against_the_threshold_of_the_model(label, right):
+    decision = {"threshold_of": "disc", "thresholds": [0.1, 0.9]}
+    found = answer([[0.4, 0.6], [0.1, 0.9]]) | {"label": Output("string", (2,), label)}
+    said = "its label 'ring' is not what its threshold of disc says"
+    assert problems_of("single_label", found, decision) == ([] if right else [said])
+
+
 SAID = {"predicted": Output("int64", (2, 2), [[1, 0], [0, 0]])}
 
 
