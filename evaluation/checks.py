@@ -11,7 +11,7 @@ from evaluation.tasks import TASKS
 from finetune.config.keys import value_at
 from finetune.errors import did_you_mean
 
-_OF_EXAMPLES = ("slice", "confidence", "min_examples", "on_missing", "refuse_when")
+_OF_EXAMPLES = ("slice", "confidence", "min_examples", "on_missing", "refuse_when", "first_only")
 
 
 def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:

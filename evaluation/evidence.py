@@ -110,6 +110,8 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         test_set: At least one example, and the candidate.
         confidence: Of the interval, where the gate asks for none; None makes none then.
     """
+    if gate.first_only and CHAMPION in test_set.probabilities:
+        return Evidence(None, not_asked="this is asked of a first model, and there is a champion")
     members = test_set.members(gate.slice)
     where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():

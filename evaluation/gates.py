@@ -29,7 +29,8 @@ class Evidence:
     `reference` is that of what `gate.relative_to` names, called `reference_name`; on a `first_run` there is no champion
     to be one. `examples` counts those it was measured on, and is None for a fact about the model. The interval is of
     the value, or for a relative gate of the difference or ratio; `counted` are the examples behind a share, or behind
-    the difference of two. `unseen` says that nothing was measured because the test split has no examples to do so.
+    the difference of two. `unseen` says that nothing was measured because the test split has no examples to do so,
+    `not_asked` why a gate is none for this candidate.
     """
 
     value: float | None
@@ -41,6 +42,7 @@ class Evidence:
     missing: str = ""
     unseen: bool = False
     counted: Counted | None = None
+    not_asked: str = ""
 
 
 def slice_key(where: Mapping[str, Any]) -> SliceKey:
@@ -113,6 +115,8 @@ def judge_one(gate: GateConfig, evidence: Evidence) -> GateResult:
             advice="" if passed else advice(gate, value is None),
         )
 
+    if evidence.not_asked:
+        return result(None, True, f"not judged: {evidence.not_asked}", judged=False)
     if evidence.examples is not None and 0 < evidence.examples < gate.min_examples:
         few = f"not judged: {evidence.examples} test examples are fewer than min_examples, {gate.min_examples}"
         return result(None, True, few, judged=False)
@@ -147,7 +151,16 @@ def judge_one(gate: GateConfig, evidence: Evidence) -> GateResult:
     passed = decisive >= bound - ROUNDING if gate.min is not None else decisive <= bound + ROUNDING
     side = ("at least" if passed else "below") if gate.min is not None else ("at most" if passed else "above")
     signed = gate.relative_to and gate.compare == "difference"
-    return result(value, passed, f"{shown} is {side} {bound:{'+g' if signed else 'g'}}")
+    reason = f"{shown} is {side} {bound:{'+g' if signed else 'g'}}"
+    if passed and gate.confidence and gate.refuses_when == "disproven" and not _is_proven(gate, evidence.interval):
+        reason += "; it is not proven either"
+    return result(value, passed, reason)
+
+
+def _is_proven(gate: GateConfig, interval: Interval | None) -> bool:
+    """Whether all of the interval meets the bound."""
+    assert interval is not None
+    return interval.low >= gate.min - ROUNDING if gate.min is not None else interval.high <= (gate.max or 0) + ROUNDING
 
 
 def _power(gate: GateConfig, value: float, evidence: Evidence) -> Power | None:

@@ -13,6 +13,7 @@ from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
 from evaluation.metrics.interval_methods import Bootstrap
 from evaluation.predictions import Predictions
+from evaluation.reuse import at_look
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import (
     ClassFindings,
@@ -21,6 +22,7 @@ from finetune.artifacts.findings import (
     Interval,
     Measured,
     ReliabilityBin,
+    Reuse,
     SliceFindings,
 )
 from finetune.config.evaluation import BASELINES, GateConfig
@@ -48,7 +50,11 @@ class Tfma:
 
 
 def judge_all(
-    gates: Sequence[GateConfig], test_set: TestSet, tfma: Tfma, serving: Sequence[GateResult]
+    gates: Sequence[GateConfig],
+    test_set: TestSet,
+    tfma: Tfma,
+    serving: Sequence[GateResult],
+    reuse: Reuse | None = None,
 ) -> list[GateResult]:
     """Judges every gate.
 
@@ -57,12 +63,13 @@ def judge_all(
         test_set: Of the candidate and all it is compared with.
         tfma: Its verdict on those gates that it can decide; both verdicts must agree to bless.
         serving: Results of the gates on the exported model.
+        reuse: What is left of the test split; None where nothing was judged beside a champion before.
 
     Returns:
         A result for each gate. One more is appended when TFMA refuses what we would let pass.
     """
     quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.cells)
-    results = judge(quality, lambda gate: evidence_for(gate, test_set, CONFIDENCE))
+    results = judge(quality, lambda gate: evidence_for(at_look(gate, reuse), test_set, CONFIDENCE))
     return [*results, *_disagreement(results, tfma), *serving]
 
 

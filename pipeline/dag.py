@@ -106,7 +106,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         baselines["from_scratch"] = trainer_of("ScratchTrainer", _scratch_settings(config))
     nodes += baselines.values()
     slices = config.evaluation.report_slices(config.data.slice_columns)
-    gates = gates_of(config.task, config.evaluation.gates)
+    gates = gates_of(config.task, config.evaluation)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
@@ -134,12 +134,16 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     )
     keeper = GateKeeper(
         predictions=predictor.outputs["predictions"],
+        model=trainer.outputs["model"],
+        champion=champion.outputs["model"],
+        earlier=champion.outputs["verdicts"],
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
         serving=serving_gate.outputs["findings"],
         gates=gates,
         slices=slices,
         costs=config.evaluation.costs,
+        promotion_risk=config.evaluation.promotion_risk,
         report_only=config.evaluation.mode == "report_only",
     )
     pusher = AtomicPusher(

@@ -19,6 +19,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
+from components.champion import looks
 from components.champion.choice import champion_uri
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
@@ -149,7 +150,12 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
     candidates = {one.uri for one in store.get_artifacts_by_id([one for ids in inputs.values() for one in ids])}
     champion = champion_uri(directory, candidates, lambda uri: bool(store.get_artifacts_by_uri(uri)))
-    return f"{node_digest([_CHAMPION.rpartition('.')[0]])} {champion}"
+    verdicts = [
+        (one.id, *(one.custom_properties[name].string_value for name in (looks.MODEL_URI, looks.CHAMPION_URI)))
+        for one in store.get_artifacts_by_type(looks.VERDICT_TYPE)
+        if one.state == metadata_store_pb2.Artifact.LIVE
+    ]
+    return f"{node_digest([_CHAMPION.rpartition('.')[0]])} {champion} {looks.before(verdicts, candidates, champion)}"
 
 
 def _deployment(single: pipeline_pb2.Pipeline) -> pipeline_pb2.IntermediateDeploymentConfig:

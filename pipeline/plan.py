@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.data_checks.chosen import chosen_checks
+from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
 from finetune.config import Config, PhaseConfig, TrainingConfig
 from finetune.config.strategies import AUTO
 from pipeline.frozen_features_plan import count_examples, frozen_features_lines, planner_of
+from pipeline.split_sizes import expected_sizes
 from trainer_module.backbones.sources import record_of
 from trainer_module.search.candidates import candidates_for, training_of
 from trainer_module.search.decisions import assumed, expected_seconds, that_fit
@@ -68,6 +71,19 @@ def node_ids(config: Config) -> list[str]:
     ]
 
 
+def print_warnings(config: Config, sizes: Mapping[str, Sizes] | None, console: Console) -> None:
+    """Prints a sentence for each gate that no candidate could pass, or none could fail.
+
+    Args:
+        config: Of the pipeline.
+        sizes: Of its splits, as they are expected; None prints nothing.
+        console: Where to.
+    """
+    gates = gates_of(config.task, config.evaluation)
+    for sentence in foresee(gates, config.task, sizes["test"], sizes["train"]) if sizes else []:
+        console.print(f"[yellow]warning[/yellow]    {escape(sentence)}", highlight=False, soft_wrap=True)
+
+
 def print_plan(config: Config, console: Console) -> None:
     """Prints nodes, backbone, phases, gates and places."""
     record = record_of(config.backbone)
@@ -82,10 +98,15 @@ def print_plan(config: Config, console: Console) -> None:
         console.print(_phases(config.training.phases))
         for place, line in enumerate(frozen_features_lines(config)):
             console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
-    gates = Table("gate on the test split", box=None, pad_edge=False)
-    for gate in gates_of(config.task, config.evaluation.gates):
-        gates.add_row(gate.name)
+    sizes = expected_sizes(config)
+    of_how_many = f" of about {sizes['test'].examples:,} examples" if sizes else ""
+    gates = Table(f"gate on the test split{of_how_many}", "shows a distance from", box=None, pad_edge=False)
+    for gate in gates_of(config.task, config.evaluation):
+        least = will_show(gate, sizes["test"]) if sizes else None
+        assumed = f", if the models differ on {APART:.0%}" if gate.relative_to else ""
+        gates.add_row(gate.name, f"{least:.3f}{assumed}" if least is not None else "")
     console.print(gates)
+    print_warnings(config, sizes, console)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
 
 

@@ -87,6 +87,7 @@ def collect(
         baselines=verdict.baselines if verdict else {},
         gates=verdict.gates if verdict else [],
         report_only=verdict.report_only if verdict else False,
+        reuse=verdict.reuse if verdict else None,
         serving=serving or ServingMetrics(),
         phases=history.phases if history else [],
         search=history.search if history else None,

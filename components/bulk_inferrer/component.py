@@ -28,6 +28,7 @@ from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import choose_samples
 from finetune.artifacts.evaluation_results import EvaluationResults
 from finetune.artifacts.ingest_report import IngestReport
+from finetune.artifacts.test_sketch import TestSketch
 from transforms.modalities import MODALITIES
 
 SAMPLES = 24
@@ -38,7 +39,7 @@ TRAINED_BASELINES = ("logistic_regression", "from_scratch")
 
 
 class TestPredictions(types.Artifact):
-    """Folder with `test_set`, `predictions.csv`, `test_predictions.json` and the thumbnails that it names."""
+    """Folder with `test_set`, `test_sketch.json`, `predictions.csv`, `test_predictions.json` and its thumbnails."""
 
     TYPE_NAME = "TestPredictions"
 
@@ -88,6 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             train = IngestReport.read(artifact_utils.get_single_uri(input_dict["examples"])).splits["train"]
             majority = TASKS[task].majority(train.classes, train.examples)
         test_set = _join(task, shards, majority, folder)
+        TestSketch.of(digest for shard in map(Shard.read, shards) for digest in shard.digests).write(folder)
 
         candidate = test_set.of(CANDIDATE)
         confidence = TASKS[task].confidence(candidate)

@@ -47,6 +47,7 @@ class AskModels(beam.DoFn):
         """
         file, target = element
         paths: list[str] = []
+        digests: list[str] = []
         labels: list[list[str]] = []
         columns: dict[str, list[str]] = {column: [] for column in self._columns}
         outputs: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in self._paths}
@@ -54,6 +55,7 @@ class AskModels(beam.DoFn):
             for record in batch.numpy():
                 feature = tf.train.Example.FromString(record).features.feature
                 paths.append(_text(feature[features.PATH]))
+                digests.append(_text(feature[features.SHA256]))
                 labels.append([value.decode("utf-8", "replace") for value in feature[features.LABEL].bytes_list.value])
                 for column, values in columns.items():
                     values.append(_text(feature[column]))
@@ -61,7 +63,7 @@ class AskModels(beam.DoFn):
                 served = model.signatures["serving_default"](examples=batch)
                 outputs[name].append({key: value.numpy() for key, value in served.items()})
         models = {name: self._answers(name, found) for name, found in outputs.items()}
-        Shard(paths, labels, columns, models).write(Path(target))
+        Shard(paths, digests, labels, columns, models).write(Path(target))
         yield from ()
 
     def _load(self) -> _Models:

@@ -21,12 +21,14 @@ class Shard:
 
     Attributes:
         paths: Where each example came from.
+        digests: The SHA-256 of each one's bytes, in hexadecimal digits.
         labels: True labels of each.
         columns: Values of each to slice by, by column; an empty text where there is none.
         models: Answers of each model, by its name.
     """
 
     paths: Sequence[str]
+    digests: Sequence[str]
     labels: Sequence[Sequence[str]]
     columns: Mapping[str, Sequence[str]]
     models: Mapping[str, Answers]
@@ -36,7 +38,12 @@ class Shard:
 
     def write(self, path: Path) -> None:
         """Writes it in one step, so that a worker that is killed and one that does its work again leave it whole."""
-        facts = {"paths": self.paths, "labels": self.labels, "columns": self.columns}
+        facts: dict[str, Any] = {
+            "paths": self.paths,
+            "digests": self.digests,
+            "labels": self.labels,
+            "columns": self.columns,
+        }
         facts["classes"] = {name: list(answers.classes) for name, answers in self.models.items()}
         arrays: dict[str, Any] = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
         for name, answers in self.models.items():

@@ -6,6 +6,9 @@ waits for approval is none, and one that was approved is one from then on.
 When nothing has changed, the Trainer is served from the cache and the candidate *is* the model that is served.
 Comparing it with itself would be a new evaluation, a new blessing and a second push of the same model. Without it, the
 Evaluator sees the inputs that it saw before, and is served from the cache too.
+
+It also finds the verdicts on the candidates before this one, by which the GateKeeper counts how often the test examples
+have judged one.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ from tfx.dsl.components.common import resolver
 from tfx.types import Channel, standard_artifacts
 
 from components.champion.choice import champion_uri
+from components.champion.looks import CHAMPION_URI, MODEL_URI, before
+from components.gate_keeper.verdict_folder import VerdictFolder
 from finetune.buckets import folder
 
-MODEL, CANDIDATE = "model", "candidate"
+MODEL, CANDIDATE, VERDICTS = "model", "candidate", "verdicts"
 
 
 class ChampionStrategy(resolver.ResolverStrategy):
@@ -31,15 +36,21 @@ class ChampionStrategy(resolver.ResolverStrategy):
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Returns the champion under `model`, and the candidate as it came; no model when there is no champion."""
+        """Returns the champion under `model`, or none, earlier `verdicts`, and the candidate as it came."""
         models = {artifact.uri: artifact for artifact in input_dict[MODEL]}
         candidates = {candidate.uri for candidate in input_dict[CANDIDATE]}
         champion = champion_uri(self._directory, candidates, models.__contains__)
-        return {**input_dict, MODEL: [models[champion]] if champion else []}
+        verdicts = {verdict.id: verdict for verdict in input_dict.get(VERDICTS, [])}
+        judged = [
+            (number, *map(one.get_string_custom_property, (MODEL_URI, CHAMPION_URI)))
+            for number, one in verdicts.items()
+        ]
+        earlier = [verdicts[number] for number in before(judged, candidates, champion)]
+        return {**input_dict, MODEL: [models[champion]] if champion else [], VERDICTS: earlier}
 
 
 def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> resolver.Resolver:
-    """Returns the resolver node; its output `model` is the champion, and is empty when there is none.
+    """Returns the resolver node; its output `model` is the champion, and is empty when there is none, as `verdicts` is.
 
     Args:
         candidate: The model of this run.
@@ -48,5 +59,5 @@ def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> reso
     return resolver.Resolver(
         strategy_class=ChampionStrategy,
         config={"push_directory": push_directory},
-        **{MODEL: Channel(type=standard_artifacts.Model), CANDIDATE: candidate},
+        **{MODEL: Channel(type=standard_artifacts.Model), CANDIDATE: candidate, VERDICTS: Channel(type=VerdictFolder)},
     ).with_id("ChampionResolver")

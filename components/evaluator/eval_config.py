@@ -34,7 +34,9 @@ def tfma_decides(gate: GateConfig) -> bool:
         in_tfma(METRICS[gate.metric])
         and gate.of_class is None
         and gate.relative_to in (None, "champion")
-        and gate.confidence is None
+        and not gate.first_only
+        # Where all of an interval must meet the bound, the value must too.
+        and (gate.confidence is None or gate.refuses_when == "unproven")
         and gate.min_examples == 1
         and gate.on_missing == "refuse"
         and EACH not in gate.slice.values()

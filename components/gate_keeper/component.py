@@ -14,21 +14,19 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.bulk_inferrer.component import TestPredictions
 from components.bulk_inferrer.test_set import load_test_set
+from components.champion import looks
 from components.evaluator.eval_config import tfma_decides
 from components.evaluator.results import tfma_failures
+from components.gate_keeper.verdict_folder import VerdictFolder
 from components.serving_gate.component import ServingFindingsFolder
+from evaluation.reuse import Look, reuse_of
 from evaluation.verdict import Tfma, findings, judge_all
-from finetune.artifacts.findings import ServingFindings, Verdict
+from finetune.artifacts.findings import Reuse, ServingFindings, Verdict
+from finetune.artifacts.test_sketch import TestSketch
 from finetune.config.evaluation import GateConfig
 from finetune.events import Note, emit
 
 BLESSED_FILE, NOT_BLESSED_FILE = "BLESSED", "NOT_BLESSED"
-
-
-class VerdictFolder(types.Artifact):
-    """Folder with `verdict.json`."""
-
-    TYPE_NAME = "GateVerdict"
 
 
 class GateKeeperSpec(component_spec.ComponentSpec):
@@ -38,10 +36,14 @@ class GateKeeperSpec(component_spec.ComponentSpec):
         "gates": component_spec.ExecutionParameter(type=str),
         "slices": component_spec.ExecutionParameter(type=str),
         "costs": component_spec.ExecutionParameter(type=str),
+        "promotion_risk": component_spec.ExecutionParameter(type=str),
         "report_only": component_spec.ExecutionParameter(type=int),
     }
     INPUTS = {
         "predictions": component_spec.ChannelParameter(type=TestPredictions),
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "champion": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "earlier": component_spec.ChannelParameter(type=VerdictFolder, optional=True),
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "tfma_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "serving": component_spec.ChannelParameter(type=ServingFindingsFolder),
@@ -76,7 +78,10 @@ class Executor(base_executor.BaseExecutor):
             failures=tuple(tfma_failures(evaluation)),
         )
         serving = ServingFindings.read(artifact_utils.get_single_uri(input_dict["serving"]))
-        results = judge_all(gates, test_set, tfma, serving.gates)
+        verdict_folder = artifact_utils.get_single_instance(output_dict["verdict"])
+        risk = json.loads(exec_properties["promotion_risk"])
+        reuse = _reuse(gates, input_dict, serving.model_sha256, risk, verdict_folder)
+        results = judge_all(gates, test_set, tfma, serving.gates, reuse)
         failed = [result for result in results if not result.passed]
         blessed = not failed or bool(exec_properties["report_only"])
         for result in failed:
@@ -86,9 +91,10 @@ class Executor(base_executor.BaseExecutor):
             blessed=blessed,
             report_only=blessed and bool(failed),
             gates=results,
+            reuse=reuse,
             **findings(test_set, json.loads(exec_properties["slices"])).plain(),
         )
-        verdict.write(artifact_utils.get_single_uri(output_dict["verdict"]))
+        verdict.write(verdict_folder.uri)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         Path(blessing.uri, BLESSED_FILE if blessed else NOT_BLESSED_FILE).touch()
         blessing.set_int_custom_property("blessed", int(blessed))
@@ -103,28 +109,39 @@ class GateKeeper(base_component.BaseComponent):
     def __init__(
         self,
         predictions: types.BaseChannel,
+        model: types.BaseChannel,
+        champion: types.BaseChannel,
+        earlier: types.BaseChannel,
         evaluation: types.BaseChannel,
         tfma_blessing: types.BaseChannel,
         serving: types.BaseChannel,
         gates: Sequence[GateConfig],
         slices: Sequence[Sequence[str]],
         costs: Mapping[str, Mapping[str, float]],
+        promotion_risk: float | None,
         report_only: bool,
     ):
         """Takes what BulkInferrer, Evaluator and ServingGate found.
 
         Args:
             predictions: Of every model on the test split.
+            model: The candidate.
+            champion: Empty when there is none.
+            earlier: The verdicts before, each a look at a test split.
             evaluation: TFMA's metrics and validation.
             tfma_blessing: TFMA's verdict.
             serving: The gates on the exported model, judged.
             gates: All of the config.
             slices: What the report cuts the test split by, each one column or a cross of two.
             costs: As `evaluation.costs`.
+            promotion_risk: Of a false promotion, over all looks at the same test examples; None bounds nothing.
             report_only: Whether to bless whatever the gates say.
         """
         spec = GateKeeperSpec(
             predictions=predictions,
+            model=model,
+            champion=champion,
+            earlier=earlier,
             evaluation=evaluation,
             tfma_blessing=tfma_blessing,
             serving=serving,
@@ -133,9 +150,39 @@ class GateKeeper(base_component.BaseComponent):
             gates=json.dumps([json.loads(gate.model_dump_json()) for gate in gates]),
             slices=json.dumps([list(columns) for columns in slices]),
             costs=json.dumps(costs, sort_keys=True),
+            promotion_risk=json.dumps(promotion_risk),
             report_only=int(report_only),
         )
         super().__init__(spec=spec)
+
+
+def _reuse(
+    gates: Sequence[GateConfig],
+    inputs: dict[str, list[types.Artifact]],
+    model_sha256: str,
+    risk: float | None,
+    verdict: types.Artifact,
+) -> Reuse | None:
+    """Counts the looks at the test split up to this one, which is noted on the verdict; without a champion none."""
+    if not inputs.get("champion"):
+        return None
+    champion = artifact_utils.get_single_uri(inputs["champion"])
+    sketch = TestSketch.read(artifact_utils.get_single_uri(inputs["predictions"]))
+    earlier = [
+        Look(
+            one.get_string_custom_property(looks.MODEL_SHA256),
+            one.get_string_custom_property(looks.CHAMPION_URI),
+            TestSketch.from_text(one.get_string_custom_property(looks.TEST_SKETCH)),
+        )
+        for one in inputs.get("earlier", [])
+    ]
+    reuse = reuse_of(gates, Look(model_sha256, champion, sketch), earlier, risk)
+    if reuse is not None:
+        verdict.set_string_custom_property(looks.MODEL_URI, artifact_utils.get_single_uri(inputs["model"]))
+        verdict.set_string_custom_property(looks.CHAMPION_URI, champion)
+        verdict.set_string_custom_property(looks.MODEL_SHA256, model_sha256)
+        verdict.set_string_custom_property(looks.TEST_SKETCH, sketch.to_text())
+    return reuse
 
 
 def _tfma_blessed(folder: str) -> bool | None:

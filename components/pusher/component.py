@@ -12,7 +12,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils
 
-from components.gate_keeper.component import VerdictFolder
+from components.gate_keeper.verdict_folder import VerdictFolder
 from components.pusher.facts import gather
 from components.serving_gate.component import DIGEST_PROPERTY, ServingFindingsFolder
 from finetune.artifacts.pushed_version import PushRecord

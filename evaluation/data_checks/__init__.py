@@ -5,10 +5,22 @@ They are pure functions of what `Examples` holds, and know no TensorFlow.
 
 from __future__ import annotations
 
-from evaluation.data_checks import label_errors
+from evaluation.data_checks import classes, exposure, label_errors, leaks, outliers, representative
 from evaluation.data_checks.check import DataCheck, Examples, Found, Pictures, Suspect
 
 __all__ = ["CHECKS", "DataCheck", "Examples", "Found", "Pictures", "Suspect"]
 
 # In the order in which they are shown.
-CHECKS: dict[str, DataCheck] = {check.name: check for check in (label_errors.LABEL_ERRORS,)}
+CHECKS: dict[str, DataCheck] = {
+    check.name: check
+    for check in (
+        label_errors.LABEL_ERRORS,
+        outliers.OUTLIERS,
+        exposure.EXPOSURE,
+        leaks.LEAKS,
+        representative.REPRESENTATIVE,
+        classes.CLASS_IMBALANCE,
+        classes.SMALL_CLASSES,
+        classes.CLASS_NAMES,
+    )
+}

@@ -56,6 +56,7 @@ def judge(examples: Examples, chosen: Mapping[str, tuple[ActiveAction, float]]) 
                 found=above,
                 why_not=result.why_not,
                 suspects=len(result.suspects),
+                worst=result.suspects[0].reason if above and result.suspects else "",
                 dropped=len(np.unique(drop)),
                 advice=check.advice if above else "",
             )

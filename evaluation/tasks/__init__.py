@@ -5,7 +5,6 @@ One task more is one file with an object like those in `TASKS`, and one line the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from evaluation.predictions import Predictions
 from evaluation.tasks.multi_label import MultiLabelTask
 from evaluation.tasks.single_label import SingleLabelTask
-from finetune.config.evaluation import GateConfig
+from finetune.config.evaluation import EvaluationConfig, GateConfig
 
 
 class EvaluationTask(Protocol):
@@ -43,7 +42,21 @@ TASKS: dict[str, EvaluationTask] = {
 }
 
 
-def gates_of(task: str, gates: Sequence[GateConfig] | None) -> list[GateConfig]:
-    """Returns the gates of a config; where it names none, that the task's leading metric is no worse than before."""
-    default = GateConfig(metric=TASKS[task].leading, min=-0.01, relative_to="champion")
-    return [default] if gates is None else list(gates)
+def gates_of(task: str, evaluation: EvaluationConfig) -> list[GateConfig]:
+    """Returns the gates of a config; where it names none, those that its baselines allow, on the task's leading metric.
+
+    A first model must be better than the most frequent class beyond noise, and not be shown to be worse than logistic
+    regression on the frozen features; a later one must be shown to be at most 0.01 worse than the champion.
+    """
+    if evaluation.gates is not None:
+        return list(evaluation.gates)
+    asked = GateConfig(metric=TASKS[task].leading, min=0, confidence=0.95, refuse_when="unproven")
+    first = {"majority": "unproven", "logistic_regression": "disproven"}
+    return [
+        *(
+            asked.model_copy(update={"relative_to": name, "refuse_when": refuse_when, "first_only": True})
+            for name, refuse_when in first.items()
+            if name in evaluation.baselines
+        ),
+        asked.model_copy(update={"relative_to": "champion", "min": -0.01}),
+    ]

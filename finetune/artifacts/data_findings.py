@@ -34,6 +34,7 @@ class DataFinding(Record):
         value: None where there was nothing to measure, and `why_not` says why.
         found: Whether the value is above the bound.
         suspects: How many there are, of which a report shows the first.
+        worst: What speaks against the first of them.
         dropped: How many examples of train and val are left out of training.
         advice: What to do, where something was found.
     """
@@ -48,6 +49,7 @@ class DataFinding(Record):
     found: bool
     why_not: str = ""
     suspects: int = 0
+    worst: str = ""
     dropped: int = 0
     advice: str = ""
 
@@ -62,9 +64,10 @@ class DataFinding(Record):
         if self.value is None:
             return f"{self.label}: not judged, as {self.why_not}."
         left_out = f"; {self.dropped:,} are not trained on" if self.dropped else ""
+        measures = "; ".join(filter(None, [self.measures, self.worst]))
         advice = f" {self.advice}" if self.advice else ""
         return (
-            f"{self.label}: {self.written(self.value)}, at most {self.written(self.bound)} expected ({self.measures})"
+            f"{self.label}: {self.written(self.value)}, at most {self.written(self.bound)} expected ({measures})"
             f"{left_out}.{advice}"
         )
 

@@ -122,10 +122,31 @@ class Findings(Record):
     reliability: dict[str, list[ReliabilityBin]] = {}
 
 
+class Reuse(Record):
+    """How often the test examples have judged a candidate beside a champion, this `look` included.
+
+    Attributes:
+        look: From 1.
+        examples: In the test split.
+        risk: Of a false promotion, over all looks; None where it is not bounded.
+        level: What this look may take of it, at one end of an interval; None where no gate bounds it.
+        more_labels: More test examples, with which this look would show what the first one showed.
+        used_up: Whether a new test split of the same size costs no more labels than that.
+    """
+
+    look: int
+    examples: int
+    risk: float | None = None
+    level: float | None = None
+    more_labels: int = 0
+    used_up: bool = False
+
+
 class Verdict(Findings, Artifact, file="verdict.json"):
     """`verdict.json`: whether a candidate `passed` all gates, and is `blessed`, which is to go out.
 
-    `report_only` says that it goes out although it did not pass.
+    `report_only` says that it goes out although it did not pass; `reuse` is None where nothing is compared with a
+    champion.
     """
 
     schema_version: int = 2
@@ -133,6 +154,7 @@ class Verdict(Findings, Artifact, file="verdict.json"):
     blessed: bool
     report_only: bool
     gates: list[GateResult]
+    reuse: Reuse | None = None
 
 
 class ServingMetrics(Record):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
-from finetune.artifacts.findings import GateResult, ServingMetrics
+from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search
 
 
@@ -35,6 +35,7 @@ class RunSummary(Artifact, file="summary.json"):
         pending_model: Folder of the model that waits.
         metrics: Of the candidate on the test split, by name; `champion_metrics` and `baselines` are to compare with.
         report_only: Whether the model was pushed although a gate failed.
+        reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
         data_checks: What each check of the data found.
     """
@@ -51,6 +52,7 @@ class RunSummary(Artifact, file="summary.json"):
     baselines: dict[str, dict[str, float]] = {}
     gates: list[GateResult] = []
     report_only: bool = False
+    reuse: Reuse | None = None
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
     search: Search | None = None

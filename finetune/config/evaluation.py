@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -53,6 +53,10 @@ class GateConfig(Section):
         "Default: `disproven` relative to the champion, else `unproven`",
     )
 
+    first_only: bool = Field(
+        False, description="ask this of a first model alone: while there is a champion the gate is not judged"
+    )
+
     @model_validator(mode="after")
     def _one_bound(self) -> GateConfig:
         if (self.min is None) == (self.max is None):
@@ -63,6 +67,8 @@ class GateConfig(Section):
     def _keys_go_together(self) -> GateConfig:
         if self.compare == "ratio" and self.relative_to is None:
             raise ValueError("compare: expected `relative_to` beside a ratio")
+        if self.first_only and self.relative_to == "champion":
+            raise ValueError("first_only: got true with `relative_to: champion`, and a first model has no champion")
         if self.refuse_when and self.confidence is None:
             raise ValueError("refuse_when: expected `confidence` beside it")
         return self
@@ -112,8 +118,17 @@ class EvaluationConfig(Section):
 
     gates: list[GateConfig] | None = Field(
         None,
-        description="conditions on the test split; all must hold. Default: accuracy (`multi_label`: micro F1) at most "
-        "0.01 below the champion's",
+        description="conditions on the test split; all must hold. Default, by accuracy (`multi_label`: micro F1) at "
+        "95 %: a first model is better than `majority` and not shown to be worse than `logistic_regression`; a later "
+        "one is shown to be at most 0.01 below the champion",
+    )
+    promotion_risk: float | None = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description="over all candidates that the same test examples judge: the risk that gates with `relative_to: "
+        "champion`, `confidence` and `refuse_when: unproven` let one out that they should stop. Each candidate takes a "
+        "smaller share, so that it must show more (docs/gates.md). `null` judges each as if it were the first",
     )
     mode: Literal["enforce", "report_only"] = Field(
         "enforce", description="`report_only` pushes whatever the gates say, and marks what is pushed"
@@ -122,10 +137,10 @@ class EvaluationConfig(Section):
         "none", description="`required`: what passes every gate waits until `finetune approve RUN`"
     )
     baselines: list[Baseline] = Field(
-        ["majority"],
+        ["majority", "logistic_regression"],
         description="scored beside the candidate. `majority`: always the most frequent class of train; "
         "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "
-        "from random weights on the same examples",
+        "from random weights on the same examples. Default with `gates` of your own: `[majority]`",
     )
     threshold: ThresholdConfig | None = Field(
         None,
@@ -142,6 +157,14 @@ class EvaluationConfig(Section):
         description="what the report cuts the test split by: each one column or a cross of two. "
         "Default: `label` and each of `data.slice_columns`",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_asked_for(cls, section: Any) -> Any:
+        """A linear model takes time that gates which do not ask for one need not pay."""
+        if isinstance(section, dict) and section.get("gates") is not None and "baselines" not in section:
+            return {**section, "baselines": ["majority"]}
+        return section
 
     @field_validator("gates")
     @classmethod

@@ -15,7 +15,13 @@ def validate(config: ConfigOrData, overrides: Overrides = None) -> None:
     """Checks a config and the files that it names, and reports every mistake at once."""
     loaded = load(config, overrides)
     phases = f"{len(loaded.training.phases)} phases" if loaded.training.phases else "phases chosen by the Trainer"
-    Console().print(f"[green]valid[/green]  {config}: pipeline {loaded.name}, {phases}")
+    console = Console()
+    console.print(f"[green]valid[/green]  {config}: pipeline {loaded.name}, {phases}")
+    if not loaded.backbone.is_open:
+        from pipeline.plan import print_warnings
+        from pipeline.split_sizes import expected_sizes
+
+        print_warnings(loaded, expected_sizes(loaded), console)
 
 
 def plan(

@@ -177,7 +177,7 @@ def _with_signature(function: Any, types: dict[str, type], defaults: dict[str, A
 
 
 def _description(config: Config) -> str:
-    gates = gates_of(config.task, config.evaluation.gates)
+    gates = gates_of(config.task, config.evaluation)
     return f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(gates)} gates."
 
 

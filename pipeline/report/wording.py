@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.metrics import METRICS
-from finetune.artifacts.findings import GateResult
+from finetune.artifacts.findings import GateResult, Reuse
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CandidateResult
 
@@ -171,6 +171,34 @@ def rounded(amount: int) -> str:
     return f"{round(amount, -digits):,}"
 
 
+def reuse_sentences(reuse: Reuse | None) -> list[str]:
+    """How often the test examples have judged a candidate, what that costs, and what to do about it."""
+    if reuse is None:
+        return []
+    of_these = f"beside a champion on these {plural(reuse.examples, 'test example')}"
+    counted = f"It is the first candidate judged {of_these}"
+    if reuse.look > 1:
+        counted = f"It is candidate number {reuse.look} that is judged {of_these}"
+    if reuse.level is None:
+        return [
+            f"{counted}. No gate bounds the risk that a worse one goes out by chance: `confidence` with "
+            "`refuse_when: unproven` in a gate relative to the champion does, with evaluation.promotion_risk."
+        ]
+    sentence = (
+        f"{counted}: of the risk of {percent(reuse.risk)} that a false one of all of them goes out, it may take "
+        f"{100 * reuse.level:.2g}%."
+    )
+    if reuse.used_up:
+        return [
+            f"{sentence} These examples are used up: to show what they showed at first would take "
+            f"{rounded(reuse.more_labels)} more beside them. Label {reuse.examples:,} new ones, and make them the test "
+            "split."
+        ]
+    if reuse.more_labels:
+        sentence += f" With {rounded(reuse.more_labels)} more, the test split would show as much as at first."
+    return [sentence]
+
+
 def verdict(summary: RunSummary) -> Verdict:
     """The outcome of a run in words: pushed, refused or failed, and why."""
     gates, failed = summary.gates, summary.failed_gates
@@ -183,17 +211,17 @@ def verdict(summary: RunSummary) -> Verdict:
             if summary.report_only:
                 note.insert(0, "evaluation.mode is report_only, so no gate could stop it.")
         else:
-            why, note = _all_passed(gates), []
+            why, note = _all_passed(gates), _no_better_than_linear(summary)
         if summary.served_instead and summary.pushed_model:
             other, own = Path(summary.served_instead).name, Path(summary.pushed_model).name
             note.append(
                 f"It was pushed by an earlier run, as version {own}; version {other} is served in its place since. "
                 f"`finetune rollback` with --to {own} serves this one again."
             )
-        return Verdict("Pushed", "good" if gates and not failed else "warn", why, (*note, *_quality(summary)))
+        return Verdict("Pushed", "good" if gates and not failed else "warn", why, (*note, *_measured(summary)))
     if summary.status == "pending":
         why = "it passed its gates and waits for approval"
-        return Verdict("Pending", "warn", why, ("Nothing was pushed yet.", *_quality(summary)))
+        return Verdict("Pending", "warn", why, ("Nothing was pushed yet.", *_measured(summary)))
     if summary.status == "checked":
         if found := summary.data_warnings:
             why = f"{plural(len(found), 'check')} of the data found something"
@@ -206,10 +234,22 @@ def verdict(summary: RunSummary) -> Verdict:
         sentences = [_gate_sentence(gate) for gate in failed]
         if not failed:
             sentences = ["No gate failed; the log says what refused the model."]
-        return Verdict("Refused", "warn", why, (*sentences, "Nothing was pushed.", *_quality(summary)))
+        return Verdict("Refused", "warn", why, (*sentences, "Nothing was pushed.", *_measured(summary)))
     where = [part.id for part in summary.components if part.state == "failed"]
     why = f"in {listing(where)}" if where else "before the run was complete"
     return Verdict("Failed", "bad", why, ("Nothing was pushed.",))
+
+
+def _no_better_than_linear(summary: RunSummary) -> list[str]:
+    """Whether a first model goes out that is not shown to be better than a linear one, and why it may."""
+    return [
+        "It is not shown to be better than logistic regression on the frozen features "
+        f"({gate.metric.replace('_', ' ')} {number(gate.value)} beside it, {number(gate.interval.low)} to "
+        f"{number(gate.interval.high)}). It may go out because it is not shown to be worse, and nothing is served yet."
+        for gate in ([] if summary.champion_metrics else summary.gates)
+        if gate.reference_name == "logistic regression" and gate.passed and gate.judged and gate.interval
+        if gate.bound == 0 and gate.interval.low <= 0 <= gate.interval.high
+    ]
 
 
 def gain(result: CandidateResult) -> str:
@@ -287,6 +327,10 @@ def _some(names: list[str]) -> str:
 
 def _gate_sentence(gate: GateResult) -> str:
     return f"{gate.name}: {gate_reason(gate).rstrip('.')}."
+
+
+def _measured(summary: RunSummary) -> list[str]:
+    return [*_quality(summary), *reuse_sentences(summary.reuse)]
 
 
 def _quality(summary: RunSummary) -> list[str]:

@@ -28,7 +28,7 @@ class Served(tf.Module):
 
 
 def example(number: int) -> bytes:
-    texts = {"path": f"{number}.txt", "label": "ab"[number % 2], "site": "x" * number}
+    texts = {"path": f"{number}.txt", "label": "ab"[number % 2], "site": "x" * number, "sha256": f"{number:064x}"}
     values = {name: tf.train.BytesList(value=[text.encode()]) for name, text in texts.items()}
     features = {name: tf.train.Feature(bytes_list=value) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
@@ -60,6 +60,7 @@ def test_all_models_are_asked_about_each_example_in_the_order_of_its_file(folder
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["one", "two"], "nothing unfinished is left"
     shard = Shard.read(tmp_path / "out" / "one")
     assert list(shard.paths) == [f"{number}.txt" for number in range(EXAMPLES)]
+    assert list(shard.digests) == [f"{number:064x}" for number in range(EXAMPLES)]
     assert [label for (label,) in shard.labels] == ["ab"[number % 2] for number in range(EXAMPLES)]
     assert shard.columns == {"site": ["x" * n for n in range(EXAMPLES)], "none": [""] * EXAMPLES}
     assert {name: list(found.classes) for name, found in shard.models.items()} == {"ab": ["a", "b"], "bc": ["b", "c"]}

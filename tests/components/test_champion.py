@@ -13,7 +13,9 @@ pytest.importorskip("tfx")
 
 from tfx.types import standard_artifacts
 
+from components.champion.looks import CHAMPION_URI, MODEL_URI
 from components.champion.resolver import ChampionStrategy
+from components.gate_keeper.verdict_folder import VerdictFolder
 
 
 @pytest.fixture
@@ -66,3 +68,30 @@ def test_a_version_of_another_metadata_store_is_passed_over(models, tmp_path):
     push(models[0], tmp_path)
     push(models[1], tmp_path)
     assert champion(models[2], [models[0], models[2]], tmp_path) == ["a"]
+
+
+def verdict(number, model, beside):
+    made = VerdictFolder()
+    made.id = number
+    if beside:
+        made.set_string_custom_property(MODEL_URI, model.uri)
+        made.set_string_custom_property(CHAMPION_URI, beside.uri)
+    return made
+
+
+def earlier(candidate, verdicts, models, tmp_path):
+    given = {"model": list(models), "candidate": [candidate], "verdicts": verdicts}
+    found = ChampionStrategy(str(tmp_path / "pushed")).resolve_artifacts(None, given)
+    return [one.id for one in found["verdicts"]]
+
+
+def test_verdicts_beside_a_champion_before_the_first_on_this_candidate_are_earlier_looks(models, tmp_path):
+    first, second, third = models
+    push(first, tmp_path)
+    known = [verdict(9, third, first), verdict(5, second, first), verdict(3, first, None)]
+    assert earlier(third, known, models, tmp_path) == [5]
+    assert earlier(second, known, models, tmp_path) == [], "what came later is none of its own cached verdict"
+    assert earlier(third, [*known, verdict(11, second, first)], models, tmp_path) == [5]
+    assert earlier(first, known, models, tmp_path) == [], "no champion, no look"
+    push(second, tmp_path)
+    assert earlier(third, known, models, tmp_path) == [5, 9], "beside another champion it is judged anew"

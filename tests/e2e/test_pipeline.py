@@ -283,7 +283,7 @@ def test_baselines_are_scored_beside_the_candidate_and_gates_can_ask_for_a_margi
     assert [gate["of_class"] for gate in recalls] == ["disc", "ring", "square"]
 
 
-def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, runner):
+def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, runner, tmp_path):
     changed = runner.run("training.seed=2")
     cached = {component for component, state in states(changed).items() if state == "cached"}
     assert cached == {"ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "DataGate"}
@@ -291,6 +291,17 @@ def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, run
     relative = next(gate for gate in changed["gates"] if "champion" in gate["name"])
     assert relative["value"] == pytest.approx(changed["metrics"]["accuracy"] - first_run["metrics"]["accuracy"])
     assert versions(Path(first_run["pushed_model"]).parent) == [1, 2]
+    # One more look at the test split; judging the same candidate again, by other gates or from the cache, is none.
+    assert changed["reuse"]["examples"] == 24
+    judged_again = runner.run("training.seed=2", "evaluation.mode=report_only")
+    assert states(judged_again)["GateKeeper"] == "ran"
+    RunBasis.path(Path(changed["report"]).parent).unlink()
+    again = runner.run("training.seed=2")
+    assert states(again) == dict.fromkeys(states(again), "cached")
+    assert judged_again["reuse"] == again["reuse"] == changed["reuse"]
+    other = runner.run("training.seed=4", f"push.directory={tmp_path / 'pushed'}")
+    assert other["reuse"] is None, "there is no champion in this folder"
+    assert runner.run("training.seed=4")["reuse"]["look"] == changed["reuse"]["look"] + 1
 
 
 def test_a_refused_model_is_not_pushed_and_every_failed_gate_is_named(first_run, runner):

@@ -14,7 +14,7 @@ from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.metrics import metrics_of
 from evaluation.tasks import TASKS, gates_of
 from evaluation.tasks.contract import check_task
-from finetune.config.evaluation import GateConfig
+from finetune.config.evaluation import EvaluationConfig, GateConfig
 
 NAMES = [["a"], ["b"], ["c"], ["a"], ["b"], ["c"]]
 
@@ -31,10 +31,15 @@ def test_a_task_led_by_a_metric_of_another_task_is_told_so(monkeypatch):
 
 
 def test_gates_of_the_config_stand_in_place_of_the_default():
-    assert [gate.name for gate in gates_of("single_label", None)] == ["accuracy - champion >= -0.01"]
-    assert [gate.name for gate in gates_of("multi_label", None)] == ["micro_f1 - champion >= -0.01"]
+    assert [gate.name for gate in gates_of("single_label", EvaluationConfig())] == [
+        "accuracy - majority >= +0 at 95 %",
+        "accuracy - logistic regression >= +0 at 95 %",
+        "accuracy - champion >= -0.01 at 95 %",
+    ]
+    (only,) = gates_of("multi_label", EvaluationConfig(baselines=[]))
+    assert only.name == "micro_f1 - champion >= -0.01 at 95 %"
     own = GateConfig(metric="ece", max=0.1)
-    assert gates_of("multi_label", [own]) == [own]
+    assert gates_of("multi_label", EvaluationConfig(gates=[own])) == [own]
 
 
 def several_labels() -> TestSet:

@@ -12,12 +12,13 @@ from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import TASKS
 from components.bulk_inferrer.tasks.contract import check_task
 from components.bulk_inferrer.test_set import load_test_set, make_test_set, save_test_set
-from evaluation.evidence import CANDIDATE, CHAMPION
+from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.metrics import metrics_of
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL
+from evaluation.tasks import gates_of
 from evaluation.verdict import TFMA_GATE, Tfma, findings, judge_all
 from finetune.artifacts.findings import GateResult
-from finetune.config.evaluation import GateConfig
+from finetune.config.evaluation import EvaluationConfig, GateConfig
 
 LABELS = ["cat", "dog", "dog", "cat", "owl", "dog"]
 SITES = ["a", "b", "a", "b", "a", ""]
@@ -178,3 +179,52 @@ def test_labels_of_several_are_put_into_one_order_and_sliced_by_each(tmp_path):
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_of_the_bulk_inferrer_keeps_the_contract(name):
     check_task(name, TASKS[name])
+
+
+def first_model(skills: dict[str, float], examples: int = 200) -> TestSet:
+    """Three classes, one of which has half of the examples; a skill is the share of labels that are known."""
+    random = np.random.default_rng(8)
+    labels = random.choice(3, examples, p=[0.5, 0.3, 0.2])
+    answers = {"majority": np.zeros(examples, dtype=int)}
+    for name, skill in skills.items():
+        answers[name] = np.where(random.random(examples) < skill, labels, random.integers(0, 3, examples))
+    return TestSet(["a", "b", "c"], labels, {}, {name: np.eye(3)[said] for name, said in answers.items()})
+
+
+@pytest.mark.parametrize(
+    ("skills", "failed"),
+    [
+        ({CANDIDATE: 0.9, "logistic_regression": 0.8}, []),
+        # No better than a linear model, and not shown to be worse.
+        ({CANDIDATE: 0.8, "logistic_regression": 0.8}, []),
+        ({CANDIDATE: 0.5, "logistic_regression": 0.9}, ["logistic regression"]),
+        # As good as the majority is not better beyond noise.
+        ({CANDIDATE: 0.25, "logistic_regression": 0.9}, ["majority", "logistic regression"]),
+        # A champion takes the place of the baselines, and 0.01 below it must be ruled out.
+        ({CANDIDATE: 0.25, CHAMPION: 0.2, "logistic_regression": 0.9}, ["champion"]),
+        ({CANDIDATE: 0.95, CHAMPION: 0.5, "logistic_regression": 0.99}, []),
+    ],
+)
+def test_without_gates_of_its_own_a_first_model_is_held_against_baselines_and_a_later_one_against_the_champion(
+    skills, failed
+):
+    gates = gates_of(SINGLE_LABEL, EvaluationConfig())
+    results = judge_all(gates, first_model(skills), Tfma(None, False), [])
+    assert [result.reference_name for result in results if not result.passed] == failed
+    judged = {result.name.split()[2] for result in results if result.judged}
+    assert judged == ({"champion"} if CHAMPION in skills else {"majority", "logistic"})
+
+
+def test_several_labels_have_the_same_default_gates_by_micro_f1():
+    random = np.random.default_rng(8)
+    labels = random.random((150, 3)) < [0.6, 0.3, 0.2]
+    said = {name: labels ^ (random.random(labels.shape) < 0.1) for name in (CANDIDATE, "logistic_regression")}
+    said["majority"] = np.tile([True, False, False], (150, 1))
+    test_set = TestSet(["a", "b", "c"], labels, {}, {k: v.astype(float) for k, v in said.items()}, said, MULTI_LABEL)
+    results = judge_all(gates_of(MULTI_LABEL, EvaluationConfig()), test_set, Tfma(None, False), [])
+    assert [(result.metric, result.judged, result.passed) for result in results] == [
+        ("micro_f1", True, True),
+        ("micro_f1", True, True),
+        ("micro_f1", False, True),
+    ]
+    assert results[0].power.smallest > 0

@@ -1,0 +1,101 @@
+"""Examples unlike all others: pictures of another kind, texts about something else."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.data_checks.check import DataCheck, Examples, Found, Suspect
+
+NEIGHBOURS = 10
+# Others that each example is compared with; of more, this many are drawn.
+MOST_OTHERS = 5_000
+# How often any example of a set without outliers may be taken for one.
+LEVEL = 0.01
+# Below so many examples, the 90th percentile says nothing.
+FEWEST = 50
+# Examples whose distances to all others are in memory together.
+_BLOCK = 512
+
+
+def neighbour_distances(directions: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Returns the distance of each example to its k-th nearest neighbour.
+
+    That is the outlier score of Ramaswamy, Rastogi and Shim (2000), on features brought to length 1, as Sun and others
+    (2022, "Out-of-distribution detection with deep nearest neighbors") found best. Time grows with the number of
+    examples, memory does not.
+
+    Args:
+        directions: float32 [examples, features], of length 1 or 0.
+        seed: Draws those that each is compared with, where there are more than MOST_OTHERS.
+
+    Returns:
+        float64 [examples], of 0 to 2; the farthest where there are fewer than k others, 0 where there is none.
+    """
+    count = len(directions)
+    others = np.arange(count)
+    if count > MOST_OTHERS:
+        others = np.sort(np.random.default_rng(seed).choice(count, MOST_OTHERS, replace=False))
+    known, place = directions[others], np.full(count, -1)
+    place[others] = np.arange(len(others))
+    found = np.zeros(count)
+    for begin in range(0, count, _BLOCK):
+        rows = np.arange(begin, min(begin + _BLOCK, count))
+        cosines = directions[rows] @ known.T
+        itself = place[rows]
+        cosines[np.flatnonzero(itself >= 0), itself[itself >= 0]] = np.inf
+        # The first of those that were drawn is the example itself, where it is among them.
+        nearest = np.where(itself >= 0, NEIGHBOURS, NEIGHBOURS - 1)
+        far = np.minimum(nearest, len(others) - 1)
+        ordered = np.partition(-cosines, np.unique(far), axis=1)
+        cosine = -ordered[np.arange(len(rows)), far]
+        found[rows] = np.sqrt(np.maximum(2 - 2 * np.where(np.isinf(cosine), 1, cosine), 0))
+    return found
+
+
+def robust_limit(distances: np.ndarray, level: float) -> float:
+    """Returns what any of the distances exceeds with a probability of at most `level` if all are of one kind.
+
+    Their logarithms are taken to be normal above the median, with the deviation that the 90th percentile says, which a
+    twentieth of the examples being outliers does not move far; beyond, a normal tail with a tenth of the level leaves
+    room for one that is heavier. The level holds for all examples together (Bonferroni).
+
+    Args:
+        distances: float [examples], not negative.
+        level: Between 0 and 1.
+    """
+    from scipy.stats import norm
+
+    known = np.log(distances[distances > 0])
+    if not len(known):
+        return np.inf
+    middle, high = np.quantile(known, [0.5, 0.9])
+    return float(np.exp(middle + norm.isf(level / 10 / len(known)) * (high - middle) / norm.ppf(0.9)))
+
+
+def _find(examples: Examples) -> Found:
+    if len(examples.paths) < FEWEST:
+        return Found(None, why_not=f"{len(examples.paths)} examples are too few to say what is usual")
+    distances = neighbour_distances(examples.directions)
+    limit = robust_limit(distances, LEVEL)
+    far = np.flatnonzero(distances > limit)
+    far = far[np.argsort(-distances[far], kind="stable")]
+    reason = "at a distance of {:.2f} from others, where {:.2f} is the most that chance gives"
+    suspects = [Suspect((int(row),), reason.format(distances[row], limit)) for row in far]
+    return Found(len(far) / len(distances), suspects, far)
+
+
+OUTLIERS = DataCheck(
+    name="outliers",
+    label="outliers",
+    measures="share of the examples that are unlike all others",
+    meaning=f"The distance to the {NEIGHBOURS}th nearest neighbour (Ramaswamy, Rastogi and Shim 2000) in frozen "
+    "features of length 1 (Sun and others 2022), beside what chance gives: a log-normal tail fitted to median and "
+    f"90th percentile, at a level of {LEVEL:.0%} for all examples together. Up to a twentieth of the examples may be "
+    f"outliers; {NEIGHBOURS} or more that are alike are no outliers, and where pictures differ much anyway, few can "
+    "be told. It looks at no label, so that it does the same for `multi_label`.",
+    bound=0.0,
+    advice="Look at them: remove what is not of the kind that the model will be shown, and keep rare examples that "
+    "are.",
+    find=_find,
+    drops=True,
+)

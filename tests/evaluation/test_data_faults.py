@@ -1,0 +1,213 @@
+"""Each fault is planted once and found; clean draws give no more alarms than the level allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from evaluation.data_checks import classes, exposure, leaks, outliers, representative
+from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, Found, Pictures
+
+EXAMPLES, FEATURES, CLASSES = 600, 48, 4
+CLEAN_DRAWS = 50
+CHECKS: tuple[DataCheck, ...] = (
+    representative.REPRESENTATIVE,
+    leaks.LEAKS,
+    exposure.EXPOSURE,
+    outliers.OUTLIERS,
+    classes.CLASS_IMBALANCE,
+    classes.SMALL_CLASSES,
+    classes.CLASS_NAMES,
+)
+# Those that look at labels; the others do the same whatever they are.
+LABELLED = (leaks.LEAKS, classes.CLASS_IMBALANCE, classes.SMALL_CLASSES, classes.CLASS_NAMES)
+LEVELS = {"representative": representative.LEVEL, "leaks": leaks.LEVEL, "outliers": outliers.LEVEL}
+
+
+def clean(seed: int, several_labels: bool = False) -> Examples:
+    random = np.random.default_rng(seed)
+    of_class = random.integers(0, CLASSES, EXAMPLES)
+    labels = np.eye(CLASSES, dtype=bool)[of_class]
+    if several_labels:
+        labels |= random.random(labels.shape) < 0.2
+    centres = random.normal(size=(CLASSES, FEATURES))
+    features = np.maximum(centres[of_class] + random.normal(size=(EXAMPLES, FEATURES)), 0)
+    sizes = random.integers(200, 400, (EXAMPLES, 2))
+    thumbnails = random.integers(0, 256, (EXAMPLES, 32, 32, 3), dtype=np.uint8)
+    return Examples(
+        paths=[f"{name}/{random.integers(10**6)}.jpg" for name in of_class],
+        splits=random.choice([TRAIN, VAL, TEST], EXAMPLES, p=[0.6, 0.2, 0.2]),
+        classes=["daisy", "dandelion", "rose", "tulip"],
+        labels=labels,
+        one_label=not several_labels,
+        features=features.astype(np.float32),
+        held_out=np.full(labels.shape, np.nan, np.float32),
+        columns={"site": [f"site {number}" for number in random.integers(0, 5, EXAMPLES)]},
+        pictures=Pictures(thumbnails, sizes, random.integers(10_000, 90_000, EXAMPLES)),
+    )
+
+
+def alarm(check: DataCheck, examples: Examples) -> bool:
+    value = check.find(examples).value
+    return value is not None and value > check.bound
+
+
+@pytest.fixture(scope="module")
+def draws() -> dict[bool, list[Examples]]:
+    return {several: [clean(seed, several) for seed in range(CLEAN_DRAWS)] for several in (False, True)}
+
+
+@pytest.mark.parametrize(
+    ("check", "several_labels"),
+    [(check, several) for check in CHECKS for several in (False, True) if check in LABELLED or not several],
+    ids=lambda value: value.name if isinstance(value, DataCheck) else str(value),
+)
+def test_clean_draws_give_no_more_alarms_than_the_level_allows(check, several_labels, draws) -> None:
+    alarms = sum(alarm(check, examples) for examples in draws[several_labels])
+    # A check at its level has more alarms than this in one of a hundred times.
+    assert alarms <= binom.ppf(0.99, CLEAN_DRAWS, LEVELS.get(check.name, 0))
+
+
+def _another_camera(examples: Examples) -> Examples:
+    features = examples.features.copy()
+    features[examples.splits == TEST] += 0.4
+    return replace(examples, features=features)
+
+
+def _with(examples: Examples, **pictures: np.ndarray) -> Examples:
+    assert examples.pictures
+    return replace(examples, pictures=replace(examples.pictures, **pictures))
+
+
+def _size_tells(examples: Examples) -> Examples:
+    return _with(examples, bytes=50_000 + 1_000 * examples.labels[:, 2] + np.arange(EXAMPLES) % 10)
+
+
+def _border_tells(examples: Examples) -> Examples:
+    thumbnails = examples.pictures.thumbnails.copy()
+    thumbnails[examples.labels[:, 1], :2] = 255
+    return _with(examples, thumbnails=thumbnails)
+
+
+def _column_tells(examples: Examples) -> Examples:
+    return replace(examples, columns={"site": [f"site {examples.label(row)}" for row in range(EXAMPLES)]})
+
+
+def _name_tells(examples: Examples) -> Examples:
+    paths = [f"{'scan' if has else 'IMG'}_{row}.jpg" for row, has in enumerate(examples.labels[:, 0])]
+    return replace(examples, paths=paths)
+
+
+def _filled(value: int) -> Callable[[Examples], Examples]:
+    def plant(examples: Examples) -> Examples:
+        thumbnails = examples.pictures.thumbnails.copy()
+        noise = np.random.default_rng(0).integers(0, 12, (32, 32, 1))
+        thumbnails[7] = np.clip(value + noise * 3 if value < 128 else value - noise, 0, 255)
+        return _with(examples, thumbnails=thumbnails)
+
+    return plant
+
+
+def _blank(examples: Examples) -> Examples:
+    thumbnails = examples.pictures.thumbnails.copy()
+    thumbnails[7] = 120
+    return _with(examples, thumbnails=thumbnails)
+
+
+def _tiny(examples: Examples) -> Examples:
+    sizes = examples.pictures.sizes.copy()
+    sizes[7] = 300, 40
+    return _with(examples, sizes=sizes)
+
+
+def _of_another_kind(examples: Examples) -> Examples:
+    features = examples.features.copy()
+    # What hardly any other has is all that it has.
+    features[7] = np.arange(FEATURES) == features.mean(axis=0).argmin()
+    return replace(examples, features=features)
+
+
+def _rare_class(examples: Examples) -> Examples:
+    rare = examples.labels[:, 3] & (examples.splits == TRAIN)
+    return _only(examples, ~rare | (np.cumsum(rare) <= 6))
+
+
+def _absent_from_test(examples: Examples) -> Examples:
+    return _only(examples, ~(examples.labels[:, 3] & (examples.splits == TEST)))
+
+
+def _only(examples: Examples, kept: np.ndarray) -> Examples:
+    rows = np.flatnonzero(kept)
+    return replace(
+        examples,
+        paths=[examples.paths[row] for row in rows],
+        splits=examples.splits[rows],
+        labels=examples.labels[rows],
+    )
+
+
+def _spelled_twice(examples: Examples) -> Examples:
+    return replace(examples, classes=["daisy", "dandelion", "rose", " Daisy"])
+
+
+FAULTS: dict[str, tuple[DataCheck, Callable[[Examples], Examples], str]] = {
+    "another camera": (representative.REPRESENTATIVE, _another_camera, "of test"),
+    "file size": (leaks.LEAKS, _size_tells, "file size alone predicts"),
+    "border": (leaks.LEAKS, _border_tells, "of the border alone predicts"),
+    "column": (leaks.LEAKS, _column_tells, "column site alone predicts"),
+    "file name": (leaks.LEAKS, _name_tells, "file name alone predicts"),
+    "under-exposed": (exposure.EXPOSURE, _filled(4), "under-exposed"),
+    "over-exposed": (exposure.EXPOSURE, _filled(255), "over-exposed"),
+    "blank": (exposure.EXPOSURE, _blank, "blank"),
+    "tiny": (exposure.EXPOSURE, _tiny, "tiny"),
+    "another kind": (outliers.OUTLIERS, _of_another_kind, "distance"),
+    "rare class": (classes.CLASS_IMBALANCE, _rare_class, "of 'tulip'"),
+    "absent from test": (classes.SMALL_CLASSES, _absent_from_test, "test has 0 of 'tulip'"),
+    "spelled twice": (classes.CLASS_NAMES, _spelled_twice, "'daisy' and ' Daisy'"),
+}
+
+
+@pytest.mark.parametrize("several_labels", [False, True], ids=["one label", "several labels"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, several_labels: bool) -> None:
+    check, plant, reason = FAULTS[fault]
+    examples = plant(clean(1000, several_labels))
+    found = check.find(examples)
+    assert found.value is not None
+    assert found.value > check.bound
+    assert reason in found.suspects[0].reason
+    if check.drops:
+        assert found.drop.tolist() == [7]
+        assert found.suspects[0].rows == (7,)
+    for other in CHECKS:
+        if other is not check:
+            assert not alarm(other, examples), f"{other.name} takes {fault} for its own"
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_a_handful_of_texts_is_judged_or_said_why_not(check: DataCheck) -> None:
+    few = _only(clean(0), np.arange(EXAMPLES) < 3)
+    features, held_out = few.features[:3], few.held_out[:3]
+    found: Found = check.find(
+        replace(few, features=features, held_out=held_out, columns={}, pictures=None, texts=["a"] * 3)
+    )
+    assert found.value is not None or found.why_not
+
+
+def test_an_example_of_test_is_no_part_of_a_leak() -> None:
+    examples = clean(0)
+    told = np.where(examples.splits == TEST, examples.labels.argmax(axis=1), 0)
+    assert not alarm(leaks.LEAKS, replace(examples, columns={"site": told.astype(str).tolist()}))
+
+
+def test_the_docs_have_a_section_on_each_check() -> None:
+    docs = " ".join((Path(__file__).parents[2] / "docs" / "data-checks.md").read_text(encoding="utf-8").split())
+    for check in CHECKS:
+        assert f"### `{check.name}`: {check.label}" in docs
+        assert check.meaning in docs
+        assert check.advice in docs
