@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
-from pipeline.report import evaluation, figures, wording
+from pipeline.report import data_checks, evaluation, figures, wording
 from pipeline.report.diagnosis import diagnose
 from pipeline.report.tasks import report_task
 
@@ -25,6 +25,7 @@ LAST_SECTIONS = {
     "calibration": "Calibration",
     "slices": "Slices",
     "serving": "Serving",
+    "checks": "Data checks",
     "data": "Data",
     "missing": "Not reached",
     "run": "Run",
@@ -64,13 +65,15 @@ def page(data: ReportData) -> View:
         ),
         "slices": evaluation.slices(measured),
         "serving": evaluation.serving(summary.serving, data.latency_ms),
+        "checks": data_checks.checks(data.data_findings),
         "data": _data(data),
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
-    absent = [name for name, part in parts.items() if not part and name != "serving"] if failed else []
+    optional = ("serving", "checks")
+    absent = [name for name, part in parts.items() if not part and name not in optional] if failed else []
     # What looked at its data alone, or was refused because of them, was to reach nothing else.
     ended_at_data = summary.status == "checked" or (summary.status == "refused" and summary.error)
-    hidden = {*absent, *(name for name, part in parts.items() if not part and (name == "serving" or ended_at_data))}
+    hidden = {*absent, *(name for name, part in parts.items() if not part and (name in optional or ended_at_data))}
     return {
         **parts,
         "parts": parts,
@@ -97,7 +100,7 @@ def _share(part: float, whole: float) -> float:
 
 def _training(data: ReportData) -> View | None:
     summary, curves = data.summary, _curves(data.curves)
-    if curves is None and not summary.phases and not summary.search:
+    if curves is None and not summary.phases and not summary.search and not summary.ranking:
         return None
     return {
         "curves": curves,
