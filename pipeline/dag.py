@@ -30,8 +30,9 @@ from components.serving_gate.component import ServingGate
 from components.transform.component import CACHE_KEY, Transform
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
+from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
-from finetune.config import Config
+from finetune.config import Config, EvaluationConfig
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
@@ -267,6 +268,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"task", "training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
+        "evaluation": _deciding(config.evaluation),
         **plain({"weights_sha256": _weights_digest(config), "code": CodeDigest(modules=("trainer_module.recipe",))}),
     }
 
@@ -278,9 +280,15 @@ def _weights_digest(config: Config) -> FileDigest | None:
     return FileDigest(path=source)
 
 
+def _deciding(evaluation: EvaluationConfig) -> dict[str, Any]:
+    """What of the section has a say in what the model is: costs, where they choose the threshold."""
+    by_cost = evaluation.threshold is not None and evaluation.threshold.metric == EXPECTED_COST.name
+    return evaluation.model_dump(mode="json", include={"threshold", *(["costs"] if by_cost else [])})
+
+
 def _linear_settings(config: Config) -> dict[str, Any]:
     settings = trainer_settings(config)
-    kept = {name: settings[name] for name in ("task", "backbone", "weights_sha256")}
+    kept = {name: settings[name] for name in ("task", "backbone", "evaluation", "weights_sha256")}
     return {**kept, "batch_size": config.training.batch_size}
 
 
