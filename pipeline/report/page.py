@@ -100,7 +100,7 @@ def _share(part: float, whole: float) -> float:
 
 def _training(data: ReportData) -> View | None:
     summary, curves = data.summary, _curves(data.curves)
-    if curves is None and not summary.phases and not summary.search:
+    if curves is None and not summary.phases and not summary.search and not summary.ranking:
         return None
     return {
         "curves": curves,

@@ -92,13 +92,14 @@ def data() -> ReportData:
         for epoch in range(1, 13)
     ]
     wrong = np.flatnonzero(~candidate.correct)
-    order = wrong[np.argsort(-candidate.confidence[wrong])][:12]
+    confidence = candidate.probabilities.max(axis=1)
+    order = wrong[np.argsort(-confidence[wrong])][:12]
     samples = [
         {
             "path": f"/data/flowers/{names[candidate.labels[index]]}/{index}.jpg",
             "label": names[candidate.labels[index]],
             "predicted": names[candidate.predicted[index]],
-            "probability": float(candidate.confidence[index]),
+            "probability": float(confidence[index]),
             "image": picture(index),
         }
         for index in order
