@@ -110,6 +110,12 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             f"data.corrections: got {corrections!r}, which is not a file here; expected a CSV file with the columns "
             "path and label"
         )
+    log = value_at(raw, "data.serving_log")
+    if isinstance(log, str) and not Path(log).expanduser().is_file():
+        problems.append(
+            f"data.serving_log: got {log!r}, which is not a file here; expected a CSV file, as `finetune predict "
+            "--output FILE.csv` writes"
+        )
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:
         problems += source_of(config).file_problems(config)

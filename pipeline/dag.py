@@ -44,6 +44,8 @@ from transforms.modalities import transform_settings
 RUN_FN = "trainer_module.recipe.run_fn"
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
 TRAINED_ON = ["train", "val"]
+# Keys of `data` that ingest does not ask for, or gets in another form.
+NOT_READ = {"root", "schema_file", "checks", "corrections", "serving_log"}
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -185,7 +187,7 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
-    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file", "checks", "corrections"})
+    settings = config.data.model_dump(mode="json", exclude=NOT_READ)
     ours = {
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
@@ -208,6 +210,7 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
     """Returns what the data gate depends on: the frozen part of the network, and nothing that training alone does."""
     output = config.output_dir or f"runs/{config.name}"
     settings = trainer_settings(config)
+    log = config.data.serving_log
     training = ("batch_size", "mixed_precision", "batch_norm", "frozen_features", "memory_mb")
     return {
         **{name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")},
@@ -222,6 +225,8 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
             {
                 "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
                 "report_dir": SharedPath(path=f"{output}/reports"),
+                "serving_log": SharedPath(path=log) if log else None,
+                "serving_log_sha256": FileDigest(path=log) if log else None,
             }
         ),
     }
