@@ -1,10 +1,11 @@
 """What fine-tuning gains: `training.strategy: auto` beside the cross-validated probe, on several sets and many splits.
 
-    make bench-quality           (python -m benchmarks.quality [--part flowers] [--part sets] [--set NAME] ...)
+    make bench-quality           (python -m benchmarks.quality [--part flowers|texts|sets] ... [--set NAME] ...)
 
 Each run is the whole pipeline, `finetune run`, and its figures are those of the test split. Part `flowers` tests on
 val/, five seeds, beside the run's own baseline `logistic_regression`, and beside a plain Keras script where
-FINETUNE_PEER names one. Part `sets` cuts ten random splits of each set, and runs the probe (a fitted head alone, on
+FINETUNE_PEER names one. Part `texts` cuts five splits of sms_spam, and runs the recipe, once with its unknown words
+left out, beside `auto`. Part `sets` cuts ten random splits of each set, and runs the probe (a fitted head alone, on
 train and val) and `auto` on each. Runs that are in the results already are not run again: it goes on after a kill.
 """
 
@@ -16,18 +17,21 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+import yaml
+
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.compare import run_script
-from benchmarks.flowers import CLASSES, linked, pictures, real_data, weights_file
+from benchmarks.flowers import CLASSES, ROOT, linked, pictures, real_data, weights_file
 from benchmarks.pipeline_runs import run_pipeline
 from benchmarks.tables import RESULTS, machine, save, spread, table
 
 FOLDER = Path("runs/benchmarks/quality")
+PARTS = ("flowers", "texts", "sets")
 SEEDS, SPLITS, MINUTES = 5, 10, 3
 PROBE = {"head": {"start": "fitted"}, "phases": [], "refit": True}
 # Epochs and learning rates of the script's two phases.
@@ -35,8 +39,6 @@ SCRIPT = (10, 20), (1e-3, 1e-4)
 MOBILE_NET = {"name": "MobileNetV2", "arguments": {"alpha": 0.35}, "image_size": 224}
 # Every model passes: what is measured here is not what goes out.
 GATES = [{"metric": "accuracy", "min": 0.0}]
-# Two-sided 95 % of Student's t with nine degrees of freedom.
-T_95 = 2.262
 
 
 def flowers_val(folder: Path) -> dict[str, Any]:
@@ -129,6 +131,27 @@ def run_flowers(folder: Path, runs: list[dict], keep: Callable[[], None]) -> Non
             keep()
 
 
+def run_texts(folder: Path, runs: list[dict], keep: Callable[[], None]) -> None:
+    """Runs the recipe of sms_spam, as it is and without unknown words, and `auto`, on the same splits."""
+    recipe = yaml.safe_load((ROOT / "configs" / "sms_spam.yaml").read_text())
+    sections = sets(folder)["sms_spam"]()
+    skipping = {**sections["backbone"], "text": {**sections["backbone"]["text"], "unknown_words": "skip"}}
+    sides = {
+        "recipe, unknown words left out": (skipping, recipe["training"]),
+        "recipe": (sections["backbone"], recipe["training"]),
+        "auto": (sections["backbone"], {"strategy": "auto"}),
+    }
+    for seed in range(1, SEEDS + 1):
+        for side, (backbone, training) in sides.items():
+            if _done(runs, side=side, seed=seed):
+                continue
+            data = {**sections["data"], "split_salt": f"s{seed}"}
+            config = {"data": data, "backbone": backbone, "training": training, "evaluation": {"gates": GATES}}
+            found = run_pipeline(folder / f"texts-{side.split()[-1]}", {"name": "quality_texts", **config}, seed)
+            runs.append({"side": side, "seed": seed, **_figures(found)})
+            keep()
+
+
 def run_sets(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[], None]) -> None:
     """Runs probe and `auto` on each split of each set, one split of all sets after the other."""
     for split in range(1, SPLITS + 1):
@@ -158,10 +181,39 @@ def page(figures: dict[str, Any]) -> str:
         chosen = ", ".join(f"{run['seed']}: {run['chosen']}" for run in of["auto"])
         head = ("flowers, tested on val/", "accuracy, median (least - largest)", "seconds of training, median")
         parts.append(f"{table(head, rows)}\n\nChosen, by seed: {chosen}.")
+    if figures.get("texts"):
+        parts.append(_of_texts(figures["texts"]))
     for name in dict.fromkeys(run["set"] for run in figures.get("sets", [])):
         parts.append(_of_set(name, [run for run in figures["sets"] if run["set"] == name]))
     parts.append("`make bench-quality` makes this page.")
     return "\n\n".join(parts)
+
+
+def _of_texts(runs: list[dict]) -> str:
+    """A table of the sides, and what `auto` gains on each of the others over the same splits."""
+    by_side: dict[str, list[dict]] = {}
+    for run in runs:
+        by_side.setdefault(run["side"], []).append(run)
+    rows = [(side, spread(run["macro_f1"] for run in found), _seconds(found)) for side, found in by_side.items()]
+    parts = [table(("sms_spam, GloVe", "macro F1, median (least - largest)", "seconds of training, median"), rows)]
+    of_auto = {run["seed"]: run["macro_f1"] for run in by_side.pop("auto", [])}
+    for side, found in by_side.items():
+        gains = [of_auto[run["seed"]] - run["macro_f1"] for run in found if run["seed"] in of_auto]
+        if len(gains) > 1:
+            parts.append(f"Macro F1 of `auto` less that of the {side}: {paired(gains)}.")
+    return "\n\n".join(parts)
+
+
+def paired(gains: Sequence[float]) -> str:
+    """The mean of paired differences, its standard error and its 95 % interval by Student's t; at least two."""
+    from scipy.stats import t
+
+    error = stdev(gains) / math.sqrt(len(gains))
+    half = float(t.ppf(0.975, len(gains) - 1)) * error
+    return (
+        f"mean of {len(gains)} splits {mean(gains):+.4f}, standard error {error:.4f}, 95 % interval "
+        f"{mean(gains) - half:+.4f} to {mean(gains) + half:+.4f}"
+    )
 
 
 def _of_set(name: str, runs: list[dict]) -> str:
@@ -177,19 +229,14 @@ def _of_set(name: str, runs: list[dict]) -> str:
     head = ("split", "probe", "auto", "difference", "probe, log-loss", "auto, log-loss", "chosen", "seconds")
     if len(both) > 1:
         gains = [by_side["auto"][split]["accuracy"] - by_side["probe"][split]["accuracy"] for split in both]
-        error = stdev(gains) / math.sqrt(len(gains))
-        half = T_95 * error
-        parts.append(
-            f"Accuracy of `auto` less that of the probe, mean of {len(gains)} splits: {mean(gains):+.4f}, standard "
-            f"error {error:.4f}, 95 % interval {mean(gains) - half:+.4f} to {mean(gains) + half:+.4f}."
-        )
+        parts.append(f"Accuracy of `auto` less that of the probe: {paired(gains)}.")
     return "\n\n".join([*parts, table(head, rows)])
 
 
 def main() -> None:
     """Measures what is asked for and is not there yet, and writes table and raw figures."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--part", choices=("flowers", "sets"), action="append")
+    arguments.add_argument("--part", choices=PARTS, action="append")
     arguments.add_argument("--set", choices=list(sets(FOLDER)), action="append")
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
@@ -201,9 +248,11 @@ def main() -> None:
     def keep() -> None:
         save("quality", page(figures), figures)
 
-    parts = given.part or ("flowers", "sets")
+    parts = given.part or PARTS
     if "flowers" in parts:
         run_flowers(folder, figures["flowers"], keep)
+    if "texts" in parts:
+        run_texts(folder, figures.setdefault("texts", []), keep)
     if "sets" in parts:
         run_sets(folder, given.set or list(sets(folder)), figures["sets"], keep)
 
