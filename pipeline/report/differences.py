@@ -14,7 +14,6 @@ from pipeline.report.tasks.samples import image_of
 View = dict[str, Any]
 
 SLICES_SHOWN = 15
-KINDS = {"class": "class", "column": "column", "cluster": "found by clustering"}
 
 
 def differences(data: ReportData) -> View | None:
@@ -26,13 +25,7 @@ def differences(data: ReportData) -> View | None:
     return {
         "sentences": _sentences(found),
         "rows": [
-            {
-                "part": part,
-                "kind": KINDS[part.kind],
-                "chance": f"{part.chance:.2g}",
-                "state": "failed" if part.is_worse else "",
-            }
-            for part in rows
+            {"part": part, "chance": f"{part.chance:.2g}", "state": "failed" if part.is_worse else ""} for part in rows
         ],
         "hidden": len(found.slices) - len(rows),
         "groups": _groups(data.differing),
