@@ -104,6 +104,12 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     schema = value_at(raw, "data.schema_file")
     if isinstance(schema, str) and not Path(schema).expanduser().is_file():
         problems.append(f"data.schema_file: got {schema!r}, which is not a file here; expected a schema.pbtxt")
+    corrections = value_at(raw, "data.corrections")
+    if isinstance(corrections, str) and not Path(corrections).expanduser().is_file():
+        problems.append(
+            f"data.corrections: got {corrections!r}, which is not a file here; expected a CSV file with the columns "
+            "path and label"
+        )
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:
         problems += source_of(config).file_problems(config)

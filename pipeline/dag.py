@@ -81,7 +81,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
             examples=examples.outputs["examples"],
             transformed_examples=transform.outputs["transformed_examples"],
             transform_graph=transform.outputs["transform_graph"],
-            settings=_data_gate_settings(config, output),
+            settings=data_gate_settings(config),
             checks=checks,
         )
         nodes.append(gate)
@@ -184,21 +184,28 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
-    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file", "checks"})
+    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file", "checks", "corrections"})
     ours = {
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
+        **_corrections(config),
         "judged_by": CodeDigest(modules=("components.example_gen.images",)),
     }
     return {**settings, "task": config.task, **plain(ours)}
+
+
+def _corrections(config: Config) -> dict[str, Any]:
+    path = config.data.corrections
+    return {"corrections": SharedPath(path=path), "corrections_sha256": FileDigest(path=path)} if path else {}
 
 
 def _example_cache(config: Config, output: str) -> dict[str, Any]:
     return {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb}
 
 
-def _data_gate_settings(config: Config, output: str) -> dict[str, Any]:
-    """What the frozen part of the network depends on, and nothing that training alone does."""
+def data_gate_settings(config: Config) -> dict[str, Any]:
+    """Returns what the data gate depends on: the frozen part of the network, and nothing that training alone does."""
+    output = config.output_dir or f"runs/{config.name}"
     settings = trainer_settings(config)
     training = ("batch_size", "mixed_precision", "batch_norm", "frozen_features", "memory_mb")
     return {

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from components.data_gate.component import STOPPED
 from components.pusher import component as pusher
+from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.data_findings import DataFindings, ShownExample
 from finetune.artifacts.evaluation_results import EvaluationResults, Sample
@@ -20,7 +21,7 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.buckets import folder
-from finetune.config import Config
+from finetune.config import BackboneConfig, Config
 from pipeline.plan import ingest_node_id
 from pipeline.saved_report import LOG_FILE, REPORT_FILE
 from registry.approval import published_version
@@ -91,6 +92,7 @@ def collect(
         reuse=verdict.reuse if verdict else None,
         serving=serving or ServingMetrics(),
         phases=history.phases if history else [],
+        ranking=_ranking(config),
         search=history.search if history else None,
         refit=history.refit if history else None,
         calibration=history.calibration if history else None,
@@ -142,6 +144,12 @@ def _with_whole_paths(samples: Sequence[Shown], predictions: Any) -> list[Shown]
         sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
         for sample in samples
     ]
+
+
+def _ranking(config: Config) -> BackboneRanking | None:
+    """Finds the ranking that the backbone of a config was chosen in."""
+    found = BackboneRanking.find(config.output_path)
+    return found if found and BackboneConfig.model_validate(found.winner.backbone) == config.backbone else None
 
 
 def _pushed(config: Config, artifact: Any | None) -> tuple[str, str]:

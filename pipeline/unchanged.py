@@ -53,13 +53,14 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     now = time.time_ns()
     root = folder(config.data.root)
     data, in_buckets = stats_of(root), is_bucket(root) or is_bucket(config.push_path)
-    schema = config.data.schema_file
+    schema, corrections = config.data.schema_file, config.data.corrections
     digests = {
         "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
         "code": installed().bytes_digest(),
         "environment": _digest(platform.python_version(), os.environ.get("PYTHONPATH", ""), *_distributions()),
         "weights": source_of(config.backbone).digest(config.backbone) or "",
         "schema": (sha256_of(Path(schema)) or "") if schema else "",
+        "corrections": (sha256_of(Path(corrections)) or "") if corrections else "",
         "data": data.digest,
     }
     if with_bytes and not in_buckets:

@@ -26,7 +26,7 @@ from finetune.example_cache import ExampleCache
 from finetune.files import write_text
 
 SPLITS = ("train", "val", "test")
-SHOWN_SUSPECTS = 24
+SHOWN_SUSPECTS = 16
 # Of suspects that belong together.
 SHOWN_TOGETHER = 4
 IMAGES = "suspects"

@@ -24,6 +24,7 @@ from components.example_gen.component import (
     shard_files,
     stop_for_problems,
 )
+from components.example_gen.corrections import corrected
 from components.example_gen.files import FileRecord, printable
 from components.example_gen.fingerprint import fingerprint
 from components.example_gen.layouts import list_files
@@ -69,7 +70,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
         examples_artifact = output_artifact(output_dict)
 
-        listing = list_files(root, settings)
+        listing = corrected(list_files(root, settings), settings)
         if not is_bucket(root):
             root = os.path.abspath(root)  # A worker's own working directory may be another.
         rejected = [record for record in listing.files if record.reason]

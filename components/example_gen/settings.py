@@ -30,6 +30,8 @@ class IngestSettings:
         max_bad_fraction: A larger fraction of unusable files stops the run; in [0, 1].
         max_pixels: Larger pictures (width x height) are skipped without decoding them.
         max_characters: Longer texts are skipped.
+        corrections: CSV file of labels that stand in place of those of the data (see `corrections`); None for none.
+        corrections_sha256: Digest of its bytes, so that a change of it is one of the data.
         report_dir: Folder that keeps the report when the run is stopped; None keeps none.
         cache_dir: Folder of what is kept of examples for later runs (see `finetune.example_cache`); None keeps nothing.
         cache_gb: What it may hold, in GiB.
@@ -52,6 +54,8 @@ class IngestSettings:
     max_bad_fraction: float = 0.05
     max_pixels: int = 64_000_000
     max_characters: int = 100_000
+    corrections: str | None = None
+    corrections_sha256: str | None = None
     report_dir: str | None = None
     cache_dir: str | None = None
     cache_gb: float = 20.0

@@ -19,6 +19,7 @@ from components.example_gen.component import (
     shard_files,
     stop_for_problems,
 )
+from components.example_gen.corrections import corrected
 from components.example_gen.files import FileProblem
 from components.example_gen.passes import make_example
 from components.example_gen.progress import Progress
@@ -68,9 +69,8 @@ class TableExecutor(base_executor.BaseExecutor):
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
         artifact = output_artifact(output_dict)
         tables = read_tables(exec_properties[ROOT_KEY], settings, self.problem_of)
-        selection = select_examples(
-            tables.listing, tables.listing.files, settings.max_bad_fraction, TASKS[settings.task]
-        )
+        listing = corrected(tables.listing, settings)
+        selection = select_examples(listing, listing.files, settings.max_bad_fraction, TASKS[settings.task])
         stop_for_problems(selection, settings)
         with Progress(self.NODE_ID, selection.report.used, "examples"):
             for path, records in shard_files(selection.examples, artifact, ".gz"):

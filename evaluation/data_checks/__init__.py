@@ -5,7 +5,7 @@ They are pure functions of what `Examples` holds, and know no TensorFlow.
 
 from __future__ import annotations
 
-from evaluation.data_checks import classes, exposure, label_errors, leaks, outliers, representative
+from evaluation.data_checks import classes, exposure, label_errors, leaks, near_duplicates, outliers, representative
 from evaluation.data_checks.check import DataCheck, Examples, Found, Pictures, Suspect
 
 __all__ = ["CHECKS", "DataCheck", "Examples", "Found", "Pictures", "Suspect"]
@@ -15,6 +15,8 @@ CHECKS: dict[str, DataCheck] = {
     check.name: check
     for check in (
         label_errors.LABEL_ERRORS,
+        near_duplicates.ACROSS,
+        near_duplicates.WITHIN,
         outliers.OUTLIERS,
         exposure.EXPOSURE,
         leaks.LEAKS,

@@ -30,7 +30,7 @@ class Pictures:
     bytes: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Examples:
     """All examples that are trained, validated and tested on, as checks see them.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -97,7 +98,9 @@ def _lines(examples: Examples, judged: Judged) -> Iterator[str]:
 
 
 def _cell(examples: Examples, has: np.ndarray) -> str:
-    return "|".join(name for name, one in zip(examples.classes, has, strict=True) if one)
+    """Writes labels as `data.corrections` reads them."""
+    names = [name for name, one in zip(examples.classes, has, strict=True) if one]
+    return json.dumps(names) if not examples.one_label and "|" in "".join(names) else "|".join(names)
 
 
 LABEL_ERRORS = DataCheck(

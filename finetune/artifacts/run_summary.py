@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
@@ -37,6 +38,7 @@ class RunSummary(Artifact, file="summary.json"):
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
+        ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
     """
 
@@ -55,6 +57,7 @@ class RunSummary(Artifact, file="summary.json"):
     reuse: Reuse | None = None
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
+    ranking: BackboneRanking | None = None
     search: Search | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None

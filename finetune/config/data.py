@@ -84,6 +84,11 @@ class DataConfig(Section):
     schema_file: LocalPath | None = Field(
         None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
     )
+    corrections: LocalPath | None = Field(
+        None,
+        description="CSV file with the columns `path` and `label`, such as `label_errors.csv` of a run: the label of "
+        "each example that it names stands in place of that of the data, which stay as they are",
+    )
     checks: dict[str, CheckConfig] = Field(
         {},
         description="per check of the data, `off`, `warn`, `drop` or `stop`, or a section with `action` and `bound`; "

@@ -22,6 +22,10 @@ POD_FIELDS = {
     "FINETUNE_POD_UID": "metadata.uid",
     "FINETUNE_POD_NAMESPACE": "metadata.namespace",
 }
+# On a Job: which file says what it trains.
+INVOCATION_ANNOTATION = "finetune/invocation"
+# What a worker ends with where another attempt cannot help, or nobody waits for it any more; the Job fails then.
+FINAL_EXIT_CODE = 42
 WORKERS_ENV = "FINETUNE_WORKERS"
 INDEX_ENV = "JOB_COMPLETION_INDEX"  # Kubernetes sets it in the pods of an Indexed Job
 JOB_ENV = "FINETUNE_WORKER_JOB"

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
-from pipeline.report import evaluation, figures, wording
+from pipeline.report import data_checks, evaluation, figures, wording
 from pipeline.report.diagnosis import diagnose
 from pipeline.report.differences import differences
 from pipeline.report.tasks import report_task
@@ -27,12 +27,13 @@ LAST_SECTIONS = {
     "differences": "Beside the champion",
     "slices": "Slices",
     "serving": "Serving",
+    "checks": "Data checks",
     "data": "Data",
     "missing": "Not reached",
     "run": "Run",
 }
 # Sections that a run may do without.
-OPTIONAL = ("serving", "differences")
+OPTIONAL = ("serving", "differences", "checks")
 
 View = dict[str, Any]
 
@@ -69,6 +70,7 @@ def page(data: ReportData) -> View:
         "differences": differences(data),
         "slices": evaluation.slices(measured),
         "serving": evaluation.serving(summary.serving, data.latency_ms),
+        "checks": data_checks.checks(data.data_findings),
         "data": _data(data),
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
@@ -102,7 +104,7 @@ def _share(part: float, whole: float) -> float:
 
 def _training(data: ReportData) -> View | None:
     summary, curves = data.summary, _curves(data.curves)
-    if curves is None and not summary.phases and not summary.search:
+    if curves is None and not summary.phases and not summary.search and not summary.ranking:
         return None
     return {
         "curves": curves,

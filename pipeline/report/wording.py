@@ -260,8 +260,14 @@ def gain(result: CandidateResult) -> str:
 
 
 def training_sentences(summary: RunSummary) -> list[str]:
-    """What was chosen of several candidates, fitted once more and calibrated, and why."""
+    """What was chosen of several backbones and candidates, fitted once more and calibrated, and why."""
     found = []
+    if ranking := summary.ranking:
+        found.append(
+            f"{ranking.chosen} was chosen of {plural(len(ranking.candidates), 'backbone')}: {ranking.reason}. Loss and "
+            "accuracy are of logistic regression on what the frozen network gives, on examples of train that were held "
+            "out."
+        )
     if search := summary.search:
         found.append(
             f"{label(search.chosen)} was chosen: {search.reason}. Loss and accuracy are of "

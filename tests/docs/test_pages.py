@@ -13,6 +13,8 @@ from finetune_cli.reference import config_reference
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 KEYS = {re.sub(r"\[\]", "", key) for key in re.findall(r"^\| `([^`]+)`", config_reference(), re.MULTILINE)}
+# Keys below these have names of their own.
+MAPPINGS = set(re.findall(r"^\| `([^`]+)` \| mapping", config_reference(), re.MULTILINE))
 COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
 SECTIONS = {key.partition(".")[0] for key in KEYS if "." in key}
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {"runs"}
@@ -23,6 +25,7 @@ def unknown_keys(page: str) -> list[str]:
     found = re.findall(rf"`((?:{'|'.join(sorted(SECTIONS))})\.[\w.\[\]]+)", page)
     plain = [re.sub(r"\[\w*\]", "", key).rstrip(".") for key in found if not key.endswith(".json")]
     known = [key for key in plain if any(one == key or one.startswith(f"{key}.") for one in KEYS)]
+    known += [key for key in plain if any(key.startswith(f"{mapping}.") for mapping in MAPPINGS)]
     return [key for key in plain if key not in known and not is_module("/".join(key.split(".")[:2]))]
 
 

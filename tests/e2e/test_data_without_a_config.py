@@ -38,6 +38,7 @@ def test_a_folder_becomes_a_pushed_model_and_a_config(ran):
     summary = RunSummary.model_validate(json.loads((folder / "summary.json").read_text()))
     assert (summary.name, summary.status) == ("my_pictures", "pushed")
     assert summary.search is not None
+    assert summary.ranking == ranking
 
     written = folder / "out" / "config.yaml"
     config = load_config(written)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from evaluation import data_checks
 from evaluation.data_checks import classes, exposure, leaks, outliers, representative
 from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, Found, Pictures
 
@@ -207,7 +208,7 @@ def test_an_example_of_test_is_no_part_of_a_leak() -> None:
 
 def test_the_docs_have_a_section_on_each_check() -> None:
     docs = " ".join((Path(__file__).parents[2] / "docs" / "data-checks.md").read_text(encoding="utf-8").split())
-    for check in CHECKS:
+    for check in data_checks.CHECKS.values():
         assert f"### `{check.name}`: {check.label}" in docs
         assert check.meaning in docs
         assert check.advice in docs

@@ -35,6 +35,10 @@ class FakeCluster:
         self.refuse = refuse
         self.refused_train_jobs = ""  # why they fail before there is a Job
         self.queued_train_jobs = False  # whether they wait until somebody looks at them
+        self.away = 0  # how many requests to come are answered with 503
+        self.cut_logs: list[int] = []  # after how many lines the next streams of a log break
+        self.events: list[str] = []  # messages of warnings about the Job
+        self.no_pods = False  # whether no pod is admitted
         self._lock = threading.RLock()
         self._over = threading.Event()
         cluster = self
@@ -89,7 +93,7 @@ class FakeCluster:
             job["status"] = {"failed": 0, "succeeded": 0}
             job["ports"] = [_free_port() for _ in range(job["spec"]["completions"])]
             self.jobs[name] = job
-            for index in range(job["spec"]["completions"]):
+            for index in range(0 if self.no_pods else job["spec"]["completions"]):
                 self._start(name, index)
             return job
 
@@ -119,15 +123,32 @@ class FakeCluster:
                     if code is None:
                         continue
                     pod["counted"] = True
-                    job["status"]["succeeded" if code == 0 else "failed"] += 1
-                    if code and job["status"]["failed"] <= job["spec"]["backoffLimit"]:
+                    action = self._action(job, code)
+                    if code == 0:
+                        job["status"]["succeeded"] += 1
+                    elif action != "Ignore":
+                        job["status"]["failed"] += 1
+                    if action == "FailJob":
+                        self._fail(job, "PodFailurePolicy", f"Container failed with exit code {code}")
+                    elif code and job["status"]["failed"] <= job["spec"]["backoffLimit"]:
                         self._start(name, pod["index"])
-                if job["status"]["succeeded"] == job["spec"]["completions"]:
-                    job["status"]["conditions"] = [{"type": "Complete", "status": "True"}]
-                if job["status"]["failed"] > job["spec"]["backoffLimit"]:
-                    message = "Job has reached the specified backoff limit."
-                    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": message}
-                    job["status"]["conditions"] = [failed]
+                    if code == 0 and pod["index"] == 0 and "conditions" not in job["status"]:  # the successPolicy
+                        job["status"]["conditions"] = [{"type": "Complete", "status": "True"}]
+                if job["status"]["failed"] > job["spec"]["backoffLimit"] and "conditions" not in job["status"]:
+                    self._fail(job, "BackoffLimitExceeded", "Job has reached the specified backoff limit.")
+
+    @staticmethod
+    def _action(job: dict[str, Any], code: int) -> str:
+        """What the podFailurePolicy says of an exit code; a signal gives 128 and its number."""
+        for rule in job["spec"]["podFailurePolicy"]["rules"]:
+            if (code if code >= 0 else 128 - code) in rule.get("onExitCodes", {}).get("values", ()):
+                return rule["action"]
+        return "Count"
+
+    @staticmethod
+    def _fail(job: dict[str, Any], reason: str, message: str) -> None:
+        failed = {"type": "Failed", "status": "True", "reason": reason, "message": message}
+        job["status"]["conditions"] = [failed]
 
     def _control(self) -> None:
         while not self._over.wait(0.1):
@@ -171,6 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._answer()
 
+    def do_PATCH(self) -> None:
+        self._answer()
+
     def log_message(self, *arguments: object) -> None:
         pass
 
@@ -180,7 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         fake, parts = self.fake, url.path.strip("/").split("/")
         fake.requests.append((self.command, url.path, body))
-        if fake.refuse:
+        if fake.away > 0:
+            fake.away -= 1
+            self._send(503, {"kind": "Status", "message": "the server is currently unable to handle the request"})
+        elif fake.refuse:
             self._send(fake.refuse[0], {"kind": "Status", "message": fake.refuse[1]})
         elif "jobs" in parts:
             self._jobs(parts, body)
@@ -188,6 +215,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._custom(parts, body)
         elif parts[-1] == "services":
             self._send(201, body)
+        elif parts[-1] == "events":
+            items = [
+                {"metadata": {}, "involvedObject": {}, "reason": "FailedCreate", "message": text}
+                for text in fake.events
+            ]
+            self._send(200, {"kind": "EventList", "items": items})
         elif parts[-1] == "log":
             self._log(parts[-2])
         else:
@@ -196,25 +229,36 @@ class _Handler(BaseHTTPRequestHandler):
             found = fake.pods_of(
                 labels["batch.kubernetes.io/job-name"], int(labels["batch.kubernetes.io/job-completion-index"])
             )
-            items = [{"metadata": {"name": pod["name"]}, "status": {"phase": "Running"}} for pod in found]
+            phases = {None: "Running", 0: "Succeeded"}
+            items = [
+                {"metadata": {"name": pod["name"]}, "status": {"phase": phases.get(pod["process"].poll(), "Failed")}}
+                for pod in found
+            ]
             self._send(200, {"kind": "PodList", "items": items})
 
     def _jobs(self, parts: list[str], body: Any) -> None:
         fake, name = self.fake, parts[-1]
         if self.command == "POST":
-            self._send(201, fake.create_job(body))
+            if body["metadata"]["name"] in fake.jobs:
+                self._send(409, {"kind": "Status", "message": "already exists"})
+            else:
+                self._send(201, fake.create_job(body))
         elif name not in fake.jobs:
             self._send(404, {"kind": "Status", "message": f'jobs.batch "{name}" not found'})
         elif self.command == "DELETE":
             fake.delete_job(name)
             self._send(200, {"kind": "Status", "status": "Success"})
         else:
+            if self.command == "PATCH":
+                fake.jobs[name]["metadata"] |= body["metadata"]
             self._send(200, fake.jobs[name])
 
     def _custom(self, parts: list[str], body: Any) -> None:
         fake, (kind, *rest) = self.fake, parts[parts.index("kubeflow") + 1 :]
         objects = fake.custom[kind]
-        if self.command == "POST":
+        if self.command == "POST" and body["metadata"]["name"] in objects:
+            self._send(409, {"kind": "Status", "message": "already exists"})
+        elif self.command == "POST":
             objects[body["metadata"]["name"]] = body
             if kind == "trainjobs" and fake.refused_train_jobs:
                 condition = {"type": "Failed", "status": "True", "reason": fake.refused_train_jobs}
@@ -230,7 +274,9 @@ class _Handler(BaseHTTPRequestHandler):
                 fake.delete_job(f"{rest[0]}-node-0")
             self._send(200, {"kind": "Status", "status": "Success"})
         else:
-            if fake.queued_train_jobs and not fake.jobs:
+            if self.command == "PATCH":
+                objects[rest[0]]["metadata"] |= body["metadata"]
+            elif fake.queued_train_jobs and not fake.jobs and kind == "trainjobs":
                 fake.create_train_job(objects[rest[0]])
             self._send(200, objects[rest[0]])
 
@@ -239,12 +285,20 @@ class _Handler(BaseHTTPRequestHandler):
         pod = next(pod for pod in [*self.fake.pods, *self.fake.ended] if pod["name"] == pod_name)
         self.send_response(200)
         self.end_headers()
+        number, rest = 0, b""
+        last = self.fake.cut_logs.pop(0) if self.fake.cut_logs else None
         with pod["log"].open("rb") as log:
             while True:
                 ended = pod["process"].poll() is not None
-                if text := log.read():
-                    self.wfile.write(text)
-                    self.wfile.flush()
+                *lines, rest = (rest + log.read()).split(b"\n")
+                for line in [*lines, *([rest] if ended and rest else [])]:
+                    number += 1
+                    stamp = f"2026-01-01T00:00:00.{number:09}Z "
+                    self.wfile.write(stamp.encode() + line + b"\n")
+                    if number == last:
+                        self.fake.away = 2
+                        return
+                self.wfile.flush()
                 if ended:
                     return
                 time.sleep(0.05)

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from command_line import ROOT
 
+from finetune import termination
 from finetune.config.kubernetes import Retries
 from finetune.errors import BackboneError, ConfigError, DataError, RunError
-from finetune_kubeflow.task.attempts import MAY_PASS, TERMINATED, code_of
+from finetune_kubeflow.task.attempts import MAY_PASS, code_of
 
 
 @pytest.mark.parametrize(
@@ -96,5 +97,5 @@ def test_sigterm_goes_to_the_attempt_and_there_is_no_other(tmp_path: Path, pause
     time.sleep(0.5 if pause else 0)
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=60)
-    assert process.returncode == TERMINATED, log
+    assert process.returncode == termination.EXIT_CODE, log
     assert (tmp_path / "told").exists() == (pause == 0)

@@ -111,7 +111,7 @@ def test_the_task_that_watches_workers_asks_for_no_gpu():
         ("kubernetes.defaults.queue_priority=x", "`queue_priority` goes with `queue`"),
         ("kubernetes.defaults.secrets=[{name: a}]", "expected `env` or `mount_path`"),
         ("kubernetes.defaults.tolerations=[{effect: NoSchedule}]", "expected `key`, or operator `Exists`"),
-        ("kubernetes.defaults.retries.backoff_factor=1.5", r"backoff_factor: got 1\.5; expected a whole number"),
+        ("kubernetes.defaults.retries.backoff_factor=1.5", r"backoff_factor: got 1\.5; expected a valid integer"),
         ("kubernetes.defaults.gpu=1", "unknown key; expected one of image"),
         ("distribution={workers: 2, strategy: mirrored}", "go with strategy `auto` or `multi_worker_mirrored`"),
     ],

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ from fake_cluster import FakeCluster
 from kubernetes import client
 from kubernetes import config as kubernetes_config
 
+from finetune import termination
 from finetune.config import load_config
 from finetune.errors import ConfigError, RunError
-from finetune_kubeflow.workers import manifests, pod, train_job, watch
+from finetune_kubeflow.environment import FINAL_EXIT_CODE
+from finetune_kubeflow.workers import lease, manifests, patience, pod, train_job, watch
 
 OWNER = {"name": "trainer-pod", "uid": "123"}
 JOBS = "/apis/batch/v1/namespaces/kubeflow/jobs"
@@ -66,6 +70,12 @@ def test_the_job_is_complete_and_owned_by_its_creator():
         2,
         6,
     )
+    assert spec["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
+    actions = [
+        (rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in spec["podFailurePolicy"]["rules"]
+    ]
+    assert actions == [("FailJob", [FINAL_EXIT_CODE]), ("Ignore", [termination.EXIT_CODE]), ("Ignore", None)]
+    assert spec["ttlSecondsAfterFinished"] == 3600
     pod = spec["template"]["spec"]
     assert (pod["subdomain"], pod["restartPolicy"]) == ("train", "Never")
     (container,) = pod["containers"]
@@ -74,6 +84,36 @@ def test_the_job_is_complete_and_owned_by_its_creator():
     environment = {one["name"]: one["value"] for one in container["env"]}
     assert environment == {"FINETUNE_ROOT": "/mnt", "FINETUNE_WORKERS": "train-0.train:2222,train-1.train:2222"}
     assert manifests.service("train", "1")["spec"]["selector"] == {"batch.kubernetes.io/job-name": "train"}
+
+
+def test_a_lease_is_lost_when_nobody_renews_it(tmp_path: Path):
+    lost = threading.Event()
+    with lease.renewed(tmp_path / "lease", every=0.1):
+        lease.watch(tmp_path / "lease", lost.set, every=0.05, lost_after=0.5)
+        assert not lost.wait(1.5)
+    assert lost.wait(2)
+
+
+def test_a_worker_whose_task_is_gone_ends_for_good(tmp_path: Path):
+    """In the pod's own process, with a training that never ends."""
+    code = """
+    import sys, time
+    from finetune_kubeflow.workers import lease, pod
+    import finetune_kubeflow.workers
+    lease.watch.__defaults__ = (0.1, 1.0)
+    training = type(sys)("finetune_kubeflow.workers.training")
+    training.train = lambda *_: time.sleep(600)
+    sys.modules["finetune_kubeflow.workers.training"] = training
+    sys.exit(pod.main([sys.argv[1]]))
+    """
+    environment = {"FINETUNE_ROOT": str(tmp_path), "FINETUNE_WORKERS": "a:1", "JOB_COMPLETION_INDEX": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "invocation.pb")],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == FINAL_EXIT_CODE
 
 
 def test_workers_get_no_credentials_of_the_metadata_store():
@@ -93,9 +133,10 @@ def test_a_job_runs_to_its_end_and_is_deleted(cluster: FakeCluster, capfd: pytes
     sent = manifest(code)
     watch.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1)
     calls = cluster.calls()
-    assert calls[:3] == [("DELETE", f"{JOBS}/train"), ("POST", JOBS), ("POST", f"{NAMESPACE}/services")]
+    job = ("GET", f"{JOBS}/train")
+    assert calls[:4] == [job, ("POST", JOBS), job, ("POST", f"{NAMESPACE}/services")]
     assert ("GET", f"{NAMESPACE}/pods/train-0-0/log") in calls
-    assert calls[-2:] == [("DELETE", f"{JOBS}/train"), ("GET", f"{JOBS}/train")]
+    assert calls[-1] == ("DELETE", f"{JOBS}/train")
     bodies = [body for method, _, body in cluster.requests if method == "POST"]
     assert bodies == [sent, manifests.service("train", "uid-train")]
     assert cluster.jobs == {}
@@ -114,17 +155,99 @@ def test_a_worker_that_fails_is_replaced(cluster: FakeCluster):
     assert [pod["index"] for pod in cluster.ended] == [0, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("code", "pods", "outcome"),
+    [
+        (termination.EXIT_CODE, 3, None),
+        (FINAL_EXIT_CODE, 2, "Job train: PodFailurePolicy: Container failed with exit code 42"),
+    ],
+)
+def test_a_pod_that_left_costs_no_attempt_and_a_final_failure_all(
+    cluster: FakeCluster, code: int, pods: int, outcome: str | None
+):
+    worker = f"""
+    import os, pathlib, sys, time
+    marker = pathlib.Path('ended-once')
+    if os.environ['JOB_COMPLETION_INDEX'] == '1' and not marker.exists():
+        marker.touch()
+        sys.exit({code})
+    while not marker.exists():
+        time.sleep(0.05)
+    time.sleep(1)
+    """
+    with pytest.raises(watch.JobError, match=outcome) if outcome else nullcontext():
+        watch.run_job(api(cluster), "kubeflow", manifest(worker, backoffLimit=0), poll_seconds=0.1)
+    assert len(cluster.ended) == pods
+
+
 def test_a_job_that_fails_too_often_is_an_error_and_is_deleted(cluster: FakeCluster):
     with pytest.raises(RunError, match="Job train: BackoffLimitExceeded: Job has reached the specified backoff limit"):
         watch.run_job(api(cluster), "kubeflow", manifest("raise SystemExit(1)", backoffLimit=1), poll_seconds=0.1)
     assert cluster.jobs == {}
 
 
-def test_what_a_killed_attempt_left_is_deleted_first(cluster: FakeCluster):
+def test_what_a_killed_attempt_left_of_another_training_is_deleted_first(cluster: FakeCluster):
     left = manifest("import time; time.sleep(600)")
+    left["metadata"]["annotations"] = {}
     cluster.create_job(left)
     watch.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
-    assert cluster.calls()[:3] == [("DELETE", f"{JOBS}/train"), ("GET", f"{JOBS}/train"), ("POST", JOBS)]
+    job = f"{JOBS}/train"
+    assert cluster.calls()[:4] == [("GET", job), ("DELETE", job), ("GET", job), ("POST", JOBS)]
+
+
+@pytest.mark.parametrize("as_train_job", [False, True])
+def test_a_job_that_runs_is_taken_over(cluster: FakeCluster, as_train_job: bool, capfd: pytest.CaptureFixture[str]):
+    name = train_job.inner_job_name("train") if as_train_job else "train"
+    left = manifest("import time; time.sleep(2); print('trained')", name)
+    left["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": "lost", "uid": "1"}]
+    if as_train_job:
+        runtime, made = train_job.manifests(left)
+        cluster.custom["trainingruntimes"]["train"] = runtime
+        cluster.custom["trainjobs"]["train"] = made
+        cluster.create_train_job(made)
+    else:
+        cluster.create_job(left)
+    owned = cluster.custom["trainjobs"]["train"] if as_train_job else cluster.jobs["train"]
+    watch.run_job(api(cluster), "kubeflow", manifest(name=name), poll_seconds=0.1, as_train_job=as_train_job)
+    assert len(cluster.ended) == 2, "no pod but those that were there"
+    assert [one["uid"] for one in owned["metadata"]["ownerReferences"]] == ["1", OWNER["uid"]]
+    assert capfd.readouterr().err.count("trained") == 1
+
+
+def test_a_server_that_is_away_for_a_while_is_borne(cluster: FakeCluster, capfd: pytest.CaptureFixture[str]):
+    """The stream of the log breaks, and the two requests after that are answered with 503; twice."""
+    code = "import time\nfor line in range(30): print('line', line, flush=True); time.sleep(0.1)"
+    cluster.away, cluster.cut_logs = 2, [5, 12]
+    watch.run_job(api(cluster), "kubeflow", manifest(code), poll_seconds=0.1)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("line")]
+    assert lines == [f"line {number}" for number in range(30)]
+    assert (cluster.away, cluster.cut_logs, len(cluster.ended)) == (0, [], 2)
+
+
+def test_a_server_that_stays_away_is_a_sentence_and_worth_another_attempt(cluster: FakeCluster):
+    cluster.away = 1000
+    with pytest.raises(RunError, match=r"the API server has not answered for 1 s: Service Unavailable") as caught:
+        patience.patiently(client.BatchV1Api(api(cluster)).read_namespaced_job, "train", "kubeflow", patience=1)
+    assert caught.value.worth_retrying
+
+
+def test_a_job_without_pods_says_why(cluster: FakeCluster, caplog: pytest.LogCaptureFixture):
+    cluster.no_pods = True
+    cluster.events = ['pods "train-0" is forbidden: exceeded quota: finetune-gpus']
+
+    def admit() -> None:
+        while not any(path.endswith("/events") for _, path, _ in cluster.requests):
+            time.sleep(0.05)
+        time.sleep(0.3)
+        cluster.no_pods = False
+        for index in (0, 1):
+            cluster._start("train", index)
+
+    threading.Thread(target=admit, daemon=True).start()
+    with caplog.at_level("WARNING"):
+        watch.run_job(api(cluster), "kubeflow", manifest(), poll_seconds=0.1)
+    told = [record.message for record in caplog.records if "exceeded quota" in record.message]
+    assert told == [f"Job train has no pods: FailedCreate: {cluster.events[0]}"]
 
 
 def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
@@ -132,7 +255,9 @@ def test_sigterm_deletes_the_job(cluster: FakeCluster, tmp_path: Path):
     code = """
     import json, pathlib, sys
     from kubernetes import config
+    from finetune import termination
     from finetune_kubeflow.workers.watch import run_job
+    termination.listen()
     manifest = json.loads(pathlib.Path(sys.argv[2]).read_text())
     run_job(config.new_client_from_config(sys.argv[1]), "kubeflow", manifest, poll_seconds=0.1)
     """
@@ -155,13 +280,13 @@ def test_a_train_job_trains_as_the_job_does(cluster: FakeCluster, capfd: pytest.
     watch.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
     calls = cluster.calls()
     assert calls[:4] == [
-        ("DELETE", f"{TRAINER}/trainjobs/train"),
-        ("DELETE", f"{TRAINER}/trainingruntimes/train"),
+        ("GET", f"{TRAINER}/trainjobs/train"),
+        ("GET", f"{TRAINER}/trainingruntimes/train"),
         ("POST", f"{TRAINER}/trainingruntimes"),
         ("POST", f"{TRAINER}/trainjobs"),
     ]
     assert ("GET", f"{NAMESPACE}/pods/train-node-0-0-0/log") in calls
-    assert calls[-1] == ("DELETE", f"{TRAINER}/trainingruntimes/train")
+    assert calls[-2:] == [("DELETE", f"{TRAINER}/{kind}/train") for kind in ("trainjobs", "trainingruntimes")]
     assert [body for method, _, body in cluster.requests if method == "POST"] == list(train_job.manifests(sent))
     assert (cluster.jobs, cluster.custom) == ({}, {"trainingruntimes": {}, "trainjobs": {}})
     assert "worker 0 127.0.0.1:" in capfd.readouterr().err
@@ -183,7 +308,7 @@ def test_a_train_job_that_trainer_refuses_is_an_error(cluster: FakeCluster):
     sent = manifest(name=train_job.inner_job_name("train"))
     with pytest.raises(RunError, match="TrainJob train: TrainingRuntimeNotSupported: it cannot be"):
         watch.run_job(api(cluster), "kubeflow", sent, poll_seconds=0.1, as_train_job=True)
-    assert not cluster.custom["trainjobs"]
+    assert cluster.custom == {"trainingruntimes": {}, "trainjobs": {}}
 
 
 def test_train_jobs_fit_the_models_of_kubeflow_trainer():
@@ -217,6 +342,10 @@ def test_the_role_allows_what_is_asked_and_nothing_more(cluster: FakeCluster):
     wrapped = manifest("import time; time.sleep(1)", train_job.inner_job_name("train"))
     cluster.queued_train_jobs = True
     watch.run_job(api(cluster), "kubeflow", wrapped, poll_seconds=0.1, as_train_job=True)
+    cluster.custom = {kind: {"train": {"metadata": {}}} for kind in cluster.custom}
+    watch._TrainJob(api(cluster), "kubeflow", wrapped).own([])
+    cluster.create_job(manifest())
+    watch._Job(api(cluster), "kubeflow", manifest()).own([])
     documents = yaml.safe_load_all((ROOT / "kubeflow" / "manifests" / "base" / "rbac.yaml").read_text())
     role = next(one for one in documents if one["kind"] == "Role")
     allowed = {(name, verb) for rule in role["rules"] for name in rule["resources"] for verb in rule["verbs"]}
@@ -226,5 +355,5 @@ def test_the_role_allows_what_is_asked_and_nothing_more(cluster: FakeCluster):
 def _right(method: str, path: str) -> tuple[str, str]:
     """Resource and verb of a request, as RBAC names them."""
     resource, *rest = path.split("/namespaces/kubeflow/")[1].split("/")
-    verb = {"POST": "create", "DELETE": "delete"}.get(method, "get" if rest else "list")
+    verb = {"POST": "create", "DELETE": "delete", "PATCH": "patch"}.get(method, "get" if rest else "list")
     return f"{resource}/{rest[1]}" if len(rest) == 2 else resource, verb

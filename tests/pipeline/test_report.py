@@ -482,6 +482,28 @@ def test_the_candidates_of_a_search_are_shown_and_why_one_was_chosen():
         assert part in shown
 
 
+def test_the_backbones_that_were_ranked_are_shown_and_why_one_was_chosen():
+    measured = {
+        "backbone": {"name": "x"},
+        "standard_error": 0.021,
+        "accuracy": 0.9,
+        "latency_ms": 12.5,
+        "seconds": 61.0,
+    }
+    best = {**measured, "label": "Big", "loss": 0.31, "size_mb": 13.0}
+    too_big = {
+        **measured,
+        "label": HOSTILE,
+        "loss": 0.44,
+        "size_mb": 99.0,
+        "problem": "99.0 MB are above max_size_mb 50",
+    }
+    ranking = {"candidates": [best, too_big], "chosen": "Big", "reason": "its features give the lowest loss"}
+    shown = render(summary=summary(ranking=ranking, phases=[]), curves=[]).text
+    for part in ("Big (chosen)", "0.310 ± 0.021", "1 min 01 s", f"{HOSTILE} (left out: 99.0 MB", "Big was chosen of 2"):
+        assert part in shown
+
+
 def test_what_the_course_of_training_says_is_shown_with_the_key_to_change():
     rises = [curve("head", epoch, loss=1 / epoch, val_loss=0.5 + 0.2 * epoch) for epoch in (1, 2, 3, 4)]
     shown = render(curves=rises, summary=summary(phases=[{**PHASE, "best_epoch": 1}])).text

@@ -6,6 +6,7 @@ import json
 import os
 from typing import Any, Literal
 
+from finetune import termination
 from finetune.errors import RunError
 
 StrategyName = Literal["one_device", "mirrored", "multi_worker_mirrored", "tpu"]
@@ -36,7 +37,10 @@ def make_strategy(name: StrategyName) -> Any:
 
     gpus = tf.config.list_physical_devices("GPU")
     if name == "multi_worker_mirrored":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        # Its coordination service takes SIGTERM, and does nothing that a worker would end by.
+        termination.keep_listening()
+        return strategy
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "tpu":

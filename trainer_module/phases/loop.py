@@ -28,6 +28,7 @@ class Totals:
     correct: float = 0.0  # Sum of the examples' accuracies: of single labels, how many examples were right.
     examples: float = 0.0
     skipped: float = 0.0  # How many updates were skipped, because a scaled gradient overflowed.
+    told: float = 0.0  # How many replicas belong to workers that were told to end.
 
     def __add__(self, other: Totals) -> Totals:
         return Totals(*map(add, astuple(self), astuple(other)))
@@ -39,7 +40,7 @@ class Totals:
 
 Labels: TypeAlias = tf.Tensor | MixedLabels
 Step = Callable[[tuple[NetworkInput, Labels]], Totals]
-# Sums over the examples of one replica, in the order of `Totals`; the last may be missing.
+# Sums over the examples of one replica, in the order of `Totals`; the last ones may be missing.
 Sums = tuple[tf.Tensor, ...]
 
 
@@ -52,6 +53,7 @@ def train_step(
     strategy: tf.distribute.Strategy,
     batch_spec: Any,
     loss_scale: tf.Variable | None = None,
+    told: tf.Variable | None = None,
 ) -> Step:
     """Compiles one step of training.
 
@@ -61,6 +63,7 @@ def train_step(
         batch_spec: `element_spec` of the batches, so that a smaller last batch is not traced anew.
         loss_scale: What the loss is multiplied with while gradients are computed; where one of them overflows, nothing
             is updated and the step counts as skipped. None neither scales nor looks.
+        told: Of several workers, 1 in each that was told to end; the totals have how many replicas that are.
 
     Returns:
         A function from a batch (inputs, labels) to its totals, which updates the model.
@@ -97,12 +100,13 @@ def train_step(
         gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         if loss_scale is None:
             optimizer.apply(gradients)
-            return sums
+            return sums if told is None else (*sums, tf.constant(0.0), told.read_value())
         gradients = [gradient / loss_scale for gradient in gradients]
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
         # A condition around an update is allowed outside of replicas alone; all have the same sums, so one may decide.
         replica.merge_call(_apply_if_finite, args=(optimizer, gradients, finite))
-        return *sums, tf.where(finite, 0.0, 1.0 / replica.num_replicas_in_sync)
+        skipped = tf.where(finite, 0.0, 1.0 / replica.num_replicas_in_sync)
+        return (*sums, skipped) if told is None else (*sums, skipped, told.read_value())
 
     return _compiled(replica_step, strategy, batch_spec)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from finetune import termination
 from finetune.config import OptimizerConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Epoch, Note, PhaseFinished, PhaseStarted, Step, emit
@@ -42,6 +43,7 @@ def run_phase(
 
     Raises:
         BadNumbersError: A loss is no longer a number.
+        SystemExit: The process was told to end, and the state is kept.
     """
     start = time.monotonic() - state.seconds
     parts = max(state.gradient_accumulation_steps, setup.training.gradient_accumulation_steps)
@@ -65,9 +67,12 @@ def run_phase(
 
     course = _Course(program, state, stopping, where, save, is_due)
     # Asked before each epoch, not after one: a run that goes on may stand right after the last.
-    while state.epoch <= scope.epochs and not stopping.out_of_patience(state.epoch - 1):
-        _run_epoch(course)
-        save()
+    with termination.saving():
+        while state.epoch <= scope.epochs and not stopping.out_of_patience(state.epoch - 1):
+            _run_epoch(course)
+            save()
+            if program.leaving.agreed:
+                termination.leave()
     state.best.assign_to(scope.everything)
     line = _end_on_the_line(course)
 
@@ -159,9 +164,11 @@ def _take_steps(course: _Course) -> float:
             told = time.monotonic()
             means: dict[str, Any] = state.totals.means()
             emit(Step(**course.where, epoch=state.epoch, step=state.step, **means))
-        if state.step < steps and course.is_due(state.step):
+        if state.step < steps and (program.leaving.agreed or course.is_due(state.step)):
             state.now = program.snapshot()
             course.save()
+            if program.leaving.agreed:
+                termination.leave()
     return rate
 
 

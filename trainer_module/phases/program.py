@@ -17,6 +17,7 @@ from trainer_module.frozen_features.feed import Feeds
 from trainer_module.heads import regularize
 from trainer_module.phases.distribution import distributed
 from trainer_module.phases.freezing import apply_freeze
+from trainer_module.phases.leaving import Leaving
 from trainer_module.phases.loop import Step, Totals, eval_step, evaluate, train_step
 from trainer_module.phases.optimizers import PhaseOptimizer, Slots
 from trainer_module.phases.schedules import total_steps
@@ -68,13 +69,17 @@ class Program:
     val_steps: int  # Batches in one pass.
     evaluation: Step
     still: Mapping[int, np.ndarray]  # Values of the variables that no step can move, by their place among all.
+    leaving: Leaving
 
     def update(self, rate: float, loss_scale: float) -> Totals:
         """Takes one step on the next batch at a learning rate; the scale is used with float16 alone."""
         self.optimizer.set_rate(rate)
         if self.loss_scale is not None:
             self.loss_scale.assign(loss_scale)
-        return self.train(next(self.batches))
+        self.leaving.before_step()
+        sums = self.train(next(self.batches))
+        self.leaving.after_step(sums)
+        return sums
 
     def validate(self) -> dict[str, float]:
         """Returns `val_loss` and `val_accuracy` of the weights in the model."""
@@ -137,6 +142,7 @@ def build_program(
     moving = {id(variable) for variable in feeds.train.model.variables}
     still = {place: each.numpy() for place, each in enumerate(scope.everything) if id(each) not in moving}
     batches = distributed(feeds.train.batches, strategy)
+    leaving = Leaving(strategy)
     train = train_step(
         feeds.train.model,
         scope.variables,
@@ -146,11 +152,14 @@ def build_program(
         strategy,
         batches.element_spec,
         scale,
+        leaving.told,
     )
     val_steps = setup.val.steps(at_once(setup, gradient_accumulation_steps))
     val_batches = distributed(feeds.val.batches.repeat(), strategy)
     evaluation = eval_step(feeds.val.model, setup.objective, strategy, val_batches.element_spec)
-    return Program(scope, optimizer, scale, iter(batches), train, iter(val_batches), val_steps, evaluation, still)
+    return Program(
+        scope, optimizer, scale, iter(batches), train, iter(val_batches), val_steps, evaluation, still, leaving
+    )
 
 
 def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from finetune import termination
 from finetune.errors import FinetuneError
 
 # What an attempt ends with when another may succeed: sysexits' "temporary failure, the user is invited to retry".
 MAY_PASS = os.EX_TEMPFAIL
-TERMINATED = 128 + signal.SIGTERM
 
 _logger = logging.getLogger(__name__)
 # Nothing that was imported is imported again.
@@ -48,7 +48,7 @@ def run_attempts(attempt: Callable[[], int], pauses: Iterable[float]) -> int:
         if child is not None and child.is_alive():
             child.terminate()
             child.join()
-        raise SystemExit(TERMINATED)
+        raise SystemExit(termination.EXIT_CODE)
 
     before = signal.signal(signal.SIGTERM, pass_on)
     try:
@@ -70,5 +70,5 @@ def run_attempts(attempt: Callable[[], int], pauses: Iterable[float]) -> int:
 
 
 def _exit_with(attempt: Callable[[], int]) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    termination.listen()
     raise SystemExit(attempt())

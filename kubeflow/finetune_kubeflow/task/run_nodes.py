@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune import termination
 from finetune.artifacts.run_summary import ComponentRun
 from finetune.config.kubernetes import Retries
 from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune_kubeflow.environment import METADATA_ENV, RETRIES_ENV, ROOT_ENV, UMASK
 from finetune_kubeflow.package.packed import unpack
-from finetune_kubeflow.task.attempts import TERMINATED, code_of, run_attempts
+from finetune_kubeflow.task.attempts import code_of, run_attempts
 from finetune_kubeflow.task.log import logs_to_stderr
 from finetune_kubeflow.task.metadata_store import environment, metadata_connection
 from pipeline.node_runs import own_error, readable, run_nodes
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(UMASK)
     retries = Retries.model_validate_json(os.environ.get(RETRIES_ENV, '{"count": 0}'))
     with logs_to_stderr():
-        code = TERMINATED
+        code = termination.EXIT_CODE
         try:
             code = run_attempts(lambda: attempt(options), retries.pauses)
         finally:

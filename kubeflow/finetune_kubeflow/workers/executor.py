@@ -14,7 +14,7 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration import execution_result_pb2
 
 from finetune_kubeflow.environment import JOB_ENV, POD_FIELDS, ROOT_ENV, TRAIN_JOB_ENV
-from finetune_kubeflow.workers import manifests, train_job
+from finetune_kubeflow.workers import lease, manifests, train_job
 from finetune_kubeflow.workers.training import RESULT_FILE
 from finetune_kubeflow.workers.watch import job_name, run_job
 
@@ -28,7 +28,8 @@ class JobExecutor(base_executor.BaseExecutor):
         """See `GenericExecutor.Do`.
 
         Raises:
-            RunError: The Job failed more often than it may.
+            JobError: The Job failed more often than it may.
+            RunError: The Job cannot be watched.
         """
         context = self._context
         # The shared volume carries what is to be trained, and the answer.
@@ -59,5 +60,6 @@ class JobExecutor(base_executor.BaseExecutor):
             domain=name,
         )
         kubernetes_config.load_config()
-        run_job(client.ApiClient(), namespace, manifest, as_train_job=as_train_job)
+        with lease.renewed(exchange / lease.FILE):
+            run_job(client.ApiClient(), namespace, manifest, as_train_job=as_train_job)
         return execution_result_pb2.ExecutorOutput.FromString((exchange / RESULT_FILE).read_bytes())

@@ -9,21 +9,37 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from finetune import termination
 from finetune.config import Config
 from finetune.config.kubernetes import Claim, Mounted, NodeCondition, Placement, Toleration
-from finetune_kubeflow.environment import ROOT_ENV, WORKERS_ENV
+from finetune_kubeflow.environment import FINAL_EXIT_CODE, INVOCATION_ANNOTATION, ROOT_ENV, WORKERS_ENV
 from finetune_kubeflow.package.placement import environment, placement, pod_labels
 
 PORT = 2222
 CONTAINER = "node"  # as Kubeflow Trainer calls it
 EXECUTOR = "finetune_kubeflow.workers.executor.JobExecutor"
+# The task deletes its Job; one that a killed task has left is there for a while to be looked at.
+TTL_SECONDS = 3600
+
+
+def _on_exit(action: str, code: int) -> dict[str, Any]:
+    return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
+
+
+# The first that applies counts; what none does is a failure.
+_FAILURE_RULES = [
+    _on_exit("FailJob", FINAL_EXIT_CODE),
+    _on_exit("Ignore", termination.EXIT_CODE),
+    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+]
 
 
 def job(config: Config, node_id: str) -> dict[str, Any]:
     """The Indexed Job that trains a node, but for its name, owner and arguments.
 
     A pod that fails is replaced under the same index, and all others fail with it, because they wait for its gradients:
-    each breakdown costs as many failures as there are workers.
+    each breakdown costs as many failures as there are workers. A pod that was told to end, and those that end with it,
+    have left a checkpoint and cost none. The chief's success is the Job's.
     """
     placed, settings, workers = placement(config, node_id), config.kubernetes, config.distribution.workers
     mounts, volumes = _volumes(config, placed)
@@ -46,6 +62,7 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
     }
     pod = {
         "restartPolicy": "Never",
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "serviceAccountName": placed.service_account,
         "automountServiceAccountToken": False,
         "priorityClassName": placed.priority_class,
@@ -66,6 +83,9 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
             "completions": workers,
             "parallelism": workers,
             "backoffLimit": placed.retries.count * workers,
+            "podFailurePolicy": {"rules": _FAILURE_RULES},
+            "successPolicy": {"rules": [{"succeededIndexes": "0"}]},
+            "ttlSecondsAfterFinished": TTL_SECONDS,
             **({"activeDeadlineSeconds": round(placed.timeout_minutes * 60)} if placed.timeout_minutes else {}),
             "template": {
                 "metadata": {"labels": labels, "annotations": placed.annotations},
@@ -92,6 +112,7 @@ def named_job(
     made: dict[str, Any] = json.loads(json.dumps(template))
     pod = made["spec"]["template"]["spec"]
     made["metadata"] |= {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", **owner}]}
+    made["metadata"]["annotations"][INVOCATION_ANNOTATION] = invocation
     pod["subdomain"] = domain
     (container,) = pod["containers"]
     container["args"] = [invocation]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from finetune.errors import ConfigError
-from finetune_kubeflow.environment import INDEX_ENV, ROOT_ENV, UMASK, WORKERS_ENV
+from finetune import termination
+from finetune.errors import ConfigError, FinetuneError
+from finetune_kubeflow.environment import FINAL_EXIT_CODE, INDEX_ENV, ROOT_ENV, UMASK, WORKERS_ENV
 from finetune_kubeflow.task.log import logs_to_stderr
+from finetune_kubeflow.workers import lease
+from pipeline.node_runs import own_error
 
 
 def tf_config(environ: Mapping[str, str]) -> str:
@@ -33,16 +37,28 @@ def tf_config(environ: Mapping[str, str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains as one of the workers; the chief's model, and only the chief's, goes to the node's output."""
+    """Trains as one of the workers; the chief's model, and only the chief's, goes to the node's output.
+
+    Returns:
+        The exit code: FINAL_EXIT_CODE where another attempt cannot help. A worker that is told to end, or whose task no
+        longer renews its lease, leaves a checkpoint and ends.
+    """
     (invocation,) = sys.argv[1:] if arguments is None else arguments
     os.umask(UMASK)
-    os.environ["TF_CONFIG"] = tf_config(os.environ)
-    os.chdir(os.environ[ROOT_ENV])
-    from finetune_kubeflow.workers.training import train
-
+    termination.listen()
+    lease.watch(Path(invocation).with_name(lease.FILE), lambda: termination.terminate(FINAL_EXIT_CODE))
     with logs_to_stderr(), tempfile.TemporaryDirectory(prefix="worker-") as scratch:
-        is_chief = os.environ[INDEX_ENV] == "0"
-        train(Path(invocation), None if is_chief else Path(scratch))
+        try:
+            os.environ["TF_CONFIG"] = tf_config(os.environ)
+            os.chdir(os.environ[ROOT_ENV])
+            from finetune_kubeflow.workers.training import train
+
+            is_chief = os.environ[INDEX_ENV] == "0"
+            train(Path(invocation), None if is_chief else Path(scratch))
+        except Exception as failure:
+            ours = own_error(failure)
+            logging.getLogger(__name__).exception("%s", ours or failure)
+            return FINAL_EXIT_CODE if ours and not ours.worth_retrying else FinetuneError.exit_code
     return 0
 
 

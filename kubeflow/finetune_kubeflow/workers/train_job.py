@@ -38,7 +38,7 @@ def manifests(job: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     name = name_of(job)
     spec = json.loads(json.dumps(job["spec"]))
-    del spec["template"]["spec"]["subdomain"]  # JobSet's to say
+    del spec["template"]["spec"]["subdomain"], spec["ttlSecondsAfterFinished"]  # JobSet's to say
     # The TrainJob waits in Kueue's queue; its pods must not wait there once more.
     labels = spec["template"]["metadata"]["labels"]
     spec["template"]["metadata"]["labels"] = {key: text for key, text in labels.items() if not key.startswith(_KUEUE)}

@@ -18,7 +18,7 @@ def samples(data: ReportData) -> dict[str, Any] | None:
     if not data.samples:
         return None
     shown: list[dict[str, Any]] = [
-        {"sample": sample, "image": image_of(sample.image), "file": Path(sample.path).name}
+        {"sample": sample, "image": as_data_uri(sample.image), "file": Path(sample.path).name}
         for sample in sorted(data.samples, key=lambda sample: -sample.probability)
     ]
     mistakes = [row for row in shown if not row["sample"].correct]
@@ -26,8 +26,8 @@ def samples(data: ReportData) -> dict[str, Any] | None:
     return {"mistakes": mistakes[:MISTAKES_SHOWN], "correct": correct[:CORRECT_SHOWN], "total": len(shown)}
 
 
-def image_of(path: str | None) -> str:
-    """The thumbnail as a data URI; empty when it is gone, or is not a JPEG or PNG."""
+def as_data_uri(path: str | None) -> str:
+    """Returns the thumbnail at a path as a data URI; empty when it is gone, or is not a JPEG or PNG."""
     content = Path(path).read_bytes() if path and Path(path).is_file() else b""
     kind = next((kind for start, kind in IMAGE_TYPES.items() if content.startswith(start)), None)
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""

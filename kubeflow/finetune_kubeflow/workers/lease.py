@@ -1,0 +1,67 @@
+"""A lease on the shared volume: workers train as long as the task that made them renews it.
+
+Kubernetes deletes a Job with the pod that owns it, but the API server may be away when the task dies, and the pod may
+stay.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from finetune.files import write_text
+
+FILE = "lease"
+RENEW_SECONDS = 10.0
+# Longer than a retry takes to start and to renew it.
+LOST_SECONDS = 300.0
+
+
+@contextmanager
+def renewed(file: Path, every: float = RENEW_SECONDS) -> Iterator[None]:
+    """Renews the lease for the time of the block."""
+    over = threading.Event()
+
+    def renew() -> None:
+        number = 0
+        while True:
+            with suppress(OSError):  # A volume that is away for a moment costs nothing yet.
+                write_text(file, f"{time.time()} {number}")
+            number += 1
+            if over.wait(every):
+                return
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def watch(
+    file: Path, on_lost: Callable[[], None], every: float = RENEW_SECONDS, lost_after: float = LOST_SECONDS
+) -> None:
+    """Calls `on_lost` from a thread when the lease has not been renewed for so many seconds of this machine's clock."""
+
+    def look() -> None:
+        content, since = _content(file), time.monotonic()
+        while time.monotonic() - since < lost_after:
+            time.sleep(every)
+            now = _content(file)
+            if now is not None and now != content:
+                content, since = now, time.monotonic()
+        on_lost()
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+def _content(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return None

@@ -1,0 +1,54 @@
+"""Calls of the Kubernetes API that bear a server that is away, busy or starting for minutes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import urllib3
+from kubernetes import client
+
+from finetune.errors import RunError
+
+_logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+# To connect, and to answer.
+TIMEOUTS = (10.0, 60.0)
+PATIENCE_SECONDS = 600.0
+_LONGEST_PAUSE_SECONDS = 30.0
+UNREACHABLE = (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
+
+
+def may_pass(error: Exception) -> bool:
+    """Says whether an error is one of a server that is away, busy or starting."""
+    if isinstance(error, client.ApiException):
+        return bool(error.status in (0, 429) or error.status >= 500)
+    return isinstance(error, UNREACHABLE)
+
+
+def patiently(
+    call: Callable[..., _Result], *arguments: Any, patience: float = PATIENCE_SECONDS, **options: Any
+) -> _Result:
+    """Calls the API, and again for as long as the server does not answer, up to `patience` seconds.
+
+    Raises:
+        RunError: It did not answer in that time.
+        ApiException: It refused.
+    """
+    start = time.monotonic()
+    pause = 0.5
+    while True:
+        try:
+            return call(*arguments, _request_timeout=TIMEOUTS, **options)
+        except (client.ApiException, *UNREACHABLE) as error:
+            if not may_pass(error):
+                raise
+            reason = " ".join(str(getattr(error, "reason", None) or error).split())
+            if time.monotonic() - start > patience:
+                raise RunError(f"the API server has not answered for {patience:g} s: {reason}") from error
+            _logger.warning("the API server does not answer (%s); it is asked again", reason)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
