@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tfx import types
 from tfx.dsl.io import fileio
@@ -57,6 +58,7 @@ def as_examples(
     modality: str,
     columns: Sequence[str],
     one_label: bool,
+    served: np.ndarray[Any, Any] | None = None,
 ) -> Examples:
     """Puts what is known of each example together, in the order of the embedding."""
     pairs = zip(embedding.splits.tolist(), embedding.keys, strict=True)
@@ -70,6 +72,7 @@ def as_examples(
         one_label=one_label,
         features=embedding.features,
         held_out=embedding.held_out,
+        served=served,
         columns={name: [each.columns[place] for each in of_each] for place, name in enumerate(columns)},
         **(checked.fields([each.facts for each in of_each]) if checked else {}),
     )

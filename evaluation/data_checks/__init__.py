@@ -5,7 +5,16 @@ They are pure functions of what `Examples` holds, and know no TensorFlow.
 
 from __future__ import annotations
 
-from evaluation.data_checks import classes, exposure, label_errors, leaks, near_duplicates, outliers, representative
+from evaluation.data_checks import (
+    classes,
+    exposure,
+    label_errors,
+    leaks,
+    near_duplicates,
+    outliers,
+    representative,
+    served,
+)
 from evaluation.data_checks.check import DataCheck, Examples, Found, Pictures, Suspect
 
 __all__ = ["CHECKS", "DataCheck", "Examples", "Found", "Pictures", "Suspect"]
@@ -21,6 +30,7 @@ CHECKS: dict[str, DataCheck] = {
         exposure.EXPOSURE,
         leaks.LEAKS,
         representative.REPRESENTATIVE,
+        served.SERVED,
         classes.CLASS_IMBALANCE,
         classes.SMALL_CLASSES,
         classes.CLASS_NAMES,

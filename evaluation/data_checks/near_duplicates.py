@@ -12,7 +12,7 @@ from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, 
 # A perceptual hash has the signs of this many frequencies each way.
 _FREQUENCIES = 8
 # Bits of 64 in which hashes of the same picture may differ, when it was resized, compressed again or cropped a little.
-MAX_BITS = 16
+MAX_BITS = 14
 # Frozen features are, beside that, more alike than those of this share of pairs that do not look the same. What cosine
 # that is depends on the backbone: with EfficientNet-Lite0, photographs of flowers have 0.71.
 MORE_ALIKE_THAN = 0.995

@@ -94,7 +94,7 @@ def test_holm_is_that_of_the_textbook():
 def test_examples_are_shown_once_the_surest_mistakes_of_the_worst_slices_first():
     test_set = duel(np.random.default_rng(0), "class")
     found = contrast(test_set)
-    sure = test_set.of(CANDIDATE).confidence
+    sure = test_set.of(CANDIDATE).probabilities.max(axis=1)
     shown = examples_to_show(found, sure)
     numbers = [number for number, _ in shown]
     assert len(set(numbers)) == len(numbers)

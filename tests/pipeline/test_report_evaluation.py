@@ -93,13 +93,14 @@ def data() -> ReportData:
         for epoch in range(1, 13)
     ]
     wrong = np.flatnonzero(~candidate.correct)
-    order = wrong[np.argsort(-candidate.confidence[wrong])][:12]
+    confidence = candidate.probabilities.max(axis=1)
+    order = wrong[np.argsort(-confidence[wrong])][:12]
     samples = [
         {
             "path": f"/data/flowers/{names[candidate.labels[index]]}/{index}.jpg",
             "label": names[candidate.labels[index]],
             "predicted": names[candidate.predicted[index]],
-            "probability": float(candidate.confidence[index]),
+            "probability": float(confidence[index]),
             "image": picture(index),
         }
         for index in order
@@ -110,14 +111,14 @@ def data() -> ReportData:
             "path": f"{index}.jpg",
             "label": names[candidate.labels[index]],
             "predicted": names[candidate.predicted[index]],
-            "probability": float(candidate.confidence[index]),
+            "probability": float(confidence[index]),
             "champion": names[champion.predicted[index]],
-            "champion_probability": float(champion.confidence[index]),
+            "champion_probability": float(champion.probabilities[index].max()),
             "better": bool(contrasted.gain[index] > 0),
             "slice": name,
             "image": picture(index),
         }
-        for index, name in examples_to_show(contrasted, candidate.confidence)
+        for index, name in examples_to_show(contrasted, confidence)
     ]
     summary = {
         "run_id": "20260101T000000.000000Z",
