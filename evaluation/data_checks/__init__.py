@@ -14,6 +14,7 @@ from evaluation.data_checks import (
     outliers,
     representative,
     served,
+    texts,
 )
 from evaluation.data_checks.check import DataCheck, Examples, Found, Pictures, Suspect
 
@@ -28,6 +29,8 @@ CHECKS: dict[str, DataCheck] = {
         near_duplicates.WITHIN,
         outliers.OUTLIERS,
         exposure.EXPOSURE,
+        texts.LANGUAGES,
+        texts.BOILERPLATE,
         leaks.LEAKS,
         representative.REPRESENTATIVE,
         served.SERVED,
