@@ -12,21 +12,57 @@ Reads FINETUNE_REAL_DATA, writes benchmarks/results/data_checks.json.
 
 from __future__ import annotations
 
-import os
+import dataclasses
+import json
 import random
 import shutil
-from collections.abc import Mapping
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from evaluation.data_checks import Examples
+import finetune  # noqa: F401  (chooses Keras 2)
+from benchmarks.flowers import real_data
+from benchmarks.tables import RESULTS
+from evaluation.data_checks import CHECKS, Examples, Pictures
+from evaluation.data_checks.label_errors import judge_labels
+from evaluation.data_checks.near_duplicates import groups, near_duplicates
 from finetune.config import Config
+from finetune.files import write_json
+from trainer_module.probe import held_out_logits
+from trainer_module.tasks import TASKS
 
-RESULTS = Path(__file__).parent / "results" / "data_checks.json"
+FILE = RESULTS / "data_checks.json"
 DRAWS, FLIPPED, LOOKED_AT = 20, 0.05, 0.08
 COPIES_OF_A_KIND = 150
+# Pictures of the original set that show the same scene, as a person has judged every pair that was reported of them.
+SAME_SCENE = [
+    {"train/daisy/10466290366_cc72e33532.jpg", "val/daisy/10994032453_ac7f8d9e2e.jpg"},
+    {"train/daisy/10993710036_2033222c91.jpg", "train/daisy/10993818044_4c19b86c82.jpg"},
+    {"train/roses/13279526615_a3b0059bec.jpg", "train/roses/13342823005_16d3df58df_n.jpg"},
+    {"train/sunflowers/14741813110_94964c39e2_n.jpg", "train/sunflowers/14741907467_fab96f3b2b_n.jpg"},
+    {
+        "train/sunflowers/14889392928_9742aed45b_m.jpg",
+        "train/sunflowers/15066430311_fb57fa92b0_m.jpg",
+        "train/sunflowers/15069459615_7e0fd61914_n.jpg",
+        "train/sunflowers/15072973261_73e2912ef2_n.jpg",
+    },
+    {"train/sunflowers/14925397651_97dcddc383_n.jpg", "val/sunflowers/14925397351_c7f209d804_n.jpg"},
+    {
+        "train/sunflowers/14925398301_55a180f919_n.jpg",
+        "val/sunflowers/14741866338_bdc8bfc8d5_n.jpg",
+        "val/sunflowers/14925398441_107f3e0304_n.jpg",
+    },
+    {"train/tulips/10163955604_ae0b830975_n.jpg", "train/tulips/10164073235_f29931d91e.jpg"},
+    {"train/tulips/12916135413_dafcf3089e_n.jpg", "train/tulips/12916441224_2ed63596f8_n.jpg"},
+    {"train/tulips/132538272_63658146d9_n.jpg", "train/tulips/132538273_335240fe5b_n.jpg"},
+]
 
 
 def examples_of(data: dict[str, Any], backbone: dict[str, Any], folder: Path) -> Examples:
@@ -58,11 +94,6 @@ def examples_of(data: dict[str, Any], backbone: dict[str, Any], folder: Path) ->
         return as_examples(embedding, raw, settings["modality"], [], one_label=True)
 
     return run_through(config, "Transform", "Embedding", work, folder)
-
-
-def real_data() -> Path:
-    """The folder of real data."""
-    return Path(os.environ.get("FINETUNE_REAL_DATA", "../shared/real")).absolute()
 
 
 def flowers(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -108,3 +139,134 @@ def plant(source: Path, target: Path) -> dict[str, str]:
             changed.save(copy, quality=quality)
         planted[copy.relative_to(target).as_posix()] = path.relative_to(target).as_posix()
     return planted
+
+
+def labels_found(examples: Examples) -> dict[str, Any]:
+    """Flips labels, and says what share of them is found, in each draw."""
+    kept = dataclasses.replace(examples, held_out=examples.held_out.copy())
+    rows, task = examples.rows("train", "val"), TASKS["single_label"]
+    truth, classes = examples.labels.argmax(axis=1), len(examples.classes)
+    shares, precision = [], []
+    for draw in range(DRAWS):
+        chance = np.random.default_rng(draw)
+        flipped = chance.choice(rows, round(FLIPPED * len(rows)), replace=False)
+        given = truth.copy()
+        given[flipped] = (given[flipped] + chance.integers(1, classes, len(flipped))) % classes
+        logits = held_out_logits(task, examples.features[rows], given[rows], classes, seed=1)
+        held_out = kept.held_out.copy()
+        held_out[rows] = task.of_logits(np.eye(classes)[given[rows]], logits).probabilities
+        judged = judge_labels(
+            dataclasses.replace(examples, labels=np.eye(classes, dtype=bool)[given], held_out=held_out)
+        )
+        first = judged.rows[: round(LOOKED_AT * len(rows))]
+        shares.append(float(np.isin(flipped, first).mean()))
+        precision.append(float(np.isin(judged.rows[judged.wrong], flipped).mean()))
+    return {
+        "examples": len(rows),
+        "flipped": round(FLIPPED * len(rows)),
+        "found": sorted(shares),
+        "median": median(shares),
+        "flipped_of_those_counted_as_wrong": median(precision),
+    }
+
+
+def duplicates_found(examples: Examples, planted: Mapping[str, str]) -> dict[str, Any]:
+    """Says which planted pairs are found, and how many reported pairs are of different scenes."""
+    row = {path: place for place, path in enumerate(examples.paths)}
+    reported = set(map(tuple, near_duplicates(examples).tolist()))
+    of_group = {member: number for number, group in enumerate(groups(examples)) for member in group.tolist()}
+    kinds: dict[str, list[bool]] = {}
+    for copy, original in planted.items():
+        found = of_group.get(row[copy], -1) == of_group.get(row[original], -2)
+        kinds.setdefault(Path(copy).name.split("-")[0], []).append(found)
+    scenes = [{planted.get(examples.paths[place], examples.paths[place]) for place in pair} for pair in reported]
+    same = [len(scene) == 1 or any(scene <= known for known in SAME_SCENE) for scene in scenes]
+    return {
+        "pictures": len(examples.paths),
+        "planted": len(planted),
+        "found": sum(map(sum, kinds.values())) / len(planted),
+        "found_by_kind": {kind: sum(found) / len(found) for kind, found in kinds.items()},
+        "reported": len(reported),
+        "false": same.count(False),
+        "false_share": same.count(False) / len(reported),
+    }
+
+
+def seconds_taken(count: int = 6000, width: int = 1280) -> dict[str, Any]:
+    """Times each check on pictures of chance."""
+    chance = np.random.default_rng(1)
+    classes, given = 5, chance.integers(0, 5, count)
+    values = np.maximum(chance.normal(0, 1, (count, width)) + np.eye(classes, width)[given], 0).astype(np.float32)
+    pixels = np.repeat(np.repeat(chance.integers(0, 256, (count, 8, 8, 3)), 4, axis=1), 4, axis=2).astype(np.uint8)
+    sizes = chance.integers(200, 400, (count, 2))
+    splits = np.repeat(["train", "val", "test"], [count * 7 // 10, count * 15 // 100, count * 15 // 100])
+    seen = splits != "test"
+    start = time.process_time(), time.perf_counter()
+    task = TASKS["single_label"]
+    logits = held_out_logits(task, values[seen], given[seen], classes, seed=1)
+    taken = {"held_out": _since(start)}
+    held_out = np.full((count, classes), np.nan, np.float32)
+    held_out[seen] = task.of_logits(np.eye(classes)[given[seen]], logits).probabilities
+    examples = Examples(
+        paths=[f"{label}/{place}.jpg" for place, label in enumerate(given)],
+        splits=splits,
+        classes=list("abcde"),
+        labels=np.eye(classes, dtype=bool)[given],
+        one_label=True,
+        features=values,
+        held_out=held_out,
+        pictures=Pictures(pixels, sizes, chance.integers(10_000, 90_000, count)),
+    )
+    for name, check in CHECKS.items():
+        start = time.process_time(), time.perf_counter()
+        check.find(examples)
+        taken[name] = _since(start)
+    total = [round(sum(each[place] for each in taken.values()), 2) for place in (0, 1)]
+    return {"examples": count, "features": width, "cpu_and_wall_seconds": taken, "total": total}
+
+
+def _since(start: tuple[float, float]) -> tuple[float, float]:
+    return round(time.process_time() - start[0], 2), round(time.perf_counter() - start[1], 2)
+
+
+def main() -> None:
+    """Measures what is asked for, and writes it beside what was measured before."""
+    asked = sys.argv[1:] or ["seconds", "labels", "duplicates"]
+    found = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if "seconds" in asked:
+            found["seconds"] = seconds_taken()
+        if "labels" in asked or "duplicates" in asked:
+            pictures = folder / "pictures"
+            planted = plant(real_data() / "images" / "flower_photos", pictures)
+            all_pictures = examples_of(*flowers(pictures), folder / "flowers")
+            if "duplicates" in asked:
+                found["duplicates"] = duplicates_found(all_pictures, planted)
+            if "labels" in asked:
+                originals = [place for place, path in enumerate(all_pictures.paths) if path not in planted]
+                found["labels"] = {
+                    "flowers, EfficientNet-Lite0": labels_found(part(all_pictures, originals)),
+                    "sms_spam, GloVe": labels_found(examples_of(*spam(), folder / "spam")),
+                }
+    write_json(FILE, found)
+    print(json.dumps(found, indent=1))
+
+
+def part(examples: Examples, rows: Sequence[int]) -> Examples:
+    """Some of the examples."""
+    assert examples.pictures is not None
+    pictures = examples.pictures
+    return dataclasses.replace(
+        examples,
+        paths=[examples.paths[row] for row in rows],
+        splits=examples.splits[rows],
+        labels=examples.labels[rows],
+        features=examples.features[rows],
+        held_out=examples.held_out[rows],
+        pictures=Pictures(pictures.thumbnails[rows], pictures.sizes[rows], pictures.bytes[rows]),
+    )
+
+
+if __name__ == "__main__":
+    main()

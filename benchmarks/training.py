@@ -88,6 +88,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
         custom_config={
             **{name: json.loads(section.model_dump_json()) for name, section in sections.items()},
             "task": "single_label",
+            "evaluation": {},
             "component": "Trainer",
             "code": "benchmark",
             "checkpoint_dir": str(work / "checkpoints"),

@@ -29,6 +29,22 @@ def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
     ]
 
 
+def decisions_go_with_task(raw: dict[str, Any]) -> list[str]:
+    """Thresholds and costs are of one label an example."""
+    task = raw.get("task", SINGLE_LABEL)
+    if task not in TASKS or TASKS[task].measured_as == SINGLE_LABEL:
+        return []
+    why = {
+        "threshold": f"{task} chooses a threshold for each label already",
+        "costs": f"{task} has no `expected_cost`; a label's weight under training.class_weights makes it dear",
+    }
+    return [
+        f"evaluation.{key}: got {given!r}; {reason}. Leave it out"
+        for key, reason in why.items()
+        if (given := value_at(raw, f"evaluation.{key}"))
+    ]
+
+
 def _without_costs(metric: str) -> list[str]:
     if metric != EXPECTED_COST.name:
         return []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from evaluation.metrics.metric import IntervalMethod, Metric
+from evaluation.metrics.references import Answered
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
 from finetune.artifacts.findings import Interval
 
@@ -111,11 +112,17 @@ def _check_reference(metric: Metric, made_up: MadeUp) -> None:
     reference = metric.reference
     for skill in (0.0, 1.0, math.inf):
         found = made_up(skill, 3)
-        whole, parts = reference(found), reference.sums(found[:30]) + reference.sums(found[30:])
+        answered, first, rest = map(_answered, (found, found[:30], found[30:]))
+        whole, parts = reference(answered), reference.sums(first) + reference.sums(rest)
         assert math.isclose(whole, reference.value(parts), rel_tol=1e-9), "has a reference that is another in parts"
         ours, theirs = metric.value(found), whole
         same = math.isclose(ours, theirs, rel_tol=1e-5, abs_tol=1e-6)
         assert same, f"is {ours}, and by reference {theirs}"
+
+
+def _answered(predictions: Predictions) -> Answered:
+    one_label = isinstance(predictions, SingleLabel)
+    return Answered(predictions.actual, predictions.probabilities, predictions.said, one_label)
 
 
 def _columns(metric: Metric) -> Iterator[list[int] | None]:

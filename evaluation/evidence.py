@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluation.gates import Evidence
 from evaluation.metrics import Metric, metric_of
+from evaluation.metrics.cost import cost_matrix
 from evaluation.metrics.interval_methods import Share as ShareMethod
 from evaluation.metrics.metric import Pair
 from evaluation.power import Counted, PairedShares, Share
@@ -18,7 +19,6 @@ from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
-from finetune.errors import DataError, did_you_mean
 from transforms.features import GROUP
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -100,30 +100,6 @@ class TestSet:
     @cached_property
     def _actual(self) -> np.ndarray:
         return self.of(CANDIDATE).actual
-
-
-def cost_matrix(costs: Mapping[str, Mapping[str, float]], classes: Sequence[str]) -> np.ndarray:
-    """Returns float [classes, classes], what it costs to say the class of a column of an example of that of a row.
-
-    Args:
-        costs: As `evaluation.costs` has them.
-        classes: In the order wanted.
-
-    Raises:
-        DataError: It names a class that there is not.
-    """
-    places = {name: place for place, name in enumerate(classes)}
-    matrix = 1.0 - np.eye(len(classes))
-    for actual, of_said in costs.items():
-        for said, cost in of_said.items():
-            for key, name in ((f"evaluation.costs.{actual}", actual), (f"evaluation.costs.{actual}.{said}", said)):
-                if name not in places:
-                    there = ", ".join(classes[:20])
-                    raise DataError(
-                        f"{key}: there is no class {name!r}; there are {there}.{did_you_mean(name, classes)}"
-                    )
-            matrix[places[actual], places[said]] = cost
-    return matrix
 
 
 def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None = None) -> Evidence:

@@ -85,22 +85,24 @@ class Predictions(ABC):
 
 @dataclass(frozen=True)
 class SingleLabel(Predictions):
-    """Predictions where each example has exactly one class, and the most probable one is said.
+    """Predictions where each example has exactly one class, and one is said.
 
     Attributes:
         labels: int [examples], the column of each example's class.
         probabilities: float [examples, classes], rows add up to 1.
         costs: float [classes, classes], of what is true (row) and what is said; None where nobody said.
+        served: bool [examples, classes], the class that the model says; None where it is the most probable one.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     groups: np.ndarray | None = None
     costs: np.ndarray | None = None
+    served: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> SingleLabel:
-        groups = part_of(self.groups, chosen)
-        return SingleLabel(self.labels[chosen], self.probabilities[chosen], groups, self.costs)
+        groups, served = part_of(self.groups, chosen), part_of(self.served, chosen)
+        return SingleLabel(self.labels[chosen], self.probabilities[chosen], groups, self.costs, served)
 
     @cached_property
     def actual(self) -> np.ndarray:  # type: ignore[override]  # computed when it is asked for; nobody sets it
@@ -114,18 +116,13 @@ class SingleLabel(Predictions):
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """int [examples], the most probable class."""
-        return self.probabilities.argmax(axis=1)
+        """int [examples], the class that is said."""
+        return (self.probabilities if self.served is None else self.served).argmax(axis=1)
 
     @cached_property
     def correct(self) -> np.ndarray:
         """bool [examples]."""
         return self.predicted == self.labels
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """float [examples], the probability of the predicted class."""
-        return self.probabilities.max(axis=1)
 
     @cached_property
     def losses(self) -> np.ndarray:
@@ -135,8 +132,9 @@ class SingleLabel(Predictions):
 
     @property
     def decisions(self) -> tuple[np.ndarray, np.ndarray]:
-        """The confidence in the predicted class and whether it is the true one, both [examples, 1]."""
-        return self.confidence[:, np.newaxis], self.correct[:, np.newaxis]
+        """The probability of the most probable class and whether it is the true one, both [examples, 1]."""
+        likeliest = self.probabilities.argmax(axis=1) == self.labels
+        return self.probabilities.max(axis=1, keepdims=True), likeliest[:, np.newaxis]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from components.example_gen.files import FileProblem, read_file
+from components.example_gen.files import FileProblem, read_file, walk_folder
 from components.serving_gate.answers import OUTPUTS
 from components.serving_gate.tasks import TASKS, ServedTask
 from finetune.errors import RunError
@@ -20,15 +21,15 @@ from registry.versions import FACTS_FILE, versions
 BATCH = 32
 
 
-def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Predicts each file, then each text.
+def predict(model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """Predicts each file, then each text; a batch is in memory at a time, however many there are.
 
     Args:
         model_dir: A pushed version, or a folder of versions, of which the newest is used.
         files: Images, or files with one text each.
         texts: Texts.
 
-    Returns:
+    Yields:
         A row for each in order: `file` or `text`, `probabilities` by class, and what the model says: `label` and its
         `probability`, or of several `labels`, those that reach their thresholds, from the most probable on. Or `file`
         or `text` and `error` for one that cannot be used.
@@ -61,21 +62,37 @@ def predict(model_dir: Path, files: Sequence[Path] = (), texts: Sequence[str] = 
                 return [{"error": modality.why_not(contents[0])}]
             return [row for content in contents for row in classify_each([content])]
 
-    rows: list[dict[str, Any]] = [{"file": str(file)} for file in files] + [{"text": text} for text in texts]
-    for begin in range(0, len(rows), BATCH):
-        readable, contents = [], []
-        for row in rows[begin : begin + BATCH]:
-            try:
-                # Bytes of an argument that are not UTF-8 arrive as surrogates, and go on as they came.
-                contents.append(
-                    read_file(row["file"]) if "file" in row else row["text"].encode("utf-8", "surrogateescape")
-                )
-                readable.append(row)
-            except FileProblem as problem:
-                row["error"] = str(problem)
-        if readable:
-            for row, result in zip(readable, classify_each(contents), strict=True):
-                row.update(result)
+    rows = chain(({"file": str(file)} for file in files), ({"text": text} for text in texts))
+    while batch := list(islice(rows, BATCH)):
+        yield from _answered(batch, classify_each)
+
+
+def files_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yields the files that paths name, and those in the folders among them, without litter; a folder's sorted."""
+    for path in paths:
+        if path.is_dir():
+            parent, name = os.path.split(os.path.abspath(path))
+            inner = (record.path[len(name) + 1 :] for record in walk_folder(parent, name, (), None))
+            yield from (path / each for each in inner if each)
+        else:
+            yield path
+
+
+def _answered(
+    rows: list[dict[str, Any]], classify: Callable[[list[bytes]], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Returns rows with what the model says of each, or why it says nothing."""
+    readable, contents = [], []
+    for row in rows:
+        try:
+            # Bytes of an argument that are not UTF-8 arrive as surrogates, and go on as they came.
+            contents.append(read_file(row["file"]) if "file" in row else row["text"].encode("utf-8", "surrogateescape"))
+            readable.append(row)
+        except FileProblem as problem:
+            row["error"] = str(problem)
+    if readable:
+        for row, result in zip(readable, classify(contents), strict=True):
+            row.update(result)
     return rows
 
 

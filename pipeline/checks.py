@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
-from evaluation.checks import gates_can_be_measured
+from evaluation.checks import decisions_go_with_task, gates_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
 from finetune.buckets import is_bucket
 from finetune.config import BackboneConfig, DataConfig, TrainingConfig
@@ -110,6 +110,12 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             f"data.corrections: got {corrections!r}, which is not a file here; expected a CSV file with the columns "
             "path and label"
         )
+    log = value_at(raw, "data.serving_log")
+    if isinstance(log, str) and not Path(log).expanduser().is_file():
+        problems.append(
+            f"data.serving_log: got {log!r}, which is not a file here; expected a CSV file, as `finetune predict "
+            "--output FILE.csv` writes"
+        )
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:
         problems += source_of(config).file_problems(config)
@@ -137,7 +143,7 @@ def of_each_candidate(*checks: Check) -> Check:
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-_OF_ALL = (task_fits, data_checks_exist, gates_can_be_measured, beam_components_exist)
+_OF_ALL = (task_fits, data_checks_exist, gates_can_be_measured, decisions_go_with_task, beam_components_exist)
 CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
 LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))
 

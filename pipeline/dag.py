@@ -30,8 +30,9 @@ from components.serving_gate.component import ServingGate
 from components.transform.component import CACHE_KEY, Transform
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
+from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
-from finetune.config import Config
+from finetune.config import Config, EvaluationConfig
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
@@ -43,6 +44,8 @@ from transforms.modalities import transform_settings
 RUN_FN = "trainer_module.recipe.run_fn"
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
 TRAINED_ON = ["train", "val"]
+# Keys of `data` that ingest does not ask for, or gets in another form.
+NOT_READ = {"root", "schema_file", "checks", "corrections", "serving_log"}
 
 
 def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
@@ -184,7 +187,7 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
-    settings = config.data.model_dump(mode="json", exclude={"root", "schema_file", "checks", "corrections"})
+    settings = config.data.model_dump(mode="json", exclude=NOT_READ)
     ours = {
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
@@ -207,6 +210,7 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
     """Returns what the data gate depends on: the frozen part of the network, and nothing that training alone does."""
     output = config.output_dir or f"runs/{config.name}"
     settings = trainer_settings(config)
+    log = config.data.serving_log
     training = ("batch_size", "mixed_precision", "batch_norm", "frozen_features", "memory_mb")
     return {
         **{name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")},
@@ -221,6 +225,8 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
             {
                 "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
                 "report_dir": SharedPath(path=f"{output}/reports"),
+                "serving_log": SharedPath(path=log) if log else None,
+                "serving_log_sha256": FileDigest(path=log) if log else None,
             }
         ),
     }
@@ -262,6 +268,7 @@ def trainer_settings(config: Config) -> dict[str, Any]:
     sections = {"task", "training", "backbone", "augmentation", "distribution"}
     return {
         **json.loads(config.model_dump_json(include=sections)),
+        "evaluation": _deciding(config.evaluation),
         **plain({"weights_sha256": _weights_digest(config), "code": CodeDigest(modules=("trainer_module.recipe",))}),
     }
 
@@ -273,9 +280,15 @@ def _weights_digest(config: Config) -> FileDigest | None:
     return FileDigest(path=source)
 
 
+def _deciding(evaluation: EvaluationConfig) -> dict[str, Any]:
+    """What of the section has a say in what the model is: costs, where they choose the threshold."""
+    by_cost = evaluation.threshold is not None and evaluation.threshold.metric == EXPECTED_COST.name
+    return evaluation.model_dump(mode="json", include={"threshold", *(["costs"] if by_cost else [])})
+
+
 def _linear_settings(config: Config) -> dict[str, Any]:
     settings = trainer_settings(config)
-    kept = {name: settings[name] for name in ("task", "backbone", "weights_sha256")}
+    kept = {name: settings[name] for name in ("task", "backbone", "evaluation", "weights_sha256")}
     return {**kept, "batch_size": config.training.batch_size}
 
 

@@ -13,7 +13,7 @@ from components.data_gate.component import STOPPED
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.data_findings import DataFindings, ShownExample
-from finetune.artifacts.evaluation_results import EvaluationResults
+from finetune.artifacts.evaluation_results import EvaluationResults, Sample
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.pushed_version import MODEL_SHA256, PENDING_MODEL
@@ -33,6 +33,7 @@ _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorfl
 # MLMD's output artifacts of each node that succeeded, by output name.
 Outputs = Mapping[str, Mapping[str, Any]]
 Found = TypeVar("Found", bound=Artifact)
+Shown = TypeVar("Shown", bound=Sample)
 
 
 def collect(
@@ -118,12 +119,9 @@ def collect(
         confusion=tested.confusion if tested else [],
         per_class=tested.per_class if tested else [],
         evaluation=verdict or Findings(),
-        samples=[
-            sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
-            for sample in tested.samples
-        ]
-        if tested and predictions
-        else [],
+        samples=_with_whole_paths(tested.samples, predictions) if tested else [],
+        disagreement=tested.disagreement if tested else None,
+        differing=_with_whole_paths(tested.differing, predictions) if tested else [],
         latency_ms=serving.milliseconds if serving else {},
         ingest=ingest,
         data_findings=_with_paths(*checked) if checked else None,
@@ -138,6 +136,14 @@ def _status(
     if error:
         return "failed"
     return "pushed" if pushed_model else "pending" if pending_model else "refused"
+
+
+def _with_whole_paths(samples: Sequence[Shown], predictions: Any) -> list[Shown]:
+    """The samples in the artifact of predictions, with the whole paths of their images."""
+    return [
+        sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
+        for sample in samples
+    ]
 
 
 def _ranking(config: Config) -> BackboneRanking | None:

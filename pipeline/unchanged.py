@@ -53,7 +53,7 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     now = time.time_ns()
     root = folder(config.data.root)
     data, in_buckets = stats_of(root), is_bucket(root) or is_bucket(config.push_path)
-    schema, corrections = config.data.schema_file, config.data.corrections
+    schema, corrections, log = config.data.schema_file, config.data.corrections, config.data.serving_log
     digests = {
         "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
         "code": installed().bytes_digest(),
@@ -61,6 +61,7 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
         "weights": source_of(config.backbone).digest(config.backbone) or "",
         "schema": (sha256_of(Path(schema)) or "") if schema else "",
         "corrections": (sha256_of(Path(corrections)) or "") if corrections else "",
+        "serving_log": (sha256_of(Path(log)) or "") if log else "",
         "data": data.digest,
     }
     if with_bytes and not in_buckets:

@@ -11,12 +11,12 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from finetune.config import BackboneConfig, HeadConfig, TrainingConfig
+from finetune.config import BackboneConfig, EvaluationConfig, HeadConfig, TrainingConfig
 from trainer_module.backbones.model import build_network
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.examples.input_data import Split, evaluation_batches, load_split
 from trainer_module.export.export import ServedModel, export_model
-from trainer_module.recipe import make_deterministic
+from trainer_module.recipe import class_names, make_deterministic
 from trainer_module.tasks import TASKS
 from transforms import features
 from transforms.modalities import MODALITIES
@@ -28,7 +28,8 @@ def run_fn(fn_args: FnArgs) -> None:
     """Fits the regression on the train split, and exports it behind the backbone as a model like any other.
 
     Args:
-        fn_args: From TFX. `custom_config` holds `task` and `backbone`, as in the config, and `batch_size`.
+        fn_args: From TFX. `custom_config` holds `task` and `backbone`, as in the config, `batch_size`, and of
+            `evaluation` what decides.
     """
     settings = fn_args.custom_config
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
@@ -47,7 +48,11 @@ def run_fn(fn_args: FnArgs) -> None:
     values, labels = _answers(keras.Model(model.inputs, output.input), train, training.batch_size)
     output.set_weights(task.fit_linear(values, labels, classes))
     val = load_split(fn_args.eval_files, inputs, of_labels)
-    decision = task.decision(lambda: _answers(model, val, training.batch_size)[::-1])
+    decision = task.decision(
+        lambda: _answers(model, val, training.batch_size)[::-1],
+        class_names(transform_output),
+        EvaluationConfig.model_validate(settings["evaluation"]),
+    )
     origin = {**origin_of(backbone_config), "sha256": backbone.weights_sha256}
     served = ServedModel(model, transform_output, inputs, of_labels, task, decision)
     facts = {"backbone": origin, "task": settings["task"], "modality": inputs.modality, **decision}

@@ -14,8 +14,16 @@ import tensorflow_transform as tft
 import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
+from evaluation.thresholds import check_threshold
 from finetune.artifacts.training_history import TrainingHistory
-from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrackingConfig, TrainingConfig
+from finetune.config import (
+    AugmentationConfig,
+    BackboneConfig,
+    DistributionConfig,
+    EvaluationConfig,
+    TrackingConfig,
+    TrainingConfig,
+)
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
 from trainer_module.backbones.model import build_network, in_float32
@@ -49,8 +57,9 @@ def run_fn(fn_args: FnArgs) -> None:
 
     Args:
         fn_args: From TFX. `custom_config` holds `task` and the sections `training`, `backbone`, `augmentation` and
-            `distribution` of the config, `component`, the id of the node, `checkpoint_dir`, a folder that survives a
-            failed run, and `frozen_features_dir`, one that later runs share; `tracking` with `tracking_dir`.
+            `distribution` of the config, of `evaluation` what decides (`threshold` and `costs`), `component`, the id of
+            the node, `checkpoint_dir`, a folder that survives a failed run, and `frozen_features_dir`, one that later
+            runs share; `tracking` with `tracking_dir`.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
@@ -60,6 +69,9 @@ def run_fn(fn_args: FnArgs) -> None:
     settings = fn_args.custom_config
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
+    evaluation = EvaluationConfig.model_validate(settings["evaluation"])
+    if evaluation.threshold:
+        check_threshold(evaluation.threshold, evaluation.costs, setup.classes)
     key = training_key(settings, setup)
     # Of several workers, the chief alone tracks.
     chief = is_chief(os.environ.get("TF_CONFIG"))
@@ -83,7 +95,7 @@ def run_fn(fn_args: FnArgs) -> None:
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
     task = setup.task
     temperature = calibration.temperature if calibration else 1.0
-    decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities))
+    decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities), setup.classes, evaluation)
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
@@ -217,7 +229,7 @@ def check_classes(names: Sequence[str]) -> None:
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """Returns a digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
-    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir"}
+    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir", "evaluation"}
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),

@@ -17,7 +17,9 @@ from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
 from components.example_gen.files import printable
 from components.example_gen.tasks import TASKS
 from evaluation.data_checks import Examples, Found
+from evaluation.data_checks.embedding_map import embedding_map
 from evaluation.data_checks.judgement import judge, refusal
+from evaluation.data_checks.served import SERVED
 from finetune.artifacts.data_findings import DataFindings, ShownExample, ShownSuspect
 from finetune.config.data import ActiveAction
 from finetune.errors import DataRefused
@@ -76,7 +78,7 @@ class Executor(base_executor.BaseExecutor):
         import tensorflow_transform as tft
 
         from components.data_gate.examples import as_examples, read_raw, write_without
-        from trainer_module.embedding import embed
+        from components.data_gate.served import embed_with_served
 
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = json.loads(exec_properties["settings"])
@@ -87,13 +89,14 @@ class Executor(base_executor.BaseExecutor):
         graph = tft.TFTransformOutput(artifact_utils.get_single_uri(input_dict["transform_graph"]))
 
         files = {split: f"{artifact_utils.get_split_uri([transformed], split)}/*" for split in SPLITS}
-        embedding = embed(settings, graph, files)
         modality, columns = settings["modality"], settings["columns"]
+        log = settings["serving_log"] if SERVED.name in chosen else None
+        embedding, served = embed_with_served(settings, graph, files, Path(log) if log else None)
         cache = _cache(settings)
         found = read_raw(raw, SPLITS, modality, columns, cache)
         if cache:
             cache.tidy()
-        examples = as_examples(embedding, found, modality, columns, TASKS[settings["task"]].one_label)
+        examples = as_examples(embedding, found, modality, columns, TASKS[settings["task"]].one_label, served)
         judged = judge(examples, chosen)
         for finding in judged.findings:
             if finding.found:
@@ -103,6 +106,7 @@ class Executor(base_executor.BaseExecutor):
             suspects=_shown(raw, modality, examples, judged.found, folder),
             dropped=[printable(examples.paths[row]) for row in judged.dropped],
             files=[name for found in judged.found.values() for name in found.files],
+            map=embedding_map(examples),
         )
         for each in judged.found.values():
             for name, text in each.files.items():
@@ -138,7 +142,7 @@ class DataGate(base_component.BaseComponent):
             transform_graph: Of Transform.
             settings: As of `trainer_module.recipe.run_fn`; `modality`; `columns`, those that checks look at;
                 `example_cache` with `dir` and `gb`, where facts of examples are kept; `report_dir`, where findings are
-                left that stop a run.
+                left that stop a run; `serving_log`, path of a table of what was served, or None.
             checks: Action and bound of each check to make, by its name.
         """
         outputs: dict[str, types.Channel] = {"findings": types.Channel(type=DataFindingsFolder)}

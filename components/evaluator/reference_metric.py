@@ -61,8 +61,8 @@ def _references(task: str) -> dict[str, Reference]:
 
 @dataclass
 class _Seen:
-    """Examples of a slice: some as they are (label, probabilities and, where the task has it, what the model decided),
-    and what the others add up to, by metric."""
+    """Examples of a slice: some as they are (label, probabilities and what the model decided), and what the others add
+    up to, by metric."""
 
     examples: list[_Example] = field(default_factory=list)
     sums: dict[str, Any] = field(default_factory=dict)
@@ -96,12 +96,8 @@ class _SumUp(beam.CombineFn):
                 require_single_example_weight=True,
             )
         )
-        found = [np.asarray(label), np.asarray(probabilities, dtype=np.float32)]
-        said = TASKS[self._task].said
-        if said:
-            outputs = element.get_predictions(self._key.model_name, self._key.output_name)
-            found.append(np.asarray(outputs[said]))
-        accumulator.examples.append(tuple(found))
+        said = TASKS[self._task].said(element.get_predictions(self._key.model_name, self._key.output_name))
+        accumulator.examples.append((np.asarray(label), np.asarray(probabilities, dtype=np.float32), said))
         return self.compact(accumulator) if len(accumulator.examples) >= BLOCK else accumulator
 
     def merge_accumulators(self, accumulators: Iterable[_Seen]) -> _Seen:
@@ -116,11 +112,10 @@ class _SumUp(beam.CombineFn):
     def compact(self, accumulator: _Seen) -> _Seen:
         if not accumulator.examples:
             return accumulator
-        labels, *answers = zip(*accumulator.examples, strict=True)
-        probabilities, *said = map(np.stack, answers)
-        predictions = TASKS[self._task].predictions(labels, probabilities, said[0] if said else None)
+        labels, probabilities, said = zip(*accumulator.examples, strict=True)
+        answered = TASKS[self._task].answered(labels, np.stack(probabilities), np.stack(said))
         summed = _Seen(sums=dict(accumulator.sums))
-        summed.add({name: reference.sums(predictions) for name, reference in _references(self._task).items()})
+        summed.add({name: reference.sums(answered) for name, reference in _references(self._task).items()})
         return summed
 
     def extract_output(self, accumulator: _Seen) -> dict[metric_types.MetricKey, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from components.serving_gate.tasks import ServedTask
 OUTPUTS = {"probabilities": ("float32", True), "classes": ("string", True)}
 
 
-def problems(task: ServedTask, answer: Answer, batch: int) -> list[str]:
+def problems(task: ServedTask, answer: Answer, batch: int, decision: Mapping[str, Any]) -> list[str]:
     """What is wrong with the answer to a batch, each as a clause.
 
     Args:
         task: What it promises.
         answer: From the server.
         batch: How many requests it answers.
+        decision: What was chosen on validation to decide by; empty where nothing was.
     """
     outputs = {**OUTPUTS, **task.outputs}
     if set(answer) != set(outputs):
@@ -37,16 +39,16 @@ def problems(task: ServedTask, answer: Answer, batch: int) -> list[str]:
         for name, shape in expected.items()
         if answer[name].shape != shape
     ]
-    return found or _wrong_values(task, answer)
+    return found or _wrong_values(task, answer, decision)
 
 
-def _wrong_values(task: ServedTask, answer: Answer) -> list[str]:
+def _wrong_values(task: ServedTask, answer: Answer, decision: Mapping[str, Any]) -> list[str]:
     values = {name: np.asarray(output.values) for name, output in answer.items()}
     values["probabilities"] = probabilities = values["probabilities"].astype(np.float64)
     not_finite = int((~np.isfinite(probabilities)).any(axis=1).sum())
     if not_finite:
         return [f"{not_finite} of {len(probabilities)} answers hold NaN or infinity"]
-    return task.wrong_values(values)
+    return task.wrong_values(values, decision)
 
 
 def largest_difference(served: Mapping[int, Sequence[float]], trained: Mapping[int, Sequence[float]]) -> float:

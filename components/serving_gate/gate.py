@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from evaluation.gates import Evidence, judge
 from evaluation.metrics.serving import BATCH_SIZES, TIMED
 from finetune.artifacts.findings import GateResult, ServingFindings
 from finetune.config.evaluation import GateConfig
-from registry.versions import model_digest
+from registry.versions import FACTS_FILE, model_digest
 
 # Of probabilities in [0, 1]. The same network in the same precision, compiled twice, differs by some 1e-6; matrices
 # multiplied in TF32 or float16 on a GPU by up to 1e-3 or so; another decoder or resize by 1e-2 and more.
@@ -66,7 +67,7 @@ def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> ServingFindings:
         champion_refusal = _why_not(servers[1].prepare) if champion else ""
         servers[0].load()
         metrics = {"load_seconds": servers[0].load_seconds, "size_mb": _size_mb(candidate)}
-        _ask_once(trial.task, servers[0], trial.requests)
+        _ask_once(trial, servers[0])
         if trial.trained:
             metrics[PARITY.metric] = _parity(servers[0], trial.trained)
         if champion and not champion_refusal:
@@ -167,10 +168,13 @@ def _why_not(action: Callable[[], None]) -> str:
     return ""
 
 
-def _ask_once(task: ServedTask, server: Server, requests: int) -> None:
+def _ask_once(trial: Trial, server: Server) -> None:
     """One batch of each size, whose outputs must be what clients rely on."""
+    facts = trial.candidate / FACTS_FILE
+    decision = json.loads(facts.read_text(encoding="utf-8")) if facts.is_file() else {}
     for batch in BATCH_SIZES:
-        found = answers.problems(task, server.predict([number % requests for number in range(batch)]), batch)
+        asked = [number % trial.requests for number in range(batch)]
+        found = answers.problems(trial.task, server.predict(asked), batch, decision)
         if found:
             raise NotServed("; ".join(found))
 

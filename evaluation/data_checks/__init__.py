@@ -5,7 +5,17 @@ They are pure functions of what `Examples` holds, and know no TensorFlow.
 
 from __future__ import annotations
 
-from evaluation.data_checks import classes, exposure, label_errors, leaks, near_duplicates, outliers, representative
+from evaluation.data_checks import (
+    classes,
+    exposure,
+    label_errors,
+    leaks,
+    near_duplicates,
+    outliers,
+    representative,
+    served,
+    texts,
+)
 from evaluation.data_checks.check import DataCheck, Examples, Found, Pictures, Suspect
 
 __all__ = ["CHECKS", "DataCheck", "Examples", "Found", "Pictures", "Suspect"]
@@ -19,8 +29,11 @@ CHECKS: dict[str, DataCheck] = {
         near_duplicates.WITHIN,
         outliers.OUTLIERS,
         exposure.EXPOSURE,
+        texts.LANGUAGES,
+        texts.BOILERPLATE,
         leaks.LEAKS,
         representative.REPRESENTATIVE,
+        served.SERVED,
         classes.CLASS_IMBALANCE,
         classes.SMALL_CLASSES,
         classes.CLASS_NAMES,

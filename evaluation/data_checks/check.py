@@ -48,6 +48,7 @@ class Examples:
         columns: `data.slice_columns`, and the cells of each.
         texts: Of examples that are texts; None of others.
         pictures: Of examples that are pictures; None of others.
+        served: float32 [rows, features], of what `data.serving_log` says was served; None without one.
     """
 
     paths: Sequence[str]
@@ -60,6 +61,7 @@ class Examples:
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     texts: Sequence[str] | None = None
     pictures: Pictures | None = None
+    served: np.ndarray | None = None
 
     def rows(self, *splits: str) -> np.ndarray:
         """Returns the numbers of the examples of some splits, int, in their order."""

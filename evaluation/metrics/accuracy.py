@@ -6,18 +6,33 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, share_of_examples
 from evaluation.metrics.metric import Metric, TfmaMetric, mean_of
-from evaluation.metrics.references import mean_of_examples
-from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, SingleLabel, mean
+from evaluation.metrics.references import Answered, mean_of_examples
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, SingleLabel, mean
+
+
+def _accuracy_by_sklearn(answered: Answered) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(answered.actual, answered.said))
+
+
+def _hamming_loss_by_sklearn(answered: Answered) -> float:
+    from sklearn.metrics import hamming_loss
+
+    return float(hamming_loss(answered.actual, answered.said))
+
 
 ACCURACY = Metric(
     name="accuracy",
     label="accuracy",
-    meaning="share of examples whose most probable class is the true one",
+    meaning="share of examples of which the true class is said: the most probable one, or what `evaluation.threshold` "
+    "makes of it",
     higher_is_better=True,
     tasks=(SINGLE_LABEL,),
     overall=mean_of(lambda predictions: predictions.correct),
     interval=share_of_examples(lambda predictions: predictions.correct),
-    tfma=TfmaMetric("SparseCategoricalAccuracy"),
+    # TFMA's own looks at probabilities, and not at what is served.
+    reference=mean_of_examples(_accuracy_by_sklearn),
 )
 
 
@@ -46,18 +61,6 @@ def top_k(k: int) -> Metric:
     )
 
 
-def _exact_match_by_sklearn(predictions: MultiLabel) -> float:
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(predictions.actual, predictions.said))
-
-
-def _hamming_loss_by_sklearn(predictions: MultiLabel) -> float:
-    from sklearn.metrics import hamming_loss
-
-    return float(hamming_loss(predictions.actual, predictions.said))
-
-
 EXACT_MATCH = Metric(
     name="exact_match",
     label="exact match",
@@ -66,7 +69,7 @@ EXACT_MATCH = Metric(
     tasks=(MULTI_LABEL,),
     overall=ACCURACY.overall,
     interval=ACCURACY.interval,
-    reference=mean_of_examples(_exact_match_by_sklearn),
+    reference=mean_of_examples(_accuracy_by_sklearn),
 )
 HAMMING_LOSS = Metric(
     name="hamming_loss",

@@ -8,8 +8,8 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, CalibrationNoise
 from evaluation.metrics.metric import Metric, mean_of
-from evaluation.metrics.references import Reference, mean_of_examples
-from evaluation.predictions import SINGLE_LABEL, SMALLEST_PROBABILITY, MultiLabel, Predictions, SingleLabel, sums
+from evaluation.metrics.references import Answered, Reference, mean_of_examples
+from evaluation.predictions import SINGLE_LABEL, Predictions, SingleLabel, sums
 
 # Guo et al. 2017, "On calibration of modern neural networks", section 2.
 CALIBRATION_BINS = 15
@@ -58,11 +58,15 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
     ]
 
 
-def _bin_sums(predictions: Predictions) -> np.ndarray:
+def _bin_sums(answered: Answered) -> np.ndarray:
     """Decisions, what was promised and what came true within each bin: [3, bins]. scikit-learn gives means alone."""
     from sklearn.calibration import calibration_curve
 
-    promised, came_true = (part.ravel().astype(np.float64) for part in predictions.decisions)
+    promised, came_true = answered.probabilities, answered.actual
+    if answered.one_label:
+        promised = promised.max(axis=1, keepdims=True)
+        came_true = np.take_along_axis(came_true, answered.probabilities.argmax(axis=1)[:, np.newaxis], axis=1)
+    promised, came_true = (part.ravel().astype(np.float64) for part in (promised, came_true))
     accuracy, confidence = calibration_curve(came_true, promised, n_bins=CALIBRATION_BINS)
     inner = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
     counts = np.bincount(np.searchsorted(inner, promised), minlength=CALIBRATION_BINS)
@@ -93,10 +97,10 @@ def _distances(predictions: SingleLabel) -> np.ndarray:
     return ((predictions.probabilities.astype(np.float64) - predictions.actual) ** 2).sum(axis=1)
 
 
-def _brier_by_sklearn(predictions: SingleLabel) -> float:
+def _brier_by_sklearn(answered: Answered) -> float:
     from sklearn.metrics import mean_squared_error
 
-    return float(predictions.classes * mean_squared_error(predictions.actual, predictions.probabilities))
+    return float(answered.actual.shape[1] * mean_squared_error(answered.actual, answered.probabilities))
 
 
 BRIER = Metric(
@@ -114,14 +118,14 @@ BRIER = Metric(
 )
 
 
-def _loss_by_sklearn(predictions: SingleLabel | MultiLabel) -> float:
+def _loss_by_sklearn(answered: Answered) -> float:
     from sklearn.metrics import log_loss
 
-    inside = predictions.probabilities.astype(np.float64).clip(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    if isinstance(predictions, SingleLabel):
+    inside = answered.clipped()
+    if answered.one_label:
         inside /= inside.sum(axis=1, keepdims=True)
-        return float(log_loss(predictions.labels, inside, labels=np.arange(predictions.classes)))
-    return float(log_loss(predictions.actual.ravel(), inside.ravel(), labels=[False, True]))
+        return float(log_loss(answered.actual.argmax(axis=1), inside, labels=np.arange(inside.shape[1])))
+    return float(log_loss(answered.actual.ravel(), inside.ravel(), labels=[False, True]))
 
 
 LOSS = Metric(

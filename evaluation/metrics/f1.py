@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, Share
 from evaluation.metrics.metric import Metric
-from evaluation.metrics.references import Reference
+from evaluation.metrics.references import Answered, Reference
 from evaluation.predictions import MULTI_LABEL, MultiLabel, Predictions, ratio
 
 
@@ -29,11 +29,11 @@ def _micro(predictions: MultiLabel, weights: np.ndarray) -> np.ndarray:
     return ratio(2 * counts.hits.sum(axis=1), counts.actual.sum(axis=1) + counts.said.sum(axis=1))
 
 
-def _confusion_by_sklearn(predictions: Predictions) -> np.ndarray:
+def _confusion_by_sklearn(answered: Answered) -> np.ndarray:
     """Of each class [actual, said]: int [classes, 2, 2]."""
     from sklearn.metrics import multilabel_confusion_matrix
 
-    return multilabel_confusion_matrix(predictions.actual, predictions.said)
+    return multilabel_confusion_matrix(answered.actual, answered.said)
 
 
 def _f1_by_sklearn(confusion: np.ndarray) -> float:

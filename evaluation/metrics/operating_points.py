@@ -1,7 +1,7 @@
 """What the scores of a class reach where a threshold holds its sensitivity or its specificity: for those who screen.
 
 Sensitivity is the share of the class's examples that reach the threshold (its recall), specificity the share of the
-others that do not. Every score that occurs is a threshold.
+others that do not. Every score of a positive is a threshold: no other finds more, or alarms less.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap
 from evaluation.metrics.metric import Metric
-from evaluation.metrics.ranking import by_score
+from evaluation.metrics.ranking import at_positives
 from evaluation.predictions import Predictions
 
 # Of the report, where no gate names another.
@@ -60,29 +60,31 @@ def specificity_at_sensitivity(at: float = SHOWN_AT) -> Metric:
 
 
 def _largest(reached: np.ndarray, held: np.ndarray, at: float) -> np.ndarray:
-    return np.where(held >= at - _ROUNDING, reached, 0.0).max(axis=1)
+    return np.where(held >= at - _ROUNDING, reached, 0.0).max(axis=0)
 
 
 def _per_class(
     point: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> Callable[[Predictions, np.ndarray, Sequence[int]], np.ndarray]:
-    """The metric of a point of the curve; `point` takes sensitivities and specificities [replicates, thresholds]."""
+    """The metric of a point of the curve; `point` takes sensitivities and specificities [thresholds, replicates]."""
 
-    def of_column(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        positives, negatives = (
-            # The first threshold is above all scores.
-            np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0)))
-            for counts in by_score(actual, scores, weights)
-        )
-        defined = (positives[:, -1] > 0) & (negatives[:, -1] > 0)
-        found = np.full(len(weights), np.nan)
-        sensitivity = positives[defined] / positives[defined, -1:]
-        specificity = 1 - negatives[defined] / negatives[defined, -1:]
-        found[defined] = point(sensitivity, specificity)
+    def of_column(actual: np.ndarray, scores: np.ndarray, by_example: np.ndarray, total: np.ndarray) -> np.ndarray:
+        gained, above = at_positives(actual, scores, by_example)
+        hits = np.cumsum(gained, axis=0)
+        positives = gained.sum(axis=0)
+        negatives = total - positives
+        defined = (positives > 0) & (negatives > 0)
+        found = np.full(len(total), np.nan)
+        if defined.any():
+            sensitivity = hits[:, defined] / positives[defined]
+            specificity = 1 - (above - hits)[:, defined] / negatives[defined]
+            found[defined] = point(sensitivity, specificity)
         return found
 
     def per_class(predictions: Predictions, weights: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+        # An example a row, so that replicates lie side by side.
+        by_example, total = np.ascontiguousarray(weights.T), weights.sum(axis=1)
         columns_of = zip(predictions.actual[:, columns].T, predictions.probabilities[:, columns].T, strict=True)
-        return np.stack([of_column(actual, scores, weights) for actual, scores in columns_of], axis=1)
+        return np.stack([of_column(actual, scores, by_example, total) for actual, scores in columns_of], axis=1)
 
     return per_class

@@ -31,25 +31,12 @@ def _areas(predictions: Predictions, weights: np.ndarray, columns: Sequence[int]
     return np.stack([_area(actual, scores, weights) for actual, scores in columns_of], axis=1)
 
 
-def by_score(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted examples at each score that occurs, the largest first: of the class, and of the rest.
-
-    Args:
-        actual: bool [examples], which are of the class.
-        scores: float [examples].
-        weights: float [replicates, examples].
-
-    Returns:
-        Two float [replicates, scores].
-    """
+def _area(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     order = np.argsort(-scores, kind="stable")
+    # Examples of the same score are in a group, the largest score first.
     starts = np.flatnonzero(np.append(True, scores[order][1:] != scores[order][:-1]))
     positives = np.add.reduceat(weights[:, order] * actual[order], starts, axis=1)
-    return positives, np.add.reduceat(weights[:, order], starts, axis=1) - positives
-
-
-def _area(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    positives, negatives = by_score(actual, scores, weights)
+    negatives = np.add.reduceat(weights[:, order], starts, axis=1) - positives
     above = np.cumsum(positives, axis=1) - positives / 2
     pairs = positives.sum(axis=1) * negatives.sum(axis=1)
     return np.divide((negatives * above).sum(axis=1), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
@@ -109,16 +96,16 @@ def _average_precisions(predictions: Predictions, weights: np.ndarray, columns: 
     return np.stack([_average_precision(actual, scores, by_example) for actual, scores in columns_of], axis=1)
 
 
-def _average_precision(actual: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum over scores of the recall that is gained there times the precision that is left there.
+def at_positives(actual: np.ndarray, scores: np.ndarray, by_example: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted examples down to each score that a positive has, the largest first: no other threshold finds more.
 
     Args:
-        actual: bool [examples].
+        actual: bool [examples], which are positive.
         scores: float [examples].
-        weights: float [examples, replicates].
+        by_example: Weights, float [examples, replicates].
 
     Returns:
-        float [replicates], NaN where no example counts that has the class.
+        The positives at each of these scores, and all examples from it upwards: two float [scores, replicates].
     """
     order = np.argsort(-scores, kind="stable")
     descending, positive = scores[order], actual[order]
@@ -127,12 +114,23 @@ def _average_precision(actual: np.ndarray, scores: np.ndarray, weights: np.ndarr
     places = np.flatnonzero(positive)
     ends = np.unique(last[np.searchsorted(last, places)])
     if not len(ends):
-        return np.full(weights.shape[1], np.nan)
+        return (np.zeros((0, by_example.shape[1])),) * 2
     starts = np.append(0, ends[:-1] + 1)
-    gained = np.add.reduceat(weights[order[places]], np.searchsorted(places, starts), axis=0)
-    found = np.cumsum(np.add.reduceat(weights[order[: ends[-1] + 1]], starts, axis=0), axis=0)
+    gained = np.add.reduceat(by_example[order[places]], np.searchsorted(places, starts), axis=0)
+    return gained, np.cumsum(np.add.reduceat(by_example[order[: ends[-1] + 1]], starts, axis=0), axis=0)
+
+
+def _average_precision(actual: np.ndarray, scores: np.ndarray, by_example: np.ndarray) -> np.ndarray:
+    """Sum over scores of the recall that is gained there times the precision that is left there.
+
+    Args are those of `at_positives`.
+
+    Returns:
+        float [replicates], NaN where no example counts that has the class.
+    """
+    gained, found = at_positives(actual, scores, by_example)
     hits = np.cumsum(gained, axis=0)
-    total = hits[-1]
+    total = gained.sum(axis=0)
     reached = (gained * ratio(hits, found)).sum(axis=0)
     return np.divide(reached, total, out=np.full(len(total), np.nan), where=total > 0)
 

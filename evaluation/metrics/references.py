@@ -18,27 +18,57 @@ _OCTAVES = 24
 _STEPS, _LEAST_STEPS, _BINS_HELD = 256, 8, 2**22
 
 
+# As Keras: probabilities below count as this.
+_SMALLEST = 1e-7
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What is true of a block of examples, and what a model answered.
+
+    Plain arrays, and nothing of `evaluation.predictions`: a mistake there must not be one here.
+
+    Attributes:
+        actual: bool [examples, classes], which classes each example has.
+        probabilities: float [examples, classes].
+        said: bool [examples, classes], which classes the model says that each example has.
+        one_label: Whether each example has exactly one class.
+    """
+
+    actual: np.ndarray
+    probabilities: np.ndarray
+    said: np.ndarray
+    one_label: bool
+
+    def __len__(self) -> int:
+        return len(self.actual)
+
+    def clipped(self) -> np.ndarray:
+        """float64 [examples, classes], probabilities of which none is 0 or 1."""
+        return self.probabilities.astype(np.float64).clip(_SMALLEST, 1 - _SMALLEST)
+
+
 @dataclass(frozen=True)
 class Reference:
     """A metric by scikit-learn.
 
     Attributes:
-        sums: Takes the predictions of a block; returns what adds up over blocks, by `+`.
+        sums: Takes what was `Answered` in a block; returns what adds up over blocks, by `+`.
         value: Takes the sums of all blocks; returns the metric.
     """
 
-    sums: Callable[[Any], Any]
+    sums: Callable[[Answered], Any]
     value: Callable[[Any], float]
 
-    def __call__(self, predictions: Any) -> float:
-        """Returns the metric of predictions that are there at once."""
-        return self.value(self.sums(predictions))
+    def __call__(self, answered: Answered) -> float:
+        """Returns the metric of examples that are there at once."""
+        return self.value(self.sums(answered))
 
 
-def mean_of_examples(measure: Callable[[Any], float]) -> Reference:
-    """The reference of a metric that is a mean over examples; `measure` takes predictions."""
+def mean_of_examples(measure: Callable[[Answered], float]) -> Reference:
+    """The reference of a metric that is a mean over examples; `measure` takes what was answered."""
     return Reference(
-        lambda predictions: np.array([measure(predictions) * len(predictions), len(predictions)]),
+        lambda answered: np.array([measure(answered) * len(answered), len(answered)]),
         lambda sums: float(sums[0] / sums[1]),
     )
 
@@ -59,7 +89,7 @@ def mean_of_classes(measure: Callable[..., float], needs_both: bool) -> Referenc
         ]
         return float(np.mean(found)) if found else float("nan")
 
-    return Reference(lambda predictions: Scores.of(predictions.actual, predictions.probabilities), value)
+    return Reference(lambda answered: Scores.of(answered.actual, answered.probabilities), value)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from evaluation.predictions import SINGLE_LABEL, SingleLabel
 
 
 class SingleLabelTask:
-    """Labels are int [examples], and the most probable class is said."""
+    """Labels are int [examples], and one class is said: by default the most probable one."""
 
     measured_as = SINGLE_LABEL
     leading = "accuracy"
 
     def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> SingleLabel:
-        """Joins labels and probabilities."""
-        return SingleLabel(labels, probabilities)
+        """Joins labels, probabilities and, where the model was asked, what it says."""
+        return SingleLabel(labels, probabilities, served=said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
+from finetune.artifacts.embedding_map import EmbeddingMap
 
 
 class ShownExample(Record):
@@ -86,3 +87,4 @@ class DataFindings(Artifact, file="data_findings.json"):
     suspects: dict[str, list[ShownSuspect]] = {}
     dropped: list[str] = []
     files: list[str] = []
+    map: EmbeddingMap | None = None

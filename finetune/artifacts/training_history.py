@@ -134,7 +134,8 @@ class Calibration(Record):
 class TrainingHistory(Artifact, file="history.json"):
     """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so.
 
-    `thresholds`, where the task has any, are the probabilities from which on the model says each of `classes`.
+    `thresholds`, where there are any, are the probabilities from which on the model says each of `classes`; of two
+    classes they were chosen for `threshold_of`.
     """
 
     phases: list[PhaseRow]
@@ -144,6 +145,7 @@ class TrainingHistory(Artifact, file="history.json"):
     accuracy: str = ""
     classes: list[str] = []
     thresholds: list[float] = []
+    threshold_of: str = ""
     search: Search | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None

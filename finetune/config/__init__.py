@@ -7,6 +7,7 @@ from finetune.config.augmentation import AugmentationConfig
 from finetune.config.backbone import BackboneConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
+from finetune.config.evaluation import EvaluationConfig
 from finetune.config.head import HeadConfig
 from finetune.config.load import Check, checked_config, load_config
 from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseConfig
@@ -26,6 +27,7 @@ __all__ = [
     "DataConfig",
     "DistributionConfig",
     "EarlyStoppingConfig",
+    "EvaluationConfig",
     "HeadConfig",
     "OptimizerConfig",
     "PhaseConfig",

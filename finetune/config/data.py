@@ -84,6 +84,11 @@ class DataConfig(Section):
     schema_file: LocalPath | None = Field(
         None, description="curated schema (`schema.pbtxt`) in place of one inferred from train"
     )
+    serving_log: LocalPath | None = Field(
+        None,
+        description="CSV table of what models were shown, as `finetune predict --output` writes it: the check `served` "
+        "says whether train looks like it",
+    )
     corrections: LocalPath | None = Field(
         None,
         description="CSV file with the columns `path` and `label`, such as `label_errors.csv` of a run: the label of "

@@ -94,6 +94,25 @@ class GateConfig(Section):
         return f"{metric} - {other} {sign} {bound:+g}{where}{sure}"
 
 
+class ThresholdConfig(Section):
+    """From which probability on a model of two classes says one of them: where a metric is best on validation."""
+
+    of_class: str = Field(description="the class that is looked for, such as `spam`; the other one is said below")
+    metric: Literal["sensitivity_at_specificity", "specificity_at_sensitivity", "f1", "expected_cost"] = Field(
+        description="what is best there. `f1` is that of the class, `expected_cost` goes by `evaluation.costs`"
+    )
+    at: float | None = Field(
+        None, gt=0, lt=1, description="of the first two metrics: the specificity or sensitivity to hold, such as 0.95"
+    )
+
+    @model_validator(mode="after")
+    def _holds_what_its_metric_does(self) -> ThresholdConfig:
+        if ("_at_" in self.metric) != (self.at is not None):
+            expected = "what is held, such as 0.95" if self.at is None else "none"
+            raise ValueError(f"at: got {self.at}; expected {expected} beside {self.metric}")
+        return self
+
+
 class EvaluationConfig(Section):
     """What a candidate must show before it is pushed."""
 
@@ -122,6 +141,11 @@ class EvaluationConfig(Section):
         description="scored beside the candidate. `majority`: always the most frequent class of train; "
         "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "
         "from random weights on the same examples. Default with `gates` of your own: `[majority]`",
+    )
+    threshold: ThresholdConfig | None = Field(
+        None,
+        description="of `single_label` with two classes: how the served label is decided. Default: the most probable "
+        "class. (`multi_label` chooses a threshold for each label by F1.)",
     )
     costs: dict[str, dict[str, float]] = Field(
         {},
@@ -172,6 +196,12 @@ class EvaluationConfig(Section):
             if len(columns) not in (1, 2) or len(set(columns)) < len(columns):
                 raise ValueError(f"expected one column or two different ones in each, and got {columns}")
         return slices
+
+    @model_validator(mode="after")
+    def _threshold_has_costs(self) -> EvaluationConfig:
+        if self.threshold and self.threshold.metric == "expected_cost" and not self.costs:
+            raise ValueError("threshold.metric: got `expected_cost`; expected what mistakes cost in `costs` beside it")
+        return self
 
     @model_validator(mode="after")
     def _baselines_are_scored(self) -> EvaluationConfig:

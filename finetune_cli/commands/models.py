@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 
 from finetune.errors import ConfigError, FinetuneError
+from finetune.serving_log import SEPARATOR, ServedRow, write_serving_log
 from finetune_cli.commands.common import (
     Overrides,
     fail,
@@ -69,25 +71,58 @@ def inspect(
 def predict(
     model_dir: Annotated[Path, typer.Argument(help="A pushed version, or the folder of versions: the newest is used.")],
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Images, or files with one text each.")
+        list[Path] | None,
+        typer.Argument(metavar="[FILE]...", help="Images, or files with one text each; or folders of them."),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="A text itself; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="Write a table instead, as `data.serving_log` takes it (docs/serving.md)."
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 3,
 ) -> None:
     """Classifies images or texts with a pushed model."""
-    from finetune_cli.predict import predict as predict_all
+    from finetune_cli.predict import files_in
+    from finetune_cli.predict import predict as predict_each
 
     if not files and not text:
-        fail(ConfigError(["FILE: got none; expected files, or --text"]))
-    rows = or_exit(lambda: predict_all(model_dir, files or [], text or []))
-    if as_json:
-        for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
-    else:
-        _print_predictions(rows, top)
-    if any(row.get("error") for row in rows):
+        fail(ConfigError(["FILE: got none; expected files, folders, or --text"]))
+    errors = 0
+
+    def answers() -> Iterator[dict[str, Any]]:
+        nonlocal errors
+        for row in predict_each(model_dir, files_in(files or []), text or []):
+            errors += "error" in row
+            yield row
+
+    def show() -> None:
+        if output:
+            written = write_serving_log(output, map(_logged, answers()))
+            Console(stderr=True).print(f"{output}: {written:,} rows, {errors:,} of them not used", soft_wrap=True)
+        elif as_json:
+            for row in answers():
+                print(json.dumps(row, ensure_ascii=False))
+        else:
+            _print_predictions(answers(), top)
+
+    or_exit(show)
+    if errors:
         raise typer.Exit(FinetuneError.exit_code)
+
+
+def _logged(row: dict[str, Any]) -> ServedRow:
+    """Returns the row of a serving log: paths are whole, as the log may lie elsewhere."""
+    said = row["labels"] if "labels" in row else [row["label"]] if "label" in row else []
+    return ServedRow(
+        path=os.path.abspath(row["file"]) if "file" in row else "",
+        text=row.get("text", ""),
+        label=SEPARATOR.join(said),
+        probability=max(row["probabilities"].values()) if "probabilities" in row else None,
+        error=row.get("error", ""),
+    )
 
 
 def rollback(
@@ -114,7 +149,7 @@ def _push_folder(folder: Path) -> Path:
     return inner if inner.is_dir() else folder
 
 
-def _print_predictions(rows: list[dict[str, Any]], top: int) -> None:
+def _print_predictions(rows: Iterable[dict[str, Any]], top: int) -> None:
     from rich.table import Table
     from rich.text import Text
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from finetune.artifacts.data_findings import DataFinding, DataFindings, ShownSuspect
+from finetune.artifacts.embedding_map import EmbeddingMap
+from pipeline.report.embedding_map import map_figures
 from pipeline.report.tasks.samples import as_data_uri
 
 
@@ -27,7 +29,19 @@ def checks(found: DataFindings | None) -> dict[str, Any] | None:
         ],
         "dropped": found.dropped,
         "files": found.files,
+        "map": {"figures": map_figures(found.map), "caption": _caption(found.map)} if found.map else None,
     }
+
+
+def _caption(found: EmbeddingMap) -> str:
+    drawn = (
+        f"{len(found.points):,} of {found.examples:,} examples" if len(found.points) < found.examples else "Examples"
+    )
+    return (
+        f"{drawn} as the frozen backbone sees them, in two dimensions (t-SNE): near ones look alike to it; distances "
+        "between groups and their sizes mean nothing. A held-out answer is that of logistic regression on the other "
+        "examples; those of test are not judged."
+    )
 
 
 def _row(finding: DataFinding) -> dict[str, Any]:

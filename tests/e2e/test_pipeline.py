@@ -13,13 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from evaluation.gates import slice_key
 from evaluation.metrics import metrics_of
 from evaluation.predictions import SINGLE_LABEL
+from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_basis import RunBasis
 from finetune.config import Config
 from finetune.events import ComponentFinished
+from finetune.serving_log import read_serving_log
+from finetune_cli.main import app
 from pipeline.plan import node_ids
 from registry.versions import model_digest, versions
 
@@ -197,13 +201,27 @@ def test_predict_answers_for_good_files_and_says_why_not_for_bad_ones(first_run,
     bad.write_text("no picture")
     gif = tmp_path / "disc.gif"
     Image.open(good).save(gif)
-    rows = predict(Path(first_run["pushed_model"]).parent, [good, bad, tmp_path / "absent.png", gif])
+    rows = list(predict(Path(first_run["pushed_model"]).parent, [good, bad, tmp_path / "absent.png", gif]))
     assert [row["file"] for row in rows] == [str(good), str(bad), str(tmp_path / "absent.png"), str(gif)]
     assert set(rows[0]["probabilities"]) == {"disc", "ring", "square"}
     assert rows[0]["probability"] == max(rows[0]["probabilities"].values())
     assert rows[1]["error"].startswith("not an image: ")
     assert rows[2]["error"].startswith("missing file: ")
     assert rows[3]["label"] == rows[0]["label"]
+
+
+def test_predict_writes_what_was_served_as_a_table_that_the_data_gate_reads(first_run, images, tmp_path):
+    (images / "test" / "disc" / ".hidden").write_text("litter")
+    (tmp_path / "bad.jpg").write_text("no picture")
+    log = tmp_path / "served.csv"
+    arguments = [str(Path(first_run["pushed_model"]).parent), str(images / "test"), str(tmp_path / "bad.jpg")]
+    result = CliRunner().invoke(app, ["predict", *arguments, "--output", str(log)])
+    (images / "test" / "disc" / ".hidden").unlink()
+    assert result.exit_code == 1, "one of them could not be used"
+    rows = list(read_serving_log(log))
+    assert sorted(row.path for row in rows) == sorted(map(str, (images / "test").glob("*/*")))
+    assert {row.label for row in rows} <= {"disc", "ring", "square"}
+    assert "not an image" in log.read_text()
 
 
 def test_the_same_config_again_is_answered_at_once(first_run, runner):
@@ -291,6 +309,10 @@ def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, run
     relative = next(gate for gate in changed["gates"] if "champion" in gate["name"])
     assert relative["value"] == pytest.approx(changed["metrics"]["accuracy"] - first_run["metrics"]["accuracy"])
     assert versions(Path(first_run["pushed_model"]).parent) == [1, 2]
+    shown = ReportData.read(Path(changed["report"]).parent)
+    gain = shown.disagreement.better - shown.disagreement.worse
+    assert gain == pytest.approx(24 * relative["value"])
+    assert all(Path(each.image).is_file() and each.champion for each in shown.differing)
     # One more look at the test split; judging the same candidate again, by other gates or from the cache, is none.
     assert changed["reuse"]["examples"] == 24
     judged_again = runner.run("training.seed=2", "evaluation.mode=report_only")

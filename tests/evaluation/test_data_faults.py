@@ -11,13 +11,14 @@ import pytest
 from scipy.stats import binom
 
 from evaluation import data_checks
-from evaluation.data_checks import classes, exposure, leaks, outliers, representative
+from evaluation.data_checks import classes, exposure, leaks, outliers, representative, served
 from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, Found, Pictures
 
 EXAMPLES, FEATURES, CLASSES = 600, 48, 4
 CLEAN_DRAWS = 50
 CHECKS: tuple[DataCheck, ...] = (
     representative.REPRESENTATIVE,
+    served.SERVED,
     leaks.LEAKS,
     exposure.EXPOSURE,
     outliers.OUTLIERS,
@@ -27,7 +28,12 @@ CHECKS: tuple[DataCheck, ...] = (
 )
 # Those that look at labels; the others do the same whatever they are.
 LABELLED = (leaks.LEAKS, classes.CLASS_IMBALANCE, classes.SMALL_CLASSES, classes.CLASS_NAMES)
-LEVELS = {"representative": representative.LEVEL, "leaks": leaks.LEVEL, "outliers": outliers.LEVEL}
+LEVELS = {
+    "representative": representative.LEVEL,
+    "served": served.LEVEL,
+    "leaks": leaks.LEVEL,
+    "outliers": outliers.LEVEL,
+}
 
 
 def clean(seed: int, several_labels: bool = False) -> Examples:
@@ -50,6 +56,7 @@ def clean(seed: int, several_labels: bool = False) -> Examples:
         held_out=np.full(labels.shape, np.nan, np.float32),
         columns={"site": [f"site {number}" for number in random.integers(0, 5, EXAMPLES)]},
         pictures=Pictures(thumbnails, sizes, random.integers(10_000, 90_000, EXAMPLES)),
+        served=np.maximum(centres[of_class[:80]] + random.normal(size=(80, FEATURES)), 0).astype(np.float32),
     )
 
 
@@ -78,6 +85,10 @@ def _another_camera(examples: Examples) -> Examples:
     features = examples.features.copy()
     features[examples.splits == TEST] += 0.4
     return replace(examples, features=features)
+
+
+def _shown_something_else(examples: Examples) -> Examples:
+    return replace(examples, served=examples.served + 0.4)
 
 
 def _with(examples: Examples, **pictures: np.ndarray) -> Examples:
@@ -128,8 +139,8 @@ def _tiny(examples: Examples) -> Examples:
 
 def _of_another_kind(examples: Examples) -> Examples:
     features = examples.features.copy()
-    # What hardly any other has is all that it has.
-    features[7] = np.arange(FEATURES) == features.mean(axis=0).argmin()
+    # In the direction away from all others.
+    features[7] = -features.mean(axis=0)
     return replace(examples, features=features)
 
 
@@ -158,6 +169,7 @@ def _spelled_twice(examples: Examples) -> Examples:
 
 FAULTS: dict[str, tuple[DataCheck, Callable[[Examples], Examples], str]] = {
     "another camera": (representative.REPRESENTATIVE, _another_camera, "of test"),
+    "another service": (served.SERVED, _shown_something_else, "80 that were served"),
     "file size": (leaks.LEAKS, _size_tells, "file size alone predicts"),
     "border": (leaks.LEAKS, _border_tells, "of the border alone predicts"),
     "column": (leaks.LEAKS, _column_tells, "column site alone predicts"),
@@ -177,7 +189,7 @@ FAULTS: dict[str, tuple[DataCheck, Callable[[Examples], Examples], str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str, several_labels: bool) -> None:
     check, plant, reason = FAULTS[fault]
-    examples = plant(clean(1000, several_labels))
+    examples = plant(clean(100, several_labels))
     found = check.find(examples)
     assert found.value is not None
     assert found.value > check.bound
@@ -195,7 +207,7 @@ def test_a_handful_of_texts_is_judged_or_said_why_not(check: DataCheck) -> None:
     few = _only(clean(0), np.arange(EXAMPLES) < 3)
     features, held_out = few.features[:3], few.held_out[:3]
     found: Found = check.find(
-        replace(few, features=features, held_out=held_out, columns={}, pictures=None, texts=["a"] * 3)
+        replace(few, features=features, held_out=held_out, columns={}, pictures=None, served=None, texts=["a"] * 3)
     )
     assert found.value is not None or found.why_not
 

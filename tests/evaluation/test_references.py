@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from evaluation.metrics import METRICS, references
-from evaluation.predictions import MultiLabel
+from evaluation.metrics.references import Answered
 
 
-def predictions(examples: int, seed: int) -> MultiLabel:
+def answered(examples: int, seed: int) -> Answered:
     """Three classes: one hard to tell, one easy, and one that is rare and whose scores are all very small."""
     random = np.random.default_rng(seed)
     actual = random.random((examples, 3)) < (0.5, 0.3, 0.02)
     odds = random.normal(size=actual.shape) + actual * (1.0, 4.0, 2.0) - (0.0, 0.0, 12.0)
     probabilities = (1 / (1 + np.exp(-odds))).astype(np.float32)
-    return MultiLabel(actual, probabilities, probabilities > 0.5)
+    return Answered(actual, probabilities, probabilities > 0.5, one_label=False)
 
 
 @pytest.mark.parametrize(("name", "off"), [("auc", 1e-5), ("mean_average_precision", 3e-4)])
 def test_bins_give_almost_the_exact_area_however_examples_come(name, off, monkeypatch):
-    parts = [predictions(20_000, seed) for seed in range(3)]
+    parts = [answered(20_000, seed) for seed in range(3)]
     reference = METRICS[name].reference
     exact = reference.value(sum_of(reference, parts))
     monkeypatch.setattr(references, "EXACT_DECISIONS", 100_000)

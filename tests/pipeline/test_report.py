@@ -475,7 +475,7 @@ def test_the_candidates_of_a_search_are_shown_and_why_one_was_chosen():
         "all layers (chosen)",
         "0.080 ± 0.031",
         "1 min 01 s",
-        "no room for it",
+        "No room for it.",
         "all layers was chosen",
         HOSTILE,
     ):

@@ -71,7 +71,8 @@ class ServedModel(tf.Module):
         Returns:
             `probabilities` float32 [batch, classes], `classes` string [batch, classes], the name of each column of
             `probabilities`, and what the task says of them: of single_label `label` string [batch], the most probable
-            class; of multi_label `predicted` int64 [batch, classes], 1 for each label that is there.
+            class or that of a threshold; of multi_label `predicted` int64 [batch, classes], 1 for each label that is
+            there.
         """
         is_example = self._is_example(examples)
         spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}

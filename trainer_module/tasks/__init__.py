@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from finetune.config import TrainingConfig
+from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.logits import OfLogits
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
@@ -60,10 +60,16 @@ class TrainingTask(Protocol):
         The weights, from `class_weights`, count in losses and slopes as they do in `objective`.
         """
 
-    def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    def decision(
+        self,
+        validation: Callable[[], tuple[np.ndarray, np.ndarray]],
+        names: Sequence[str],
+        evaluation: EvaluationConfig,
+    ) -> dict[str, Any]:
         """Chooses, on the validation split, what `decode` needs beside probabilities; JSON can hold it.
 
-        `validation` gives labels, and probabilities float32 [examples, classes].
+        `validation` gives labels, and probabilities float32 [examples, classes]. Of the section, `threshold` and
+        `costs` have a say.
         """
 
     def decode(self, probabilities: tf.Tensor, names: tf.Tensor, decision: Mapping[str, Any]) -> dict[str, tf.Tensor]:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from finetune.config import TrainingConfig
+from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks import TrainingTask
 from transforms import features
 from transforms.tasks import Labels, TransformTask
@@ -48,7 +48,7 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
 
     _check_logits(task, labels, (values @ kernel + offset).astype(np.float32))
 
-    decision = task.decision(lambda: (labels.numpy(), fitted.numpy()))
+    decision = task.decision(lambda: (labels.numpy(), fitted.numpy()), NAMES, EvaluationConfig())
     kept = json.loads(json.dumps(decision))
     names = tf.constant(NAMES)
     served = tf.function(lambda each: task.decode(each, names, kept), autograph=False)(fitted)

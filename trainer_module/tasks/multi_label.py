@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.thresholds import best_thresholds
-from finetune.config import TrainingConfig
+from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.logits import OfLogits, sigmoid
 from trainer_module.tasks.objective import Objective, check_all_present, named_weights
 
@@ -93,7 +93,12 @@ class MultiLabel:
         hits = np.where(either > 0, (targets * said).sum(axis=1) / np.maximum(either, 1), 1.0)
         return OfLogits(losses.mean(axis=1, dtype=np.float64), slopes, probabilities, hits)
 
-    def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    def decision(
+        self,
+        validation: Callable[[], tuple[np.ndarray, np.ndarray]],
+        names: Sequence[str],
+        evaluation: EvaluationConfig,
+    ) -> dict[str, Any]:
         """Chooses `thresholds`, float [classes]: of each label the one with the largest F1."""
         return {"thresholds": best_thresholds(*validation()).tolist()}
 

@@ -1,4 +1,4 @@
-"""One label an example: softmax, cross-entropy, the most probable class."""
+"""One label an example: softmax, cross-entropy, the most probable class or that of a threshold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from finetune.config import TrainingConfig
+from evaluation.thresholds import two_class_decision
+from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.logits import OfLogits, softmax
 from trainer_module.tasks.objective import Objective, check_all_present, named_weights
 
@@ -88,12 +89,23 @@ class SingleLabel:
         hits = probabilities.argmax(axis=1) == targets.argmax(axis=1)
         return OfLogits(losses, slopes, probabilities, hits.astype(np.float64))
 
-    def decision(self, validation: Callable[[], tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-        """Leaves nothing to choose: the most probable class is predicted."""
-        return {}
+    def decision(
+        self,
+        validation: Callable[[], tuple[np.ndarray, np.ndarray]],
+        names: Sequence[str],
+        evaluation: EvaluationConfig,
+    ) -> dict[str, Any]:
+        """Chooses the threshold that the config wants; without one, the most probable class is predicted."""
+        wanted = evaluation.threshold
+        return two_class_decision(wanted, evaluation.costs, names, *validation()) if wanted else {}
 
     def decode(self, probabilities: tf.Tensor, names: tf.Tensor, decision: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        """Serves `label` string [batch], the most probable class."""
+        """Serves `label` string [batch], the most probable class, or the one that the threshold says."""
         import tensorflow as tf
 
-        return {"label": tf.gather(names, tf.argmax(probabilities, axis=-1))}
+        places = tf.argmax(probabilities, axis=-1)
+        if "threshold_of" in decision:
+            wanted = tf.argmax(tf.cast(names == decision["threshold_of"], tf.int32))
+            threshold = tf.gather(tf.constant(decision["thresholds"], tf.float32), wanted)
+            places = tf.where(tf.gather(probabilities, wanted, axis=-1) >= threshold, wanted, 1 - wanted)
+        return {"label": tf.gather(names, places)}

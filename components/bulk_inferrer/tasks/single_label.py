@@ -12,16 +12,16 @@ from evaluation.predictions import Predictions
 
 
 class SingleLabel:
-    """The most probable class is said."""
+    """Each model says one class: the most probable one, or another by a threshold of its own."""
 
     def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
         """Returns int64 [examples], the column of each one's class."""
         places = {name: place for place, name in enumerate(classes)}
         return np.array([places[name] for (name,) in names], dtype=np.int64)
 
-    def said(self, outputs: Mapping[str, np.ndarray]) -> None:
-        """Leaves it to the probabilities."""
-        outputs["label"]
+    def said(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Looks up what is served as `label`."""
+        return outputs["classes"] == outputs["label"][:, np.newaxis]
 
     def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
         """Gives each class its share."""
@@ -31,7 +31,7 @@ class SingleLabel:
 
     def confidence(self, predictions: Predictions) -> np.ndarray:
         """Takes the probability of the predicted class."""
-        return predictions.probabilities.max(axis=1)
+        return np.where(predictions.said, predictions.probabilities, 0).max(axis=1)
 
     def shown(self, predictions: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
         """Names the class."""

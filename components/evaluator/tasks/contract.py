@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.evaluator.tasks import EvaluatorTask
+from evaluation.metrics.references import Answered
 from transforms.tasks import TransformTask
 
 CLASSES = 3
@@ -27,11 +28,19 @@ def check_task(task: EvaluatorTask, transform_task: TransformTask) -> None:
         for number in range(CLASSES)
     ]
     probabilities = np.eye(CLASSES, dtype=np.float32) * 0.8 + 0.1
-    said = np.eye(CLASSES, dtype=np.int64) if task.said else None
-    right = task.predictions(labels, probabilities, said)
-    assert right.correct.all(), "answers that are all right count as right"
-    wrong = task.predictions(labels, probabilities[::-1], None if said is None else said[::-1])
-    assert wrong.correct.tolist() == [False, True, False], "answers in the wrong order count as wrong"
+    names = np.array([b"a", b"b", b"c"])
+    served = [{"classes": names, "label": names[k : k + 1], "predicted": np.eye(CLASSES)[k]} for k in range(CLASSES)]
+    said = np.stack([task.said(outputs) for outputs in served])
+    assert said.dtype == bool, f"what is said is {said.dtype}; expected bool"
+    right = task.answered(labels, probabilities, said)
+    assert _correct(right).all(), "answers that are all right count as right"
+    wrong = task.answered(labels, probabilities[::-1], said[::-1])
+    assert _correct(wrong).tolist() == [False, True, False], "answers in the wrong order count as wrong"
+    assert right.probabilities.shape == right.actual.shape == right.said.shape, "a column of one is one of all"
+
+
+def _correct(answered: Answered) -> np.ndarray:
+    return (answered.actual == answered.said).all(axis=1)
 
 
 def _record(number: int) -> bytes:

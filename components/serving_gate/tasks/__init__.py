@@ -26,12 +26,13 @@ class ServedTask(Protocol):
     @property
     def outputs(self) -> Mapping[str, tuple[str, bool]]: ...
 
-    def wrong_values(self, answer: Mapping[str, np.ndarray]) -> list[str]:
+    def wrong_values(self, answer: Mapping[str, np.ndarray], decision: Mapping[str, Any]) -> list[str]:
         """Says what is wrong with the values of an answer, each as a clause.
 
         Args:
             answer: By name; `probabilities` float64 [batch, classes] without NaN or infinity, `classes` str [batch,
                 classes], and `outputs`.
+            decision: What was chosen on validation to decide by, as it is written beside the model.
         """
 
     def row(self, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,13 +25,13 @@ def check_task(task: ServedTask, answer: Mapping[str, np.ndarray]) -> None:
     """
     sound = {name: _output(value) for name, value in answer.items()}
     batch = len(answer["probabilities"])
-    found = problems(task, sound, batch)
+    found = problems(task, sound, batch, {})
     assert found == [], f"a sound answer is refused: {'; '.join(found)}"
     for name in task.outputs:
         missing = {other: output for other, output in sound.items() if other != name}
-        assert problems(task, missing, batch), f"an answer without {name} is let through"
+        assert problems(task, missing, batch, {}), f"an answer without {name} is let through"
     broken = {**sound, "probabilities": _output(np.full_like(answer["probabilities"], -1.0))}
-    assert problems(task, broken, batch), "probabilities of -1 are let through"
+    assert problems(task, broken, batch, {}), "probabilities of -1 are let through"
     for number in range(batch):
         row = task.row({name: value[number].tolist() for name, value in answer.items()})
         assert row, "`predict` says something of each example"

@@ -13,7 +13,7 @@ class MultiLabel:
 
     outputs = {"predicted": ("int64", True)}
 
-    def wrong_values(self, answer: Mapping[str, np.ndarray]) -> list[str]:
+    def wrong_values(self, answer: Mapping[str, np.ndarray], decision: Mapping[str, Any]) -> list[str]:
         """Looks for probabilities that are none, and for a label whose decisions no threshold explains."""
         probabilities, predicted = answer["probabilities"], answer["predicted"]
         if probabilities.min() < 0 or probabilities.max() > 1:

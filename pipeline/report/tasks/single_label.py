@@ -68,6 +68,7 @@ def confusion(data: ReportData) -> View | None:
     as_cells = len(counts) <= MATRIX_CLASSES
     return {
         "names": names,
+        "thresholds": data.thresholds,
         "rows": [
             {
                 "name": names[i],

@@ -254,12 +254,26 @@ def test_slow_models_get_fewer_calls_and_never_fewer_rounds_than_the_interval_ta
 )
 def test_answers_are_held_against_what_clients_rely_on(change, problem):
     found = {**answer([[0.9, 0.1], [0.8, 0.2]]), **change}
-    problems = answers.problems(TASKS["single_label"], {name: output for name, output in found.items() if output}, 2)
+    problems = problems_of("single_label", found)
     if problem is None:
         assert problems == []
     else:
         with pytest.raises(AssertionError, match=problem):
             raise AssertionError("; ".join(problems))
+
+
+def problems_of(task, found, decision=None):
+    return answers.problems(TASKS[task], {name: output for name, output in found.items() if output}, 2, decision or {})
+
+
+@pytest.mark.parametrize(
+    ("label", "right"), [(["disc", "disc"], True), (["ring", "disc"], False), (["disc", "ring"], False)]
+)
+def test_a_label_is_held_against_the_threshold_of_the_model(label, right):
+    decision = {"threshold_of": "disc", "thresholds": [0.1, 0.9]}
+    found = answer([[0.4, 0.6], [0.1, 0.9]]) | {"label": Output("string", (2,), label)}
+    said = "its label 'ring' is not what its threshold of disc says"
+    assert problems_of("single_label", found, decision) == ([] if right else [said])
 
 
 SAID = {"predicted": Output("int64", (2, 2), [[1, 0], [0, 0]])}
@@ -279,7 +293,7 @@ SAID = {"predicted": Output("int64", (2, 2), [[1, 0], [0, 0]])}
 )
 def test_answers_of_several_labels(change, problem):
     found = {**answer([[0.9, 0.9], [0.8, 0.2]]), **SAID, **change, "label": None}
-    problems = answers.problems(TASKS["multi_label"], {name: output for name, output in found.items() if output}, 2)
+    problems = problems_of("multi_label", found)
     assert bool(problems) == bool(problem)
     if problem:
         with pytest.raises(AssertionError, match=problem):

@@ -55,6 +55,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
             **{name: section.model_dump(mode="json") for name, section in sections.items()},
             "component": "Trainer",
             "task": "single_label",
+            "evaluation": {},
             "checkpoint_dir": str(folder / "checkpoints"),
             "frozen_features_dir": str(folder / "frozen_features"),
             "tracking": {},

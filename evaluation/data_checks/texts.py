@@ -1,0 +1,186 @@
+"""Texts in another script or another language, and passages that many texts share."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from evaluation.data_checks.check import DataCheck, Examples, Found, Suspect
+from evaluation.data_checks.outliers import FEWEST, LEVEL, robust_limit
+
+# A script that fewer texts than this are in is none that the set is meant to have.
+RARE_SCRIPT = 0.05
+# Letters that a text has to have for its language to be told.
+LEAST_LETTERS = 40
+# Words of a passage, and how many texts have to share it.
+PASSAGE, LEAST_TEXTS = 12, 3
+# Share of the texts.
+SHARED = 0.01
+# Of more texts, as many are drawn.
+MOST_TEXTS = 20_000
+# Chinese and Japanese use both.
+_JOINED = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK", "IDEOGRAPHIC": "CJK"}
+_HALVES = 2
+# Trigrams are counted in as many cells, which are known to few languages at once.
+_CELLS = 2**16
+
+
+def scripts_of(texts: Sequence[str]) -> list[str]:
+    """Returns the script, as Unicode names it, that most letters of each text are in; empty without letters."""
+    known: dict[str, str] = {}
+    found = []
+    for text in texts:
+        counts = Counter[str]()
+        for letter, count in Counter(unicodedata.normalize("NFKC", text)).items():
+            if letter.isalpha():
+                if letter not in known:
+                    first = unicodedata.name(letter, "UNKNOWN").split()[0]
+                    known[letter] = _JOINED.get(first, first)
+                counts[known[letter]] += count
+        found.append(counts.most_common(1)[0][0] if counts else "")
+    return found
+
+
+def strangeness(texts: Sequence[str], seed: int = 0) -> np.ndarray:
+    """Returns how unlikely three letters in a row of each text are in the others, in nats a letter.
+
+    That is Dunning's (1994) statistical identification of language, with one language, which is that of the other half
+    of the texts.
+
+    Returns:
+        float [texts]; NaN for one with fewer than LEAST_LETTERS letters.
+    """
+    cells = [_trigrams(text) for text in texts]
+    half = np.random.default_rng(seed).permutation(len(texts)) % _HALVES
+    found = np.full(len(texts), np.nan)
+    for number in range(_HALVES):
+        others = [cells[row] for row in np.flatnonzero(half != number)]
+        counts = np.bincount(np.concatenate([np.zeros(0, int), *others]), minlength=_CELLS)
+        costs = np.log(counts.sum() + _CELLS) - np.log(counts + 1)
+        for row in np.flatnonzero(half == number):
+            if len(cells[row]) >= LEAST_LETTERS:
+                found[row] = costs[cells[row]].mean()
+    return found
+
+
+def _trigrams(text: str) -> np.ndarray:
+    """Returns the cell of each three letters in a row, int; of a word, its beginning and its end count as letters."""
+    words = re.findall(r"[^\W\d_]+", text.casefold())
+    codes = np.array([ord(letter) for letter in f" {' '.join(words)} "] if words else [], np.int64)
+    # Each letter is a digit in a number system that wraps around.
+    return (codes[:-2] * 1_000_003 + codes[1:-1] * 8_191 + codes[2:] * 31) % 65_521 if len(codes) > 2 else codes[:0]
+
+
+def passages(texts: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """Returns passages of PASSAGE words, and the numbers of the texts that have each; the most frequent first.
+
+    Of passages that the same texts share, the first stands for all.
+    """
+    where: dict[int, list[int]] = {}
+    for row, text in enumerate(texts):
+        words = text.casefold().split()
+        for key in {_digest(words[begin : begin + PASSAGE]) for begin in range(len(words) - PASSAGE + 1)}:
+            where.setdefault(key, []).append(row)
+    often = {key: rows for key, rows in where.items() if len(rows) >= LEAST_TEXTS}
+    found: list[tuple[str, list[int]]] = []
+    covered: set[int] = set()
+    for rows in sorted(often.values(), key=lambda rows: (-len(rows), rows)):
+        if covered.issuperset(rows):
+            continue
+        covered.update(rows)
+        words = texts[rows[0]].split()
+        begins = (begin for begin in range(len(words)) if _is_in(often, words, begin, rows))
+        begin = next(begins)
+        found.append((" ".join(words[begin : begin + PASSAGE]), rows))
+    return found
+
+
+def _is_in(often: dict[int, list[int]], words: list[str], begin: int, rows: list[int]) -> bool:
+    return often.get(_digest([word.casefold() for word in words[begin : begin + PASSAGE]])) == rows
+
+
+def _digest(words: list[str]) -> int:
+    data = " ".join(words).encode("utf-8", "surrogatepass")
+    return zlib.crc32(data) | zlib.adler32(data) << 32
+
+
+def _find_languages(examples: Examples) -> Found:
+    if examples.texts is None:
+        return Found(None, why_not="the examples are no texts")
+    if len(examples.texts) < FEWEST:
+        return Found(None, why_not=f"{len(examples.texts)} texts are too few to say what is usual")
+    rows = _drawn(len(examples.texts))
+    texts = [examples.texts[row] for row in rows]
+    scripts = scripts_of(texts)
+    of_script = Counter(filter(None, scripts))
+    rare = {script for script, count in of_script.items() if count < RARE_SCRIPT * len(texts)}
+    suspects = [
+        Suspect((int(row),), f"most letters are {script.title()}, as in {of_script[script]:,} of {len(texts):,} texts")
+        for row, script in zip(rows, scripts, strict=True)
+        if script in rare
+    ]
+    strange = strangeness(texts)
+    strange[[script in rare for script in scripts]] = np.nan
+    judged = strange[~np.isnan(strange)]
+    limit = robust_limit(judged, LEVEL) if len(judged) >= FEWEST else np.inf
+    far = [place for place in np.argsort(-strange, kind="stable") if strange[place] > limit]
+    reason = (
+        "its letters follow each other as in another language: {:.2f} nats each, where {:.2f} is the most by chance"
+    )
+    suspects += [Suspect((int(rows[place]),), reason.format(strange[place], limit)) for place in far]
+    named = np.array([suspect.rows[0] for suspect in suspects], int)
+    return Found(len(suspects) / len(texts), suspects, named)
+
+
+def _find_boilerplate(examples: Examples) -> Found:
+    if examples.texts is None:
+        return Found(None, why_not="the examples are no texts")
+    rows = _drawn(len(examples.texts))
+    found = passages([examples.texts[row] for row in rows])
+    shares = [len(sharing) / len(rows) for _, sharing in found]
+    suspects = [
+        Suspect(tuple(int(rows[place]) for place in sharing[:4]), f"{len(sharing):,} texts have: {passage}")
+        for (passage, sharing), share in zip(found, shares, strict=True)
+        if share > SHARED
+    ]
+    return Found(max(shares, default=0.0), suspects)
+
+
+def _drawn(count: int) -> np.ndarray:
+    if count <= MOST_TEXTS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, MOST_TEXTS, replace=False))
+
+
+LANGUAGES = DataCheck(
+    name="languages",
+    label="texts in another script or language",
+    measures="share of the texts whose script or language is not that of the others",
+    meaning=f"A script that most letters of fewer than {RARE_SCRIPT:.0%} of the texts are in (Unicode's names, which "
+    f"is not random); and, of texts with at least {LEAST_LETTERS} letters, how unlikely three letters in a row are "
+    "among those of the other half of the texts (Dunning 1994), beside what chance gives: the tail of `outliers`, at "
+    f"a level of {LEVEL:.0%} for all texts together. A few words are seldom enough to tell a language. It looks at "
+    "no label, so that it does the same for `multi_label`.",
+    bound=0.0,
+    advice="Look at them: remove what the model will not be shown, or add more of that language, and a backbone that "
+    "knows it.",
+    find=_find_languages,
+    drops=True,
+)
+
+BOILERPLATE = DataCheck(
+    name="boilerplate",
+    label="boilerplate",
+    measures="share of the texts that have the same passage",
+    meaning=f"The passage of {PASSAGE} words that most texts have, whatever their case, and at least {LEAST_TEXTS} "
+    "do. A count, in which nothing is random. It looks at no label, so that it does the same for `multi_label`.",
+    bound=SHARED,
+    advice="Take headers, footers and signatures out of the texts: they take up the words that the model reads, and "
+    "can tell it the label.",
+    find=_find_boilerplate,
+)
