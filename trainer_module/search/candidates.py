@@ -37,7 +37,12 @@ class Candidate:
 
 
 def _to_the_end(
-    name: str, unfreeze: Unfreeze, epochs: int, rate: float, augmentation: AugmentationConfig
+    name: str,
+    unfreeze: Unfreeze,
+    epochs: int,
+    rate: float,
+    augmentation: AugmentationConfig,
+    optimizer: OptimizerConfig = _ADAMW,
 ) -> PhaseConfig:
     """Returns a phase that runs its whole cosine and then goes back as far as validation asks (WiSE-FT)."""
     return PhaseConfig(
@@ -45,7 +50,7 @@ def _to_the_end(
         unfreeze=unfreeze,
         epochs=epochs,
         learning_rate=rate,
-        optimizer=_ADAMW,
+        optimizer=optimizer,
         schedule=ScheduleConfig(name="cosine", warmup_epochs=epochs / 10),
         early_stopping=None,
         keep="last",
@@ -114,15 +119,15 @@ TEXTS = (
     ),
     Candidate(
         "all_layers",
-        "All layers at the rate that tables of words want, until validation gains nothing.",
+        "All layers at the rate that tables of words want, with decay: most of their words occur once or twice.",
         (
-            PhaseConfig(
-                name="all_layers",
-                unfreeze=_ALL,
-                epochs=20,
-                learning_rate=1e-3,
-                early_stopping={"patience": 3},
-                regularizers=_PLAIN_HEAD,
+            _to_the_end(
+                "all_layers",
+                _ALL,
+                epochs=8,
+                rate=3e-3,
+                augmentation=AugmentationConfig(),
+                optimizer=OptimizerConfig(name="adamw", weight_decay=0.1),
             ),
         ),
     ),
