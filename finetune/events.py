@@ -130,8 +130,25 @@ class Note:
     level: Literal["info", "warning"] = "info"
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """A run has its answer, as the exit code of `finetune run`: 0 pushed, 3 refused, 4 waits for approval."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    exit_code: int
+
+
 Event = (
-    RunStarted | ComponentStarted | ComponentFinished | Progress | PhaseStarted | Step | Epoch | PhaseFinished | Note
+    RunStarted
+    | ComponentStarted
+    | ComponentFinished
+    | Progress
+    | PhaseStarted
+    | Step
+    | Epoch
+    | PhaseFinished
+    | Note
+    | RunEnded
 )
 Listener = Callable[[Event], None]
 
