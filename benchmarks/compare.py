@@ -54,9 +54,11 @@ def phases(head: int, tune: int) -> list[dict[str, Any]]:
     return [{**phase, "early_stopping": None} for phase in both if phase["epochs"]]
 
 
-def run_script(peer: Path, root: Path, seed: int, epochs: tuple[int, int]) -> dict[str, Any]:
+def run_script(
+    peer: Path, root: Path, seed: int, epochs: tuple[int, int], rates: tuple[float, float] = RATES
+) -> dict[str, Any]:
     """Runs the script and reads what it prints; `peak_mb` and `processor_seconds` are of its process, with imports."""
-    command = [sys.executable, str(peer), str(root), str(weights_file()), str(seed), *map(str, epochs + RATES)]
+    command = [sys.executable, str(peer), str(root), str(weights_file()), str(seed), *map(str, epochs + rates)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)

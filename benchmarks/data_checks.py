@@ -32,7 +32,7 @@ from benchmarks.flowers import real_data
 from benchmarks.tables import RESULTS
 from evaluation.data_checks import CHECKS, Examples, Pictures
 from evaluation.data_checks.label_errors import judge_labels
-from evaluation.data_checks.near_duplicates import near_duplicates
+from evaluation.data_checks.near_duplicates import groups, near_duplicates
 from finetune.config import Config
 from finetune.files import write_json
 from trainer_module.probe import held_out_logits
@@ -174,10 +174,11 @@ def duplicates_found(examples: Examples, planted: Mapping[str, str]) -> dict[str
     """Says which planted pairs are found, and how many reported pairs are of different scenes."""
     row = {path: place for place, path in enumerate(examples.paths)}
     reported = set(map(tuple, near_duplicates(examples).tolist()))
+    of_group = {member: number for number, group in enumerate(groups(examples)) for member in group.tolist()}
     kinds: dict[str, list[bool]] = {}
     for copy, original in planted.items():
-        pair = tuple(sorted((row[copy], row[original])))
-        kinds.setdefault(Path(copy).name.split("-")[0], []).append(pair in reported)
+        found = of_group.get(row[copy], -1) == of_group.get(row[original], -2)
+        kinds.setdefault(Path(copy).name.split("-")[0], []).append(found)
     scenes = [{planted.get(examples.paths[place], examples.paths[place]) for place in pair} for pair in reported]
     same = [len(scene) == 1 or any(scene <= known for known in SAME_SCENE) for scene in scenes]
     return {
