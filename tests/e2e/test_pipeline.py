@@ -29,7 +29,6 @@ from registry.versions import model_digest, versions
 
 pytest.importorskip("tfx")
 
-# Of three classes, there is no top-3 accuracy.
 # Of three classes, and without costs.
 UNDEFINED = {"top_3_accuracy", "top_5_accuracy", "expected_cost"}
 OVERALL = {name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall} - UNDEFINED
