@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from components.data_gate.component import STOPPED
-from components.pusher import component as pusher
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.data_findings import DataFindings, ShownExample
 from finetune.artifacts.evaluation_results import EvaluationResults, Sample
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
+from finetune.artifacts.pushed_version import MODEL_SHA256, PENDING_MODEL
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
@@ -157,10 +157,10 @@ def _pushed(config: Config, artifact: Any | None) -> tuple[str, str]:
     if artifact is None:
         return "", ""
     properties = artifact.custom_properties
-    destination, waiting = (properties[name].string_value for name in ("pushed_destination", pusher.PENDING_MODEL))
+    destination, waiting = (properties[name].string_value for name in ("pushed_destination", PENDING_MODEL))
     if waiting and not Path(waiting).is_dir():
         # Approved since: the Pusher was served from the cache.
-        destination = str(published_version(config.push_path, properties[pusher.MODEL_SHA256].string_value) or waiting)
+        destination = str(published_version(config.push_path, properties[MODEL_SHA256].string_value) or waiting)
         waiting = ""
     return destination, waiting
 

@@ -76,6 +76,8 @@ def as_examples(
     pairs = zip(embedding.splits.tolist(), embedding.keys, strict=True)
     of_each = [found[split, key].popleft() for split, key in pairs]
     checked = MODALITIES.get(modality)
+    cells = {name: [each.columns[place] for each in of_each] for place, name in enumerate(columns)}
+    groups = cells.pop(features.GROUP, None)
     return Examples(
         paths=[each.path for each in of_each],
         splits=embedding.splits,
@@ -85,7 +87,8 @@ def as_examples(
         features=embedding.features,
         held_out=embedding.held_out,
         served=served,
-        columns={name: [each.columns[place] for each in of_each] for place, name in enumerate(columns)},
+        columns=cells,
+        groups=None if groups is None else np.array(groups),
         **(checked.fields([each.facts for each in of_each]) if checked else {}),
     )
 
