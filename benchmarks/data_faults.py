@@ -75,7 +75,7 @@ def _alarm(check: str, examples: Examples) -> bool:
     return bool(value is not None and value > CHECKS[check].bound)
 
 
-def _only(examples: Examples, rows: np.ndarray) -> Examples:
+def _only(examples: Examples, rows: np.ndarray[Any, Any]) -> Examples:
     arrays = {name: getattr(examples, name)[rows] for name in ("splits", "labels", "features", "held_out")}
     pictures, texts = examples.pictures, examples.texts
     if pictures is not None:
@@ -89,12 +89,12 @@ def _only(examples: Examples, rows: np.ndarray) -> Examples:
     )
 
 
-def _pictures(examples: Examples, **changes: np.ndarray) -> Examples:
+def _pictures(examples: Examples, **changes: np.ndarray[Any, Any]) -> Examples:
     assert examples.pictures is not None
     return replace(examples, pictures=replace(examples.pictures, **changes))
 
 
-def _thumbnail(examples: Examples, change: Callable[[np.ndarray], np.ndarray]) -> Examples:
+def _thumbnail(examples: Examples, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]) -> Examples:
     assert examples.pictures is not None
     thumbnails = examples.pictures.thumbnails.copy()
     thumbnails[0] = change(thumbnails[0])
