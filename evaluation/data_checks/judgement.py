@@ -70,7 +70,7 @@ def emptied(examples: Examples, dropped: np.ndarray) -> str:
     left[dropped] = False
     train, val = (left & (examples.splits == split) for split in (TRAIN, VAL))
     had, has = (examples.labels[rows].any(axis=0) for rows in (examples.splits == TRAIN, train))
-    gone = [examples.classes[column] for column in np.flatnonzero(had & ~has)]
+    gone = [examples.classes[int(column)] for column in np.flatnonzero(had & ~has)]
     what = "val without an example" if not val.any() else ""
     if gone:
         what = f"no example of {', '.join(map(repr, gone))} in train"
