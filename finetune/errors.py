@@ -15,6 +15,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# Exit codes of a run that has an answer, which is no error.
+REFUSED = 3
+PENDING = 4
+
 
 class FinetuneError(Exception):
     """Base of all errors that are meant for the user; shown without a traceback."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from typing import Annotated, Literal, TextIO
 
 from pydantic import Field, TypeAdapter
@@ -130,8 +131,25 @@ class Note:
     level: Literal["info", "warning"] = "info"
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """A run has its answer, as the exit code of `finetune run`: 0 pushed, 3 refused, 4 waits for approval."""
+
+    kind: Literal["run_ended"] = "run_ended"
+    exit_code: int
+
+
 Event = (
-    RunStarted | ComponentStarted | ComponentFinished | Progress | PhaseStarted | Step | Epoch | PhaseFinished | Note
+    RunStarted
+    | ComponentStarted
+    | ComponentFinished
+    | Progress
+    | PhaseStarted
+    | Step
+    | Epoch
+    | PhaseFinished
+    | Note
+    | RunEnded
 )
 Listener = Callable[[Event], None]
 
@@ -174,19 +192,23 @@ def subscribe(listener: Listener) -> Iterator[None]:
 
 
 def lines_to(stream: TextIO) -> Listener:
-    """Returns a listener that writes each event as a line of JSON, but for steps, which are too many to read."""
+    """Returns a listener that writes each event as a line of JSON with its time, but for steps: too many to read."""
 
     def write(event: Event) -> None:
         if not isinstance(event, Step):
-            stream.write(to_line(event) + "\n")
+            at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            stream.write(to_line(event, at=at) + "\n")
             stream.flush()
 
     return write
 
 
-def to_line(event: Event) -> str:
-    """Returns an event as one line of JSON that opens with its kind. The form is read by other versions too."""
-    return json.dumps(asdict(event))
+def to_line(event: Event, **more: str) -> str:
+    """Returns an event as one line of JSON that opens with its kind, and ends with what else is known of it.
+
+    The form is read by other versions too.
+    """
+    return json.dumps({**asdict(event), **more})
 
 
 def from_line(line: str) -> Event | None:

@@ -32,6 +32,7 @@ app.command()(models.rollback)
 app.command(name="compile")(cluster.compile_)
 app.command()(cluster.submit)
 app.command()(cluster.schedule)
+app.add_typer(cluster.schedules, name="schedules")
 app.command()(cluster.replay)
 
 

@@ -14,6 +14,7 @@ from finetune.events import (
     PhaseFinished,
     PhaseStarted,
     Progress,
+    RunEnded,
     RunStarted,
     Step,
 )
@@ -99,6 +100,8 @@ class RunState:
                 return self._run_started(event)
             case Note():
                 return [("warning: " if event.level == "warning" else "") + clean(event.text)]
+            case RunEnded():
+                return []
         component = self._component(event.component)
         match event:
             case ComponentStarted():

@@ -124,7 +124,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         champion=champion.outputs["model"],
         baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
         task=config.task,
-        columns=[*config.data.slice_columns, *([GROUP] if config.data.group_column else [])],
+        columns=_columns(config),
         majority="majority" in config.evaluation.baselines,
     )
     serving_gate = ServingGate(
@@ -197,6 +197,11 @@ def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     return {**settings, "task": config.task, **plain(ours)}
 
 
+def _columns(config: Config) -> list[str]:
+    """Returns the features of raw examples that are columns of the data."""
+    return [*config.data.slice_columns, *([GROUP] if config.data.group_column else [])]
+
+
 def _corrections(config: Config) -> dict[str, Any]:
     path = config.data.corrections
     return {"corrections": SharedPath(path=path), "corrections_sha256": FileDigest(path=path)} if path else {}
@@ -219,7 +224,7 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
         "distribution": {"strategy": "one_device"},
         "component": "DataGate",
         "modality": record_of(config.backbone).modality,
-        "columns": config.data.slice_columns,
+        "columns": _columns(config),
         "example_cache": _example_cache(config, output),
         **plain(
             {

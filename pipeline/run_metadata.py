@@ -12,6 +12,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.champion.choice import champion_uri
+from finetune.artifacts.pushed_version import PENDING_MODEL
 from finetune.errors import RunError
 
 # The types of the contexts that say in which run, and as which node, an execution was.
@@ -88,6 +89,28 @@ def latest_execution(store: mlmd.MetadataStore, run_id: str, node: str) -> metad
     """Returns the latest execution of a node, `<pipeline>.<node id>`, in a run; None where there is none."""
     own = [execution for name, execution in _executions(store, run_id) if name == node]
     return max(own, key=lambda execution: execution.id, default=None)
+
+
+def pushed_state(
+    connection: metadata_store_pb2.ConnectionConfig, run_id: str, pusher: str
+) -> Literal["pushed", "pending", "refused"]:
+    """Returns what became of a run's model, from what its Pusher left.
+
+    Args:
+        connection: Of the metadata store.
+        run_id: TFX's pipeline run id.
+        pusher: Name of the Pusher in the store; it has run, or was taken from the cache.
+    """
+    store = open_store(connection)
+    latest = latest_execution(store, run_id, pusher)
+    if latest is None:
+        raise RunError(f"{pusher}: the metadata store has no execution of it in this run.")
+    properties = _artifacts(store, latest, metadata_store_pb2.Event.OUTPUT)["pushed_model"].custom_properties
+    waiting = properties[PENDING_MODEL].string_value
+    if waiting and Path(waiting).is_dir():
+        return "pending"
+    # One that waited and is gone has been approved since.
+    return "pushed" if waiting or properties["pushed_destination"].string_value else "refused"
 
 
 def end_executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str, nodes: Collection[str]) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from components.data_gate.component import STOPPED
-from components.pusher import component as pusher
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.data_findings import DataFindings, ShownExample
-from finetune.artifacts.evaluation_results import EvaluationResults
+from finetune.artifacts.evaluation_results import EvaluationResults, Sample
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
+from finetune.artifacts.pushed_version import MODEL_SHA256, PENDING_MODEL
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
@@ -33,6 +33,7 @@ _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorfl
 # MLMD's output artifacts of each node that succeeded, by output name.
 Outputs = Mapping[str, Mapping[str, Any]]
 Found = TypeVar("Found", bound=Artifact)
+Shown = TypeVar("Shown", bound=Sample)
 
 
 def collect(
@@ -118,12 +119,9 @@ def collect(
         confusion=tested.confusion if tested else [],
         per_class=tested.per_class if tested else [],
         evaluation=verdict or Findings(),
-        samples=[
-            sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
-            for sample in tested.samples
-        ]
-        if tested and predictions
-        else [],
+        samples=_with_whole_paths(tested.samples, predictions) if tested else [],
+        disagreement=tested.disagreement if tested else None,
+        differing=_with_whole_paths(tested.differing, predictions) if tested else [],
         latency_ms=serving.milliseconds if serving else {},
         ingest=ingest,
         data_findings=_with_paths(*checked) if checked else None,
@@ -140,6 +138,14 @@ def _status(
     return "pushed" if pushed_model else "pending" if pending_model else "refused"
 
 
+def _with_whole_paths(samples: Sequence[Shown], predictions: Any) -> list[Shown]:
+    """The samples in the artifact of predictions, with the whole paths of their images."""
+    return [
+        sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
+        for sample in samples
+    ]
+
+
 def _ranking(config: Config) -> BackboneRanking | None:
     """Finds the ranking that the backbone of a config was chosen in."""
     found = BackboneRanking.find(config.output_path)
@@ -151,10 +157,10 @@ def _pushed(config: Config, artifact: Any | None) -> tuple[str, str]:
     if artifact is None:
         return "", ""
     properties = artifact.custom_properties
-    destination, waiting = (properties[name].string_value for name in ("pushed_destination", pusher.PENDING_MODEL))
+    destination, waiting = (properties[name].string_value for name in ("pushed_destination", PENDING_MODEL))
     if waiting and not Path(waiting).is_dir():
         # Approved since: the Pusher was served from the cache.
-        destination = str(published_version(config.push_path, properties[pusher.MODEL_SHA256].string_value) or waiting)
+        destination = str(published_version(config.push_path, properties[MODEL_SHA256].string_value) or waiting)
         waiting = ""
     return destination, waiting
 

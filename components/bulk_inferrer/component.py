@@ -24,6 +24,7 @@ from components.bulk_inferrer.shard import Shard
 from components.bulk_inferrer.tasks import TASKS
 from components.bulk_inferrer.test_set import classes_of, load_test_set, make_test_set, save_test_set
 from components.split_files import split_files
+from evaluation.disagreement import contrast, examples_to_show
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import choose_samples
 from finetune.artifacts.evaluation_results import EvaluationResults
@@ -94,10 +95,21 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         candidate = test_set.of(CANDIDATE)
         confidence = TASKS[task].confidence(candidate)
         chosen = choose_samples(candidate.correct.tolist(), confidence.tolist(), exec_properties["sample_count"])
-        rows = _write_predictions(test_set, confidence, shards, chosen, Path(folder, PREDICTIONS_FILE))
-        shown = _show(dict(zip(files, map(len, map(Shard.read, shards)), strict=True)), chosen, Path(folder, "samples"))
-        samples = [{**rows[index], **shown[index]} for index in chosen]
-        result = TASKS[task].score(candidate, test_set.classes) | {"samples": samples}
+        found = contrast(test_set)
+        differing = examples_to_show(found, confidence) if found else []
+        wanted = [*chosen, *(number for number, _ in differing)]
+        rows = _write_predictions(test_set, confidence, shards, wanted, Path(folder, PREDICTIONS_FILE))
+        shown = _show(dict(zip(files, map(len, map(Shard.read, shards)), strict=True)), wanted, Path(folder, "samples"))
+        result = TASKS[task].score(candidate, test_set.classes) | {
+            "samples": [{**rows[number], **shown[number]} for number in chosen]
+        }
+        if found:
+            result["disagreement"] = found.summary()
+            result["differing"] = [
+                {**rows[number], **shown[number], **_champion(test_set, number), "slice": name, "better": better}
+                for number, name in differing
+                for better in [bool(found.gain[number] > 0)]
+            ]
         EvaluationResults.model_validate(result).write(folder)
         shutil.rmtree(shards[0].parent)
 
@@ -204,6 +216,13 @@ def _write_predictions(
                     rows[number] = row
             start = numbers.stop
     return rows
+
+
+def _champion(test_set: TestSet, number: int) -> dict[str, Any]:
+    """What the champion says of one example, as `Sample` has it."""
+    task, alone = TASKS[test_set.task], test_set.of(CHAMPION)[np.array([number])]
+    (answer,) = task.shown(alone, test_set.classes)
+    return {"champion": answer["predicted"], "champion_probability": float(task.confidence(alone)[0])}
 
 
 def _show(examples: Mapping[str, int], chosen: Iterable[int], folder: Path) -> dict[int, dict[str, str]]:

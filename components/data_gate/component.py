@@ -18,11 +18,11 @@ from components.example_gen.files import printable
 from components.example_gen.tasks import TASKS
 from evaluation.data_checks import Examples, Found
 from evaluation.data_checks.embedding_map import embedding_map
-from evaluation.data_checks.judgement import judge, refusal
+from evaluation.data_checks.judgement import emptied, judge, refusal
 from evaluation.data_checks.served import SERVED
 from finetune.artifacts.data_findings import DataFindings, ShownExample, ShownSuspect
 from finetune.config.data import ActiveAction
-from finetune.errors import DataRefused
+from finetune.errors import DataError, DataRefused
 from finetune.events import Note, emit
 from finetune.example_cache import ExampleCache
 from finetune.files import write_text
@@ -73,6 +73,7 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
             DataRefused: A check found something whose action is `stop`.
+            DataError: What is left is not enough to train on.
         """
         # TensorFlow takes seconds to import, which whoever only wires the DAG need not wait for.
         import tensorflow_transform as tft
@@ -114,6 +115,8 @@ class Executor(base_executor.BaseExecutor):
         findings.write(folder)
         if reason := refusal(judged.findings):
             raise DataRefused(f"{reason}\nAll findings: {_keep(folder, Path(settings['report_dir']))}")
+        if problem := emptied(examples, judged.dropped):
+            raise DataError(problem)
         if "trained_on" in output_dict:
             dropped = Counter((str(embedding.splits[row]), embedding.keys[row]) for row in judged.dropped)
             trained_on = artifact_utils.get_single_instance(output_dict["trained_on"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,14 @@ from tfx.types import artifact_utils
 from components.data_gate.modalities import MODALITIES, CheckedModality
 from components.split_files import split_files
 from evaluation.data_checks import Examples
+from finetune import cpus
 from finetune.example_cache import ExampleCache
 from trainer_module.embedding import Embedding
 from transforms import features
 from transforms.modalities import MODALITIES as RAW
 from transforms.records import read_records
+
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,19 @@ def read_raw(
     """Reads all examples of some splits; those with the same split and key are in the order of their files."""
     checked, raw = MODALITIES.get(modality), RAW[modality].raw
     found: dict[tuple[str, str], deque[RawExample]] = defaultdict(deque)
-    for split in splits:
-        for feature in _features(examples, split):
-            key = _text(feature[features.SHA256])
-            facts = _facts(checked, cache, key, feature[raw]) if checked else b""
-            cells = [_text(feature[name]) for name in columns]
-            found[split, key].append(RawExample(_text(feature[features.PATH]), facts, cells))
+
+    def read(feature: Mapping[str, Any]) -> tuple[str, RawExample]:
+        key = _text(feature[features.SHA256])
+        facts = _facts(checked, cache, key, feature[raw]) if checked else b""
+        return key, RawExample(_text(feature[features.PATH]), facts, [_text(feature[name]) for name in columns])
+
+    # Pillow lets other threads work while it decodes.
+    with ThreadPoolExecutor(cpus.available()) as pool:
+        for split in splits:
+            stream = _features(examples, split)
+            while batch := list(islice(stream, _AT_ONCE)):
+                for key, example in pool.map(read, batch):
+                    found[split, key].append(example)
     return found
 
 
@@ -64,6 +76,8 @@ def as_examples(
     pairs = zip(embedding.splits.tolist(), embedding.keys, strict=True)
     of_each = [found[split, key].popleft() for split, key in pairs]
     checked = MODALITIES.get(modality)
+    cells = {name: [each.columns[place] for each in of_each] for place, name in enumerate(columns)}
+    groups = cells.pop(features.GROUP, None)
     return Examples(
         paths=[each.path for each in of_each],
         splits=embedding.splits,
@@ -73,7 +87,8 @@ def as_examples(
         features=embedding.features,
         held_out=embedding.held_out,
         served=served,
-        columns={name: [each.columns[place] for each in of_each] for place, name in enumerate(columns)},
+        columns=cells,
+        groups=None if groups is None else np.array(groups),
         **(checked.fields([each.facts for each in of_each]) if checked else {}),
     )
 

@@ -15,16 +15,12 @@ from tfx.utils import io_utils
 from components.gate_keeper.verdict_folder import VerdictFolder
 from components.pusher.facts import gather
 from components.serving_gate.component import DIGEST_PROPERTY, ServingFindingsFolder
-from finetune.artifacts.pushed_version import PushRecord
+from finetune.artifacts.pushed_version import MODEL_SHA256, PENDING_MODEL, PushRecord
 from finetune.buckets import folder
 from finetune.errors import RunError
 from registry.approval import stage
 from registry.model_card import card_files
 from registry.versions import PENDING, model_digest, push_version
-
-# Custom properties of the PushedModel artifact, beside TFX's own `pushed` and `pushed_destination`.
-MODEL_SHA256 = "model_sha256"
-PENDING_MODEL = "pending_model"
 
 
 class PushSpec(component_spec.ComponentSpec):

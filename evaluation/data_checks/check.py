@@ -48,6 +48,7 @@ class Examples:
         columns: `data.slice_columns`, and the cells of each.
         texts: Of examples that are texts; None of others.
         pictures: Of examples that are pictures; None of others.
+        groups: str [examples], of `data.group_column`, empty where it is not known; None without one.
         served: float32 [rows, features], of what `data.serving_log` says was served; None without one.
     """
 
@@ -61,6 +62,7 @@ class Examples:
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     texts: Sequence[str] | None = None
     pictures: Pictures | None = None
+    groups: np.ndarray | None = None
     served: np.ndarray | None = None
 
     def rows(self, *splits: str) -> np.ndarray:

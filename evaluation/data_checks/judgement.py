@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.data_checks import CHECKS
-from evaluation.data_checks.check import TEST, Examples, Found
+from evaluation.data_checks.check import TEST, TRAIN, VAL, Examples, Found
 from finetune.artifacts.data_findings import DataFinding
 from finetune.config.data import ActiveAction
 
@@ -62,6 +62,21 @@ def judge(examples: Examples, chosen: Mapping[str, tuple[ActiveAction, float]]) 
             )
         )
     return Judged(findings, found, np.unique(np.concatenate(dropped)))
+
+
+def emptied(examples: Examples, dropped: np.ndarray) -> str:
+    """Says what the dropped examples leave nothing of, and how to mend that; empty where enough is left to train on."""
+    left = np.ones(len(examples.paths), bool)
+    left[dropped] = False
+    train, val = (left & (examples.splits == split) for split in (TRAIN, VAL))
+    had, has = (examples.labels[rows].any(axis=0) for rows in (examples.splits == TRAIN, train))
+    gone = [examples.classes[int(column)] for column in np.flatnonzero(had & ~has)]
+    what = "val without an example" if not val.any() else ""
+    if gone:
+        what = f"no example of {', '.join(map(repr, gone))} in train"
+    if not what:
+        return ""
+    return f"data.checks: got `drop`, which leaves {what}; mend the data by hand, or set the check to warn."
 
 
 def refusal(findings: Sequence[DataFinding]) -> str:

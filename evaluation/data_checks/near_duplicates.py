@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +17,7 @@ MAX_BITS = 14
 # Frozen features are, beside that, more alike than those of this share of pairs that do not look the same. What cosine
 # that is depends on the backbone: with EfficientNet-Lite0, photographs of flowers have 0.71.
 MORE_ALIKE_THAN = 0.995
-_SAMPLED_PAIRS = 100_000
+_SAMPLED_PAIRS = 20_000
 # Of the letters of a text, overlapping pieces of this length are compared.
 SHINGLE = 5
 # Share of the pieces of two texts that both have.
@@ -26,27 +27,32 @@ _BLOCK = 2048
 
 @lru_cache(maxsize=1)
 def near_duplicates(examples: Examples) -> np.ndarray:
-    """Finds pairs of examples that are nearly the same.
+    """Finds pairs of examples that are nearly the same; what is repeated to the last pixel or letter counts once.
 
     Returns:
-        int [pairs, 2], the smaller number first, sorted.
+        int [pairs, 2], the smaller number first.
     """
     if examples.pictures is not None:
-        pairs = similar_pictures(examples.pictures)
+        first, repeated = _first_of_each([each.tobytes() for each in examples.pictures.thumbnails])
+        looks: Looks = PictureLooks(hashes(examples.pictures)[first])
     elif examples.texts is not None:
-        pairs = similar_texts(examples.texts)
+        plain = [_plain(text) for text in examples.texts]
+        first, repeated = _first_of_each(plain)
+        looks = TextLooks([shingles(plain[row]) for row in first])
     else:
         return np.zeros((0, 2), int)
-    return pairs[cosines(examples, pairs) >= _least_cosine(examples, pairs)]
+    sample = np.random.default_rng(1).integers(0, len(first), (_SAMPLED_PAIRS, 2))
+    others = first[sample[~looks.alike(sample)]]
+    least = np.quantile(cosines(examples, others), MORE_ALIKE_THAN) if len(others) else -1.0
+    blocks = [repeated, *(first[pairs] for pairs in looks.pairs())]
+    return np.concatenate([pairs[cosines(examples, pairs) >= least] for pairs in blocks])
 
 
-def _least_cosine(examples: Examples, similar: np.ndarray) -> float:
-    """Returns the cosine that MORE_ALIKE_THAN of the pairs that are not similar do not reach; -1 where all are."""
-    count = len(examples.paths)
-    sample = np.sort(np.random.default_rng(1).integers(0, count, (_SAMPLED_PAIRS, 2)), axis=1)
-    number, of_similar = sample @ (count, 1), similar @ (count, 1)
-    others = sample[(sample[:, 0] < sample[:, 1]) & ~np.isin(number, of_similar)]
-    return float(np.quantile(cosines(examples, others), MORE_ALIKE_THAN)) if len(others) else -1.0
+def _first_of_each(looks: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the numbers of the first of each kind, int [kinds], and for each other the pair with its first."""
+    first: dict[Hashable, int] = {}
+    pairs = [(first.setdefault(look, row), row) for row, look in enumerate(looks)]
+    return np.array(list(first.values())), np.array([pair for pair in pairs if pair[0] != pair[1]], int).reshape(-1, 2)
 
 
 def cosines(examples: Examples, pairs: np.ndarray) -> np.ndarray:
@@ -65,50 +71,81 @@ def hashes(pictures: Pictures) -> np.ndarray:
     """
     from scipy.fft import dctn
 
-    grey = pictures.thumbnails.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    low = dctn(grey, axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(grey), -1)
-    bits: np.ndarray = low > np.median(low[:, 1:], axis=1, keepdims=True)
-    return bits
-
-
-def similar_pictures(pictures: Pictures) -> np.ndarray:
-    """Finds pairs whose hashes differ in at most MAX_BITS, int [pairs, 2]; block by block, so that memory suffices."""
-    signs = np.where(hashes(pictures), 1, -1).astype(np.float32)
-    least = signs.shape[1] - 2 * MAX_BITS
-    found = [np.zeros((0, 2), int)]
-    for start in range(0, len(signs), _BLOCK):
-        block = signs[start : start + _BLOCK]
-        for other in range(start, len(signs), _BLOCK):
-            one, two = np.nonzero(block @ signs[other : other + _BLOCK].T >= least)
-            pairs = np.stack([one + start, two + other], axis=1)
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]])
+    found = [np.zeros((0, _FREQUENCIES**2), bool)]
+    for start in range(0, len(pictures.thumbnails), _BLOCK):
+        block = pictures.thumbnails[start : start + _BLOCK].astype(np.float32)
+        grey = block @ np.array([0.299, 0.587, 0.114], np.float32)
+        low = dctn(grey, axes=(1, 2), norm="ortho")[:, :_FREQUENCIES, :_FREQUENCIES].reshape(len(grey), -1)
+        found.append(low > np.median(low[:, 1:], axis=1, keepdims=True))
     return np.concatenate(found)
 
 
-def similar_texts(texts: Sequence[str]) -> np.ndarray:
-    """Finds pairs of texts that share LEAST_SHARED of their pieces, int [pairs, 2].
+class Looks(Protocol):
+    """What examples look like, by which those that may be nearly the same are found."""
 
-    MinHash (Broder 1997) finds candidates without comparing each with each; the share of a candidate is exact.
-    """
-    from datasketch import MinHash, MinHashLSH
+    def pairs(self) -> Iterator[np.ndarray]:
+        """Yields all pairs that look alike, a part at a time, int [pairs, 2], the smaller number first."""
 
-    pieces = [shingles(text) for text in texts]
-    index = MinHashLSH(threshold=LEAST_SHARED - 0.1, num_perm=128)
-    found: list[tuple[int, int]] = []
-    sketches = MinHash.generator([sorted(each) for each in pieces], num_perm=128, seed=1)
-    for row, (each, sketch) in enumerate(zip(pieces, sketches, strict=True)):
-        for other in sorted(index.query(sketch)):
-            if len(each & pieces[other]) >= LEAST_SHARED * len(each | pieces[other]):
-                found.append((other, row))
-        index.insert(row, sketch)
-    return np.array(sorted(found), int).reshape(-1, 2)
+    def alike(self, pairs: np.ndarray) -> np.ndarray:
+        """Says of each pair, int [pairs, 2], whether it looks alike, bool [pairs]."""
 
 
-def shingles(text: str) -> frozenset[bytes]:
-    """Returns the pieces of a text, without regard to case and spaces; all of a shorter one."""
-    plain = " ".join(text.casefold().split())
+class PictureLooks:
+    """Pictures by their hashes, of which MAX_BITS may differ; each with each, block by block."""
+
+    def __init__(self, bits: np.ndarray):
+        """Takes what `hashes` gives."""
+        self._signs = np.where(bits, 1, -1).astype(np.float32)
+        self._least = bits.shape[1] - 2 * MAX_BITS
+
+    def pairs(self) -> Iterator[np.ndarray]:
+        """See `Looks`."""
+        signs = self._signs
+        for start in range(0, len(signs), _BLOCK):
+            for other in range(start, len(signs), _BLOCK):
+                products = signs[start : start + _BLOCK] @ signs[other : other + _BLOCK].T
+                found = np.argwhere(products >= self._least) + np.array([start, other])
+                yield found[found[:, 0] < found[:, 1]]
+
+    def alike(self, pairs: np.ndarray) -> np.ndarray:
+        """See `Looks`."""
+        alike: np.ndarray = np.sum(self._signs[pairs[:, 0]] * self._signs[pairs[:, 1]], axis=1) >= self._least
+        return alike
+
+
+class TextLooks:
+    """Texts by their pieces, of which two share LEAST_SHARED; MinHash (Broder 1997) spares comparing each with each."""
+
+    def __init__(self, pieces: Sequence[frozenset[bytes]]):
+        """Takes what `shingles` gives of each text."""
+        self._pieces = pieces
+
+    def pairs(self) -> Iterator[np.ndarray]:
+        """See `Looks`."""
+        from datasketch import MinHash, MinHashLSH
+
+        index = MinHashLSH(threshold=LEAST_SHARED - 0.1, num_perm=128)
+        sketches = MinHash.generator([sorted(each) for each in self._pieces], num_perm=128, seed=1)
+        for row, sketch in enumerate(sketches):
+            candidates = np.array([(other, row) for other in sorted(index.query(sketch))], int).reshape(-1, 2)
+            yield candidates[self.alike(candidates)]
+            index.insert(row, sketch)
+
+    def alike(self, pairs: np.ndarray) -> np.ndarray:
+        """See `Looks`."""
+        both = ((self._pieces[one], self._pieces[other]) for one, other in pairs.tolist())
+        return np.array([len(a & b) >= LEAST_SHARED * len(a | b) for a, b in both], bool)
+
+
+def _plain(text: str) -> str:
+    """Returns a text without regard to case and spaces."""
+    return " ".join(text.casefold().split())
+
+
+def shingles(plain: str) -> frozenset[bytes]:
+    """Returns the pieces of a text; all of a shorter one."""
     count = max(1, len(plain) - SHINGLE + 1)
-    return frozenset(plain[start : start + SHINGLE].encode() for start in range(count))
+    return frozenset(plain[start : start + SHINGLE].encode("utf-8", "surrogatepass") for start in range(count))
 
 
 def groups(examples: Examples) -> list[np.ndarray]:

@@ -28,7 +28,10 @@ def compare_splits(examples: Examples, seed: int = 0) -> dict[str, tuple[TwoSamp
     found = {}
     for split in (VAL, TEST):
         if min(len(rows[TRAIN]), len(rows[split])) >= FEWEST:
-            tested = two_sample_test(of_split[TRAIN], of_split[split], LEVEL / 2, seed)
+            groups = None
+            if examples.groups is not None:
+                groups = examples.groups[rows[TRAIN]], examples.groups[rows[split]]
+            tested = two_sample_test(of_split[TRAIN], of_split[split], LEVEL / 2, seed, groups)
             found[split] = tested, rows[split][tested.telling]
     return found
 
@@ -56,8 +59,9 @@ REPRESENTATIVE = DataCheck(
     measures="how far val or test can be told from train, in area under the ROC curve beyond what chance gives",
     meaning="A classifier two-sample test (Lopez-Paz and Oquab 2017): ridge regression on the leading directions of "
     "frozen features learns to tell val, or test, from train, and is judged in 5 folds on examples that it has not "
-    f"seen. What chance gives is that of 999 permutations of the splits, at a level of {LEVEL:.0%} for both "
-    "together. It looks at no label, so that it does the same for `multi_label`.",
+    "seen. What chance gives is that of 999 permutations of the splits, which move groups of `data.group_column` as "
+    f"a whole, at a level of {LEVEL:.0%} for both together. It looks at no label, so that it does the same for "
+    "`multi_label`.",
     bound=0.0,
     advice="A metric on such a split is not about what was trained on. Cut the splits from the same source "
     "(`data.splits` with fractions), or, where they differ on purpose, set `data.checks.representative` to `off`.",

@@ -23,7 +23,10 @@ def _find(examples: Examples) -> Found:
     if min(len(rows), len(examples.served)) < FEWEST:
         return Found(None, why_not=f"it takes {FEWEST} examples in train and in `data.serving_log`")
     directions = leading_directions(np.concatenate([examples.features[rows], examples.served]))
-    tested = two_sample_test(directions[: len(rows)], directions[len(rows) :], LEVEL)
+    groups = None
+    if examples.groups is not None:
+        groups = examples.groups[rows], np.full(len(examples.served), "")
+    tested = two_sample_test(directions[: len(rows)], directions[len(rows) :], LEVEL, groups=groups)
     reason = f"{len(examples.served):,} that were served can be told from train: {tested.sentence}"
     return Found(tested.auc - tested.bound, [Suspect((), reason)] if tested.differ else [])
 

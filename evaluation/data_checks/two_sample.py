@@ -63,8 +63,8 @@ def two_sample_test(
         second: float [other examples, directions], of at least FEWEST.
         level: How often sets without a difference may be told apart; at least 0.001.
         seed: Of folds and permutations.
-        groups: Of each example of both sets the group that it was drawn with, such as a patient: a permutation moves
-            groups as a whole. Without it each example is one.
+        groups: str, of each example of both sets the group that it was drawn with, such as a patient, empty for one
+            without: a permutation moves groups as a whole. None stands for no groups.
     """
     random = np.random.default_rng(seed)
     side = np.repeat([0, 1], [len(first), len(second)])
@@ -72,8 +72,9 @@ def two_sample_test(
     units = np.arange(len(side))
     if groups is not None:
         # A group on both sides is two: what is permuted has a side.
-        names = np.char.add(np.concatenate(groups).astype(str), np.where(side, " 1", " 0"))
-        units = np.unique(names, return_inverse=True)[1].ravel()
+        named = np.unique(np.concatenate(groups), return_inverse=True)[1].ravel() * 2 + side
+        alone = np.concatenate(groups) == ""
+        units = np.unique(np.where(alone, -1 - units, named), return_inverse=True)[1].ravel()
     # Ranks of equal values follow the order of rows, which therefore must not follow the sets.
     order = random.permutation(len(side))
     values, side, units = values[order], side[order], units[order]

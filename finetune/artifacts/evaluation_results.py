@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from finetune.artifacts.base import Artifact, Record
+from finetune.artifacts.disagreement import Disagreement
 
 
 class Sample(Record):
@@ -30,6 +31,18 @@ class Sample(Record):
         return self.label == self.predicted
 
 
+class Difference(Sample):
+    """An example that candidate and champion differ about: whether the candidate is `better`, and what both say.
+
+    `slice` is one in which the candidate is worse, and for which the example is shown; else it is empty.
+    """
+
+    champion: str
+    champion_probability: float
+    better: bool
+    slice: str = ""
+
+
 class ClassScore(Record):
     """Scores of one class, in [0, 1]; `support` counts its examples."""
 
@@ -50,6 +63,7 @@ class EvaluationResults(Artifact, file="test_predictions.json"):
             `classes`. Beside the diagonal, the row's class is missed and the column's wrongly said; of several labels
             an example can count in several places.
         samples: Their images are relative to the folder.
+        disagreement: Of candidate and champion; None where there is no champion. `differing` are examples of it.
     """
 
     macro_f1: float
@@ -59,3 +73,5 @@ class EvaluationResults(Artifact, file="test_predictions.json"):
     confusion: list[list[int]] = []
     per_class: list[ClassScore]
     samples: list[Sample]
+    disagreement: Disagreement | None = None
+    differing: list[Difference] = []

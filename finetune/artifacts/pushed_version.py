@@ -7,6 +7,10 @@ from finetune.artifacts.findings import GateResult, Measured
 from finetune.artifacts.run_summary import SignedApproval
 from finetune.artifacts.training_history import BackboneOrigin, PhaseRow
 
+# Custom properties of the PushedModel artifact, beside TFX's own `pushed` and `pushed_destination`.
+MODEL_SHA256 = "model_sha256"
+PENDING_MODEL = "pending_model"
+
 
 class PushRecord(Artifact, file="push.json"):
     """`push.json` in a version's folder: what the version says of itself; times are ISO 8601.

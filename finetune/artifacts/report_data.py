@@ -8,7 +8,8 @@ from pydantic import field_validator
 
 from finetune.artifacts.base import Artifact
 from finetune.artifacts.data_findings import DataFindings
-from finetune.artifacts.evaluation_results import ClassScore, Sample
+from finetune.artifacts.disagreement import Disagreement
+from finetune.artifacts.evaluation_results import ClassScore, Difference, Sample
 from finetune.artifacts.findings import Findings
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.run_summary import RunSummary
@@ -18,10 +19,9 @@ from finetune.artifacts.training_history import CurvePoint
 class ReportData(Artifact, file="report.json"):
     """What a report shows; parts that a failed run did not reach are empty.
 
-    `classes`, `confusion`, `per_class` and `samples` are as in `EvaluationResults`, `data_findings` are those of the
-    data gate, all with whole paths of images;
-    `accuracy_means` is `accuracy` of `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each
-    request, by model and batch size.
+    `classes`, `confusion`, `per_class`, `samples`, `disagreement` and `differing` are as in `EvaluationResults`,
+    `data_findings` are those of the data gate, all with whole paths of images; `accuracy_means` is `accuracy` of
+    `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each request, by model and batch size.
     """
 
     title: str
@@ -35,6 +35,8 @@ class ReportData(Artifact, file="report.json"):
     per_class: list[ClassScore] = []
     evaluation: Findings = Findings()
     samples: list[Sample] = []
+    disagreement: Disagreement | None = None
+    differing: list[Difference] = []
     latency_ms: dict[str, dict[int, list[float]]] = {}
     ingest: IngestReport | None = None
     data_findings: DataFindings | None = None

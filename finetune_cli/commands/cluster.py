@@ -7,22 +7,48 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from finetune.config import Config
-from finetune.errors import ConfigError, FinetuneError
+from finetune.errors import ConfigError
 from finetune_cli.commands.common import ConfigFile, Overrides, fail, load_for_cluster, named, or_exit
+
+if TYPE_CHECKING:
+    from finetune_kubeflow.client.submit import Server
 
 KfpHost = Annotated[
     str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="URL of the Kubeflow Pipelines API.")
 ]
 KfpToken = Annotated[
-    str | None, typer.Option("--token", envvar="KF_PIPELINES_TOKEN", help="Bearer token, where the server wants one.")
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="KF_PIPELINES_TOKEN",
+        help="Bearer token, where the server wants one. In a pod, KFP's mounted service account token is found.",
+    ),
 ]
+KfpCookies = Annotated[
+    str | None,
+    typer.Option("--cookies", envvar="KF_PIPELINES_COOKIES", help="For a server behind a login: NAME=VALUE; ..."),
+]
+KfpCa = Annotated[
+    str | None, typer.Option("--ca", envvar="KF_PIPELINES_CA", help="File of certificates that the server's is from.")
+]
+KfpInterface = Annotated[
+    str | None,
+    typer.Option(
+        "--ui",
+        envvar="KF_PIPELINES_UI_ENDPOINT",
+        help="URL of the interface, for links; default: the host, with port 8080 in place of 8888.",
+    ),
+]
+KfpNamespace = Annotated[str, typer.Option("--namespace", help="Of the schedules, where the server has several.")]
+ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="Of the pipeline; or the id of its schedule.")]
 KfpParameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the package; may be repeated.")
 ]
@@ -48,22 +74,24 @@ def submit(
     overrides: Overrides = None,
     host: KfpHost = "http://localhost:8888",
     token: KfpToken = None,
+    cookies: KfpCookies = None,
+    ca: KfpCa = None,
+    ui: KfpInterface = None,
     parameter: KfpParameters = None,
     send: Send = False,
     follow: Annotated[bool, typer.Option(help="Wait for the end of the run.")] = True,
 ) -> None:
     """Runs the pipeline on Kubernetes, once. Shows what would be sent, unless `--send` is given.
 
-    Exit code: 0 sent and, if followed, succeeded; 1 failed.
+    Exit code, as that of `run`: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed.
+    Without `--follow`, 0 says that it was sent.
     """
     with _request(config, overrides, parameter, None, host, send) as (package, request):
-        from finetune_kubeflow.client.submit import Server
-
-        server = or_exit(lambda: Server(host, request.namespace, token))
+        server = _server(host, request.namespace, token, cookies, ca, ui)
         run_id, link = or_exit(lambda: server.run(package, request))
-    print(f"run {run_id}\n{link}")
-    if follow and or_exit(lambda: server.follow(run_id, print)) != "SUCCEEDED":
-        raise typer.Exit(FinetuneError.exit_code)
+    print(f"run {run_id}\n{link}", flush=True)
+    if follow:
+        raise typer.Exit(or_exit(lambda: server.follow(run_id, partial(print, flush=True))))
 
 
 def schedule(
@@ -72,16 +100,89 @@ def schedule(
     overrides: Overrides = None,
     host: KfpHost = "http://localhost:8888",
     token: KfpToken = None,
+    cookies: KfpCookies = None,
+    ca: KfpCa = None,
+    ui: KfpInterface = None,
     parameter: KfpParameters = None,
     send: Send = False,
 ) -> None:
-    """Runs the pipeline on Kubernetes again and again, in place of its earlier schedule."""
-    with _request(config, overrides, parameter, cron, host, send) as (package, request):
-        from finetune_kubeflow.client.submit import Server
+    """Runs the pipeline on Kubernetes again and again, in place of its earlier schedule.
 
-        server = or_exit(lambda: Server(host, request.namespace, token))
+    The hours of `--cron` are those of the server, UTC as a rule.
+    """
+    with _request(config, overrides, parameter, cron, host, send) as (package, request):
+        server = _server(host, request.namespace, token, cookies, ca, ui)
         schedule_id, link = or_exit(lambda: server.schedule(package, request))
-    print(f"recurring run {schedule_id}\n{link}")
+        from finetune_kubeflow.client.submit import ZONE
+    print(f"recurring run {schedule_id}, {ZONE}\n{link}")
+
+
+schedules = typer.Typer(no_args_is_help=True, help="Lists, pauses, resumes and deletes schedules on Kubernetes.")
+
+
+@schedules.command("list")
+def list_schedules(
+    host: KfpHost = "http://localhost:8888",
+    namespace: KfpNamespace = "kubeflow",
+    token: KfpToken = None,
+    cookies: KfpCookies = None,
+    ca: KfpCa = None,
+) -> None:
+    """Lists the schedules: name, id, cron (seconds first, in the server's time zone), active or paused."""
+    for one in or_exit(_server(host, namespace, token, cookies, ca).schedules):
+        print(f"{one.name}\t{one.id}\t{one.cron}\t{'active' if one.active else 'paused'}")
+
+
+@schedules.command()
+def pause(
+    name: ScheduleName,
+    host: KfpHost = "http://localhost:8888",
+    namespace: KfpNamespace = "kubeflow",
+    token: KfpToken = None,
+    cookies: KfpCookies = None,
+    ca: KfpCa = None,
+) -> None:
+    """Pauses a schedule: no run of it starts until it is resumed."""
+    _change("pause", name, _server(host, namespace, token, cookies, ca))
+
+
+@schedules.command()
+def resume(
+    name: ScheduleName,
+    host: KfpHost = "http://localhost:8888",
+    namespace: KfpNamespace = "kubeflow",
+    token: KfpToken = None,
+    cookies: KfpCookies = None,
+    ca: KfpCa = None,
+) -> None:
+    """Resumes a schedule that was paused; what it has missed is not caught up."""
+    _change("resume", name, _server(host, namespace, token, cookies, ca))
+
+
+@schedules.command()
+def delete(
+    name: ScheduleName,
+    host: KfpHost = "http://localhost:8888",
+    namespace: KfpNamespace = "kubeflow",
+    token: KfpToken = None,
+    cookies: KfpCookies = None,
+    ca: KfpCa = None,
+) -> None:
+    """Deletes a schedule; its runs stay."""
+    _change("delete", name, _server(host, namespace, token, cookies, ca))
+
+
+def _change(change: Literal["pause", "resume", "delete"], name: str, server: Server) -> None:
+    changed = or_exit(lambda: server.change_schedule(name, change))
+    print(f"{change}d {changed.name} ({changed.id})")
+
+
+def _server(
+    host: str, namespace: str, token: str | None, cookies: str | None, ca: str | None, ui: str | None = None
+) -> Server:
+    from finetune_kubeflow.client.submit import Access, Server
+
+    return or_exit(lambda: Server(Access(host, token, cookies, ca, ui), namespace))
 
 
 def replay(
@@ -95,7 +196,10 @@ def replay(
         Path | None, typer.Option(help="Folder of files SECRET/KEY; default: metadata in SQLite.")
     ] = None,
 ) -> None:
-    """Runs a compiled package without a cluster, each task as a process of its own."""
+    """Runs a compiled package without a cluster, each task as a process of its own.
+
+    Exit code, as that of `run`: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad package or usage, 1 failed.
+    """
 
     def show(result: Any) -> None:
         attempts = f", {len(result.attempts)} attempts" if len(result.attempts) > 1 else ""
@@ -110,7 +214,7 @@ def replay(
     results = or_exit(lambda: replay_package(package, workspace, parameters, folders, secrets, on_result=show))
     if results[-1].state == "failed":
         print(f"the log: {results[-1].log}", file=sys.stderr)
-        raise typer.Exit(FinetuneError.exit_code)
+    raise typer.Exit(results[-1].exit_code)
 
 
 def _compile(config: Config, output: Path) -> None:

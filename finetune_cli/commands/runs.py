@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
-from finetune.errors import ConfigError, FinetuneError
+from finetune.errors import PENDING, REFUSED, ConfigError, FinetuneError
 from finetune.files import write_text
 from finetune_cli.commands.common import (
     ConfigFile,
@@ -26,9 +26,6 @@ from finetune_cli.commands.common import (
     rank,
     silence_shutdown,
 )
-
-REFUSED = 3
-PENDING = 4
 
 
 def run(

@@ -16,6 +16,7 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
 from pipeline.report import data_checks, evaluation, figures, wording
 from pipeline.report.diagnosis import diagnose
+from pipeline.report.differences import differences
 from pipeline.report.tasks import report_task
 
 FILES_SHOWN = 200
@@ -23,6 +24,7 @@ FILES_SHOWN = 200
 FIRST_SECTIONS = {"gates": "Gates", "metrics": "Metrics", "training": "Training"}
 LAST_SECTIONS = {
     "calibration": "Calibration",
+    "differences": "Beside the champion",
     "slices": "Slices",
     "serving": "Serving",
     "checks": "Data checks",
@@ -30,6 +32,8 @@ LAST_SECTIONS = {
     "missing": "Not reached",
     "run": "Run",
 }
+# Sections that a run may do without.
+OPTIONAL = ("serving", "differences", "checks")
 
 View = dict[str, Any]
 
@@ -63,17 +67,17 @@ def page(data: ReportData) -> View:
         "calibration": evaluation.calibration(
             measured.reliability, summary.metrics.get("ece"), task.judged, task.holds
         ),
+        "differences": differences(data),
         "slices": evaluation.slices(measured),
         "serving": evaluation.serving(summary.serving, data.latency_ms),
         "checks": data_checks.checks(data.data_findings),
         "data": _data(data),
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
-    optional = ("serving", "checks")
-    absent = [name for name, part in parts.items() if not part and name not in optional] if failed else []
+    absent = [name for name, part in parts.items() if not part and name not in OPTIONAL] if failed else []
     # What looked at its data alone, or was refused because of them, was to reach nothing else.
     ended_at_data = summary.status == "checked" or (summary.status == "refused" and summary.error)
-    hidden = {*absent, *(name for name, part in parts.items() if not part and (name in optional or ended_at_data))}
+    hidden = {*absent, *(name for name, part in parts.items() if not part and (name in OPTIONAL or ended_at_data))}
     return {
         **parts,
         "parts": parts,

@@ -185,7 +185,7 @@ def reuse_sentences(reuse: Reuse | None) -> list[str]:
             "`refuse_when: unproven` in a gate relative to the champion does, with evaluation.promotion_risk."
         ]
     sentence = (
-        f"{counted}: of the risk of {percent(reuse.risk)} that a false one of all of them goes out, it may take "
+        f"{counted}. Of the total risk of {percent(reuse.risk)} that one of them goes out falsely, this look may take "
         f"{100 * reuse.level:.2g}%."
     )
     if reuse.used_up:

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("tensorflow_model_analysis")
 
-from components.evaluator.eval_config import config_pb2, eval_config
+from components.evaluator.eval_config import config_pb2, eval_config, tfma_decides
 from finetune.config.evaluation import GateConfig
 
 
@@ -25,6 +25,21 @@ def test_a_gate_over_all_examples_is_not_held_against_each_slice():
     assert set(bounds) == {"{}", "{'label': 'rose'}"}
     assert bounds["{}"].value_threshold.lower_bound.value == pytest.approx(0.9, abs=1e-5)
     assert bounds["{}"].change_threshold.absolute.value == pytest.approx(-0.01, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("keys", "decides"),
+    [
+        ({}, True),
+        # What all of an interval must meet, the value must meet too; what one end may meet, it need not.
+        ({"confidence": 0.95, "refuse_when": "unproven"}, True),
+        ({"confidence": 0.95, "refuse_when": "disproven"}, False),
+        ({"first_only": True}, False),
+    ],
+)
+def test_tfma_decides_what_follows_from_the_value_alone(keys, decides):
+    relative = {} if "first_only" in keys else {"relative_to": "champion"}
+    assert tfma_decides(GateConfig(metric="accuracy", min=-0.01, **relative, **keys)) == decides
 
 
 def test_tfma_has_what_the_evaluator_asks_of_it_also_after_it_has_run_as_a_whole():

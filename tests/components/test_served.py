@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 import tensorflow as tf
 
 from components.data_gate import served
+from components.data_gate.examples import RawExample, as_examples
 from finetune import events
 from finetune.errors import DataError
 from finetune.serving_log import ServedRow, write_serving_log
 from trainer_module.embedding import Embedding
+from transforms import features
 from transforms.records import read_records, serialise
 
 
@@ -74,13 +77,23 @@ def test_what_was_served_is_no_part_of_what_is_checked(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(served, "embed", embed)
     settings, files = {"modality": "text"}, {"train": "a", "val": "b"}
-    embedding, features = served.embed_with_served(settings, Output(), files, log)
+    embedding, of_served = served.embed_with_served(settings, Output(), files, log)
     assert embedding.splits.tolist() == embedding.keys == ["train", "val"]
     assert len(embedding.labels) == len(embedding.features) == len(embedding.held_out) == 2
-    assert features.tolist() == [[2.0]]
+    assert of_served.tolist() == [[2.0]]
     assert served.embed_with_served(settings, Output(), files, None)[1] is None
     write_serving_log(log, [ServedRow(text="bad")])
     assert len(served.embed_with_served(settings, Output(), files, log)[1]) == 0
+
+
+def test_the_group_of_an_example_is_no_column_of_it() -> None:
+    zeros = np.zeros((2, 1), np.float32)
+    embedding = Embedding(["ham"], ["k", "k"], np.array(["train", "train"]), zeros == 0, zeros, zeros)
+    raw = {("train", "k"): deque([RawExample("a", b"x", ("north", "7")), RawExample("b", b"y", ("south", ""))])}
+    examples = as_examples(embedding, raw, "text", ["site", features.GROUP], one_label=True)
+    assert examples.columns == {"site": ["north", "south"]}
+    assert examples.groups.tolist() == ["7", ""]
+    assert examples.texts == ["x", "y"]
 
 
 def test_a_log_that_is_not_there_is_named(tmp_path: Path) -> None:

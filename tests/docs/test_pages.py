@@ -16,6 +16,7 @@ KEYS = {re.sub(r"\[\]", "", key) for key in re.findall(r"^\| `([^`]+)`", config_
 # Keys below these have names of their own.
 MAPPINGS = set(re.findall(r"^\| `([^`]+)` \| mapping", config_reference(), re.MULTILINE))
 COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+COMMANDS |= {group.name for group in app.registered_groups}
 SECTIONS = {key.partition(".")[0] for key in KEYS if "." in key}
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - {"runs"}
 

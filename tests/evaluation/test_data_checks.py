@@ -12,7 +12,7 @@ import pytest
 from evaluation import data_checks
 from evaluation.data_checks import CHECKS, Examples, Found, Suspect
 from evaluation.data_checks.chosen import chosen_checks, data_checks_exist
-from evaluation.data_checks.judgement import judge, refusal
+from evaluation.data_checks.judgement import emptied, judge, refusal
 from finetune.config import DataConfig
 
 CLASSES = ("a", "b", "c")
@@ -106,3 +106,13 @@ def test_only_a_value_above_the_bound_is_a_finding_and_only_train_and_val_are_dr
     reason = refusal(judged.findings)
     assert reason.startswith("data.checks.label_errors: likely label errors: 10.0%, at most 5.0% expected")
     assert "label_errors.csv" in reason
+
+
+def test_what_is_dropped_leaves_every_class_in_train_and_something_in_val():
+    given = examples()
+    assert emptied(given, np.zeros(0, int)) == ""
+    assert emptied(given, given.rows("val")[1:]) == ""
+    assert "leaves val without an example; mend the data" in emptied(given, given.rows("val"))
+    of_class = np.flatnonzero(given.labels[:, 1] & (given.splits == "train"))
+    assert emptied(given, of_class[1:]) == ""
+    assert "leaves no example of 'b' in train" in emptied(given, of_class)

@@ -212,6 +212,18 @@ def test_a_handful_of_texts_is_judged_or_said_why_not(check: DataCheck) -> None:
     assert found.value is not None or found.why_not
 
 
+def test_splits_of_few_groups_differ_by_what_groups_do_alone() -> None:
+    """Each of 30 patients has features of its own, and is in one split."""
+    examples, random = clean(0), np.random.default_rng(0)
+    patients = np.arange(EXAMPLES) % 30
+    features = examples.features + 3 * random.normal(size=(30, FEATURES))[patients].astype(np.float32)
+    splits = np.repeat([TRAIN, VAL, TEST], 10)[random.permutation(30)][patients]
+    with_patients = replace(examples, features=features, splits=splits)
+    assert alarm(representative.REPRESENTATIVE, with_patients)
+    groups = np.char.add("patient ", patients.astype(str))
+    assert not alarm(representative.REPRESENTATIVE, replace(with_patients, groups=groups))
+
+
 def test_an_example_of_test_is_no_part_of_a_leak() -> None:
     examples = clean(0)
     told = np.where(examples.splits == TEST, examples.labels.argmax(axis=1), 0)

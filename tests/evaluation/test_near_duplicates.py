@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.data_checks import CHECKS, Examples, Pictures
-from evaluation.data_checks.near_duplicates import groups, hashes, near_duplicates, similar_pictures, similar_texts
+from evaluation.data_checks.near_duplicates import PictureLooks, TextLooks, groups, hashes, near_duplicates, shingles
 
 WITHIN, ACROSS = CHECKS["near_duplicates"], CHECKS["duplicates_across_splits"]
 
@@ -21,6 +21,11 @@ def thumbnails(count: int, seed: int = 1) -> np.ndarray:
 def pictures(values: np.ndarray) -> Pictures:
     """Pictures with these thumbnails."""
     return Pictures(values, np.full((len(values), 2), 100), np.full(len(values), 1000))
+
+
+def looking_alike(looks: PictureLooks | TextLooks) -> list[list[int]]:
+    """All pairs, sorted."""
+    return sorted(np.concatenate(list(looks.pairs())).tolist())
 
 
 def examples(splits: list[str], features: np.ndarray, labels: list[int] | None = None, **fields: object) -> Examples:
@@ -60,7 +65,7 @@ def test_a_hash_has_64_bits_and_brightness_does_not_change_it():
 
 def test_pairs_look_alike_and_have_like_features():
     values, features = planted()
-    assert similar_pictures(pictures(values)).tolist() == [[0, 2], [4, 5], [4, 6], [5, 6]]
+    assert looking_alike(PictureLooks(hashes(pictures(values)))) == [[0, 2], [4, 5], [4, 6], [5, 6]]
     given = examples(["train"] * 8, features, pictures=pictures(values))
     assert near_duplicates(given).tolist() == [[0, 2], [4, 5]]
 
@@ -69,11 +74,21 @@ def test_blocks_change_nothing(monkeypatch):
     from evaluation.data_checks import near_duplicates as module
 
     values = np.concatenate([thumbnails(30), thumbnails(30)])
-    whole = similar_pictures(pictures(values))
+    whole = looking_alike(PictureLooks(hashes(pictures(values))))
     monkeypatch.setattr(module, "_BLOCK", 7)
-    parts = similar_pictures(pictures(values))
-    assert sorted(map(tuple, parts)) == sorted(map(tuple, whole))
+    assert looking_alike(PictureLooks(hashes(pictures(values)))) == whole
     assert {(row, row + 30) for row in range(30)} <= set(map(tuple, whole))
+
+
+def test_what_is_repeated_exactly_makes_no_more_pairs_than_there_are_examples():
+    many = 3000
+    values = np.repeat(thumbnails(2), many, axis=0)
+    features = np.repeat(np.random.default_rng(1).normal(0, 1, (2, 20)), many, axis=0)
+    given = examples(["train"] * len(values), features, pictures=pictures(values))
+    assert len(near_duplicates(given)) == len(values) - 2
+    assert [len(group) for group in groups(given)] == [many, many]
+    given = examples(["train"] * len(values), features, texts=["yes please"] * many + ["no, not today"] * many)
+    assert len(near_duplicates(given)) == len(values) - 2
 
 
 def test_within_a_split_the_first_stays_and_across_splits_train_gives_way():
@@ -102,11 +117,12 @@ def test_what_hangs_together_is_one_group():
 def test_texts_that_share_most_of_their_pieces():
     long = "Congratulations! You have won a prize of 1000 pounds, call 0800 {} now to claim it before midnight."
     texts = [long.format(1234), "see you at eight", long.format(9876).upper(), "Ok", "ok ", "SEE YOU  at eight", "Oh"]
-    assert similar_texts(texts).tolist() == [[0, 2], [1, 5], [3, 4]]
+    plain = [" ".join(text.lower().split()) for text in texts]
+    assert looking_alike(TextLooks([shingles(text) for text in plain])) == [[0, 2], [1, 5], [3, 4]]
     random = np.random.default_rng(1)
     features = random.normal(0, 1, (7, 30))
     features[2], features[5], features[4] = features[0], features[1], -features[3]
-    assert near_duplicates(examples(["train"] * 7, features, texts=texts)).tolist() == [[0, 2], [1, 5]]
+    assert near_duplicates(examples(["train"] * 7, features, texts=texts)).tolist() == [[1, 5], [0, 2]]
 
 
 def test_of_anything_else_nothing_is_said():

@@ -45,9 +45,14 @@ def test_groups_are_permuted_as_a_whole() -> None:
     values = random.normal(size=(24, 6))[patients] + 0.3 * random.normal(size=(480, 6))
     of_second = patients >= 16
     sets = values[~of_second], values[of_second]
-    groups = patients[~of_second], patients[of_second]
+    names = patients.astype(str)
+    groups = names[~of_second], names[of_second]
     assert two_sample_test(*sets, level=0.05).differ
     assert not two_sample_test(*sets, level=0.05, groups=groups).differ
+    unknown = np.full(320, ""), np.full(160, "")
+    alone = two_sample_test(*sets, level=0.05, groups=unknown)
+    assert alone.auc == pytest.approx(two_sample_test(*sets, level=0.05).auc, abs=0.05)
+    assert alone.differ, "examples of no group are no group"
 
 
 def test_features_that_are_all_the_same_differ_in_nothing() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import threading
 import typing
+from datetime import datetime, timezone
 
 import pytest
 
@@ -119,7 +121,11 @@ def test_steps_are_not_written_to_a_log():
     with subscribe(events.lines_to(stream)):
         events.emit(Step(component="T", phase="head", epoch=1, step=1, loss=1.0, accuracy=0.5))
         events.emit(EPOCH)
-    assert stream.getvalue() == to_line(EPOCH) + "\n"
+    line = stream.getvalue()
+    at = json.loads(line)["at"]
+    assert line == to_line(EPOCH, at=at) + "\n"
+    assert abs((datetime.now(timezone.utc) - datetime.fromisoformat(at)).total_seconds()) < 60
+    assert from_line(line) == EPOCH
 
 
 def test_every_event_has_a_kind_of_its_own():

@@ -21,6 +21,8 @@ class FakeKfp:
             name: [] for name in ("pipelines", "versions", "experiments", "runs", "recurringruns")
         }
         self.states = list(states)
+        self.away = 0  # how many requests to come get no answer
+        self.logs: dict[str, str] = {}  # of pods, the last to end first
         self.refuse = refuse
         fake = self
 
@@ -71,7 +73,16 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(content) if content and is_json else content.decode()
         self.kfp.requests.append((self.command, url.path, query, body))
         self.kfp.headers.append(dict(self.headers))
-        if self.kfp.refuse:
+        if self.kfp.away:
+            self.kfp.away -= 1
+            self.close_connection = True
+        elif url.path.endswith("/log"):
+            log = self.kfp.logs[url.path.split("/")[-2]].encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(log)))
+            self.end_headers()
+            self.wfile.write(log)
+        elif self.kfp.refuse:
             status, message = self.kfp.refuse
             self._send(status, {"error_message": message})
         else:
@@ -98,11 +109,24 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "runs":
             return fake.add("runs", "run_id", **body)
         if path.startswith("runs/"):
-            return {**stored["runs"][0], "state": fake.states.pop(0)}
+            hours = reversed(range(len(fake.logs)))
+            tasks = [
+                {"task_id": pod, "end_time": f"2026-01-01T{hour:02}:00:00Z", "child_tasks": [{"pod_name": pod}]}
+                for pod, hour in zip(fake.logs, hours, strict=True)
+            ]
+            return {**stored["runs"][0], "state": fake.states.pop(0), "run_details": {"task_details": tasks}}
         if path == "recurringruns":
             if self.command == "POST":
-                return fake.add("recurringruns", "recurring_run_id", **body)
+                return fake.add("recurringruns", "recurring_run_id", status="ENABLED", **body)
+            if "namespace" in query:
+                return {"recurringRuns": []}  # a server for one user has none by that name
             return {"recurringRuns": stored["recurringruns"]}
+        if ":" in path:
+            (changed,) = [
+                one for one in stored["recurringruns"] if path.split("/")[1].startswith(one["recurring_run_id"])
+            ]
+            changed["status"] = {"enable": "ENABLED", "disable": "DISABLED"}[path.split(":")[1]]
+            return {}
         stored["recurringruns"] = [one for one in stored["recurringruns"] if not path.endswith(one["recurring_run_id"])]
         return {}
 

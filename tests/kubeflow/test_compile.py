@@ -233,6 +233,13 @@ def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_package_that_is_too_large_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kfp_compile, "MAX_PACKAGE_BYTES", 10_000)
+    with pytest.raises(ConfigError, match="bytes; expected at most 10,000"):
+        compiled(tmp_path, "digits")
+    assert not list(tmp_path.iterdir())
+
+
 def test_data_and_pushed_models_may_be_in_buckets(tmp_path: Path):
     places = ("data.root=s3://birds/images", "push.directory=gs://birds/models")
     package = read_package(compiled(tmp_path, "digits", *places))

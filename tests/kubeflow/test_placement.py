@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from finetune.config import Config, load_config
 from finetune.errors import ConfigError
-from finetune_kubeflow.package import placement
+from finetune_kubeflow.package import placement, pod_checks
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,21 @@ def test_kueue_labels_come_from_queue_and_priority():
             "/finetune is mounted twice",
         ),
         ("kubernetes.components.Trainer={env: {FINETUNE_ROOT: /x}}", "FINETUNE_ROOT is set twice"),
+        ("kubernetes.components.Trainer={env: {'1 x': a}}", "env: got '1 x'; expected the name of a variable"),
+        ("kubernetes.components.Trainer={volumes: [{claim: finetune, mount_path: /x}]}", "finetune is mounted twice"),
+        (
+            "kubernetes.components.Trainer={volumes: [{claim: a.b, mount_path: /x}]}",
+            "got 'a.b'; a pod's volume is named",
+        ),
+        (
+            "kubernetes.components.Trainer={secrets: [{name: a, mount_path: /x}, {name: a, mount_path: /y}]}",
+            "a is mounted twice; expected each claim, Secret and ConfigMap once",
+        ),
+        ("kubernetes.components.Trainer={cpu: 1500m, cpu_limit: 1}", "cpu: got 1500m, above cpu_limit, 1"),
+        ("kubernetes.components.Trainer={memory: 8Gi, memory_limit: 8G}", "memory: got 8Gi, above memory_limit, 8G"),
+        ("kubernetes.components.Trainer={labels: {team: a b}}", "labels: got 'a b'; expected letters, digits"),
+        ("kubernetes.components.Trainer={node_selector: {a/b/c: x}}", "node_selector: got the key 'a/b/c'"),
+        ("kubernetes.components.Trainer={queue: /x}", "queue: got '/x'; expected letters, digits"),
     ],
 )
 def test_what_kfp_cannot_express_is_a_problem(override: str, problem: str):
@@ -80,6 +96,14 @@ def test_what_later_sdks_write_out_though_it_is_the_default_is_left_out():
     }
     kept = {**written, "secretAsEnv": [{"secretName": "a"}, {"secretName": "b", "optional": True}]}
     assert placement.without_later_fields(written) == kept
+
+
+@pytest.mark.parametrize(
+    ("quantity", "number"),
+    [("2", 2), ("500m", Decimal("0.5")), (".5", Decimal("0.5")), ("1Ki", 1024), ("2G", 2 * 10**9)],
+)
+def test_a_quantity_is_the_number_that_kubernetes_takes_it_for(quantity: str, number: Decimal):
+    assert pod_checks.amount(quantity) == number
 
 
 def test_the_recipes_have_no_problems():

@@ -9,6 +9,7 @@ from fake_kfp import FakeKfp
 from kfp import compiler, dsl
 
 from finetune.errors import ConfigError, RunError
+from finetune.events import RunEnded, to_line
 from finetune_kubeflow.client import submit
 
 
@@ -34,7 +35,7 @@ def request(package: Path, cron: str | None = None, **parameters: str) -> submit
 def test_a_package_is_uploaded_and_run_once(package: Path):
     made = request(package, seed="5")
     with FakeKfp() as kfp:
-        run_id, link = submit.Server(kfp.host, "team").run(package, made)
+        run_id, link = submit.Server(submit.Access(kfp.host), "team").run(package, made)
         assert (run_id, link) == ("runs-1", f"{kfp.host}/#/runs/details/runs-1")
         (upload,) = kfp.sent("POST", "pipelines/upload_version")
         assert package.read_text() in upload
@@ -51,7 +52,7 @@ def test_a_package_is_uploaded_and_run_once(package: Path):
 
 def test_the_same_package_is_not_uploaded_again(package: Path):
     with FakeKfp() as kfp:
-        server = submit.Server(kfp.host, "team")
+        server = submit.Server(submit.Access(kfp.host), "team")
         assert server.upload(package, request(package)) == server.upload(package, request(package))
         assert len(kfp.sent("POST", "pipelines/upload")) == 1
         assert len(kfp.sent("POST", "pipelines/upload_version")) == 1
@@ -60,15 +61,104 @@ def test_the_same_package_is_not_uploaded_again(package: Path):
 def test_a_run_is_followed_to_its_end(package: Path):
     seen: list[str] = []
     with FakeKfp(states=("PENDING", "RUNNING", "RUNNING", "FAILED")) as kfp:
-        server = submit.Server(kfp.host, "team")
+        server = submit.Server(submit.Access(kfp.host), "team")
         run_id, _ = server.run(package, request(package))
-        assert server.follow(run_id, seen.append, poll_seconds=0) == "FAILED"
+        assert server.follow(run_id, seen.append, poll_seconds=0) == 1
     assert seen == ["PENDING", "RUNNING", "FAILED"]
+
+
+def ended(code: int) -> str:
+    """The log of a task whose run has an answer."""
+    return f"a line\n{to_line(RunEnded(exit_code=code))}\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "logs", "code"),
+    [
+        ("SUCCEEDED", {"driver": "", "pusher": ended(0), "trainer": "a line"}, 0),
+        ("SUCCEEDED", {"pusher": ended(3)}, 3),
+        ("SUCCEEDED", {"pusher": ended(4), "trainer": ended(1)}, 4),
+        ("FAILED", {"gate": ended(3)}, 3),
+        ("FAILED", {"pusher": ended(0), "trainer": ended(2)}, 2),
+        ("CANCELED", {"trainer": "a line"}, 1),
+    ],
+)
+def test_the_exit_code_is_that_of_a_local_run(package: Path, state: str, logs: dict[str, str], code: int):
+    with FakeKfp(states=(state,)) as kfp:
+        server = submit.Server(submit.Access(kfp.host, token="s3cret"), "team")
+        run_id, _ = server.run(package, request(package))
+        kfp.logs = logs
+        assert server.follow(run_id, lambda state: None, poll_seconds=0) == code
+        assert kfp.headers[-1]["authorization"] == "Bearer s3cret"
+
+
+def test_a_success_whose_log_is_gone_is_not_called_a_push(package: Path):
+    with FakeKfp(states=("SUCCEEDED",)) as kfp:
+        server = submit.Server(submit.Access(kfp.host), "team")
+        run_id, _ = server.run(package, request(package))
+        with pytest.raises(RunError, match="whether its model was pushed cannot be said"):
+            server.follow(run_id, lambda state: None, poll_seconds=0)
+
+
+def test_a_port_forward_that_breaks_is_borne(package: Path):
+    with FakeKfp(states=("RUNNING", "SUCCEEDED")) as kfp:
+        server = submit.Server(submit.Access(kfp.host), "team")
+        run_id, _ = server.run(package, request(package))
+        kfp.logs = {"pusher": ended(0)}
+
+        def unplug(state: str) -> None:
+            kfp.away = 10 if state == "RUNNING" else 0  # each look is tried four times
+
+        assert server.follow(run_id, unplug, poll_seconds=0) == 0
+        kfp.away = 1000
+        with pytest.raises(RunError, match="cannot be reached"):
+            server.follow(run_id, unplug, poll_seconds=0, patience=0)
+
+
+def test_a_pod_sends_the_token_that_is_mounted(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "token").write_text("mounted")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    with FakeKfp() as kfp:
+        submit.Server(submit.Access(kfp.host, cookies="session=a"), "team").run(package, request(package))
+        headers = {name.lower(): value for name, value in kfp.headers[-1].items()}
+        assert (headers["authorization"], headers["cookie"]) == ("Bearer mounted", "session=a")
+        submit.Server(submit.Access(kfp.host, token="given"), "team").run(package, request(package))
+        assert {name.lower(): value for name, value in kfp.headers[-1].items()}["authorization"] == "Bearer given"
+
+
+@pytest.mark.parametrize(
+    ("access", "link"),
+    [
+        (submit.Access("http://localhost:8888"), "http://localhost:8080/#/runs/details/1"),
+        (submit.Access("https://kubeflow.example/pipeline/"), "https://kubeflow.example/pipeline/#/runs/details/1"),
+        (submit.Access("http://localhost:8888", interface="https://ui/"), "https://ui/#/runs/details/1"),
+    ],
+)
+def test_links_open_in_the_interface(access: submit.Access, link: str):
+    assert access.link("runs/details/1") == link
+
+
+def test_schedules_are_listed_paused_resumed_and_deleted(package: Path, tmp_path: Path):
+    with FakeKfp() as kfp:
+        submit.Server(submit.Access(kfp.host), "team").schedule(package, request(package, cron="0 3 * * 1"))
+        id = kfp.stored["recurringruns"][0]["recurring_run_id"]
+
+        def schedules(*arguments: str) -> tuple[int, str]:
+            ran = finetune("schedules", *arguments, "--host", kfp.host, cwd=tmp_path)
+            return ran.returncode, ran.stdout or ran.stderr
+
+        assert schedules("list") == (0, f"made\t{id}\t0 0 3 * * 1\tactive\n")
+        assert schedules("pause", "made") == (0, f"paused made ({id})\n")
+        assert schedules("list") == (0, f"made\t{id}\t0 0 3 * * 1\tpaused\n")
+        assert schedules("resume", id) == (0, f"resumed made ({id})\n")
+        assert schedules("pause", "other") == (2, f"schedule: got 'other'; expected one of made ({id}).\n")
+        assert schedules("delete", "made") == (0, f"deleted made ({id})\n")
+        assert schedules("list") == (0, "")
 
 
 def test_a_schedule_replaces_the_earlier_one(package: Path):
     with FakeKfp() as kfp:
-        server = submit.Server(kfp.host, "team")
+        server = submit.Server(submit.Access(kfp.host), "team")
         server.schedule(package, request(package, cron="0 3 * * 1"))
         schedule_id, link = server.schedule(package, request(package, cron="0 4 * * 1"))
         assert link == f"{kfp.host}/#/recurringrun/details/{schedule_id}"
@@ -88,19 +178,19 @@ def test_a_schedule_replaces_the_earlier_one(package: Path):
 )
 def test_what_the_server_refuses_is_a_sentence(package: Path, status: int, message: str, sentence: str):
     with FakeKfp(refuse=(status, message)) as kfp, pytest.raises(RunError, match=sentence):
-        submit.Server(kfp.host, "team").run(package, request(package))
+        submit.Server(submit.Access(kfp.host), "team").run(package, request(package))
 
 
 def test_a_server_that_is_not_there_is_a_sentence(package: Path):
     with FakeKfp() as kfp:
         host = kfp.host
     with pytest.raises(RunError, match=rf"{host} cannot be reached: .*port-forward"):
-        submit.Server(host, "team").run(package, request(package))
+        submit.Server(submit.Access(host), "team").run(package, request(package))
 
 
 def test_the_token_goes_into_a_header_and_nowhere_else(package: Path, capsys: pytest.CaptureFixture[str]):
     with FakeKfp() as kfp:
-        submit.Server(kfp.host, "team", token="s3cret").run(package, request(package))
+        submit.Server(submit.Access(kfp.host, token="s3cret"), "team").run(package, request(package))
         assert {headers.get("authorization") or headers.get("Authorization") for headers in kfp.headers} == {
             "Bearer s3cret"
         }

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evaluation.disagreement import contrast, examples_to_show
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import score
 from evaluation.verdict import Tfma, findings, judge_all
@@ -104,6 +105,21 @@ def data() -> ReportData:
         }
         for index in order
     ]
+    contrasted, champion = contrast(chosen), chosen.of(CHAMPION)
+    differing = [
+        {
+            "path": f"{index}.jpg",
+            "label": names[candidate.labels[index]],
+            "predicted": names[candidate.predicted[index]],
+            "probability": float(confidence[index]),
+            "champion": names[champion.predicted[index]],
+            "champion_probability": float(champion.probabilities[index].max()),
+            "better": bool(contrasted.gain[index] > 0),
+            "slice": name,
+            "image": picture(index),
+        }
+        for index, name in examples_to_show(contrasted, confidence)
+    ]
     summary = {
         "run_id": "20260101T000000.000000Z",
         "name": "flowers",
@@ -112,6 +128,7 @@ def data() -> ReportData:
         "champion_metrics": {name: metric.champion for name, metric in found.metrics.items()},
         "baselines": found.baselines,
         "gates": gates,
+        "reuse": {"look": 7, "examples": 400, "risk": 0.05, "level": 0.00062, "more_labels": 460, "used_up": True},
         "serving": {"metrics": serving[CANDIDATE], "champion_metrics": serving[CHAMPION]},
         "splits": {"train": 2000, "val": 400, "test": 400},
         "phases": [
@@ -137,6 +154,8 @@ def data() -> ReportData:
             "curves": curves,
             **score(candidate.labels, candidate.predicted, CLASSES),
             "samples": samples,
+            "disagreement": contrasted.summary(),
+            "differing": differing,
             "evaluation": found,
             "latency_ms": times,
             "ingest": {"files": 2810, "used": 2800, "splits": {}},
@@ -223,6 +242,40 @@ def test_slices_are_grouped_by_columns_and_weakest_first():
     assert groups[0]["rows"][0]["name"] == "rose"
     assert "By class × site" in text()
     assert evaluation.slices(data().evaluation.model_copy(update={"slices_left_out": 3}))["left_out"] == 3
+
+
+def test_where_the_candidate_is_worse_than_the_champion_is_named_with_examples():
+    view = page.page(data())["differences"]
+    roses = view["rows"][0]
+    assert (roses["part"].name, roses["state"]) == ("class rose", "failed")
+    assert any("The candidate is worse in: class rose" in sentence for sentence in view["sentences"])
+    titles = [group["title"] for group in view["groups"]]
+    assert titles[0] == "Worse in: class rose"
+    assert titles[-2:] == ["The champion is better", "The candidate is better"]
+    assert all(shown["image"].startswith("data:image/") for group in view["groups"] for shown in group["shown"])
+    html = page.render(data())
+    assert '<section id="differences">' in html
+    alone = data().model_copy(update={"disagreement": None, "differing": []})
+    assert '<section id="differences">' not in page.render(alone)
+
+
+def test_a_used_up_test_split_is_named_with_what_to_do():
+    said = " ".join(wording.verdict(data().summary).sentences)
+    assert "candidate number 7 that is judged beside a champion on these 400 test examples" in said
+    assert "used up" in said
+    assert "Label 400 new ones" in said
+    fresh = data().summary.reuse.model_copy(update={"look": 3, "more_labels": 230, "used_up": False})
+    (sentence,) = wording.reuse_sentences(fresh)
+    assert sentence.endswith("With 230 more, the test split would show as much as at first.")
+    (unbounded,) = wording.reuse_sentences(fresh.model_copy(update={"level": None, "risk": None}))
+    assert "No gate bounds the risk" in unbounded
+
+
+def test_each_gate_says_what_the_split_could_have_shown():
+    rows = evaluation.gates(data().summary.gates)["shown"]
+    assert all("in 80 % of cases" in row["power"] for row in rows if row["state"] != "idle")
+    assert any("more labelled examples would decide it" in row["power"] for row in rows)
+    assert wording.rounded(2345) == "2,300"
 
 
 def test_calibration_is_said_in_words():

@@ -6,17 +6,39 @@ import contextlib
 import hashlib
 import io
 import json
+import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from finetune.errors import ConfigError, RunError
+from finetune_kubeflow.client.outcome import exit_code_of, pods_of
 
 POLL_SECONDS = 10.0
+# How long a server that cannot be reached, or is busy, is asked again: a port-forward breaks now and then.
+PATIENCE_SECONDS = 600.0
+ZONE = (
+    "in the time zone of the server: UTC, unless CRON_SCHEDULE_TIMEZONE of ml-pipeline-scheduledworkflow names another"
+)
 _ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+
+
+class _Away(RunError):
+    """A server that cannot be reached, or does not answer now."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A recurring run; `cron` has seconds first."""
+
+    id: str
+    name: str
+    cron: str
+    active: bool
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,7 @@ class Request:
 
     def sentences(self, host: str | None) -> str:
         """The request as JSON, with what becomes of it."""
-        what = "run once" if self.cron is None else "recurring run: at most one at a time, no catching up"
+        what = "run once" if self.cron is None else f"recurring run, {ZONE}; at most one at a time, no catching up"
         return json.dumps({"host": host, "request": what, **asdict(self)}, indent=1)
 
 
@@ -75,21 +97,56 @@ def request(
     )
 
 
+@dataclass(frozen=True)
+class Access:
+    """Where the server is, and what it lets one in with.
+
+    Attributes:
+        host: URL of the API, such as that of a port-forward.
+        token: Bearer token. Without one, a pod that has KFP's service account token mounted uses that.
+        cookies: As a browser sends them, for a server behind a login page: `authservice_session=...`.
+        ca: File of the certificates that the server's is signed by.
+        interface: URL that links begin with; None for the host, with port 8080 in place of 8888.
+    """
+
+    host: str
+    token: str | None = None
+    cookies: str | None = None
+    ca: str | None = None
+    interface: str | None = None
+
+    def link(self, page: str) -> str:
+        """The address of a page of the interface."""
+        root = self.interface or re.sub(r":8888$", ":8080", self.host.rstrip("/"))
+        return f"{root.rstrip('/')}/#/{page}"
+
+
 class Server:
     """Kubeflow Pipelines, as far as it is needed here. What it refuses is raised as RunError with a sentence."""
 
-    def __init__(self, host: str, namespace: str, token: str | None = None):
+    def __init__(self, access: Access, namespace: str):
         """Args:
-        host: URL of the API, such as that of a port-forward.
+        access: To the server.
         namespace: Of experiments and runs.
-        token: Bearer token, where the server wants one.
         """
-        self._host = host.rstrip("/")
+        self._access = access
+        self._host = access.host.rstrip("/")
         self._namespace = namespace
         with self._quietly():
             import kfp
+            from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH
+            from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
 
-            self._client = kfp.Client(host=self._host, namespace=namespace, existing_token=token)
+            mounted = Path(os.environ.get(KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH))
+            own = None if access.token or not mounted.is_file() else ServiceAccountTokenVolumeCredentials(str(mounted))
+            self._client = kfp.Client(
+                host=self._host,
+                namespace=namespace,
+                existing_token=access.token,
+                cookies=access.cookies,
+                ssl_ca_cert=access.ca,
+                credentials=own,
+            )
 
     def upload(self, package: Path, made: Request) -> tuple[str, str]:
         """Uploads the package as a version of its pipeline, unless it is there; returns the ids of both."""
@@ -107,26 +164,55 @@ class Server:
         """Starts a run; returns its id and the address of its page."""
         with self._quietly():
             run = self._client.run_pipeline(job_name=made.version, **self._uploaded(package, made))
-        return run.run_id, f"{self._host}/#/runs/details/{run.run_id}"
+        return run.run_id, self._access.link(f"runs/details/{run.run_id}")
 
-    def follow(self, run_id: str, on_state: Callable[[str], None], poll_seconds: float = POLL_SECONDS) -> str:
-        """Waits for the end of a run, and returns its last state.
+    def follow(
+        self,
+        run_id: str,
+        on_state: Callable[[str], None],
+        poll_seconds: float = POLL_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+    ) -> int:
+        """Waits for the end of a run.
 
         Args:
             run_id: From `run`.
             on_state: Is told of each new state.
             poll_seconds: Between two looks.
+            patience: Seconds for which the server may be away.
+
+        Returns:
+            The exit code that `finetune run` would have: 0 pushed, 3 refused, 4 waits for approval, 1 failed.
         """
-        last = ""
-        while True:
-            with self._quietly():
-                run = self._client.get_run(run_id)
+        last, heard = "", time.monotonic()
+        while last not in _ENDED:
+            time.sleep(poll_seconds if last else 0)
+            try:
+                with self._quietly():
+                    run = self._client.get_run(run_id)
+            except _Away:
+                if time.monotonic() - heard > patience:
+                    raise
+                continue
+            heard = time.monotonic()
             if run.state and run.state != last:
                 last = run.state
                 on_state(last)
-            if last in _ENDED:
-                return last
-            time.sleep(poll_seconds)
+        return exit_code_of(last == "SUCCEEDED", (self._log(run_id, pod) for pod in pods_of(run)))
+
+    def _log(self, run_id: str, pod: str) -> str:
+        """The log of a pod; empty where there is none, as of those that are no task's."""
+        with contextlib.suppress(RunError), self._quietly():
+            answer = self._client._run_api.api_client.call_api(
+                "/apis/v1alpha1/runs/{run}/nodes/{pod}/log",
+                "GET",
+                {"run": run_id, "pod": pod},
+                auth_settings=["Bearer"],
+                _return_http_data_only=True,
+                _preload_content=False,
+            )
+            return str(answer.data.decode(errors="replace"))
+        return ""
 
     def schedule(self, package: Path, made: Request) -> tuple[str, str]:
         """Puts a schedule in place of this pipeline's earlier ones; returns its id and the address of its page."""
@@ -139,7 +225,52 @@ class Server:
             for old in earlier.recurring_runs or []:
                 if old.display_name == made.pipeline:
                     self._client.delete_recurring_run(old.recurring_run_id)
-        return created.recurring_run_id, f"{self._host}/#/recurringrun/details/{created.recurring_run_id}"
+        return created.recurring_run_id, self._access.link(f"recurringrun/details/{created.recurring_run_id}")
+
+    def schedules(self) -> list[Schedule]:
+        """The schedules of the namespace."""
+        found: list[Any] = []
+        token = ""
+        with self._quietly():
+            # A server for one user refuses to be asked about a namespace.
+            several = self._client.get_kfp_healthz().multi_user
+            where = {"namespace": self._namespace} if several else {}
+            while True:
+                page = self._client.list_recurring_runs(page_token=token, page_size=100, **where)
+                found += page.recurring_runs or []
+                token = page.next_page_token
+                if not token:
+                    break
+        return [
+            Schedule(
+                one.recurring_run_id,
+                one.display_name,
+                one.trigger.cron_schedule.cron if one.trigger and one.trigger.cron_schedule else "",
+                one.status != "DISABLED",
+            )
+            for one in found
+        ]
+
+    def change_schedule(self, name: str, change: Literal["pause", "resume", "delete"]) -> Schedule:
+        """Changes the schedule of a name or id, and returns it as it was.
+
+        Raises:
+            ConfigError: There is none, or several of that name.
+        """
+        there = self.schedules()
+        found = [one for one in there if name in (one.id, one.name)]
+        if len(found) != 1:
+            known = ", ".join(f"{one.name} ({one.id})" for one in found or there) or "none"
+            raise ConfigError([f"schedule: got {name!r}; expected one of {known}."])
+        client = self._client
+        calls = {
+            "pause": client.disable_recurring_run,
+            "resume": client.enable_recurring_run,
+            "delete": client.delete_recurring_run,
+        }
+        with self._quietly():
+            calls[change](found[0].id)
+        return found[0]
 
     def _uploaded(self, package: Path, made: Request) -> dict[str, Any]:
         """What a run and a schedule say alike: the package, where it runs and with which parameters."""
@@ -173,10 +304,11 @@ class Server:
             try:
                 yield
             except kfp_server_api.ApiException as error:
-                raise RunError(_refusal(self._host, error)) from error
+                kind = _Away if error.status == 429 or (error.status or 0) >= 500 else RunError
+                raise kind(_refusal(self._host, error)) from error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 reason = getattr(error, "reason", error)
-                raise RunError(
+                raise _Away(
                     f"--host: {self._host} cannot be reached: {reason}. Is the port-forward running? "
                     "kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
                 ) from error

@@ -9,6 +9,7 @@ from finetune.config import Config
 from finetune.config.kubernetes import Placement
 from finetune.errors import did_you_mean
 from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, RETRIES_ENV, ROOT_ENV
+from finetune_kubeflow.package.pod_checks import pod_problems
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -76,7 +77,7 @@ def problems(config: Config, node_ids: Iterable[str]) -> list[str]:
     ]
     for node_id in node_ids:
         key = f"kubernetes.components.{node_id}"
-        found += [f"{key}.{problem}" for problem in _mount_problems(config, placement(config, node_id))]
+        found += [f"{key}.{problem}" for problem in pod_problems(config, placement(config, node_id))]
         found += [f"{key}.{problem}" for problem in _kfp_problems(task_placement(config, node_id))]
     return found
 
@@ -97,19 +98,6 @@ def _kfp_problems(placed: Placement) -> list[str]:
         counts = ", ".join(map(str, KFP_ACCELERATOR_COUNTS))
         found.append(f"accelerator.count: got {placed.accelerator.count}; KFP takes one of {counts}")
     return found
-
-
-def _mount_problems(config: Config, placed: Placement) -> list[str]:
-    paths = [config.kubernetes.volume.mount_path, *(claim.mount_path for claim in placed.volumes)]
-    paths += [use.mount_path for use in (*placed.secrets, *placed.config_maps) if use.mount_path]
-    paths += ["/dev/shm"] * bool(placed.shared_memory) + ["/tmp"] * bool(placed.ephemeral_storage)
-    twice = sorted({path for path in paths if paths.count(path) > 1})
-    taken = [*METADATA_ENV, ROOT_ENV, *POD_FIELDS]
-    names = [*placed.env, *(name for use in (*placed.secrets, *placed.config_maps) for name in use.env.values())]
-    reserved = sorted({name for name in names if name in taken or names.count(name) > 1})
-    return [f"volumes: {path} is mounted twice; expected one volume for each path" for path in twice] + [
-        f"env: {name} is set twice, or by the pipeline itself; choose another name" for name in reserved
-    ]
 
 
 def place(task: PipelineTask, config: Config, node_ids: Sequence[str]) -> None:

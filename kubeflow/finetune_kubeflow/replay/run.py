@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetune.errors import ConfigError, RunError
+from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune.events import ComponentFinished, State, from_line
+from finetune_kubeflow.client.outcome import exit_code_in
 from finetune_kubeflow.environment import JOB_ENV
 from finetune_kubeflow.package.read import Package, read_package
 from finetune_kubeflow.replay.tasks import Task, resolve_tasks
@@ -45,6 +46,12 @@ class TaskResult:
     attempts: list[int]
     log: Path
     nodes: dict[str, State]
+
+    @property
+    def exit_code(self) -> int:
+        """What `finetune run` would exit with here: 0; 3 or 4 where a model was refused or waits; or a failure's."""
+        told = exit_code_in(self.log.read_text(encoding="utf-8", errors="replace"))
+        return told if told is not None else FinetuneError.exit_code if self.state == "failed" else 0
 
 
 def replay(

@@ -18,5 +18,7 @@ def logs_to_stderr() -> Iterator[None]:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # Pages of types of TFX's that it has no hint for.
+    logging.getLogger("apache_beam.typehints.native_type_compatibility").setLevel(logging.WARNING)
     with subscribe(lines_to(sys.stderr)):
         yield

@@ -19,7 +19,8 @@ from typing import Any
 from finetune import termination
 from finetune.artifacts.run_summary import ComponentRun
 from finetune.config.kubernetes import Retries
-from finetune.errors import ConfigError, FinetuneError, RunError
+from finetune.errors import PENDING, REFUSED, ConfigError, FinetuneError, RunError
+from finetune.events import RunEnded, emit
 from finetune_kubeflow.environment import METADATA_ENV, RETRIES_ENV, ROOT_ENV, UMASK
 from finetune_kubeflow.package.packed import unpack
 from finetune_kubeflow.task.attempts import code_of, run_attempts
@@ -27,7 +28,9 @@ from finetune_kubeflow.task.log import logs_to_stderr
 from finetune_kubeflow.task.metadata_store import environment, metadata_connection
 from pipeline.node_runs import own_error, readable, run_nodes
 from pipeline.nodes import place_at
-from pipeline.run_metadata import end_executions, open_store
+from pipeline.run_metadata import end_executions, open_store, pushed_state
+
+PUSHER = "Pusher"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             if code:
                 _end_executions(options)
+                emit(RunEnded(exit_code=code))
     return code
 
 
@@ -93,6 +97,9 @@ def run(
         environ: Holds the connection of the metadata store.
         ended: Gets each node as it ends.
 
+    Emits:
+        RunEnded: What became of the model, where the nodes end with the Pusher.
+
     Raises:
         RunError: The metadata store cannot be reached, or a node did not run to its end.
     """
@@ -105,7 +112,11 @@ def run(
             f"FINETUNE_MLMD_HOST, _PORT, _DATABASE, _USER: got {tried}; the metadata store there cannot be reached, or "
             "it refuses this user or password."
         ) from None
-    run_nodes(unpack(packed), connection, place_at(root, values), run_id, ended)
+    nodes = unpack(packed)
+    run_nodes(nodes, connection, place_at(root, values), run_id, ended)
+    if PUSHER in [node.pipeline_node.node_info.id for node in nodes.nodes]:
+        state = pushed_state(connection, run_id, f"{nodes.pipeline_info.id}.{PUSHER}")
+        emit(RunEnded(exit_code={"pushed": 0, "refused": REFUSED, "pending": PENDING}[state]))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -59,7 +59,7 @@ def test_without_groups_the_same_examples_are_cut_one_by_one():
     assert select([record(number, None) for number in range(400)]).report.splits["test"].groups is None
 
 
-@pytest.mark.parametrize("salt", map(str, range(20)))
+@pytest.mark.parametrize("salt", [str(salt) for salt in range(20)])
 def test_no_split_is_empty_while_there_are_groups_enough(salt):
     plan = SplitPlan({}, {"val": 0.01, "test": 0.01}, salt)
     selection = select([record(number, f"patient {number // 2 % 3}") for number in range(30)], plan)
