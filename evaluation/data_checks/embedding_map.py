@@ -8,12 +8,14 @@ from evaluation.data_checks.check import Examples
 from evaluation.data_checks.space import leading_directions
 from finetune.artifacts.embedding_map import EmbeddingMap, MapPoint
 
-# Of more, as many are drawn: a picture holds no more, and they take four seconds.
+# Of more, as many are drawn: a picture holds no more, and they take two seconds.
 MOST_POINTS = 1_000
 # t-SNE takes no fewer than a few.
 FEWEST = 10
 # How many neighbours an example is to keep; van der Maaten and Hinton (2008) found 5 to 50 to be much the same.
 PERPLEXITY = 30
+# Half of scikit-learn's own keep as many neighbours (30 % of the nearest ten, beside 31 %) in half of the time.
+STEPS = 500
 
 
 def embedding_map(examples: Examples, seed: int = 0) -> EmbeddingMap | None:
@@ -39,7 +41,9 @@ def embedding_map(examples: Examples, seed: int = 0) -> EmbeddingMap | None:
     # Its threads wait for each other at every step, which takes longer than the steps.
     with threadpool_limits(1):
         if directions.shape[1] > 1 and np.ptp(directions, axis=0).all():
-            places = TSNE(2, init="pca", perplexity=perplexity, random_state=seed).fit_transform(directions)
+            places = TSNE(2, init="pca", perplexity=perplexity, max_iter=STEPS, random_state=seed).fit_transform(
+                directions
+            )
         else:
             places = np.column_stack([directions[:, 0], np.zeros(len(rows))])
     rarity = np.argsort(examples.labels.sum(axis=0), kind="stable")
