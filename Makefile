@@ -68,8 +68,9 @@ bench-strategies: setup  ## train with every strategy and five seeds on real pic
 bench-multilabel: setup  ## train on examples with several labels beside logistic regression; an hour
 	$(BIN)/python -m benchmarks.multilabel
 
-bench-data-checks: setup  ## plant label errors and near-duplicates in real data, and count what is found; five minutes
+bench-data-checks: setup  ## plant label errors and near-duplicates in real data, count what is found, and correct it; half an hour
 	$(BIN)/python -m benchmarks.data_checks
+	$(BIN)/python -m benchmarks.data_corrections
 
 bench-frozen-encoder: setup  ## measure what a frozen encoder of texts costs; ten minutes
 	$(BIN)/python -m benchmarks.frozen_encoder
