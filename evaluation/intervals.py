@@ -110,6 +110,9 @@ def mirrored(value: float, replicates: np.ndarray, confidence: float) -> Interva
 
 
 def _middle(replicates: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Returns both ends of the middle part of those replicates that are defined; nan where none is."""
+    if np.isnan(replicates).all():
+        return math.nan, math.nan
     low, high = np.nanquantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
