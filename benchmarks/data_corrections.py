@@ -57,7 +57,7 @@ def correct(listed: Path, truth: dict[str, str], target: Path) -> dict[str, int]
         writer.writeheader()
         writer.writerows({"path": row["path"], "label": truth[row["path"]]} for row in wrong)
     planted = sum(row["label"] != truth[row["path"]] for row in rows)
-    return {"looked_at": len(looked_at), "corrected": len(wrong), "planted": planted}
+    return {"looked_at": len(looked_at), "put_right": len(wrong), "planted": planted}
 
 
 def one_draw(folder: Path, draw: int) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def page(figures: dict[str, Any]) -> str:
         (
             each["draw"],
             each["planted"],
-            each["corrected"],
+            each["put_right"],
             *(f"{each[side]:.3f}" for side in ("flipped", "corrected", "true")),
             f"{each['seconds']:.0f}",
         )
