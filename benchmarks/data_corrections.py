@@ -26,7 +26,7 @@ from benchmarks.tables import RESULTS, machine, save, spread, table
 from evaluation.data_checks.label_errors import FILE as LABEL_ERRORS
 
 FOLDER = Path("runs/benchmarks/data_corrections")
-DRAWS = 5
+DRAWS = 3
 
 
 def flip(root: Path, draw: int) -> dict[str, str]:
