@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.standardise import standardised
 from trainer_module.tasks import TrainingTask
 
 # Half the sum of squared weights counts this much beside the sum of the examples' losses: scikit-learn's 1 / C. The
@@ -58,7 +59,7 @@ def fit_probe(
         weights: How much each class counts, as `TrainingTask.class_weights` gives it.
     """
     targets = task.targets(labels, classes)
-    values, mean, scale = _standardised(values)
+    values, mean, scale = standardised(values)
     values, basis = _rotated(values)
     rows, folds = _folds(labels, seed)
     found = _cross_validated(task, values[:, rows], targets[rows], folds, weights)
@@ -85,7 +86,7 @@ def held_out_logits(task: TrainingTask, values: np.ndarray, labels: np.ndarray, 
         Logits, float32 [examples, classes].
     """
     targets = task.targets(labels, classes)
-    spanned, _ = _rotated(_standardised(values[np.newaxis])[0])
+    spanned, _ = _rotated(standardised(values[np.newaxis])[0])
     rows, folds = _folds(labels, seed)
     found = _cross_validated(task, spanned[:, rows], targets[rows], folds, None)
     logits = np.empty(targets.shape, np.float32)
@@ -99,14 +100,6 @@ def held_out_logits(task: TrainingTask, values: np.ndarray, labels: np.ndarray, 
         kernel, offset = regression.layer(regression.fit(found.penalty * len(seen) / len(rows), found.solution))
         logits[held_out] = spanned[0, held_out] @ kernel + offset
     return logits
-
-
-def _standardised(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Brings each feature to mean 0 and deviation 1; one that never changes stays 0."""
-    flat = values.reshape(-1, values.shape[-1])
-    mean, deviation = flat.mean(axis=0, dtype=np.float64), flat.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 1e-6 * np.maximum(1.0, np.abs(mean)), deviation, np.inf)
-    return ((values - mean) / scale).astype(np.float32), mean, np.where(np.isinf(scale), 1.0, scale)
 
 
 def _rotated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

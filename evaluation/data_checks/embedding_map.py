@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.data_checks.check import Examples
+from evaluation.data_checks.sampling import at_most
 from evaluation.data_checks.space import leading_directions
 from finetune.artifacts.embedding_map import EmbeddingMap, MapPoint
 
@@ -33,9 +34,7 @@ def embedding_map(examples: Examples, seed: int = 0) -> EmbeddingMap | None:
     count = len(examples.paths)
     if count < FEWEST:
         return None
-    rows = np.arange(count)
-    if count > MOST_POINTS:
-        rows = np.sort(np.random.default_rng(seed).choice(count, MOST_POINTS, replace=False))
+    rows = at_most(np.arange(count), MOST_POINTS, seed)
     directions = leading_directions(examples.features[rows], seed)
     perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
     # Its threads wait for each other at every step, which takes longer than the steps.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.data_checks.check import DataCheck, Examples, Found, Suspect
+from evaluation.data_checks.sampling import at_most
 
 NEIGHBOURS = 10
 # Others that each example is compared with; of more, this many are drawn.
@@ -32,9 +33,7 @@ def neighbour_distances(directions: np.ndarray, seed: int = 0) -> np.ndarray:
         float64 [examples], of 0 to 2; the farthest where there are fewer than k others, 0 where there is none.
     """
     count = len(directions)
-    others = np.arange(count)
-    if count > MOST_OTHERS:
-        others = np.sort(np.random.default_rng(seed).choice(count, MOST_OTHERS, replace=False))
+    others = at_most(np.arange(count), MOST_OTHERS, seed)
     known, place = directions[others], np.full(count, -1)
     place[others] = np.arange(len(others))
     found = np.zeros(count)

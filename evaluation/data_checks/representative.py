@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, Found, Suspect
+from evaluation.data_checks.sampling import at_most
 from evaluation.data_checks.space import leading_directions
 from evaluation.data_checks.two_sample import FEWEST, TwoSample, two_sample_test
 
@@ -22,7 +23,7 @@ def compare_splits(examples: Examples, seed: int = 0) -> dict[str, tuple[TwoSamp
         By split what the test says, and int [examples], numbers of those drawn from it, least like train first.
     """
     random = np.random.default_rng(seed)
-    rows = {split: _drawn(examples.rows(split), random) for split in (TRAIN, VAL, TEST)}
+    rows = {split: at_most(examples.rows(split), MOST_EXAMPLES, random) for split in (TRAIN, VAL, TEST)}
     directions = leading_directions(examples.features[np.concatenate([*rows.values()])])
     of_split = dict(zip(rows, np.split(directions, np.cumsum([len(each) for each in rows.values()])[:-1]), strict=True))
     found = {}
@@ -34,10 +35,6 @@ def compare_splits(examples: Examples, seed: int = 0) -> dict[str, tuple[TwoSamp
             tested = two_sample_test(of_split[TRAIN], of_split[split], LEVEL / 2, seed, groups)
             found[split] = tested, rows[split][tested.telling]
     return found
-
-
-def _drawn(rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return rows if len(rows) <= MOST_EXAMPLES else np.sort(random.choice(rows, MOST_EXAMPLES, replace=False))
 
 
 def _find(examples: Examples) -> Found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.data_checks.check import TRAIN, DataCheck, Examples, Found, Suspect
+from evaluation.data_checks.sampling import at_most
 from evaluation.data_checks.space import leading_directions
 from evaluation.data_checks.two_sample import FEWEST, two_sample_test
 
@@ -17,9 +18,7 @@ MOST_EXAMPLES = 5_000
 def _find(examples: Examples) -> Found:
     if examples.served is None:
         return Found(None, why_not="`data.serving_log` names no table of what was served")
-    rows = examples.rows(TRAIN)
-    if len(rows) > MOST_EXAMPLES:
-        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_EXAMPLES, replace=False))
+    rows = at_most(examples.rows(TRAIN), MOST_EXAMPLES)
     if min(len(rows), len(examples.served)) < FEWEST:
         return Found(None, why_not=f"it takes {FEWEST} examples in train and in `data.serving_log`")
     directions = leading_directions(np.concatenate([examples.features[rows], examples.served]))

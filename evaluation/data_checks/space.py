@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from evaluation.standardise import standardised
+
 # The directions kept. A linear probe on frozen features finds most of what it can in as many.
 MOST_DIRECTIONS = 64
 # Fewer examples than this for each direction say little about it.
@@ -25,10 +27,7 @@ def leading_directions(features: np.ndarray, seed: int = 0) -> np.ndarray:
     """
     from sklearn.utils.extmath import randomized_svd
 
-    values = np.asarray(features, np.float32)
-    mean, deviation = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
-    scale = np.where(deviation > 1e-6 * np.maximum(1.0, np.abs(mean)), deviation, np.inf)
-    values = ((values - mean) / scale).astype(np.float32)
+    values, _, _ = standardised(np.asarray(features, np.float32))
     count = max(1, min(MOST_DIRECTIONS, values.shape[1], len(values) // EXAMPLES_A_DIRECTION))
     left, sizes, _ = randomized_svd(values, count, random_state=seed)
     kept = np.flatnonzero(sizes > 1e-4 * sizes[0]) if sizes[0] > 0 else np.array([0])

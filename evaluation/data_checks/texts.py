@@ -12,6 +12,7 @@ import numpy as np
 
 from evaluation.data_checks.check import DataCheck, Examples, Found, Suspect
 from evaluation.data_checks.outliers import FEWEST, LEVEL, robust_limit
+from evaluation.data_checks.sampling import at_most
 
 # A script that fewer texts than this are in is none that the set is meant to have.
 RARE_SCRIPT = 0.05
@@ -114,7 +115,7 @@ def _find_languages(examples: Examples) -> Found:
         return Found(None, why_not="the examples are no texts")
     if len(examples.texts) < FEWEST:
         return Found(None, why_not=f"{len(examples.texts)} texts are too few to say what is usual")
-    rows = _drawn(len(examples.texts))
+    rows = at_most(np.arange(len(examples.texts)), MOST_TEXTS)
     texts = [examples.texts[row] for row in rows]
     scripts = scripts_of(texts)
     of_script = Counter(filter(None, scripts))
@@ -140,7 +141,7 @@ def _find_languages(examples: Examples) -> Found:
 def _find_boilerplate(examples: Examples) -> Found:
     if examples.texts is None:
         return Found(None, why_not="the examples are no texts")
-    rows = _drawn(len(examples.texts))
+    rows = at_most(np.arange(len(examples.texts)), MOST_TEXTS)
     found = passages([examples.texts[row] for row in rows])
     shares = [len(sharing) / len(rows) for _, sharing in found]
     suspects = [
@@ -149,12 +150,6 @@ def _find_boilerplate(examples: Examples) -> Found:
         if share > SHARED
     ]
     return Found(max(shares, default=0.0), suspects)
-
-
-def _drawn(count: int) -> np.ndarray:
-    if count <= MOST_TEXTS:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, MOST_TEXTS, replace=False))
 
 
 LANGUAGES = DataCheck(
