@@ -64,7 +64,7 @@ class _Search:
         self._record = SearchRecord.opened(folder, key)
         self._setup, self._last_layer, self._probe = _first_fit(setup)
         setup = self._setup
-        self._start = Snapshot([variable.numpy() for variable in setup.model.variables])
+        self._start = Snapshot.of(setup.model)
         self._val_labels = labels(setup.val).numpy()
         modality = setup.train.inputs.modality
         self._candidates = candidates_for(modality, setup.training, setup.augmentation)
@@ -170,12 +170,14 @@ class _Search:
             held_out = HeldOut(self._val_labels, self._record.logits(self._folder, chosen), "the validation split")
         trained = Trained(done.rows, done.curves, parts, held_out)
         self._start.assign_to(setup.model.variables)
-        if setup.training.refit:
-            return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
         if candidate.phases:
             # Its last checkpoint has the weights; without it they are trained once more, to the same.
             run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
-        return trained
+        if not setup.training.refit:
+            return trained
+        trained = trained.with_unseen(Snapshot.of(setup.model))
+        self._start.assign_to(setup.model.variables)
+        return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
 
     def _result(self, candidate: Candidate, scores: dict[str, Scores], held: dict) -> CandidateResult:
         name, record = candidate.name, self._record
