@@ -131,7 +131,10 @@ def _with_folder(run: Run, output: Path) -> Run:
     if summary is None:
         return run
     version = summary.pushed_model or summary.pending_model or ""
-    return replace(run, status=summary.status, version=version, pipeline=run.pipeline or summary.name)
+    # Gates judge metrics; a run that the data stopped has none.
+    judged = summary.status in ("pushed", "refused", "pending") and bool(summary.metrics)
+    pipeline = run.pipeline or summary.name
+    return replace(run, status=summary.status, judged=judged, version=version, pipeline=pipeline)
 
 
 def _versions(directory: Path) -> Iterator[Version]:

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from finetune.config import KeepConfig
 
-JUDGED = ("pushed", "refused", "pending")
 NEWEST, YOUNG, FOREIGN = "among the newest", "young enough", "of another pipeline"
 
 
@@ -25,6 +24,7 @@ class Run:
         start: When it began, in UTC.
         pipeline: Its name; empty where neither store nor folder says.
         status: Of its summary; empty where there is none, as it was killed.
+        judged: Whether it came so far that its model was judged.
         version: Folder of the version that it pushed, or of the model that waits; empty for another.
         executions: Ids in the store, of those that its nodes ran or took from the cache.
         made: Ids of artifacts that came out of them.
@@ -36,6 +36,7 @@ class Run:
     start: datetime
     pipeline: str = ""
     status: str = ""
+    judged: bool = False
     version: str = ""
     executions: frozenset[int] = frozenset()
     made: frozenset[int] = frozenset()
@@ -161,8 +162,8 @@ def plan(facts: Facts, keep: KeepConfig, now: datetime) -> Plan:
 
 def _recent(runs: Sequence[Run], keep: KeepConfig, now: datetime) -> dict[str, str]:
     """Why runs stay by their age and number, by id; runs are the newest first."""
-    judged = [run for run in runs if run.status in JUDGED]
-    others = [run for run in runs if run.status not in JUDGED]
+    judged = [run for run in runs if run.judged]
+    others = [run for run in runs if not run.judged]
     number = keep.runs or 1
     newest = dict.fromkeys((run.id for run in (*judged[:number], *others[:number])), NEWEST)
     young = {run.id: YOUNG for run in runs if keep.days is not None and run.start >= now - timedelta(days=keep.days)}
@@ -219,7 +220,7 @@ def _run_folders(going: Sequence[Run]) -> list[Removal]:
 def _unused(facts: Facts, recent: Mapping[str, str]) -> list[Removal]:
     """What was used last before the oldest of the recent runs, of those that were judged where there are any."""
     stay = [run for run in facts.runs if run.id in recent]
-    judged = [run for run in stay if run.status in JUDGED] or stay
+    judged = [run for run in stay if run.judged] or stay
     if not judged:
         return []
     oldest = min(run.start for run in judged)

@@ -44,7 +44,10 @@ class Output:
         verdict = self._artifact("GateVerdict", "GateKeeper/verdict")
         self._execution(run_id, "GateKeeper", [model], [verdict])
         folder = self.root / "runs" / run_id
-        RunSummary(run_id=run_id, name="shapes", status=status, **summary).write(folder)
+        metrics = {"accuracy": 0.25}
+        RunSummary(**{"run_id": run_id, "name": "shapes", "status": status, "metrics": metrics, **summary}).write(
+            folder
+        )
         (folder / "log.txt").write_text("log " * 100)
         return {"model": model, "verdict": verdict}
 
@@ -114,7 +117,7 @@ def tree(root: Path) -> set[str]:
 def test_old_runs_go_and_champion_and_newest_stay(output: Output, config: Config):
     champion = output.run(RUNS[0], "pushed", pushed_model=str(output.root / "pushed/1"))
     output.push(champion["model"])
-    output.run(RUNS[1], metrics={"accuracy": 0.25})
+    output.run(RUNS[1])
     output.run(RUNS[2])
     clean(config)
     assert output.states() == {
@@ -132,6 +135,15 @@ def test_old_runs_go_and_champion_and_newest_stay(output: Output, config: Config
     before = tree(output.root)
     assert planned(config).removals == []
     assert tree(output.root) == before
+
+
+def test_runs_that_the_data_stopped_push_no_judged_run_out(output: Output, config: Config):
+    output.run(RUNS[0])
+    output.run(RUNS[1])
+    output.run(RUNS[2], metrics={})
+    output.run(RUNS[3], metrics={})
+    clean(config)
+    assert sorted(os.listdir(output.root / "runs")) == [RUNS[1], RUNS[3]]
 
 
 def test_a_pruned_version_lets_its_model_go(output: Output, config: Config):

@@ -13,7 +13,8 @@ NOW = datetime(2026, 7, 1, tzinfo=timezone.utc)
 
 def a_run(age: float, status: str = "refused", **facts) -> Run:
     """A run so many days ago; its id is its age."""
-    return Run(id=f"{age:g}", start=NOW - timedelta(days=age), pipeline="p", status=status, folder_bytes=10, **facts)
+    start = NOW - timedelta(days=age)
+    return Run(f"{age:g}", start, "p", status, judged=status != "failed", folder_bytes=10, **facts)
 
 
 def an_artifact(number: int, **facts) -> StoredArtifact:
