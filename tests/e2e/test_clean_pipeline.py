@@ -43,5 +43,6 @@ def test_a_run_after_a_clean_makes_anew_what_is_gone_and_nothing_else(runner, ra
     assert not set(DATA_NODES) & set(ran(again))
     assert again["metrics"] == refused["metrics"], "the same seed on the same data"
     # What the versions rest on is there: the model of the newest is found, and judged by another bound.
-    assert ran(runner.run("training.seed=3", "evaluation.gates[0].min=0.01", raw=raw)) == ["Evaluator", "GateKeeper", "Pusher"]
+    judged = runner.run("training.seed=3", "evaluation.gates[0].min=0.01", raw=raw)
+    assert ran(judged) == ["Evaluator", "GateKeeper", "Pusher"]
     assert planned(Config.model_validate(raw)).bytes > 0
