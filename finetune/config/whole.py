@@ -16,6 +16,7 @@ from finetune.config.beam import BeamConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
+from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import AUTO
@@ -43,6 +44,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
+    keep: KeepConfig = KeepConfig()
     beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 
