@@ -31,7 +31,7 @@ def expected_sizes(config: Config) -> dict[str, Sizes] | None:
     """
     if is_bucket(config.data.root):
         return None
-    settings = _settings(config)
+    settings = ingest_settings(config)
     try:
         listing = _listing(config, settings)
     except (DataError, OSError):
@@ -39,7 +39,8 @@ def expected_sizes(config: Config) -> dict[str, Sizes] | None:
     return None if listing is None else {split: _sizes(listing, split) for split in ("train", "test")}
 
 
-def _settings(config: Config) -> IngestSettings:
+def ingest_settings(config: Config) -> IngestSettings:
+    """Returns the settings of the ingest, as far as a listing of the data depends on them."""
     known = {field.name for field in fields(IngestSettings)}
     data = config.data.model_dump(mode="json")
     return IngestSettings(task=config.task, **{name: value for name, value in data.items() if name in known})

@@ -112,9 +112,10 @@ def shard_files(
 
 
 def finish(artifact: types.Artifact, selection: Selection) -> None:
-    """Writes the report beside the examples, says on the artifact how they are stored, and passes warnings on."""
+    """Writes report and list beside the examples, says on the artifact how they are stored, and passes warnings on."""
     for warning in selection.warnings:
         emit(Note(text=f"ExampleGen: {warning}", level="warning"))
     selection.report.write(artifact.uri)
+    selection.example_list.write(artifact.uri)
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(artifact, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))

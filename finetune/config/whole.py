@@ -17,6 +17,7 @@ from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.kubernetes import KubernetesConfig
+from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
@@ -42,6 +43,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
+    retrain: RetrainConfig = RetrainConfig()
     beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 

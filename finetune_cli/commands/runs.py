@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
-from finetune.errors import PENDING, REFUSED, ConfigError, FinetuneError
+from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, ConfigError, FinetuneError
 from finetune.files import write_text
 from finetune_cli.commands.common import (
     ConfigFile,
@@ -52,6 +52,49 @@ def run(
     from pipeline.local import run_pipeline
 
     _run(load(config, overrides), summary, lambda config: run_pipeline(config, verify))
+
+
+def retrain(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the decision, and neither record that nor train.")
+    ] = False,
+) -> None:
+    """Decides whether to train again, by what is new since the champion, and then runs the pipeline, or does not.
+
+    Examples that neither the champion was made with nor a run since has judged are new. There are none: nothing to do,
+    within seconds. There are some: ingest, Transform and the checks of the data run, and labels, frozen features and
+    what the champion says of the new examples are compared with those before. `retrain` in the config has the bounds.
+
+    While a candidate waits for approval, no other is trained. Where the data were refused, or nothing followed, the
+    same data are not looked at again; `finetune run` trains on them all the same.
+
+    Exit code: 0 pushed, 3 refused by a gate or a check of the data, 4 waits for approval, 5 nothing to do, 2 bad config
+    or usage, 1 failed.
+    """
+    from finetune.artifacts.backbone_ranking import BackboneRanking
+    from pipeline.retraining.retrain import explain as explained
+    from pipeline.retraining.retrain import retrain as retrained
+
+    loaded = load(config, overrides)
+    if loaded.backbone.is_open and BackboneRanking.find(loaded.output_path):
+        loaded = named(loaded)  # What was chosen once is compared with and stays.
+    if not explain:
+        _run(loaded, summary, retrained)
+    if summary:
+        fail(ConfigError(["--explain, --summary: got both; expected one, as what is explained leaves no summary"]))
+    from finetune_cli.live_view import RunView
+    from finetune_cli.summary_view import print_decision
+
+    loaded, console = named(loaded), Console()
+    with RunView(console, f"finetune retrain {loaded.name}"):
+        decision = or_exit(lambda: explained(loaded))
+    print_decision(console, decision)
+    silence_shutdown()
+    codes = {"nothing to do": NOTHING_TO_DO, "waiting": PENDING, "stop: data": REFUSED}
+    raise typer.Exit(codes.get(decision.action, 0))
 
 
 def check_data(
@@ -181,7 +224,12 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
         write_text(summary_file, summary.text())
     silence_shutdown()
     raise typer.Exit(
-        {"pushed": 0, "checked": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[
-            summary.status
-        ]
+        {
+            "pushed": 0,
+            "checked": 0,
+            "refused": REFUSED,
+            "pending": PENDING,
+            "nothing_to_do": NOTHING_TO_DO,
+            "failed": FinetuneError.exit_code,
+        }[summary.status]
     )

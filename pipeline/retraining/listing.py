@@ -1,0 +1,52 @@
+"""Which examples the data have now, with digests; files that nobody has read yet are read. No TensorFlow here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+
+from components.example_gen.corrections import corrected
+from components.example_gen.files import FileProblem, read_file
+from components.example_gen.layouts import Listing, list_files
+from components.example_gen.modalities import MODALITIES
+from components.example_gen.selection import listed
+from components.example_gen.tables import read_tables
+from evaluation.retraining.news import Known, stat_of
+from finetune.artifacts.example_list import ListedExample
+from finetune.config import Config
+from pipeline.split_sizes import ingest_settings
+from trainer_module.backbones.sources import record_of
+
+
+def examples_now(config: Config, known: Known) -> list[ListedExample]:
+    """Lists the files or rows of `data.root`, with the labels that the ingest would give them.
+
+    Args:
+        config: Of the pipeline.
+        known: What runs have listed; a file of the same path, size and time is taken for the same.
+
+    Raises:
+        DataError: The data cannot be listed.
+    """
+    settings = ingest_settings(config)
+    is_table = "table" in MODALITIES[record_of(config.backbone).modality].layouts
+    root = config.data.root
+    listing: Listing = read_tables(root, settings).listing if is_table else list_files(root, settings)
+    found = []
+    for record in corrected(listing, settings).files:
+        example = listed(record)
+        if not is_table:
+            same = known.by_stat.get(stat_of(example))
+            digest = same.sha256 if same else _digest(os.path.join(root, record.path))
+            example = dataclasses.replace(example, sha256=digest)
+        found.append(example)
+    return found
+
+
+def _digest(path: str) -> str:
+    """Reads a file; of one that cannot be read, the digest is empty."""
+    try:
+        return hashlib.sha256(read_file(path)).hexdigest()
+    except FileProblem:
+        return ""

@@ -1,0 +1,98 @@
+"""Decides whether to train, records the decision, and trains where that follows."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+from ml_metadata.proto import metadata_store_pb2
+
+from evaluation.retraining.decision import decide
+from finetune.artifacts.example_list import ExampleList
+from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.retrain_decision import Action, RetrainDecision
+from finetune.artifacts.run_summary import RunSummary
+from finetune.config import Config
+from pipeline.local import new_run_id, run_pipeline
+from pipeline.retraining.examination import examine
+from pipeline.retraining.facts import Situation, situation
+from pipeline.retraining.lineage import Lineage, record
+from pipeline.run_metadata import open_store
+from pipeline.saved_report import REPORT_FILE, save_report
+
+# In the output folder; each decision has a folder there.
+FOLDER = "decisions"
+# So many of them are kept, the latest.
+KEPT = 200
+_STATUS: dict[Action, Literal["nothing_to_do", "pending", "refused"]] = {
+    "nothing to do": "nothing_to_do",
+    "waiting": "pending",
+    "stop: data": "refused",
+}
+
+
+def retrain(config: Config) -> RunSummary:
+    """Decides, and then trains as `run_pipeline` does, or not; returns the summary, with the decision in it.
+
+    Raises:
+        DataError: The data cannot be listed.
+        RunError: Another run holds the output folder, or it cannot be written.
+    """
+    start, run_id = time.monotonic(), new_run_id()
+    folder = config.output_path / FOLDER / run_id
+    found, decision = _decided(config, folder)
+    decision.write(folder)
+    if found.facts.examined:
+        ExampleList.of(found.examples).write(folder)
+    record(open_store(_connection(config)), config, run_id, decision, folder)
+    _tidy(folder.parent)
+    if decision.trains:
+        return run_pipeline(config, decision=decision, run_id=run_id)
+    examined = found.facts.examined
+    summary = RunSummary(
+        run_id=run_id,
+        name=config.name,
+        status=_STATUS[decision.action],
+        error=(examined.refused if examined else "") or None,
+        pending_model=found.facts.waiting or None,
+        decision=decision,
+        output_dir=str(config.output_path),
+        report=str(folder / REPORT_FILE),
+        seconds=round(time.monotonic() - start, 2),
+    )
+    save_report(folder, ReportData(title=config.name, task=config.task, summary=summary, config_yaml=config.to_yaml()))
+    return summary
+
+
+def explain(config: Config) -> RetrainDecision:
+    """Decides, and neither records that nor trains. Errors are those of `retrain`."""
+    return _decided(config, config.output_path / FOLDER / f"explained-{new_run_id()}")[1]
+
+
+def _decided(config: Config, folder: Path) -> tuple[Situation, RetrainDecision]:
+    """Decides; a look into examples leaves its log in the folder."""
+    config.output_path.mkdir(parents=True, exist_ok=True)
+    found = situation(config, Lineage(open_store(_connection(config))))
+    if found.facts.worth_examining:
+        found = replace(found, facts=replace(found.facts, examined=examine(config, folder, found)))
+    at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return found, decide(found.facts, config.retrain).model_copy(update={"at": at})
+
+
+def _connection(config: Config) -> metadata_store_pb2.ConnectionConfig:
+    connection = metadata_store_pb2.ConnectionConfig()
+    connection.sqlite.filename_uri = str(config.metadata_path)
+    return connection
+
+
+def _tidy(folder: Path) -> None:
+    """Removes the oldest decisions, but for the latest that looked into examples, which later ones compare with."""
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    latest = next((path for path in reversed(folders) if ExampleList.path(path).is_file()), None)
+    for path in folders[:-KEPT]:
+        if path != latest:
+            shutil.rmtree(path, ignore_errors=True)
