@@ -6,7 +6,7 @@ import warnings
 
 import typer
 
-from finetune_cli.commands import cluster, configs, models, runs
+from finetune_cli.commands import cluster, configs, models, runs, upkeep
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +28,7 @@ app.command()(models.backbones)
 app.command()(models.inspect)
 app.command()(models.predict)
 app.command()(runs.report)
+app.command()(upkeep.clean)
 app.command()(runs.approve)
 app.command()(models.rollback)
 app.command(name="compile")(cluster.compile_)

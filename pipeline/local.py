@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sys
@@ -20,6 +19,7 @@ from finetune.errors import ConfigError, DataRefused, FinetuneError, RunError
 from finetune.events import Note, RunStarted, emit, lines_to, subscribe
 from finetune.file_stats import stats_of
 from pipeline.beam.reachable import unreachable
+from pipeline.only_run import only_run
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
 from pipeline.tasks import check_champion
@@ -55,7 +55,7 @@ def run_pipeline(
         RunError: Another run holds the output folder, it cannot be written, or the champion is of another task.
     """
     start = time.monotonic()
-    with _only_run(config.output_path):
+    with only_run(config.output_path):
         check_champion(config)
         inputs = inputs_of(config, verify)
         held = held_answer(config, inputs)
@@ -78,7 +78,7 @@ def check_data(config: Config) -> RunSummary:
     """
     if GATE not in node_ids(config):
         raise ConfigError(["data.checks: got `off` for every check; expected one at least that can find something"])
-    with _only_run(config.output_path):
+    with only_run(config.output_path):
         return _run(config, False, inputs_of(config, False), GATE)
 
 
@@ -124,7 +124,22 @@ def _run(
         save_report(run_dir, data)
         if error is None and last is None and done.status != "failed" and metadata.champion_stays(config.push_path):
             remember(config, run_dir, inputs, pushed, outputs)
+        if error is None and config.keep.is_set:
+            _clean(config)
     return done
+
+
+def _clean(config: Config) -> None:
+    """Removes what `keep` lets go; a run that has its answer does not fail for it."""
+    from pipeline.clean.remove import clean_while_alone
+
+    try:
+        freed = clean_while_alone(config).bytes
+    except FinetuneError as error:
+        emit(Note(text=f"keep: {error}", level="warning"))
+    else:
+        if freed:
+            emit(Note(text=f"keep: {freed / 1e6:,.1f} MB of earlier runs are removed"))
 
 
 def run_through(
@@ -149,7 +164,7 @@ def run_through(
     """
     run_id = new_run_id()
     log_file = folder / f"{run_id}.log"
-    with _only_run(config.output_path), _logs_to(log_file):
+    with only_run(config.output_path), _logs_to(log_file):
         emit(RunStarted(components=(*_nodes_to(config, last), component), log_file=str(log_file)))
         emit(Note(text="loading TensorFlow and TFX"))
         from pipeline.node_runs import readable, told
@@ -194,24 +209,6 @@ def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last
 
     connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
     run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, components, last)
-
-
-@contextmanager
-def _only_run(output: Path) -> Iterator[None]:
-    """Makes the output folder and keeps other runs out of it; the lock goes with the process, however it ends."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        lock = (output / ".lock").open("a+")
-    except OSError as error:
-        raise RunError(f"output_dir: {output} cannot be written: {error}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"output_dir: another run is going on in {output}; wait for it, or set another output_dir."
-            ) from None
-        yield
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from evaluation.data_checks import (
     classes,
+    constant_columns,
     exposure,
     label_errors,
     leaks,
@@ -32,6 +33,7 @@ CHECKS: dict[str, DataCheck] = {
         texts.LANGUAGES,
         texts.BOILERPLATE,
         leaks.LEAKS,
+        constant_columns.CONSTANT_COLUMNS,
         representative.REPRESENTATIVE,
         served.SERVED,
         classes.CLASS_IMBALANCE,

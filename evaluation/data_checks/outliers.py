@@ -6,13 +6,15 @@ import numpy as np
 
 from evaluation.data_checks.check import DataCheck, Examples, Found, Suspect
 from evaluation.data_checks.sampling import at_most
+from evaluation.data_checks.tail import highest_by_chance
+from evaluation.data_checks.words import LEAST_WORDS, words_of
 
 NEIGHBOURS = 10
 # Others that each example is compared with; of more, this many are drawn.
 MOST_OTHERS = 5_000
 # How often any example of a set without outliers may be taken for one.
 LEVEL = 0.01
-# Below so many examples, the 90th percentile says nothing.
+# Below so many examples, the 97.5th percentile says nothing.
 FEWEST = 50
 # Examples whose distances to all others are in memory together.
 _BLOCK = 512
@@ -51,32 +53,15 @@ def neighbour_distances(directions: np.ndarray, seed: int = 0) -> np.ndarray:
     return found
 
 
-def robust_limit(distances: np.ndarray, level: float) -> float:
-    """Returns what any of the distances exceeds with a probability of at most `level` if all are of one kind.
-
-    Their logarithms are taken to be normal above the median, with the deviation that the 90th percentile says, which a
-    twentieth of the examples being outliers does not move far; beyond, a normal tail with a tenth of the level leaves
-    room for one that is heavier. The level holds for all examples together (Bonferroni).
-
-    Args:
-        distances: float [examples], not negative.
-        level: Between 0 and 1.
-    """
-    from scipy.stats import norm
-
-    known = np.log(distances[distances > 0])
-    if not len(known):
-        return np.inf
-    middle, high = np.quantile(known, [0.5, 0.9])
-    return float(np.exp(middle + norm.isf(level / 10 / len(known)) * (high - middle) / norm.ppf(0.9)))
-
-
 def _find(examples: Examples) -> Found:
     if len(examples.paths) < FEWEST:
         return Found(None, why_not=f"{len(examples.paths)} examples are too few to say what is usual")
     distances = neighbour_distances(examples.directions)
-    limit = robust_limit(distances, LEVEL)
-    far = np.flatnonzero(distances > limit)
+    judged = distances > 0
+    if examples.texts is not None:
+        judged &= np.array([len(words_of(text)) for text in examples.texts]) >= LEAST_WORDS
+    limit = np.exp(highest_by_chance(np.log(distances[judged]), LEVEL))
+    far = np.flatnonzero(judged & (distances > limit))
     far = far[np.argsort(-distances[far], kind="stable")]
     reason = "at a distance of {:.2f} from others, where {:.2f} is the most that chance gives"
     suspects = [Suspect((int(row),), reason.format(distances[row], limit)) for row in far]
@@ -89,9 +74,11 @@ OUTLIERS = DataCheck(
     measures="share of the examples that are unlike all others",
     meaning=f"The distance to the {NEIGHBOURS}th nearest neighbour (Ramaswamy, Rastogi and Shim 2000) in frozen "
     "features of length 1 (Sun and others 2022), beside what chance gives: a log-normal tail fitted to median and "
-    f"90th percentile, at a level of {LEVEL:.0%} for all examples together. Up to a twentieth of the examples may be "
-    f"outliers; {NEIGHBOURS} or more that are alike are no outliers, and where pictures differ much anyway, few can "
-    "be told. It looks at no label, so that it does the same for `multi_label`.",
+    "90th or 97.5th percentile, whichever makes it heavier, at a level of "
+    f"{LEVEL:.0%} for all examples together. A text of fewer than {LEAST_WORDS} words is not judged: it differs by "
+    f"that alone. Up to a fortieth of the examples may be outliers; {NEIGHBOURS} or more that are alike are no "
+    "outliers, and where pictures differ much anyway, few can be told. It looks at no label, so that it does the same "
+    "for `multi_label`.",
     bound=0.0,
     advice="Look at them: remove what is not of the kind that the model will be shown, and keep rare examples that "
     "are.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 import zlib
 from collections import Counter
@@ -11,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.data_checks.check import DataCheck, Examples, Found, Suspect
-from evaluation.data_checks.outliers import FEWEST, LEVEL, robust_limit
+from evaluation.data_checks.outliers import FEWEST, LEVEL
 from evaluation.data_checks.sampling import at_most
+from evaluation.data_checks.tail import highest_by_chance, middle_and_deviation
+from evaluation.data_checks.words import LEAST_WORDS, words_of
 
 # A script that fewer texts than this are in is none that the set is meant to have.
 RARE_SCRIPT = 0.05
-# Letters that a text has to have for its language to be told.
-LEAST_LETTERS = 40
 # Words of a passage, and how many texts have to share it.
 PASSAGE, LEAST_TEXTS = 12, 3
 # Share of the texts.
@@ -47,34 +46,65 @@ def scripts_of(texts: Sequence[str]) -> list[str]:
     return found
 
 
-def strangeness(texts: Sequence[str], seed: int = 0) -> np.ndarray:
-    """Returns how unlikely three letters in a row of each text are in the others, in nats a letter.
+def strangeness(texts: Sequence[str]) -> np.ndarray:
+    """Returns how much more of a text than of most is as in another language, in deviations.
 
-    That is Dunning's (1994) statistical identification of language, with one language, which is that of the other half
-    of the texts.
+    That is the sum of two facts, each brought to median 0 and deviation 1: how unlikely three letters in a row are
+    among those of the other half of the texts (Dunning 1994, "Statistical identification of language", with one
+    language), and how many of its words no other text has. Both are weighed by the root of what they are measured on,
+    so that long texts and short ones vary alike.
 
     Returns:
-        float [texts]; NaN for one with fewer than LEAST_LETTERS letters.
+        float [texts]; NaN for one with fewer than LEAST_WORDS words, or fewer than three letters.
     """
-    cells = [_trigrams(text) for text in texts]
-    half = np.random.default_rng(seed).permutation(len(texts)) % _HALVES
+    words = [words_of(text) for text in texts]
+    letters, unknown = _unlikely_letters(words), _unknown_words(words)
+    judged = np.array([len(each) >= LEAST_WORDS for each in words]) & ~np.isnan(letters)
     found = np.full(len(texts), np.nan)
-    for number in range(_HALVES):
-        others = [cells[row] for row in np.flatnonzero(half != number)]
-        counts = np.bincount(np.concatenate([np.zeros(0, int), *others]), minlength=_CELLS)
-        costs = np.log(counts.sum() + _CELLS) - np.log(counts + 1)
-        for row in np.flatnonzero(half == number):
-            if len(cells[row]) >= LEAST_LETTERS:
-                found[row] = costs[cells[row]].mean()
+    if judged.any():
+        found[judged] = sum(_in_deviations(each[judged]) for each in (letters, unknown))
     return found
 
 
-def _trigrams(text: str) -> np.ndarray:
+def _in_deviations(values: np.ndarray) -> np.ndarray:
+    middle, deviation = middle_and_deviation(values)
+    return (values - middle) / (deviation or np.inf)
+
+
+def _unlikely_letters(words: Sequence[list[str]], seed: int = 0) -> np.ndarray:
+    """Returns by how many nats a letter most texts differ from each, times the root of its letters, float [texts]."""
+    cells = [_trigrams(each) for each in words]
+    half = np.random.default_rng(seed).permutation(len(words)) % _HALVES
+    costs = np.full(len(words), np.nan)
+    for number in range(_HALVES):
+        others = [cells[row] for row in np.flatnonzero(half != number)]
+        counts = np.bincount(np.concatenate([np.zeros(0, int), *others]), minlength=_CELLS)
+        of_cell = np.log(counts.sum() + _CELLS) - np.log(counts + 1)
+        for row in np.flatnonzero(half == number):
+            if len(cells[row]):
+                costs[row] = of_cell[cells[row]].mean()
+    if np.isnan(costs).all():
+        return costs
+    return (costs - np.nanmedian(costs)) * np.sqrt([len(each) for each in cells])
+
+
+def _trigrams(words: list[str]) -> np.ndarray:
     """Returns the cell of each three letters in a row, int; of a word, its beginning and its end count as letters."""
-    words = re.findall(r"[^\W\d_]+", text.casefold())
     codes = np.array([ord(letter) for letter in f" {' '.join(words)} "] if words else [], np.int64)
     # Each letter is a digit in a number system that wraps around.
     return (codes[:-2] * 1_000_003 + codes[1:-1] * 8_191 + codes[2:] * 31) % 65_521 if len(codes) > 2 else codes[:0]
+
+
+def _unknown_words(words: Sequence[list[str]]) -> np.ndarray:
+    """Returns how many words of each text no other has beyond what most have, in deviations of a binomial distribution.
+
+    A text that is there twice counts as one.
+    """
+    texts_with = Counter(word for each in {tuple(each) for each in words} for word in set(each))
+    unknown = np.array([sum(texts_with[word] == 1 for word in each) for each in words])
+    count = np.array([len(each) for each in words])
+    share = (unknown.sum() + 1) / (count.sum() + 2)
+    return (unknown - count * share) / np.sqrt(np.maximum(count, 1) * share * (1 - share))
 
 
 def passages(texts: Sequence[str]) -> list[tuple[str, list[int]]]:
@@ -128,11 +158,9 @@ def _find_languages(examples: Examples) -> Found:
     strange = strangeness(texts)
     strange[[script in rare for script in scripts]] = np.nan
     judged = strange[~np.isnan(strange)]
-    limit = robust_limit(judged, LEVEL) if len(judged) >= FEWEST else np.inf
+    limit = highest_by_chance(judged, LEVEL) if len(judged) >= FEWEST else np.inf
     far = [place for place in np.argsort(-strange, kind="stable") if strange[place] > limit]
-    reason = (
-        "its letters follow each other as in another language: {:.2f} nats each, where {:.2f} is the most by chance"
-    )
+    reason = "its words and letters are as of another language: {:.1f} deviations from most, by chance at most {:.1f}"
     suspects += [Suspect((int(rows[place]),), reason.format(strange[place], limit)) for place in far]
     named = np.array([suspect.rows[0] for suspect in suspects], int)
     return Found(len(suspects) / len(texts), suspects, named)
@@ -157,10 +185,12 @@ LANGUAGES = DataCheck(
     label="texts in another script or language",
     measures="share of the texts whose script or language is not that of the others",
     meaning=f"A script that most letters of fewer than {RARE_SCRIPT:.0%} of the texts are in (Unicode's names, which "
-    f"is not random); and, of texts with at least {LEAST_LETTERS} letters, how unlikely three letters in a row are "
-    "among those of the other half of the texts (Dunning 1994), beside what chance gives: the tail of `outliers`, at "
-    f"a level of {LEVEL:.0%} for all texts together. A few words are seldom enough to tell a language. It looks at "
-    "no label, so that it does the same for `multi_label`.",
+    f"is not random); and, of texts with at least {LEAST_WORDS} words, how unlikely three letters in a row are among "
+    "those of the other half of the texts (Dunning 1994), and how many words no other text has, added up and held "
+    "beside what chance gives: a normal tail fitted as that of `outliers`, at a level of "
+    f"{LEVEL:.0%} for all texts together. Where words are run together or made up, it takes them for another language; "
+    "and of one that a hundredth of the texts are in, it knows the words. It looks at no label, so that it does the "
+    "same for `multi_label`.",
     bound=0.0,
     advice="Look at them: remove what the model will not be shown, or add more of that language, and a backbone that "
     "knows it.",

@@ -9,6 +9,7 @@ from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.head import HeadConfig
+from finetune.config.keep import KeepConfig
 from finetune.config.load import Check, checked_config, load_config
 from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseConfig
 from finetune.config.strategies import STRATEGIES
@@ -29,6 +30,7 @@ __all__ = [
     "EarlyStoppingConfig",
     "EvaluationConfig",
     "HeadConfig",
+    "KeepConfig",
     "OptimizerConfig",
     "PhaseConfig",
     "TrackingConfig",

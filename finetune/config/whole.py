@@ -16,6 +16,7 @@ from finetune.config.beam import BeamConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
+from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
@@ -44,6 +45,7 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
     retrain: RetrainConfig = RetrainConfig()
+    keep: KeepConfig = KeepConfig()
     beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 

@@ -482,7 +482,7 @@ def test_lr_find_takes_the_data_from_the_cache_and_draws_a_curve(first_run, raw_
 
 def test_two_runs_do_not_share_an_output_folder(first_run, runner):
     from finetune.errors import RunError
-    from pipeline.local import _only_run
+    from pipeline.only_run import only_run
 
-    with _only_run(Path(first_run["output_dir"])), pytest.raises(RunError, match="another run is going on"):
+    with only_run(Path(first_run["output_dir"])), pytest.raises(RunError, match="another run is going on"):
         runner.run()

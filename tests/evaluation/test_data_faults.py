@@ -11,8 +11,9 @@ import pytest
 from scipy.stats import binom
 
 from evaluation import data_checks
-from evaluation.data_checks import classes, exposure, leaks, outliers, representative, served
+from evaluation.data_checks import classes, constant_columns, exposure, leaks, outliers, representative, served
 from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, Found, Pictures
+from evaluation.data_checks.tail import highest_by_chance
 
 EXAMPLES, FEATURES, CLASSES = 600, 48, 4
 CLEAN_DRAWS = 50
@@ -20,6 +21,7 @@ CHECKS: tuple[DataCheck, ...] = (
     representative.REPRESENTATIVE,
     served.SERVED,
     leaks.LEAKS,
+    constant_columns.CONSTANT_COLUMNS,
     exposure.EXPOSURE,
     outliers.OUTLIERS,
     classes.CLASS_IMBALANCE,
@@ -110,6 +112,10 @@ def _column_tells(examples: Examples) -> Examples:
     return replace(examples, columns={"site": [f"site {examples.label(row)}" for row in range(EXAMPLES)]})
 
 
+def _column_says_nothing(examples: Examples) -> Examples:
+    return replace(examples, columns={**examples.columns, "scanner": [""] * EXAMPLES})
+
+
 def _name_tells(examples: Examples) -> Examples:
     paths = [f"{'scan' if has else 'IMG'}_{row}.jpg" for row, has in enumerate(examples.labels[:, 0])]
     return replace(examples, paths=paths)
@@ -173,6 +179,11 @@ FAULTS: dict[str, tuple[DataCheck, Callable[[Examples], Examples], str]] = {
     "file size": (leaks.LEAKS, _size_tells, "file size alone predicts"),
     "border": (leaks.LEAKS, _border_tells, "of the border alone predicts"),
     "column": (leaks.LEAKS, _column_tells, "column site alone predicts"),
+    "constant column": (
+        constant_columns.CONSTANT_COLUMNS,
+        _column_says_nothing,
+        f"column scanner is empty in all {EXAMPLES} examples",
+    ),
     "file name": (leaks.LEAKS, _name_tells, "file name alone predicts"),
     "under-exposed": (exposure.EXPOSURE, _filled(4), "under-exposed"),
     "over-exposed": (exposure.EXPOSURE, _filled(255), "over-exposed"),
@@ -210,6 +221,28 @@ def test_a_handful_of_texts_is_judged_or_said_why_not(check: DataCheck) -> None:
         replace(few, features=features, held_out=held_out, columns={}, pictures=None, served=None, texts=["a"] * 3)
     )
     assert found.value is not None or found.why_not
+
+
+def test_a_text_of_few_words_is_no_outlier_and_a_longer_one_may_be() -> None:
+    far = _of_another_kind(clean(0))
+    longer = ["what the others are about, and more"] * EXAMPLES
+    texts = replace(far, pictures=None, texts=longer)
+    assert outliers.OUTLIERS.find(texts).drop.tolist() == [7]
+    assert not alarm(outliers.OUTLIERS, replace(texts, texts=[*longer[:7], "No, four words only.", *longer[8:]]))
+
+
+@pytest.mark.parametrize("degrees", [4, 8])
+def test_the_largest_of_values_of_one_kind_is_seldom_beyond_what_chance_gives(degrees: int) -> None:
+    random = np.random.default_rng(degrees)
+    above = [
+        bool((values > highest_by_chance(values, 0.01)).any())
+        for values in (np.log(random.chisquare(degrees, 500)) for _ in range(200))
+    ]
+    assert sum(above) <= binom.ppf(0.99, 200, 0.01)
+    values = random.normal(size=500)
+    values[:12] = 40
+    assert np.flatnonzero(values > highest_by_chance(values, 0.01)).tolist() == list(range(12))
+    assert highest_by_chance(np.ones(500), 0.01) == np.inf
 
 
 def test_splits_of_few_groups_differ_by_what_groups_do_alone() -> None:

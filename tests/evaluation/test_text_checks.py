@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from evaluation.data_checks import Examples
 from evaluation.data_checks.outliers import LEVEL
-from evaluation.data_checks.texts import BOILERPLATE, LANGUAGES, passages, scripts_of
+from evaluation.data_checks.texts import BOILERPLATE, LANGUAGES, passages, scripts_of, strangeness
 
 # Words of one language, without its sentences.
 WORDS = """
@@ -55,6 +55,16 @@ def test_clean_draws_give_no_more_alarms_than_the_level_allows() -> None:
     alarms = sum(bool(LANGUAGES.find(examples(english(seed))).suspects) for seed in range(50))
     assert alarms <= binom.ppf(0.99, 50, LEVEL)
     assert not any(BOILERPLATE.find(examples(english(seed))).suspects for seed in range(50))
+
+
+def test_a_text_in_another_language_is_named_although_it_is_there_twice() -> None:
+    found = LANGUAGES.find(examples([*english(0), GERMAN, GERMAN.upper()]))
+    assert sorted(suspect.rows for suspect in found.suspects) == [(300,), (301,)]
+
+
+def test_a_text_of_few_words_is_of_no_language() -> None:
+    assert not LANGUAGES.find(examples([*english(0), "Verspätung bringe Brot mit"])).suspects
+    assert np.isnan(strangeness(["a b c d"])).all()
 
 
 def test_scripts_are_those_that_most_letters_are_in() -> None:

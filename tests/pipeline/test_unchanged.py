@@ -264,9 +264,10 @@ def test_the_command_answers_without_tensorflow_as_the_run_did(place, monkeypatc
 
 def test_a_run_that_goes_on_in_the_same_folder_is_not_overtaken(place):
     from finetune.errors import RunError
-    from pipeline.local import _only_run, run_pipeline
+    from pipeline.local import run_pipeline
+    from pipeline.only_run import only_run
 
     config = the_config()
     left_by_a_run(config)
-    with _only_run(config.output_path), pytest.raises(RunError, match="another run is going on"):
+    with only_run(config.output_path), pytest.raises(RunError, match="another run is going on"):
         run_pipeline(config)

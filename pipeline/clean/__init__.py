@@ -1,0 +1,1 @@
+"""What of earlier runs goes: looked up (`facts`), decided (`plan`) and done (`remove`)."""

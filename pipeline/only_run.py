@@ -1,0 +1,28 @@
+"""One run at a time in an output folder."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from finetune.errors import RunError
+
+
+@contextmanager
+def only_run(output: Path) -> Iterator[None]:
+    """Makes the output folder and keeps other runs out of it; the lock goes with the process, however it ends."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        lock = (output / ".lock").open("a+")
+    except OSError as error:
+        raise RunError(f"output_dir: {output} cannot be written: {error}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"output_dir: another run is going on in {output}; wait for it, or set another output_dir."
+            ) from None
+        yield
