@@ -62,7 +62,7 @@ class Facts:
         age_days: Since the champion was published.
         waiting: Folder of a model that waits for approval; empty if none does.
         new_classes: Labels of new examples that the champion does not know.
-        unfinished: Whether the last decision was to train, and its run judged nothing.
+        unfinished: Whether the last decision was to train, and the run that followed did not end.
         examined: None where nothing was looked into.
     """
 
@@ -106,7 +106,7 @@ def _action(facts: Facts, policy: RetrainConfig) -> tuple[Action, list[str]]:
     examined = facts.examined
     if examined and examined.refused:
         return "stop: data", ["data"]
-    if not facts.unjudged:
+    if not facts.unjudged and not facts.unfinished:
         return "nothing to do", ["new examples"]
     if facts.champion is None:
         return "cold", ["champion"]
@@ -122,7 +122,7 @@ def _speaking(facts: Facts, policy: RetrainConfig) -> Iterator[str]:
     """Yields the names of the reasons to train, of a champion and examples that no run has judged."""
     if facts.unfinished:
         yield "unfinished"
-    if facts.made_with is None or facts.unjudged >= policy.min_new * facts.made_with:
+    if facts.unjudged and (facts.made_with is None or facts.unjudged >= policy.min_new * facts.made_with):
         yield "new examples"
     if facts.new_classes:
         yield "new classes"

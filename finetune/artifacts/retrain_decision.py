@@ -8,6 +8,8 @@ from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.findings import Interval
 
 Action = Literal["nothing to do", "warm", "cold", "stop: data", "waiting"]
+# Those that a run follows from.
+TRAINS = ("warm", "cold")
 
 
 class RetrainReason(Record):
@@ -45,7 +47,7 @@ class RetrainDecision(Artifact, file="decision.json"):
     @property
     def trains(self) -> bool:
         """Whether a run follows."""
-        return self.action in ("warm", "cold")
+        return self.action in TRAINS
 
     @property
     def decisive(self) -> list[RetrainReason]:

@@ -39,12 +39,19 @@ class Situation:
     Attributes:
         examples: All that there are now.
         undecided: SHA-256 of those that no run has judged and no decision has looked at.
+        latest: The last decision that looked into examples; empty without one.
     """
 
     facts: Facts
     champion: Champion | None
     examples: Sequence[ListedExample]
     undecided: frozenset[str]
+    latest: Sequence[PastDecision] = ()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run that the last decision led to did not end, and is still what follows."""
+        return self.facts.unfinished and not self.undecided and not self.facts.waiting
 
 
 def situation(config: Config, lineage: Lineage) -> Situation:
@@ -60,12 +67,13 @@ def situation(config: Config, lineage: Lineage) -> Situation:
         champion = Champion(newest, lineage.examples_of(model), lineage.tested(model))
     decisions = lineage.decisions()
     since = model.id if model is not None else 0
-    refused = [past.examples for past in decisions if past.decision.action == "stop: data" and past.artifact_id > since]
+    refused = [past.examples for past in decisions if past.action == "stop: data" and past.id > since]
     made_with = champion.made_with if champion else None
     judged = [made_with or [], *lineage.judged_since(model), *refused]
-    examples = examples_now(config, Known.of(*judged, *(past.examples for past in decisions[:1])))
+    looked_into = [past.examples for past in decisions[:1]]
+    examples = examples_now(config, Known.of(*judged, *looked_into))
     fresh = news(examples, Known.of(*judged))
-    undecided = news(fresh.all, Known.of(*(past.examples for past in decisions[:1])))
+    undecided = news(fresh.all, Known.of(*looked_into))
     known_classes = {name for one in made_with or () if one.split for name in one.labels}
     new_classes = sorted({name for one in fresh.all for name in one.labels} - known_classes) if known_classes else []
     facts = Facts(
@@ -77,11 +85,11 @@ def situation(config: Config, lineage: Lineage) -> Situation:
         made_with=_examples(made_with) if made_with is not None else None,
         gone=gone(examples, made_with or ()),
         age_days=_age(newest) if champion and newest else None,
-        waiting=_waiting(config.push_path),
+        waiting=waiting_model(config.push_path),
         new_classes=new_classes,
-        unfinished=_unfinished(lineage, decisions[:1]),
+        unfinished=bool(decisions and decisions[0].unfinished),
     )
-    return Situation(facts, champion, examples, frozenset(one.sha256 for one in undecided.all))
+    return Situation(facts, champion, examples, frozenset(one.sha256 for one in undecided.all), decisions[:1])
 
 
 def _examples(made_with: Sequence[ListedExample]) -> int:
@@ -97,7 +105,7 @@ def _age(version: Path) -> float | None:
     return (datetime.now(timezone.utc) - published).total_seconds() / 86_400
 
 
-def _waiting(directory: Path) -> str:
+def waiting_model(directory: Path) -> str:
     """Returns the folder of the latest model that can still be approved; one that was judged beside another cannot."""
     newest = newest_version(directory)
     served = int(newest.name) if newest else None
@@ -106,7 +114,3 @@ def _waiting(directory: Path) -> str:
         if read_record(folder).judged_against == served:
             return str(folder)
     return ""
-
-
-def _unfinished(lineage: Lineage, latest: Sequence[PastDecision]) -> bool:
-    return any(past.decision.trains and not lineage.judged_after(past) for past in latest)

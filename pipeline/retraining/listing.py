@@ -44,6 +44,15 @@ def examples_now(config: Config, known: Known) -> list[ListedExample]:
     return found
 
 
+def data_now(config: Config) -> dict[str, str]:
+    """Returns a digest of the data, under the name "".
+
+    It is that of the ingest: of names, labels, sizes and times of files, and of the bytes of tables.
+    """
+    modality = MODALITIES[record_of(config.backbone).modality]
+    return {"": modality.fingerprint(config.data.root, ingest_settings(config))}
+
+
 def _digest(path: str) -> str:
     """Reads a file; of one that cannot be read, the digest is empty."""
     try:

@@ -9,8 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from ml_metadata.proto import metadata_store_pb2
-
 from evaluation.retraining.decision import decide
 from finetune.artifacts.example_list import ExampleList
 from finetune.artifacts.report_data import ReportData
@@ -20,8 +18,8 @@ from finetune.config import Config
 from pipeline.local import new_run_id, run_pipeline
 from pipeline.retraining.examination import examine
 from pipeline.retraining.facts import Situation, situation
-from pipeline.retraining.lineage import Lineage, record
-from pipeline.run_metadata import open_store
+from pipeline.retraining.lineage import Lineage, store_of
+from pipeline.retraining.listing import data_now
 from pipeline.saved_report import REPORT_FILE, save_report
 
 # In the output folder; each decision has a folder there.
@@ -38,20 +36,26 @@ _STATUS: dict[Action, Literal["nothing_to_do", "pending", "refused"]] = {
 def retrain(config: Config) -> RunSummary:
     """Decides, and then trains as `run_pipeline` does, or not; returns the summary, with the decision in it.
 
+    Where the last decision was to train, the run did not end, and nothing has come since, that run goes on.
+
     Raises:
         DataError: The data cannot be listed.
         RunError: Another run holds the output folder, or it cannot be written.
     """
-    start, run_id = time.monotonic(), new_run_id()
+    start, run_id, data = time.monotonic(), new_run_id(), data_now(config)
     folder = config.output_path / FOLDER / run_id
-    found, decision = _decided(config, folder)
+    found = situation(config, Lineage(store_of(config)))
+    if found.goes_on:
+        (latest,) = found.latest
+        return _run(config, latest.id, RetrainDecision.read(latest.folder), None)
+    found, decision = _decided(config, found, folder)
     decision.write(folder)
     if found.facts.examined:
         ExampleList.of(found.examples).write(folder)
-    record(open_store(_connection(config)), config, run_id, decision, folder)
+    filed = Lineage(store_of(config)).file(config, run_id, decision, data, folder)
     _tidy(folder.parent)
     if decision.trains:
-        return run_pipeline(config, decision=decision, run_id=run_id)
+        return _run(config, filed, decision, run_id)
     examined = found.facts.examined
     summary = RunSummary(
         run_id=run_id,
@@ -70,23 +74,24 @@ def retrain(config: Config) -> RunSummary:
 
 def explain(config: Config) -> RetrainDecision:
     """Decides, and neither records that nor trains. Errors are those of `retrain`."""
-    return _decided(config, config.output_path / FOLDER / f"explained-{new_run_id()}")[1]
+    found = situation(config, Lineage(store_of(config)))
+    return _decided(config, found, config.output_path / FOLDER / f"explained-{new_run_id()}")[1]
 
 
-def _decided(config: Config, folder: Path) -> tuple[Situation, RetrainDecision]:
+def _decided(config: Config, found: Situation, folder: Path) -> tuple[Situation, RetrainDecision]:
     """Decides; a look into examples leaves its log in the folder."""
-    config.output_path.mkdir(parents=True, exist_ok=True)
-    found = situation(config, Lineage(open_store(_connection(config))))
     if found.facts.worth_examining:
         found = replace(found, facts=replace(found.facts, examined=examine(config, folder, found)))
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return found, decide(found.facts, config.retrain).model_copy(update={"at": at})
 
 
-def _connection(config: Config) -> metadata_store_pb2.ConnectionConfig:
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(config.metadata_path)
-    return connection
+def _run(config: Config, filed: int, decision: RetrainDecision, run_id: str | None) -> RunSummary:
+    """Runs the pipeline, and notes that it has ended with an answer."""
+    summary = run_pipeline(config, decision=decision, run_id=run_id)
+    if summary.status != "failed":
+        Lineage(store_of(config)).end(filed, summary.status)
+    return summary
 
 
 def _tidy(folder: Path) -> None:

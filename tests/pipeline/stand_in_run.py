@@ -1,0 +1,97 @@
+"""Runs of the pipeline as `finetune retrain` sees them, without TensorFlow: what they leave in the store and on disk.
+
+As a program, it watches data: `python stand_in_run.py CONFIG KILLS SEED` kills the watch so often and starts it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+
+from evaluation.retraining.news import Known
+from finetune.artifacts.example_list import ExampleList
+from finetune.artifacts.pushed_version import PushRecord
+from finetune.artifacts.retrain_decision import RetrainDecision
+from finetune.artifacts.run_summary import RunSummary
+from finetune.config import Config
+from pipeline.local import new_run_id
+from pipeline.retraining.lineage import store_of
+from pipeline.retraining.listing import examples_now
+from registry.versions import push_version
+
+IN, OUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
+# What a step takes, so that a kill meets each of them.
+STEP_SECONDS = 0.01
+
+
+class StandIn:
+    """Takes the place of `run_pipeline`: every node leaves what a later decision asks for, and is cached by the data.
+
+    Attributes:
+        status: How runs end: `pushed` or `refused`; `failed` and `killed` before anything is judged, `judged` is killed
+            before anything is pushed.
+    """
+
+    def __init__(self, status: str = "pushed"):
+        self.status = status
+
+    def __call__(
+        self, config: Config, decision: RetrainDecision | None = None, run_id: str | None = None
+    ) -> RunSummary:
+        """Runs."""
+        run_id = run_id or new_run_id()
+        summary = RunSummary(
+            run_id=run_id, status=self.status if self.status != "failed" else "failed", decision=decision
+        )
+        store = store_of(config)
+        examples = examples_now(config, Known.of())
+        digest = hashlib.sha256(
+            repr(sorted((one.path, one.sha256, one.labels) for one in examples)).encode()
+        ).hexdigest()
+        folder = config.output_path / "artifacts" / digest[:12]
+        if self.status == "failed":
+            return summary
+        listed = [type(one)(*[*vars(one).values()][:-1], "train") for one in examples]
+        ExampleList.of(listed).write(folder / "examples")
+        model = folder / "model"
+        model.mkdir(parents=True, exist_ok=True)
+        (model / "weights").write_text(digest)
+        raw = self._node(store, "ExampleGen", "Examples", folder / "examples", {})
+        transformed = self._node(store, "Transform", "Transformed", folder / "transformed", {"examples": raw})
+        trained = self._node(store, "Trainer", "Model", model, {"examples": transformed})
+        verdict = self._node(store, "GateKeeper", "GateVerdict", folder / "verdict", {"model": trained})
+        if self.status == "judged":
+            raise KeyboardInterrupt
+        if self.status == "pushed":
+            push_version(model, config.push_path, record=PushRecord(model_uri=str(model)))
+        time.sleep(STEP_SECONDS)
+        self._node(
+            store, "components.pusher.component.AtomicPusher", "PushedModel", folder / "push", {"verdict": verdict}
+        )
+        summary.write(config.output_path / "runs" / run_id)
+        time.sleep(STEP_SECONDS)
+        return summary
+
+    def _node(self, store: Any, kind: str, leaves: str, folder: Path, inputs: dict[str, Any]) -> Any:
+        """Leaves an artifact, or finds that of an earlier run."""
+        time.sleep(STEP_SECONDS)
+        if found := store.get_artifacts_by_uri(str(folder)):
+            return found[0]
+        type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name=leaves))
+        work = store.put_execution_type(metadata_store_pb2.ExecutionType(name=kind))
+        artifact = metadata_store_pb2.Artifact(type_id=type_id, uri=str(folder))
+        pairs = [(one, _event(IN, name)) for name, one in inputs.items()] + [(artifact, _event(OUT, "output"))]
+        execution = metadata_store_pb2.Execution(type_id=work, last_known_state=metadata_store_pb2.Execution.COMPLETE)
+        store.put_execution(execution, pairs, [])
+        return store.get_artifacts_by_uri(str(folder))[0]
+
+
+def _event(kind: int, name: str) -> metadata_store_pb2.Event:
+    event = metadata_store_pb2.Event(type=kind)
+    event.path.steps.add().key = name
+    event.path.steps.add().index = 0
+    return event
