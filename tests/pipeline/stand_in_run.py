@@ -44,17 +44,14 @@ class StandIn:
     ) -> RunSummary:
         """Runs."""
         run_id = run_id or new_run_id()
-        summary = RunSummary(
-            run_id=run_id, status=self.status if self.status != "failed" else "failed", decision=decision
-        )
+        if self.status == "failed":
+            return RunSummary(run_id=run_id, status="failed", decision=decision)
         store = store_of(config)
         examples = examples_now(config, Known.of())
         digest = hashlib.sha256(
             repr(sorted((one.path, one.sha256, one.labels) for one in examples)).encode()
         ).hexdigest()
         folder = config.output_path / "artifacts" / digest[:12]
-        if self.status == "failed":
-            return summary
         listed = [type(one)(*[*vars(one).values()][:-1], "train") for one in examples]
         ExampleList.of(listed).write(folder / "examples")
         model = folder / "model"
@@ -72,6 +69,7 @@ class StandIn:
         self._node(
             store, "components.pusher.component.AtomicPusher", "PushedModel", folder / "push", {"verdict": verdict}
         )
+        summary = RunSummary(run_id=run_id, status=self.status, decision=decision)
         summary.write(config.output_path / "runs" / run_id)
         time.sleep(STEP_SECONDS)
         return summary
