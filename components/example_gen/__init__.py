@@ -5,6 +5,7 @@
     layouts.py      which files a data root offers, under which label and in which split folder
     manifest.py     the same from a CSV file
     tables.py       rows of texts from CSV, TSV and JSONL files
+    spans.py        which spans are read, by their digests, and all of them as one listing
     columns.py      whether a table has the columns that are wanted
     fingerprint.py  one string that changes when the data changes
     images.py       whether bytes are a picture that training and serving can decode

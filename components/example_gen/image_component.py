@@ -6,6 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -22,6 +23,7 @@ from components.example_gen.component import (
     make_spec,
     output_artifact,
     shard_files,
+    spans_of,
     stop_for_problems,
 )
 from components.example_gen.corrections import corrected
@@ -32,6 +34,7 @@ from components.example_gen.passes import Pass, ReadFiles, WriteShard, done, rea
 from components.example_gen.progress import Progress
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
+from components.example_gen.spans import list_spans
 from components.example_gen.tasks import TASKS
 from finetune.buckets import is_bucket
 from finetune.errors import DataError
@@ -66,11 +69,12 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
             DataError: The data cannot be trained on; the message says why.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        root = exec_properties[ROOT_KEY]
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
         examples_artifact = output_artifact(output_dict)
-
-        listing = corrected(list_files(root, settings), settings)
+        spans = spans_of(exec_properties, fingerprint)
+        root = spans.base if spans else exec_properties[ROOT_KEY]
+        list_one = partial(list_files, settings=settings)
+        listing = corrected(list_spans(spans, settings, list_one) if spans else list_one(root), settings)
         if not is_bucket(root):
             root = os.path.abspath(root)  # A worker's own working directory may be another.
         rejected = [record for record in listing.files if record.reason]
@@ -141,7 +145,8 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     """Ingests images as `examples` with the splits train, val and test.
 
     Features, one bytes value each: `image` (the file's own bytes), `label`, `path` (relative to root), `sha256` (hex)
-    and the slice columns. The artifact's folder also holds `ingest_report.json`.
+    and the slice columns; with spans also `span`, and paths are relative to the folder that holds them. The artifact's
+    folder also holds `ingest_report.json`.
     """
 
     SPEC_CLASS = ExampleGenSpec

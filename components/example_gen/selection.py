@@ -19,6 +19,7 @@ from finetune.artifacts.ingest_report import (
     IngestReport,
     LabelledFile,
     SkippedFile,
+    SpanCounts,
     SplitCounts,
 )
 from finetune.errors import DataError, did_you_mean
@@ -81,8 +82,9 @@ def select_examples(
             skipped.append(record.without(problem) if problem else record)
         else:
             usable.append(record)
-    cut = _cut([record for record in usable if not listing.plan.held_out_folder(record.folder)], listing.plan, task)
-    decided = [(record, listing.plan.held_out_folder(record.folder) or cut[_unit(record)]) for record in usable]
+    given = [listing.plan_of(record).held_out_folder(record.folder) for record in usable]
+    cut = _cut([record for record, split in zip(usable, given, strict=True) if not split], listing, task)
+    decided = [(record, split or cut[_unit(record)]) for record, split in zip(usable, given, strict=True)]
 
     keeper: dict[str, str] = {}
     for split in HELD_OUT_ORDER:
@@ -105,7 +107,7 @@ def select_examples(
         *_split_problems(listing, report),
         *_divided_groups(listing, examples),
     ]
-    warnings = [] if problems else [*_too_rare(listing, report), *_few_groups(report)]
+    warnings = [] if problems else [*_too_rare(listing, report), *_few_groups(report), *_odd_spans(report)]
     return Selection(examples, report, skipped, problems, warnings)
 
 
@@ -150,7 +152,7 @@ def stop_error(selection: Selection, report_path: str | None) -> DataError:
 def _split_or_label_problem(
     record: FileRecord, listing: Listing, conflicts: dict[str, list[FileRecord]]
 ) -> FileProblem | None:
-    folders = listing.plan.folders.values()
+    folders = listing.plan_of(record).folders.values()
     if folders and record.folder not in folders:
         expected = ", ".join(map(repr, folders))
         return FileProblem("unknown split", f"got {record.folder!r}; expected one of {expected}")
@@ -165,13 +167,20 @@ def _unit(record: FileRecord) -> str:
     return hashlib.sha256(record.group.encode()).hexdigest() if record.group else record.sha256
 
 
-def _cut(records: Sequence[FileRecord], plan: SplitPlan, task: IngestTask) -> dict[str, str]:
+def _cut(records: Sequence[FileRecord], listing: Listing, task: IngestTask) -> dict[str, str]:
     """Returns the split of each unit; with groups, no split is empty while there are enough of them."""
     labels: dict[str, set[str]] = defaultdict(set)
+    plans: dict[str, SplitPlan] = {}
     for record in records:
         labels[_unit(record)].update(record.labels)
-    cut = task.cut(plan, {unit: tuple(sorted(names)) for unit, names in labels.items()})
-    return plan.fill(cut) if any(record.group for record in records) else cut
+        plans.setdefault(_unit(record), listing.plan_of(record))
+    found: dict[str, str] = {}
+    while of_plan := {unit: plan for unit, plan in plans.items() if unit not in found}:
+        plan = next(iter(of_plan.values()))
+        units = [unit for unit, own in of_plan.items() if own == plan]
+        cut = task.cut(plan, {unit: tuple(sorted(labels[unit])) for unit in units})
+        found |= plan.fill(cut) if any(record.group for record in records) else cut
+    return found
 
 
 def _divided_groups(listing: Listing, examples: Mapping[str, Sequence[FileRecord]]) -> list[str]:
@@ -198,6 +207,20 @@ def _few_groups(report: IngestReport) -> list[str]:
         f"data.group_column: test has {groups} groups; intervals that resample fewer than {ENOUGH_GROUPS} are narrower "
         "than they say. Add groups, or give test a larger share."
     ]
+
+
+def _odd_spans(report: IngestReport) -> list[str]:
+    """Returns which spans are not read yet, and which hold nothing that could be used."""
+    found = []
+    if report.waiting:
+        found.append(f"data.root: not complete, and not read: span {_few(report.waiting)}.")
+    if empty := [span.name for span in report.spans if not any(span.splits.values())]:
+        found.append(f"data.root: without any usable example: span {_few(empty)}.")
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join([*names[:SHOWN_PROBLEMS], *(["..."] if len(names) > SHOWN_PROBLEMS else [])])
 
 
 def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]]:
@@ -245,6 +268,18 @@ def _report(
         ),
         bad_fraction=bad / files if files else 0.0,
         ignored=[printable(path) for path in listing.ignored],
+        spans=[
+            SpanCounts(
+                name=span.name,
+                number=span.number,
+                digest=digest,
+                splits={
+                    split: sum(record.span == span.name for record in records) for split, records in examples.items()
+                },
+            )
+            for span, digest in zip(listing.spans, listing.span_digests, strict=True)
+        ],
+        waiting=list(listing.waiting),
     )
 
 

@@ -19,6 +19,7 @@ class IngestSettings:
             without its extension) that becomes it, or the fraction cut by content. None takes the defaults of
             `splits.plan_splits`.
         split_salt: Another salt cuts other splits.
+        window, spans, span_marker, span_min_age: Which spans are read, as the config has it (see `finetune.spans`).
         manifest: Path of a CSV file, relative to root.
         columns: Names of a table's columns when its first line does not hold them.
         path_column: Column of the manifest.
@@ -42,6 +43,10 @@ class IngestSettings:
     layout: str = "auto"
     splits: dict[str, float | str] | None = None
     split_salt: str = ""
+    window: int | str = "all"
+    spans: list[str] = field(default_factory=list)
+    span_marker: str | None = None
+    span_min_age: str | None = None
     manifest: str | None = None
     columns: list[str] | None = None
     path_column: str = "path"

@@ -24,6 +24,7 @@ from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
 from finetune.config.training import TrainingConfig
 from finetune.errors import did_you_mean
+from finetune.spans import is_pattern
 
 
 class Config(Section):
@@ -67,7 +68,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _slices_are_columns(self) -> Config:
-        known = {"label", *self.data.slice_columns}
+        known = {"label", *self.data.slice_columns, *(["span"] if is_pattern(self.data.root) else [])}
         unknown = sorted(self.evaluation.columns() - known)
         if unknown:
             raise ValueError(

@@ -71,7 +71,7 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
         return Examined(warnings=warnings, why_not=dict.fromkeys(_NAMES, why))
     seen = {one.sha256 for one in before}
     unseen = {one.sha256 for one in fresh} - seen
-    features = _features(config, outputs, seen, unseen)
+    features = _features(config, outputs, seen, unseen, champion)
     on_new = _on_new(config, ingest, unseen, champion)
     level = level_of_each(config.retrain)
     why_not = {name: one for name, one in zip(_NAMES[1:], (features, on_new), strict=True) if isinstance(one, str)}
@@ -84,8 +84,29 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
     )
 
 
-def _features(config: Config, outputs: Outputs, seen: Collection[str], unseen: Collection[str]) -> TwoSample | str:
+def _features(
+    config: Config, outputs: Outputs, seen: Collection[str], unseen: Collection[str], champion: Champion
+) -> TwoSample | str:
     """Tests frozen features of new examples beside those that the champion was made with, or says why it cannot."""
+    transformed = outputs["Transform"]
+    keys, values = _embedded(config, transformed["transformed_examples"], transformed["transform_graph"])
+    new = values[np.isin(keys, list(unseen))]
+    if champion.transformed is not None and not set(seen) <= set(keys.tolist()):
+        # Some have left the window.
+        keys, values = _embedded(config, *champion.transformed)
+    before = values[np.isin(keys, list(seen))]
+    if min(len(before), len(new)) < FEWEST:
+        return (
+            f"it takes {FEWEST} examples on each side, and there are {len(before):,} that the champion was made with "
+            f"and {len(new):,} new ones"
+        )
+    before, new = (side[at_most(np.arange(len(side)), MOST_EXAMPLES)] for side in (before, new))
+    directions = leading_directions(np.concatenate([before, new]))
+    return two_sample_test(directions[: len(before)], directions[len(before) :], level_of_each(config.retrain))
+
+
+def _embedded(config: Config, transformed: Any, graph: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Returns the SHA-256 of all examples, str [examples], and what the frozen backbone gives, [examples, features]."""
     import tensorflow_transform as tft
     from tfx.types import artifact_utils
 
@@ -95,20 +116,10 @@ def _features(config: Config, outputs: Outputs, seen: Collection[str], unseen: C
     from trainer_module.embedding import embed
 
     settings = resolve(data_gate_settings(config), place_at(Path.cwd()))
-    transformed, graph = (outputs["Transform"][name] for name in ("transformed_examples", "transform_graph"))
     there = artifact_utils.decode_split_names(transformed.properties["split_names"].string_value)
     files = {split: f"{transformed.uri}/Split-{split}/*" for split in _SPLITS if split in there}
     embedding = embed(settings, tft.TFTransformOutput(graph.uri), files)
-    keys = np.array(embedding.keys)
-    rows = [np.flatnonzero(np.isin(keys, list(digests))) for digests in (seen, unseen)]
-    if min(map(len, rows)) < FEWEST:
-        return (
-            f"it takes {FEWEST} examples on each side, and there are {len(rows[0]):,} that the champion was made with "
-            f"and {len(rows[1]):,} new ones"
-        )
-    rows = [at_most(each, MOST_EXAMPLES) for each in rows]
-    directions = leading_directions(embedding.features[np.concatenate(rows)])
-    return two_sample_test(directions[: len(rows[0])], directions[len(rows[0]) :], level_of_each(config.retrain))
+    return np.array(embedding.keys), embedding.features
 
 
 def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Champion) -> OnNew | str:

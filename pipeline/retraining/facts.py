@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from evaluation.retraining.decision import Facts
 from evaluation.retraining.news import Known, gone, news
@@ -25,11 +26,13 @@ class Champion:
         version: Its folder.
         made_with: The examples of its run, those that were left out among them; None where that was not recorded.
         tested: Folder of what it said of its test examples; None where that is gone.
+        transformed: Artifacts of the transformed examples that it was trained on, and of their graph; None if gone.
     """
 
     version: Path
     made_with: Sequence[ListedExample] | None
     tested: str | None
+    transformed: tuple[Any, Any] | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def situation(config: Config, lineage: Lineage) -> Situation:
     newest = newest_version(config.push_path)
     champion = None
     if model is not None and newest is not None:
-        champion = Champion(newest, lineage.examples_of(model), lineage.tested(model))
+        champion = Champion(newest, lineage.examples_of(model), lineage.tested(model), lineage.transformed_of(model))
     decisions = lineage.decisions()
     since = model.id if model is not None else 0
     refused = [past.examples for past in decisions if past.action == "stop: data" and past.id > since]

@@ -76,6 +76,12 @@ class Lineage:
         folder = self._raw_examples(model)
         return _listed(folder) if folder else None
 
+    def transformed_of(self, model: Any) -> tuple[Any, Any] | None:
+        """Returns the transformed examples that a model was trained on, and their Transform graph; None if gone."""
+        made_of = self._made_of(model)
+        found = tuple(made_of[name] for name in ("examples", "transform_graph") if name in made_of)
+        return found if len(found) == 2 and all(Path(one.uri).is_dir() for one in found) else None
+
     def judged_since(self, model: Any | None) -> Iterator[list[ListedExample]]:
         """Yields the lists of the runs that ended with a verdict since a model was made; of all runs for None."""
         since = model.id if model is not None else 0

@@ -11,11 +11,12 @@ from components.example_gen.files import FileProblem, read_file
 from components.example_gen.layouts import Listing, list_files
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.selection import listed
+from components.example_gen.spans import list_spans, resolve_spans
 from components.example_gen.tables import read_tables
 from evaluation.retraining.news import Known, stat_of
 from finetune.artifacts.example_list import ListedExample
 from finetune.config import Config
-from pipeline.split_sizes import ingest_settings
+from pipeline.data_roots import ingest_settings, spans_of
 from trainer_module.backbones.sources import record_of
 
 
@@ -29,10 +30,15 @@ def examples_now(config: Config, known: Known) -> list[ListedExample]:
     Raises:
         DataError: The data cannot be listed.
     """
-    settings = ingest_settings(config)
+    settings = dataclasses.replace(ingest_settings(config), corrections=config.data.corrections)
+    spans = resolve_spans(config.data.root, settings, lambda root: "")
     is_table = "table" in MODALITIES[record_of(config.backbone).modality].layouts
-    root = config.data.root
-    listing: Listing = read_tables(root, settings).listing if is_table else list_files(root, settings)
+
+    def list_one(root: str) -> Listing:
+        return read_tables(root, settings).listing if is_table else list_files(root, settings)
+
+    root = spans.base if spans else config.data.root
+    listing = list_spans(spans, settings, list_one) if spans else list_one(root)
     found = []
     for record in corrected(listing, settings).files:
         example = listed(record)
@@ -45,10 +51,16 @@ def examples_now(config: Config, known: Known) -> list[ListedExample]:
 
 
 def data_now(config: Config) -> dict[str, str]:
-    """Returns a digest of the data, under the name "".
+    """Returns a digest of the data by the name of each span that is read, in their order; "" without spans.
 
     It is that of the ingest: of names, labels, sizes and times of files, and of the bytes of tables.
+
+    Raises:
+        DataError: No span can be read.
     """
+    spans = spans_of(config)
+    if spans:
+        return {span.name: digest for span, digest in zip(spans.spans, spans.digests, strict=True)}
     modality = MODALITIES[record_of(config.backbone).modality]
     return {"": modality.fingerprint(config.data.root, ingest_settings(config))}
 
