@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,6 +16,7 @@ from rich.markup import escape
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
 from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, ConfigError, FinetuneError
+from finetune.events import Event, Note, subscribe
 from finetune.files import write_text
 from finetune_cli.commands.common import (
     ConfigFile,
@@ -26,6 +30,7 @@ from finetune_cli.commands.common import (
     rank,
     silence_shutdown,
 )
+from finetune_cli.terminal import clean
 
 
 def run(
@@ -95,6 +100,40 @@ def retrain(
     silence_shutdown()
     codes = {"nothing to do": NOTHING_TO_DO, "waiting": PENDING, "stop: data": REFUSED}
     raise typer.Exit(codes.get(decision.action, 0))
+
+
+def watch(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the data.")] = 60.0,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds for which data have to stay as they are before they are read.")
+    ] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="End when all that is there is decided on.")] = False,
+) -> None:
+    """Watches the data, and runs `finetune retrain` for each span that comes: once, one at a time, in their order.
+
+    Without spans, the data are one, which comes again whenever they change. A span whose data change later comes again.
+    What is done is what the metadata store says: after a kill or a reboot, start the same command, and it goes on.
+
+    Exit code: 0 all that is there is decided on (with `--once`), or told to end; 2 bad config or usage, 1 failed.
+    """
+    from pipeline.retraining.watch import watch as watched
+
+    loaded, console = named(load(config, overrides)), Console()
+    command = [sys.executable, "-m", "finetune_cli.main", "retrain", str(config), *(overrides or [])]
+
+    def retrained(spans: list[str]) -> None:
+        # In a process of its own: what TensorFlow holds goes with it.
+        subprocess.run([*command, *([f"data.spans=[{', '.join(spans)}]"] if spans else [])], check=False)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Note):
+            at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            console.print(f"{at}  {clean(event.text)}", markup=False, highlight=False, soft_wrap=True)
+
+    with subscribe(tell):
+        or_exit(lambda: watched(loaded, retrained, every, settle, once))
 
 
 def check_data(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finetune.config import Config
-from finetune.errors import FinetuneError, RunError
+from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune.events import Note, emit
 from pipeline.retraining.facts import waiting_model
 from pipeline.retraining.lineage import Lineage, store_of
@@ -106,6 +106,8 @@ def watch(
         ConfigError: The config cannot be watched.
         RunError: Another watch is going on in the output folder.
     """
+    if config.data.spans:
+        raise ConfigError([f"data.spans: got {', '.join(config.data.spans)}; expected none, as watch takes every span"])
     queue = Queue(settle)
     with _only_watch(config.output_path):
         while True:

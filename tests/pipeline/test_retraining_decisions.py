@@ -121,7 +121,7 @@ def test_a_killed_run_and_new_data_are_decided_on_together(place):
         place.retrain()
     place.add("a/z.png")
     place.runs.status = "pushed"
-    assert did(place.retrain()) == ("pushed", "cold", ["unfinished", "new examples"])
+    assert did(place.retrain()) == ("pushed", "cold", ["new examples", "unfinished"])
 
 
 def test_after_a_rollback_the_champion_is_what_it_went_back_to_and_judged_data_stay_judged(place):
