@@ -90,7 +90,7 @@ def left(config: Path) -> dict[str, Any]:
     recorded = sorted(store.get_artifacts_by_type("RetrainDecision"), key=lambda one: one.id)
     said = [{key: value.string_value for key, value in one.custom_properties.items()} for one in recorded]
     return {
-        "decisions": [(one["action"], one["ended"], list(json.loads(one["data"]))) for one in said],
+        "decisions": [(one["action"], one.get("ended", ""), list(json.loads(one["data"]))) for one in said],
         "models": [model_digest(loaded.push_path / str(number)) for number in versions(loaded.push_path)],
         "verdicts": len(store.get_artifacts_by_type("GateVerdict")),
         "half": [path.name for path in loaded.push_path.glob(".incoming*")],
