@@ -73,9 +73,9 @@ def retrain(config: Config) -> RunSummary:
 
 
 def explain(config: Config) -> RetrainDecision:
-    """Decides, and neither records that nor trains. Errors are those of `retrain`."""
+    """Decides, and neither records that nor trains; a look into examples leaves a log. Errors are those of `retrain`."""
     found = situation(config, Lineage(store_of(config)))
-    return _decided(config, found, config.output_path / FOLDER / f"explained-{new_run_id()}")[1]
+    return _decided(config, found, config.output_path / "explained")[1]
 
 
 def _decided(config: Config, found: Situation, folder: Path) -> tuple[Situation, RetrainDecision]:
