@@ -30,8 +30,8 @@ class NotifyConfig(Section):
 
     url: Annotated[str, AfterValidator(_web_address)] | None = Field(
         None,
-        description="gets a POST with JSON (outcome, exit code, cause, run id, version) when `run`, `retrain` or `check-data` ends; "
-        "what could not be delivered is sent by a later run",
+        description="gets a POST with JSON (outcome, exit code, cause, run id, version) when `run`, `retrain` or "
+        "`check-data` ends; what could not be delivered is sent by a later run",
     )
     auth: Literal["hmac", "bearer"] = Field(
         "hmac",
