@@ -17,10 +17,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
 from components.example_gen.files import FileRecord
-from components.example_gen.selection import Selection, make_shards, stop_error
+from components.example_gen.selection import Selection, make_shards
 from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.spans import DataSpans, data_fingerprint, resolve_spans
-from finetune.artifacts.ingest_report import StoppedIngestReport
 from finetune.errors import DataError
 from finetune.events import Note, emit
 
@@ -112,19 +111,6 @@ def output_artifact(output_dict: dict[str, list[types.Artifact]]) -> types.Artif
     artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
     artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
     return artifact
-
-
-def stop_for_problems(selection: Selection, settings: IngestSettings) -> None:
-    """Keeps the report where the user finds it also after a stop, and stops if something is wrong.
-
-    Raises:
-        DataError: The data cannot be trained on; the message says why.
-    """
-    report_path = None
-    if settings.report_dir:
-        report_path = str(StoppedIngestReport.model_validate(selection.report.plain()).write(settings.report_dir))
-    if selection.problems:
-        raise stop_error(selection, report_path)
 
 
 def shard_files(

@@ -18,6 +18,7 @@ from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
+from finetune.config.notify import NotifyConfig
 from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import AUTO
@@ -47,6 +48,7 @@ class Config(Section):
     push: PushConfig = PushConfig()
     retrain: RetrainConfig = RetrainConfig()
     keep: KeepConfig = KeepConfig()
+    notify: NotifyConfig = NotifyConfig()
     beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 

@@ -73,7 +73,7 @@ def retrain(config: Config) -> RunSummary:
 
 
 def explain(config: Config) -> RetrainDecision:
-    """Decides, and neither records that nor trains; a look into examples leaves a log. Errors are those of `retrain`."""
+    """Decides, and neither records that nor trains; a look leaves a log. Errors are those of `retrain`."""
     found = situation(config, Lineage(store_of(config)))
     return _decided(config, found, config.output_path / "explained")[1]
 
