@@ -202,6 +202,7 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     settings = config.data.model_dump(mode="json", exclude=NOT_READ)
     ours = {
+        "assignments_dir": SharedPath(path=f"{output}/split_assignments"),
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
         **_corrections(config),

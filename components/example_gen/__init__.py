@@ -12,7 +12,9 @@
     tasks/          how a cell becomes labels, and how splits are cut, for each task
     stratification.py  splits that keep rare labels in each of them
     splits.py       which split a file belongs to
+    assignments.py  the split that each example and group was put in first, which later spans keep
     selection.py    from all files: which become examples of which split, and the report
+    settled_selection.py  the same with what earlier spans have settled
     progress.py     how far a pass is
     passes.py       what Beam's workers do: read files, write a shard
     component.py    what the two TFX components around these share

@@ -17,10 +17,9 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
 from components.example_gen.files import FileRecord
-from components.example_gen.selection import Selection, make_shards, stop_error
+from components.example_gen.selection import Selection, make_shards
 from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.spans import DataSpans, data_fingerprint, resolve_spans
-from finetune.artifacts.ingest_report import StoppedIngestReport
 from finetune.errors import DataError
 from finetune.events import Note, emit
 
@@ -114,19 +113,6 @@ def output_artifact(output_dict: dict[str, list[types.Artifact]]) -> types.Artif
     return artifact
 
 
-def stop_for_problems(selection: Selection, settings: IngestSettings) -> None:
-    """Keeps the report where the user finds it also after a stop, and stops if something is wrong.
-
-    Raises:
-        DataError: The data cannot be trained on; the message says why.
-    """
-    report_path = None
-    if settings.report_dir:
-        report_path = str(StoppedIngestReport.model_validate(selection.report.plain()).write(settings.report_dir))
-    if selection.problems:
-        raise stop_error(selection, report_path)
-
-
 def shard_files(
     examples: dict[str, list[FileRecord]], artifact: types.Artifact, suffix: str = ""
 ) -> Iterator[tuple[str, list[FileRecord]]]:
@@ -146,10 +132,11 @@ def shard_files(
 
 
 def finish(artifact: types.Artifact, selection: Selection) -> None:
-    """Writes the report beside the examples, says on the artifact how they are stored, and passes warnings on."""
+    """Writes report and list beside the examples, says on the artifact how they are stored, and passes warnings on."""
     for warning in selection.warnings:
         emit(Note(text=f"ExampleGen: {warning}", level="warning"))
     selection.report.write(artifact.uri)
+    selection.example_list.write(artifact.uri)
     if selection.report.spans:
         digests = {span.name: span.digest for span in selection.report.spans}
         artifact.set_string_custom_property(SPANS_KEY, json.dumps(digests))

@@ -24,7 +24,6 @@ from components.example_gen.component import (
     output_artifact,
     shard_files,
     spans_of,
-    stop_for_problems,
 )
 from components.example_gen.corrections import corrected
 from components.example_gen.files import FileRecord, printable
@@ -32,10 +31,9 @@ from components.example_gen.fingerprint import fingerprint
 from components.example_gen.layouts import list_files
 from components.example_gen.passes import Pass, ReadFiles, WriteShard, done, read_lines, verdict_cache, write_lines
 from components.example_gen.progress import Progress
-from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
+from components.example_gen.settled_selection import select
 from components.example_gen.spans import list_spans
-from components.example_gen.tasks import TASKS
 from finetune.buckets import is_bucket
 from finetune.errors import DataError
 
@@ -83,10 +81,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
             records = _by_row(self._run(ReadFiles(root, settings), _parts(to_read)))
 
         for _ in range(MAX_ATTEMPTS):
-            selection = select_examples(
-                listing, [*rejected, *records.values()], settings.max_bad_fraction, TASKS[settings.task]
-            )
-            stop_for_problems(selection, settings)
+            selection = select(listing, [*rejected, *records.values()], settings)
             shards = shard_files(selection.examples, examples_artifact)
             with Progress(NODE_ID, selection.report.used, "examples"):
                 lost = _by_row(self._run(WriteShard(root), _shard_lines(shards)))

@@ -33,6 +33,8 @@ class IngestSettings:
         max_characters: Longer texts are skipped.
         corrections: CSV file of labels that stand in place of those of the data (see `corrections`); None for none.
         corrections_sha256: Digest of its bytes, so that a change of it is one of the data.
+        assignments_dir: Folder that keeps the split of each example from span to span (see `assignments`); None keeps
+            none.
         report_dir: Folder that keeps the report when the run is stopped; None keeps none.
         cache_dir: Folder of what is kept of examples for later runs (see `finetune.example_cache`); None keeps nothing.
         cache_gb: What it may hold, in GiB.
@@ -61,6 +63,7 @@ class IngestSettings:
     max_characters: int = 100_000
     corrections: str | None = None
     corrections_sha256: str | None = None
+    assignments_dir: str | None = None
     report_dir: str | None = None
     cache_dir: str | None = None
     cache_gb: float = 20.0

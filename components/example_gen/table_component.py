@@ -18,18 +18,16 @@ from components.example_gen.component import (
     output_artifact,
     shard_files,
     spans_of,
-    stop_for_problems,
 )
 from components.example_gen.corrections import corrected
 from components.example_gen.files import FileProblem
 from components.example_gen.layouts import Listing
 from components.example_gen.passes import make_example
 from components.example_gen.progress import Progress
-from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
+from components.example_gen.settled_selection import select
 from components.example_gen.spans import list_spans
 from components.example_gen.tables import fingerprint_tables, read_tables
-from components.example_gen.tasks import TASKS
 
 
 class TableDriver(FingerprintDriver):
@@ -81,8 +79,7 @@ class TableExecutor(base_executor.BaseExecutor):
         spans = spans_of(exec_properties, lambda root, settings: fingerprint_tables(root))
         listing = list_spans(spans, settings, list_one) if spans else list_one(exec_properties[ROOT_KEY])
         listing = corrected(listing, settings)
-        selection = select_examples(listing, listing.files, settings.max_bad_fraction, TASKS[settings.task])
-        stop_for_problems(selection, settings)
+        selection = select(listing, listing.files, settings)
         with Progress(self.NODE_ID, selection.report.used, "examples"):
             for path, records in shard_files(selection.examples, artifact, ".gz"):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
