@@ -38,7 +38,7 @@ from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
 from trainer_module.backbones.sources import record_of, source_of
-from transforms.features import GROUP
+from transforms.features import GROUP, SPAN
 from transforms.modalities import transform_settings
 
 RUN_FN = "trainer_module.recipe.run_fn"
@@ -124,7 +124,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         champion=champion.outputs["model"],
         baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
         task=config.task,
-        columns=_columns(config),
+        # Whether there are spans, the data say at run time.
+        columns=[*_columns(config), SPAN],
         majority="majority" in config.evaluation.baselines,
     )
     serving_gate = ServingGate(
@@ -189,6 +190,7 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
     settings = config.data.model_dump(mode="json", exclude=NOT_READ)
     ours = {
+        "assignments_dir": SharedPath(path=f"{output}/split_assignments"),
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
         **_corrections(config),

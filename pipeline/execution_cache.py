@@ -13,6 +13,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import ml_metadata as mlmd
@@ -23,6 +24,7 @@ from components.champion import looks
 from components.champion.choice import champion_uri
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
+from components.example_gen.spans import data_fingerprint
 from finetune.buckets import folder
 from pipeline.code_digest import node_digest
 from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
@@ -140,7 +142,9 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
         modality = next((one for one in MODALITIES.values() if one.node_id == node.node_info.id), None)
         values = {name: value.field_value.string_value for name, value in node.parameters.parameters.items()}
         settings = IngestSettings.from_json(values["settings"])
-        return modality.fingerprint(values["root"], settings) if modality else None
+        if modality is None:
+            return None
+        return data_fingerprint(values["root"], settings, partial(modality.fingerprint, settings=settings))
     operations = [step.op_node for graph in node.inputs.input_graphs.values() for step in graph.nodes.values()]
     operations = [operation for operation in operations if operation.op_type]
     if not operations:

@@ -111,22 +111,22 @@ def _run(config: Config, verify: bool, inputs: Inputs, last: str | None = None) 
         save_report(run_dir, data)
         if error is None and last is None and done.status != "failed" and metadata.champion_stays(config.push_path):
             remember(config, run_dir, inputs, pushed, outputs)
-        if error is None and config.keep.is_set:
-            _clean(config)
+        _end_well(config, cleans=error is None and config.keep.is_set)
     return done
 
 
-def _clean(config: Config) -> None:
-    """Removes what `keep` lets go; a run that has its answer does not fail for it."""
+def _end_well(config: Config, cleans: bool) -> None:
+    """Brings the history up to date and removes what `keep` lets go; a run that has its answer does not fail for it."""
     from pipeline.clean.remove import clean_while_alone
+    from pipeline.history.collect import save_history
 
     try:
-        freed = clean_while_alone(config).bytes
-    except FinetuneError as error:
-        emit(Note(text=f"keep: {error}", level="warning"))
-    else:
-        if freed:
+        if not cleans:
+            save_history(config)
+        elif freed := clean_while_alone(config).bytes:
             emit(Note(text=f"keep: {freed / 1e6:,.1f} MB of earlier runs are removed"))
+    except (FinetuneError, OSError) as error:
+        emit(Note(text=f"history and keep: {error}", level="warning"))
 
 
 def run_through(

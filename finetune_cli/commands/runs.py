@@ -158,6 +158,7 @@ def approve(
 def _run(config: Config, summary_file: Path | None, work: Callable[[Config], RunSummary]) -> NoReturn:
     from finetune_cli.live_view import RunView
     from finetune_cli.summary_view import print_summary
+    from pipeline.notify.told import told
 
     console = Console()
     if summary_file and not summary_file.absolute().parent.is_dir():
@@ -171,7 +172,7 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
         print_ranking(ranking, console)
         config = with_backbone(config, ranking)
     with RunView(console, f"finetune {config.name}"):
-        summary = or_exit(lambda: work(config))
+        summary = or_exit(lambda: told(config, work, _exit_code))
     print_summary(console, summary)
     if is_open and summary.status != "failed":
         from pipeline.auto_recipe import write_chosen
@@ -180,8 +181,10 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
     if summary_file:
         write_text(summary_file, summary.text())
     silence_shutdown()
-    raise typer.Exit(
-        {"pushed": 0, "checked": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[
-            summary.status
-        ]
-    )
+    raise typer.Exit(_exit_code(summary))
+
+
+def _exit_code(summary: RunSummary) -> int:
+    return {"pushed": 0, "checked": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[
+        summary.status
+    ]
