@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from tfx import types
@@ -13,8 +14,15 @@ from tfx.types import artifact_utils
 from finetune.artifacts.findings import ServingFindings, Verdict
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.pushed_version import CardData, ModelCard
+from finetune.artifacts.split_digests import FILE, SplitDigests
 from finetune.artifacts.training_history import TrainingHistory
 from registry.model_card import environment
+
+
+def learned_from(examples: str) -> SplitDigests | None:
+    """Returns the contents of train and val in a folder of examples; None where an earlier version of ours wrote it."""
+    known = SplitDigests.find(Path(examples) / FILE)
+    return known.without("test") if known else None
 
 
 def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, Any], digest: str) -> ModelCard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from finetune import buckets
@@ -31,6 +31,10 @@ class SplitDigests:
     def of(self, *splits: str) -> set[str]:
         """Returns the digits of the contents of some splits."""
         return {digest for digest, split in self._splits.items() if split in splits}
+
+    def without(self, left_out: str) -> SplitDigests:
+        """Returns the contents of all splits but one."""
+        return SplitDigests({digest: split for digest, split in self._splits.items() if split != left_out})
 
     def update(self, other: SplitDigests) -> None:
         """Adds what another knows."""
@@ -66,8 +70,3 @@ class SplitDigests:
             split, _, digest = line.partition(" ")
             found._splits[digest] = split
         return found
-
-
-def shortened(digests: Iterable[str]) -> set[str]:
-    """Returns the digits that are kept of each SHA-256."""
-    return {digest[:DIGITS] for digest in digests}
