@@ -22,6 +22,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.champion import looks
 from components.champion.choice import champion_uri
+from components.champion.lineage import run_to_start_from
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import data_fingerprint
@@ -32,6 +33,7 @@ from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
 CONTEXT_TYPE = "finetune_execution_cache"
 
 _CHAMPION = "components.champion.resolver.ChampionStrategy"
+_WARM_START = "components.champion.warm_start_resolver.WarmStartStrategy"
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 
@@ -90,7 +92,7 @@ def remember(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, key: str)
     """Files the execution of a node in this run under its key."""
     execution = latest_execution(store, _run_id(single), node_name(single))
     if execution is not None and has_succeeded(execution):
-        context_id = _context(store, CONTEXT_TYPE, key).id
+        context_id = put_context(store, CONTEXT_TYPE, key).id
         association = metadata_store_pb2.Association(execution_id=execution.id, context_id=context_id)
         store.put_attributions_and_associations([], [association])
 
@@ -149,9 +151,16 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     operations = [operation for operation in operations if operation.op_type]
     if not operations:
         return ""
-    if [operation.op_type for operation in operations] != [_CHAMPION]:
+    kind = operations[0].op_type
+    if len(operations) > 1 or kind not in (_CHAMPION, _WARM_START):
         return None
     directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
+    code = node_digest([kind.rpartition(".")[0]])
+    if kind == _WARM_START:
+        champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
+        (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
+        start = run_to_start_from(store, model.id, [one for ids in inputs.values() for one in ids]) if model else None
+        return f"{code} {champion} {start}"
     candidates = {one.uri for one in store.get_artifacts_by_id([one for ids in inputs.values() for one in ids])}
     champion = champion_uri(directory, candidates, lambda uri: bool(store.get_artifacts_by_uri(uri)))
     verdicts = [
@@ -159,7 +168,7 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
         for one in store.get_artifacts_by_type(looks.VERDICT_TYPE)
         if one.state == metadata_store_pb2.Artifact.LIVE
     ]
-    return f"{node_digest([_CHAMPION.rpartition('.')[0]])} {champion} {looks.before(verdicts, candidates, champion)}"
+    return f"{code} {champion} {looks.before(verdicts, candidates, champion)}"
 
 
 def _deployment(single: pipeline_pb2.Pipeline) -> pipeline_pb2.IntermediateDeploymentConfig:
@@ -202,7 +211,7 @@ def _publish(
     contexts = [one for one in store.get_contexts_by_execution(earlier.id) if one.type != RUN]
     run = store.get_context_by_type_and_name(RUN, _run_id(single))
     if run is None:
-        run = _context(store, RUN, _run_id(single))
+        run = put_context(store, RUN, _run_id(single))
         (pipeline,) = [one.id for one in contexts if one.type == "pipeline"]
         with contextlib.suppress(mlmd.errors.AlreadyExistsError):
             store.put_parent_contexts([metadata_store_pb2.ParentContext(child_id=run.id, parent_id=pipeline)])
@@ -214,8 +223,8 @@ def _publish(
     store.put_execution(execution, pairs, [*contexts, run], reuse_context_if_already_exist=True)
 
 
-def _context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
-    """The context of that type and name, made when absent; another process may make it at the same time."""
+def put_context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
+    """Returns the context of that type and name, made when absent; another process may make it at the same time."""
     type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
     with contextlib.suppress(mlmd.errors.AlreadyExistsError):
         store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])

@@ -20,7 +20,6 @@ from components.example_gen.files import FileRecord
 from components.example_gen.selection import Selection, make_shards
 from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.spans import DataSpans, data_fingerprint, resolve_spans
-from finetune.artifacts.split_digests import SplitDigests
 from finetune.errors import DataError
 from finetune.events import Note, emit
 
@@ -133,13 +132,11 @@ def shard_files(
 
 
 def finish(artifact: types.Artifact, selection: Selection) -> None:
-    """Writes report and digests beside the examples, says on the artifact how they are stored, passes warnings on."""
+    """Writes report and list beside the examples, says on the artifact how they are stored, and passes warnings on."""
     for warning in selection.warnings:
         emit(Note(text=f"ExampleGen: {warning}", level="warning"))
     selection.report.write(artifact.uri)
-    SplitDigests({record.sha256: split for split, records in selection.examples.items() for record in records}).write(
-        artifact.uri
-    )
+    selection.example_list.write(artifact.uri)
     if selection.report.spans:
         digests = {span.name: span.digest for span in selection.report.spans}
         artifact.set_string_custom_property(SPANS_KEY, json.dumps(digests))

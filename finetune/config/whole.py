@@ -18,6 +18,8 @@ from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
+from finetune.config.notify import NotifyConfig
+from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
@@ -44,7 +46,9 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
+    retrain: RetrainConfig = RetrainConfig()
     keep: KeepConfig = KeepConfig()
+    notify: NotifyConfig = NotifyConfig()
     beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 

@@ -41,7 +41,7 @@ def test_each_version_has_its_list_also_after_a_rollback(tmp_path, model):
     push(directory, model("b"))
     assert learned_from(directory, "uri of a").get(sha("a")) == "train"
     assert learned_from(directory, "uri of a").get(sha("b")) is None
-    assert learned_from(directory, "uri of b").of("val") == {sha(2)[:32]}
+    assert learned_from(directory, "uri of b").get(sha(2)) == "val"
     roll_back(directory)
     assert learned_from(directory, "uri of a").get(sha("a")) == "train"
     assert sorted(path.name for path in first.iterdir()) == ["push.json", "saved_model.pb"], "nothing in what is served"
