@@ -73,10 +73,10 @@ def decided(fault: str, seed: int) -> RetrainDecision:
     else:
         shown, said = FAULTS[fault](pixels[week], labels[week], new, random)
     train, tested = slice(0, int(0.7 * BASE)), slice(int(0.85 * BASE), BASE)
-    champion = LogisticRegression(C=0.01, max_iter=200).fit(pixels[train].reshape(-1, 64), labels[train])
+    champion = LogisticRegression(max_iter=1000).fit(pixels[train].reshape(-1, 64) / 16, labels[train])
 
     def right(of: np.ndarray, answers: np.ndarray) -> tuple[int, int]:
-        return int((champion.predict(of.reshape(-1, 64)) == answers).sum()), len(of)
+        return int((champion.predict(of.reshape(-1, 64) / 16) == answers).sum()), len(of)
 
     level = level_of_each(POLICY)
     directions = leading_directions(np.concatenate([pixels[base], shown]).reshape(-1, 64))
