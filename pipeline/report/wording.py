@@ -274,8 +274,8 @@ def gain(result: CandidateResult) -> str:
 
 
 def training_sentences(summary: RunSummary) -> list[str]:
-    """What was chosen of several backbones and candidates, fitted once more and calibrated, and why."""
-    found = []
+    """What training began with, what was chosen of several, fitted once more and calibrated, and why."""
+    found = [summary.start.sentence] if summary.start else []
     if ranking := summary.ranking:
         found.append(
             f"{ranking.chosen} was chosen of {plural(len(ranking.candidates), 'backbone')}: {ranking.reason}. Loss and "
