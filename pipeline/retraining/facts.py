@@ -17,6 +17,8 @@ from pipeline.retraining.lineage import Lineage, PastDecision
 from pipeline.retraining.listing import examples_now
 from registry.approval import waiting_models
 from registry.versions import PENDING, newest_version, read_record
+from trainer_module.backbones.sources import record_of, source_of
+from trainer_module.warm_start.state import StateFacts, preprocessing_of
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,13 @@ def _why_cold(config: Config, left: str | None) -> str:
         facts = None
     if facts is None:
         return "the champion has left no weights to go on from"
-    own = source_of(config.backbone).digest(config.backbone)
-    if (facts.backbone.name, facts.backbone.sha256) != (origin_of(config.backbone)["name"], own or facts.backbone.sha256):
+    digest = source_of(config.backbone).digest(config.backbone) or facts.backbone.sha256
+    if (facts.backbone.name, facts.backbone.sha256) != (record_of(config.backbone).name, digest):
         return f"the champion's backbone is {facts.backbone.name}, or has other weights than that of the config"
     if facts.units != config.training.head.units:
         return f"the champion's head has hidden layers of {facts.units}, and that of the config of other widths"
+    if facts.preprocessing != preprocessing_of(record_of(config.backbone)):
+        return "an input goes through another preprocessing than the champion's"
     return ""
 
 
