@@ -10,11 +10,22 @@ from tfx import types
 from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
 from tfx.types import artifact_utils
 
+from finetune.artifacts.example_list import ExampleList
 from finetune.artifacts.findings import ServingFindings, Verdict
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.pushed_version import CardData, ModelCard
+from finetune.artifacts.split_digests import SplitDigests
 from finetune.artifacts.training_history import TrainingHistory
 from registry.model_card import environment
+
+
+def learned_from(examples: str) -> SplitDigests | None:
+    """Returns the contents of train and val in a folder of examples; None where an earlier version of ours wrote it."""
+    listed = ExampleList.find(examples)
+    if listed is None:
+        return None
+    found = zip(listed.digests, listed.splits, strict=True)
+    return SplitDigests({digest: split for digest, split in found if split in ("train", "val")})
 
 
 def gather(inputs: Mapping[str, list[types.Artifact]], settings: Mapping[str, Any], digest: str) -> ModelCard:
