@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import ml_metadata as mlmd
@@ -21,6 +22,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.champion import looks
 from components.champion.choice import champion_uri
+from components.champion.training_data import champion_statistics
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
 from finetune.buckets import folder
@@ -30,6 +32,7 @@ from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
 CONTEXT_TYPE = "finetune_execution_cache"
 
 _CHAMPION = "components.champion.resolver.ChampionStrategy"
+_TRAINING_DATA = "components.champion.resolver.TrainingDataStrategy"
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 
@@ -145,17 +148,25 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     operations = [operation for operation in operations if operation.op_type]
     if not operations:
         return ""
-    if [operation.op_type for operation in operations] != [_CHAMPION]:
+    (operation,) = operations
+    if operation.op_type not in (_CHAMPION, _TRAINING_DATA):
         return None
-    directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
-    candidates = {one.uri for one in store.get_artifacts_by_id([one for ids in inputs.values() for one in ids])}
-    champion = champion_uri(directory, candidates, lambda uri: bool(store.get_artifacts_by_uri(uri)))
+    directory = folder(operation.kwargs["push_directory"].value.field_value.string_value)
+    ids = [one for each in inputs.values() for one in each]
+    find = _champion if operation.op_type == _CHAMPION else champion_statistics
+    return f"{node_digest([operation.op_type.rpartition('.')[0]])} {find(store, directory, ids)}"
+
+
+def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection[int]) -> str:
+    """The champion beside some models, and the looks before theirs."""
+    uris = {one.uri for one in store.get_artifacts_by_id(list(candidates))}
+    champion = champion_uri(directory, uris, lambda uri: bool(store.get_artifacts_by_uri(uri)))
     verdicts = [
         (one.id, *(one.custom_properties[name].string_value for name in (looks.MODEL_URI, looks.CHAMPION_URI)))
         for one in store.get_artifacts_by_type(looks.VERDICT_TYPE)
         if one.state == metadata_store_pb2.Artifact.LIVE
     ]
-    return f"{node_digest([_CHAMPION.rpartition('.')[0]])} {champion} {looks.before(verdicts, candidates, champion)}"
+    return f"{champion} {looks.before(verdicts, uris, champion)}"
 
 
 def _deployment(single: pipeline_pb2.Pipeline) -> pipeline_pb2.IntermediateDeploymentConfig:

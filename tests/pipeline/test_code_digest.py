@@ -23,8 +23,8 @@ from pipeline.nodes import alone, place_at, resolved
 ROOT = Path(__file__).parents[2]
 RECIPES = ("digits", "sms_spam", "flowers")
 SCHEMA = ("digits", "data.schema_file=schema.pbtxt")
-# A resolver has no parameters; `pipeline.execution_cache` has its code in the key.
-WITHOUT_PARAMETERS = {"ChampionResolver"}
+# Resolvers have no parameters; `pipeline.execution_cache` has their code in the key.
+WITHOUT_PARAMETERS = {"ChampionResolver", "TrainingDataResolver"}
 # Run by TFX's own code alone.
 TFX_ALONE = {"ImportSchemaGen"}
 
