@@ -14,7 +14,8 @@ from finetune.buckets import is_bucket
 from finetune.config import BackboneConfig, DataConfig, TrainingConfig
 from finetune.config.keys import value_at
 from finetune.config.load import Check
-from finetune.errors import BackboneError, ConfigError, did_you_mean
+from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
+from pipeline.data_roots import roots_of
 from pipeline.modalities import keys_of, modality_of
 from pipeline.plan import BEAM_NODES
 from pipeline.tasks import task_fits
@@ -96,11 +97,16 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
     """What a local run reads is there."""
     problems = []
     record = _record(raw)
-    root = value_at(raw, "data.root")
-    if isinstance(root, str) and not is_bucket(root):
+    # Mistakes elsewhere in the section say nothing against the root.
+    root_alone = {"data": {"root": value_at(raw, "data.root")}}
+    data = _parsed(DataConfig, raw, "data") or _parsed(DataConfig, root_alone, "data")
+    if data and not is_bucket(data.root):
         ingest = INGEST_MODALITIES[record.modality if record else "image"]
-        problem = ingest.root_problem(Path(root).expanduser())
-        problems += [f"data.root: got {root!r}, {problem}"] if problem else []
+        try:
+            found = {root: ingest.root_problem(Path(root)) for root in roots_of(data)}
+            problems += [f"data.root: got {root!r}, {problem}" for root, problem in found.items() if problem]
+        except DataError as error:
+            problems.append(str(error))
     schema = value_at(raw, "data.schema_file")
     if isinstance(schema, str) and not Path(schema).expanduser().is_file():
         problems.append(f"data.schema_file: got {schema!r}, which is not a file here; expected a schema.pbtxt")

@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.champion import looks
 from components.champion.choice import champion_uri
+from components.champion.lineage import run_to_start_from
 from components.champion.training_data import champion_statistics
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
+from components.example_gen.spans import data_fingerprint
 from finetune.buckets import folder
 from pipeline.code_digest import node_digest
 from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
@@ -33,6 +36,7 @@ CONTEXT_TYPE = "finetune_execution_cache"
 
 _CHAMPION = "components.champion.resolver.ChampionStrategy"
 _TRAINING_DATA = "components.champion.resolver.TrainingDataStrategy"
+_WARM_START = "components.champion.warm_start_resolver.WarmStartStrategy"
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 
@@ -91,7 +95,7 @@ def remember(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, key: str)
     """Files the execution of a node in this run under its key."""
     execution = latest_execution(store, _run_id(single), node_name(single))
     if execution is not None and has_succeeded(execution):
-        context_id = _context(store, CONTEXT_TYPE, key).id
+        context_id = put_context(store, CONTEXT_TYPE, key).id
         association = metadata_store_pb2.Association(execution_id=execution.id, context_id=context_id)
         store.put_attributions_and_associations([], [association])
 
@@ -143,18 +147,26 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
         modality = next((one for one in MODALITIES.values() if one.node_id == node.node_info.id), None)
         values = {name: value.field_value.string_value for name, value in node.parameters.parameters.items()}
         settings = IngestSettings.from_json(values["settings"])
-        return modality.fingerprint(values["root"], settings) if modality else None
+        if modality is None:
+            return None
+        return data_fingerprint(values["root"], settings, partial(modality.fingerprint, settings=settings))
     operations = [step.op_node for graph in node.inputs.input_graphs.values() for step in graph.nodes.values()]
     operations = [operation for operation in operations if operation.op_type]
     if not operations:
         return ""
-    (operation,) = operations
-    if operation.op_type not in (_CHAMPION, _TRAINING_DATA):
+    kind = operations[0].op_type
+    if len(operations) > 1 or kind not in _FOUND_BY:
         return None
-    directory = folder(operation.kwargs["push_directory"].value.field_value.string_value)
+    directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
     ids = [one for each in inputs.values() for one in each]
-    find = _champion if operation.op_type == _CHAMPION else champion_statistics
-    return f"{node_digest([operation.op_type.rpartition('.')[0]])} {find(store, directory, ids)}"
+    return f"{node_digest([kind.rpartition('.')[0]])} {_FOUND_BY[kind](store, directory, ids)}"
+
+
+def _start(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]) -> str:
+    """The champion, and what a training on some examples begins with."""
+    champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
+    (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
+    return f"{champion} {run_to_start_from(store, model.id, examples) if model else None}"
 
 
 def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection[int]) -> str:
@@ -167,6 +179,14 @@ def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection
         if one.state == metadata_store_pb2.Artifact.LIVE
     ]
     return f"{champion} {looks.before(verdicts, uris, champion)}"
+
+
+# What each resolver looks up, for the artifacts that it reads.
+_FOUND_BY: dict[str, Callable[[mlmd.MetadataStore, Path, Collection[int]], object]] = {
+    _CHAMPION: _champion,
+    _WARM_START: _start,
+    _TRAINING_DATA: champion_statistics,
+}
 
 
 def _deployment(single: pipeline_pb2.Pipeline) -> pipeline_pb2.IntermediateDeploymentConfig:
@@ -209,7 +229,7 @@ def _publish(
     contexts = [one for one in store.get_contexts_by_execution(earlier.id) if one.type != RUN]
     run = store.get_context_by_type_and_name(RUN, _run_id(single))
     if run is None:
-        run = _context(store, RUN, _run_id(single))
+        run = put_context(store, RUN, _run_id(single))
         (pipeline,) = [one.id for one in contexts if one.type == "pipeline"]
         with contextlib.suppress(mlmd.errors.AlreadyExistsError):
             store.put_parent_contexts([metadata_store_pb2.ParentContext(child_id=run.id, parent_id=pipeline)])
@@ -221,8 +241,8 @@ def _publish(
     store.put_execution(execution, pairs, [*contexts, run], reuse_context_if_already_exist=True)
 
 
-def _context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
-    """The context of that type and name, made when absent; another process may make it at the same time."""
+def put_context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
+    """Returns the context of that type and name, made when absent; another process may make it at the same time."""
     type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
     with contextlib.suppress(mlmd.errors.AlreadyExistsError):
         store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from finetune.config import Config, DataConfig, PhaseConfig, TrainingConfig
-from finetune.errors import BackboneError
+from finetune.errors import BackboneError, FinetuneError
+from pipeline.data_roots import roots_of
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.plan import RATES, Decision
@@ -92,22 +93,28 @@ def _graph(found: Recorded, training: TrainingConfig) -> Graph:
 
 def count_examples(data: DataConfig) -> tuple[int, int] | None:
     """Counts files as a guess at the examples in train and val; None when there is nothing, or no time, to count."""
-    root, deadline = Path(data.root), time.monotonic() + SECONDS_TO_COUNT
+    deadline = time.monotonic() + SECONDS_TO_COUNT
     try:
-        if data.manifest:
-            with (root / data.manifest).open("rb") as file:
-                lines = sum(1 for _ in _until(file, deadline)) - 1
-            return round(lines * TRAIN_SHARE), round(lines * VAL_SHARE)
-        if not (root / "train").is_dir():
-            files = _files(root, deadline)
-            return (round(files * TRAIN_SHARE), round(files * VAL_SHARE)) if files else None
-        wanted = data.splits or {name: name if (root / name).is_dir() else VAL_SHARE for name in ("val", "test")}
-        train = _files(root / str(wanted.get("train", "train")), deadline)
-        cut = {name: share for name, share in wanted.items() if isinstance(share, float)}
-        val = round(train * cut["val"]) if "val" in cut else _files(root / str(wanted["val"]), deadline)
-        return (round(train * (1 - sum(cut.values()))), val) if train else None
-    except (OSError, TimeoutError):
+        counted = [_count(data, Path(root), deadline) for root in roots_of(data)]
+    except (OSError, TimeoutError, FinetuneError):
         return None
+    train, val = (sum(counts) for counts in zip(*counted, strict=True))
+    return (train, val) if train else None
+
+
+def _count(data: DataConfig, root: Path, deadline: float) -> tuple[int, int]:
+    if data.manifest:
+        with (root / data.manifest).open("rb") as file:
+            lines = sum(1 for _ in _until(file, deadline)) - 1
+        return round(lines * TRAIN_SHARE), round(lines * VAL_SHARE)
+    if not (root / "train").is_dir():
+        files = _files(root, deadline)
+        return round(files * TRAIN_SHARE), round(files * VAL_SHARE)
+    wanted = data.splits or {name: name if (root / name).is_dir() else VAL_SHARE for name in ("val", "test")}
+    train = _files(root / str(wanted.get("train", "train")), deadline)
+    cut = {name: share for name, share in wanted.items() if isinstance(share, float)}
+    val = round(train * cut["val"]) if "val" in cut else _files(root / str(wanted["val"]), deadline)
+    return round(train * (1 - sum(cut.values()))), val
 
 
 def _files(folder: Path, deadline: float) -> int:

@@ -9,7 +9,8 @@ from typing import Any
 from components.bulk_inferrer.modalities import MODALITIES as PREVIEW_MODALITIES
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from finetune.config import DataConfig
-from finetune.errors import ConfigError
+from finetune.errors import ConfigError, FinetuneError
+from pipeline.data_roots import roots_of
 from trainer_module.modalities import MODALITIES as NETWORK_MODALITIES
 from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
 
@@ -35,7 +36,10 @@ def modality_of(data: DataConfig) -> str:
     """
     if data.manifest:
         return "image"
-    layout, root = data.layout, Path(data.root)
+    try:
+        layout, root = data.layout, Path(roots_of(data)[-1])
+    except FinetuneError as error:
+        raise ConfigError([str(error)]) from None
     for name, ingest in INGEST_MODALITIES.items():
         if layout in ingest.layouts if layout != "auto" else ingest.recognises(root):
             return name

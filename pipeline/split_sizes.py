@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from components.example_gen.files import FileRecord
 from components.example_gen.layouts import Listing, list_files
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
+from components.example_gen.spans import list_spans
 from components.example_gen.tables import find_tables, read_tables
 from evaluation.foresight import Sizes
 from finetune.buckets import is_bucket
 from finetune.config import Config
 from finetune.errors import DataError
+from pipeline.data_roots import ingest_settings, spans_of
 from pipeline.frozen_features_plan import count_examples
 from trainer_module.backbones.sources import record_of
 
@@ -31,43 +32,54 @@ def expected_sizes(config: Config) -> dict[str, Sizes] | None:
     """
     if is_bucket(config.data.root):
         return None
-    settings = _settings(config)
     try:
-        listing = _listing(config, settings)
+        listing = _listing(config, ingest_settings(config))
     except (DataError, OSError):
         return None
     return None if listing is None else {split: _sizes(listing, split) for split in ("train", "test")}
 
 
-def _settings(config: Config) -> IngestSettings:
-    known = {field.name for field in fields(IngestSettings)}
-    data = config.data.model_dump(mode="json")
-    return IngestSettings(task=config.task, **{name: value for name, value in data.items() if name in known})
-
-
 def _listing(config: Config, settings: IngestSettings) -> Listing | None:
+    spans = spans_of(config)
+    roots = [spans.root_of(span) for span in spans.spans] if spans else [config.data.root]
+    list_one: Callable[[str], Listing]
     if "table" in MODALITIES[record_of(config.backbone).modality].layouts:
-        folder, names, _ = find_tables(config.data.root)
-        if sum(os.path.getsize(Path(folder, name)) for name in names) > MOST_TABLE_BYTES:
+        if sum(map(_table_bytes, roots)) > MOST_TABLE_BYTES:
             return None
-        return read_tables(config.data.root, settings).listing
-    counted = count_examples(config.data)
-    return list_files(config.data.root, settings) if counted and sum(counted) <= MOST_FILES else None
+
+        def list_one(root: str) -> Listing:
+            return read_tables(root, settings).listing
+    else:
+        counted = count_examples(config.data)
+        if not counted or sum(counted) > MOST_FILES:
+            return None
+
+        def list_one(root: str) -> Listing:
+            return list_files(root, settings)
+
+    return list_spans(spans, settings, list_one) if spans else list_one(config.data.root)
+
+
+def _table_bytes(root: str) -> int:
+    folder, names, _ = find_tables(root)
+    return sum(os.path.getsize(Path(folder, name)) for name in names)
 
 
 def _sizes(listing: Listing, split: str) -> Sizes:
-    plan = listing.plan
-    usable = [record for record in listing.files if not record.reason]
-    named = plan.folders.get(split)
-    if named is not None and split != "train":
-        return _counted((record for record in usable if record.folder == named), 1.0)
-    whole = [record for record in usable if plan.held_out_folder(record.folder) is None]
-    return _counted(whole, plan.fractions.get(split, 0.0))
+    shares = [(record, _share(listing, record, split)) for record in listing.files if not record.reason]
+    classes: dict[str, float] = defaultdict(float)
+    for record, share in shares:
+        for label in record.labels:
+            classes[label] += share
+    rounded = {name: round(count) for name, count in sorted(classes.items()) if count}
+    one_each = all(len(record.labels) == 1 for record, _ in shares)
+    return Sizes(sum(rounded.values()) if one_each else round(sum(share for _, share in shares)), rounded)
 
 
-def _counted(records: Iterable[FileRecord], share: float) -> Sizes:
-    kept = list(records)
-    classes: Mapping[str, int] = Counter(label for record in kept for label in record.labels)
-    rounded = {name: round(count * share) for name, count in sorted(classes.items())}
-    one_each = all(len(record.labels) == 1 for record in kept)
-    return Sizes(sum(rounded.values()) if one_each else round(len(kept) * share), rounded)
+def _share(listing: Listing, record: FileRecord, split: str) -> float:
+    """How much of an example is expected in a split: all or nothing where its folder says it."""
+    plan = listing.plan_of(record)
+    held_out = plan.held_out_folder(record.folder)
+    if held_out is not None:
+        return float(held_out == split)
+    return plan.fractions.get(split, 0.0)

@@ -21,12 +21,13 @@ from typing import Any
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_basis import RunBasis
 from finetune.artifacts.run_summary import RunSummary
-from finetune.buckets import folder, is_bucket
-from finetune.config import Config
+from finetune.buckets import is_bucket
+from finetune.config import Config, DataConfig
 from finetune.digests import sha256_of
-from finetune.errors import RunError
+from finetune.errors import DataError, RunError
 from finetune.file_stats import contents_of, stats_of
 from pipeline.code_digest import installed
+from pipeline.data_roots import roots_of
 from pipeline.saved_report import REPORT_FILE
 from trainer_module.backbones.sources import source_of
 
@@ -51,8 +52,9 @@ class Inputs:
 def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     """Looks at all that goes into a run of a config; the bytes of the data are read `with_bytes` only."""
     now = time.time_ns()
-    root = folder(config.data.root)
-    data, in_buckets = stats_of(root), is_bucket(root) or is_bucket(config.push_path)
+    in_buckets = is_bucket(config.data.root) or is_bucket(config.push_path)
+    roots = [] if in_buckets else _roots(config.data)
+    data = [stats_of(root) for root in roots]
     schema, corrections, log = config.data.schema_file, config.data.corrections, config.data.serving_log
     digests = {
         "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
@@ -62,12 +64,14 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
         "schema": (sha256_of(Path(schema)) or "") if schema else "",
         "corrections": (sha256_of(Path(corrections)) or "") if corrections else "",
         "serving_log": (sha256_of(Path(log)) or "") if log else "",
-        "data": data.digest,
+        "data": _digest(*map(str, roots), *(each.digest for each in data)),
     }
     if with_bytes and not in_buckets:
-        digests[DATA_BYTES] = contents_of(root)
+        digests[DATA_BYTES] = _digest(*map(contents_of, roots))
+    outside = _digest(*map(str, roots), *(each.outside for each in data))
     # What another machine holds is not looked at.
-    return Inputs(digests, data.outside, settled=not in_buckets and data.settled(now))
+    settled = not in_buckets and bool(data) and all(each.settled(now) for each in data)
+    return Inputs(digests, outside, settled)
 
 
 def changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -116,6 +120,14 @@ def remember(
     if before.settled and not changed(before.digests, after.digests) and pushed == stats_of(config.push_path).digest:
         folders = sorted({artifact.uri for found in outputs.values() for artifact in found.values()})
         RunBasis(inputs=dict(before.digests), outside=before.outside, pushed=pushed, artifacts=folders).write(run_dir)
+
+
+def _roots(data: DataConfig) -> list[Path]:
+    """The root, or that of each span in the window; none where none can be read, which the ingest tells."""
+    try:
+        return [Path(root) for root in roots_of(data)]
+    except DataError:
+        return []
 
 
 def _bases(config: Config) -> Iterator[tuple[Path, RunBasis]]:

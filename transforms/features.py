@@ -8,6 +8,8 @@ PATH = "path"
 SHA256 = "sha256"
 # What several examples share, such as a patient: see `data.group_column`.
 GROUP = "group"
+# Name of the span that an example came with, where `data.root` has a place for one: see `finetune.spans`.
+SPAN = "span"
 
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"

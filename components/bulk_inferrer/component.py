@@ -151,7 +151,7 @@ class BulkInferrer(base_beam_component.BaseBeamComponent):
             model: The candidate.
             champion: Empty when there is none.
             baselines: Models by name, out of `TRAINED_BASELINES`.
-            columns: Raw features to keep, for slices.
+            columns: Raw features to keep, for slices; `span` only where the data have spans.
             majority: Whether the baseline that always says the most frequent class is wanted too.
         """
         spec = TestPredictionsSpec(

@@ -62,6 +62,8 @@ class AskModels(beam.DoFn):
             for name, model in self._models.of_name.items():
                 served = model.signatures["serving_default"](examples=batch)
                 outputs[name].append({key: value.numpy() for key, value in served.items()})
+        if not any(columns.get(features.SPAN, ())):
+            columns.pop(features.SPAN, None)
         models = {name: self._answers(name, found) for name, found in outputs.items()}
         Shard(paths, digests, labels, columns, models).write(Path(target))
         yield from ()

@@ -5,13 +5,16 @@
     layouts.py      which files a data root offers, under which label and in which split folder
     manifest.py     the same from a CSV file
     tables.py       rows of texts from CSV, TSV and JSONL files
+    spans.py        which spans are read, by their digests, and all of them as one listing
     columns.py      whether a table has the columns that are wanted
     fingerprint.py  one string that changes when the data changes
     images.py       whether bytes are a picture that training and serving can decode
     tasks/          how a cell becomes labels, and how splits are cut, for each task
     stratification.py  splits that keep rare labels in each of them
     splits.py       which split a file belongs to
+    assignments.py  the split that each example and group was put in first, which later spans keep
     selection.py    from all files: which become examples of which split, and the report
+    settled_selection.py  the same with what earlier spans have settled
     progress.py     how far a pass is
     passes.py       what Beam's workers do: read files, write a shard
     component.py    what the two TFX components around these share

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 from tfx import types
@@ -16,13 +17,16 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
 from components.example_gen.files import FileRecord
-from components.example_gen.selection import Selection, make_shards, stop_error
+from components.example_gen.selection import Selection, make_shards
 from components.example_gen.settings import SPLITS, IngestSettings
-from finetune.artifacts.ingest_report import StoppedIngestReport
+from components.example_gen.spans import DataSpans, data_fingerprint, resolve_spans
+from finetune.errors import DataError
 from finetune.events import Note, emit
 
 ROOT_KEY = "root"
 SETTINGS_KEY = "settings"
+# What the driver adds for the executor, and the property of the output artifact that has the digest of each span.
+SPANS_KEY = "spans"
 
 
 class ExampleGenSpec(component_spec.ComponentSpec):
@@ -51,12 +55,25 @@ class FingerprintDriver(driver.Driver):
         pipeline_info: data_types.PipelineInfo,
         component_info: data_types.ComponentInfo,
     ) -> dict[str, Any]:
-        """Adds span, version and fingerprint; all three enter the cache key and the output artifact."""
+        """Adds span, version, fingerprint and, where the root has a place for a span, which of them are read.
+
+        All enter the cache key; the first three become properties of the output artifact as TFX has them, with the
+        latest span as `span`, and `finish` adds all of them.
+        """
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
-        # The place for {SPAN} in root: find the latest span here, and replace root and span by what was found.
+        root, fingerprint = exec_properties[ROOT_KEY], partial(self.fingerprint, settings=settings)
         exec_properties[utils.SPAN_PROPERTY_NAME] = 0
         exec_properties[utils.VERSION_PROPERTY_NAME] = None
-        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = self.fingerprint(exec_properties[ROOT_KEY], settings)
+        try:
+            spans = resolve_spans(root, settings, fingerprint)
+        except DataError:
+            spans = None  # The executor says what is wrong.
+        if spans:
+            exec_properties[utils.SPAN_PROPERTY_NAME] = spans.spans[-1].number
+            exec_properties[SPANS_KEY] = spans.to_json()
+            exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = spans.fingerprint
+        else:
+            exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = data_fingerprint(root, settings, fingerprint)
         return exec_properties
 
 
@@ -73,24 +90,27 @@ def make_spec(root: str, settings: dict[str, Any]) -> ExampleGenSpec:
     )
 
 
+def spans_of(exec_properties: dict[str, Any], fingerprint: Callable[[str, IngestSettings], str]) -> DataSpans | None:
+    """Returns which spans the driver has found; None where the root has no place for one.
+
+    Args:
+        exec_properties: Of the executor.
+        fingerprint: As the driver has it.
+
+    Raises:
+        DataError: It found none; the message says why.
+    """
+    if found := exec_properties.get(SPANS_KEY):
+        return DataSpans.from_json(found)
+    settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
+    return resolve_spans(exec_properties[ROOT_KEY], settings, lambda root: fingerprint(root, settings))
+
+
 def output_artifact(output_dict: dict[str, list[types.Artifact]]) -> types.Artifact:
     """Returns the artifact to fill, with its splits named."""
     artifact = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
     artifact.split_names = artifact_utils.encode_split_names(list(SPLITS))
     return artifact
-
-
-def stop_for_problems(selection: Selection, settings: IngestSettings) -> None:
-    """Keeps the report where the user finds it also after a stop, and stops if something is wrong.
-
-    Raises:
-        DataError: The data cannot be trained on; the message says why.
-    """
-    report_path = None
-    if settings.report_dir:
-        report_path = str(StoppedIngestReport.model_validate(selection.report.plain()).write(settings.report_dir))
-    if selection.problems:
-        raise stop_error(selection, report_path)
 
 
 def shard_files(
@@ -112,9 +132,13 @@ def shard_files(
 
 
 def finish(artifact: types.Artifact, selection: Selection) -> None:
-    """Writes the report beside the examples, says on the artifact how they are stored, and passes warnings on."""
+    """Writes report and list beside the examples, says on the artifact how they are stored, and passes warnings on."""
     for warning in selection.warnings:
         emit(Note(text=f"ExampleGen: {warning}", level="warning"))
     selection.report.write(artifact.uri)
+    selection.example_list.write(artifact.uri)
+    if selection.report.spans:
+        digests = {span.name: span.digest for span in selection.report.spans}
+        artifact.set_string_custom_property(SPANS_KEY, json.dumps(digests))
     examples_utils.set_payload_format(artifact, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(artifact, write_split.to_file_format_str(example_gen_pb2.FORMAT_TFRECORDS_GZIP))

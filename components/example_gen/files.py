@@ -46,6 +46,7 @@ class FileRecord:
         mtime_ns: Time of the last change, in nanoseconds since 1970.
         readable: Whether this process may read the file.
         slices: Value of each slice column.
+        span: Name of the span that it came with; None where the root has no place for one.
         group: Value of the group column, empty where it is not known; None when there is no such column.
         sha256: Hex digest of the bytes; empty until they are read.
         reason, detail: Why the file cannot be used (see FileProblem); None while nothing speaks against it.
@@ -59,6 +60,7 @@ class FileRecord:
     readable: bool = True
     slices: dict[str, str] = field(default_factory=dict)
     group: str | None = None
+    span: str | None = None
     sha256: str = ""
     reason: str | None = None
     detail: str | None = None

@@ -6,6 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -22,7 +23,7 @@ from components.example_gen.component import (
     make_spec,
     output_artifact,
     shard_files,
-    stop_for_problems,
+    spans_of,
 )
 from components.example_gen.corrections import corrected
 from components.example_gen.files import FileRecord, printable
@@ -30,9 +31,9 @@ from components.example_gen.fingerprint import fingerprint
 from components.example_gen.layouts import list_files
 from components.example_gen.passes import Pass, ReadFiles, WriteShard, done, read_lines, verdict_cache, write_lines
 from components.example_gen.progress import Progress
-from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
-from components.example_gen.tasks import TASKS
+from components.example_gen.settled_selection import select
+from components.example_gen.spans import list_spans
 from finetune.buckets import is_bucket
 from finetune.errors import DataError
 
@@ -66,11 +67,12 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
             DataError: The data cannot be trained on; the message says why.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        root = exec_properties[ROOT_KEY]
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
         examples_artifact = output_artifact(output_dict)
-
-        listing = corrected(list_files(root, settings), settings)
+        spans = spans_of(exec_properties, fingerprint)
+        root = spans.base if spans else exec_properties[ROOT_KEY]
+        list_one = partial(list_files, settings=settings)
+        listing = corrected(list_spans(spans, settings, list_one) if spans else list_one(root), settings)
         if not is_bucket(root):
             root = os.path.abspath(root)  # A worker's own working directory may be another.
         rejected = [record for record in listing.files if record.reason]
@@ -79,10 +81,7 @@ class ImageExecutor(base_beam_executor.BaseBeamExecutor):
             records = _by_row(self._run(ReadFiles(root, settings), _parts(to_read)))
 
         for _ in range(MAX_ATTEMPTS):
-            selection = select_examples(
-                listing, [*rejected, *records.values()], settings.max_bad_fraction, TASKS[settings.task]
-            )
-            stop_for_problems(selection, settings)
+            selection = select(listing, [*rejected, *records.values()], settings)
             shards = shard_files(selection.examples, examples_artifact)
             with Progress(NODE_ID, selection.report.used, "examples"):
                 lost = _by_row(self._run(WriteShard(root), _shard_lines(shards)))
@@ -141,7 +140,8 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     """Ingests images as `examples` with the splits train, val and test.
 
     Features, one bytes value each: `image` (the file's own bytes), `label`, `path` (relative to root), `sha256` (hex)
-    and the slice columns. The artifact's folder also holds `ingest_report.json`.
+    and the slice columns; with spans also `span`, and paths are relative to the folder that holds them. The artifact's
+    folder also holds `ingest_report.json`.
     """
 
     SPEC_CLASS = ExampleGenSpec

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from components.example_gen.files import FileRecord, list_folder, printable, walk_folder
 from components.example_gen.manifest import read_manifest
@@ -11,6 +12,7 @@ from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.splits import SplitPlan, plan_splits
 from components.example_gen.tasks import read_labels
 from finetune.errors import DataError
+from finetune.spans import Span
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,11 @@ class Listing:
         layout: `classes`, `splits`, `manifest` or `table`.
         files: One record a file or manifest row, sorted by path.
         classes: All classes, also those without files, sorted.
-        plan: How the files are divided into splits.
+        plan: How the files are divided into splits; where there are spans, those of the first.
         ignored: Paths at the side of the class folders, which are not read.
         manifest_sha256: Hex digest of the manifest, if there is one.
+        plans: Of each span, by its name.
+        spans, span_digests, waiting: See `spans.DataSpans`; empty where the root has no place for a span.
     """
 
     layout: str
@@ -32,6 +36,14 @@ class Listing:
     plan: SplitPlan
     ignored: list[str]
     manifest_sha256: str | None = None
+    plans: Mapping[str, SplitPlan] = field(default_factory=dict)
+    spans: Sequence[Span] = ()
+    span_digests: Sequence[str] = ()
+    waiting: Sequence[str] = ()
+
+    def plan_of(self, record: FileRecord) -> SplitPlan:
+        """Returns how the files beside this one are divided."""
+        return self.plan if record.span is None else self.plans[record.span]
 
     @property
     def noun(self) -> str:

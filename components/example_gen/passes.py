@@ -169,7 +169,7 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
 def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) -> bytes:
     """Returns a serialized tf.Example of bytes: `label`, and with one value each `name`, path, sha256, slice columns.
 
-    With a group column also `group`; an example whose group is not known is one by itself.
+    With a group column also `group`; an example whose group is not known is one by itself. With spans also `span`.
 
     Args:
         record: A usable file or row. Its path is written as the bytes that the file system has.
@@ -184,6 +184,8 @@ def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) ->
     }
     if record.group is not None:
         values[features.GROUP] = (record.group or record.sha256).encode()
+    if record.span is not None:
+        values[features.SPAN] = record.span.encode()
     lists = {name: [value] for name, value in values.items()}
     lists[features.LABEL] = [label.encode() for label in record.labels]
     feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in lists.items()}

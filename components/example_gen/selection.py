@@ -12,14 +12,17 @@ from components.example_gen.layouts import Listing
 from components.example_gen.settings import SPLITS
 from components.example_gen.splits import HELD_OUT_ORDER, SplitPlan
 from components.example_gen.tasks import IngestTask
+from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.artifacts.ingest_report import (
     Conflict,
     Duplicates,
     IngestReport,
     LabelledFile,
     SkippedFile,
+    SpanCounts,
     SplitCounts,
 )
+from finetune.artifacts.split_digests import SplitDigests
 from finetune.errors import DataError, did_you_mean
 
 # Left out, but nothing is wrong with the data.
@@ -43,18 +46,32 @@ class Selection:
     Attributes:
         examples: Per split (train, val, test) its files, sorted by content digest, then path.
         report: What became of them.
+        left_out: The files that are no examples, each with the reason why.
         problems: What stops the run, one message each; empty if nothing does.
         warnings: What the user should know, though it stops nothing.
+        settled: SHA-256 of each content and each group that is used, to its split, which later spans keep.
     """
 
     examples: dict[str, list[FileRecord]]
     report: IngestReport
+    left_out: list[FileRecord]
     problems: list[str]
     warnings: list[str]
+    settled: dict[str, str]
+
+    @property
+    def example_list(self) -> ExampleList:
+        """Every file that was looked at, with its split."""
+        by_split = {**self.examples, "": self.left_out}
+        return ExampleList.of(listed(record, split) for split, records in by_split.items() for record in records)
 
 
 def select_examples(
-    listing: Listing, records: Sequence[FileRecord], max_bad_fraction: float, task: IngestTask
+    listing: Listing,
+    records: Sequence[FileRecord],
+    max_bad_fraction: float,
+    task: IngestTask,
+    known: SplitDigests | None = None,
 ) -> Selection:
     """Decides about every file.
 
@@ -63,6 +80,7 @@ def select_examples(
         records: The listing's files after reading: each with a digest, or with a reason why it is unusable.
         max_bad_fraction: A larger fraction of unusable files is a problem.
         task: Cuts what is not in a folder of val or test.
+        known: Splits of contents and groups that were used before, which they keep whatever folder they are in now.
     """
     conflicts = _find_conflicts(records)
     usable, skipped = [], []
@@ -72,10 +90,15 @@ def select_examples(
             skipped.append(record.without(problem) if problem else record)
         else:
             usable.append(record)
-    cut = _cut([record for record in usable if not listing.plan.held_out_folder(record.folder)], listing.plan, task)
-    decided = [(record, listing.plan.held_out_folder(record.folder) or cut[_unit(record)]) for record in usable]
+    known = known or SplitDigests()
+    given = [listing.plan_of(record).held_out_folder(record.folder) for record in usable]
+    cut = _cut([record for record, split in zip(usable, given, strict=True) if not split], listing, task, known)
+    decided = [
+        (record, known.get(_unit(record)) or split or cut[_unit(record)])
+        for record, split in zip(usable, given, strict=True)
+    ]
 
-    keeper: dict[str, str] = {}
+    keeper = {record.sha256: split for record in usable if (split := known.get(record.sha256))}
     for split in HELD_OUT_ORDER:
         for record, own_split in decided:
             if own_split == split:
@@ -85,7 +108,7 @@ def select_examples(
         if keeper[record.sha256] == split:
             examples[split].append(record)
         else:
-            detail = f"a copy of it is in {keeper[record.sha256]}, which keeps it; this one was for {split}"
+            detail = f"{keeper[record.sha256]} has the same bytes, and keeps them; this one was for {split}"
             skipped.append(record.without(FileProblem(ACROSS_SPLITS, detail)))
     for files in examples.values():
         files.sort(key=lambda record: (record.sha256, record.path))
@@ -96,8 +119,20 @@ def select_examples(
         *_split_problems(listing, report),
         *_divided_groups(listing, examples),
     ]
-    warnings = [] if problems else [*_too_rare(listing, report), *_few_groups(report)]
-    return Selection(examples, report, problems, warnings)
+    warnings = [*_too_rare(listing, report), *_few_groups(report), *_odd_spans(report), *_stayed(listing, examples)]
+    settled = {
+        digest: split
+        for split, files in examples.items()
+        for record in files
+        for digest in (record.sha256, _unit(record))
+    }
+    return Selection(examples, report, skipped, problems, [] if problems else warnings, settled)
+
+
+def listed(record: FileRecord, split: str = "") -> ListedExample:
+    """Returns what is kept of a file for later runs."""
+    labels = tuple(map(printable, record.labels))
+    return ListedExample(printable(record.path), record.size, record.mtime_ns, record.sha256, labels, split)
 
 
 def make_shards(examples: Iterable[FileRecord]) -> Iterator[list[FileRecord]]:
@@ -135,7 +170,7 @@ def stop_error(selection: Selection, report_path: str | None) -> DataError:
 def _split_or_label_problem(
     record: FileRecord, listing: Listing, conflicts: dict[str, list[FileRecord]]
 ) -> FileProblem | None:
-    folders = listing.plan.folders.values()
+    folders = listing.plan_of(record).folders.values()
     if folders and record.folder not in folders:
         expected = ", ".join(map(repr, folders))
         return FileProblem("unknown split", f"got {record.folder!r}; expected one of {expected}")
@@ -150,13 +185,21 @@ def _unit(record: FileRecord) -> str:
     return hashlib.sha256(record.group.encode()).hexdigest() if record.group else record.sha256
 
 
-def _cut(records: Sequence[FileRecord], plan: SplitPlan, task: IngestTask) -> dict[str, str]:
+def _cut(records: Sequence[FileRecord], listing: Listing, task: IngestTask, known: SplitDigests) -> dict[str, str]:
     """Returns the split of each unit; with groups, no split is empty while there are enough of them."""
     labels: dict[str, set[str]] = defaultdict(set)
+    plans: dict[str, SplitPlan] = {}
     for record in records:
         labels[_unit(record)].update(record.labels)
-    cut = task.cut(plan, {unit: tuple(sorted(names)) for unit, names in labels.items()})
-    return plan.fill(cut) if any(record.group for record in records) else cut
+        plans.setdefault(_unit(record), listing.plan_of(record))
+    settled = {unit: split for unit in labels if (split := known.get(unit))}
+    found: dict[str, str] = {}
+    while of_plan := {unit: plan for unit, plan in plans.items() if unit not in found}:
+        plan = next(iter(of_plan.values()))
+        units = [unit for unit, own in of_plan.items() if own == plan]
+        cut = task.cut(plan, {unit: tuple(sorted(labels[unit])) for unit in units}, settled)
+        found |= plan.fill(cut, settled) if any(record.group for record in records) else cut
+    return found
 
 
 def _divided_groups(listing: Listing, examples: Mapping[str, Sequence[FileRecord]]) -> list[str]:
@@ -183,6 +226,42 @@ def _few_groups(report: IngestReport) -> list[str]:
         f"data.group_column: test has {groups} groups; intervals that resample fewer than {ENOUGH_GROUPS} are narrower "
         "than they say. Add groups, or give test a larger share."
     ]
+
+
+def _odd_spans(report: IngestReport) -> list[str]:
+    """Returns which spans are not read yet, and which hold nothing that could be used."""
+    found = []
+    if report.waiting:
+        found.append(f"data.root: not complete, and not read: span {_few(report.waiting)}.")
+    if empty := [span.name for span in report.spans if not any(span.splits.values())]:
+        found.append(f"data.root: without any usable example: span {_few(empty)}.")
+    return found
+
+
+def _stayed(listing: Listing, examples: Mapping[str, Sequence[FileRecord]]) -> list[str]:
+    """Returns which examples are not in the split that their folder says, because they were in another one before."""
+    moved = [
+        printable(record.path)
+        for split, records in examples.items()
+        for record in records
+        if split not in _possible(listing.plan_of(record), record)
+    ]
+    if not moved:
+        return []
+    return [
+        f"data.splits: {len(moved)} {listing.noun}s stay in the split that they had in an earlier span, and their "
+        f"folder says another: {_few(moved)}. Another data.split_salt cuts all of them anew."
+    ]
+
+
+def _possible(plan: SplitPlan, record: FileRecord) -> set[str]:
+    """The splits that an example in such a folder can have."""
+    held_out = plan.held_out_folder(record.folder)
+    return {held_out} if held_out else set(plan.fractions)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join([*names[:SHOWN_PROBLEMS], *(["..."] if len(names) > SHOWN_PROBLEMS else [])])
 
 
 def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]]:
@@ -230,6 +309,18 @@ def _report(
         ),
         bad_fraction=bad / files if files else 0.0,
         ignored=[printable(path) for path in listing.ignored],
+        spans=[
+            SpanCounts(
+                name=span.name,
+                number=span.number,
+                digest=digest,
+                splits={
+                    split: sum(record.span == span.name for record in records) for split, records in examples.items()
+                },
+            )
+            for span, digest in zip(listing.spans, listing.span_digests, strict=True)
+        ],
+        waiting=list(listing.waiting),
     )
 
 

@@ -19,6 +19,7 @@ class IngestSettings:
             without its extension) that becomes it, or the fraction cut by content. None takes the defaults of
             `splits.plan_splits`.
         split_salt: Another salt cuts other splits.
+        window, spans, span_marker, span_min_age: Which spans are read, as the config has it (see `finetune.spans`).
         manifest: Path of a CSV file, relative to root.
         columns: Names of a table's columns when its first line does not hold them.
         path_column: Column of the manifest.
@@ -32,6 +33,8 @@ class IngestSettings:
         max_characters: Longer texts are skipped.
         corrections: CSV file of labels that stand in place of those of the data (see `corrections`); None for none.
         corrections_sha256: Digest of its bytes, so that a change of it is one of the data.
+        assignments_dir: Folder that keeps the split of each example from span to span (see `assignments`); None keeps
+            none.
         report_dir: Folder that keeps the report when the run is stopped; None keeps none.
         cache_dir: Folder of what is kept of examples for later runs (see `finetune.example_cache`); None keeps nothing.
         cache_gb: What it may hold, in GiB.
@@ -42,6 +45,10 @@ class IngestSettings:
     layout: str = "auto"
     splits: dict[str, float | str] | None = None
     split_salt: str = ""
+    window: int | str = "all"
+    spans: list[str] = field(default_factory=list)
+    span_marker: str | None = None
+    span_min_age: str | None = None
     manifest: str | None = None
     columns: list[str] | None = None
     path_column: str = "path"
@@ -56,6 +63,7 @@ class IngestSettings:
     max_characters: int = 100_000
     corrections: str | None = None
     corrections_sha256: str | None = None
+    assignments_dir: str | None = None
     report_dir: str | None = None
     cache_dir: str | None = None
     cache_gb: float = 20.0

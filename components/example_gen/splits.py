@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 
 from components.example_gen.settings import SPLITS
@@ -45,20 +45,23 @@ class SplitPlan:
         digest = hashlib.sha256(self.salt.encode() + bytes.fromhex(sha256)).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
 
-    def fill(self, cut: Mapping[str, str]) -> dict[str, str]:
+    def fill(self, cut: Mapping[str, str], settled: Container[str] = ()) -> dict[str, str]:
         """Gives each split that was asked for and got nothing one unit of the split that has most.
 
         Args:
             cut: Hex SHA-256 of each unit, such as of a group's name, to its split.
+            settled: Units that stay where they are.
         """
         filled = dict(cut)
         for split in self.fractions:
-            of_split: dict[str, list[str]] = {name: [] for name in self.fractions}
+            of_split: dict[str, list[str]] = {name: [] for name in (*self.fractions, *filled.values())}
             for sha256, own in filled.items():
                 of_split[own].append(sha256)
-            most = max(of_split.values(), key=len)
-            if not of_split[split] and len(most) > 1:
-                filled[min(most, key=lambda sha256: (self.position(sha256), sha256))] = split
+            free = {name: [sha256 for sha256 in units if sha256 not in settled] for name, units in of_split.items()}
+            givers = [name for name, units in of_split.items() if len(units) > 1 and free[name]]
+            if givers and not of_split[split]:
+                most = max(givers, key=lambda name: len(of_split[name]))
+                filled[min(free[most], key=lambda sha256: (self.position(sha256), sha256))] = split
         return filled
 
     def cut_by_content(self, sha256: str) -> str:

@@ -22,6 +22,7 @@ def stratify(
     fractions: Mapping[str, float],
     by_content: Mapping[str, str],
     position: Callable[[str], float],
+    settled: Mapping[str, str],
 ) -> dict[str, str]:
     """Divides the contents that have, or lack, a label as few do.
 
@@ -30,9 +31,10 @@ def stratify(
         fractions: Share of each split, from the one that is served first; they add up to 1.
         by_content: Split that each content has otherwise.
         position: A number in [0, 1) for each content, which orders them.
+        settled: Split of contents that stay where they are, and count there.
 
     Returns:
-        Split of each of these contents; the others are not in it.
+        Split of each of these contents that is not settled; the others are not in it.
     """
     members = _rare_strata(labels, ENOUGH / min(fractions.values()))
     rare = set().union(*members.values())
@@ -41,11 +43,18 @@ def stratify(
         for content in contents:
             strata_of[content].append(stratum)
     wanted = {stratum: _wanted(len(contents), fractions) for stratum, contents in members.items()}
-    elsewhere = Counter(by_content[content] for content in labels if content not in rare)
+    elsewhere = Counter(settled.get(content, by_content[content]) for content in labels if content not in rare)
     room = {split: fraction * len(labels) - elsewhere[split] for split, fraction in fractions.items()}
     order = list(fractions)
     found: dict[str, str] = {}
-    while open_strata := {stratum: left for stratum, contents in members.items() if (left := contents - found.keys())}:
+    for content in rare & settled.keys():
+        split = settled[content]
+        room[split] = room.get(split, 0.0) - 1
+        for stratum in strata_of[content]:
+            wanted[stratum][split] = wanted[stratum].get(split, 0.0) - 1
+    while open_strata := {
+        stratum: left for stratum, contents in members.items() if (left := contents - found.keys() - settled.keys())
+    }:
         stratum = min(open_strata, key=lambda one: (len(open_strata[one]), one))
         for content in sorted(open_strata[stratum], key=lambda one: (position(one), one)):
             split = max(order, key=lambda one: (wanted[stratum][one], room[one], -order.index(one)))

@@ -17,16 +17,17 @@ from components.example_gen.component import (
     make_spec,
     output_artifact,
     shard_files,
-    stop_for_problems,
+    spans_of,
 )
 from components.example_gen.corrections import corrected
 from components.example_gen.files import FileProblem
+from components.example_gen.layouts import Listing
 from components.example_gen.passes import make_example
 from components.example_gen.progress import Progress
-from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
+from components.example_gen.settled_selection import select
+from components.example_gen.spans import list_spans
 from components.example_gen.tables import fingerprint_tables, read_tables
-from components.example_gen.tasks import TASKS
 
 
 class TableDriver(FingerprintDriver):
@@ -68,15 +69,22 @@ class TableExecutor(base_executor.BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
         artifact = output_artifact(output_dict)
-        tables = read_tables(exec_properties[ROOT_KEY], settings, self.problem_of)
-        listing = corrected(tables.listing, settings)
-        selection = select_examples(listing, listing.files, settings.max_bad_fraction, TASKS[settings.task])
-        stop_for_problems(selection, settings)
+        texts: dict[str, str] = {}
+
+        def list_one(root: str) -> Listing:
+            tables = read_tables(root, settings, self.problem_of)
+            texts.update(tables.texts)
+            return tables.listing
+
+        spans = spans_of(exec_properties, lambda root, settings: fingerprint_tables(root))
+        listing = list_spans(spans, settings, list_one) if spans else list_one(exec_properties[ROOT_KEY])
+        listing = corrected(listing, settings)
+        selection = select(listing, listing.files, settings)
         with Progress(self.NODE_ID, selection.report.used, "examples"):
             for path, records in shard_files(selection.examples, artifact, ".gz"):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
                     for record in records:
-                        text = tables.texts[str(record.sha256)]
+                        text = texts[record.sha256]
                         writer.write(make_example(record, text.encode(), self.FEATURE))
                 Progress.step(len(records))
         finish(artifact, selection)
@@ -86,7 +94,8 @@ class TableExampleGen(base_component.BaseComponent):
     """Ingests rows as `examples` with the splits train, val and test.
 
     Features, bytes values: what the executor makes of `data.text_column` (UTF-8), `label`, `path` (`FILE:LINE`),
-    `sha256` (hex, of the value) and the slice columns. The artifact's folder also holds `ingest_report.json`.
+    `sha256` (hex, of the value) and the slice columns; with spans also `span`. The artifact's folder also holds
+    `ingest_report.json`.
     """
 
     SPEC_CLASS = ExampleGenSpec

@@ -43,10 +43,20 @@ class Duplicates(Record):
     across_splits: list[str] = []
 
 
+class SpanCounts(Record):
+    """A span that was read: its number, the digest of its data, and how many examples of it each split has."""
+
+    name: str
+    number: int
+    digest: str
+    splits: dict[str, int] = {}
+
+
 class IngestReport(Artifact, file="ingest_report.json"):
     """What became of the data: of so many `files`, or rows as `unit` says, `used` became examples.
 
-    `bad_fraction` is the share of unusable ones; `ignored` are files beside the class folders.
+    `bad_fraction` is the share of unusable ones; `ignored` are files beside the class folders. `spans` are in their
+    order, and none where the root has no place for one; `waiting` are those that were not complete.
     """
 
     unit: str = "files"
@@ -58,6 +68,8 @@ class IngestReport(Artifact, file="ingest_report.json"):
     duplicates: Duplicates = Duplicates()
     bad_fraction: float = 0.0
     ignored: list[str] = []
+    spans: list[SpanCounts] = []
+    waiting: list[str] = []
 
     @property
     def classes(self) -> list[str]:

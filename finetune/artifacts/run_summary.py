@@ -8,7 +8,8 @@ from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
-from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search
+from finetune.artifacts.retrain_decision import RetrainDecision
+from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
 
 
 class ComponentRun(Record):
@@ -31,20 +32,23 @@ class RunSummary(Artifact, file="summary.json"):
 
     Attributes:
         run_id: TFX's pipeline run id.
-        status: What became of it; `pending` waits for approval, `checked` looked at its data alone.
+        status: What became of it; `pending` waits for approval, `checked` looked at its data alone, `nothing_to_do` is
+            a decision that there is nothing to train for.
         pushed_model: Folder of the pushed version; `served_instead` that of the one served in its place since.
         pending_model: Folder of the model that waits.
         metrics: Of the candidate on the test split, by name; `champion_metrics` and `baselines` are to compare with.
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
+        start: What training began with; None where the config does not ask for the champion.
         ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
+        decision: Of `finetune retrain`, and why; None of another command.
     """
 
     run_id: str
     name: str = ""
-    status: Literal["pushed", "pending", "refused", "failed", "checked"]
+    status: Literal["pushed", "pending", "refused", "failed", "checked", "nothing_to_do"]
     error: str | None = None
     pushed_model: str | None = None
     served_instead: str | None = None
@@ -58,6 +62,7 @@ class RunSummary(Artifact, file="summary.json"):
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
     ranking: BackboneRanking | None = None
+    start: Start | None = None
     search: Search | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None
@@ -72,6 +77,7 @@ class RunSummary(Artifact, file="summary.json"):
     log_file: str = ""
     seconds: float | None = None
     approval: SignedApproval | None = None
+    decision: RetrainDecision | None = None
 
     @property
     def failed_gates(self) -> list[GateResult]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from finetune.config.base import BucketOrPath, LocalPath, Section
+from finetune.spans import SpanPattern, is_pattern, seconds_of
 
 SPLITS = ("train", "val", "test")
 ActiveAction = Literal["warn", "drop", "stop"]
@@ -15,6 +17,18 @@ ActiveAction = Literal["warn", "drop", "stop"]
 def _yaml_off(value: Any) -> Any:
     """YAML reads a bare `off` as false."""
     return "off" if value is False else value
+
+
+def _a_time(text: str) -> str:
+    seconds_of(text)
+    return text
+
+
+def _span_names(value: Any) -> Any:
+    """Takes one entry for a list, and what YAML reads as numbers and dates for text."""
+    entries = value if isinstance(value, list) else [value]
+    plain = (int, date)
+    return [str(each) if isinstance(each, plain) and not isinstance(each, bool) else each for each in entries]
 
 
 class CheckConfig(Section):
@@ -41,7 +55,24 @@ class DataConfig(Section):
 
     root: BucketOrPath = Field(
         description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them; here or in a bucket "
-        "(`s3://`, `gs://`)"
+        "(`s3://`, `gs://`). With `{SPAN}` in it, or `{YYYY}`, `{MM}` and `{DD}`, one such root for each span: "
+        "[retraining](retraining.md)"
+    )
+    window: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        "all", description="of spans: how many of the latest complete ones are trained and tested on"
+    )
+    spans: Annotated[list[str], BeforeValidator(_span_names)] = Field(
+        [],
+        description="out of these spans alone, for a backfill: names and ranges, such as `[3, 7..9]`, `..12` or "
+        "`2024-03-01..2024-04-30`; `window` counts within them",
+    )
+    span_marker: str | None = Field(
+        None,
+        pattern=r"^[^/\s][^/]*$",
+        description="name of the file in a span's folder, such as `_SUCCESS`, without which the span is not read",
+    )
+    span_min_age: Annotated[str, AfterValidator(_a_time)] | None = Field(
+        None, description="a span in which something changed within that time, such as `30m`, is not read"
     )
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
         "auto",
@@ -142,7 +173,26 @@ class DataConfig(Section):
                     f"columns: got {', '.join(self.columns)}; expected every name once"
                     + (f", and {' and '.join(missing)} among them" if missing else "")
                 )
-        reserved = sorted({"image", "text", "label", "path", "sha256", "group"} & set(self.slice_columns))
+        reserved = sorted({"image", "text", "label", "path", "sha256", "group", "span"} & set(self.slice_columns))
         if reserved:
             raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
+        return self
+
+    @model_validator(mode="after")
+    def _spans_go_with_a_pattern(self) -> DataConfig:
+        if not is_pattern(self.root):
+            given = [name for name in ("spans", "span_marker", "span_min_age") if getattr(self, name)]
+            given += ["window"] if self.window != "all" else []
+            if given:
+                raise ValueError(
+                    f"`{'`, `'.join(given)}`: only for spans, and root {self.root!r} has no place for one; expected a "
+                    "root such as store/{SPAN}"
+                )
+            return self
+        try:
+            pattern = SpanPattern(self.root)
+            for text in self.spans:
+                pattern.check_choice(text)
+        except ValueError as error:
+            raise ValueError(f"root {self.root!r}: {error}") from None
         return self

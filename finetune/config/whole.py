@@ -18,11 +18,14 @@ from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
+from finetune.config.notify import NotifyConfig
+from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
 from finetune.config.training import TrainingConfig
 from finetune.errors import did_you_mean
+from finetune.spans import is_pattern
 
 
 class Config(Section):
@@ -43,7 +46,9 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
+    retrain: RetrainConfig = RetrainConfig()
     keep: KeepConfig = KeepConfig()
+    notify: NotifyConfig = NotifyConfig()
     beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
 
@@ -65,7 +70,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _slices_are_columns(self) -> Config:
-        known = {"label", *self.data.slice_columns}
+        known = {"label", *self.data.slice_columns, *(["span"] if is_pattern(self.data.root) else [])}
         unknown = sorted(self.evaluation.columns() - known)
         if unknown:
             raise ValueError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import sys
 from typing import Annotated
 
 import typer
@@ -34,3 +37,37 @@ def clean(
     # What is removed is here, where the data need not be.
     loaded = load_for_cluster(config, overrides)
     print_plan(Console(), or_exit(lambda: (planned if dry_run else clean_now)(loaded)), dry_run)
+
+
+def history(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    metric: Annotated[
+        str | None, typer.Option(help="That is shown of each model; default: that of the first gate.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Tells what became of every run and version: metrics, decisions and reasons, refusals, approvals, rollbacks.
+
+    It is collected from the summaries of runs, the records of pushed versions, and what `finetune clean` keeps of both.
+    `<output_dir>/history.html` shows the same as a page, with metrics and drift as curves; each run brings it up to
+    date.
+
+    Exit code: 0, also where no run has ended yet; 1 what was kept cannot be read; 2 bad config or usage.
+    """
+    from finetune_cli.history_view import print_history
+    from pipeline.history.collect import history_of, leading_metric, write_page
+    from pipeline.history.events import events_of
+
+    loaded = load_for_cluster(config, overrides)
+    output, shown = loaded.output_path, metric or leading_metric(loaded)
+    found = or_exit(lambda: history_of(output, loaded.push_path))
+    events = events_of(found)
+    if as_json:
+        listed = [{**dataclasses.asdict(event), "at": event.at and event.at.isoformat()} for event in events]
+        print(json.dumps({"served": found.served, "events": listed, **found.plain()}, ensure_ascii=False, default=vars))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    print_history(console, events, shown, found.served)
+    if output.is_dir():
+        console.print(f"page  {write_page(output, found, shown, loaded.name)}", soft_wrap=True, highlight=False)

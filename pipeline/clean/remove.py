@@ -9,19 +9,18 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 
-from finetune.artifacts.past_runs import PastRun, PastRuns
-from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
 from finetune.errors import ConfigError, RunError
 from pipeline.clean.facts import facts_of
 from pipeline.clean.plan import Plan, plan
+from pipeline.history.collect import save_history
 from pipeline.only_run import only_run
 from pipeline.run_metadata import open_store
 
@@ -58,6 +57,8 @@ def clean_while_alone(config: Config) -> Plan:
     """As `clean`, for a caller that keeps other runs out of the output folder."""
     decided = planned(config)
     try:
+        # Else what goes would be forgotten.
+        save_history(config)
         remove(config.output_path, config.metadata_path, decided)
     except OSError as error:
         raise RunError(
@@ -75,7 +76,6 @@ def remove(output: Path, database: Path, decided: Plan) -> None:
     """
     _finish(output)
     _mark_deleted(database, decided.artifacts)
-    _remember(output, decided.runs)
     for removal in decided.removals:
         _leave(output, removal.path)
     _finish(output)
@@ -91,31 +91,6 @@ def _mark_deleted(database: Path, ids: Sequence[int]) -> None:
     for artifact in artifacts:
         artifact.state = metadata_store_pb2.Artifact.DELETED
     store.put_artifacts(artifacts)
-
-
-def _remember(output: Path, run_ids: Iterable[str]) -> None:
-    """Notes the runs that go in `past_runs.json`; those that have a summary."""
-    rows = {row.run_id: row for row in past_runs(output)}
-    before = len(rows)
-    for run_id in run_ids:
-        try:
-            summary = RunSummary.find(output / "runs" / run_id)
-        except RunError:
-            continue  # It is damaged, and says nothing.
-        if summary:
-            rows[run_id] = PastRun.of(summary)
-    if len(rows) > before:
-        PastRuns(runs=[rows[run_id] for run_id in sorted(rows)]).write(output)
-
-
-def past_runs(output: Path) -> list[PastRun]:
-    """Returns what stays of runs whose folders are gone.
-
-    Raises:
-        RunError: It cannot be read.
-    """
-    found = PastRuns.find(output)
-    return found.runs if found else []
 
 
 def _leave(output: Path, path: str) -> None:

@@ -43,6 +43,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": MUTED,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    "date.converter": "concise",
 }
 # Inches; the page puts panels side by side, about 400 CSS pixels each, and on a phone one above the other.
 PANEL, SQUARE = (4.3, 3.1), (6.6, 6.0)

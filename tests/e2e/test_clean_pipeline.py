@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from finetune.artifacts.history import History
 from finetune.config import Config
-from pipeline.clean.remove import past_runs, planned
+from pipeline.clean.remove import planned
 
 pytest.importorskip("tfx")
 
@@ -36,7 +37,7 @@ def test_a_run_after_a_clean_makes_anew_what_is_gone_and_nothing_else(runner, ra
     assert second["status"] == "pushed"
     assert len(models(second)) == 2, "those of the two versions"
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [first["run_id"], second["run_id"]]
-    assert [row.run_id for row in past_runs(tmp_path)] == [refused["run_id"]]
+    assert [run.run_id for run in History.read(tmp_path).runs] == [run["run_id"] for run in (first, refused, second)]
 
     again = runner.run("training.seed=2", "evaluation.gates[0].min=1.1", raw=raw)
     assert ran(again)[0] == "Trainer"

@@ -14,13 +14,15 @@ from ml_metadata.proto import metadata_store_pb2
 from typer.testing import CliRunner
 
 from components.champion import looks
+from finetune.artifacts.history import History
 from finetune.artifacts.pushed_version import PushRecord
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config, load_config
 from finetune.errors import RunError
 from finetune_cli.main import app
 from pipeline.clean import remove
-from pipeline.clean.remove import clean, past_runs, planned
+from pipeline.clean.remove import clean, planned
+from pipeline.history.collect import history_of
 from pipeline.only_run import only_run
 from registry.versions import push_version
 
@@ -129,7 +131,7 @@ def test_old_runs_go_and_champion_and_newest_stay(output: Output, config: Config
         "GateKeeper/6": True,
     }
     assert sorted(os.listdir(output.root / "runs")) == [RUNS[0], RUNS[2]]
-    (row,) = past_runs(output.root)
+    row = History.read(output.root).runs[1]
     assert (row.run_id, row.status, row.metrics) == (RUNS[1], "refused", {"accuracy": 0.25})
     assert not (output.root / ".removing").exists()
     before = tree(output.root)
@@ -188,7 +190,12 @@ def test_a_clean_killed_at_any_moment_is_finished_by_the_next(output: Output, co
 
         return call
 
-    for module, name in ((remove, "_mark_deleted"), (remove, "_remember"), (remove.os, "rename"), (remove, "_delete")):
+    for module, name in (
+        (remove, "_mark_deleted"),
+        (remove, "save_history"),
+        (remove.os, "rename"),
+        (remove, "_delete"),
+    ):
         monkeypatch.setattr(module, name, dying(getattr(module, name)))
     for done["last"] in range(1, 40):
         done["calls"] = 0
@@ -197,12 +204,12 @@ def test_a_clean_killed_at_any_moment_is_finished_by_the_next(output: Output, co
         except KeyboardInterrupt:
             said = [one for one in output.store.get_artifacts() if one.state == ARTIFACT.LIVE]
             assert all(Path(one.uri, "content").is_file() for one in said)
-            assert {row.run_id for row in past_runs(output.root)} | set(os.listdir(output.root / "runs")) == set(RUNS)
+            assert {row.run_id for row in history_of(output.root, output.root / "pushed").runs} == set(RUNS)
         else:
             break
     assert [place for place, live in output.states().items() if live] == ["Trainer/9", "GateKeeper/10"]
     assert os.listdir(output.root / "runs") == [RUNS[-1]]
-    assert [row.run_id for row in past_runs(output.root)] == list(RUNS[:-1])
+    assert [row.run_id for row in History.read(output.root).runs] == list(RUNS)
     assert not (output.root / ".removing").exists()
 
 

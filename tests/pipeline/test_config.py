@@ -35,7 +35,7 @@ def test_all_mistakes_are_reported_at_once(problems):
     for expected in (
         "name: got 'Birds!'; expected string should match pattern",
         "data.root: missing; expected folder of images",
-        "data.rot: unknown key; expected one of root, layout,",
+        "data.rot: unknown key; expected one of root, window,",
         "Did you mean 'root'?",
         "data.splits: got {'train': 0.5, 'val': 0.2, 'test': 0.2}; expected fractions that add up to 1",
         "backbone.arguments: got {'pooling': 'avg'}; pooling is set by the pipeline",

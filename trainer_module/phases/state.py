@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import tf_keras as keras
 
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loop import Totals
@@ -25,11 +26,25 @@ class Snapshot:
     # Slots of the variables that were trained, by their place in that order.
     slots: dict[int, Slots] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, model: keras.Model) -> Snapshot:
+        """Copies the weights that a model has now."""
+        return cls([variable.numpy() for variable in model.variables])
+
     def assign_to(self, variables: Iterable[Any]) -> None:
         """Sets all variables of a model to these values; an empty snapshot leaves them as they are."""
         if self.weights:
             for variable, value in zip(variables, self.weights, strict=True):
                 variable.assign(value)
+
+    def towards(self, other: Snapshot, share: float) -> Snapshot:
+        """Returns the weights at a share, in [0, 1], of the way from these to others; what no step moved stays."""
+        return Snapshot(
+            [
+                one if np.array_equal(one, two) else (1.0 - share) * one + share * two
+                for one, two in zip(self.weights, other.weights, strict=True)
+            ]
+        )
 
 
 @dataclass

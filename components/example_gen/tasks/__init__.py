@@ -42,15 +42,17 @@ class IngestTask(Protocol):
             FileProblem: The cell names no labels, or one that a vocabulary cannot hold.
         """
 
-    def cut(self, plan: SplitPlan, labels: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    def cut(self, plan: SplitPlan, labels: Mapping[str, tuple[str, ...]], settled: Mapping[str, str]) -> dict[str, str]:
         """Divides contents between the splits that `plan` cuts by fraction, and train.
 
         Args:
             plan: Says the fractions and the salt.
             labels: Hex SHA-256 of each content, and its labels.
+            settled: Split of those that have one since an earlier span.
 
         Returns:
-            Split of each content: a function of the two alone, whatever order the contents come in.
+            Split of each content, that of a settled one included: a function of the three alone, whatever order the
+            contents come in.
         """
 
 

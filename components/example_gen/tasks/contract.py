@@ -31,10 +31,12 @@ def check_task(task: IngestTask, label: str = "a") -> None:
 
     contents = {hashlib.sha256(bytes([number])).hexdigest(): labels for number in range(100)}
     plan = SplitPlan({}, {"val": 0.2, "test": 0.2}, "salt")
-    cut = task.cut(plan, contents)
+    cut = task.cut(plan, contents, {})
     assert set(cut) == set(contents), "every content has a split, and nothing else has one"
     assert set(cut.values()) == {"train", "val", "test"}, f"100 contents fill {sorted(set(cut.values()))} alone"
-    backwards = task.cut(plan, dict(reversed(contents.items())))
+    backwards = task.cut(plan, dict(reversed(contents.items())), {})
     assert backwards == cut, "the split of a content depends on the order in which contents come"
-    assert set(task.cut(SplitPlan({}, {}), contents).values()) == {"train"}, "with nothing to cut, all is train"
-    assert task.cut(plan, {}) == {}, "no content has no split"
+    assert set(task.cut(SplitPlan({}, {}), contents, {}).values()) == {"train"}, "with nothing to cut, all is train"
+    assert task.cut(plan, {}, {}) == {}, "no content has no split"
+    settled = dict.fromkeys(list(contents)[:50], "test")
+    assert task.cut(plan, contents, settled).items() >= settled.items(), "what has a split since long has another one"

@@ -36,10 +36,11 @@ class MultiLabel:
             check_label(name)
         return tuple(sorted(set(names)))
 
-    def cut(self, plan: SplitPlan, labels: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    def cut(self, plan: SplitPlan, labels: Mapping[str, tuple[str, ...]], settled: Mapping[str, str]) -> dict[str, str]:
         """Cuts by content where there is enough of everything, and stratifies what is rare."""
         by_content = {sha256: plan.cut_by_content(sha256) for sha256 in labels}
-        return by_content | stratify(labels, plan.fractions, by_content, plan.position)
+        known = {sha256: settled[sha256] for sha256 in labels if sha256 in settled}
+        return by_content | stratify(labels, plan.fractions, by_content, plan.position, known) | known
 
 
 def _json_names(cell: str) -> list[str] | None:

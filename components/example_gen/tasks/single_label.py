@@ -29,6 +29,6 @@ class SingleLabel:
         check_label(cell)
         return (cell,)
 
-    def cut(self, plan: SplitPlan, labels: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    def cut(self, plan: SplitPlan, labels: Mapping[str, tuple[str, ...]], settled: Mapping[str, str]) -> dict[str, str]:
         """Cuts by content, so that data which are added move nothing."""
-        return {sha256: plan.cut_by_content(sha256) for sha256 in labels}
+        return {sha256: settled.get(sha256) or plan.cut_by_content(sha256) for sha256 in labels}

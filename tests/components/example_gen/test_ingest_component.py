@@ -130,6 +130,62 @@ def test_caching_and_downstream_components(tree, files, tmp_path, picture):
     assert len(json.loads(Path(kept).read_text())["skipped"]) == 3
 
 
+def test_the_driver_finds_the_spans_and_mlmd_has_them(tree, files, tmp_path, picture):
+    """A new or a corrected span makes the node run again, and one before the window does not."""
+    root = tree({f"{span}/{name}": data for span in (1, 2) for name, data in files.items()} | {"2/note.txt": b"x"})
+    connection = metadata.sqlite_metadata_connection_config(str(tmp_path / "mlmd.sqlite"))
+
+    def run() -> str:
+        generator = ImageExampleGen(f"{root}/{{SPAN}}", {"window": 2, "layout": "splits"})
+        LocalDagRunner().run(
+            pipeline.Pipeline(
+                pipeline_name="spans",
+                pipeline_root=str(tmp_path / "root"),
+                components=[generator],
+                enable_cache=True,
+                metadata_connection_config=connection,
+            )
+        )
+        with metadata.Metadata(connection) as store:
+            execution = max(store.store.get_executions(), key=lambda one: one.id)
+            return metadata_store_pb2.Execution.State.Name(execution.last_known_state)
+
+    def recorded() -> tuple[int, str, list[str]]:
+        with metadata.Metadata(connection) as store:
+            artifact = max(store.store.get_artifacts_by_type("Examples"), key=lambda one: one.id)
+        properties = artifact.custom_properties
+        counts = report(artifact.uri)["spans"]
+        assert [(span["name"], span["digest"]) for span in counts] == list(
+            json.loads(properties["spans"].string_value).items()
+        )
+        rows = [row for split in SPLITS for row in examples(artifact.uri, split)]
+        assert all(row["path"].startswith(row["span"] + b"/") for row in rows)
+        return (
+            properties["span"].int_value,
+            properties["input_fingerprint"].string_value,
+            sorted({row["span"].decode() for row in rows}),
+        )
+
+    assert run() == "COMPLETE"
+    latest, fingerprint, spans = recorded()
+    assert (latest, spans) == (2, ["1", "2"])
+    assert run() == "CACHED"
+    tree({f"3/{name}": picture(700 + seed) for seed, name in enumerate(files)})
+    assert run() == "COMPLETE"
+    assert recorded()[0] == 3
+    assert recorded()[2] == ["2", "3"]
+    os.remove(f"{root}/1/train/rose/0.png")
+    assert run() == "CACHED"
+    tree({"2/train/rose/late.png": picture(900)})
+    assert run() == "COMPLETE"
+    assert recorded()[1] != fingerprint
+    os.rename(f"{root}/2", f"{tmp_path}/gone")
+    os.rename(f"{root}/3", f"{tmp_path}/gone too")
+    os.rename(f"{root}/1", f"{tmp_path}/all gone")
+    with pytest.raises(DataError, match="no span is there"):
+        run()
+
+
 def test_examples_hold_the_bytes_of_the_files(tree, files, ingest):
     uri = ingest(tree(files))
     for split in SPLITS:

@@ -52,6 +52,8 @@ def test_everything_usable(select, three_splits):
         "duplicates": {"within_split": 0, "across_splits": []},
         "bad_fraction": 0.0,
         "ignored": [],
+        "spans": [],
+        "waiting": [],
     }
     digests = [file.sha256 for file in selection.examples["train"]]
     assert digests == sorted(digests)

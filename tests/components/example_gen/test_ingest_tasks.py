@@ -46,7 +46,7 @@ def test_every_task_keeps_the_contract(name):
 
 def test_the_contract_refuses_a_task_that_shuffles():
     class Shuffling(type(TASKS["single_label"])):
-        def cut(self, plan, labels):
+        def cut(self, plan, labels, settled):
             return {content: ("train", "val", "test")[place % 3] for place, content in enumerate(labels)}
 
     with pytest.raises(AssertionError, match="order in which contents come"):
@@ -89,7 +89,7 @@ def test_separators_that_do_not_go_with_the_task():
 @pytest.mark.parametrize("seed", range(5))
 def test_a_rare_label_is_in_every_split_in_its_share(count, seed):
     labels = data_with({"common": 700, "rare": count, "other": 40}, 1000, seed)
-    found = per_split(MULTI.cut(PLAN, labels), labels, "rare")
+    found = per_split(MULTI.cut(PLAN, labels, {}), labels, "rare")
     assert min(found["val"], found["test"]) >= max(1, int(count * 0.15))
     assert max(found["val"], found["test"]) <= int(count * 0.15) + 2
 
@@ -106,13 +106,13 @@ def test_the_cut_by_content_would_have_lost_it():
 
 def test_a_label_that_few_lack_is_as_rare():
     labels = data_with({"nearly always": 996, "half": 500}, 1000)
-    found = per_split(MULTI.cut(PLAN, labels), labels, "nearly always", present=False)
+    found = per_split(MULTI.cut(PLAN, labels, {}), labels, "nearly always", present=False)
     assert set(found) == {"train", "val", "test"}
 
 
 def test_what_is_not_rare_stays_where_its_content_puts_it():
     labels = data_with({"one": 500, "two": 300, "rare": 5}, 1000)
-    cut = MULTI.cut(PLAN, labels)
+    cut = MULTI.cut(PLAN, labels, {})
     for content, names in labels.items():
         if "rare" not in names:
             assert cut[content] == PLAN.cut_by_content(content)
@@ -120,14 +120,14 @@ def test_what_is_not_rare_stays_where_its_content_puts_it():
 
 def test_shares_hold_over_all():
     labels = data_with({f"label {number}": 3 * number for number in range(1, 29)}, 1000)
-    sizes = Counter(MULTI.cut(PLAN, labels).values())
+    sizes = Counter(MULTI.cut(PLAN, labels, {}).values())
     assert sizes["val"] == pytest.approx(150, abs=15)
     assert sizes["test"] == pytest.approx(150, abs=15)
 
 
 def test_of_two_examples_one_is_trained_on():
     labels = data_with({"common": 50, "twice": 2, "once": 1}, 100)
-    cut = MULTI.cut(PLAN, labels)
+    cut = MULTI.cut(PLAN, labels, {})
     assert per_split(cut, labels, "once") == {"train": 1}
     assert per_split(cut, labels, "twice")["train"] == 1
 
@@ -137,7 +137,7 @@ def test_enough_is_enough_for_the_cut_by_content():
     count = int(ENOUGH / 0.15) + 1
     labels = data_with({"label": count}, 1000)
     by_content = {content: PLAN.cut_by_content(content) for content in labels}
-    assert stratify(labels, PLAN.fractions, by_content, PLAN.position) == {}
+    assert stratify(labels, PLAN.fractions, by_content, PLAN.position, {}) == {}
     for seed in range(50):
         found = Counter(PLAN.cut_by_content(sha((seed, number))) for number in range(count))
         assert min(found["val"], found["test"]) >= 5

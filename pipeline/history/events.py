@@ -1,0 +1,125 @@
+"""A history as one list of events in the order of time. Plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+from finetune.artifacts.history import History, PastRun, PastVersion, Reason
+
+Outcome = Literal[
+    "pushed", "refused", "pending", "failed", "checked", "nothing to do", "approved", "rolled back", "found"
+]
+RUN_ID = "%Y%m%dT%H%M%S.%fZ"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        at: When, in UTC; None where nothing says so.
+        outcome: What became of a run; `approved` and `rolled back` are what a person did, `found` is a version that no
+            run of this folder pushed.
+        run_id: Of the run; empty for another event.
+        version: That is served by it, or waited; None for another.
+        metrics: Of the model, on the test split of then; `champion` those of the champion beside it.
+        reasons: Why, one sentence each.
+        drift: What was measured of how data differ from earlier ones.
+    """
+
+    at: datetime | None
+    outcome: Outcome
+    run_id: str = ""
+    version: int | None = None
+    metrics: dict[str, float] | None = None
+    champion: dict[str, float] | None = None
+    reasons: tuple[str, ...] = ()
+    drift: tuple[Reason, ...] = ()
+
+
+def events_of(history: History) -> list[Event]:
+    """Returns all events of a history, the earliest first; those without a time are put where their version is."""
+    pushed_by: dict[int, PastRun] = {}
+    for run in history.runs:
+        if run.status == "pushed" and (number := _number(run.pushed_model)) is not None:
+            # A run after it that found the model in the cache names the same version.
+            pushed_by.setdefault(number, run)
+    found = [_of_run(run, pushed_by) for run in history.runs]
+    found += [event for version in history.versions for event in _of_version(version, pushed_by)]
+    earliest = datetime.min.replace(tzinfo=timezone.utc)
+    return sorted(found, key=lambda event: (event.at or earliest, event.run_id))
+
+
+def _of_run(run: PastRun, pushed_by: dict[int, PastRun]) -> Event:
+    version = _number(run.pushed_model)
+    again = version is not None and pushed_by.get(version) is not run
+    return Event(
+        at=_time(run.run_id),
+        outcome="nothing to do" if run.status == "nothing_to_do" else run.status,  # type: ignore[arg-type]
+        run_id=run.run_id,
+        version=version,
+        metrics=run.metrics,
+        champion=run.champion_metrics,
+        reasons=tuple(_reasons(run, again)),
+        drift=tuple(check for check in run.checks if check.name in DRIFT and check.value is not None),
+    )
+
+
+# The checks of the data that compare two sets of examples.
+DRIFT = {"representative": "val and test beside train", "served": "train beside what was served"}
+
+
+def _reasons(run: PastRun, again: bool) -> Iterator[str]:
+    """Why a run ended as it did, most important first."""
+    if again:
+        yield "pushed before, by an earlier run"
+    if run.error:
+        yield run.error
+    for gate in run.failed_gates:
+        yield f"{gate.name}: {gate.sentence}" if gate.sentence else gate.name
+    if run.status == "checked":
+        yield from (check.sentence for check in run.checks if check.sentence)
+
+
+def _of_version(version: PastVersion, pushed_by: dict[int, PastRun]) -> Iterator[Event]:
+    """What people did to a version, and versions that no run here pushed."""
+    number, metrics = version.version, version.metrics
+    if version.rolled_back_to is not None:
+        by = f", by {version.by}" if version.by else ""
+        yield Event(
+            time_of(version.at),
+            "rolled back",
+            version=number,
+            reasons=(f"to the model of version {version.rolled_back_to}{by}",),
+        )
+    elif version.approved_by:
+        reasons = (f"by {version.approved_by}",)
+        yield Event(time_of(version.approved_at), "approved", version=number, metrics=metrics, reasons=reasons)
+    elif number not in pushed_by:
+        reasons = ("no run of this folder says that it pushed it",)
+        yield Event(time_of(version.at), "found", version=number, metrics=metrics, reasons=reasons)
+
+
+def _number(folder: str) -> int | None:
+    name = Path(folder).name
+    return int(name) if name.isdecimal() else None
+
+
+def _time(run_id: str) -> datetime | None:
+    try:
+        return datetime.strptime(run_id, RUN_ID).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+
+
+def time_of(text: str) -> datetime | None:
+    """Returns the time that ISO 8601 says, in UTC where it names no zone; None for what is none."""
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
