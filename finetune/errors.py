@@ -18,6 +18,7 @@ from collections.abc import Iterable
 # Exit codes of a run that has an answer, which is no error.
 REFUSED = 3
 PENDING = 4
+NOTHING_TO_DO = 5
 
 
 class FinetuneError(Exception):

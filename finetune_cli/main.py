@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 
 app.command()(runs.run)
+app.command()(runs.retrain)
+app.command()(runs.watch)
 app.command()(runs.demo)
 app.command()(configs.validate)
 app.command()(configs.plan)

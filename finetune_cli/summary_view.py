@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from finetune.artifacts.findings import GateResult
+from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CandidateResult, PhaseRow
 from finetune_cli.modalities import MODALITIES
@@ -38,6 +39,8 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         # Then they are the outcome.
         for finding in summary.data_warnings:
             _print_indented(console, clean(f"data: {finding.sentence}"))
+    if summary.decision:
+        print_decision(console, summary.decision)
     wide = console.width >= FULL_TABLE_COLUMNS
     if summary.gates:
         header = ("gate", "value", "bound", "result", "reason")[: 5 if wide else 4]
@@ -80,6 +83,15 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         console.print(styled(console, ("What to do next", "bold")))
         for index, step in enumerate(steps, start=1):
             _print_indented(console, f"{index}. {step}")
+
+
+def print_decision(console: Console, decision: RetrainDecision) -> None:
+    """Prints what `finetune retrain` decided, and all that it looked at, what the decision follows from first."""
+    console.print()
+    console.print(styled(console, ("decision ", "bold"), decision.action))
+    for reason in decision.reasons:
+        name = ("> " if reason.decisive else "  ") + reason.name
+        console.print(styled(console, (f"{name}: ", "bold" if reason.decisive else ""), clean(reason.sentence)))
 
 
 def _print_indented(console: Console, text: str) -> None:

@@ -90,7 +90,7 @@ def remember(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, key: str)
     """Files the execution of a node in this run under its key."""
     execution = latest_execution(store, _run_id(single), node_name(single))
     if execution is not None and has_succeeded(execution):
-        context_id = _context(store, CONTEXT_TYPE, key).id
+        context_id = put_context(store, CONTEXT_TYPE, key).id
         association = metadata_store_pb2.Association(execution_id=execution.id, context_id=context_id)
         store.put_attributions_and_associations([], [association])
 
@@ -202,7 +202,7 @@ def _publish(
     contexts = [one for one in store.get_contexts_by_execution(earlier.id) if one.type != RUN]
     run = store.get_context_by_type_and_name(RUN, _run_id(single))
     if run is None:
-        run = _context(store, RUN, _run_id(single))
+        run = put_context(store, RUN, _run_id(single))
         (pipeline,) = [one.id for one in contexts if one.type == "pipeline"]
         with contextlib.suppress(mlmd.errors.AlreadyExistsError):
             store.put_parent_contexts([metadata_store_pb2.ParentContext(child_id=run.id, parent_id=pipeline)])
@@ -214,8 +214,8 @@ def _publish(
     store.put_execution(execution, pairs, [*contexts, run], reuse_context_if_already_exist=True)
 
 
-def _context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
-    """The context of that type and name, made when absent; another process may make it at the same time."""
+def put_context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
+    """Returns the context of that type and name, made when absent; another process may make it at the same time."""
     type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
     with contextlib.suppress(mlmd.errors.AlreadyExistsError):
         store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])

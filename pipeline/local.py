@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.config import Config
 from finetune.errors import ConfigError, DataRefused, FinetuneError, RunError
@@ -36,7 +37,9 @@ GATE = "DataGate"
 _Result = TypeVar("_Result")
 
 
-def run_pipeline(config: Config, verify: bool = False) -> RunSummary:
+def run_pipeline(
+    config: Config, verify: bool = False, decision: RetrainDecision | None = None, run_id: str | None = None
+) -> RunSummary:
     """Runs everything that is not cached, and returns the summary, also written beside `report.html`.
 
     Where nothing has changed since an earlier run, its summary is returned at once. Nothing that a component logs
@@ -45,6 +48,8 @@ def run_pipeline(config: Config, verify: bool = False) -> RunSummary:
     Args:
         config: Of the pipeline.
         verify: Whether to compare the bytes of the data, where otherwise sizes, times and inodes tell.
+        decision: That it follows from; None where a person has asked for the run.
+        run_id: Of the decision; None for a new one.
 
     Raises:
         RunError: Another run holds the output folder, it cannot be written, or the champion is of another task.
@@ -57,10 +62,11 @@ def run_pipeline(config: Config, verify: bool = False) -> RunSummary:
         if held is None:
             if problems := unreachable(config):
                 raise RunError("\n".join(problems))
-            return _run(config, verify, inputs)
+            return _run(config, verify, inputs, decision=decision, run_id=run_id)
         emit(Note(text=f"nothing has changed since run {held.run_id}; its report: {held.report}"))
         cached = [ComponentRun(id=component.id, seconds=0, state="cached") for component in held.components]
-        return held.model_copy(update={"components": cached, "seconds": round(time.monotonic() - start, 2)})
+        seconds = round(time.monotonic() - start, 2)
+        return held.model_copy(update={"components": cached, "seconds": seconds, "decision": decision})
 
 
 def check_data(config: Config) -> RunSummary:
@@ -76,9 +82,16 @@ def check_data(config: Config) -> RunSummary:
         return _run(config, False, inputs_of(config, False), GATE)
 
 
-def _run(config: Config, verify: bool, inputs: Inputs, last: str | None = None) -> RunSummary:
+def _run(
+    config: Config,
+    verify: bool,
+    inputs: Inputs,
+    last: str | None = None,
+    decision: RetrainDecision | None = None,
+    run_id: str | None = None,
+) -> RunSummary:
     """Runs the nodes up to `last`, or all."""
-    run_id = _new_run_id()
+    run_id = run_id or new_run_id()
     run_dir = config.output_path / "runs" / run_id
     with _logs_to(run_dir / LOG_FILE):
         emit(RunStarted(components=tuple(_nodes_to(config, last)), log_file=str(run_dir / LOG_FILE)))
@@ -105,7 +118,7 @@ def _run(config: Config, verify: bool, inputs: Inputs, last: str | None = None) 
             ending = "refused" if isinstance(own_error(failure), DataRefused) else None
         seconds = time.monotonic() - start
         outputs, pushed = metadata.outputs(), stats_of(config.push_path).digest
-        data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error, ending)
+        data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error, ending, decision)
         done = data.summary
         log_outcome(config.tracking, done.mlflow_run, done.metrics, done.status)
         save_report(run_dir, data)
@@ -149,7 +162,7 @@ def run_through(
         RunError: A node or the work failed, or another run holds the output folder.
         FinetuneError: From `work`, as it is.
     """
-    run_id = _new_run_id()
+    run_id = new_run_id()
     log_file = folder / f"{run_id}.log"
     with only_run(config.output_path), _logs_to(log_file):
         emit(RunStarted(components=(*_nodes_to(config, last), component), log_file=str(log_file)))
@@ -181,7 +194,8 @@ def _whole_story(log_file: Path) -> str:
     return f"The log has the whole story: {log_file}"
 
 
-def _new_run_id() -> str:
+def new_run_id() -> str:
+    """Returns an id that sorts by time."""
     return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
 
 

@@ -38,7 +38,7 @@ class RunMetadata:
             return outputs
         for node, execution in _executions(store, self._run_id):
             if has_succeeded(execution):
-                outputs[_node_id(node)] = _artifacts(store, execution, metadata_store_pb2.Event.OUTPUT)
+                outputs[_node_id(node)] = artifacts_of(store, execution, metadata_store_pb2.Event.OUTPUT)
         return outputs
 
     def champion_stays(self, push_directory: Path) -> bool:
@@ -51,7 +51,7 @@ class RunMetadata:
         if store is None:
             return False
         (evaluation,) = (one for node, one in _executions(store, self._run_id) if _node_id(node) == "Evaluator")
-        inputs = _artifacts(store, evaluation, metadata_store_pb2.Event.INPUT)
+        inputs = artifacts_of(store, evaluation, metadata_store_pb2.Event.INPUT)
         had = inputs["baseline_model"].uri if "baseline_model" in inputs else None
         known = {artifact.uri for artifact in store.get_artifacts_by_type("Model")}
         return champion_uri(push_directory, {inputs["model"].uri}, known.__contains__) == had
@@ -105,7 +105,7 @@ def pushed_state(
     latest = latest_execution(store, run_id, pusher)
     if latest is None:
         raise RunError(f"{pusher}: the metadata store has no execution of it in this run.")
-    properties = _artifacts(store, latest, metadata_store_pb2.Event.OUTPUT)["pushed_model"].custom_properties
+    properties = artifacts_of(store, latest, metadata_store_pb2.Event.OUTPUT)["pushed_model"].custom_properties
     waiting = properties[PENDING_MODEL].string_value
     if waiting and Path(waiting).is_dir():
         return "pending"
@@ -145,10 +145,10 @@ def _node_id(node: str) -> str:
     return node.rsplit(".", 1)[-1]
 
 
-def _artifacts(
+def artifacts_of(
     store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution, event_type: int
 ) -> dict[str, metadata_store_pb2.Artifact]:
-    """What an execution took or gave, by name."""
+    """Returns what an execution took or gave, by name."""
     events = [event for event in store.get_events_by_execution_ids([execution.id]) if event.type == event_type]
     artifacts = store.get_artifacts_by_id([event.artifact_id for event in events])
     by_id = {artifact.id: artifact for artifact in artifacts}

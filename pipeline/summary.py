@@ -18,6 +18,7 @@ from finetune.artifacts.findings import Findings, ServingFindings, ServingMetric
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.pushed_version import MODEL_SHA256, PENDING_MODEL
 from finetune.artifacts.report_data import ReportData
+from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.buckets import folder
@@ -45,6 +46,7 @@ def collect(
     seconds: float,
     error: str | None,
     ending: Literal["checked", "refused"] | None = None,
+    decision: RetrainDecision | None = None,
 ) -> ReportData:
     """Collects what the run left behind, the summary among it; parts that a failed run did not reach are empty.
 
@@ -57,6 +59,7 @@ def collect(
         seconds: Wall time of the run.
         error: Why the run failed, or its data were refused; None otherwise.
         ending: How a run ended that was to look at its data alone, or whose data were refused; None for any other.
+        decision: That the run follows from; None where a person has asked for it.
     """
     ingest = _find(IngestReport, outputs, ingest_node_id(config), "examples")
     history = _find(TrainingHistory, outputs, "Trainer", "model_run")
@@ -106,6 +109,7 @@ def collect(
         report=str(run_dir / REPORT_FILE),
         log_file=str(run_dir / LOG_FILE),
         seconds=round(seconds, 2),
+        decision=decision,
     )
     predictions = outputs.get("BulkInferrer", {}).get("predictions")
     return ReportData(

@@ -132,10 +132,11 @@ def shard_files(
 
 
 def finish(artifact: types.Artifact, selection: Selection) -> None:
-    """Writes the report beside the examples, says on the artifact how they are stored, and passes warnings on."""
+    """Writes report and list beside the examples, says on the artifact how they are stored, and passes warnings on."""
     for warning in selection.warnings:
         emit(Note(text=f"ExampleGen: {warning}", level="warning"))
     selection.report.write(artifact.uri)
+    selection.example_list.write(artifact.uri)
     if selection.report.spans:
         digests = {span.name: span.digest for span in selection.report.spans}
         artifact.set_string_custom_property(SPANS_KEY, json.dumps(digests))

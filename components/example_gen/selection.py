@@ -12,6 +12,7 @@ from components.example_gen.layouts import Listing
 from components.example_gen.settings import SPLITS
 from components.example_gen.splits import HELD_OUT_ORDER, SplitPlan
 from components.example_gen.tasks import IngestTask
+from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.artifacts.ingest_report import (
     Conflict,
     Duplicates,
@@ -45,6 +46,7 @@ class Selection:
     Attributes:
         examples: Per split (train, val, test) its files, sorted by content digest, then path.
         report: What became of them.
+        left_out: The files that are no examples, each with the reason why.
         problems: What stops the run, one message each; empty if nothing does.
         warnings: What the user should know, though it stops nothing.
         settled: SHA-256 of each content and each group that is used, to its split, which later spans keep.
@@ -52,9 +54,16 @@ class Selection:
 
     examples: dict[str, list[FileRecord]]
     report: IngestReport
+    left_out: list[FileRecord]
     problems: list[str]
     warnings: list[str]
     settled: dict[str, str]
+
+    @property
+    def example_list(self) -> ExampleList:
+        """Every file that was looked at, with its split."""
+        by_split = {**self.examples, "": self.left_out}
+        return ExampleList.of(listed(record, split) for split, records in by_split.items() for record in records)
 
 
 def select_examples(
@@ -117,7 +126,13 @@ def select_examples(
         for record in files
         for digest in (record.sha256, _unit(record))
     }
-    return Selection(examples, report, problems, [] if problems else warnings, settled)
+    return Selection(examples, report, skipped, problems, [] if problems else warnings, settled)
+
+
+def listed(record: FileRecord, split: str = "") -> ListedExample:
+    """Returns what is kept of a file for later runs."""
+    labels = tuple(map(printable, record.labels))
+    return ListedExample(printable(record.path), record.size, record.mtime_ns, record.sha256, labels, split)
 
 
 def make_shards(examples: Iterable[FileRecord]) -> Iterator[list[FileRecord]]:

@@ -8,6 +8,7 @@ from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
+from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search
 
 
@@ -31,7 +32,8 @@ class RunSummary(Artifact, file="summary.json"):
 
     Attributes:
         run_id: TFX's pipeline run id.
-        status: What became of it; `pending` waits for approval, `checked` looked at its data alone.
+        status: What became of it; `pending` waits for approval, `checked` looked at its data alone, `nothing_to_do` is
+            a decision that there is nothing to train for.
         pushed_model: Folder of the pushed version; `served_instead` that of the one served in its place since.
         pending_model: Folder of the model that waits.
         metrics: Of the candidate on the test split, by name; `champion_metrics` and `baselines` are to compare with.
@@ -40,11 +42,12 @@ class RunSummary(Artifact, file="summary.json"):
         splits: Number of examples.
         ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
+        decision: Of `finetune retrain`, and why; None of another command.
     """
 
     run_id: str
     name: str = ""
-    status: Literal["pushed", "pending", "refused", "failed", "checked"]
+    status: Literal["pushed", "pending", "refused", "failed", "checked", "nothing_to_do"]
     error: str | None = None
     pushed_model: str | None = None
     served_instead: str | None = None
@@ -72,6 +75,7 @@ class RunSummary(Artifact, file="summary.json"):
     log_file: str = ""
     seconds: float | None = None
     approval: SignedApproval | None = None
+    decision: RetrainDecision | None = None
 
     @property
     def failed_gates(self) -> list[GateResult]:

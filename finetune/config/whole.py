@@ -19,6 +19,7 @@ from finetune.config.evaluation import EvaluationConfig
 from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.notify import NotifyConfig
+from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
 from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
@@ -45,6 +46,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     serving: ServingConfig = ServingConfig()
     push: PushConfig = PushConfig()
+    retrain: RetrainConfig = RetrainConfig()
     keep: KeepConfig = KeepConfig()
     notify: NotifyConfig = NotifyConfig()
     beam: BeamConfig = BeamConfig()

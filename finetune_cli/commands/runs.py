@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -12,7 +15,8 @@ from rich.markup import escape
 
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
-from finetune.errors import PENDING, REFUSED, ConfigError, FinetuneError
+from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, ConfigError, FinetuneError
+from finetune.events import Event, Note, subscribe
 from finetune.files import write_text
 from finetune_cli.commands.common import (
     ConfigFile,
@@ -26,6 +30,7 @@ from finetune_cli.commands.common import (
     rank,
     silence_shutdown,
 )
+from finetune_cli.terminal import clean
 
 
 def run(
@@ -52,6 +57,83 @@ def run(
     from pipeline.local import run_pipeline
 
     _run(load(config, overrides), summary, lambda config: run_pipeline(config, verify))
+
+
+def retrain(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the decision, and neither record that nor train.")
+    ] = False,
+) -> None:
+    """Decides whether to train again, by what is new since the champion, and then runs the pipeline, or does not.
+
+    Examples that neither the champion was made with nor a run since has judged are new. There are none: nothing to do,
+    within seconds. There are some: ingest, Transform and the checks of the data run, and labels, frozen features and
+    what the champion says of the new examples are compared with those before. `retrain` in the config has the bounds.
+
+    While a candidate waits for approval, no other is trained. Where the data were refused, or nothing followed, the
+    same data are not looked at again; `finetune run` trains on them all the same.
+
+    Exit code: 0 pushed, 3 refused by a gate or a check of the data, 4 waits for approval, 5 nothing to do, 2 bad config
+    or usage, 1 failed.
+    """
+    from finetune.artifacts.backbone_ranking import BackboneRanking
+    from pipeline.retraining.retrain import explain as explained
+    from pipeline.retraining.retrain import retrain as retrained
+
+    loaded = load(config, overrides)
+    if loaded.backbone.is_open and BackboneRanking.find(loaded.output_path):
+        loaded = named(loaded)  # What was chosen once is compared with and stays.
+    if not explain:
+        _run(loaded, summary, retrained)
+    if summary:
+        fail(ConfigError(["--explain, --summary: got both; expected one, as what is explained leaves no summary"]))
+    from finetune_cli.live_view import RunView
+    from finetune_cli.summary_view import print_decision
+
+    loaded, console = named(loaded), Console()
+    with RunView(console, f"finetune retrain {loaded.name}"):
+        decision = or_exit(lambda: explained(loaded))
+    print_decision(console, decision)
+    silence_shutdown()
+    codes = {"nothing to do": NOTHING_TO_DO, "waiting": PENDING, "stop: data": REFUSED}
+    raise typer.Exit(codes.get(decision.action, 0))
+
+
+def watch(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the data.")] = 60.0,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds for which data have to stay as they are before they are read.")
+    ] = 10.0,
+    once: Annotated[bool, typer.Option("--once", help="End when all that is there is decided on.")] = False,
+) -> None:
+    """Watches the data, and runs `finetune retrain` for each span that comes: once, one at a time, in their order.
+
+    Without spans, the data are one, which comes again whenever they change. A span whose data change later comes again.
+    What is done is what the metadata store says: after a kill or a reboot, start the same command, and it goes on.
+
+    Exit code: 0 all that is there is decided on (with `--once`), or told to end; 2 bad config or usage, 1 failed.
+    """
+    from pipeline.retraining.watch import watch as watched
+
+    loaded, console = named(load(config, overrides)), Console()
+    command = [sys.executable, "-m", "finetune_cli.main", "retrain", str(config), *(overrides or [])]
+
+    def retrained(spans: list[str]) -> None:
+        # In a process of its own: what TensorFlow holds goes with it.
+        subprocess.run([*command, *([f"data.spans=[{', '.join(spans)}]"] if spans else [])], check=False)
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Note):
+            at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            console.print(f"{at}  {clean(event.text)}", markup=False, highlight=False, soft_wrap=True)
+
+    with subscribe(tell):
+        or_exit(lambda: watched(loaded, retrained, every, settle, once))
 
 
 def check_data(
@@ -185,6 +267,11 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
 
 
 def _exit_code(summary: RunSummary) -> int:
-    return {"pushed": 0, "checked": 0, "refused": REFUSED, "pending": PENDING, "failed": FinetuneError.exit_code}[
-        summary.status
-    ]
+    return {
+        "pushed": 0,
+        "checked": 0,
+        "refused": REFUSED,
+        "pending": PENDING,
+        "nothing_to_do": NOTHING_TO_DO,
+        "failed": FinetuneError.exit_code,
+    }[summary.status]

@@ -22,7 +22,7 @@ class Message(Artifact):
         pipeline: Name of the config.
         outcome: `status` of the summary; `failed` where a run ended without one.
         exit_code: Of the command.
-        cause: Why a run failed, or a model was refused; empty for another.
+        cause: Why a run failed, a model was refused or nothing was trained; empty for another.
         run_id: Empty where no run began.
         repeated: Whether nothing had changed, and this is the answer of that earlier run.
         version: That was pushed; None for another outcome.
@@ -47,6 +47,8 @@ class Message(Artifact):
 def message_of(summary: RunSummary, exit_code: int) -> Message:
     """Returns what is told of a run that has a summary."""
     reasons = [f"{gate.name}: {gate.reason}" for gate in summary.failed_gates]
+    if summary.decision and not summary.decision.trains:
+        reasons = [reason.sentence for reason in summary.decision.decisive]
     version = Path(summary.pushed_model or "").name
     return Message(
         **_stamp(),

@@ -21,7 +21,7 @@ from pipeline.report.tasks import report_task
 
 FILES_SHOWN = 200
 # Before and after those of the task.
-FIRST_SECTIONS = {"gates": "Gates", "metrics": "Metrics", "training": "Training"}
+FIRST_SECTIONS = {"decision": "Decision", "gates": "Gates", "metrics": "Metrics", "training": "Training"}
 LAST_SECTIONS = {
     "calibration": "Calibration",
     "differences": "Beside the champion",
@@ -33,7 +33,7 @@ LAST_SECTIONS = {
     "run": "Run",
 }
 # Sections that a run may do without.
-OPTIONAL = ("serving", "differences", "checks")
+OPTIONAL = ("decision", "serving", "differences", "checks")
 
 View = dict[str, Any]
 
@@ -60,6 +60,7 @@ def page(data: ReportData) -> View:
     of_task = task.sections
     sections = FIRST_SECTIONS | {name: section.title for name, section in of_task.items()} | LAST_SECTIONS
     parts = {
+        "decision": summary.decision,
         "gates": evaluation.gates(summary.gates),
         "metrics": evaluation.cards(summary, measured),
         "training": _training(data),
@@ -76,7 +77,11 @@ def page(data: ReportData) -> View:
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
     absent = [name for name, part in parts.items() if not part and name not in OPTIONAL] if failed else []
     # What looked at its data alone, or was refused because of them, was to reach nothing else.
-    ended_at_data = summary.status == "checked" or (summary.status == "refused" and summary.error)
+    ended_at_data = (
+        summary.status == "checked"
+        or (summary.status == "refused" and summary.error)
+        or (summary.decision is not None and not summary.decision.trains)
+    )
     hidden = {*absent, *(name for name, part in parts.items() if not part and (name in OPTIONAL or ended_at_data))}
     return {
         **parts,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from evaluation.metrics import METRICS
 from finetune.artifacts.findings import GateResult, Reuse
+from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CandidateResult
 
@@ -202,6 +203,8 @@ def reuse_sentences(reuse: Reuse | None) -> list[str]:
 def verdict(summary: RunSummary) -> Verdict:
     """The outcome of a run in words: pushed, refused or failed, and why."""
     gates, failed = summary.gates, summary.failed_gates
+    if summary.decision and not summary.decision.trains:
+        return _decided(summary.decision)
     if summary.status == "pushed":
         if not gates:
             why, note = "no gate was configured", ["Nothing checked this model before it was pushed."]
@@ -238,6 +241,17 @@ def verdict(summary: RunSummary) -> Verdict:
     where = [part.id for part in summary.components if part.state == "failed"]
     why = f"in {listing(where)}" if where else "before the run was complete"
     return Verdict("Failed", "bad", why, ("Nothing was pushed.",))
+
+
+def _decided(decision: RetrainDecision) -> Verdict:
+    """The outcome of a decision not to train."""
+    word, tone, why = {
+        "nothing to do": ("Nothing to do", "good", "what is new is no reason to train"),
+        "waiting": ("Pending", "warn", "a candidate of an earlier run waits for approval"),
+        "stop: data": ("Refused", "warn", "because of its data"),
+    }[decision.action]
+    sentences = [line for reason in decision.decisive for line in reason.sentence.splitlines()]
+    return Verdict(word, tone, why, (*sentences, "Nothing was trained."))
 
 
 def _no_better_than_linear(summary: RunSummary) -> list[str]:
@@ -301,9 +315,9 @@ def _all_passed(gates: list[GateResult]) -> str:
 
 def next_steps(summary: RunSummary) -> list[str]:
     """What to do after a run that was not pushed, as short instructions; empty for a pushed run."""
-    if summary.status in ("pushed", "checked"):
+    if summary.status in ("pushed", "checked", "nothing_to_do"):
         return []
-    if summary.status == "refused" and summary.error:
+    if summary.status == "refused" and (summary.error or (summary.decision and not summary.decision.trains)):
         return ["Look at the suspects in the report, mend the data or the config, and run the same command again."]
     if summary.status == "pending":
         run = shlex.quote(str(Path(summary.report or "RUN/report.html").parent))

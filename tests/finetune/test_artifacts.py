@@ -131,14 +131,14 @@ def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"title": "p", "summary": summary, **nothing, **empty}))
     data = ReportData.read(tmp_path)
     assert data.ingest is None
-    added = dict.fromkeys(("approval", "search", "refit", "calibration", "reuse", "ranking"))
+    added = dict.fromkeys(("approval", "search", "refit", "calibration", "reuse", "ranking", "decision"))
     assert data.summary.plain() == {**summary, **added, "data_checks": []}
 
 
 def test_the_summary_keeps_the_names_of_the_contract():
     contract = {
         "schema_version", "run_id", "status", "pushed_model", "metrics", "baselines", "gates", "phases", "components",
-        "splits", "backbone", "output_dir", "seconds",
+        "splits", "backbone", "output_dir", "seconds", "decision",
     }  # fmt: skip
     assert contract <= set(RunSummary.model_fields)
     rows = {

@@ -1,0 +1,235 @@
+"""The decision of `finetune retrain`: facts and policy in, action and reasons out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from evaluation.data_checks.two_sample import TwoSample
+from evaluation.retraining.label_shift import LabelShift, difference
+from finetune.artifacts.findings import Interval
+from finetune.artifacts.retrain_decision import Action, RetrainDecision, RetrainReason
+from finetune.config.retrain import RetrainConfig
+
+# The tests that share `retrain.level`: labels, frozen features, what the champion gets right.
+TESTS = 3
+
+
+def level_of_each(policy: RetrainConfig) -> float:
+    """Returns the level of each test, so that all of them together keep that of the policy (Bonferroni)."""
+    return policy.level / TESTS
+
+
+@dataclass(frozen=True)
+class OnNew:
+    """How many examples the champion gets right, of new ones and of those that it was tested on: (right, of)."""
+
+    new: tuple[int, int]
+    tested: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a look into new examples showed; None for what could not be had, and `why_not` says why, by reason's name.
+
+    Attributes:
+        refused: Why the data were refused; empty if they were not.
+        labels: Beside those of what the champion was made with.
+        features: The same of frozen features.
+        on_new: What the champion says of them.
+        warnings: What the checks of the data found, sentences.
+    """
+
+    refused: str = ""
+    labels: LabelShift | None = None
+    features: TwoSample | None = None
+    on_new: OnNew | None = None
+    warnings: Sequence[str] = ()
+    why_not: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known without a look into any example.
+
+    Attributes:
+        examples: That there are now.
+        new, changed: Of them, that neither the champion was made with, nor a run since has judged.
+        undecided: Of those, that no decision has looked at yet.
+        champion: Number of the version that is served; None while there is none.
+        made_with: Number of examples that the champion was made with; None where that was not recorded.
+        gone: Of those, how many are not there any more.
+        age_days: Since the champion was published.
+        waiting: Folder of a model that waits for approval; empty if none does.
+        new_classes: Labels of new examples that the champion does not know.
+        unfinished: Whether the last decision was to train, and the run that followed did not end.
+        examined: None where nothing was looked into.
+    """
+
+    examples: int
+    new: int
+    changed: int
+    undecided: int
+    champion: int | None = None
+    made_with: int | None = None
+    gone: int = 0
+    age_days: float | None = None
+    waiting: str = ""
+    new_classes: Sequence[str] = ()
+    unfinished: bool = False
+    examined: Examined | None = None
+
+    @property
+    def unjudged(self) -> int:
+        """How many examples no run has judged."""
+        return self.new + self.changed
+
+    @property
+    def worth_examining(self) -> bool:
+        """Whether a look into new examples could change the decision."""
+        return bool(self.undecided and not self.waiting)
+
+
+def decide(facts: Facts, policy: RetrainConfig) -> RetrainDecision:
+    """Returns what follows, with the reasons that it follows from first."""
+    action, decisive = _action(facts, policy)
+    reasons = [reason.model_copy(update={"decisive": reason.name in decisive}) for reason in _reasons(facts, policy)]
+    return RetrainDecision(
+        action=action, reasons=sorted(reasons, key=lambda reason: not reason.decisive), champion=facts.champion
+    )
+
+
+def _action(facts: Facts, policy: RetrainConfig) -> tuple[Action, list[str]]:
+    """Returns the action and the names of the reasons that it follows from."""
+    if facts.waiting:
+        return "waiting", ["approval"]
+    examined = facts.examined
+    if examined and examined.refused:
+        return "stop: data", ["data"]
+    if not facts.unjudged and not facts.unfinished:
+        return "nothing to do", ["new examples"]
+    if facts.champion is None:
+        return "cold", ["champion"]
+    if examined and examined.features and examined.features.differ and policy.on_drift == "stop":
+        return "stop: data", ["frozen features"]
+    speaking = list(_speaking(facts, policy))
+    if speaking:
+        return "cold", speaking
+    return "nothing to do", ["new examples"]
+
+
+def _speaking(facts: Facts, policy: RetrainConfig) -> Iterator[str]:
+    """Yields the names of the reasons to train, of a champion and examples that no run has judged."""
+    if facts.unfinished:
+        yield "unfinished"
+    if facts.unjudged and (facts.made_with is None or facts.unjudged >= policy.min_new * facts.made_with):
+        yield "new examples"
+    if facts.new_classes:
+        yield "new classes"
+    if policy.max_age_days is not None and facts.age_days is not None and facts.age_days >= policy.max_age_days:
+        yield "age"
+    examined = facts.examined or Examined()
+    if examined.labels and examined.labels.differ:
+        yield "labels"
+    if examined.features and examined.features.differ:
+        yield "frozen features"
+    if examined.on_new and _drop(examined.on_new, policy)[1].high < -policy.max_drop:
+        yield "champion on new examples"
+
+
+def _reasons(facts: Facts, policy: RetrainConfig) -> Iterator[RetrainReason]:
+    """Yields what was looked at, in the order of the tests."""
+    if facts.waiting:
+        text = f"A candidate waits for approval, and no other is trained meanwhile: {facts.waiting}"
+        yield RetrainReason(name="approval", sentence=text)
+    yield _new_examples(facts, policy)
+    if facts.champion is None:
+        text = "No model has been pushed yet, or none that this metadata store knows."
+        yield RetrainReason(name="champion", sentence=text)
+        return
+    yield _age(facts, policy)
+    if facts.unfinished:
+        text = "The last decision was to train, and the run that followed did not end."
+        yield RetrainReason(name="unfinished", sentence=text)
+    if facts.new_classes:
+        text = f"The champion does not know {', '.join(facts.new_classes)}."
+        yield RetrainReason(name="new classes", sentence=text, value=len(facts.new_classes), bound=0)
+    if facts.examined is None:
+        return
+    examined = facts.examined
+    if examined.refused:
+        yield RetrainReason(name="data", sentence=f"The data were refused: {examined.refused}")
+    compared = {
+        "labels": _labels(examined.labels) if examined.labels else None,
+        "frozen features": _features(examined.features) if examined.features else None,
+        "champion on new examples": _on_new(examined.on_new, policy) if examined.on_new else None,
+    }
+    for name, reason in compared.items():
+        why_not = f"Not looked at: {examined.why_not.get(name, 'the data were refused')}."
+        yield reason or RetrainReason(name=name, sentence=why_not)
+    for warning in examined.warnings:
+        yield RetrainReason(name="check of the data", sentence=warning)
+
+
+def _new_examples(facts: Facts, policy: RetrainConfig) -> RetrainReason:
+    if not facts.unjudged:
+        text = f"None of {facts.examples:,} examples is new or changed since a run judged them."
+        return RetrainReason(name="new examples", sentence=text, value=0)
+    counted = f"{facts.new:,} new and {facts.changed:,} changed of {facts.examples:,} examples"
+    seen = facts.unjudged - facts.undecided
+    before = f", {seen:,} of them looked at before" if seen else ""
+    if facts.champion is None:
+        return RetrainReason(name="new examples", sentence=f"{counted}{before}.", value=facts.unjudged)
+    if facts.made_with is None:
+        text = f"{counted}; what the champion was made with was not recorded, so that they all count."
+        return RetrainReason(name="new examples", sentence=text, value=facts.unjudged)
+    text = (
+        f"{counted}{before}: {facts.unjudged / max(facts.made_with, 1):.1%} of the {facts.made_with:,} that the "
+        f"champion was made with, enough from {policy.min_new:.1%} on; {facts.gone:,} of those are gone."
+    )
+    bound = policy.min_new * facts.made_with
+    return RetrainReason(name="new examples", sentence=text, value=facts.unjudged, bound=bound)
+
+
+def _age(facts: Facts, policy: RetrainConfig) -> RetrainReason:
+    if facts.age_days is None:
+        return RetrainReason(name="age", sentence=f"Version {facts.champion} does not say when it was published.")
+    most = f", any new example is enough from {policy.max_age_days:g} on" if policy.max_age_days else ""
+    text = f"The champion, version {facts.champion}, is {facts.age_days:.1f} days old{most}."
+    return RetrainReason(name="age", sentence=text, value=facts.age_days, bound=policy.max_age_days)
+
+
+def _labels(shift: LabelShift) -> RetrainReason:
+    differ = "differ" if shift.differ else "do not differ"
+    text = (
+        f"Labels of new examples {differ} from those before beyond chance (p = {shift.p_value:.4f}, level "
+        f"{shift.level:.4f}); most does {shift.label!r}, from {shift.before:.1%} to {shift.now:.1%} "
+        f"({shift.change.low:+.1%} to {shift.change.high:+.1%})."
+    )
+    change = shift.now - shift.before
+    return RetrainReason(name="labels", sentence=text, value=change, interval=shift.change)
+
+
+def _features(tested: TwoSample) -> RetrainReason:
+    can = "can" if tested.differ else "cannot"
+    text = f"New examples {can} be told from those before by frozen features: {tested.sentence}."
+    return RetrainReason(name="frozen features", sentence=text, value=tested.auc, bound=tested.bound)
+
+
+def _on_new(on_new: OnNew, policy: RetrainConfig) -> RetrainReason:
+    value, interval = _drop(on_new, policy)
+    new, tested = (right / of for right, of in (on_new.new, on_new.tested))
+    text = (
+        f"The champion gets {new:.1%} of {on_new.new[1]:,} new examples right, and {tested:.1%} of its "
+        f"{on_new.tested[1]:,} test examples: {value:+.1%} ({interval.low:+.1%} to {interval.high:+.1%}), a drop of "
+        f"more than {policy.max_drop:.1%} counts."
+    )
+    return RetrainReason(
+        name="champion on new examples", sentence=text, value=value, interval=interval, bound=-policy.max_drop
+    )
+
+
+def _drop(on_new: OnNew, policy: RetrainConfig) -> tuple[float, Interval]:
+    """Returns the difference of the shares, and its interval, whose upper end a true value exceeds at the level."""
+    interval = difference(on_new.new, on_new.tested, 1 - 2 * level_of_each(policy))
+    return on_new.new[0] / on_new.new[1] - on_new.tested[0] / on_new.tested[1], interval

@@ -1,0 +1,55 @@
+"""`decision.json`: what `finetune retrain` decided, and the numbers that it decided by."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from finetune.artifacts.base import Artifact, Record
+from finetune.artifacts.findings import Interval
+
+Action = Literal["nothing to do", "warm", "cold", "stop: data", "waiting"]
+# Those that a run follows from.
+TRAINS = ("warm", "cold")
+
+
+class RetrainReason(Record):
+    """Something that was looked at: `name` is what in short, `sentence` says it for people.
+
+    Attributes:
+        value: What was measured, with its `interval`; None where it was not, and the sentence says why.
+        bound: From which on, or beyond which, it speaks for an action; None where it has none.
+        decisive: Whether the action follows from it.
+    """
+
+    name: str
+    sentence: str
+    value: float | None = None
+    interval: Interval | None = None
+    bound: float | None = None
+    decisive: bool = False
+
+
+class RetrainDecision(Artifact, file="decision.json"):
+    """What follows from the data, the champion and the policy, and why.
+
+    Attributes:
+        action: `warm` and `cold` train, from the champion and from the backbone; the others do not.
+        reasons: Those that the action follows from first.
+        at: When it was made (ISO 8601).
+        champion: The version that is served; None while there is none.
+    """
+
+    action: Action
+    reasons: list[RetrainReason]
+    at: str = ""
+    champion: int | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether a run follows."""
+        return self.action in TRAINS
+
+    @property
+    def decisive(self) -> list[RetrainReason]:
+        """The reasons that the action follows from."""
+        return [reason for reason in self.reasons if reason.decisive]

@@ -1,0 +1,153 @@
+"""Looks into new examples: the checks of the data, their frozen features, and what the champion says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from evaluation.data_checks.sampling import at_most
+from evaluation.data_checks.space import leading_directions
+from evaluation.data_checks.two_sample import FEWEST, TwoSample, two_sample_test
+from evaluation.evidence import CANDIDATE, CHAMPION
+from evaluation.retraining.decision import Examined, OnNew, level_of_each
+from evaluation.retraining.label_shift import label_shift
+from finetune.artifacts.data_findings import DataFindings
+from finetune.artifacts.example_list import ExampleList
+from finetune.config import Config
+from finetune.errors import DataError, RunError
+from pipeline.local import GATE, run_through
+from pipeline.plan import ingest_node_id, node_ids
+from pipeline.retraining.facts import Champion, Situation
+from pipeline.retraining.lineage import NODE_ID
+
+# Of more examples on a side, as many are drawn.
+MOST_EXAMPLES = 5_000
+# Of new examples, the champion is asked about as many.
+MOST_ASKED = 1_000
+_SPLITS = ("train", "val", "test")
+# Reasons that come of comparisons.
+_NAMES = ("labels", "frozen features", "champion on new examples")
+
+# Output artifacts of each node, by output name.
+Outputs = Mapping[str, Mapping[str, Any]]
+
+
+def examine(config: Config, folder: Path, situation: Situation) -> Examined:
+    """Runs the nodes up to the checks of the data, as the run that may follow would, and compares what they left.
+
+    Args:
+        config: Of the pipeline.
+        folder: Gets the log.
+        situation: With examples to look into.
+
+    Raises:
+        RunError: A node failed for another reason than the data.
+    """
+    last = GATE if GATE in node_ids(config) else "Transform"
+    try:
+        return run_through(config, last, NODE_ID, lambda outputs: _compared(config, outputs, situation), folder)
+    except RunError as error:
+        from pipeline.node_runs import own_error
+
+        if error.__cause__ is not None and isinstance(own_error(error.__cause__), DataError):
+            return Examined(refused=str(error))
+        raise
+
+
+def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examined:
+    champion, ingest = situation.champion, outputs[ingest_node_id(config)]["examples"]
+    findings = outputs[GATE]["findings"] if GATE in outputs else None
+    checked = DataFindings.find(findings.uri) if findings else None
+    warnings = [finding.sentence for finding in checked.findings if finding.found] if checked else []
+    listed = ExampleList.read(ingest.uri).examples
+    fresh = [one for one in listed if one.split and one.sha256 in situation.undecided]
+    before = [one for one in (champion and champion.made_with) or () if one.split]
+    if champion is None or not before or not fresh:
+        why = "none of the new ones can be used" if before else "what the champion was made with is not known"
+        return Examined(warnings=warnings, why_not=dict.fromkeys(_NAMES, why))
+    seen = {one.sha256 for one in before}
+    unseen = {one.sha256 for one in fresh} - seen
+    features = _features(config, outputs, seen, unseen, champion)
+    on_new = _on_new(config, ingest, unseen, champion)
+    level = level_of_each(config.retrain)
+    why_not = {name: one for name, one in zip(_NAMES[1:], (features, on_new), strict=True) if isinstance(one, str)}
+    return Examined(
+        labels=label_shift([one.labels for one in before], [one.labels for one in fresh], level),
+        features=None if isinstance(features, str) else features,
+        on_new=None if isinstance(on_new, str) else on_new,
+        warnings=warnings,
+        why_not=why_not,
+    )
+
+
+def _features(
+    config: Config, outputs: Outputs, seen: Collection[str], unseen: Collection[str], champion: Champion
+) -> TwoSample | str:
+    """Tests frozen features of new examples beside those that the champion was made with, or says why it cannot."""
+    transformed = outputs["Transform"]
+    keys, values = _embedded(config, transformed["transformed_examples"], transformed["transform_graph"])
+    new = values[np.isin(keys, list(unseen))]
+    if champion.transformed is not None and not set(seen) <= set(keys.tolist()):
+        # Some have left the window.
+        keys, values = _embedded(config, *champion.transformed)
+    before = values[np.isin(keys, list(seen))]
+    if min(len(before), len(new)) < FEWEST:
+        return (
+            f"it takes {FEWEST} examples on each side, and there are {len(before):,} that the champion was made with "
+            f"and {len(new):,} new ones"
+        )
+    before, new = (side[at_most(np.arange(len(side)), MOST_EXAMPLES)] for side in (before, new))
+    directions = leading_directions(np.concatenate([before, new]))
+    return two_sample_test(directions[: len(before)], directions[len(before) :], level_of_each(config.retrain))
+
+
+def _embedded(config: Config, transformed: Any, graph: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Returns the SHA-256 of all examples, str [examples], and what the frozen backbone gives, [examples, features]."""
+    import tensorflow_transform as tft
+    from tfx.types import artifact_utils
+
+    from finetune.run_time import resolve
+    from pipeline.dag import data_gate_settings
+    from pipeline.nodes import place_at
+    from trainer_module.embedding import embed
+
+    settings = resolve(data_gate_settings(config), place_at(Path.cwd()))
+    there = artifact_utils.decode_split_names(transformed.properties["split_names"].string_value)
+    files = {split: f"{transformed.uri}/Split-{split}/*" for split in _SPLITS if split in there}
+    embedding = embed(settings, tft.TFTransformOutput(graph.uri), files)
+    return np.array(embedding.keys), embedding.features
+
+
+def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Champion) -> OnNew | str:
+    """Asks the champion about examples that it was not made with, or says why that says nothing."""
+    import tensorflow as tf
+
+    from components.bulk_inferrer.inference import AskModels
+    from components.bulk_inferrer.shard import Shard
+    from components.bulk_inferrer.test_set import load_test_set, make_test_set
+    from transforms import features
+    from transforms.records import read_records
+
+    if not unseen:
+        return "all new examples are those that the champion was made with, with other labels"
+    if champion.tested is None or not Path(champion.tested).is_dir():
+        return "what the champion said of its test examples is gone"
+    then = load_test_set(champion.tested).of(CANDIDATE).correct
+    asked = set(np.random.default_rng(0).permutation(sorted(unseen))[:MOST_ASKED].tolist())
+    with TemporaryDirectory() as made:
+        file, target = Path(made, "new"), Path(made, "answers.npz")
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            for record in read_records(sorted(tf.io.gfile.glob(f"{ingest.uri}/Split-*/*"))).as_numpy_iterator():
+                feature = tf.train.Example.FromString(record).features.feature[features.SHA256]
+                if feature.bytes_list.value[0].decode() in asked:
+                    writer.write(record)
+        asking = AskModels(config.task, {CHAMPION: str(champion.version)}, [])
+        asking.setup()
+        list(asking.process((str(file), str(target))))
+        shard = Shard.read(target)
+    now = make_test_set(config.task, shard.labels, {}, shard.models).of(CHAMPION).correct
+    return OnNew((int(now.sum()), len(now)), (int(then.sum()), len(then)))

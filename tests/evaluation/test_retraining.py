@@ -1,0 +1,143 @@
+"""What is new is counted by content, labels that moved are found, and the decision follows from facts and policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evaluation.data_checks.two_sample import two_sample_test
+from evaluation.retraining.decision import Examined, Facts, OnNew, decide, level_of_each
+from evaluation.retraining.label_shift import difference, label_shift
+from evaluation.retraining.news import Known, gone, news
+from finetune.artifacts.example_list import ExampleList, ListedExample
+from finetune.config.retrain import RetrainConfig
+
+POLICY = RetrainConfig()
+NOTHING = ("nothing to do", ["new examples"])
+QUIET = Facts(examples=1010, new=10, changed=0, undecided=10, champion=3, made_with=1000, age_days=5.0)
+WORSE = OnNew((40, 100), (95, 100))
+MOVED = label_shift([("a",)] * 90 + [("b",)] * 10, [("b",)] * 20, 0.01)
+
+
+def listed(path: str, sha256: str, label: str = "a", split: str = "train", mtime_ns: int = 1) -> ListedExample:
+    return ListedExample(path, 8, mtime_ns, sha256, (label,) if label else (), split)
+
+
+def differing(apart: float) -> Examined:
+    random = np.random.default_rng(0)
+    tested = two_sample_test(random.normal(size=(100, 4)), random.normal(size=(60, 4)) + apart, level_of_each(POLICY))
+    return Examined(features=tested)
+
+
+def decisive(facts: Facts, policy: RetrainConfig = POLICY) -> tuple[str, list[str]]:
+    decision = decide(facts, policy)
+    return decision.action, [reason.name for reason in decision.decisive]
+
+
+def test_what_is_new_is_counted_by_content_and_label_wherever_it_lies():
+    then = [listed("a/1", "1"), listed("a/2", "2"), listed("a/bad", "", split="")]
+    now = [
+        listed("b/moved", "1"),  # the same content and label elsewhere, nothing new
+        listed("a/2", "3", mtime_ns=2),  # a known path with another content
+        listed("a/2 again", "2", label="b"),  # a known content with another label
+        listed("a/4", "4"),
+        listed("a/4 copied", "4"),
+        listed("a/bad", "", split=""),  # the same file that could not be read then
+    ]
+    found = news(now, Known.of(then))
+    assert [one.path for one in found.new] == ["a/4 copied"]
+    assert sorted(one.path for one in found.changed) == ["a/2", "a/2 again"]
+    assert gone(now, then) == 0
+    assert gone(now[1:2], then) == 2
+    assert not news(then, Known.of(then)).all
+
+
+def test_a_list_is_read_back_as_it_was_written(tmp_path):
+    examples = [listed("a/1", "1"), listed("b/2", "2", label="", split="")]
+    ExampleList.of(examples).write(tmp_path)
+    assert ExampleList.read(tmp_path).examples == examples
+
+
+def test_labels_that_moved_are_found_and_the_interval_is_of_the_class_that_moved_most():
+    before = [("a",)] * 60 + [("b",)] * 40
+    found = label_shift(before, [("a",)] * 4 + [("b",)] * 26, level=0.01)
+    assert found.differ
+    assert (found.before, found.now) == ((0.4, 26 / 30) if found.label == "b" else (0.6, 4 / 30))
+    assert found.change.low < found.now - found.before < found.change.high
+    assert not label_shift(before, [("a",)] * 18 + [("b",)] * 12, level=0.01).differ
+
+
+def test_labels_of_the_same_source_are_told_apart_as_often_as_the_level_says():
+    random = np.random.default_rng(0)
+    kinds = [("a",), ("b",), ("a", "b"), ()]
+
+    def draw(count: int) -> list[tuple[str, ...]]:
+        return [kinds[place] for place in random.choice(4, count, p=[0.5, 0.2, 0.2, 0.1])]
+
+    alarms = sum(label_shift(draw(200), draw(30), 0.05, seed).differ for seed in range(200))
+    # 10 are expected; 20 or more have a probability of 0.3 %.
+    assert alarms < 20
+
+
+def test_the_interval_of_two_shares_is_that_of_the_published_example():
+    # Newcombe 1998, table II, first row: 56/70 and 48/80, method 10.
+    interval = difference((56, 70), (48, 80), 0.95)
+    assert (interval.low, interval.high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_nothing_new_is_nothing_to_do_with_a_champion_and_without():
+    nothing = replace(QUIET, new=0, undecided=0)
+    assert decisive(nothing) == NOTHING
+    assert decisive(replace(nothing, champion=None, made_with=None)) == NOTHING
+    assert not nothing.worth_examining
+
+
+def test_a_candidate_that_waits_comes_before_all_else():
+    waiting = replace(QUIET, new=900, waiting="pushed/.pending/abc")
+    assert decisive(waiting) == ("waiting", ["approval"])
+    assert not waiting.worth_examining
+
+
+@pytest.mark.parametrize(
+    ("facts", "policy", "expected"),
+    [
+        (QUIET, {}, NOTHING),
+        (replace(QUIET, champion=None, made_with=None), {}, ("cold", ["champion"])),
+        (replace(QUIET, made_with=None), {}, ("cold", ["new examples"])),
+        (replace(QUIET, new=60, changed=40), {}, ("cold", ["new examples"])),
+        (replace(QUIET, new=60, changed=39), {}, NOTHING),
+        (QUIET, {"min_new": 0.01}, ("cold", ["new examples"])),
+        (QUIET, {"max_age_days": 5}, ("cold", ["age"])),
+        (QUIET, {"max_age_days": 6}, NOTHING),
+        (replace(QUIET, new_classes=["z"]), {}, ("cold", ["new classes"])),
+        (replace(QUIET, unfinished=True), {}, ("cold", ["unfinished"])),
+        (replace(QUIET, examined=Examined(refused="blurred")), {}, ("stop: data", ["data"])),
+        (replace(QUIET, examined=differing(2.0)), {}, ("cold", ["frozen features"])),
+        (replace(QUIET, examined=differing(2.0)), {"on_drift": "stop"}, ("stop: data", ["frozen features"])),
+        (replace(QUIET, examined=differing(0.0)), {}, NOTHING),
+        (replace(QUIET, examined=Examined(on_new=WORSE)), {}, ("cold", ["champion on new examples"])),
+        (replace(QUIET, examined=Examined(on_new=OnNew((94, 100), (95, 100)))), {}, NOTHING),
+        (replace(QUIET, examined=Examined(labels=MOVED)), {}, ("cold", ["labels"])),
+    ],
+)
+def test_the_action_follows_from_facts_and_policy(facts, policy, expected):
+    assert decisive(facts, RetrainConfig(**policy)) == expected
+
+
+def test_reasons_have_numbers_and_say_what_was_not_looked_at():
+    examined = Examined(on_new=WORSE, why_not={"frozen features": "it takes 10 examples"})
+    decision = decide(replace(QUIET, examined=examined), POLICY)
+    reasons = {reason.name: reason for reason in decision.reasons}
+    assert decision.reasons[0].name == "champion on new examples"
+    assert reasons["champion on new examples"].value == pytest.approx(-0.55)
+    assert reasons["champion on new examples"].interval.high < -0.02
+    assert reasons["new examples"].value == 10
+    assert reasons["new examples"].bound == 100
+    assert reasons["frozen features"].value is None
+    assert reasons["frozen features"].sentence == "Not looked at: it takes 10 examples."
+
+
+def test_all_tests_together_keep_the_level():
+    assert level_of_each(POLICY) * 3 == pytest.approx(POLICY.level)
