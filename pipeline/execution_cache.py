@@ -22,6 +22,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.champion import looks
 from components.champion.choice import champion_uri
+from components.champion.lineage import run_to_start_from
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import data_fingerprint
@@ -32,6 +33,7 @@ from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
 CONTEXT_TYPE = "finetune_execution_cache"
 
 _CHAMPION = "components.champion.resolver.ChampionStrategy"
+_WARM_START = "components.champion.warm_start_resolver.WarmStartStrategy"
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 
@@ -149,9 +151,16 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     operations = [operation for operation in operations if operation.op_type]
     if not operations:
         return ""
-    if [operation.op_type for operation in operations] != [_CHAMPION]:
+    kind = operations[0].op_type
+    if len(operations) > 1 or kind not in (_CHAMPION, _WARM_START):
         return None
     directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
+    code = node_digest([kind.rpartition(".")[0]])
+    if kind == _WARM_START:
+        champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
+        (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
+        start = run_to_start_from(store, model.id, [one for ids in inputs.values() for one in ids]) if model else None
+        return f"{code} {champion} {start}"
     candidates = {one.uri for one in store.get_artifacts_by_id([one for ids in inputs.values() for one in ids])}
     champion = champion_uri(directory, candidates, lambda uri: bool(store.get_artifacts_by_uri(uri)))
     verdicts = [
@@ -159,7 +168,7 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
         for one in store.get_artifacts_by_type(looks.VERDICT_TYPE)
         if one.state == metadata_store_pb2.Artifact.LIVE
     ]
-    return f"{node_digest([_CHAMPION.rpartition('.')[0]])} {champion} {looks.before(verdicts, candidates, champion)}"
+    return f"{code} {champion} {looks.before(verdicts, candidates, champion)}"
 
 
 def _deployment(single: pipeline_pb2.Pipeline) -> pipeline_pb2.IntermediateDeploymentConfig:

@@ -44,6 +44,7 @@ def make_test_set(
     columns: Mapping[str, Sequence[str]],
     models: Mapping[str, Answers],
     classes: Sequence[str] | None = None,
+    learned: np.ndarray | None = None,
 ) -> TestSet:
     """Puts the models' answers side by side, with the same columns.
 
@@ -53,6 +54,7 @@ def make_test_set(
         columns: Values of each example to slice by.
         models: Answers of each model, by its name.
         classes: The columns; by default those of these labels and models.
+        learned: bool [examples], those that the champion learned from; None where that is not known.
     """
     classes = list(classes or classes_of(labels, models.values()))
     return TestSet(
@@ -67,6 +69,7 @@ def make_test_set(
         },
         task=task,
         trained=list(models[CANDIDATE].classes) if CANDIDATE in models else None,
+        learned=learned,
     )
 
 
@@ -99,6 +102,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         "trained": part.trained,
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
+        "learned": part.learned is not None,
     }
     Path(folder, FOLDER, _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -119,6 +123,7 @@ def load_test_set(folder: str) -> TestSet:
         said={name: mapped(f"said-{name}") for name, has_said in facts["models"].items() if has_said},
         task=facts["task"],
         trained=facts["trained"],
+        learned=np.array(mapped("learned")) if facts.get("learned") else None,
     )
 
 
@@ -131,6 +136,7 @@ def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.nd
     return {
         "labels": part.labels,
         **columns,
+        **({} if part.learned is None else {"learned": part.learned}),
         **{f"model-{name}": rows for name, rows in part.probabilities.items()},
         **{f"said-{name}": rows for name, rows in part.said.items()},
     }
