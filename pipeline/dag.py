@@ -142,6 +142,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         # Whether there are spans, the data say at run time.
         columns=[*_columns(config), SPAN],
         majority="majority" in config.evaluation.baselines,
+        push_directory=as_parameter(pushed),
     )
     serving_gate = ServingGate(
         examples=examples.outputs["examples"],
