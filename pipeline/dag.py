@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
-from tfx.components.trainer.component import Trainer
 from tfx.dsl.compiler import compiler
 from tfx.dsl.components.base import base_beam_component, base_component
 from tfx.orchestration import pipeline as tfx_pipeline
-from tfx.proto import trainer_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
-from components.champion.resolver import champion_resolver
+from components.champion.resolver import champion_resolver, training_data_resolver
+from components.champion.warm_start_resolver import warm_start_resolver
 from components.data_gate.component import DataGate
 from components.data_validation.schema import schema_gen
 from components.data_validation.statistics import statistics_gen
@@ -27,6 +27,7 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from components.trainer.component import Trainer
 from components.transform.component import CACHE_KEY, Transform
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
@@ -80,26 +81,40 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     nodes: list[Any] = [examples, statistics, schema, validator, transform]
     gate = None
     if checks:
+        champion_data = training_data_resolver(statistics.outputs["statistics"], as_parameter(pushed))
         gate = DataGate(
             examples=examples.outputs["examples"],
+            statistics=statistics.outputs["statistics"],
+            champion_statistics=champion_data.outputs["statistics"],
             transformed_examples=transform.outputs["transformed_examples"],
             transform_graph=transform.outputs["transform_graph"],
             settings=data_gate_settings(config),
             checks=checks,
         )
-        nodes.append(gate)
+        nodes += [champion_data, gate]
     trained_on = transform.outputs["transformed_examples"]
     if gate and "trained_on" in gate.outputs:
         trained_on = gate.outputs["trained_on"]
 
-    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN) -> Trainer:
-        node = _trainer(config, trained_on, transform, schema, node_id, settings, run_fn)
+    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, champion: Any = None) -> Trainer:
+        inputs = {
+            "examples": trained_on,
+            "transform_graph": transform.outputs["transform_graph"],
+            "schema": schema.outputs["schema"],
+            "champion": champion,
+        }
+        node = _trainer(config, node_id, settings, run_fn, inputs)
         if gate:
             # Where nothing is dropped, there is no channel between the two.
             node.add_upstream_node(gate)
         return node
 
-    trainer = trainer_of("Trainer", trainer_settings(config))
+    start = None
+    if config.training.start_from == "champion":
+        warm_start = warm_start_resolver(trained_on, as_parameter(pushed))
+        nodes.append(warm_start)
+        start = warm_start.outputs["model_run"]
+    trainer = trainer_of("Trainer", trainer_settings(config), champion=start)
     nodes.append(trainer)
     baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
@@ -127,6 +142,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         # Whether there are spans, the data say at run time.
         columns=[*_columns(config), SPAN],
         majority="majority" in config.evaluation.baselines,
+        push_directory=as_parameter(pushed),
     )
     serving_gate = ServingGate(
         examples=examples.outputs["examples"],
@@ -239,24 +255,11 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
     }
 
 
-def _trainer(
-    config: Config,
-    examples: Any,
-    transform: Transform,
-    schema: Any,
-    node_id: str,
-    settings: dict[str, Any],
-    run_fn: str,
-) -> Trainer:
+def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str, inputs: Mapping[str, Any]) -> Trainer:
     output = config.output_dir or f"runs/{config.name}"
-    return Trainer(
+    node: Trainer = Trainer(
         run_fn=run_fn,
-        examples=examples,
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema.outputs["schema"],
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["val"]),
-        custom_config=plain(
+        settings=plain(
             {
                 **settings,
                 "component": node_id,
@@ -267,7 +270,9 @@ def _trainer(
                 "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
             }
         ),
+        **inputs,
     ).with_id(node_id)
+    return node
 
 
 def trainer_settings(config: Config) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     )
     # What frozen random weights give is nothing to fit a head on.
     head = training.head.model_copy(update={"start": "random"})
-    return training.model_copy(update={"phases": [phase], "batch_norm": "train", "head": head})
+    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone"}
+    return training.model_copy(update=own)
 
 
 def ingest_node_id(config: Config) -> str:
@@ -58,7 +59,8 @@ def node_ids(config: Config) -> list[str]:
         *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",
-        *(["DataGate"] if chosen_checks(config.data.checks) else []),
+        *(["TrainingDataResolver", "DataGate"] if chosen_checks(config.data.checks) else []),
+        *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         "Trainer",
@@ -100,6 +102,11 @@ def print_plan(config: Config, console: Console) -> None:
             console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
     sizes = expected_sizes(config)
     of_how_many = f" of about {sizes['test'].examples:,} examples" if sizes else ""
+    if config.training.start_from == "champion":
+        each = f"each phase for {config.training.warm_share:g} of its time"
+        console.print(
+            f"start      from the champion where there is one, {each}; else from the backbone", highlight=False
+        )
     gates = Table(f"gate on the test split{of_how_many}", "shows a distance from", box=None, pad_edge=False)
     for gate in gates_of(config.task, config.evaluation):
         least = will_show(gate, sizes["test"]) if sizes else None

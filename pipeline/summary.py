@@ -96,6 +96,7 @@ def collect(
         serving=serving or ServingMetrics(),
         phases=history.phases if history else [],
         ranking=_ranking(config),
+        start=history.start if history else None,
         search=history.search if history else None,
         refit=history.refit if history else None,
         calibration=history.calibration if history else None,

@@ -29,7 +29,7 @@ from finetune.errors import DataError
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
-from trainer_module.examples.input_data import evaluation_batches, keys, labels, load_split
+from trainer_module.examples.input_data import evaluation_batches, labels, load_split
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -43,6 +43,7 @@ from trainer_module.search.run import FOLDER, run_search
 from trainer_module.tasks import TASKS
 from trainer_module.tracking.training import tracked
 from trainer_module.trained import HeldOut, Trained, refit
+from trainer_module.warm_start.start import Beginning
 from transforms import features
 from transforms.modalities import MODALITIES
 from transforms.tasks import TASKS as TRANSFORM_TASKS
@@ -59,12 +60,14 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args: From TFX. `custom_config` holds `task` and the sections `training`, `backbone`, `augmentation` and
             `distribution` of the config, of `evaluation` what decides (`threshold` and `costs`), `component`, the id of
             the node, `checkpoint_dir`, a folder that survives a failed run, and `frozen_features_dir`, one that later
-            runs share; `tracking` with `tracking_dir`.
+            runs share; `tracking` with `tracking_dir`; and `champion`, the `model_run_dir` of the champion's training,
+            where there is one to begin with.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
+        training_state.safetensors: `trainer_module.warm_start.state.TrainingState`, what the next training begins with.
     """
     settings = fn_args.custom_config
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
@@ -72,6 +75,10 @@ def run_fn(fn_args: FnArgs) -> None:
     evaluation = EvaluationConfig.model_validate(settings["evaluation"])
     if evaluation.threshold:
         check_threshold(evaluation.threshold, evaluation.costs, setup.classes)
+    backbone_config = BackboneConfig.model_validate(settings["backbone"])
+    beginning, start = Beginning(setup, backbone_config), None
+    if setup.training.start_from == "champion":
+        setup, start = beginning.start(settings.get("champion"))
     key = training_key(settings, setup)
     # Of several workers, the chief alone tracks.
     chief = is_chief(os.environ.get("TF_CONFIG"))
@@ -82,10 +89,10 @@ def run_fn(fn_args: FnArgs) -> None:
 
     training, val = setup.training, setup.val
     held_out, calibration = trained.held_out, None
+    unseen = trained.unseen or Snapshot.of(setup.model)
     if held_out and training.calibration == "temperature":
         calibration = calibrate(settings["task"], held_out.labels, held_out.logits, held_out.examples)
         LastLayer(setup).divide_by(calibration.temperature)
-    backbone_config = BackboneConfig.model_validate(settings["backbone"])
     model = in_float32(setup.model, backbone_config, training)
     batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
     # One signature for all batches: the last one is smaller, and would have the network traced once more.
@@ -98,7 +105,7 @@ def run_fn(fn_args: FnArgs) -> None:
     decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities), setup.classes, evaluation)
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
-    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
+    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=val.keys, probabilities=probabilities)
     history: dict[str, Any] = {
         "phases": trained.rows,
         "curves": trained.curves,
@@ -106,8 +113,10 @@ def run_fn(fn_args: FnArgs) -> None:
         "mlflow_run": tracking.mlflow_run,
     }
     history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
-    history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration}
+    history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
     TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
+    recipe = trained.search.chosen if trained.search else ""
+    beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
     facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
     export_model(served, fn_args.serving_model_dir, facts)
@@ -125,7 +134,7 @@ def train(setup: Setup, settings: dict[str, Any], key: str) -> Trained:
     if setup.training.strategy == AUTO:
         return run_search(setup, Path(settings["checkpoint_dir"], FOLDER), key, opened)
     last_layer = LastLayer(setup)
-    random = Snapshot([variable.numpy() for variable in setup.model.variables]) if setup.training.refit else Snapshot()
+    before = Snapshot.of(setup.model) if setup.training.refit else Snapshot()
     fitted = setup.training.head.start == "fitted"
     state = run_phases(setup, opened(setup), (lambda: last_layer.fit(setup.train)) if fitted else None)
     held_out = None
@@ -134,7 +143,8 @@ def train(setup: Setup, settings: dict[str, Any], key: str) -> Trained:
     trained = Trained(state.rows, state.curves, state.gradient_accumulation_steps, held_out)
     if not setup.training.refit:
         return trained
-    random.assign_to(setup.model.variables)
+    trained = trained.with_unseen(Snapshot.of(setup.model))
+    before.assign_to(setup.model.variables)
     return refit(setup, trained, last_layer, lambda last: opened(last, "refit"))
 
 

@@ -17,6 +17,7 @@ from trainer_module.fitted_head import LastLayer
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
+from trainer_module.phases.state import Snapshot
 from trainer_module.probe import Probe
 from trainer_module.search.candidates import last_fit
 
@@ -45,6 +46,13 @@ class Trained:
     held_out: HeldOut | None  # None where nothing is fitted on them.
     search: Search | None = None
     refit: Refit | None = None
+    # Weights of all variables that have not seen validation, where those in the model have; a later training goes on
+    # from these, so that validation judges it too.
+    unseen: Snapshot | None = None
+
+    def with_unseen(self, unseen: Snapshot) -> Trained:
+        """Returns it with the weights from before the last fit."""
+        return dataclasses.replace(self, unseen=unseen)
 
     def of_search(self, search: Search) -> Trained:
         """Returns it with the search that it came from."""

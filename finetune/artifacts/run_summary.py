@@ -9,7 +9,7 @@ from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
 from finetune.artifacts.retrain_decision import RetrainDecision
-from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search
+from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
 
 
 class ComponentRun(Record):
@@ -40,6 +40,7 @@ class RunSummary(Artifact, file="summary.json"):
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
+        start: What training began with; None where the config does not ask for the champion.
         ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
         decision: Of `finetune retrain`, and why; None of another command.
@@ -61,6 +62,7 @@ class RunSummary(Artifact, file="summary.json"):
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
     ranking: BackboneRanking | None = None
+    start: Start | None = None
     search: Search | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import AliasChoices, Field
 
 from finetune.artifacts.base import Artifact, Record
@@ -112,6 +114,22 @@ class Search(Record):
     flips: bool = False
 
 
+class Start(Record):
+    """What the weights of a training with `start_from: champion` began as.
+
+    Attributes:
+        weights: Whose; the backbone's where there is no champion.
+        added: Classes that the champion did not know.
+        vanished: Classes that it knew, and of which the data have no example.
+        sentence: The same in words.
+    """
+
+    weights: Literal["backbone", "champion"]
+    added: list[str] = []
+    vanished: list[str] = []
+    sentence: str
+
+
 class Refit(Record):
     """The last fit of a recipe, on the train and the validation split together."""
 
@@ -149,3 +167,4 @@ class TrainingHistory(Artifact, file="history.json"):
     search: Search | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None
+    start: Start | None = None

@@ -106,6 +106,18 @@ class TrainingConfig(Section):
         description=f"phases by name: {', '.join(STRATEGIES)}; `finetune plan` prints them. `auto` measures: from a "
         "fitted head on, it tries what fits `budget_minutes`, and keeps the simpler where more gains nothing",
     )
+    start_from: Literal["backbone", "champion"] = Field(
+        "backbone",
+        description="`champion` goes on from the weights of the model that is served, with its head: new classes get "
+        "columns of their own, those of vanished ones are dropped. Without a champion it is `backbone`",
+    )
+    warm_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="share of its time that each phase takes when training goes on from the champion; phases of the "
+        "head alone are left out then unless there are new classes",
+    )
     budget_minutes: float = Field(
         10.0, gt=0, description="for `auto`: minutes of the Trainer that search and last fit may take together"
     )

@@ -176,6 +176,17 @@ def reuse_sentences(reuse: Reuse | None) -> list[str]:
     """How often the test examples have judged a candidate, what that costs, and what to do about it."""
     if reuse is None:
         return []
+    return [*_looks(reuse), *_learned(reuse)]
+
+
+def _learned(reuse: Reuse) -> list[str]:
+    if not reuse.learned:
+        return []
+    of_how_many = f"{reuse.learned:,} of {plural(reuse.examples, 'test example')}"
+    return [f"The champion learned from {of_how_many}, which no comparison of the two counts."]
+
+
+def _looks(reuse: Reuse) -> list[str]:
     of_these = f"beside a champion on these {plural(reuse.examples, 'test example')}"
     counted = f"It is the first candidate judged {of_these}"
     if reuse.look > 1:
@@ -274,8 +285,8 @@ def gain(result: CandidateResult) -> str:
 
 
 def training_sentences(summary: RunSummary) -> list[str]:
-    """What was chosen of several backbones and candidates, fitted once more and calibrated, and why."""
-    found = []
+    """What training began with, what was chosen of several, fitted once more and calibrated, and why."""
+    found = [summary.start.sentence] if summary.start else []
     if ranking := summary.ranking:
         found.append(
             f"{ranking.chosen} was chosen of {plural(len(ranking.candidates), 'backbone')}: {ranking.reason}. Loss and "

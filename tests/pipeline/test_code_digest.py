@@ -23,8 +23,9 @@ from pipeline.nodes import alone, place_at, resolved
 ROOT = Path(__file__).parents[2]
 RECIPES = ("digits", "sms_spam", "flowers")
 SCHEMA = ("digits", "data.schema_file=schema.pbtxt")
-# A resolver has no parameters; `pipeline.execution_cache` has its code in the key.
-WITHOUT_PARAMETERS = {"ChampionResolver"}
+WARM = ("digits", "training.start_from=champion")
+# Resolvers have no parameters; `pipeline.execution_cache` has their code in the key.
+WITHOUT_PARAMETERS = {"ChampionResolver", "TrainingDataResolver", "WarmStartResolver"}
 # Run by TFX's own code alone.
 TFX_ALONE = {"ImportSchemaGen"}
 
@@ -32,7 +33,7 @@ TFX_ALONE = {"ImportSchemaGen"}
 def entries() -> dict[str, tuple[str, ...]]:
     """The modules that each node of the DAG starts with, over all kinds of nodes."""
     found: dict[str, tuple[str, ...]] = {}
-    for recipe, *overrides in [*((name,) for name in RECIPES), SCHEMA]:
+    for recipe, *overrides in [*((name,) for name in RECIPES), SCHEMA, WARM]:
         baselines = "evaluation.baselines=[majority, logistic_regression]"
         ir = compile_ir(load_config(ROOT / "configs" / f"{recipe}.yaml", [baselines, *overrides]))
         for node in ir.nodes:

@@ -188,6 +188,23 @@ def test_the_key_of_the_resolver_is_the_champion(connection: metadata_store_pb2.
     assert key_of("ChampionResolver", tmp_path, connection) != before
 
 
+def test_the_key_of_a_warm_start_is_what_it_begins_with(
+    connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path
+):
+    def key() -> str | None:
+        return key_of("WarmStartResolver", tmp_path, connection, "training.start_from=champion")
+
+    before = key()
+    version = tmp_path / "runs" / "digits" / "pushed" / "1"
+    version.mkdir(parents=True)
+    PushRecord(model_uri="/models/1").write(version)
+    assert key() == before is not None, "the store does not know that model"
+    store = mlmd.MetadataStore(connection)
+    type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
+    store.put_artifacts([metadata_store_pb2.Artifact(type_id=type_id, uri="/models/1")])
+    assert key() != before
+
+
 def test_the_runner_of_beam_is_in_no_key(connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path):
     one, other = (key_of("StatisticsGen", tmp_path, connection, f"beam.workers={workers}") for workers in (1, 2))
     assert one == other is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import tf_keras as keras
 
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loop import Totals
@@ -24,6 +25,11 @@ class Snapshot:
     weights: list[np.ndarray] = field(default_factory=list)
     # Slots of the variables that were trained, by their place in that order.
     slots: dict[int, Slots] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: keras.Model) -> Snapshot:
+        """Copies the weights that a model has now."""
+        return cls([variable.numpy() for variable in model.variables])
 
     def assign_to(self, variables: Iterable[Any]) -> None:
         """Sets all variables of a model to these values; an empty snapshot leaves them as they are."""

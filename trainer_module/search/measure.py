@@ -16,7 +16,7 @@ STEPS = 6
 
 def measure(setup: Setup) -> Measured:
     """Takes a few steps of the first phase of a training, and leaves the network as it was."""
-    before = Snapshot([variable.numpy() for variable in setup.model.variables])
+    before = Snapshot.of(setup.model)
     start = time.monotonic()
     scope = freeze(setup, 0)
     parts = setup.training.gradient_accumulation_steps

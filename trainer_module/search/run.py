@@ -171,7 +171,7 @@ class _Search:
         return share, found[share]
 
     def _weights(self) -> Snapshot:
-        return Snapshot([variable.numpy() for variable in self._setup.model.variables])
+        return Snapshot.of(self._setup.model)
 
     def _scores(self, name: str) -> Scores:
         judged = self._as_served(self._record.logits(self._folder, name))
@@ -195,14 +195,16 @@ class _Search:
             held_out = HeldOut(self._val_labels, self._record.logits(self._folder, chosen), "the validation split")
         trained = Trained(done.rows, done.curves, parts, held_out)
         self._start.assign_to(setup.model.variables)
-        if setup.training.refit:
-            return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
         if candidate.phases:
             # Its last checkpoint has the weights; without it they are trained once more, to the same.
             run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
             if candidate.goes_back:
                 self._start.towards(self._weights(), done.rows[0]["interpolation"]).assign_to(setup.model.variables)
-        return trained
+        if not setup.training.refit:
+            return trained
+        trained = trained.with_unseen(self._weights())
+        self._start.assign_to(setup.model.variables)
+        return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
 
     def _result(self, candidate: Candidate, scores: dict[str, Scores], held: dict) -> CandidateResult:
         name, record = candidate.name, self._record

@@ -22,10 +22,10 @@ INVOCATION_FILE = "invocation.pb"
 
 
 class JobExecutor(base_executor.BaseExecutor):
-    """Runs TFX's Trainer executor in the pods of an Indexed Job, and returns what the chief returned."""
+    """Runs the Trainer's executor in the pods of an Indexed Job, and returns what the chief returned."""
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> execution_result_pb2.ExecutorOutput:
-        """See `GenericExecutor.Do`.
+        """See `components.trainer.component.Executor.Do`.
 
         Raises:
             JobError: The Job failed more often than it may.

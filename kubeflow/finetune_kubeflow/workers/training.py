@@ -1,19 +1,20 @@
-"""TFX's Trainer executor as one of several workers, from a file that says what to train."""
+"""The Trainer's executor as one of several workers, from a file that says what to train."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tfx.components.trainer.executor import GenericExecutor
 from tfx.dsl.components.base import base_executor
 from tfx.orchestration.portable import data_types, python_executor_operator
 from tfx.proto.orchestration import execution_invocation_pb2
+
+from components.trainer.component import Executor
 
 RESULT_FILE = "result.pb"
 
 
 def train(invocation: Path, scratch: Path | None) -> None:
-    """Runs TFX's Trainer executor in this process.
+    """Runs the Trainer's executor in this process.
 
     Args:
         invocation: File from JobExecutor; the result is written beside it.
@@ -35,6 +36,6 @@ def train(invocation: Path, scratch: Path | None) -> None:
         pipeline_info=execution.pipeline_info,
         pipeline_run_id=execution.pipeline_run_id,
     )
-    result = python_executor_operator.run_with_executor(execution, GenericExecutor(context))
+    result = python_executor_operator.run_with_executor(execution, Executor(context))
     if not scratch:
         (invocation.parent / RESULT_FILE).write_bytes(result.SerializeToString())

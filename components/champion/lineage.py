@@ -1,0 +1,44 @@
+"""What the champion was made of, as the metadata store knows it, and where a training begins from. Plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
+
+_INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
+
+
+def run_to_start_from(store: mlmd.MetadataStore, champion: int, examples: Collection[int]) -> int | None:
+    """Returns the id of the model run whose weights a training on some examples begins with; None for the backbone's.
+
+    That is the champion's. A champion that was trained on these very examples is what such a training would give: it
+    begins where the champion began, so that the same run again is the same training, and is taken from the cache.
+
+    Args:
+        store: Knows how each model was trained.
+        champion: Id of the artifact.
+        examples: Ids of the artifacts to train on.
+    """
+    made = _execution_of(store, champion)
+    if made is None:
+        return None
+    inputs, outputs = (_artifacts(store, made, kind) for kind in (_INPUT, _OUTPUT))
+    if set(inputs.get("examples", [])) & set(examples):
+        return next(iter(inputs.get("champion", [])), None)
+    return next(iter(outputs.get("model_run", [])), None)
+
+
+def _execution_of(store: mlmd.MetadataStore, artifact: int) -> int | None:
+    """The execution that made an artifact: of those that have it as output, the others took it from the cache."""
+    events = store.get_events_by_artifact_ids([artifact])
+    return min((event.execution_id for event in events if event.type == _OUTPUT), default=None)
+
+
+def _artifacts(store: mlmd.MetadataStore, execution: int, kind: int) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for event in store.get_events_by_execution_ids([execution]):
+        if event.type == kind and event.path.steps:
+            found.setdefault(event.path.steps[0].key, []).append(event.artifact_id)
+    return found

@@ -1,0 +1,130 @@
+"""A network that begins with the champion's weights: the same logits, and a head for the classes of today."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
+
+pytest.importorskip("tensorflow")
+
+from small_training import SMALL, make_splits, setup_of, training
+
+from finetune.errors import BackboneError, DataError
+from trainer_module import recipe
+from trainer_module.backbones import model as backbone_model
+from trainer_module.fitted_head import LastLayer
+from trainer_module.phases.state import Snapshot
+from trainer_module.warm_start.start import Beginning
+from trainer_module.warm_start.state import FILE, TrainingState
+
+PLAIN = AugmentationConfig()
+TUNED = training(start_from="champion", batch_norm="train")
+FITTED = training(
+    start_from="champion",
+    head=HeadConfig(start="fitted"),
+    refit=True,
+    phases=[PhaseConfig(name="tune", unfreeze={"last_blocks": 1}, epochs=4, learning_rate=1e-2)],
+)
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    return make_splits(tmp_path_factory.mktemp("examples"))
+
+
+def champion(splits, folder, config=TUNED, temperature=1.0):
+    """Trains from the backbone, and leaves what it left in the folder."""
+    setup = setup_of(splits, config, PLAIN, folder=folder / "kept")
+    beginning = Beginning(setup, SMALL)
+    setup, start = beginning.start(None)
+    assert (start.weights, setup.training) == ("backbone", config)
+    trained = recipe.train(setup, {"checkpoint_dir": str(folder / "checkpoints")}, "key")
+    unseen = trained.unseen or Snapshot.of(setup.model)
+    beginning.state(setup, unseen.weights, temperature, "").write(folder)
+    return setup, trained
+
+
+def begun(splits, folder, names, config=TUNED):
+    """A new network for these classes that begins with the champion."""
+    setup = setup_of(splits, config, PLAIN, folder=folder / "kept")
+    with setup.strategy.scope():
+        backbone, model = backbone_model.build_network(SMALL, config, len(names), setup.task.activation)
+    setup = dataclasses.replace(setup, model=model, backbone=backbone, classes=names)
+    setup = dataclasses.replace(setup, frozen_features=recipe.FrozenFeatures(
+        folder / "kept", model, backbone, config, PLAIN, *splits, "Trainer"
+    ))  # fmt: skip
+    return Beginning(setup, SMALL).start(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("names", "added", "vanished"),
+    [
+        (["dark", "bright"], [], []),
+        (["between", "bright", "dark", "odd"], ["between", "odd"], []),
+        (["bright", "odd"], ["odd"], ["dark"]),
+    ],
+)
+def test_the_logits_of_old_classes_are_the_champions(splits, tmp_path, names, added, vanished):
+    before, _ = champion(splits, tmp_path)
+    old = LastLayer(before).logits(before.val)
+    after, start = begun(splits, tmp_path, names)
+    assert (start.weights, start.added, start.vanished) == ("champion", added, vanished)
+    assert all(name in start.sentence for name in (*added, *vanished))
+    logits = LastLayer(after).logits(after.val)
+    assert logits.shape[1] == len(names)
+    for name in set(names) & set(before.classes):
+        column = before.classes.index(name)
+        np.testing.assert_allclose(logits[:, names.index(name)], old[:, column], atol=1e-5)
+    assert [phase.name for phase in after.training.phases] == (["head", "tune"] if added else ["tune"])
+
+
+def test_the_temperature_of_the_export_is_in_the_weights_that_are_left(splits, tmp_path):
+    before, _ = champion(splits, tmp_path, temperature=2.0)
+    after, _ = begun(splits, tmp_path, ["dark", "bright"])
+    halved = LastLayer(before).logits(before.val) / 2
+    np.testing.assert_allclose(LastLayer(after).logits(after.val), halved, atol=1e-5)
+
+
+def test_it_goes_on_from_weights_that_have_not_seen_validation(splits, tmp_path):
+    before, trained = champion(splits, tmp_path, FITTED)
+    assert trained.refit is not None
+    after, _ = begun(splits, tmp_path, ["dark", "bright"], FITTED)
+    unseen = LastLayer(after).logits(after.val)
+    np.testing.assert_allclose(unseen, trained.held_out.logits, atol=1e-4)
+    assert np.abs(unseen - LastLayer(before).logits(before.val)).max() > 1e-3, "the last fit moved them"
+    assert after.training.head.start == "random", "features that training has moved have seen the labels"
+    warm = recipe.train(after, {"checkpoint_dir": str(tmp_path / "warm")}, "key")
+    assert warm.rows[0]["epochs"] == 1
+    assert warm.refit is not None
+
+
+def test_only_what_training_moved_is_left(splits, tmp_path):
+    head = training(start_from="champion", phases=[PhaseConfig(name="head", epochs=1, learning_rate=1e-2)])
+    setup = setup_of(splits, head, PLAIN)
+    setup.backbone.weights_sha256 = "1" * 64
+    beginning = Beginning(setup, SMALL)
+    weights = Snapshot.of(setup.model).weights
+    state = beginning.state(setup, weights, 1.0, "probe")
+    assert (dict(state.backbone), state.facts.moved, state.facts.recipe) == ({}, False, "probe")
+    assert set(state.head) == {"head_dense_1", "probabilities"}
+    moved = setup.backbone.variables[3]
+    place = next(place for place, each in enumerate(setup.model.variables) if each is moved)
+    weights[place] = weights[place] + 1
+    assert set(beginning.state(setup, weights, 1.0, "").backbone) == {3}
+
+
+def test_a_champion_that_does_not_fit_is_refused_and_one_without_weights_passed_over(splits, tmp_path):
+    champion(splits, tmp_path)
+    with pytest.raises(DataError, match=r"knows dark, bright; the data have cat, dog.*start_from=backbone"):
+        begun(splits, tmp_path, ["cat", "dog"])
+    with pytest.raises(BackboneError, match=r"training.head.units: the champion has \[16\], the config \[4\]"):
+        begun(splits, tmp_path, ["dark", "bright"], TUNED.model_copy(update={"head": HeadConfig(units=[4])}))
+    assert TrainingState.find(tmp_path).facts.classes == ["dark", "bright"]
+    (tmp_path / FILE).unlink()
+    _, start = begun(splits, tmp_path, ["dark", "bright"])
+    assert start.weights == "backbone"
+    assert "left no weights" in start.sentence
