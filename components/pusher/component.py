@@ -66,16 +66,20 @@ class Executor(executor.Executor):
             model_uri=artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
         )
         pushed.set_string_custom_property(MODEL_SHA256, digest)
-        learned = learned_from(artifact_utils.get_single_uri(input_dict["examples"]))
+        folders = (artifact_utils.get_single_uri(input_dict[name]) for name in ("examples", "model_run"))
+        learned = learned_from(*folders, directory)
         if settings["approval"] == "required":
             version = stage(model, directory, files, record, settings["keep"], learned)
         else:
+            # First, so that a run that fails for want of room has pushed nothing.
+            io_utils.copy_dir(str(model), pushed.uri)
             version, _ = push_version(model, directory, files, record, settings["keep"], learned)
         if version.parent.name == PENDING:
             self._MarkNotPushed(pushed)
             pushed.set_string_custom_property(PENDING_MODEL, str(version))
             return
-        io_utils.copy_dir(str(model), pushed.uri)
+        if settings["approval"] == "required":
+            io_utils.copy_dir(str(model), pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
 

@@ -7,8 +7,11 @@ import hashlib
 import pytest
 
 from components.champion.choice import learned_from
+from components.pusher import facts
+from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.artifacts.pushed_version import PushRecord
 from finetune.artifacts.split_digests import SplitDigests
+from finetune.artifacts.training_history import BackboneOrigin, Start, TrainingHistory
 from finetune.errors import RunError
 from registry.approval import approve, stage
 from registry.learned_from import FOLDER
@@ -83,3 +86,31 @@ def test_a_damaged_list_is_an_error_that_names_it(tmp_path, model):
     path.write_text("train ")
     with pytest.raises(RunError, match=r"\.learned_from/.*its end is missing"):
         learned_from(directory, "uri of a")
+
+
+def left_by_a_run(folder, name: str, weights: str | None):
+    """What ingest and Trainer leave of a run that trains on one example, validates on another and tests on a third."""
+    listed = [ListedExample(f"{each}.png", 1, 0, sha(each), ("a",), split) for each, split in name_splits(name)]
+    ExampleList.of(listed).write(folder)
+    backbone = BackboneOrigin(name="SmallCNN", source="random", sha256=None)
+    start = Start(weights=weights, sentence="") if weights else None
+    TrainingHistory(phases=[], curves=[], backbone=backbone, start=start).write(folder)
+    return str(folder), str(folder)
+
+
+def name_splits(name: str) -> list[tuple[str, str]]:
+    return [(name, "train"), (f"{name} val", "val"), (f"{name} test", "test"), (f"{name} left out", "")]
+
+
+@pytest.mark.parametrize(("weights", "inherits"), [("champion", True), ("backbone", False), (None, False)])
+def test_one_that_began_with_the_champion_has_learned_what_that_one_did(tmp_path, model, weights, inherits):
+    directory = tmp_path / "pushed"
+    push(directory, model("a"))
+    found = facts.learned_from(*left_by_a_run(tmp_path / "run", "b", weights), directory)
+    assert [found.get(sha(each)) for each, _ in name_splits("b")] == ["train", "val", None, None]
+    assert found.get(sha("a")) == ("train" if inherits else None)
+
+
+def test_examples_of_an_earlier_version_of_ours_have_no_list(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert facts.learned_from(str(tmp_path / "run"), str(tmp_path / "run"), tmp_path / "pushed") is None
