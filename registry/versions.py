@@ -14,7 +14,6 @@ renamed, `registry.bucket_versions` keeps the same promise.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -29,6 +28,7 @@ from finetune.artifacts.pushed_version import ChampionPointer, ModelCard, PushRe
 from finetune.artifacts.split_digests import SplitDigests
 from finetune.buckets import is_bucket
 from finetune.buckets import write as write_object
+from finetune.disk import is_full
 from finetune.errors import RunError
 from finetune.files import sync_to_disk, write_text
 from registry import bucket_versions
@@ -203,9 +203,7 @@ def writing(directory: Path) -> Iterator[None]:
             finally:
                 _clear(directory)
     except OSError as error:
-        # shutil.copytree gathers what went wrong into one error without a number.
-        full = any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
-        why = "the disk is full" if full else str(error)
+        why = "the disk is full" if is_full(error) else str(error)
         raise RunError(
             f"push.directory: {directory} could not be written: {why}. Its versions are unharmed."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         for name, rows in _arrays(part, values).items():
             if name not in arrays:
                 shape = (examples, *rows.shape[1:])
-                file = _file(folder, name)
-                arrays[name] = np.lib.format.open_memmap(file, "w+", rows.dtype, shape)  # type: ignore[no-untyped-call, unused-ignore]
+                arrays[name] = _new_array(_file(folder, name), rows.dtype, shape)
             arrays[name][start:stop] = rows
         start = stop
     assert start == examples, f"got {start} examples, and expected {examples}"
@@ -140,6 +140,18 @@ def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.nd
         **{f"model-{name}": rows for name, rows in part.probabilities.items()},
         **{f"said-{name}": rows for name, rows in part.said.items()},
     }
+
+
+def _new_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Makes a file and maps it into memory. Without room on the disk, writing to a map would kill the process.
+
+    Raises:
+        OSError: There is no room on the disk.
+    """
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)  # type: ignore[no-untyped-call, unused-ignore]
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _file(folder: str, name: str) -> Path:

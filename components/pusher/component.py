@@ -71,12 +71,15 @@ class Executor(executor.Executor):
         if settings["approval"] == "required":
             version = stage(model, directory, files, record, settings["keep"], learned)
         else:
+            # First, so that a run that fails for want of room has pushed nothing.
+            io_utils.copy_dir(str(model), pushed.uri)
             version, _ = push_version(model, directory, files, record, settings["keep"], learned)
         if version.parent.name == PENDING:
             self._MarkNotPushed(pushed)
             pushed.set_string_custom_property(PENDING_MODEL, str(version))
             return
-        io_utils.copy_dir(str(model), pushed.uri)
+        if settings["approval"] == "required":
+            io_utils.copy_dir(str(model), pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
 
