@@ -63,6 +63,9 @@ def contrast(test_set: TestSet) -> Contrast | None:
     candidate, champion = test_set.of(CANDIDATE), test_set.of(CHAMPION)
     mistakes, others = ((one.actual != one.said).sum(axis=1) for one in (candidate, champion))
     gain = others - mistakes
+    if test_set.learned is not None:
+        # What the champion learned from speaks for neither.
+        gain = np.where(test_set.learned, 0, gain)
     found = [(name, kind, members) for name, kind, members in _slices(test_set) if members.any()]
     chances = np.array([_chance(gain[members], part_of(candidate.groups, members)) for *_, members in found])
     slices = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,7 @@ class TestSet:
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
         trained: The classes that the candidate was trained on; None for all of them.
         known: The classes that the champion was trained on; None where there is no champion, or for all of them.
+        learned: bool [examples], those that the champion learned from; None where that is not known.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
     """
 
@@ -48,9 +49,25 @@ class TestSet:
     trained: Sequence[str] | None = None
     known: Sequence[str] | None = None
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    learned: np.ndarray | None = None
 
     # pytest would take it for tests.
     __test__ = False
+
+    @property
+    def compared(self) -> TestSet:
+        """The test set that candidate and champion are compared on: without what the champion learned from."""
+        if self.learned is None or not self.learned.any():
+            return self
+        new = ~self.learned
+        return replace(
+            self,
+            labels=self.labels[new],
+            columns={name: values[new] for name, values in self.columns.items()},
+            probabilities={name: rows[new] for name, rows in self.probabilities.items()},
+            said={name: rows[new] for name, rows in self.said.items()},
+            learned=None,
+        )
 
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
@@ -129,6 +146,10 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
     """
     if gate.first_only and CHAMPION in test_set.probabilities:
         return Evidence(None, not_asked="this is asked of a first model, and there is a champion")
+    if gate.relative_to == CHAMPION:
+        every, test_set = test_set, test_set.compared
+        if len(every.labels) and not len(test_set.labels):
+            return Evidence(None, examples=0, missing="the champion learned from all test examples", unseen=True)
     members = test_set.members(gate.slice)
     where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():

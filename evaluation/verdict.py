@@ -12,6 +12,7 @@ from evaluation.gates import expand, judge
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
 from evaluation.metrics.interval_methods import Bootstrap
+from evaluation.metrics.metric import Pair
 from evaluation.predictions import Predictions
 from evaluation.reuse import at_look
 from evaluation.tasks import TASKS
@@ -98,8 +99,9 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
         test_set: Of the candidate and all it is compared with.
         slices: Columns, or crosses of two, to cut it by; the smallest slices are left out beyond some hundreds.
     """
-    candidate = test_set.of(CANDIDATE)
-    champion = test_set.of(CHAMPION) if CHAMPION in test_set.probabilities else None
+    candidate, compared = test_set.of(CANDIDATE), test_set.compared
+    pair = (compared.of(CANDIDATE), compared.of(CHAMPION)) if CHAMPION in compared.probabilities else None
+    pair = pair if pair and len(pair[0]) else None
     leading = METRICS[TASKS[test_set.task].leading]
     parts = [part for columns in slices for part in _parts(test_set, columns)]
     smallest_first = sorted(range(len(parts)), key=lambda place: parts[place][1].sum())
@@ -109,16 +111,14 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
     return Findings(
         examples=len(candidate),
         leading=leading.name,
-        metrics={metric.name: found for metric in overall if (found := _metric(metric, candidate, champion))},
+        metrics={metric.name: found for metric in overall if (found := _metric(metric, candidate, pair))},
         baselines={
             name: {metric.name: value for metric in overall if np.isfinite(value := metric.value(test_set.of(name)))}
             for name in BASELINES
             if name in test_set.probabilities
         },
         classes=_classes(test_set.classes, candidate, [metric for metric in asked if metric.per_class]),
-        slices=[
-            _slice(leading, *part, candidate, champion) for place, part in enumerate(parts) if place not in left_out
-        ],
+        slices=[_slice(leading, *part, test_set) for place, part in enumerate(parts) if place not in left_out],
         slices_left_out=len(left_out),
         reliability={
             name: [ReliabilityBin.model_validate(one) for one in reliability(test_set.of(name))]
@@ -128,16 +128,17 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
     )
 
 
-def _metric(metric: Metric, candidate: Predictions, champion: Predictions | None) -> Measured | None:
+def _metric(metric: Metric, candidate: Predictions, pair: Pair | None) -> Measured | None:
+    """Measures the candidate on all examples, and beside the champion on those of the pair."""
     value = metric.value(candidate)
     if not np.isfinite(value):
         return None
     shown = not metric.slow or len(candidate) * candidate.classes <= DECISIONS_BOOTSTRAPPED
     interval = value_interval(metric, candidate, CONFIDENCE) if shown else None
-    if champion is None:
+    if pair is None or not np.isfinite(beside := metric.value(pair[1])):
         return Measured(value=value, interval=interval)
-    change = change_interval(metric, (candidate, champion), "difference", CONFIDENCE) if shown else None
-    return Measured(value=value, interval=interval, champion=metric.value(champion), change=change)
+    change = change_interval(metric, pair, "difference", CONFIDENCE) if shown else None
+    return Measured(value=value, interval=interval, champion=beside, change=change)
 
 
 def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[Metric]) -> list[ClassFindings]:
@@ -167,13 +168,14 @@ def _parts(test_set: TestSet, columns: Sequence[str]) -> list[tuple[dict[str, st
     return [(where, test_set.members(where)) for where in wheres]
 
 
-def _slice(
-    leading: Metric, where: dict[str, str], members: np.ndarray, candidate: Predictions, champion: Predictions | None
-) -> SliceFindings:
+def _slice(leading: Metric, where: dict[str, str], members: np.ndarray, test_set: TestSet) -> SliceFindings:
+    candidate = test_set.of(CANDIDATE)
+    compared = members if test_set.learned is None else members & ~test_set.learned
+    beside = CHAMPION in test_set.probabilities and bool(compared.any())
     return SliceFindings(
         slice=where,
         examples=int(members.sum()),
         value=leading.value(candidate[members]),
         interval=value_interval(leading, candidate[members], CONFIDENCE),
-        champion=None if champion is None else leading.value(champion[members]),
+        champion=leading.value(test_set.of(CHAMPION)[compared]) if beside else None,
     )

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -114,7 +114,7 @@ def _run(
             _run_nodes(config, run_id, components, last)
         except Exception as failure:
             logging.getLogger(__name__).exception("run %s failed", run_id)
-            error = readable(failure, components, _whole_story(run_dir / LOG_FILE))
+            error = readable(failure, components, _whole_story(run_dir / LOG_FILE), config.metadata_path)
             ending = "refused" if isinstance(own_error(failure), DataRefused) else None
         seconds = time.monotonic() - start
         outputs, pushed = metadata.outputs(), stats_of(config.push_path).digest
@@ -182,7 +182,7 @@ def run_through(
             logging.getLogger(__name__).exception("%s failed", component)
             if isinstance(failure, FinetuneError):
                 raise
-            raise RunError(readable(failure, components, _whole_story(log_file))) from failure
+            raise RunError(readable(failure, components, _whole_story(log_file), config.metadata_path)) from failure
 
 
 def _nodes_to(config: Config, last: str | None) -> list[str]:
@@ -217,19 +217,21 @@ def _logs_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     terminal = os.dup(2)
-    with path.open("a", encoding="utf-8", errors="replace") as log:
-        os.dup2(log.fileno(), 2)
-        root = logging.getLogger()
-        before, level = root.handlers[:], root.level
-        handler = logging.StreamHandler(log)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root.handlers[:] = [handler]
-        root.setLevel(logging.INFO)
-        try:
-            with subscribe(lines_to(log)):
-                yield
-        finally:
-            root.handlers[:] = before
-            root.setLevel(level)
-            os.dup2(terminal, 2)
-            os.close(terminal)
+    log = path.open("a", encoding="utf-8", errors="replace")
+    os.dup2(log.fileno(), 2)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    try:
+        with subscribe(lines_to(log)):
+            yield
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        with suppress(OSError):  # A full disk takes no last lines, and is told of elsewhere.
+            log.close()

@@ -10,11 +10,13 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
 from finetune.artifacts.run_summary import ComponentRun
+from finetune.disk import ADVICE, chain, is_full
 from finetune.errors import FinetuneError
 from finetune.events import ComponentFinished, ComponentStarted, State, emit
 from finetune.run_time import Place
@@ -93,29 +95,26 @@ def told(component: str, ended: list[ComponentRun], run_id: str = "") -> Iterato
         emit(ComponentFinished(component=component, state=states[-1], seconds=seconds))
 
 
-def readable(failure: BaseException, ended: list[ComponentRun], log: str) -> str:
+def readable(failure: BaseException, ended: list[ComponentRun], log: str, database: Path | None = None) -> str:
     """Returns a sentence for the user: which component failed, and our own message where one of ours was raised.
 
     Args:
         failure: Of the component.
         ended: From `run_nodes`.
         log: Says where all of a failure that is not ours is written.
+        database: As `is_full` takes it.
     """
     where = "".join(f"{component.id}: " for component in ended if component.state == "failed")
     ours = own_error(failure)
     if ours is not None:
         # Beam appends the step that an error was raised in.
         return where + re.sub(r" \[while running '[^']*'\]", "", str(ours))
+    if is_full(failure, database):
+        return where + ADVICE
     lines = [line for line in str(failure).splitlines() if line.strip()] or [""]
     return f"{where}{type(failure).__name__}: {lines[-1]}\n{log}"
 
 
 def own_error(failure: BaseException) -> FinetuneError | None:
     """Returns the error of ours that a failure is, or comes from; None where there is none."""
-    return next((error for error in _chain(failure) if isinstance(error, FinetuneError)), None)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return next((error for error in chain(failure) if isinstance(error, FinetuneError)), None)

@@ -59,7 +59,7 @@ def node_ids(config: Config) -> list[str]:
         *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",
-        *(["DataGate"] if chosen_checks(config.data.checks) else []),
+        *(["TrainingDataResolver", "DataGate"] if chosen_checks(config.data.checks) else []),
         *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from finetune.artifacts.pushed_version import ModelCard, PushRecord
 from finetune.artifacts.run_summary import SignedApproval
+from finetune.artifacts.split_digests import SplitDigests
 from finetune.errors import RunError
 from finetune.files import write_text
+from registry.learned_from import note
 from registry.model_card import card_files
 from registry.versions import (
     PENDING,
@@ -40,7 +42,14 @@ class Approval:
     new: bool
 
 
-def stage(model: Path, directory: Path, files: Mapping[str, str], record: PushRecord, keep: int) -> Path:
+def stage(
+    model: Path,
+    directory: Path,
+    files: Mapping[str, str],
+    record: PushRecord,
+    keep: int,
+    learned_from: SplitDigests | None = None,
+) -> Path:
     """Puts a model beside the versions, and returns the folder that waits; the arguments are those of `push_version`.
 
     Where the newest version holds the same model already, nothing is put, and that is returned.
@@ -54,6 +63,8 @@ def stage(model: Path, directory: Path, files: Mapping[str, str], record: PushRe
         if newest and model_digest(newest) == digest:
             return newest
         waiting = directory / PENDING / digest
+        if learned_from is not None:
+            note(directory, digest, learned_from)
         if not waiting.is_dir():
             judged_against = int(newest.name) if newest else None
             facts = record.model_copy(update={"model_sha256": digest, "judged_against": judged_against, "keep": keep})

@@ -1,6 +1,7 @@
 """Numbered versions in a folder, as TensorFlow Serving reads it: the highest number is served. Plain Python.
 
     1/, 2/, ...     versions, each a whole model with its `push.json` (who, when, why) and its model card
+    .learned_from/  which examples each model learned from (`registry.learned_from`)
     champion.json   which version is served: a copy of what the highest number says, for other tools to read
     .pending/       models that wait for approval (`registry.approval`)
     .incoming-*     a copy in the making;  .outgoing-*  a version on its way out. Both are cleared by the next writer
@@ -13,7 +14,6 @@ renamed, `registry.bucket_versions` keeps the same promise.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -25,11 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from finetune.artifacts.pushed_version import ChampionPointer, ModelCard, PushRecord
+from finetune.artifacts.split_digests import SplitDigests
 from finetune.buckets import is_bucket
 from finetune.buckets import write as write_object
+from finetune.disk import is_full
 from finetune.errors import RunError
 from finetune.files import sync_to_disk, write_text
 from registry import bucket_versions
+from registry.learned_from import forget_others, note
 
 CARD_TEXT_FILE = "model_card.md"
 # What the exporter says of a model, in the folder of a SavedModel that TensorFlow leaves to others.
@@ -47,6 +50,7 @@ def push_version(
     files: Mapping[str, str] | None = None,
     record: PushRecord | None = None,
     keep: int | None = None,
+    learned_from: SplitDigests | None = None,
 ) -> tuple[Path, bool]:
     """Copies a model to the next version, so that a reader sees all of it or nothing.
 
@@ -59,6 +63,7 @@ def push_version(
         files: Further text files of the version by name, such as the model card.
         record: What `push.json` says beside `model_sha256` and `at`.
         keep: How many versions are left afterwards, the newest ones; None for all.
+        learned_from: The examples that the model learned from; None keeps no list of them.
 
     Returns:
         The version's folder, and whether it is new.
@@ -68,6 +73,8 @@ def push_version(
     """
     with writing(directory):
         digest = model_digest(model)
+        if learned_from is not None:
+            note(directory, digest, learned_from)
         newest = newest_version(directory)
         if newest is not None and _digest_of(newest) == digest:
             version, new = newest, False
@@ -196,9 +203,7 @@ def writing(directory: Path) -> Iterator[None]:
             finally:
                 _clear(directory)
     except OSError as error:
-        # shutil.copytree gathers what went wrong into one error without a number.
-        full = any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
-        why = "the disk is full" if full else str(error)
+        why = "the disk is full" if is_full(error) else str(error)
         raise RunError(
             f"push.directory: {directory} could not be written: {why}. Its versions are unharmed."
         ) from error
@@ -241,6 +246,8 @@ def prune(directory: Path, keep: int) -> None:
     waiting = sorted((directory / PENDING).glob("*"), key=lambda path: path.stat().st_mtime)
     for path in waiting[: -max(keep, 1)]:
         drop(path, directory)
+    left = {read_record(directory / str(number)).model_sha256 for number in versions(directory)}
+    forget_others(directory, left | {path.name for path in waiting[-max(keep, 1) :]})
 
 
 def drop(folder: Path, directory: Path) -> None:

@@ -23,12 +23,15 @@ from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
 from components.bulk_inferrer.shard import Shard
 from components.bulk_inferrer.tasks import TASKS
 from components.bulk_inferrer.test_set import classes_of, load_test_set, make_test_set, save_test_set
+from components.champion.choice import learned_from
 from components.split_files import split_files
 from evaluation.disagreement import contrast, examples_to_show
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import choose_samples
+from finetune import buckets
 from finetune.artifacts.evaluation_results import EvaluationResults
 from finetune.artifacts.ingest_report import IngestReport
+from finetune.artifacts.split_digests import SplitDigests
 from finetune.artifacts.test_sketch import TestSketch
 from transforms.modalities import MODALITIES
 
@@ -53,6 +56,7 @@ class TestPredictionsSpec(component_spec.ComponentSpec):
         "sample_count": component_spec.ExecutionParameter(type=int),
         "columns": component_spec.ExecutionParameter(type=str),
         "majority": component_spec.ExecutionParameter(type=int),
+        "push_directory": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -89,7 +93,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if exec_properties["majority"]:
             train = IngestReport.read(artifact_utils.get_single_uri(input_dict["examples"])).splits["train"]
             majority = TASKS[task].majority(train.classes, train.examples)
-        test_set = _join(task, shards, majority, folder)
+        learned = None
+        if input_dict.get("champion"):
+            champion = artifact_utils.get_single_uri(input_dict["champion"])
+            learned = learned_from(buckets.folder(exec_properties["push_directory"]), champion)
+        test_set = _join(task, shards, majority, learned, folder)
         TestSketch.of(digest for shard in map(Shard.read, shards) for digest in shard.digests).write(folder)
 
         candidate = test_set.of(CANDIDATE)
@@ -142,6 +150,7 @@ class BulkInferrer(base_beam_component.BaseBeamComponent):
         task: str,
         columns: Sequence[str],
         majority: bool,
+        push_directory: str,
     ):
         """Takes what is asked about what.
 
@@ -153,6 +162,8 @@ class BulkInferrer(base_beam_component.BaseBeamComponent):
             baselines: Models by name, out of `TRAINED_BASELINES`.
             columns: Raw features to keep, for slices; `span` only where the data have spans.
             majority: Whether the baseline that always says the most frequent class is wanted too.
+            push_directory: Folder of versions, or the run-time value that becomes one: it says what the champion
+                learned from.
         """
         spec = TestPredictionsSpec(
             examples=examples,
@@ -163,6 +174,7 @@ class BulkInferrer(base_beam_component.BaseBeamComponent):
             sample_count=SAMPLES,
             columns=json.dumps(list(columns)),
             majority=int(majority),
+            push_directory=push_directory,
             **baselines,
         )
         super().__init__(spec=spec)
@@ -172,7 +184,9 @@ def _model_path(models: list[types.Artifact]) -> str:
     return path_utils.serving_model_path(artifact_utils.get_single_instance(models).uri)
 
 
-def _join(task: str, shards: Sequence[Path], majority: Answers | None, folder: str) -> TestSet:
+def _join(
+    task: str, shards: Sequence[Path], majority: Answers | None, learned: SplitDigests | None, folder: str
+) -> TestSet:
     """Makes one test set of what the workers left, a file at a time."""
     known: set[str] = set()
     examples = 0
@@ -185,7 +199,8 @@ def _join(task: str, shards: Sequence[Path], majority: Answers | None, folder: s
         models = dict(shard.models)
         if majority:
             models[MAJORITY] = _for_all(majority, len(shard))
-        return make_test_set(task, shard.labels, shard.columns, models, classes)
+        known = None if learned is None else np.array([learned.get(digest) is not None for digest in shard.digests])
+        return make_test_set(task, shard.labels, shard.columns, models, classes, known)
 
     save_test_set((part(shard) for shard in map(Shard.read, shards)), examples, folder)
     return load_test_set(folder)

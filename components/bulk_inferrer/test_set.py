@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def make_test_set(
     columns: Mapping[str, Sequence[str]],
     models: Mapping[str, Answers],
     classes: Sequence[str] | None = None,
+    learned: np.ndarray | None = None,
 ) -> TestSet:
     """Puts the models' answers side by side, with the same columns.
 
@@ -52,6 +54,7 @@ def make_test_set(
         columns: Values of each example to slice by.
         models: Answers of each model, by its name.
         classes: The columns; by default those of these labels and models.
+        learned: bool [examples], those that the champion learned from; None where that is not known.
     """
     classes = list(classes or classes_of(labels, models.values()))
     return TestSet(
@@ -67,6 +70,7 @@ def make_test_set(
         task=task,
         trained=list(models[CANDIDATE].classes) if CANDIDATE in models else None,
         known=list(models[CHAMPION].classes) if CHAMPION in models else None,
+        learned=learned,
     )
 
 
@@ -87,8 +91,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         for name, rows in _arrays(part, values).items():
             if name not in arrays:
                 shape = (examples, *rows.shape[1:])
-                file = _file(folder, name)
-                arrays[name] = np.lib.format.open_memmap(file, "w+", rows.dtype, shape)  # type: ignore[no-untyped-call, unused-ignore]
+                arrays[name] = _new_array(_file(folder, name), rows.dtype, shape)
             arrays[name][start:stop] = rows
         start = stop
     assert start == examples, f"got {start} examples, and expected {examples}"
@@ -101,6 +104,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         "known": part.known,
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
+        "learned": part.learned is not None,
     }
     Path(folder, FOLDER, _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -122,6 +126,7 @@ def load_test_set(folder: str) -> TestSet:
         task=facts["task"],
         trained=facts["trained"],
         known=facts.get("known"),
+        learned=np.array(mapped("learned")) if facts.get("learned") else None,
     )
 
 
@@ -134,9 +139,22 @@ def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.nd
     return {
         "labels": part.labels,
         **columns,
+        **({} if part.learned is None else {"learned": part.learned}),
         **{f"model-{name}": rows for name, rows in part.probabilities.items()},
         **{f"said-{name}": rows for name, rows in part.said.items()},
     }
+
+
+def _new_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Makes a file and maps it into memory. Without room on the disk, writing to a map would kill the process.
+
+    Raises:
+        OSError: There is no room on the disk.
+    """
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)  # type: ignore[no-untyped-call, unused-ignore]
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _file(folder: str, name: str) -> Path:

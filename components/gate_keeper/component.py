@@ -69,18 +69,29 @@ class Executor(base_executor.BaseExecutor):
         test_set = load_test_set(artifact_utils.get_single_uri(input_dict["predictions"]))
         test_set = replace(test_set, costs=json.loads(exec_properties["costs"]))
         evaluation = artifact_utils.get_single_uri(input_dict["evaluation"])
+        learned = None if test_set.learned is None else int(test_set.learned.sum())
+        asked = [
+            gate
+            for gate in gates
+            if tfma_decides(gate) and (gate.relative_to is None or gate.relative_to in test_set.probabilities)
+        ]
         tfma = Tfma(
             blessed=_tfma_blessed(artifact_utils.get_single_uri(input_dict["tfma_blessing"])),
-            expected=any(
-                tfma_decides(gate) and (gate.relative_to is None or gate.relative_to in test_set.probabilities)
-                for gate in gates
-            ),
+            expected=bool(asked),
             failures=tuple(tfma_failures(evaluation)),
         )
+        if learned and any(gate.relative_to for gate in asked):
+            # It compares on what the champion learned from too, which says nothing.
+            tfma = Tfma(blessed=None, expected=False)
         serving = ServingFindings.read(artifact_utils.get_single_uri(input_dict["serving"]))
         verdict_folder = artifact_utils.get_single_instance(output_dict["verdict"])
         risk = json.loads(exec_properties["promotion_risk"])
         reuse = _reuse(gates, input_dict, serving.model_sha256, risk, verdict_folder)
+        if learned:
+            share = f"{learned:,} of {len(test_set.labels):,} test examples"
+            left_out = f"GateKeeper: the champion learned from {share}, which no comparison with it counts"
+            emit(Note(text=left_out, level="warning"))
+        reuse = reuse.model_copy(update={"learned": learned}) if reuse else None
         results = judge_all(gates, test_set, tfma, serving.gates, reuse)
         failed = [result for result in results if not result.passed]
         blessed = not failed or bool(exec_properties["report_only"])

@@ -13,7 +13,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from tfx.utils import io_utils
 
 from components.gate_keeper.verdict_folder import VerdictFolder
-from components.pusher.facts import gather
+from components.pusher.facts import gather, learned_from
 from components.serving_gate.component import DIGEST_PROPERTY, ServingFindingsFolder
 from finetune.artifacts.pushed_version import MODEL_SHA256, PENDING_MODEL, PushRecord
 from finetune.buckets import folder
@@ -66,15 +66,20 @@ class Executor(executor.Executor):
             model_uri=artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
         )
         pushed.set_string_custom_property(MODEL_SHA256, digest)
+        examples, history = (artifact_utils.get_single_uri(input_dict[name]) for name in ("examples", "model_run"))
+        learned = learned_from(examples, history, directory)
         if settings["approval"] == "required":
-            version = stage(model, directory, files, record, settings["keep"])
+            version = stage(model, directory, files, record, settings["keep"], learned)
         else:
-            version, _ = push_version(model, directory, files, record, settings["keep"])
+            # First, so that a run that fails for want of room has pushed nothing.
+            io_utils.copy_dir(str(model), pushed.uri)
+            version, _ = push_version(model, directory, files, record, settings["keep"], learned)
         if version.parent.name == PENDING:
             self._MarkNotPushed(pushed)
             pushed.set_string_custom_property(PENDING_MODEL, str(version))
             return
-        io_utils.copy_dir(str(model), pushed.uri)
+        if settings["approval"] == "required":
+            io_utils.copy_dir(str(model), pushed.uri)
         self._MarkPushed(pushed, pushed_destination=str(version), pushed_version=version.name)
 
 

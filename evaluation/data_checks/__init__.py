@@ -6,6 +6,7 @@ They are pure functions of what `Examples` holds, and know no TensorFlow.
 from __future__ import annotations
 
 from evaluation.data_checks import (
+    champion_data,
     classes,
     constant_columns,
     exposure,
@@ -36,6 +37,7 @@ CHECKS: dict[str, DataCheck] = {
         constant_columns.CONSTANT_COLUMNS,
         representative.REPRESENTATIVE,
         served.SERVED,
+        champion_data.CHAMPION_DATA,
         classes.CLASS_IMBALANCE,
         classes.SMALL_CLASSES,
         classes.CLASS_NAMES,

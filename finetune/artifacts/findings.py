@@ -60,7 +60,10 @@ class GateResult:
 
 
 class Measured(Record):
-    """A metric of the candidate; with a champion, also its value and the interval of the difference."""
+    """A metric of the candidate; with a champion, also its value and the interval of the difference.
+
+    These two are of the examples that the champion did not learn from.
+    """
 
     value: float | None
     interval: Interval | None = None
@@ -131,6 +134,7 @@ class Reuse(Record):
         risk: Of a false promotion, over all looks; None where it is not bounded.
         level: What this look may take of it, at one end of an interval; None where no gate bounds it.
         more_labels: More test examples, with which this look would show what the first one showed.
+        learned: How many of the examples the champion learned from, which no comparison counts; None if not known.
         used_up: Whether a new test split of the same size costs no more labels than that.
     """
 
@@ -139,6 +143,7 @@ class Reuse(Record):
     risk: float | None = None
     level: float | None = None
     more_labels: int = 0
+    learned: int | None = None
     used_up: bool = False
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from finetune.artifacts.base import Artifact, Record
+from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 
 
 class Reason(Record):
-    """Why something was decided: a gate that failed, a check that found something, a number that spoke for training.
+    """Why a run ended as it did: a gate that failed, or a check of the data that found something.
 
     `name` says it in short, `sentence` for people; `bound` is what `value` was held against, None where there is none.
     """
@@ -25,6 +26,7 @@ class PastRun(Record):
         error: Its first line.
         failed_gates: Those that refused its model, or would have.
         checks: What each check of the data measured.
+        decision: Of `finetune retrain`; None of another command.
     """
 
     run_id: str
@@ -37,6 +39,7 @@ class PastRun(Record):
     champion_metrics: dict[str, float] = {}
     failed_gates: list[Reason] = []
     checks: list[Reason] = []
+    decision: RetrainDecision | None = None
     splits: dict[str, int] = {}
     seconds: float = 0.0
 
@@ -61,6 +64,7 @@ class PastRun(Record):
             champion_metrics=summary.champion_metrics or {},
             failed_gates=failed,
             checks=checks,
+            decision=summary.decision,
             splits=summary.splits,
             seconds=summary.seconds or 0.0,
         )

@@ -1,15 +1,13 @@
-"""`split_digests.txt`: which contents are in which split, as one line for each: the split and digits of the SHA-256."""
+"""Which contents are in which split, as a file of lines: for each the split, and digits of its SHA-256."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from finetune import buckets
 from finetune.errors import RunError
-from finetune.files import write_text
 
-FILE = "split_digests.txt"
 # Digits of a SHA-256 that are kept: two of a hundred million contents share them with a probability below 1e-22.
 DIGITS = 32
 _END = "end"
@@ -28,10 +26,6 @@ class SplitDigests:
         """Returns the split of a content; None where it is not known."""
         return self._splits.get(sha256[:DIGITS])
 
-    def of(self, *splits: str) -> set[str]:
-        """Returns the digits of the contents of some splits."""
-        return {digest for digest, split in self._splits.items() if split in splits}
-
     def update(self, other: SplitDigests) -> None:
         """Adds what another knows."""
         self._splits.update(other._splits)
@@ -40,10 +34,6 @@ class SplitDigests:
         """Returns the content of the file, which says at its end that it is whole."""
         lines = sorted(f"{split} {digest}" for digest, split in self._splits.items())
         return "".join(f"{line}\n" for line in [*lines, f"{_END} {len(lines)}"])
-
-    def write(self, folder: str | Path) -> None:
-        """Writes it into a folder in one step."""
-        write_text(Path(folder) / FILE, self.text())
 
     @classmethod
     def find(cls, path: Path) -> SplitDigests | None:
@@ -66,8 +56,3 @@ class SplitDigests:
             split, _, digest = line.partition(" ")
             found._splits[digest] = split
         return found
-
-
-def shortened(digests: Iterable[str]) -> set[str]:
-    """Returns the digits that are kept of each SHA-256."""
-    return {digest[:DIGITS] for digest in digests}

@@ -22,6 +22,7 @@ from pipeline.run_metadata import NODE, RUN, open_store
 from registry.approval import waiting_models
 from registry.versions import PENDING, read_record, versions
 
+ARTIFACTS = "artifacts"
 RUN_ID = "%Y%m%dT%H%M%S.%fZ"
 
 _EVENT = metadata_store_pb2.Event
@@ -31,8 +32,9 @@ _USED = (
     ("frozen features", "frozen_features", "*/*"),
     ("example cache", "example_cache", "*/*"),
     ("TensorBoard", "tensorboard", "*"),
-    ("artifacts", "artifacts", "*/.system/*/*"),
+    ("artifacts", ARTIFACTS, "*/.system/*/*"),
     ("reports and logs", "lr-find", "*"),
+    ("reports and logs", "explained", "*"),
     ("reports and logs", "backbones", "*.log"),
 )
 
@@ -59,7 +61,7 @@ def facts_of(config: Config) -> Facts:
         runs=runs,
         artifacts=artifacts,
         versions=[version for name in sorted(directories) for version in _versions(folder(name))],
-        folders=_artifact_folders(output / "artifacts"),
+        folders=_artifact_folders(output / ARTIFACTS),
         used=[*_checkpoints(output), *_used(output)],
     )
 
@@ -80,6 +82,7 @@ def _stored(config: Config) -> tuple[list[Run], dict[int, StoredArtifact], set[s
             is_look=looks.MODEL_URI in one.custom_properties,
         )
         for one in found
+        if one.uri.rstrip("/").split("/")[-4:-3] == [ARTIFACTS]  # Decisions, for one, are kept elsewhere.
     }
     destinations = (one.custom_properties["pushed_destination"].string_value for one in found)
     pushed_to = {str(folder(destination).parent) for destination in destinations if destination}

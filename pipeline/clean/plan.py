@@ -90,7 +90,7 @@ class Facts:
     Attributes:
         pipeline: Name of the pipeline whose runs may go.
         runs: All, those of other pipelines too.
-        artifacts: By id.
+        artifacts: Those in the folder of artifacts, by id.
         versions: All in the folder of pushed versions, and the models that wait there.
         folders: Size of each folder of an artifact, by its place.
         used: What belongs to no run.
@@ -138,7 +138,10 @@ class Plan:
 
 def plan(facts: Facts, keep: KeepConfig, now: datetime) -> Plan:
     """Returns what goes by a config's section `keep`, at a time in UTC."""
-    newest_first = sorted(facts.runs, key=lambda run: (run.start, run.id), reverse=True)
+    left = [
+        run for run in facts.runs if run.folder_bytes is not None or not facts.artifacts.keys().isdisjoint(_ids([run]))
+    ]
+    newest_first = sorted(left, key=lambda run: (run.start, run.id), reverse=True)
     recent = _recent([run for run in newest_first if run.pipeline in ("", facts.pipeline)], keep, now)
     reasons = {
         **{run.id: FOREIGN for run in newest_first if run.pipeline not in ("", facts.pipeline)},

@@ -65,7 +65,8 @@ def write_page(output: Path, history: History, metric: str, title: str) -> Path:
 
 def _runs(output: Path) -> list[PastRun]:
     found = []
-    for folder in (output / "runs").glob("*"):
+    # Of decisions that no run followed from, too.
+    for folder in [*(output / "runs").glob("*"), *(output / "decisions").glob("*")]:
         try:
             summary = RunSummary.find(folder)
         except RunError:

@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
 
 from finetune.artifacts.history import History, PastRun, PastVersion, Reason
 
-Outcome = Literal[
-    "pushed", "refused", "pending", "failed", "checked", "nothing to do", "approved", "rolled back", "found"
-]
 RUN_ID = "%Y%m%dT%H%M%S.%fZ"
+
+
+# What is measured of how sets of examples differ, by the name that it has where it is measured.
+DRIFT = {
+    "representative": "val and test beside train (AUC)",
+    "served": "train beside what was served (AUC)",
+    "frozen features": "frozen features of new examples beside those before (AUC)",
+    "labels": "change of the most changed label's share",
+    "champion on new examples": "champion on new examples beside its test split",
+}
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,8 @@ class Event:
 
     Attributes:
         at: When, in UTC; None where nothing says so.
-        outcome: What became of a run; `approved` and `rolled back` are what a person did, `found` is a version that no
-            run of this folder pushed.
+        outcome: What became of a run, or the decision that none followed from; `approved` and `rolled back` are what a
+            person did, `found` is a version that no run of this folder pushed.
         run_id: Of the run; empty for another event.
         version: That is served by it, or waited; None for another.
         metrics: Of the model, on the test split of then; `champion` those of the champion beside it.
@@ -32,7 +38,7 @@ class Event:
     """
 
     at: datetime | None
-    outcome: Outcome
+    outcome: str
     run_id: str = ""
     version: int | None = None
     metrics: dict[str, float] | None = None
@@ -59,25 +65,32 @@ def _of_run(run: PastRun, pushed_by: dict[int, PastRun]) -> Event:
     again = version is not None and pushed_by.get(version) is not run
     return Event(
         at=_time(run.run_id),
-        outcome="nothing to do" if run.status == "nothing_to_do" else run.status,  # type: ignore[arg-type]
+        outcome=run.decision.action if run.decision and not run.decision.trains else run.status,
         run_id=run.run_id,
         version=version,
         metrics=run.metrics,
         champion=run.champion_metrics,
         reasons=tuple(_reasons(run, again)),
-        drift=tuple(check for check in run.checks if check.name in DRIFT and check.value is not None),
+        drift=tuple(_drift(run)),
     )
 
 
-# The checks of the data that compare two sets of examples.
-DRIFT = {"representative": "val and test beside train", "served": "train beside what was served"}
+def _drift(run: PastRun) -> Iterator[Reason]:
+    """What checks of the data and a decision to retrain measured of how sets of examples differ."""
+    yield from (check for check in run.checks if check.name in DRIFT and check.value is not None)
+    for reason in run.decision.reasons if run.decision else ():
+        if reason.name in DRIFT and reason.value is not None:
+            yield Reason(name=reason.name, sentence=reason.sentence, value=reason.value, bound=reason.bound)
 
 
 def _reasons(run: PastRun, again: bool) -> Iterator[str]:
     """Why a run ended as it did, most important first."""
+    if run.decision:
+        reasons = " ".join(reason.sentence for reason in run.decision.decisive)
+        yield f"{run.decision.action}: {reasons}" if run.decision.trains else reasons
     if again:
         yield "pushed before, by an earlier run"
-    if run.error:
+    if run.error and not (run.decision and not run.decision.trains):
         yield run.error
     for gate in run.failed_gates:
         yield f"{gate.name}: {gate.sentence}" if gate.sentence else gate.name

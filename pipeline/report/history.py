@@ -104,9 +104,7 @@ def _figures(events: Sequence[Event], metric: str) -> Iterator[dict[str, str]]:
     judged = [event for event in timed if event.run_id and math.isfinite((event.metrics or {}).get(metric, math.nan))]
     if len(judged) > 1:
         label = wording.label(metric)
-        alt = (
-            f"{label.capitalize()} of {wording.plural(len(judged), 'candidate')} over time, and of the champion beside."
-        )
+        alt = f"{_sentence(label)} of {wording.plural(len(judged), 'candidate')} over time, and of the champion beside."
         yield {"image": _models(judged, timed, metric), "alt": alt}
     drift: dict[str, list[Event]] = {}
     for event in timed:
@@ -115,12 +113,12 @@ def _figures(events: Sequence[Event], metric: str) -> Iterator[dict[str, str]]:
     for name, measured in drift.items():
         if len(measured) > 1:
             title = DRIFT.get(name, name)
-            yield {"image": _drift(measured, name, title), "alt": f"{title.capitalize()} over time, and its bound."}
+            yield {"image": _drift(measured, name, title), "alt": f"{_sentence(title)} over time, and its bound."}
 
 
 def _models(judged: Sequence[Event], timed: Sequence[Event], metric: str) -> str:
     with drawing():
-        figure, axes = _panel(wording.label(metric).capitalize())
+        figure, axes = _panel(_sentence(wording.label(metric)))
         beside = [(event.at, event.champion[metric]) for event in judged if event.champion and metric in event.champion]
         if beside:
             axes.plot(*zip(*beside, strict=True), "--", color=MUTED, linewidth=1.2, label="champion")
@@ -141,7 +139,7 @@ def _models(judged: Sequence[Event], timed: Sequence[Event], metric: str) -> str
 def _drift(measured: Sequence[Event], name: str, title: str) -> str:
     found = [(event.at, next(reason for reason in event.drift if reason.name == name)) for event in measured]
     with drawing():
-        figure, axes = _panel(title.capitalize())
+        figure, axes = _panel(_sentence(title))
         axes.plot(
             [at for at, _ in found], [one.value for _, one in found], "o-", color=BLUE, linewidth=1.4, markersize=4
         )
@@ -150,6 +148,11 @@ def _drift(measured: Sequence[Event], name: str, title: str) -> str:
             axes.plot(*zip(*bounds, strict=True), "--", color=RUST, linewidth=1.2, label="bound")
             axes.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="upper left", bbox_to_anchor=(1, 1))
         return svg(figure)
+
+
+def _sentence(words: str) -> str:
+    """Begins words as a sentence does, and leaves the rest as it is."""
+    return words[:1].upper() + words[1:]
 
 
 def _panel(title: str) -> tuple[Any, Any]:

@@ -176,6 +176,17 @@ def reuse_sentences(reuse: Reuse | None) -> list[str]:
     """How often the test examples have judged a candidate, what that costs, and what to do about it."""
     if reuse is None:
         return []
+    return [*_looks(reuse), *_learned(reuse)]
+
+
+def _learned(reuse: Reuse) -> list[str]:
+    if not reuse.learned:
+        return []
+    of_how_many = f"{reuse.learned:,} of {plural(reuse.examples, 'test example')}"
+    return [f"The champion learned from {of_how_many}, which no comparison of the two counts."]
+
+
+def _looks(reuse: Reuse) -> list[str]:
     of_these = f"beside a champion on these {plural(reuse.examples, 'test example')}"
     counted = f"It is the first candidate judged {of_these}"
     if reuse.look > 1:

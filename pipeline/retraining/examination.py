@@ -18,8 +18,9 @@ from evaluation.retraining.label_shift import label_shift
 from finetune.artifacts.data_findings import DataFindings
 from finetune.artifacts.example_list import ExampleList
 from finetune.config import Config
-from finetune.errors import DataError, RunError
+from finetune.errors import DataError, FinetuneError
 from pipeline.local import GATE, run_through
+from pipeline.node_runs import own_error
 from pipeline.plan import ingest_node_id, node_ids
 from pipeline.retraining.facts import Champion, Situation
 from pipeline.retraining.lineage import NODE_ID
@@ -45,15 +46,14 @@ def examine(config: Config, folder: Path, situation: Situation) -> Examined:
         situation: With examples to look into.
 
     Raises:
-        RunError: A node failed for another reason than the data.
+        FinetuneError: A node failed for another reason than the data.
     """
     last = GATE if GATE in node_ids(config) else "Transform"
     try:
         return run_through(config, last, NODE_ID, lambda outputs: _compared(config, outputs, situation), folder)
-    except RunError as error:
-        from pipeline.node_runs import own_error
-
-        if error.__cause__ is not None and isinstance(own_error(error.__cause__), DataError):
+    except FinetuneError as error:
+        # What Beam has wrapped comes as the cause of a RunError.
+        if isinstance(own_error(error.__cause__ or error), DataError):
             return Examined(refused=str(error))
         raise
 

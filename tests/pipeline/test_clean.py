@@ -56,7 +56,9 @@ class Output:
     def _artifact(self, kind: str, place: str, **properties: str):
         type_id = self.store.put_artifact_type(metadata_store_pb2.ArtifactType(name=kind))
         number = len(self.store.get_executions()) + 1
-        made = ARTIFACT(type_id=type_id, uri=str(self.root / "artifacts" / place / str(number)), state=ARTIFACT.LIVE)
+        made = ARTIFACT(
+            type_id=type_id, uri=os.path.normpath(self.root / "artifacts" / place / str(number)), state=ARTIFACT.LIVE
+        )
         (made.id,) = self.store.put_artifacts([made])
         folder = Path(made.uri)
         folder.mkdir(parents=True)
@@ -174,6 +176,16 @@ def test_a_verdict_that_counts_as_a_look_stays_live(output: Output, config: Conf
     output.run(RUNS[1])
     clean(config)
     assert output.states() == {"Trainer/1": False, "GateKeeper/2": True, "Trainer/3": True, "GateKeeper/4": True}
+
+
+def test_what_is_kept_elsewhere_than_among_the_artifacts_stays_live(output: Output, config: Config):
+    output.run(RUNS[0])
+    decision = output._artifact("RetrainDecision", "../decisions")
+    output._execution(RUNS[0], "RetrainDecision", [], [decision])
+    output.run(RUNS[1])
+    clean(config)
+    assert output.store.get_artifacts_by_id([decision.id])[0].state == ARTIFACT.LIVE
+    assert Path(decision.uri).is_dir()
 
 
 def test_a_clean_killed_at_any_moment_is_finished_by_the_next(output: Output, config: Config, monkeypatch):

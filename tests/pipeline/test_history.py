@@ -17,6 +17,7 @@ from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import GateResult, Measured
 from finetune.artifacts.history import History, PastRun, PastVersion, Reason
 from finetune.artifacts.pushed_version import ModelCard, PushRecord
+from finetune.artifacts.retrain_decision import RetrainDecision, RetrainReason
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import load_config
 from finetune_cli.main import app
@@ -132,6 +133,25 @@ def test_a_run_that_found_its_model_pushed_says_so():
     ]
 
 
+def test_decisions_are_told_with_their_reasons_and_numbers(output: Path):
+    told_apart = RetrainReason(
+        name="frozen features", sentence="They can be told apart.", value=0.75, bound=0.6, decisive=True
+    )
+    few = RetrainReason(name="new examples", sentence="There are 3 new examples.", value=3, decisive=True)
+    warm = RetrainDecision(action="warm", reasons=[told_apart])
+    nothing = RetrainDecision(action="nothing to do", reasons=[few])
+    trained, idle = "20260104T000000.000000Z", "20260105T000000.000000Z"
+    RunSummary(run_id=trained, status="failed", error="It broke.", decision=warm).write(output / "runs" / trained)
+    RunSummary(run_id=idle, status="nothing_to_do", decision=nothing).write(output / "decisions" / idle)
+    events = {event.run_id: event for event in events_of(history_of(output, output / "pushed"))}
+    assert (events[trained].outcome, events[trained].reasons) == (
+        "failed",
+        ("warm: They can be told apart.", "It broke."),
+    )
+    assert [(one.name, one.value, one.bound) for one in events[trained].drift] == [("frozen features", 0.75, 0.6)]
+    assert (events[idle].outcome, events[idle].reasons) == ("nothing to do", ("There are 3 new examples.",))
+
+
 def test_the_page_draws_metric_and_drift_and_escapes_everything(output: Path):
     evil = "<script>alert(1)</script>"
     drifting = [
@@ -147,8 +167,8 @@ def test_the_page_draws_metric_and_drift_and_escapes_everything(output: Path):
     history = history.model_copy(update={"runs": [*history.runs, *drifting]})
     shown = page(history, "macro_f1", evil)
     assert [figure["alt"].split(",")[0] for figure in shown["figures"]] == [
-        "Macro f1 of 3 candidates over time",
-        "Train beside what was served over time",
+        "Macro F1 of 3 candidates over time",
+        "Train beside what was served (AUC) over time",
     ]
     assert [row["outcome"] for row in shown["events"]][-2:] == ["pushed", "pushed"], "the latest is first"
     text = render(history, "macro_f1", evil)

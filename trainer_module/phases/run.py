@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from finetune.disk import is_full
 from finetune.errors import RunError
 from finetune.events import Note, emit
 from trainer_module.phases.checkpoint import Checkpoints
@@ -49,6 +50,8 @@ def run_phases(setup: Setup, checkpoints: Checkpoints, begin: Callable[[], objec
         try:
             run_phase(setup, state, keep, checkpoints.is_due)
         except tf.errors.ResourceExhaustedError as error:
+            if is_full(error):  # TensorFlow calls a disk without room the same.
+                raise
             # Of the kept state itself, like rollbacks: what was found out must not be forgotten.
             _cut_batches_smaller(setup, good, error)
             state = good.kept()

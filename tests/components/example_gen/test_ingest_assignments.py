@@ -18,7 +18,6 @@ from components.example_gen.selection import Selection
 from components.example_gen.settings import IngestSettings
 from components.example_gen.settled_selection import select
 from components.example_gen.splits import SplitPlan
-from finetune.artifacts.split_digests import SplitDigests
 from finetune.errors import DataError, RunError
 from finetune.spans import Span
 
@@ -220,12 +219,3 @@ def test_a_damaged_file_and_a_full_disk_are_said(tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"cannot be kept there: .*No space left"):
         Assignments(tmp_path / "other", "").keep({sha(1): "test"})
     assert [path.name for path in (tmp_path / "other").glob("*/*")] == []
-
-
-def test_digests_are_written_and_read(tmp_path):
-    digests = SplitDigests({sha(1): "train", sha(2): "test", sha(3): "val"})
-    digests.write(tmp_path)
-    found = SplitDigests.find(tmp_path / "split_digests.txt")
-    assert found
-    assert found.of("train", "val") == {sha(1)[:32], sha(3)[:32]}
-    assert SplitDigests.find(tmp_path / "absent") is None
