@@ -82,6 +82,9 @@ bench-gates: setup  ## simulate promotions on one test set, and whether stated d
 	$(BIN)/python -m benchmarks.promotions
 	$(BIN)/python -m benchmarks.power
 
+bench-retrain: setup  ## decide after quiet weeks of digits and after weeks with faults; two minutes
+	$(BIN)/python -m benchmarks.retrain_weeks
+
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage .import_linter_cache
