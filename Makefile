@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder bench-data-checks bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder bench-data-checks bench-gates bench-retrain simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26

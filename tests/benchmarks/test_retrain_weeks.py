@@ -1,4 +1,4 @@
-"""Weeks of real digits: few quiet ones are trained after, and every week with a fault; those of the benchmark, fewer."""
+"""Weeks of digits: after few quiet ones is trained, and after every one with a fault; the benchmark with fewer draws."""
 
 from __future__ import annotations
 
