@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder bench-data-checks bench-gates bench-retrain simulate-year clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder bench-data-checks bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -81,9 +81,6 @@ simulate-year: setup  ## let a year of retraining pass, with planted faults; an 
 bench-gates: setup  ## simulate promotions on one test set, and whether stated differences are found; ten minutes
 	$(BIN)/python -m benchmarks.promotions
 	$(BIN)/python -m benchmarks.power
-
-bench-retrain: setup  ## decide after quiet weeks of digits and after weeks with faults; two minutes
-	$(BIN)/python -m benchmarks.retrain_weeks
 
 clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing

@@ -22,7 +22,7 @@ class RetrainConfig(Section):
         "was made with; they add up until a run has judged them",
     )
     level: float = Field(
-        0.03,
+        0.05,
         ge=0.003,
         le=0.5,
         description="how often new examples like those before may be taken for different ones, all tests together: "
