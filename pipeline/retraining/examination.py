@@ -62,13 +62,13 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
     champion, ingest = situation.champion, outputs[ingest_node_id(config)]["examples"]
     findings = outputs[GATE]["findings"] if GATE in outputs else None
     checked = DataFindings.find(findings.uri) if findings else None
-    warnings = [finding.sentence for finding in checked.findings if finding.found] if checked else []
+    found = [finding for finding in checked.findings if finding.found] if checked else []
     listed = ExampleList.read(ingest.uri).examples
     fresh = [one for one in listed if one.split and one.sha256 in situation.undecided]
     before = [one for one in (champion and champion.made_with) or () if one.split]
     if champion is None or not before or not fresh:
         why = "none of the new ones can be used" if before else "what the champion was made with is not known"
-        return Examined(warnings=warnings, why_not=dict.fromkeys(_NAMES, why))
+        return Examined(findings=found, why_not=dict.fromkeys(_NAMES, why))
     seen = {one.sha256 for one in before}
     unseen = {one.sha256 for one in fresh} - seen
     features = _features(config, outputs, seen, unseen, champion)
@@ -79,7 +79,7 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
         labels=label_shift([one.labels for one in before], [one.labels for one in fresh], level),
         features=None if isinstance(features, str) else features,
         on_new=None if isinstance(on_new, str) else on_new,
-        warnings=warnings,
+        findings=found,
         why_not=why_not,
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from evaluation.foresight import Sizes
 from finetune.config import Config
@@ -16,6 +18,7 @@ from pipeline.checks import files_exist
 from pipeline.data_roots import roots_of, spans_of
 from pipeline.frozen_features_plan import count_examples
 from pipeline.modalities import modality_of
+from pipeline.plan import print_plan
 from pipeline.split_sizes import expected_sizes
 from pipeline.unchanged import DATA_BYTES, Inputs, changed, inputs_of
 
@@ -69,6 +72,20 @@ def test_examples_of_all_spans_are_counted_each_by_its_own_layout(store):
     }
     assert count_examples(config(store, window=2).data) == (42 + 34, 9 + 6)
     assert modality_of(config(store).data) == "image"
+
+
+def test_plan_names_the_spans_that_would_be_read(store):
+    def planned(**data) -> str:
+        console = Console(file=io.StringIO(), width=200)
+        print_plan(config(store, **data), console)
+        (line,) = [line for line in console.file.getvalue().splitlines() if line.startswith("spans")]
+        return line.removeprefix("spans").strip()
+
+    assert planned(window=2) == f"2: {store}/2, {store}/3"
+    assert "no span that is wanted is complete" in planned(span_marker="_SUCCESS")
+    for span in range(4, 20):
+        add_span(store, str(span), a=1)
+    assert planned().startswith(f"19: {store}/1, ..., {store}/13, {store}/14")
 
 
 def test_validate_says_what_is_wrong_with_a_store(store):
