@@ -18,8 +18,8 @@ from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.phases.state import Snapshot
-from trainer_module.warm_start.start import Beginning, preprocessing_of
-from trainer_module.warm_start.state import FILE, TrainingState
+from trainer_module.warm_start.start import Beginning
+from trainer_module.warm_start.state import FILE, TrainingState, preprocessing_of
 from transforms.backbone import Backbone
 
 PLAIN = AugmentationConfig()
