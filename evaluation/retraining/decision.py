@@ -38,7 +38,7 @@ class Examined:
         labels: Beside those of what the champion was made with.
         features: The same of frozen features.
         on_new: What the champion says of them.
-        findings: Of the checks of the data that found something.
+        findings: Of the checks of the data that found something, and of that of the champion's statistics.
     """
 
     refused: str = ""
