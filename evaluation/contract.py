@@ -149,19 +149,22 @@ def _single_label(skill: float, seed: int) -> SingleLabel:
     labels = np.arange(_EXAMPLES) % _CLASSES
     truth = np.eye(_CLASSES)[labels]
     costs = np.abs(np.subtract.outer(np.arange(_CLASSES), np.arange(_CLASSES))).astype(np.float64)
+    given = {"costs": costs, "remembered": labels % 3 > 0}
     if math.isinf(skill):
-        return SingleLabel(labels, truth, costs=costs)
+        return SingleLabel(labels, truth, **given)
     odds = np.exp(random.normal(size=truth.shape) + skill * truth)
-    return SingleLabel(labels, odds / odds.sum(axis=1, keepdims=True), costs=costs)
+    return SingleLabel(labels, odds / odds.sum(axis=1, keepdims=True), **given)
 
 
 def _multi_label(skill: float, seed: int) -> MultiLabel:
     random = np.random.default_rng(seed)
     actual = random.random((_EXAMPLES, _CLASSES)) < np.linspace(0.1, 0.5, _CLASSES)
+    remembered = ~actual[:, -1]
     if math.isinf(skill):
-        return MultiLabel(actual, actual.astype(np.float64), actual)
+        return MultiLabel(actual, actual.astype(np.float64), actual, remembered=remembered)
     probabilities = 1 / (1 + np.exp(-random.normal(size=actual.shape) - skill * (2 * actual - 1)))
-    return MultiLabel(actual, probabilities, probabilities >= np.linspace(0.3, 0.7, _CLASSES))
+    said = probabilities >= np.linspace(0.3, 0.7, _CLASSES)
+    return MultiLabel(actual, probabilities, said, remembered=remembered)
 
 
 _MADE_UP: dict[str, MadeUp] = {SINGLE_LABEL: _single_label, MULTI_LABEL: _multi_label}

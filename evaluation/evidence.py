@@ -19,7 +19,7 @@ from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
-from transforms.features import GROUP
+from transforms.features import GROUP, SPAN
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 
@@ -35,6 +35,7 @@ class TestSet:
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
         trained: The classes that the candidate was trained on; None for all of them.
+        known: The classes that the champion was trained on; None where there is no champion, or for all of them.
         learned: bool [examples], those that the champion learned from; None where that is not known.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
     """
@@ -46,6 +47,7 @@ class TestSet:
     said: Mapping[str, np.ndarray] = field(default_factory=dict)
     task: str = SINGLE_LABEL
     trained: Sequence[str] | None = None
+    known: Sequence[str] | None = None
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     learned: np.ndarray | None = None
 
@@ -72,7 +74,17 @@ class TestSet:
         found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
         if GROUP in self.columns:
             found = found.of_groups(self.columns[GROUP])
+        if CHAMPION in self.probabilities:
+            found = found.of_memory(self._remembered(found.actual))
         return found.at_costs(cost_matrix(self.costs, self.classes)) if self.costs else found
+
+    def _remembered(self, actual: np.ndarray) -> np.ndarray:
+        """Says which examples, bool [examples], are of classes that the champion knows and of no span but earlier."""
+        new = [self.known is not None and name not in self.known for name in self.classes]
+        remembered = ~actual[:, new].any(axis=1)
+        if spans := set(self.columns.get(SPAN, np.array([])).tolist()):
+            remembered &= self.columns[SPAN] != max(spans, key=_place)
+        return remembered
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
         """bool [examples], those that have these values in these columns; of `label`, those that have this label."""
@@ -119,6 +131,11 @@ class TestSet:
         return self.of(CANDIDATE).actual
 
 
+def _place(span: str) -> tuple[int, str]:
+    """Orders the names of spans: numbers, or dates as ISO 8601 has them."""
+    return (int(span), "") if span.isdecimal() else (0, span)
+
+
 def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None = None) -> Evidence:
     """Measures what a gate asks for.
 
@@ -149,6 +166,8 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
     if not examples:
         return Evidence(None, examples=0, missing=f"the test split has no {gate.of_class}{where}", unseen=True)
     value = metric.value(candidate, of_class)
+    if math.isnan(value) and gate.relative_to == CHAMPION and CHAMPION not in test_set.probabilities:
+        return Evidence(None, examples=examples, first_run=True)
     if math.isnan(value):
         return Evidence(None, examples=examples, missing=f"it is undefined {metric.undefined}", unseen=True)
     asked = gate.confidence or confidence

@@ -122,13 +122,13 @@ def judge_one(gate: GateConfig, evidence: Evidence) -> GateResult:
         return result(None, True, few, judged=False)
     if evidence.unseen and gate.on_missing == "tell":
         return result(None, True, f"not judged: {evidence.missing}", judged=False)
+    if gate.relative_to is not None and evidence.first_run:
+        first = "there is no champion yet, so there is nothing to compare with"
+        return result(None, True, first, judged=False)
     if evidence.value is None:
         return result(None, False, evidence.missing or "it was not measured")
     value, shown = evidence.value, f"{evidence.value:.4f}"
     if gate.relative_to is not None:
-        if evidence.first_run:
-            first = "there is no champion yet, so there is nothing to compare with"
-            return result(None, True, first, judged=False)
         if evidence.reference is None:
             return result(None, False, evidence.missing or f"the {gate.relative_to} was not measured")
         beside = f"({evidence.value:.4f} beside the {evidence.reference_name}'s {evidence.reference:.4f})"

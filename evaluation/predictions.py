@@ -31,12 +31,14 @@ class Predictions(ABC):
         actual: bool [examples, classes], which classes each example has.
         said: bool [examples, classes], which classes the model says that each example has.
         groups: [examples], which group each example is of, such as a patient; None where each stands for itself.
+        remembered: bool [examples], what the champion is to know; None where there is no champion.
     """
 
     probabilities: np.ndarray
     actual: np.ndarray
     said: np.ndarray
     groups: np.ndarray | None
+    remembered: np.ndarray | None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -48,6 +50,10 @@ class Predictions(ABC):
     def of_groups(self, groups: np.ndarray) -> Predictions:
         """Returns these predictions of examples that are of groups, [examples]."""
         return replace(self, groups=groups)  # type: ignore[type-var]  # whoever implements this is a dataclass
+
+    def of_memory(self, remembered: np.ndarray) -> Predictions:
+        """Returns these predictions with what the champion is to know, bool [examples]."""
+        return replace(self, remembered=remembered)  # type: ignore[type-var]  # the same
 
     def at_costs(self, costs: np.ndarray) -> Predictions:
         """Returns these predictions where mistakes have costs, float [classes, classes]; of one label an example."""
@@ -99,10 +105,11 @@ class SingleLabel(Predictions):
     groups: np.ndarray | None = None
     costs: np.ndarray | None = None
     served: np.ndarray | None = None
+    remembered: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> SingleLabel:
-        groups, served = part_of(self.groups, chosen), part_of(self.served, chosen)
-        return SingleLabel(self.labels[chosen], self.probabilities[chosen], groups, self.costs, served)
+        groups, served, remembered = (part_of(each, chosen) for each in (self.groups, self.served, self.remembered))
+        return SingleLabel(self.labels[chosen], self.probabilities[chosen], groups, self.costs, served, remembered)
 
     @cached_property
     def actual(self) -> np.ndarray:  # type: ignore[override]  # computed when it is asked for; nobody sets it
@@ -151,11 +158,11 @@ class MultiLabel(Predictions):
     probabilities: np.ndarray
     said: np.ndarray
     groups: np.ndarray | None = None
+    remembered: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> MultiLabel:
-        return MultiLabel(
-            self.actual[chosen], self.probabilities[chosen], self.said[chosen], part_of(self.groups, chosen)
-        )
+        groups, remembered = part_of(self.groups, chosen), part_of(self.remembered, chosen)
+        return MultiLabel(self.actual[chosen], self.probabilities[chosen], self.said[chosen], groups, remembered)
 
     @cached_property
     def losses(self) -> np.ndarray:

@@ -135,10 +135,10 @@ def _metric(metric: Metric, candidate: Predictions, pair: Pair | None) -> Measur
         return None
     shown = not metric.slow or len(candidate) * candidate.classes <= DECISIONS_BOOTSTRAPPED
     interval = value_interval(metric, candidate, CONFIDENCE) if shown else None
-    if pair is None:
+    if pair is None or not np.isfinite(beside := metric.value(pair[1])):
         return Measured(value=value, interval=interval)
     change = change_interval(metric, pair, "difference", CONFIDENCE) if shown else None
-    return Measured(value=value, interval=interval, champion=metric.value(pair[1]), change=change)
+    return Measured(value=value, interval=interval, champion=beside, change=change)
 
 
 def _classes(classes: Sequence[str], candidate: Predictions, metrics: Sequence[Metric]) -> list[ClassFindings]:

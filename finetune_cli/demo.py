@@ -67,7 +67,7 @@ def prepare(directory: Path) -> str:
 
 def _write_images(root: Path) -> dict[str, int]:
     """Writes the digits 5 to 9 as PNG files: the first of each class to train, the next to val, the rest to test."""
-    pictures, targets = _digits()
+    pictures, targets = handwritten_digits()
     counts = {"train": 0, "val": 0, "test": 0}
     for digit in range(5, 10):
         for number, picture in enumerate(pictures[targets == digit]):
@@ -76,7 +76,7 @@ def _write_images(root: Path) -> dict[str, int]:
             )
             folder = root / split / str(digit)
             folder.mkdir(parents=True, exist_ok=True)
-            _to_image(picture).save(folder / f"{number:03}.png")
+            to_image(picture).save(folder / f"{number:03}.png")
             counts[split] += 1
     return counts
 
@@ -95,9 +95,9 @@ def _pretrain(weights: Path) -> float:
     from transforms.image import scale
 
     keras.utils.set_random_seed(SEED)
-    pictures, targets = _digits()
+    pictures, targets = handwritten_digits()
     known = targets < 5
-    x = np.stack([np.asarray(_to_image(picture).convert("RGB")) for picture in pictures[known]])
+    x = np.stack([np.asarray(to_image(picture).convert("RGB")) for picture in pictures[known]])
     kept_back = len(x) // 10
     learned, tested = (
         _turned(x[kept_back:], targets[known][kept_back:]),
@@ -147,7 +147,7 @@ def _turned(pictures: Array, digits: Array) -> tuple[Array, Array]:
     return np.concatenate(ways), np.concatenate(classes)
 
 
-def _digits() -> tuple[Array, Array]:
+def handwritten_digits() -> tuple[Array, Array]:
     """Returns pictures float64 [1797, 8, 8] in [0, 16] and their digits int64 [1797]."""
     from sklearn.datasets import load_digits
 
@@ -155,7 +155,7 @@ def _digits() -> tuple[Array, Array]:
     return data.images, data.target
 
 
-def _to_image(picture: Array) -> Image.Image:
+def to_image(picture: Array) -> Image.Image:
     """Enlarges an 8x8 picture to a grey PNG of the backbone's size."""
     import numpy as np
     from PIL import Image

@@ -15,7 +15,7 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
-from components.champion.resolver import champion_resolver
+from components.champion.resolver import champion_resolver, training_data_resolver
 from components.champion.warm_start_resolver import warm_start_resolver
 from components.data_gate.component import DataGate
 from components.data_validation.schema import schema_gen
@@ -81,14 +81,17 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     nodes: list[Any] = [examples, statistics, schema, validator, transform]
     gate = None
     if checks:
+        champion_data = training_data_resolver(statistics.outputs["statistics"], as_parameter(pushed))
         gate = DataGate(
             examples=examples.outputs["examples"],
+            statistics=statistics.outputs["statistics"],
+            champion_statistics=champion_data.outputs["statistics"],
             transformed_examples=transform.outputs["transformed_examples"],
             transform_graph=transform.outputs["transform_graph"],
             settings=data_gate_settings(config),
             checks=checks,
         )
-        nodes.append(gate)
+        nodes += [champion_data, gate]
     trained_on = transform.outputs["transformed_examples"]
     if gate and "trained_on" in gate.outputs:
         trained_on = gate.outputs["trained_on"]

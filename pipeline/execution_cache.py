@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ml_metadata as mlmd
@@ -23,6 +24,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from components.champion import looks
 from components.champion.choice import champion_uri
 from components.champion.lineage import run_to_start_from
+from components.champion.training_data import champion_statistics
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import data_fingerprint
@@ -33,6 +35,7 @@ from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
 CONTEXT_TYPE = "finetune_execution_cache"
 
 _CHAMPION = "components.champion.resolver.ChampionStrategy"
+_TRAINING_DATA = "components.champion.resolver.TrainingDataStrategy"
 _WARM_START = "components.champion.warm_start_resolver.WarmStartStrategy"
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
@@ -152,23 +155,38 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     if not operations:
         return ""
     kind = operations[0].op_type
-    if len(operations) > 1 or kind not in (_CHAMPION, _WARM_START):
+    if len(operations) > 1 or kind not in _FOUND_BY:
         return None
     directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
-    code = node_digest([kind.rpartition(".")[0]])
-    if kind == _WARM_START:
-        champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
-        (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
-        start = run_to_start_from(store, model.id, [one for ids in inputs.values() for one in ids]) if model else None
-        return f"{code} {champion} {start}"
-    candidates = {one.uri for one in store.get_artifacts_by_id([one for ids in inputs.values() for one in ids])}
-    champion = champion_uri(directory, candidates, lambda uri: bool(store.get_artifacts_by_uri(uri)))
+    ids = [one for each in inputs.values() for one in each]
+    return f"{node_digest([kind.rpartition('.')[0]])} {_FOUND_BY[kind](store, directory, ids)}"
+
+
+def _start(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]) -> str:
+    """The champion, and what a training on some examples begins with."""
+    champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
+    (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
+    return f"{champion} {run_to_start_from(store, model.id, examples) if model else None}"
+
+
+def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection[int]) -> str:
+    """The champion beside some models, and the looks before theirs."""
+    uris = {one.uri for one in store.get_artifacts_by_id(list(candidates))}
+    champion = champion_uri(directory, uris, lambda uri: bool(store.get_artifacts_by_uri(uri)))
     verdicts = [
         (one.id, *(one.custom_properties[name].string_value for name in (looks.MODEL_URI, looks.CHAMPION_URI)))
         for one in store.get_artifacts_by_type(looks.VERDICT_TYPE)
         if one.state == metadata_store_pb2.Artifact.LIVE
     ]
-    return f"{code} {champion} {looks.before(verdicts, candidates, champion)}"
+    return f"{champion} {looks.before(verdicts, uris, champion)}"
+
+
+# What each resolver looks up, for the artifacts that it reads.
+_FOUND_BY: dict[str, Callable[[mlmd.MetadataStore, Path, Collection[int]], object]] = {
+    _CHAMPION: _champion,
+    _WARM_START: _start,
+    _TRAINING_DATA: champion_statistics,
+}
 
 
 def _deployment(single: pipeline_pb2.Pipeline) -> pipeline_pb2.IntermediateDeploymentConfig:

@@ -12,8 +12,12 @@ from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
+from finetune.buckets import is_bucket
 from finetune.config import Config, PhaseConfig, TrainingConfig
 from finetune.config.strategies import AUTO
+from finetune.errors import DataError
+from finetune.spans import is_pattern
+from pipeline.data_roots import roots_of
 from pipeline.frozen_features_plan import count_examples, frozen_features_lines, planner_of
 from pipeline.split_sizes import expected_sizes
 from trainer_module.backbones.sources import record_of
@@ -23,6 +27,7 @@ from transforms.modalities import MODALITIES
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
 SCRATCH_LEARNING_RATE = 1e-3
+SPANS_SHOWN = 8
 # The nodes that read data with Beam, where the DAG has them.
 BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "BulkInferrer", "Evaluator")
 
@@ -59,7 +64,7 @@ def node_ids(config: Config) -> list[str]:
         *(["ImportSchemaGen", "StatisticsGen"] if config.data.schema_file else ["StatisticsGen", "SchemaGen"]),
         "ExampleValidator",
         "Transform",
-        *(["DataGate"] if chosen_checks(config.data.checks) else []),
+        *(["TrainingDataResolver", "DataGate"] if chosen_checks(config.data.checks) else []),
         *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
@@ -93,6 +98,8 @@ def print_plan(config: Config, console: Console) -> None:
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
+    if is_pattern(config.data.root) and not is_bucket(config.data.root):
+        console.print(f"spans      {escape(_spans(config))}", highlight=False, soft_wrap=True)
     console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
     if config.training.strategy == AUTO:
         _print_candidates(config, console)
@@ -115,6 +122,16 @@ def print_plan(config: Config, console: Console) -> None:
     console.print(gates)
     print_warnings(config, sizes, console)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
+
+
+def _spans(config: Config) -> str:
+    """The folders of the spans that would be read now, or why there are none."""
+    try:
+        roots = roots_of(config.data)
+    except DataError as error:
+        return str(error)
+    shown = roots if len(roots) <= SPANS_SHOWN else [*roots[:1], "...", *roots[1 - SPANS_SHOWN :]]
+    return f"{len(roots)}: {', '.join(shown)}"
 
 
 def _print_candidates(config: Config, console: Console) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_transform as tft
 
-from trainer_module.examples.input_data import both, keys, labels, load_split
+from trainer_module.examples.input_data import both, labels, load_split
 from trainer_module.fitted_head import HEAD_ALONE, LastLayer
 from trainer_module.probe import held_out_logits
 from trainer_module.recipe import make_setup
@@ -63,13 +63,15 @@ def embed(settings: dict[str, Any], transform_output: tft.TFTransformOutput, fil
     of_each = labels(whole).numpy()
     features = LastLayer(setup).frozen_values(whole)
     seen = setup.train.examples + setup.val.examples
-    logits = held_out_logits(setup.task, features[:seen], of_each[:seen], classes, setup.training.seed)
+    logits = held_out_logits(
+        setup.task, features[:seen], of_each[:seen], classes, setup.training.seed, whole.groups[:seen]
+    )
     targets = setup.task.targets(of_each, classes)
     held_out = np.full((whole.examples, classes), np.nan, np.float32)
     held_out[:seen] = setup.task.of_logits(targets[:seen], logits).probabilities
     return Embedding(
         list(setup.classes),
-        keys(whole),
+        list(whole.keys),
         np.repeat(list(splits), [split.examples for split in splits.values()]),
         targets > 0,
         features,

@@ -43,7 +43,8 @@ class LastLayer:
         if setup.flips and split.examples <= MOST_MIRRORED:
             views.append(self._values(split, lambda pictures: tf.reverse(pictures, [2])))
         classes, of_each = len(setup.classes), labels(split).numpy()
-        probe = fit_probe(setup.task, np.stack(views), of_each, classes, setup.training.seed, setup.class_weights)
+        seed, weights = setup.training.seed, setup.class_weights
+        probe = fit_probe(setup.task, np.stack(views), of_each, classes, seed, weights, split.groups)
         self.take(probe)
         text = (
             f"{setup.component}: the head was fitted on {split.examples:,} examples in {time.monotonic() - start:.1f} "

@@ -5,11 +5,12 @@ The penalty is on kernels alone, of features brought to mean 0 and deviation 1. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from evaluation.folds import group_folds
 from evaluation.standardise import standardised
 from trainer_module.tasks import TrainingTask
 
@@ -22,6 +23,8 @@ WORSE_IN_A_ROW = 2
 # With more, cross-validation takes a stratified part of the examples; the last fit takes all.
 MOST_IN_CROSS_VALIDATION = 2_500
 _MAX_ITERATIONS = 300
+# When L-BFGS has converged: of what is kept, and of what is only compared.
+_CLOSE, _NEAR = {"gtol": 1e-5, "ftol": 1e-9}, {"gtol": 1e-4, "ftol": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def fit_probe(
     classes: int,
     seed: int,
     weights: Sequence[float] | None = None,
+    groups: Sequence[str] = (),
 ) -> Probe:
     """Fits the last layer of a network.
 
@@ -57,21 +61,24 @@ def fit_probe(
         classes: How many there are.
         seed: Shuffles examples into folds.
         weights: How much each class counts, as `TrainingTask.class_weights` gives it.
+        groups: Of each example, what it shares with others, which are then in its fold; empty where nothing is known.
     """
     targets = task.targets(labels, classes)
     values, mean, scale = standardised(values)
     values, basis = _rotated(values)
-    rows, folds = _folds(labels, seed)
-    found = _cross_validated(task, values[:, rows], targets[rows], folds, weights)
+    rows, folds = _folds(labels, seed, groups)
+    found = _cross_validated(task, values[:, rows], targets[rows], folds, weights, _CLOSE)
     regression = _Regression(task, values, targets, weights)
-    kernel, offset = regression.layer(regression.fit(found.penalty, found.solution))
+    kernel, offset = regression.layer(regression.fit(found.penalty, found.solution, _CLOSE))
     kernel = (kernel if basis is None else basis.T @ kernel) / scale[:, np.newaxis]
     layer = kernel.astype(np.float32), (offset - mean @ kernel).astype(np.float32)
     return Probe(*layer, found.penalty, rows, found.logits.astype(np.float32), found.loss)
 
 
-def held_out_logits(task: TrainingTask, values: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> np.ndarray:
-    """Says of every example what a fit says that had not seen it.
+def held_out_logits(
+    task: TrainingTask, values: np.ndarray, labels: np.ndarray, classes: int, seed: int, groups: Sequence[str] = ()
+) -> np.ndarray:
+    """Says of every example what a fit says that had not seen it, nor another of its group.
 
     The penalty is chosen as in `fit_probe`.
 
@@ -81,23 +88,24 @@ def held_out_logits(task: TrainingTask, values: np.ndarray, labels: np.ndarray, 
         labels: Of the examples, as the task has them; at least two examples.
         classes: How many there are.
         seed: Shuffles examples into folds.
+        groups: As in `fit_probe`.
 
     Returns:
         Logits, float32 [examples, classes].
     """
     targets = task.targets(labels, classes)
     spanned, _ = _rotated(standardised(values[np.newaxis])[0])
-    rows, folds = _folds(labels, seed)
-    found = _cross_validated(task, spanned[:, rows], targets[rows], folds, None)
+    rows, folds = _folds(labels, seed, groups)
+    found = _cross_validated(task, spanned[:, rows], targets[rows], folds, None, _NEAR)
     logits = np.empty(targets.shape, np.float32)
     logits[rows] = found.logits
     if len(rows) == len(labels):
         return logits
-    rows, folds = _folds(labels, seed, len(labels))
+    rows, folds = _folds(labels, seed, groups, len(labels))
     for fold in np.unique(folds):
         seen, held_out = rows[folds != fold], rows[folds == fold]
         regression = _Regression(task, spanned[:, seen], targets[seen], None)
-        kernel, offset = regression.layer(regression.fit(found.penalty * len(seen) / len(rows), found.solution))
+        kernel, offset = regression.layer(regression.fit(found.penalty * len(seen) / len(rows), found.solution, _NEAR))
         logits[held_out] = spanned[0, held_out] @ kernel + offset
     return logits
 
@@ -119,16 +127,22 @@ def _rotated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return turned.reshape(*values.shape[:2], -1), basis[kept]
 
 
-def _folds(labels: np.ndarray, seed: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the examples to cross-validate with, int [rows], and the fold of each: classes spread over all folds."""
-    _, kinds = np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)
+def _folds(
+    labels: np.ndarray, seed: int, groups: Sequence[str] = (), most: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the examples to cross-validate with, int [rows], and the fold of each: classes spread over all folds.
+
+    Of one group alone, examples are parted.
+    """
+    kinds = np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)[1].ravel()
     shuffled = np.random.default_rng(seed).permutation(len(labels))
-    order = shuffled[np.argsort(kinds.ravel()[shuffled], kind="stable")]
+    order = shuffled[np.argsort(kinds[shuffled], kind="stable")]
     # Every so manieth of what is sorted by class is a part with the same shares of classes.
     taken = np.linspace(0, len(order) - 1, min(len(order), most or MOST_IN_CROSS_VALIDATION)).round().astype(int)
     rows = order[taken]
-    folds = np.arange(len(rows)) % min(FOLDS, len(rows))
-    return rows, folds
+    if len(set(groups)) > 1:
+        return rows, group_folds(kinds[rows], np.array(groups)[rows], FOLDS, seed)
+    return rows, np.arange(len(rows)) % min(FOLDS, len(rows))
 
 
 @dataclass(frozen=True)
@@ -140,7 +154,12 @@ class _Best:
 
 
 def _cross_validated(
-    task: TrainingTask, values: np.ndarray, targets: np.ndarray, folds: np.ndarray, weights: Sequence[float] | None
+    task: TrainingTask,
+    values: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    weights: Sequence[float] | None,
+    converged: Mapping[str, float],
 ) -> _Best:
     parts = [
         (_Regression(task, values[:, folds != fold], targets[folds != fold], weights), folds == fold)
@@ -154,7 +173,7 @@ def _cross_validated(
         for number, (regression, held_out) in enumerate(parts):
             # The penalty is beside the sum of losses, of which a fold has fewer.
             share = 1 - held_out.mean()
-            solutions[number] = solution = regression.fit(penalty * share, solutions[number])
+            solutions[number] = solution = regression.fit(penalty * share, solutions[number], converged)
             kernel, offset = regression.layer(solution)
             logits[held_out] = values[0, held_out] @ kernel + offset
         loss = float(task.of_logits(targets, logits, weights).losses.mean())
@@ -185,14 +204,14 @@ class _Regression:
         features, classes = self._shape
         return solution[: features * classes].reshape(self._shape), solution[features * classes :]
 
-    def fit(self, penalty: float, start: np.ndarray | None) -> np.ndarray:
+    def fit(self, penalty: float, start: np.ndarray | None, converged: Mapping[str, float]) -> np.ndarray:
         """Minimises the mean loss and the penalty's share of it, from a solution on, or from nothing."""
         from scipy.optimize import minimize
 
         features, classes = self._shape
         if start is None:
             start = np.zeros((features + 1) * classes)
-        options = {"maxiter": _MAX_ITERATIONS, "gtol": 1e-5, "ftol": 1e-9}
+        options = {"maxiter": _MAX_ITERATIONS, **converged}
         found: np.ndarray = minimize(
             self._objective, start, (penalty / self._examples,), "L-BFGS-B", jac=True, options=options
         ).x

@@ -29,7 +29,7 @@ from finetune.errors import DataError
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
-from trainer_module.examples.input_data import evaluation_batches, keys, labels, load_split
+from trainer_module.examples.input_data import evaluation_batches, labels, load_split
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -105,7 +105,7 @@ def run_fn(fn_args: FnArgs) -> None:
     decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities), setup.classes, evaluation)
     origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
     os.makedirs(fn_args.model_run_dir, exist_ok=True)
-    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=keys(val), probabilities=probabilities)
+    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=val.keys, probabilities=probabilities)
     history: dict[str, Any] = {
         "phases": trained.rows,
         "curves": trained.curves,

@@ -13,6 +13,8 @@ from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 from transforms import features
 from transforms.records import serialise
 
+_OTHERS = (features.LABEL, features.SHA256, features.GROUP)
+
 Part: TypeAlias = Callable[[tf.Tensor], dict[str, tf.Tensor | tf.SparseTensor]]
 
 
@@ -33,14 +35,14 @@ class TransformGraph:
         self._loader = SavedModelLoader(output.transform_savedmodel_dir)
         spec = output.raw_feature_spec()
         self._of_raw = self._part({raw: spec[raw]})
-        self._of_others = self._part({name: spec[name] for name in (features.LABEL, features.SHA256)})
+        self._of_others = self._part({name: spec[name] for name in _OTHERS if name in spec})
 
     def of_raw(self, records: Sequence[bytes]) -> list[bytes]:
         """Returns what is made of the raw feature of each example, as serialised tf.Examples."""
         return _rows(self._of_raw(tf.constant(records)))
 
     def of_others(self, records: Sequence[bytes]) -> list[bytes]:
-        """Returns `label_index` and `key` of each example, as serialised tf.Examples."""
+        """Returns `label_index`, `key` and, where there are groups, `group` of each, as serialised tf.Examples."""
         return _rows(self._of_others(tf.constant(records)))
 
     def _part(self, spec: Mapping[str, Any]) -> Part:

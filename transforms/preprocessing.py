@@ -24,10 +24,13 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
         What the modality makes of its raw feature.
         `label_index`: int64, the lines of the labels in the vocabulary `classes` (`transforms.tasks`).
         `key`: string [batch], which identifies the example.
+        `group`: string [batch], what examples share, where the data say it.
     """
     modality = MODALITIES[custom_config["modality"]]
+    grouped = {features.GROUP: column(inputs[features.GROUP])} if features.GROUP in inputs else {}
     return {
         **modality.transform(column(inputs[modality.raw]), custom_config),
         features.LABEL_INDEX: TASKS[custom_config["task"]].transform(inputs[features.LABEL]),
         features.KEY: column(inputs[features.SHA256]),
+        **grouped,
     }

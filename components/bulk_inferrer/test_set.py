@@ -12,7 +12,7 @@ import numpy as np
 
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import TASKS
-from evaluation.evidence import CANDIDATE, TestSet
+from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 
 FOLDER = "test_set"
 _FACTS = "test_set.json"
@@ -69,6 +69,7 @@ def make_test_set(
         },
         task=task,
         trained=list(models[CANDIDATE].classes) if CANDIDATE in models else None,
+        known=list(models[CHAMPION].classes) if CHAMPION in models else None,
         learned=learned,
     )
 
@@ -100,6 +101,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         "task": part.task,
         "classes": part.classes,
         "trained": part.trained,
+        "known": part.known,
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
         "learned": part.learned is not None,
@@ -123,6 +125,7 @@ def load_test_set(folder: str) -> TestSet:
         said={name: mapped(f"said-{name}") for name, has_said in facts["models"].items() if has_said},
         task=facts["task"],
         trained=facts["trained"],
+        known=facts.get("known"),
         learned=np.array(mapped("learned")) if facts.get("learned") else None,
     )
 

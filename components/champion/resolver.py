@@ -8,7 +8,7 @@ Comparing it with itself would be a new evaluation, a new blessing and a second 
 Evaluator sees the inputs that it saw before, and is served from the cache too.
 
 It also finds the verdicts on the candidates before this one, by which the GateKeeper counts how often the test examples
-have judged one.
+have judged one; and another resolver finds what the champion was trained on.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from tfx.types import Channel, standard_artifacts
 
 from components.champion.choice import champion_uri
 from components.champion.looks import CHAMPION_URI, MODEL_URI, before
+from components.champion.training_data import champion_statistics
 from components.gate_keeper.verdict_folder import VerdictFolder
 from finetune.buckets import folder
 
 MODEL, CANDIDATE, VERDICTS = "model", "candidate", "verdicts"
+CURRENT, STATISTICS = "current", "statistics"
 
 
 class ChampionStrategy(resolver.ResolverStrategy):
@@ -61,3 +63,32 @@ def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> reso
         config={"push_directory": push_directory},
         **{MODEL: Channel(type=standard_artifacts.Model), CANDIDATE: candidate, VERDICTS: Channel(type=VerdictFolder)},
     ).with_id("ChampionResolver")
+
+
+class TrainingDataStrategy(resolver.ResolverStrategy):
+    """The statistics of what the champion was trained on, or of the version before it: see `training_data`."""
+
+    def __init__(self, push_directory: str):
+        self._directory = folder(push_directory)
+
+    def resolve_artifacts(
+        self, store: Any, input_dict: dict[str, list[types.Artifact]]
+    ) -> dict[str, list[types.Artifact]]:
+        """Returns them under `statistics`, or none, and the statistics of this run as they came."""
+        wanted = champion_statistics(store, self._directory, {artifact.id for artifact in input_dict[CURRENT]})
+        found = [artifact for artifact in input_dict[STATISTICS] if artifact.id == wanted]
+        return {**input_dict, STATISTICS: found[:1]}
+
+
+def training_data_resolver(statistics: types.BaseChannel, push_directory: str) -> resolver.Resolver:
+    """Returns the resolver node; its output `statistics` is empty when there is no champion on other examples.
+
+    Args:
+        statistics: Of this run.
+        push_directory: Folder of versions, or the run-time value that becomes one.
+    """
+    return resolver.Resolver(
+        strategy_class=TrainingDataStrategy,
+        config={"push_directory": push_directory},
+        **{CURRENT: statistics, STATISTICS: Channel(type=standard_artifacts.ExampleStatistics)},
+    ).with_id("TrainingDataResolver")

@@ -14,6 +14,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.bulk_inferrer.modalities import MODALITIES as PREVIEWS
+from components.data_validation.counts import value_counts
 from components.example_gen.files import printable
 from components.example_gen.tasks import TASKS
 from evaluation.data_checks import Examples, Found
@@ -53,6 +54,10 @@ class DataGateSpec(component_spec.ComponentSpec):
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "transformed_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": component_spec.ChannelParameter(type=standard_artifacts.TransformGraph),
+        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
+        "champion_statistics": component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleStatistics, optional=True
+        ),
     }
     OUTPUTS = {
         "findings": component_spec.ChannelParameter(type=DataFindingsFolder),
@@ -97,7 +102,9 @@ class Executor(base_executor.BaseExecutor):
         found = read_raw(raw, SPLITS, modality, columns, cache)
         if cache:
             cache.tidy()
-        examples = as_examples(embedding, found, modality, columns, TASKS[settings["task"]].one_label, served)
+        one_label = TASKS[settings["task"]].one_label
+        counts, champion_counts = (_counts(input_dict.get(name)) for name in ("statistics", "champion_statistics"))
+        examples = as_examples(embedding, found, modality, columns, one_label, served, counts, champion_counts)
         judged = judge(examples, chosen)
         for finding in judged.findings:
             if finding.found:
@@ -134,6 +141,8 @@ class DataGate(base_component.BaseComponent):
         examples: types.BaseChannel,
         transformed_examples: types.BaseChannel,
         transform_graph: types.BaseChannel,
+        statistics: types.BaseChannel,
+        champion_statistics: types.BaseChannel,
         settings: dict[str, Any],
         checks: Mapping[str, tuple[ActiveAction, float]],
     ):
@@ -143,6 +152,8 @@ class DataGate(base_component.BaseComponent):
             examples: Raw, with the splits train, val and test.
             transformed_examples: The same, transformed, in the same splits.
             transform_graph: Of Transform.
+            statistics: Of the raw examples.
+            champion_statistics: Of those that the champion was trained on; empty while there are none.
             settings: As of `trainer_module.recipe.run_fn`; `modality`; `columns`, those that checks look at;
                 `example_cache` with `dir` and `gb`, where facts of examples are kept; `report_dir`, where findings are
                 left that stop a run; `serving_log`, path of a table of what was served, or None.
@@ -155,11 +166,18 @@ class DataGate(base_component.BaseComponent):
             examples=examples,
             transformed_examples=transformed_examples,
             transform_graph=transform_graph,
+            statistics=statistics,
+            champion_statistics=champion_statistics,
             settings=json.dumps(settings, sort_keys=True),
             checks=json.dumps(checks),
             **outputs,
         )
         super().__init__(spec=spec)
+
+
+def _counts(statistics: list[types.Artifact] | None) -> dict[str, dict[str, int]] | None:
+    """Of the train split; None without statistics."""
+    return value_counts(Path(artifact_utils.get_split_uri(statistics, SPLITS[0]))) if statistics else None
 
 
 def _cache(settings: dict[str, Any]) -> ExampleCache | None:

@@ -18,6 +18,7 @@ from tfx.types import artifact_utils
 
 from components.data_gate.modalities import MODALITIES, CheckedModality
 from components.split_files import split_files
+from evaluation.column_drift import Counts
 from evaluation.data_checks import Examples
 from finetune import cpus
 from finetune.example_cache import ExampleCache
@@ -71,6 +72,8 @@ def as_examples(
     columns: Sequence[str],
     one_label: bool,
     served: np.ndarray[Any, Any] | None = None,
+    counts: Counts | None = None,
+    champion_counts: Counts | None = None,
 ) -> Examples:
     """Puts what is known of each example together, in the order of the embedding."""
     pairs = zip(embedding.splits.tolist(), embedding.keys, strict=True)
@@ -87,6 +90,8 @@ def as_examples(
         features=embedding.features,
         held_out=embedding.held_out,
         served=served,
+        counts=counts or {},
+        champion_counts=champion_counts,
         columns=cells,
         groups=None if groups is None else np.array(groups),
         **(checked.fields([each.facts for each in of_each]) if checked else {}),

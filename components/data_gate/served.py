@@ -47,7 +47,7 @@ def write_served(log: Path, output: tft.TFTransformOutput, modality: str, target
     rows = iter(drawn := drawn_rows(read_serving_log(log), MOST_ROWS))
     raw = MODALITIES[modality].raw
     graph = TransformGraph(output, raw)
-    # The graph asks for a label, and nobody for the one that it gets.
+    # The graph asks for a label and a group, and nobody for those that it gets.
     label = output.vocabulary_by_name(features.CLASSES)[0]
     written = 0
     with tf.io.TFRecordWriter(str(target)) as writer:
@@ -99,7 +99,7 @@ def _raw_example(row: ServedRow, raw: str, label: bytes) -> bytes | None:
     except FileProblem:
         return None
     sha256 = hashlib.sha256(content).hexdigest().encode()
-    return serialise({raw: content, features.LABEL: label, features.SHA256: sha256})
+    return serialise({raw: content, features.LABEL: label, features.SHA256: sha256, features.GROUP: b""})
 
 
 def _transformed(graph: TransformGraph, records: list[bytes | None]) -> Iterator[bytes]:

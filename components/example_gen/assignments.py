@@ -24,15 +24,15 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class Assignments:
-    """What is known of the splits below a folder, for one salt.
+    """What is known of the splits below a folder, for one way to cut.
 
     Attributes:
         known: The split of each content and each group, as it was when `read` was called last.
     """
 
-    def __init__(self, folder: str | Path, salt: str):
-        """Takes the folder of all salts, which is made when something is kept."""
-        self._folder = Path(folder) / hashlib.sha256(salt.encode()).hexdigest()[:16]
+    def __init__(self, folder: str | Path, way: str):
+        """Takes the folder of all ways to cut, which is made when something is kept, and what tells this one."""
+        self._folder = Path(folder) / hashlib.sha256(way.encode()).hexdigest()[:16]
         self.read()
 
     def read(self) -> None:

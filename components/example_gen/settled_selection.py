@@ -26,7 +26,9 @@ def select(listing: Listing, records: Sequence[FileRecord], settings: IngestSett
         RunError: The splits cannot be kept.
     """
     in_spans = settings.assignments_dir is not None and listing.spans
-    assignments = Assignments(settings.assignments_dir or "", settings.split_salt) if in_spans else None
+    # Groups that are named later were divided before: another column cuts anew, as another salt does.
+    way = "\n".join([settings.split_salt, *([settings.group_column] if settings.group_column else [])])
+    assignments = Assignments(settings.assignments_dir or "", way) if in_spans else None
     while True:
         known = assignments.known if assignments else None
         selection = select_examples(listing, records, settings.max_bad_fraction, TASKS[settings.task], known)

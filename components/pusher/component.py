@@ -66,8 +66,8 @@ class Executor(executor.Executor):
             model_uri=artifact_utils.get_single_uri(input_dict[standard_component_specs.MODEL_KEY]),
         )
         pushed.set_string_custom_property(MODEL_SHA256, digest)
-        folders = (artifact_utils.get_single_uri(input_dict[name]) for name in ("examples", "model_run"))
-        learned = learned_from(*folders, directory)
+        examples, history = (artifact_utils.get_single_uri(input_dict[name]) for name in ("examples", "model_run"))
+        learned = learned_from(examples, history, directory)
         if settings["approval"] == "required":
             version = stage(model, directory, files, record, settings["keep"], learned)
         else:

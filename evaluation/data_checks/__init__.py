@@ -6,6 +6,7 @@ They are pure functions of what `Examples` holds, and know no TensorFlow.
 from __future__ import annotations
 
 from evaluation.data_checks import (
+    champion_data,
     classes,
     constant_columns,
     exposure,
@@ -15,6 +16,7 @@ from evaluation.data_checks import (
     outliers,
     representative,
     served,
+    split_shares,
     texts,
 )
 from evaluation.data_checks.check import DataCheck, Examples, Found, Pictures, Suspect
@@ -35,7 +37,9 @@ CHECKS: dict[str, DataCheck] = {
         leaks.LEAKS,
         constant_columns.CONSTANT_COLUMNS,
         representative.REPRESENTATIVE,
+        split_shares.SPLIT_SHARES,
         served.SERVED,
+        champion_data.CHAMPION_DATA,
         classes.CLASS_IMBALANCE,
         classes.SMALL_CLASSES,
         classes.CLASS_NAMES,

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from evaluation.column_drift import Counts
 from finetune.config.data import ActiveAction
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -50,6 +51,8 @@ class Examples:
         pictures: Of examples that are pictures; None of others.
         groups: str [examples], of `data.group_column`, empty where it is not known; None without one.
         served: float32 [rows, features], of what `data.serving_log` says was served; None without one.
+        counts: By column, the label among them, how many examples of train have each value, as statistics say.
+        champion_counts: The same of what the champion was trained on; None while there is none on other data.
     """
 
     paths: Sequence[str]
@@ -64,6 +67,8 @@ class Examples:
     pictures: Pictures | None = None
     groups: np.ndarray | None = None
     served: np.ndarray | None = None
+    counts: Counts = field(default_factory=dict)
+    champion_counts: Counts | None = None
 
     def rows(self, *splits: str) -> np.ndarray:
         """Returns the numbers of the examples of some splits, int, in their order."""

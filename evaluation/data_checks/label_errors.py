@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.data_checks.check import TRAIN, VAL, DataCheck, Examples, Found, Suspect
+from evaluation.folds import group_folds
 
 FILE = "label_errors.csv"
 FOLDS = 5
@@ -42,14 +43,17 @@ def judge_labels(examples: Examples) -> Judged:
     rows = examples.rows(TRAIN, VAL)
     labels, held_out = examples.labels[rows], examples.held_out[rows].astype(np.float64)
     if examples.texts is not None and examples.one_label and len(rows) <= MOST_TEXTS:
-        held_out = (held_out + _by_letters([examples.texts[row] for row in rows], labels, held_out)) / 2
+        groups = None if examples.groups is None else examples.groups[rows]
+        held_out = (held_out + _by_letters([examples.texts[row] for row in rows], labels, held_out, groups)) / 2
     judge = _judge_one_label if examples.one_label else _judge_several_labels
     scores, wrong, suggested = judge(labels, held_out)
     order = np.argsort(scores, kind="stable")
     return Judged(rows[order], scores[order], wrong[order], suggested[order])
 
 
-def _by_letters(texts: Sequence[str], labels: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+def _by_letters(
+    texts: Sequence[str], labels: np.ndarray, otherwise: np.ndarray, groups: np.ndarray | None
+) -> np.ndarray:
     """Returns what logistic regression on pieces of words says of texts that it has not seen, float [texts, classes].
 
     Letters tell where a vocabulary of word vectors ends: names, numbers, misspellings. Where no class has an example
@@ -57,13 +61,15 @@ def _by_letters(texts: Sequence[str], labels: np.ndarray, otherwise: np.ndarray)
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_predict
 
     present, given = np.unique(labels.argmax(axis=1), return_inverse=True)
     if np.bincount(given).max() < FOLDS or len(present) < 2:
         return otherwise
     pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True, max_features=MOST_PIECES)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=1)
+    if groups is not None and len(np.unique(groups)) > 1:
+        folds = PredefinedSplit(group_folds(given, groups, FOLDS, 1))
     found = np.zeros(labels.shape)
     with warnings.catch_warnings():
         # A class with fewer examples than there are folds is in some of them.
@@ -139,8 +145,9 @@ LABEL_ERRORS = DataCheck(
     label="likely label errors",
     measures="share of the train and val examples whose label is likely wrong",
     meaning="Confident learning (Northcutt, Jiang and Chuang 2021, by cleanlab) on probabilities that logistic "
-    "regression on frozen features gives to examples that it has not seen; of texts with one label, the mean of these "
-    "and of those by regression on pieces of words of up to four letters. For `multi_label`, each label by itself.",
+    "regression on frozen features gives to examples that it has not seen, nor others of their group "
+    "(`data.group_column`); of texts with one label, the mean of these and of those by regression on pieces of words "
+    "of up to four letters. For `multi_label`, each label by itself.",
     bound=0.05,
     advice=f"Look at them in the order of {FILE}, write the right label in its column `label`, and name the file as "
     "`data.corrections`.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluation.metrics import accuracy, calibration, cost, f1, operating_points, ranking, serving
+from evaluation.metrics import accuracy, calibration, cost, f1, operating_points, ranking, retention, serving
 from evaluation.metrics.metric import Metric, TfmaMetric
 from evaluation.tasks import TASKS
 from finetune.config.evaluation import GateConfig
@@ -28,6 +28,7 @@ METRICS: dict[str, Metric] = {
         calibration.BRIER,
         calibration.LOSS,
         cost.EXPECTED_COST,
+        retention.RETENTION,
         f1.PRECISION,
         f1.RECALL,
         f1.SPECIFICITY,

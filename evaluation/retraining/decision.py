@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from evaluation.data_checks.two_sample import TwoSample
 from evaluation.retraining.label_shift import LabelShift, difference
+from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import Interval
-from finetune.artifacts.retrain_decision import Action, RetrainDecision, RetrainReason
+from finetune.artifacts.retrain_decision import TRAINS, Action, RetrainDecision, RetrainReason
 from finetune.config.retrain import RetrainConfig
 
 # The tests that share `retrain.level`: labels, frozen features, what the champion gets right.
@@ -37,14 +38,14 @@ class Examined:
         labels: Beside those of what the champion was made with.
         features: The same of frozen features.
         on_new: What the champion says of them.
-        warnings: What the checks of the data found, sentences.
+        findings: Of the checks of the data that found something, and of that of the champion's statistics.
     """
 
     refused: str = ""
     labels: LabelShift | None = None
     features: TwoSample | None = None
     on_new: OnNew | None = None
-    warnings: Sequence[str] = ()
+    findings: Sequence[DataFinding] = ()
     why_not: dict[str, str] = field(default_factory=dict)
 
 
@@ -62,6 +63,8 @@ class Facts:
         age_days: Since the champion was published.
         waiting: Folder of a model that waits for approval; empty if none does.
         new_classes: Labels of new examples that the champion does not know.
+        why_cold: Why training cannot go on from the champion, as a clause; empty if it can.
+        warm_in_a_row: How many trainings have gone on from a champion since the last that began from the backbone.
         unfinished: Whether the last decision was to train, and the run that followed did not end.
         examined: None where nothing was looked into.
     """
@@ -76,6 +79,8 @@ class Facts:
     age_days: float | None = None
     waiting: str = ""
     new_classes: Sequence[str] = ()
+    why_cold: str = ""
+    warm_in_a_row: int = 0
     unfinished: bool = False
     examined: Examined | None = None
 
@@ -93,7 +98,10 @@ class Facts:
 def decide(facts: Facts, policy: RetrainConfig) -> RetrainDecision:
     """Returns what follows, with the reasons that it follows from first."""
     action, decisive = _action(facts, policy)
-    reasons = [reason.model_copy(update={"decisive": reason.name in decisive}) for reason in _reasons(facts, policy)]
+    looked_at = list(_reasons(facts, policy))
+    if action in TRAINS and facts.champion is not None:
+        looked_at.append(_start(facts, policy))
+    reasons = [reason.model_copy(update={"decisive": reason.name in decisive}) for reason in looked_at]
     return RetrainDecision(
         action=action, reasons=sorted(reasons, key=lambda reason: not reason.decisive), champion=facts.champion
     )
@@ -114,8 +122,17 @@ def _action(facts: Facts, policy: RetrainConfig) -> tuple[Action, list[str]]:
         return "stop: data", ["frozen features"]
     speaking = list(_speaking(facts, policy))
     if speaking:
-        return "cold", speaking
+        return "cold" if _why_cold(facts, policy) else "warm", speaking
     return "nothing to do", ["new examples"]
+
+
+def _why_cold(facts: Facts, policy: RetrainConfig) -> str:
+    """Returns why training begins from the backbone; empty where it goes on from the champion."""
+    if facts.why_cold:
+        return facts.why_cold
+    if facts.warm_in_a_row + 1 >= policy.cold_every:
+        return f"{facts.warm_in_a_row:,} in a row went on from a champion, and every {policy.cold_every:,}th does not"
+    return ""
 
 
 def _speaking(facts: Facts, policy: RetrainConfig) -> Iterator[str]:
@@ -167,8 +184,21 @@ def _reasons(facts: Facts, policy: RetrainConfig) -> Iterator[RetrainReason]:
     for name, reason in compared.items():
         why_not = f"Not looked at: {examined.why_not.get(name, 'the data were refused')}."
         yield reason or RetrainReason(name=name, sentence=why_not)
-    for warning in examined.warnings:
-        yield RetrainReason(name="check of the data", sentence=warning)
+    for finding in examined.findings:
+        yield RetrainReason(
+            name=f"check {finding.check}", sentence=finding.sentence, value=finding.value, bound=finding.bound
+        )
+
+
+def _start(facts: Facts, policy: RetrainConfig) -> RetrainReason:
+    why_cold = _why_cold(facts, policy)
+    text = f"Training begins from the backbone, as {why_cold}."
+    if not why_cold:
+        text = (
+            f"Training goes on from the champion, number {facts.warm_in_a_row + 1:,} in a row; every "
+            f"{policy.cold_every:,}th begins from the backbone."
+        )
+    return RetrainReason(name="start", sentence=text, value=facts.warm_in_a_row, bound=policy.cold_every - 1)
 
 
 def _new_examples(facts: Facts, policy: RetrainConfig) -> RetrainReason:

@@ -35,6 +35,12 @@ class RetrainConfig(Section):
         description="so much lower may the share of new examples that the champion gets right be than that of its test "
         "examples; a drop counts when it is larger beyond `level`",
     )
+    cold_every: int = Field(
+        5,
+        ge=1,
+        description="every so many trainings, one begins from the backbone (`cold`) and is judged beside the champion "
+        "that came of going on from one another (`warm`), so that decay is seen; 1: all begin from the backbone",
+    )
     max_age_days: float | None = Field(
         None, gt=0, description="from this age of the champion on, any new example is enough"
     )

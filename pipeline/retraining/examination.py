@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.data_checks.champion_data import CHAMPION_DATA
 from evaluation.data_checks.sampling import at_most
 from evaluation.data_checks.space import leading_directions
 from evaluation.data_checks.two_sample import FEWEST, TwoSample, two_sample_test
 from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.retraining.decision import Examined, OnNew, level_of_each
 from evaluation.retraining.label_shift import label_shift
-from finetune.artifacts.data_findings import DataFindings
+from finetune.artifacts.data_findings import DataFinding, DataFindings
 from finetune.artifacts.example_list import ExampleList
 from finetune.config import Config
-from finetune.errors import DataError, RunError
+from finetune.errors import DataError, FinetuneError
 from pipeline.local import GATE, run_through
+from pipeline.node_runs import own_error
 from pipeline.plan import ingest_node_id, node_ids
 from pipeline.retraining.facts import Champion, Situation
 from pipeline.retraining.lineage import NODE_ID
@@ -45,15 +47,14 @@ def examine(config: Config, folder: Path, situation: Situation) -> Examined:
         situation: With examples to look into.
 
     Raises:
-        RunError: A node failed for another reason than the data.
+        FinetuneError: A node failed for another reason than the data.
     """
     last = GATE if GATE in node_ids(config) else "Transform"
     try:
         return run_through(config, last, NODE_ID, lambda outputs: _compared(config, outputs, situation), folder)
-    except RunError as error:
-        from pipeline.node_runs import own_error
-
-        if error.__cause__ is not None and isinstance(own_error(error.__cause__), DataError):
+    except FinetuneError as error:
+        # What Beam has wrapped comes as the cause of a RunError.
+        if isinstance(own_error(error.__cause__ or error), DataError):
             return Examined(refused=str(error))
         raise
 
@@ -62,13 +63,13 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
     champion, ingest = situation.champion, outputs[ingest_node_id(config)]["examples"]
     findings = outputs[GATE]["findings"] if GATE in outputs else None
     checked = DataFindings.find(findings.uri) if findings else None
-    warnings = [finding.sentence for finding in checked.findings if finding.found] if checked else []
+    found = [each for each in checked.findings if each.found or _is_of_statistics(each)] if checked else []
     listed = ExampleList.read(ingest.uri).examples
     fresh = [one for one in listed if one.split and one.sha256 in situation.undecided]
     before = [one for one in (champion and champion.made_with) or () if one.split]
     if champion is None or not before or not fresh:
         why = "none of the new ones can be used" if before else "what the champion was made with is not known"
-        return Examined(warnings=warnings, why_not=dict.fromkeys(_NAMES, why))
+        return Examined(findings=found, why_not=dict.fromkeys(_NAMES, why))
     seen = {one.sha256 for one in before}
     unseen = {one.sha256 for one in fresh} - seen
     features = _features(config, outputs, seen, unseen, champion)
@@ -79,9 +80,14 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
         labels=label_shift([one.labels for one in before], [one.labels for one in fresh], level),
         features=None if isinstance(features, str) else features,
         on_new=None if isinstance(on_new, str) else on_new,
-        warnings=warnings,
+        findings=found,
         why_not=why_not,
     )
+
+
+def _is_of_statistics(finding: DataFinding) -> bool:
+    """Tells whether a finding compares the statistics of train with those of the champion's; it is told always."""
+    return finding.check == CHAMPION_DATA.name and finding.value is not None
 
 
 def _features(

@@ -12,10 +12,13 @@ from evaluation.retraining.decision import Facts
 from evaluation.retraining.news import Known, gone, news
 from finetune.artifacts.example_list import ListedExample
 from finetune.config import Config
+from finetune.errors import RunError
 from pipeline.retraining.lineage import Lineage, PastDecision
 from pipeline.retraining.listing import examples_now
 from registry.approval import waiting_models
 from registry.versions import PENDING, newest_version, read_record
+from trainer_module.backbones.sources import record_of, source_of
+from trainer_module.warm_start.state import StateFacts, preprocessing_of
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,29 @@ def situation(config: Config, lineage: Lineage) -> Situation:
         age_days=_age(newest) if champion and newest else None,
         waiting=waiting_model(config.push_path),
         new_classes=new_classes,
+        why_cold=_why_cold(config, lineage.left_by_training(model)) if model is not None else "",
+        warm_in_a_row=lineage.warm_in_a_row(),
         unfinished=bool(decisions and decisions[0].unfinished),
     )
     return Situation(facts, champion, examples, frozenset(one.sha256 for one in undecided.all), decisions[:1])
+
+
+def _why_cold(config: Config, left: str | None) -> str:
+    """Says why a training of this config cannot go on from a model, given the folder of what its Trainer left."""
+    try:
+        facts = StateFacts.find(left) if left else None
+    except RunError:
+        facts = None
+    if facts is None:
+        return "the champion has left no weights to go on from"
+    digest = source_of(config.backbone).digest(config.backbone) or facts.backbone.sha256
+    if (facts.backbone.name, facts.backbone.sha256) != (record_of(config.backbone).name, digest):
+        return f"the champion's backbone is {facts.backbone.name}, or has other weights than that of the config"
+    if facts.units != config.training.head.units:
+        return f"the champion's head has hidden layers of {facts.units}, and that of the config of other widths"
+    if facts.preprocessing != preprocessing_of(record_of(config.backbone)):
+        return "an input goes through another preprocessing than the champion's"
+    return ""
 
 
 def _examples(made_with: Sequence[ListedExample]) -> int:

@@ -82,6 +82,21 @@ class Lineage:
         found = tuple(made_of[name] for name in ("examples", "transform_graph") if name in made_of)
         return found if len(found) == 2 and all(Path(one.uri).is_dir() for one in found) else None
 
+    def left_by_training(self, model: Any) -> str | None:
+        """Returns the folder of what the Trainer left beside a model to go on from; None where that is gone."""
+        events = self._store.get_events_by_artifact_ids([model.id])
+        made = min((event.execution_id for event in events if event.type == _OUTPUT), default=None)
+        if made is None:
+            return None
+        found = artifacts_of(self._store, self._store.get_executions_by_id([made])[0], _OUTPUT).get("model_run")
+        return str(found.uri) if found is not None and Path(found.uri).is_dir() else None
+
+    def warm_in_a_row(self) -> int:
+        """Counts the trainings that went on from a champion and have ended, since the last that did not."""
+        said = ([one.custom_properties[key].string_value for key in (ACTION, ENDED)] for one in self._decisions())
+        ended = [action for action, ended in said if action in TRAINS and ended]
+        return next((place for place, action in enumerate(ended) if action != "warm"), len(ended))
+
     def judged_since(self, model: Any | None) -> Iterator[list[ListedExample]]:
         """Yields the lists of the runs that ended with a verdict since a model was made; of all runs for None."""
         since = model.id if model is not None else 0

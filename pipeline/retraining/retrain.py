@@ -87,7 +87,9 @@ def _decided(config: Config, found: Situation, folder: Path) -> tuple[Situation,
 
 
 def _run(config: Config, filed: int, decision: RetrainDecision, run_id: str | None) -> RunSummary:
-    """Runs the pipeline, and notes that it has ended with an answer."""
+    """Runs the pipeline from where the decision says, and notes that it has ended with an answer."""
+    start = {"start_from": "champion" if decision.action == "warm" else "backbone"}
+    config = config.model_copy(update={"training": config.training.model_copy(update=start)})
     summary = run_pipeline(config, decision=decision, run_id=run_id)
     if summary.status != "failed":
         Lineage(store_of(config)).end(filed, summary.status)

@@ -9,12 +9,15 @@ pytest.importorskip("tfx")
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow as tf
+import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.components.statistics_gen import executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.data_validation.batches import without_contents
+from components.data_validation.counts import value_counts
 from components.data_validation.statistics import StatisticsExecutor
+from evaluation.column_drift import column_drifts
 from transforms.records import serialise
 
 SPLITS = {"train": 40, "val": 3, "test": 5}
@@ -77,3 +80,19 @@ def test_contents_are_emptied_and_stay_as_many():
     left = without_contents(batch)
     assert left.to_pydict() == {"image": [[b""], None, [], [b"", b""]], "label": [[b"rose"]] * 4}
     assert left.schema == batch.schema
+
+
+def test_counts_are_those_of_the_columns_and_their_distance_is_that_of_tensorflow_data_validation(examples, tmp_path):
+    artifact = statistics(StatisticsExecutor, examples, tmp_path)
+    folders = {split: tmp_path / "statistics" / f"Split-{split}" for split in ("train", "test")}
+    counts = {split: value_counts(folder) for split, folder in folders.items()}
+    assert counts["train"] == {"label": {"rose": 26, "daisy": 14}}
+    lists = {
+        split: statistics_pb2.DatasetFeatureStatisticsList(datasets=[artifact[split]]) for split in ("train", "test")
+    }
+    schema = tfdv.infer_schema(lists["train"])
+    tfdv.get_feature(schema, "label").drift_comparator.infinity_norm.threshold = 0.01
+    found = tfdv.validate_statistics(lists["test"], schema, previous_statistics=lists["train"])
+    (measured,) = found.drift_skew_info[0].drift_measurements
+    (drift,) = column_drifts(counts["train"], counts["test"], 0.01)
+    assert drift.distance == pytest.approx(measured.value)

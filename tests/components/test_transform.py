@@ -25,7 +25,10 @@ from tfx.utils import proto_utils  # noqa: E402
 
 from components.transform.component import CACHE_KEY, TransformExecutor  # noqa: E402
 from components.transform.shards import Kept, TransformShard  # noqa: E402
+from trainer_module.examples.input_data import load_split  # noqa: E402
+from transforms.inputs import ImageInputs  # noqa: E402
 from transforms.records import read_records, serialise  # noqa: E402
+from transforms.tasks import TASKS, Labels  # noqa: E402
 
 SCHEMA = "".join(
     f'feature {{ name: "{name}" type: BYTES presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}\n'
@@ -59,7 +62,13 @@ def transform(tmp_path: Path) -> Callable[..., Path]:
                     writer.write(record)
 
     def transform(
-        name: str, train: Sequence[bytes] = TRAIN, kept: str = "kept", suffix: str = ".gz", of: type = TransformExecutor
+        name: str,
+        train: Sequence[bytes] = TRAIN,
+        kept: str = "kept",
+        suffix: str = ".gz",
+        of: type = TransformExecutor,
+        val: Sequence[bytes] = VAL,
+        schema_text: str = SCHEMA,
     ) -> Path:
         folder = tmp_path / name
         raw, schema = standard_artifacts.Examples(), standard_artifacts.Schema()
@@ -69,13 +78,13 @@ def transform(tmp_path: Path) -> Callable[..., Path]:
         raw.split_names = '["train", "val"]'
         raw.set_string_custom_property("file_format", "tfrecords_gzip")
         raw.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
-        splits = {"train": train, "val": VAL}
+        splits = {"train": train, "val": val}
         for split, records in splits.items():
             write(folder / "raw" / f"Split-{split}", records, suffix)
         counts = {split: SplitCounts(examples=len(records)) for split, records in splits.items()}
         IngestReport(files=9, used=9, splits=counts).write(raw.uri)
         (folder / "schema").mkdir()
-        (folder / "schema" / "schema.pbtxt").write_text(SCHEMA)
+        (folder / "schema" / "schema.pbtxt").write_text(schema_text)
         context = base_beam_executor.BaseBeamExecutor.Context(tmp_dir=str(folder / "tmp"), unique_id="1")
         of(context).Do(
             {"examples": [raw], "schema": [schema]},
@@ -115,6 +124,21 @@ def test_examples_are_those_of_tfx(transform):
     key = lambda example: (example["split"], example["key"])  # noqa: E731
     assert sorted(examples(ours), key=key) == sorted(examples(theirs), key=key)
     assert len(list(examples(ours))) == len(TRAIN) + len(VAL)
+
+
+def test_what_examples_share_is_written_where_the_data_say_it(transform):
+    patients = [tf.train.Example.FromString(record) for record in TRAIN]
+    for number, patient in enumerate(patients):
+        patient.features.feature["group"].bytes_list.value.append(b"patient %d" % (number // 9))
+    more = [patient.SerializeToString() for patient in patients]
+    folder = transform(
+        "grouped", more, val=more[:3], schema_text=SCHEMA + SCHEMA.splitlines(True)[0].replace("image", "group")
+    )
+    split = load_split([f"{folder}/Split-train/*"], ImageInputs(8), Labels(TASKS["single_label"], 3))
+    assert dict(zip(split.keys, split.groups, strict=True)) == {
+        patient.features.feature["sha256"].bytes_list.value[0].decode(): f"patient {number // 9}"
+        for number, patient in enumerate(patients)
+    }
 
 
 def test_new_examples_cost_themselves_and_change_no_byte(transform, heard):

@@ -100,7 +100,7 @@ def test_thresholds_are_those_that_are_best_on_val(run):
     import tensorflow as tf
 
     from evaluation.thresholds import best_thresholds
-    from trainer_module.examples.input_data import keys, labels, load_split
+    from trainer_module.examples.input_data import labels, load_split
     from transforms.inputs import TensorInputs
     from transforms.tasks import TASKS, Labels
 
@@ -109,7 +109,7 @@ def test_thresholds_are_those_that_are_best_on_val(run):
     records = f"{artifacts(run, 'Transform', 'transformed_examples')}/Split-val/*"
     split = load_split([records], TensorInputs({}, "text", "text"), Labels(TASKS["multi_label"], 3))
     with np.load(artifacts(run, "Trainer", "model_run") / "val_predictions.npz") as saved:
-        assert saved["keys"].tolist() == keys(split)
+        assert saved["keys"].tolist() == split.keys
         expected = best_thresholds(labels(split).numpy(), saved["probabilities"])
     np.testing.assert_allclose(facts["thresholds"], expected)
     serve = tf.saved_model.load(run["pushed_model"]).signatures["serving_default"]

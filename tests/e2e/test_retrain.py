@@ -102,7 +102,7 @@ def test_decisions_follow_the_data_as_they_come(place, retrain, tmp_path):
     config = load_config(place / "config.yaml", [])
     explained = explain(config)
     moved = retrain(REFUSES)
-    assert explained.action == moved.decision.action == "cold"
+    assert explained.action == moved.decision.action == "warm"
     # Pictures of another brightness: features tell, and the run that follows is refused.
     assert "frozen features" in decisive(moved)
     assert (moved.status, moved.decision.champion) == ("refused", 1)
@@ -115,7 +115,7 @@ def test_a_candidate_that_waits_is_the_only_one(place, retrain):
     time.sleep(0.01)
     add(place, 4, seed=7000)
     waits = retrain("evaluation.approval=required")
-    assert (waits.status, waits.decision.action) == ("pending", "cold")
+    assert (waits.status, waits.decision.action) == ("pending", "warm")
     add(place, 4, seed=8000)
     waiting = retrain("evaluation.approval=required")
     assert (waiting.status, waiting.decision.action) == ("pending", "waiting")
@@ -145,7 +145,7 @@ def test_decisions_are_in_the_metadata_store(place):
     actions = [one.custom_properties["action"].string_value for one in sorted(recorded, key=lambda one: one.id)]
     nothing = "nothing to do"
     assert actions == [
-        *("cold", nothing, nothing, nothing, nothing, "cold", nothing),
-        *("cold", "waiting", "stop: data", nothing),
+        *("cold", nothing, nothing, nothing, nothing, "warm", nothing),
+        *("warm", "waiting", "stop: data", nothing),
     ]
     assert all(Path(one.uri, "decision.json").is_file() for one in recorded)

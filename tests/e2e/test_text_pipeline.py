@@ -91,7 +91,7 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
     from finetune.config import BackboneConfig, TrainingConfig
     from trainer_module.backbones.model import build_network
     from trainer_module.backbones.sources import record_of
-    from trainer_module.examples.input_data import evaluation_batches, keys, load_split
+    from trainer_module.examples.input_data import evaluation_batches, load_split
     from transforms.modalities import MODALITIES
     from transforms.tasks import TASKS, Labels
 
@@ -125,7 +125,7 @@ def test_odd_texts_are_served_as_the_training_path_sees_them(text_run):
         Labels(TASKS["single_label"], 2),
     )
     with np.load(artifacts(text_run, "Trainer", "model_run") / "val_predictions.npz") as saved:
-        assert saved["keys"].tolist() == keys(split)
+        assert saved["keys"].tolist() == split.keys
         (batch,) = [value for value, _ in evaluation_batches(split, 100)]
         np.testing.assert_allclose(model(batch, training=False), saved["probabilities"], rtol=0, atol=1e-5)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evaluation import data_checks
-from evaluation.data_checks import CHECKS, Examples, Found, Suspect
+from evaluation.data_checks import CHECKS, Examples, Found, Suspect, label_errors
 from evaluation.data_checks.chosen import chosen_checks, data_checks_exist
 from evaluation.data_checks.judgement import emptied, judge, refusal
 from finetune.config import DataConfig
@@ -85,6 +85,24 @@ def test_flipped_labels_come_first_and_are_counted(several):
     assert np.mean([row["suggested"] == CLASSES[(CLASSES.index(row["label"]) - 1) % 3] for row in right]) >= 0.9
     assert found.value == pytest.approx(20 / 250, abs=0.03)
     assert found.suspects[0].suggested
+
+
+def test_texts_of_a_group_say_nothing_of_each_other():
+    """Each author has words and a label of their own."""
+    random = np.random.default_rng(1)
+    authors = np.repeat(np.arange(30), 8)
+    words = np.array([f"word{number}x" for number in range(300)])
+    texts = [" ".join(random.choice(words[10 * author : 10 * author + 10], 8)) for author in authors]
+    labels = np.eye(2, dtype=bool)[random.integers(0, 2, 30)[authors]]
+    otherwise = np.full(labels.shape, 0.5)
+
+    def known(groups: np.ndarray | None) -> float:
+        found = label_errors._by_letters(texts, labels, otherwise, groups)
+        return float(np.mean(found.argmax(axis=1) == labels.argmax(axis=1)))
+
+    assert known(None) > 0.9
+    assert known(authors.astype(str)) < 0.75
+    assert known(np.array(["one"] * len(texts))) == known(None)
 
 
 def test_only_a_value_above_the_bound_is_a_finding_and_only_train_and_val_are_dropped(monkeypatch):

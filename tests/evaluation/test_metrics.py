@@ -16,7 +16,8 @@ from evaluation.metrics.calibration import CALIBRATION_BINS, reliability
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, SingleLabel
 from finetune.config.evaluation import GateConfig
 
-OVERALL = [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall and name != "expected_cost"]
+BEYOND = {"expected_cost", "retention"}  # They need more than predictions.
+OVERALL = [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall and name not in BEYOND]
 # As many as it takes for every metric to be defined.
 CLASSES = dict.fromkeys(OVERALL, 5) | {"top_5_accuracy": 6}
 OF_CLASS = ("precision", "recall", "f1")

@@ -11,6 +11,7 @@ from evaluation.data_checks.two_sample import two_sample_test
 from evaluation.retraining.decision import Examined, Facts, OnNew, decide, level_of_each
 from evaluation.retraining.label_shift import difference, label_shift
 from evaluation.retraining.news import Known, gone, news
+from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.config.retrain import RetrainConfig
 
@@ -29,6 +30,9 @@ def differing(apart: float) -> Examined:
     random = np.random.default_rng(0)
     tested = two_sample_test(random.normal(size=(100, 4)), random.normal(size=(60, 4)) + apart, level_of_each(POLICY))
     return Examined(features=tested)
+
+
+COLD = "the champion has left no weights to go on from"
 
 
 def decisive(facts: Facts, policy: RetrainConfig = POLICY) -> tuple[str, list[str]]:
@@ -105,21 +109,21 @@ def test_a_candidate_that_waits_comes_before_all_else():
     [
         (QUIET, {}, NOTHING),
         (replace(QUIET, champion=None, made_with=None), {}, ("cold", ["champion"])),
-        (replace(QUIET, made_with=None), {}, ("cold", ["new examples"])),
-        (replace(QUIET, new=60, changed=40), {}, ("cold", ["new examples"])),
+        (replace(QUIET, made_with=None), {}, ("warm", ["new examples"])),
+        (replace(QUIET, new=60, changed=40), {}, ("warm", ["new examples"])),
         (replace(QUIET, new=60, changed=39), {}, NOTHING),
-        (QUIET, {"min_new": 0.01}, ("cold", ["new examples"])),
-        (QUIET, {"max_age_days": 5}, ("cold", ["age"])),
+        (QUIET, {"min_new": 0.01}, ("warm", ["new examples"])),
+        (QUIET, {"max_age_days": 5}, ("warm", ["age"])),
         (QUIET, {"max_age_days": 6}, NOTHING),
-        (replace(QUIET, new_classes=["z"]), {}, ("cold", ["new classes"])),
-        (replace(QUIET, unfinished=True), {}, ("cold", ["unfinished"])),
+        (replace(QUIET, new_classes=["z"]), {}, ("warm", ["new classes"])),
+        (replace(QUIET, unfinished=True), {}, ("warm", ["unfinished"])),
         (replace(QUIET, examined=Examined(refused="blurred")), {}, ("stop: data", ["data"])),
-        (replace(QUIET, examined=differing(2.0)), {}, ("cold", ["frozen features"])),
+        (replace(QUIET, examined=differing(2.0)), {}, ("warm", ["frozen features"])),
         (replace(QUIET, examined=differing(2.0)), {"on_drift": "stop"}, ("stop: data", ["frozen features"])),
         (replace(QUIET, examined=differing(0.0)), {}, NOTHING),
-        (replace(QUIET, examined=Examined(on_new=WORSE)), {}, ("cold", ["champion on new examples"])),
+        (replace(QUIET, examined=Examined(on_new=WORSE)), {}, ("warm", ["champion on new examples"])),
         (replace(QUIET, examined=Examined(on_new=OnNew((94, 100), (95, 100)))), {}, NOTHING),
-        (replace(QUIET, examined=Examined(labels=MOVED)), {}, ("cold", ["labels"])),
+        (replace(QUIET, examined=Examined(labels=MOVED)), {}, ("warm", ["labels"])),
     ],
 )
 def test_the_action_follows_from_facts_and_policy(facts, policy, expected):
@@ -127,7 +131,11 @@ def test_the_action_follows_from_facts_and_policy(facts, policy, expected):
 
 
 def test_reasons_have_numbers_and_say_what_was_not_looked_at():
-    examined = Examined(on_new=WORSE, why_not={"frozen features": "it takes 10 examples"})
+    finding = DataFinding(
+        check="label_errors", label="labels", action="warn", measures="", share=True, value=0.1, bound=0.05, found=True
+    )
+    why_not = {"frozen features": "it takes 10 examples"}
+    examined = Examined(on_new=WORSE, why_not=why_not, findings=[finding])
     decision = decide(replace(QUIET, examined=examined), POLICY)
     reasons = {reason.name: reason for reason in decision.reasons}
     assert decision.reasons[0].name == "champion on new examples"
@@ -135,9 +143,26 @@ def test_reasons_have_numbers_and_say_what_was_not_looked_at():
     assert reasons["champion on new examples"].interval.high < -0.02
     assert reasons["new examples"].value == 10
     assert reasons["new examples"].bound == 100
+    assert (reasons["check label_errors"].value, reasons["check label_errors"].bound) == (0.1, 0.05)
     assert reasons["frozen features"].value is None
     assert reasons["frozen features"].sentence == "Not looked at: it takes 10 examples."
 
 
 def test_all_tests_together_keep_the_level():
     assert level_of_each(POLICY) * 3 == pytest.approx(POLICY.level)
+
+
+@pytest.mark.parametrize(
+    ("facts", "cold_every", "action", "sentence"),
+    [
+        ({}, 5, "warm", "Training goes on from the champion, number 1 in a row; every 5th begins from the backbone."),
+        ({"warm_in_a_row": 3}, 5, "warm", "Training goes on from the champion, number 4 in a row"),
+        ({"warm_in_a_row": 4}, 5, "cold", "Training begins from the backbone, as 4 in a row went on from a champion"),
+        ({}, 1, "cold", "Training begins from the backbone, as 0 in a row"),
+        ({"why_cold": COLD}, 5, "cold", f"Training begins from the backbone, as {COLD}."),
+    ],
+)
+def test_every_so_many_trainings_one_begins_from_the_backbone(facts, cold_every, action, sentence):
+    decision = decide(replace(QUIET, new=500, **facts), RetrainConfig(cold_every=cold_every))
+    assert decision.action == action
+    assert {reason.name: reason for reason in decision.reasons}["start"].sentence.startswith(sentence)

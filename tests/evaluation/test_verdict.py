@@ -145,7 +145,7 @@ def test_findings_are_json_and_hold_what_the_report_shows():
     json.dumps(found.plain(), allow_nan=False)
     # Of three classes, there is no top-3 accuracy.
     measured = {name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall}
-    assert set(found.metrics) == measured - {"top_3_accuracy", "top_5_accuracy", "expected_cost"}
+    assert set(found.metrics) == measured - {"top_3_accuracy", "top_5_accuracy", "expected_cost", "retention"}
     assert [row.name for row in found.classes] == ["cat", "dog", "owl"]
     assert found.classes[1].metrics["recall"].value == pytest.approx(1 / 3)
     slices = {tuple(row.slice.items()): row for row in found.slices}

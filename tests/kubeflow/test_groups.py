@@ -18,7 +18,8 @@ DAG = {
     "SchemaGen": ["StatisticsGen"],
     "ExampleValidator": ["StatisticsGen", "SchemaGen"],
     "Transform": ["ImageExampleGen", "SchemaGen", "ExampleValidator"],
-    "DataGate": ["ImageExampleGen", "Transform"],
+    "TrainingDataResolver": ["StatisticsGen"],
+    "DataGate": ["ImageExampleGen", "Transform", "StatisticsGen", "TrainingDataResolver"],
     "LinearTrainer": ["Transform", "SchemaGen", "DataGate"],
     "ScratchTrainer": ["Transform", "SchemaGen", "DataGate"],
     "Trainer": ["Transform", "SchemaGen", "DataGate"],
@@ -29,7 +30,8 @@ DAG = {
     "GateKeeper": ["BulkInferrer", "Evaluator", "ServingGate"],
     "Pusher": ["ImageExampleGen", "Trainer", "GateKeeper", "ServingGate"],
 }
-DATA = ("ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "DataGate")
+SCHEMA = ("ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator")
+DATA = (*SCHEMA, "Transform", "TrainingDataResolver", "DataGate")
 JUDGEMENT = ("ChampionResolver", "BulkInferrer", "Evaluator", "ServingGate", "GateKeeper", "Pusher")
 
 
@@ -50,8 +52,8 @@ def test_a_node_with_a_placement_has_a_task_of_its_own():
         ("Evaluator",),
         ("GateKeeper", "Pusher"),
     ]
-    alone = [("Transform",), ("DataGate",)]
-    assert grouped("kubernetes.components.Transform.cpu=4") == [DATA[:4], *alone, *trainers, JUDGEMENT]
+    apart = [(*SCHEMA, "TrainingDataResolver"), ("Transform",), ("DataGate",)]
+    assert grouped("kubernetes.components.Transform.cpu=4") == [*apart, *trainers, JUDGEMENT]
 
 
 def test_grouping_can_be_turned_off():

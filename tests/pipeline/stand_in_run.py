@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 from ml_metadata.proto import metadata_store_pb2
 
 from evaluation.retraining.decision import Examined
@@ -24,6 +25,7 @@ from finetune.artifacts.example_list import ExampleList
 from finetune.artifacts.pushed_version import PushRecord
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import BackboneOrigin
 from finetune.config import Config, load_config
 from pipeline.local import new_run_id
 from pipeline.retraining import retrain as retraining
@@ -31,6 +33,8 @@ from pipeline.retraining.lineage import store_of
 from pipeline.retraining.listing import examples_now
 from pipeline.retraining.watch import watch
 from registry.versions import push_version
+from trainer_module.backbones.sources import record_of
+from trainer_module.warm_start.state import StateFacts, TrainingState, preprocessing_of
 
 IN, OUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
 
@@ -64,32 +68,49 @@ class StandIn:
         model = folder / "model"
         model.mkdir(parents=True, exist_ok=True)
         (model / "weights").write_text(digest)
-        raw = self._node(store, "ExampleGen", "Examples", folder / "examples", {})
-        transformed = self._node(store, "Transform", "Transformed", folder / "transformed", {"examples": raw})
-        trained = self._node(store, "Trainer", "Model", model, {"examples": transformed})
-        verdict = self._node(store, "GateKeeper", "GateVerdict", folder / "verdict", {"model": trained})
+        _leave_state(config, folder / "model_run")
+        raw = self._node(store, "ExampleGen", {}, Examples=folder / "examples")
+        transformed = self._node(store, "Transform", {"examples": raw}, Transformed=folder / "transformed")
+        trained = self._node(store, "Trainer", {"examples": transformed}, Model=model, ModelRun=folder / "model_run")
+        verdict = self._node(store, "GateKeeper", {"model": trained}, GateVerdict=folder / "verdict")
         if self.status == "judged":
             raise KeyboardInterrupt
         if self.status == "pushed":
             push_version(model, config.push_path, record=PushRecord(model_uri=str(model)))
-        self._node(
-            store, "components.pusher.component.AtomicPusher", "PushedModel", folder / "push", {"verdict": verdict}
-        )
+        pusher = "components.pusher.component.AtomicPusher"
+        self._node(store, pusher, {"verdict": verdict}, PushedModel=folder / "push")
         summary = RunSummary(run_id=run_id, status=self.status, decision=decision)
         summary.write(config.output_path / "runs" / run_id)
         return summary
 
-    def _node(self, store: Any, kind: str, leaves: str, folder: Path, inputs: dict[str, Any]) -> Any:
-        """Leaves an artifact, or finds that of an earlier run."""
-        if found := store.get_artifacts_by_uri(str(folder)):
+    def _node(self, store: Any, kind: str, inputs: dict[str, Any], **leaves: Path) -> Any:
+        """Leaves artifacts by their types, or finds those of an earlier run; returns the first."""
+        first = str(next(iter(leaves.values())))
+        if found := store.get_artifacts_by_uri(first):
             return found[0]
-        type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name=leaves))
         work = store.put_execution_type(metadata_store_pb2.ExecutionType(name=kind))
-        artifact = metadata_store_pb2.Artifact(type_id=type_id, uri=str(folder))
-        pairs = [(one, _event(IN, name)) for name, one in inputs.items()] + [(artifact, _event(OUT, "output"))]
+        pairs = [(one, _event(IN, name)) for name, one in inputs.items()]
+        for name, folder in leaves.items():
+            type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name=name))
+            artifact = metadata_store_pb2.Artifact(type_id=type_id, uri=str(folder))
+            pairs.append((artifact, _event(OUT, "model_run" if name == "ModelRun" else name.lower())))
         execution = metadata_store_pb2.Execution(type_id=work, last_known_state=metadata_store_pb2.Execution.COMPLETE)
         store.put_execution(execution, pairs, [])
-        return store.get_artifacts_by_uri(str(folder))[0]
+        return store.get_artifacts_by_uri(first)[0]
+
+
+def _leave_state(config: Config, folder: Path) -> None:
+    """Leaves what a training needs to go on from a model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = StateFacts(
+        classes=["a", "b"],
+        backbone=BackboneOrigin(name="SmallCNN"),
+        shapes=[],
+        preprocessing=preprocessing_of(record_of(config.backbone)),
+        units=config.training.head.units,
+        moved=False,
+    )
+    TrainingState(facts, {}, {"head": [np.zeros(1, np.float32)]}).write(folder)
 
 
 def _event(kind: int, name: str) -> metadata_store_pb2.Event:

@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 RECIPES = ("digits", "sms_spam", "flowers")
 SCHEMA = ("digits", "data.schema_file=schema.pbtxt")
 WARM = ("digits", "training.start_from=champion")
-# A resolver has no parameters; `pipeline.execution_cache` has its code in the key.
-WITHOUT_PARAMETERS = {"ChampionResolver", "WarmStartResolver"}
+# Resolvers have no parameters; `pipeline.execution_cache` has their code in the key.
+WITHOUT_PARAMETERS = {"ChampionResolver", "TrainingDataResolver", "WarmStartResolver"}
 # Run by TFX's own code alone.
 TFX_ALONE = {"ImportSchemaGen"}
 

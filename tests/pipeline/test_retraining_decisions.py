@@ -13,6 +13,8 @@ from evaluation.retraining.decision import Examined
 from finetune.artifacts.example_list import ExampleList
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config, load_config
+from finetune.errors import DataError, RunError
+from pipeline.retraining import examination
 from pipeline.retraining import retrain as retraining
 from pipeline.retraining.facts import situation
 from pipeline.retraining.lineage import Lineage, store_of
@@ -71,7 +73,7 @@ def test_what_a_run_has_judged_is_nothing_new_pushed_or_refused(place):
     assert did(place.retrain()) == NOTHING
     place.add("a/x.png", "a/y.png", "b/z.png")
     place.runs.status = "refused"
-    assert did(place.retrain()) == ("refused", "cold", ["new examples"])
+    assert did(place.retrain()) == ("refused", "warm", ["new examples"])
     facts = place.facts()
     assert (facts.examples, facts.unjudged, facts.made_with, facts.champion) == (23, 0, 20, 1)
     assert did(place.retrain()) == NOTHING
@@ -86,7 +88,7 @@ def test_new_examples_add_up_over_decisions_and_are_looked_into_once(place):
     place.add("b/y.png")
     facts = place.facts()
     assert (facts.new, facts.undecided) == (2, 1)
-    assert did(place.retrain()) == ("pushed", "cold", ["new examples"])
+    assert did(place.retrain()) == ("pushed", "warm", ["new examples"])
     assert place.facts().made_with == 22
 
 
@@ -121,7 +123,7 @@ def test_a_killed_run_and_new_data_are_decided_on_together(place):
         place.retrain()
     place.add("a/z.png")
     place.runs.status = "pushed"
-    assert did(place.retrain()) == ("pushed", "cold", ["new examples", "unfinished"])
+    assert did(place.retrain()) == ("pushed", "warm", ["new examples", "unfinished"])
 
 
 def test_after_a_rollback_the_champion_is_what_it_went_back_to_and_judged_data_stay_judged(place):
@@ -144,12 +146,31 @@ def test_data_that_were_refused_are_not_looked_at_again(place):
     assert did(place.retrain()) == NOTHING
 
 
+def test_data_are_refused_by_an_error_of_theirs_and_by_no_other(place, monkeypatch):
+    config = place.config()
+    found = situation(config, Lineage(store_of(config)))
+
+    def outcome(error: Exception, cause: Exception | None = None):
+        def fail(*arguments: object) -> None:
+            raise error from cause
+
+        monkeypatch.setattr(examination, "run_through", fail)
+        return examination.examine(config, place.folder, found)
+
+    assert outcome(DataError("too many are broken")).refused == "too many are broken"
+    assert outcome(RunError("ImageExampleGen: torn"), DataError("torn")).refused == "ImageExampleGen: torn"
+    with pytest.raises(RunError, match="another run"):
+        outcome(RunError("another run is going on"))
+    with pytest.raises(RunError, match="disk"):
+        outcome(RunError("the disk is full"), OSError("full"))
+
+
 def test_examples_of_a_champion_that_was_pushed_before_lists_were_kept_all_count(place):
     place.retrain()
     (path,) = (place.folder / "out/artifacts").glob("*/examples/example_list.json")
     path.unlink()
     assert place.facts().made_with is None
-    assert did(place.retrain()) == ("pushed", "cold", ["new examples"])
+    assert did(place.retrain()) == ("pushed", "warm", ["new examples"])
 
 
 def test_what_is_decided_is_on_disk_and_in_the_store(place):
@@ -175,3 +196,19 @@ def test_old_decisions_go_but_for_the_latest_that_looked_into_examples(place, mo
     folders = sorted((place.folder / "out/decisions").iterdir())
     assert [ExampleList.path(folder).is_file() for folder in folders] == [True, False, False]
     assert versions(place.config().push_path) == [1]
+
+
+def test_training_goes_on_from_the_champion_but_for_every_so_many_and_where_it_cannot(place):
+    actions = []
+    for number in range(4):
+        actions.append(place.retrain("retrain.cold_every=3", "retrain.min_new=0.01").decision.action)
+        place.add(f"a/more{number}.png")
+    assert actions == ["cold", "warm", "warm", "cold"]
+    assert "another preprocessing" in why_cold(place, "backbone.image_size=16")
+    assert why_cold(place, "training.head.units=[8]").startswith("Training begins from the backbone, as the champion's")
+
+
+def why_cold(place: Place, override: str) -> str:
+    decision = retraining.explain(place.config(override, "retrain.min_new=0.01"))
+    assert decision.action == "cold"
+    return {reason.name: reason for reason in decision.reasons}["start"].sentence

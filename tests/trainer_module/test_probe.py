@@ -100,6 +100,29 @@ def test_folds_have_the_classes_in_equal_shares_and_many_examples_are_thinned_al
     assert found.logits.shape == (50, 4)
 
 
+def test_what_is_held_out_is_of_groups_that_the_fit_has_not_seen(monkeypatch):
+    """Each patient has features and a label of its own: who has seen a patient knows all pictures of it."""
+    random = np.random.default_rng(1)
+    patients = np.repeat(np.arange(40), 8)
+    values = (random.normal(size=(40, 60))[patients] + random.normal(0, 0.1, (320, 60))).astype(np.float32)
+    labels = random.integers(0, 2, 40)[patients]
+    names = [f"patient {number}" for number in patients]
+    for most in (2500, 100):
+        monkeypatch.setattr(probe, "MOST_IN_CROSS_VALIDATION", most)
+        rows, folds = probe._folds(labels, 1, names)
+        assert len(rows) == min(most, 320)
+        assert all(len(set(folds[patients[rows] == patient])) == 1 for patient in set(patients[rows]))
+        seen, unseen = (
+            np.mean(probe.held_out_logits(SINGLE, values, labels, 2, 1, groups).argmax(axis=1) == labels)
+            for groups in ([], names)
+        )
+        assert seen > 0.95
+        assert unseen < 0.7
+    together = fit_probe(SINGLE, values[np.newaxis], labels, 2, 1, groups=names)
+    assert together.loss > 2 * fit_probe(SINGLE, values[np.newaxis], labels, 2, 1).loss
+    assert len(set(probe._folds(labels, 1, ["one patient"] * 320)[1])) == probe.FOLDS
+
+
 def test_the_same_seed_fits_the_same_layer():
     values, labels = clusters(60, 100, 3)
     one, again, other = (fit_probe(SINGLE, values[np.newaxis], labels, 3, seed) for seed in (1, 1, 2))

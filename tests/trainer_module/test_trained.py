@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow")
 from small_training import make_splits, setup_of, training
 
 from trainer_module import recipe
-from trainer_module.examples.input_data import both, keys, labels
+from trainer_module.examples.input_data import both, labels
 from trainer_module.fitted_head import LastLayer
 from trainer_module.phases.checkpoint import Checkpoints
 
@@ -83,6 +83,6 @@ def test_the_last_fit_sees_all_examples_and_goes_on_after_a_kill(splits, tmp_pat
 
 def test_two_splits_as_one_have_the_examples_of_both_in_order(splits):
     together = both(*splits)
-    assert keys(together) == keys(splits[0]) + keys(splits[1])
+    assert together.keys == [*splits[0].keys, *splits[1].keys]
     assert together.steps(8) == 4
     assert together.digest not in (splits[0].digest, splits[1].digest)

@@ -40,6 +40,8 @@ class Split:
     labels: Labels  # How their labels are read.
     digest: str  # Digest of the examples, whatever order they are in.
     contents: np.ndarray  # uint8 [examples, 32]: the digest of what the network reads of each example, in their order.
+    keys: Sequence[str]  # Of each example, in their order.
+    groups: Sequence[str]  # What several examples share, in their order; empty where the data do not say it.
 
     @property
     def shuffle_window(self) -> int:
@@ -62,42 +64,54 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
     """
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     stream = read_records(files)
-    held: list[tuple[bytes, bytes, bytes]] | None = []
-    contents: list[bytes] = []
+    held: list[bytes] | None = []
+    rows: list[_Row] = []
     held_bytes = digest = 0
     for record in iterable(stream).as_numpy_iterator():
-        key, content, one = _digests(record, inputs)
-        contents.append(content)
+        row, one = _row(record, inputs)
+        rows.append(row)
         # A sum does not depend on the order, in which Beam may write as it likes.
         digest += one
         held_bytes += len(record)
         if held is not None:
-            held.append((key, record, content))
+            held.append(record)
         if held_bytes > memory_bytes:
             held = None
-    if not contents:
+    if not rows:
         raise DataError(f"no examples in {', '.join(patterns)}; expected the transformed examples of a split.")
     records = stream
     if held is not None:
-        held.sort(key=lambda each: each[0])
-        contents = [content for _, _, content in held]
+        order = sorted(range(len(rows)), key=lambda place: rows[place].key)
+        rows = [rows[place] for place in order]
         # As one array: of a list, TensorFlow looks for the type of each element, which takes milliseconds each.
-        records = tf.data.Dataset.from_tensor_slices(np.array([record for _, record, _ in held], dtype=object))
-    rows = np.frombuffer(b"".join(contents), np.uint8).reshape(len(contents), -1)
-    return Split(records, len(contents), inputs, labels, f"{digest:x}", rows)
+        records = tf.data.Dataset.from_tensor_slices(np.array([held[place] for place in order], dtype=object))
+    contents = np.frombuffer(b"".join(row.content for row in rows), np.uint8).reshape(len(rows), -1)
+    shared = [row.group for row in rows if row.group is not None]
+    keys = [row.key.decode() for row in rows]
+    return Split(records, len(rows), inputs, labels, f"{digest:x}", contents, keys, shared)
 
 
-def _digests(record: bytes, inputs: Inputs) -> tuple[bytes, bytes, int]:
-    """Returns the key of an example, and two digests: of what the network reads of it, and of all of it."""
+@dataclass(frozen=True)
+class _Row:
+    """What is known of an example beside what the network reads."""
+
+    key: bytes
+    group: str | None
+    content: bytes  # Digest of what the network reads.
+
+
+def _row(record: bytes, inputs: Inputs) -> tuple[_Row, int]:
+    """Returns what is known of an example, and the digest of all of it."""
     example = tf.train.Example.FromString(record)
     feature = example.features.feature
     key = feature[features.KEY].bytes_list.value[0]
+    group = feature[features.GROUP].bytes_list.value[0].decode() if features.GROUP in feature else None
     content = hashlib.sha256()
     for name in sorted(inputs.feature_spec()):
         content.update(feature[name].SerializeToString(deterministic=True))
         del feature[name]
     rest = example.SerializeToString(deterministic=True)
-    return key, content.digest(), int.from_bytes(hashlib.sha256(content.digest() + rest).digest(), "big")
+    return _Row(key, group, content.digest()), int.from_bytes(hashlib.sha256(content.digest() + rest).digest(), "big")
 
 
 def both(train: Split, val: Split) -> Split:
@@ -108,6 +122,8 @@ def both(train: Split, val: Split) -> Split:
         examples=train.examples + val.examples,
         digest=f"{train.digest}+{val.digest}",
         contents=np.concatenate([train.contents, val.contents]),
+        keys=[*train.keys, *val.keys],
+        groups=[*train.groups, *val.groups],
     )
 
 
@@ -232,19 +248,10 @@ def labels(split: Split) -> tf.Tensor:
     return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
 
 
-def keys(split: Split) -> list[str]:
-    """Returns the key of each example, in the order of `evaluation_batches`."""
-    return [_key_of(record).decode() for record in iterable(split.records).as_numpy_iterator()]
-
-
 def _parse(record: tf.Tensor, split: Split) -> tuple[NetworkInput, tf.Tensor]:
     spec = {**split.inputs.feature_spec(), **split.labels.feature_spec()}
     example = tf.io.parse_single_example(record, spec)
     return split.inputs.read(example), split.labels.read(example)
-
-
-def _key_of(record: bytes) -> bytes:
-    return tf.train.Example.FromString(record).features.feature[features.KEY].bytes_list.value[0]
 
 
 def endless(

@@ -11,18 +11,14 @@ import tf_keras as keras
 
 from finetune.artifacts.training_history import BackboneOrigin, Start
 from finetune.config import BackboneConfig
-from finetune.digests import sha256_of
 from finetune.errors import DataError
 from finetune.events import Note, emit
-from finetune.run_time import KIND
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.phases.setup import Setup
 from trainer_module.search.candidates import candidates_for
 from trainer_module.warm_start.classes import ClassChange, columns_in_order
 from trainer_module.warm_start.course import warm_training
-from trainer_module.warm_start.state import StateFacts, TrainingState
-from transforms.backbone import Backbone
-from transforms.modalities import transform_settings
+from trainer_module.warm_start.state import StateFacts, TrainingState, preprocessing_of
 
 
 class Beginning:
@@ -108,7 +104,7 @@ class Beginning:
             classes=list(setup.classes),
             backbone=BackboneOrigin.model_validate(origin),
             shapes=[list(variable.shape) for variable in setup.backbone.variables],
-            preprocessing=_preprocessing(record),
+            preprocessing=preprocessing_of(record),
             units=setup.training.head.units,
             moved=moved,
         )
@@ -130,19 +126,6 @@ def _assign(setup: Setup, state: TrainingState) -> None:
 
 def _dense(setup: Setup) -> list[keras.layers.Dense]:
     return [layer for layer in setup.model.layers if isinstance(layer, keras.layers.Dense)]
-
-
-def _preprocessing(record: Backbone) -> dict[str, Any]:
-    """Returns what an input goes through before the backbone; files are known by their digest, not by their place."""
-    settings = transform_settings(record)
-    digests = {
-        name: sha256_of(value["path"])
-        for name, value in settings.items()
-        if isinstance(value, dict) and value.get(KIND) == "file_digest"
-    }
-    files = {name.removesuffix("_sha256") for name in digests}
-    kept = {name: value for name, value in settings.items() if name not in files}
-    return {**kept, **digests, "scaling": record.scaling}
 
 
 def _digest(value: Any) -> str:

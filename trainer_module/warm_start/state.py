@@ -15,8 +15,12 @@ from safetensors.numpy import save_file
 
 from finetune.artifacts.base import Record
 from finetune.artifacts.training_history import BackboneOrigin
+from finetune.digests import sha256_of
 from finetune.errors import BackboneError, RunError
 from finetune.files import replacing
+from finetune.run_time import KIND
+from transforms.backbone import Backbone
+from transforms.modalities import transform_settings
 
 FILE = "training_state.safetensors"
 
@@ -43,6 +47,22 @@ class StateFacts(Record):
     moved: bool
     recipe: str = ""
     flips: bool = False
+
+    @classmethod
+    def find(cls, folder: str | Path) -> StateFacts | None:
+        """Reads them without the weights; None where there is no file.
+
+        Raises:
+            RunError: It is damaged, or was written by a later version.
+        """
+        path = Path(folder, FILE)
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="np") as file:
+                return cls.model_validate(json.loads((file.metadata() or {}).get("facts", "{}")))
+        except (SafetensorError, ValidationError, ValueError) as error:
+            raise _damaged(path, error) from None
 
 
 @dataclass(frozen=True)
@@ -86,9 +106,7 @@ class TrainingState:
                     else:
                         head.setdefault(rest.rpartition(".")[0], []).append(file.get_tensor(key))
         except (SafetensorError, ValidationError, ValueError) as error:
-            raise RunError(
-                f"{path}: cannot be read: {error}. Set training.start_from=backbone to train without the champion."
-            ) from None
+            raise _damaged(path, error) from None
         return cls(facts, backbone, head)
 
     def check(self, now: StateFacts) -> None:
@@ -117,6 +135,23 @@ class TrainingState:
             )
 
 
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path}: cannot be read: {error}. Set training.start_from=backbone to train without the champion.")
+
+
 def _weights(backbone: BackboneOrigin) -> str:
     """Names pretrained weights by their digest, wherever their file lies, and random ones by the network."""
     return f"the weights with sha256 {backbone.sha256}" if backbone.sha256 else f"a random {backbone.name}"
+
+
+def preprocessing_of(record: Backbone) -> dict[str, Any]:
+    """Returns what an input goes through before the backbone; files are known by their digest, not by their place."""
+    settings = transform_settings(record)
+    digests = {
+        name: sha256_of(Path(value["path"]))
+        for name, value in settings.items()
+        if isinstance(value, dict) and value.get(KIND) == "file_digest"
+    }
+    files = {name.removesuffix("_sha256") for name in digests}
+    kept = {name: value for name, value in settings.items() if name not in files}
+    return {**kept, **digests, "scaling": record.scaling}

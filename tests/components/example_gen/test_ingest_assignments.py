@@ -147,6 +147,14 @@ def test_another_salt_cuts_anew(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_groups_that_are_named_later_are_cut_anew_and_lose_nothing(tmp_path):
+    before = ingest(tmp_path, [record(number, 1) for number in range(200)])
+    named = [record(number, 1, group=f"patient {number % 40}") for number in range(200)]
+    after = ingest(tmp_path, named, group_column="patient")
+    assert set(after) == set(before)
+    assert len({(number % 40, after[f"1/{number}"]) for number in range(200)}) == 40
+
+
 def test_a_stopped_ingest_keeps_nothing(tmp_path):
     with pytest.raises(DataError, match="expected at least 2"):
         ingest(tmp_path, [record(number, 1, "a") for number in range(30)])

@@ -12,6 +12,7 @@ from s3_server import SECRET, Cable, impatient
 from components.example_gen.fingerprint import fingerprint
 from components.example_gen.layouts import list_files
 from components.example_gen.settings import IngestSettings
+from components.example_gen.spans import DataSpans, list_spans, resolve_spans
 from components.example_gen.tables import read_tables, text_problem
 from finetune import buckets
 from finetune.errors import DataError, RunError
@@ -133,3 +134,26 @@ def test_examples_from_a_bucket_have_the_bytes_of_those_from_a_folder(s3, tree, 
         written.append({os.path.relpath(path, artifact.uri): path.read_bytes() for path in shards})
     assert written[0] == written[1]
     assert len(written[0]) == 3
+
+
+def test_spans_in_a_bucket(s3, picture):
+    base = upload({f"{span}/{kind}/{n}.png": picture(n) for span in (1, 2, 10) for kind in ("a", "b") for n in (1, 2)})
+    for name in ("1/_SUCCESS", "2/_SUCCESS", "notes.txt"):
+        buckets.write(f"{base}/{name}", b"x")
+    settings = dataclasses.replace(SETTINGS, window=2, span_marker="_SUCCESS", span_min_age="1d")
+
+    def resolve(**changed) -> DataSpans:
+        own = dataclasses.replace(settings, **changed)
+        return resolve_spans(f"{base}/{{SPAN}}", own, lambda root: fingerprint(root, own))
+
+    with pytest.raises(DataError, match="no span that is wanted is complete: 1, 2, 10 lack"):
+        resolve()
+    found = resolve(span_min_age=None)
+    assert ([span.name for span in found.spans], found.waiting) == (["1", "2"], ("10",))
+    assert found.strangers == ("notes.txt",)
+    listing = list_spans(found, settings, lambda root: list_files(root, settings))
+    assert [record.path for record in listing.files[:2]] == ["1/a/1.png", "1/a/2.png"]
+    assert len(listing.files) == 8
+    assert listing.ignored == ["notes.txt"]
+    buckets.write(f"{base}/2/a/3.png", picture(3))
+    assert resolve(span_min_age=None).fingerprint != found.fingerprint

@@ -19,7 +19,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, sche
 
 from finetune.config import BackboneConfig, HeadConfig, TrainingConfig  # noqa: E402
 from trainer_module.backbones.model import build_network  # noqa: E402
-from trainer_module.examples.input_data import evaluation_batches, keys, load_split  # noqa: E402
+from trainer_module.examples.input_data import evaluation_batches, load_split  # noqa: E402
 from trainer_module.export.export import ServedModel, export_model  # noqa: E402
 from trainer_module.recipe import make_deterministic  # noqa: E402
 from trainer_module.tasks import TASKS  # noqa: E402
@@ -110,7 +110,7 @@ def test_what_is_served_equals_what_is_trained_on(kind, transformed, configs, tm
     labels = Labels(TRANSFORM_TASKS["single_label"], 3)
     split = load_split([records], inputs, labels)
     batches = [model(value, training=False) for value, _ in evaluation_batches(split, 4)]
-    trained = dict(zip(keys(split), np.concatenate(batches), strict=True))
+    trained = dict(zip(split.keys, np.concatenate(batches), strict=True))
     assert len({row.tobytes() for row in trained.values()}) == len(trained), "pictures must differ in what they give"
 
     export_model(ServedModel(model, transform_output, inputs, labels, TASKS["single_label"], {}), str(tmp_path), {})

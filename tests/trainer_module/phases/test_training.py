@@ -162,7 +162,7 @@ def test_the_order_of_records_on_disk_does_not_matter(tmp_path):
     one = input_data.load_split([write(tmp_path / "a.gz", records)], INPUTS, LABELS)
     two = input_data.load_split([write(tmp_path / "b.gz", records[::-1])], INPUTS, LABELS)
     assert list(one.records.as_numpy_iterator()) == list(two.records.as_numpy_iterator())
-    assert input_data.keys(one) == [f"{number:04}" for number in range(12)]
+    assert one.keys == [f"{number:04}" for number in range(12)]
 
 
 def test_a_split_over_the_memory_budget_is_streamed_with_the_same_elements(tmp_path):

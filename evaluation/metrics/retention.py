@@ -1,0 +1,37 @@
+"""What a model still knows of what the champion was to know."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluation.metrics.interval_methods import Share
+from evaluation.metrics.metric import Metric
+from evaluation.predictions import Predictions
+
+
+def _remembered(predictions: Predictions) -> np.ndarray:
+    if predictions.remembered is None:
+        return np.zeros(len(predictions), dtype=bool)
+    return predictions.remembered
+
+
+def _share_right(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+    held = weights * _remembered(predictions)
+    total = held.sum(axis=1)
+    return np.divide(
+        held @ predictions.correct.astype(np.float64), total, out=np.full(len(weights), np.nan), where=total > 0
+    )
+
+
+RETENTION = Metric(
+    name="retention",
+    label="retention",
+    meaning="accuracy on the test examples of classes that the champion knows and, where data come in spans, of those "
+    "before the latest (of several labels: all of them right); beside the champion it says what was forgotten "
+    "(Lopez-Paz and Ranzato 2017, backward transfer)",
+    higher_is_better=True,
+    overall=_share_right,
+    interval=Share(lambda predictions, _: predictions.correct, lambda predictions, _: _remembered(predictions)),
+    undefined="where there is no champion, or no test example of what it knows",
+    advice="train on earlier examples too (a wider data.window), or move less (training.warm_share, a lower rate)",
+)
