@@ -272,7 +272,9 @@ def main() -> None:
                     "flowers, EfficientNet-Lite0": pictures_alone,
                     "blood cells, MobileNetV1, several labels": examples_of(*cells(), folder / "cells"),
                     "sms_spam in English, GloVe": in_english(texts),
-                    "GoEmotions' test split, GloVe, several labels": examples_of(*emotions(), folder / "emotions"),
+                    "GoEmotions' test split, GloVe, several labels": in_english(
+                        examples_of(*emotions(), folder / "emotions")
+                    ),
                 }
                 found["faults"] = faults_found(pictures_alone, stranger, texts)
                 found["alarms_of_50_clean_draws"] = {name: alarms(examples) for name, examples in clean.items()}

@@ -32,7 +32,8 @@ FOREIGN = {
     "Spanish": "Quiero que vengas mañana a la fiesta con tus amigos, será muy divertido para todos.",
 }
 # Messages of sms_spam with a passage in Hindi, Kannada, Tamil, Bengali, Malayalam or Telugu, with letters in another
-# order, or of words that are none: by their beginnings, as a person has read them.
+# order, or of words that are none, and a comment of GoEmotions in small capitals, which are letters of their own: by
+# their beginnings, as a person has read them.
 NOT_ENGLISH = (
     "Ee msg na",
     "Waqt se pehle",
@@ -55,6 +56,7 @@ NOT_ENGLISH = (
     "Do u konw waht",
     "Nutter. Cutter.",
     "Nowadays people are notixiquating",
+    "wow this seems like a huge",
 )
 FOOTER = "This message and its attachments are confidential and meant for the addressee alone"
 
