@@ -20,7 +20,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 import finetune  # noqa: F401  (chooses Keras 2)
-from benchmarks.data_faults import faults_found
+from benchmarks.data_faults import alarms, faults_found, in_english, part
 from benchmarks.flowers import real_data
 from benchmarks.tables import RESULTS
 from evaluation.data_checks import CHECKS, Examples, Pictures
@@ -43,6 +43,8 @@ from trainer_module.tasks import TASKS
 FILE = RESULTS / "data_checks.json"
 DRAWS, FLIPPED, LOOKED_AT = 20, 0.05, 0.08
 COPIES_OF_A_KIND = 150
+# A picture of blood cells among flowers.
+STRANGER = "train/daisy/cells.jpg"
 # Pictures of the original set that show the same scene, as a person has judged every pair that was reported of them.
 SAME_SCENE = [
     {"train/daisy/10466290366_cc72e33532.jpg", "val/daisy/10994032453_ac7f8d9e2e.jpg"},
@@ -67,11 +69,11 @@ SAME_SCENE = [
 ]
 
 
-def examples_of(data: dict[str, Any], backbone: dict[str, Any], folder: Path) -> Examples:
+def examples_of(data: dict[str, Any], backbone: dict[str, Any], folder: Path, task: str = "single_label") -> Examples:
     """Runs the pipeline up to Transform, and returns what the data gate would hand to its checks."""
     from pipeline.local import run_through
 
-    raw = {"name": "checked", "output_dir": str(folder), "data": data, "backbone": backbone}
+    raw = {"name": "checked", "output_dir": str(folder), "task": task, "data": data, "backbone": backbone}
     config = Config.model_validate(raw)
 
     def work(outputs: Mapping[str, Mapping[str, Any]]) -> Examples:
@@ -93,7 +95,7 @@ def examples_of(data: dict[str, Any], backbone: dict[str, Any], folder: Path) ->
         examples.uri = outputs[ingest_node_id(config)]["examples"].uri
         examples.split_names = artifact_utils.encode_split_names(list(splits))
         raw = read_raw(examples, splits, settings["modality"], [], None)
-        return as_examples(embedding, raw, settings["modality"], [], one_label=True)
+        return as_examples(embedding, raw, settings["modality"], [], one_label=task == "single_label")
 
     return run_through(config, "Transform", "Embedding", work, folder)
 
@@ -114,6 +116,20 @@ def spam() -> tuple[dict[str, Any], dict[str, Any]]:
     weights = str(real_data() / "weights" / "glove_6b_50d_5k_words.json")
     data = {"root": str(real_data() / "text" / "sms_spam.tsv"), "layout": "table", "columns": ["label", "text"]}
     return data, {"name": "GloVe", "weights": weights, "text": {"max_words": 64}}
+
+
+def emotions() -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Sections of a config of comments with one or more labels, and the task: GoEmotions' test split, with GloVe."""
+    root = str(real_data() / "text" / "goemotions" / "test.csv")
+    return {"root": root, "layout": "table", "label_column": "labels"}, spam()[1], "multi_label"
+
+
+def cells() -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Sections of a config of blood cells with one or more labels, and the task, with MobileNetV1."""
+    weights = str(real_data() / "weights" / "mobilenet_v1_0.25_128_no_top.h5")
+    backbone = {"name": "MobileNet", "arguments": {"alpha": 0.25}, "image_size": 128, "weights": weights}
+    data = {"root": str(real_data() / "images" / "bccd"), "manifest": "multilabel.csv", "label_column": "labels"}
+    return data, backbone, "multi_label"
 
 
 def plant(source: Path, target: Path) -> dict[str, str]:
@@ -242,15 +258,26 @@ def main() -> None:
         if {"labels", "duplicates", "faults"} & set(asked):
             pictures = folder / "pictures"
             planted = plant(real_data() / "images" / "flower_photos", pictures)
+            shutil.copy(real_data() / "images" / "bccd" / "images" / "BloodImage_00000.jpg", pictures / STRANGER)
             all_pictures = examples_of(*flowers(pictures), folder / "flowers")
             if "duplicates" in asked:
                 found["duplicates"] = duplicates_found(all_pictures, planted)
             if "labels" in asked or "faults" in asked:
                 texts = examples_of(*spam(), folder / "spam")
-                originals = [place for place, path in enumerate(all_pictures.paths) if path not in planted]
-                pictures_alone = part(all_pictures, originals)
+                unchanged = [place for place, path in enumerate(all_pictures.paths) if path not in planted]
+                stranger = part(all_pictures, unchanged)
+                pictures_alone = part(stranger, [row for row, path in enumerate(stranger.paths) if path != STRANGER])
             if "faults" in asked:
-                found["faults"] = faults_found(pictures_alone, texts)
+                clean = {
+                    "flowers, EfficientNet-Lite0": pictures_alone,
+                    "blood cells, MobileNetV1, several labels": examples_of(*cells(), folder / "cells"),
+                    "sms_spam in English, GloVe": in_english(texts),
+                    "GoEmotions' test split, GloVe, several labels": in_english(
+                        examples_of(*emotions(), folder / "emotions")
+                    ),
+                }
+                found["faults"] = faults_found(pictures_alone, stranger, texts)
+                found["alarms_of_50_clean_draws"] = {name: alarms(examples) for name, examples in clean.items()}
             if "labels" in asked:
                 found["labels"] = {
                     "flowers, EfficientNet-Lite0": labels_found(pictures_alone),
@@ -258,21 +285,6 @@ def main() -> None:
                 }
     write_json(FILE, found)
     print(json.dumps(found, indent=1))
-
-
-def part(examples: Examples, rows: Sequence[int]) -> Examples:
-    """Some of the examples."""
-    assert examples.pictures is not None
-    pictures = examples.pictures
-    return dataclasses.replace(
-        examples,
-        paths=[examples.paths[row] for row in rows],
-        splits=examples.splits[rows],
-        labels=examples.labels[rows],
-        features=examples.features[rows],
-        held_out=examples.held_out[rows],
-        pictures=Pictures(pictures.thumbnails[rows], pictures.sizes[rows], pictures.bytes[rows]),
-    )
 
 
 if __name__ == "__main__":

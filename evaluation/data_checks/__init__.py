@@ -16,6 +16,7 @@ from evaluation.data_checks import (
     outliers,
     representative,
     served,
+    split_shares,
     texts,
 )
 from evaluation.data_checks.check import DataCheck, Examples, Found, Pictures, Suspect
@@ -36,6 +37,7 @@ CHECKS: dict[str, DataCheck] = {
         leaks.LEAKS,
         constant_columns.CONSTANT_COLUMNS,
         representative.REPRESENTATIVE,
+        split_shares.SPLIT_SHARES,
         served.SERVED,
         champion_data.CHAMPION_DATA,
         classes.CLASS_IMBALANCE,

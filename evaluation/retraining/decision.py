@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from evaluation.data_checks.two_sample import TwoSample
 from evaluation.retraining.label_shift import LabelShift, difference
+from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import Interval
 from finetune.artifacts.retrain_decision import TRAINS, Action, RetrainDecision, RetrainReason
 from finetune.config.retrain import RetrainConfig
@@ -37,14 +38,14 @@ class Examined:
         labels: Beside those of what the champion was made with.
         features: The same of frozen features.
         on_new: What the champion says of them.
-        warnings: What the checks of the data found, sentences.
+        findings: Of the checks of the data that found something, and of that of the champion's statistics.
     """
 
     refused: str = ""
     labels: LabelShift | None = None
     features: TwoSample | None = None
     on_new: OnNew | None = None
-    warnings: Sequence[str] = ()
+    findings: Sequence[DataFinding] = ()
     why_not: dict[str, str] = field(default_factory=dict)
 
 
@@ -183,8 +184,10 @@ def _reasons(facts: Facts, policy: RetrainConfig) -> Iterator[RetrainReason]:
     for name, reason in compared.items():
         why_not = f"Not looked at: {examined.why_not.get(name, 'the data were refused')}."
         yield reason or RetrainReason(name=name, sentence=why_not)
-    for warning in examined.warnings:
-        yield RetrainReason(name="check of the data", sentence=warning)
+    for finding in examined.findings:
+        yield RetrainReason(
+            name=f"check {finding.check}", sentence=finding.sentence, value=finding.value, bound=finding.bound
+        )
 
 
 def _start(facts: Facts, policy: RetrainConfig) -> RetrainReason:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.data_checks.champion_data import CHAMPION_DATA
 from evaluation.data_checks.sampling import at_most
 from evaluation.data_checks.space import leading_directions
 from evaluation.data_checks.two_sample import FEWEST, TwoSample, two_sample_test
 from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.retraining.decision import Examined, OnNew, level_of_each
 from evaluation.retraining.label_shift import label_shift
-from finetune.artifacts.data_findings import DataFindings
+from finetune.artifacts.data_findings import DataFinding, DataFindings
 from finetune.artifacts.example_list import ExampleList
 from finetune.config import Config
 from finetune.errors import DataError, FinetuneError
@@ -62,13 +63,13 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
     champion, ingest = situation.champion, outputs[ingest_node_id(config)]["examples"]
     findings = outputs[GATE]["findings"] if GATE in outputs else None
     checked = DataFindings.find(findings.uri) if findings else None
-    warnings = [finding.sentence for finding in checked.findings if finding.found] if checked else []
+    found = [each for each in checked.findings if each.found or _is_of_statistics(each)] if checked else []
     listed = ExampleList.read(ingest.uri).examples
     fresh = [one for one in listed if one.split and one.sha256 in situation.undecided]
     before = [one for one in (champion and champion.made_with) or () if one.split]
     if champion is None or not before or not fresh:
         why = "none of the new ones can be used" if before else "what the champion was made with is not known"
-        return Examined(warnings=warnings, why_not=dict.fromkeys(_NAMES, why))
+        return Examined(findings=found, why_not=dict.fromkeys(_NAMES, why))
     seen = {one.sha256 for one in before}
     unseen = {one.sha256 for one in fresh} - seen
     features = _features(config, outputs, seen, unseen, champion)
@@ -79,9 +80,14 @@ def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examine
         labels=label_shift([one.labels for one in before], [one.labels for one in fresh], level),
         features=None if isinstance(features, str) else features,
         on_new=None if isinstance(on_new, str) else on_new,
-        warnings=warnings,
+        findings=found,
         why_not=why_not,
     )
+
+
+def _is_of_statistics(finding: DataFinding) -> bool:
+    """Tells whether a finding compares the statistics of train with those of the champion's; it is told always."""
+    return finding.check == CHAMPION_DATA.name and finding.value is not None
 
 
 def _features(

@@ -52,24 +52,11 @@ def retrain(config: Config) -> RunSummary:
     decision.write(folder)
     if found.facts.examined:
         ExampleList.of(found.examples).write(folder)
+    summary = None if decision.trains else _told(config, run_id, found, decision, start)
+    # What the store knows of is whole.
     filed = Lineage(store_of(config)).file(config, run_id, decision, data, folder)
     _tidy(folder.parent)
-    if decision.trains:
-        return _run(config, filed, decision, run_id)
-    examined = found.facts.examined
-    summary = RunSummary(
-        run_id=run_id,
-        name=config.name,
-        status=_STATUS[decision.action],
-        error=(examined.refused if examined else "") or None,
-        pending_model=found.facts.waiting or None,
-        decision=decision,
-        output_dir=str(config.output_path),
-        report=str(folder / REPORT_FILE),
-        seconds=round(time.monotonic() - start, 2),
-    )
-    save_report(folder, ReportData(title=config.name, task=config.task, summary=summary, config_yaml=config.to_yaml()))
-    return summary
+    return summary or _run(config, filed, decision, run_id)
 
 
 def explain(config: Config) -> RetrainDecision:
@@ -84,6 +71,24 @@ def _decided(config: Config, found: Situation, folder: Path) -> tuple[Situation,
         found = replace(found, facts=replace(found.facts, examined=examine(config, folder, found)))
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return found, decide(found.facts, config.retrain).model_copy(update={"at": at})
+
+
+def _told(config: Config, run_id: str, found: Situation, decision: RetrainDecision, start: float) -> RunSummary:
+    """Leaves summary and report of a decision not to train, and returns the summary."""
+    folder, examined = config.output_path / FOLDER / run_id, found.facts.examined
+    summary = RunSummary(
+        run_id=run_id,
+        name=config.name,
+        status=_STATUS[decision.action],
+        error=(examined.refused if examined else "") or None,
+        pending_model=found.facts.waiting or None,
+        decision=decision,
+        output_dir=str(config.output_path),
+        report=str(folder / REPORT_FILE),
+        seconds=round(time.monotonic() - start, 2),
+    )
+    save_report(folder, ReportData(title=config.name, task=config.task, summary=summary, config_yaml=config.to_yaml()))
+    return summary
 
 
 def _run(config: Config, filed: int, decision: RetrainDecision, run_id: str | None) -> RunSummary:

@@ -104,14 +104,15 @@ def watch(
 
     Raises:
         ConfigError: The config cannot be watched.
-        RunError: Another watch is going on in the output folder.
+        RunError: Another watch is going on in the output folder; with `once`, a run failed.
+        DataError: With `once`, the data cannot be looked at.
     """
     if config.data.spans:
         raise ConfigError([f"data.spans: got {', '.join(config.data.spans)}; expected none, as watch takes every span"])
     queue = Queue(settle)
     with _only_watch(config.output_path):
         while True:
-            there, decided = _looked(config), Lineage(store_of(config)).decided()
+            there, decided = _looked(config, once), Lineage(store_of(config)).decided()
             pending = [name for name, digest in there.items() if decided.get(name) != digest]
             waits = waiting_model(config.push_path)
             name = None if waits else queue.next(there, decided, clock())
@@ -121,20 +122,27 @@ def watch(
                 if Lineage(store_of(config)).decided().get(name) == there[name]:
                     continue
                 pause = queue.failed(name, there, clock(), every)
-                emit(Note(text=f"watch: {_called(name)} is not done; again in {pause:g} s", level="warning"))
                 if once:
-                    return
+                    raise RunError(
+                        f"watch: {_called(name)} is not done, as its run failed; the next watch tries it again."
+                    )
+                emit(Note(text=f"watch: {_called(name)} is not done; again in {pause:g} s", level="warning"))
             elif once and (waits or not pending):
                 return
             sleep(min(every, max(settle, 0.1)) if pending and not waits else every)
 
 
-def _looked(config: Config) -> dict[str, str]:
-    """Looks at every span, also those before the window, which are decided on in their order too."""
+def _looked(config: Config, once: bool) -> dict[str, str]:
+    """Looks at every span, also those before the window, which are decided on in their order too.
+
+    What cannot be looked at now may be there the next time; with `once` there is none.
+    """
     every_span = config.model_copy(update={"data": config.data.model_copy(update={"window": "all"})})
     try:
         return data_now(every_span)
     except FinetuneError as error:
+        if once:
+            raise
         emit(Note(text=f"watch: {error}", level="warning"))
         return {}
 

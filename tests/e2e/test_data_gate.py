@@ -8,11 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from finetune.artifacts.data_findings import DataFindings
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
+from finetune_cli.main import app
+from pipeline.run_metadata import RunMetadata
 
 pytest.importorskip("tfx")
 
@@ -54,7 +59,6 @@ def rows(summary: RunSummary) -> list[dict[str, str]]:
 
 
 def test_what_is_told_stopped_left_out_and_corrected(check, data, tmp_path):
-    from pipeline.run_metadata import RunMetadata
     from transforms.records import read_records
 
     told = check()
@@ -122,3 +126,58 @@ def test_the_trainer_reads_what_is_left_where_something_may_be_dropped(data):
     from evaluation.data_checks import CHECKS
 
     assert examples_of("Trainer", **dict.fromkeys(CHECKS, "off")) == "Transform"
+
+
+def test_what_the_commands_do_about_findings(data, tmp_path):
+    """Stopped, then trained on what is left, then held beside the champion that came of it."""
+    root = Path(shutil.copytree(data, tmp_path / "images"))
+    config = tmp_path / "config.yaml"
+    raw = {
+        "name": "shapes",
+        "output_dir": str(tmp_path / "out"),
+        "data": {"root": str(root)},
+        "backbone": {"name": "SmallCNN", "weights": "random", "image_size": 16},
+        "training": {"phases": [{"name": "head", "epochs": 1, "learning_rate": 1e-2}]},
+        "serving": {"measure_seconds": 1},
+        "evaluation": {"gates": [{"metric": "accuracy", "min": 0}], "baselines": []},
+    }
+    config.write_text(yaml.safe_dump(raw))
+
+    def command(name: str, *overrides: str) -> tuple[int, RunSummary]:
+        summary = tmp_path / "summary.json"
+        summary.unlink(missing_ok=True)
+        result = CliRunner().invoke(app, [name, str(config), *overrides, "--summary", str(summary)])
+        assert summary.is_file(), result.output
+        return result.exit_code, RunSummary.model_validate_json(summary.read_text())
+
+    def finding(summary: RunSummary, check: str):
+        return {finding.check: finding for finding in summary.data_checks}[check]
+
+    stop, drop = (f"data.checks.duplicates_across_splits={action}" for action in ("stop", "drop"))
+    for name in ("check-data", "run"):
+        code, summary = command(name, stop)
+        assert (code, summary.status) == (3, "refused")
+        assert "Trainer" not in {component.id for component in summary.components}
+        assert "data.checks.duplicates_across_splits" in summary.error
+    code, summary = command("run", drop)
+    assert (code, summary.status) == (0, "pushed")
+    assert finding(summary, "duplicates_across_splits").dropped >= 1
+    assert finding(summary, "champion_data").why_not == "there is no champion that was trained on other data"
+    model_run = RunMetadata(Path(summary.output_dir) / "metadata.sqlite", summary.run_id).outputs()["DataGate"]
+    assert COPIED in DataFindings.read(Path(model_run["findings"].uri)).dropped
+
+    code, summary = command("check-data", drop)
+    assert (code, summary.status) == (0, "checked")
+    assert {component.id: component.state for component in summary.components}["DataGate"] == "cached"
+    for number in range(40):
+        shutil.copy(root / "train/ring/000.png", root / f"train/ring/more{number}.png")
+        with (root / f"train/ring/more{number}.png").open("ab") as file:
+            file.write(b"%d" % number)
+    code, summary = command("check-data", drop)
+    assert (code, summary.status) == (0, "checked")
+    changed = finding(summary, "champion_data")
+    assert changed.found
+    assert changed.worst.startswith("label: 'ring' went from 3")
+    code, summary = command("check-data", "data.checks.champion_data=stop")
+    assert (code, summary.status) == (3, "refused")
+    assert "data.checks.champion_data: train beside the champion's training data" in summary.error

@@ -114,8 +114,9 @@ def test_decisions_follow_the_data_as_they_come(place, retrain, tmp_path):
 def test_a_candidate_that_waits_is_the_only_one(place, retrain):
     time.sleep(0.01)
     add(place, 4, seed=7000)
-    waits = retrain("evaluation.approval=required")
-    assert (waits.status, waits.decision.action) == ("pending", "warm")
+    # From the champion on, nothing may be gained, and what is served already does not wait.
+    waits = retrain("evaluation.approval=required", "retrain.cold_every=1")
+    assert (waits.status, waits.decision.action) == ("pending", "cold")
     add(place, 4, seed=8000)
     waiting = retrain("evaluation.approval=required")
     assert (waiting.status, waiting.decision.action) == ("pending", "waiting")
@@ -146,6 +147,6 @@ def test_decisions_are_in_the_metadata_store(place):
     nothing = "nothing to do"
     assert actions == [
         *("cold", nothing, nothing, nothing, nothing, "warm", nothing),
-        *("warm", "waiting", "stop: data", nothing),
+        *("cold", "waiting", "stop: data", nothing),
     ]
     assert all(Path(one.uri, "decision.json").is_file() for one in recorded)

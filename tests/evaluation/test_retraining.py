@@ -11,6 +11,7 @@ from evaluation.data_checks.two_sample import two_sample_test
 from evaluation.retraining.decision import Examined, Facts, OnNew, decide, level_of_each
 from evaluation.retraining.label_shift import difference, label_shift
 from evaluation.retraining.news import Known, gone, news
+from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.config.retrain import RetrainConfig
 
@@ -130,7 +131,11 @@ def test_the_action_follows_from_facts_and_policy(facts, policy, expected):
 
 
 def test_reasons_have_numbers_and_say_what_was_not_looked_at():
-    examined = Examined(on_new=WORSE, why_not={"frozen features": "it takes 10 examples"})
+    finding = DataFinding(
+        check="label_errors", label="labels", action="warn", measures="", share=True, value=0.1, bound=0.05, found=True
+    )
+    why_not = {"frozen features": "it takes 10 examples"}
+    examined = Examined(on_new=WORSE, why_not=why_not, findings=[finding])
     decision = decide(replace(QUIET, examined=examined), POLICY)
     reasons = {reason.name: reason for reason in decision.reasons}
     assert decision.reasons[0].name == "champion on new examples"
@@ -138,6 +143,7 @@ def test_reasons_have_numbers_and_say_what_was_not_looked_at():
     assert reasons["champion on new examples"].interval.high < -0.02
     assert reasons["new examples"].value == 10
     assert reasons["new examples"].bound == 100
+    assert (reasons["check label_errors"].value, reasons["check label_errors"].bound) == (0.1, 0.05)
     assert reasons["frozen features"].value is None
     assert reasons["frozen features"].sentence == "Not looked at: it takes 10 examples."
 

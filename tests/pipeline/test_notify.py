@@ -12,16 +12,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from finetune.artifacts.findings import GateResult
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.config.notify import NotifyConfig
 from finetune.errors import RunError
 from finetune.events import Note
+from finetune_cli.main import app
 from pipeline.notify import delivery
 from pipeline.notify.delivery import FOLDER, ID_HEADER, SECRET_ENV, SIGNATURE_HEADER, send
 from pipeline.notify.message import failure_of, message_of
 from pipeline.notify.told import told
+from pipeline.only_run import only_run
 
 SECRET = "correct horse battery staple"
 
@@ -209,3 +213,20 @@ def test_work_that_raises_is_told_and_raises_still(hook: Hook, tmp_path: Path, l
 def test_a_url_that_is_none_or_holds_a_password_is_a_mistake(url: str):
     with pytest.raises(ValueError, match="expected a URL"):
         NotifyConfig(url=url)
+
+
+def test_the_command_tells_it(hook: Hook, tmp_path: Path):
+    raw = {
+        "name": "shapes",
+        "output_dir": str(tmp_path / "out"),
+        "data": {"root": str(tmp_path)},
+        "backbone": {"name": "SmallCNN", "weights": "random", "image_size": 32},
+        "notify": {"url": f"http://127.0.0.1:{hook.port}", "seconds": 5},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(raw))
+    with only_run(tmp_path / "out"):
+        said = CliRunner().invoke(app, ["run", str(tmp_path / "config.yaml")])
+    assert said.exit_code == 1
+    (body,) = hook.bodies
+    assert (body["pipeline"], body["exit_code"]) == ("shapes", 1)
+    assert body["cause"].startswith("output_dir: another run is going on")

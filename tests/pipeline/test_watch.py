@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from finetune.config import load_config
-from finetune.errors import ConfigError, RunError
+from finetune.errors import ConfigError, DataError, RunError
 from pipeline.retraining import watch as watching
 from pipeline.retraining.lineage import store_of
 from pipeline.retraining.watch import LONGEST_PAUSE, Queue, up_to, watch
@@ -79,7 +79,7 @@ def test_a_second_watch_and_a_choice_of_spans_are_errors(config):
 
 def test_while_a_candidate_waits_nothing_is_started(config, monkeypatch):
     monkeypatch.setattr(watching, "waiting_model", lambda directory: "a model")
-    monkeypatch.setattr(watching, "_looked", lambda config: {"1": "a"})
+    monkeypatch.setattr(watching, "_looked", lambda *_: {"1": "a"})
     watch(load_config(config, []), lambda spans: pytest.fail("started"), once=True)
 
 
@@ -95,6 +95,17 @@ def left(config: Path) -> dict[str, Any]:
         "verdicts": len(store.get_artifacts_by_type("GateVerdict")),
         "half": [path.name for path in loaded.push_path.glob(".incoming*")],
     }
+
+
+def test_once_says_when_a_run_failed_or_the_data_cannot_be_looked_at(tmp_path):
+    config = load_config(configured(tmp_path), [])
+    with pytest.raises(DataError):
+        watch(config, lambda spans: pytest.fail("started"), settle=0, once=True)
+    (tmp_path / "store" / "1").mkdir(parents=True)
+    started = []
+    with pytest.raises(RunError, match=r"span 1 is not done"):
+        watch(config, started.append, settle=0, once=True)
+    assert started == [["..1"]]
 
 
 def test_killed_at_twenty_moments_every_span_is_decided_on_once_and_the_end_is_the_same(tmp_path):

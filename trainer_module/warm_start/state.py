@@ -148,7 +148,7 @@ def preprocessing_of(record: Backbone) -> dict[str, Any]:
     """Returns what an input goes through before the backbone; files are known by their digest, not by their place."""
     settings = transform_settings(record)
     digests = {
-        name: sha256_of(value["path"])
+        name: sha256_of(Path(value["path"]))
         for name, value in settings.items()
         if isinstance(value, dict) and value.get(KIND) == "file_digest"
     }

@@ -19,7 +19,8 @@ from trainer_module.backbones import model as backbone_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.phases.state import Snapshot
 from trainer_module.warm_start.start import Beginning
-from trainer_module.warm_start.state import FILE, TrainingState
+from trainer_module.warm_start.state import FILE, TrainingState, preprocessing_of
+from transforms.backbone import Backbone
 
 PLAIN = AugmentationConfig()
 TUNED = training(start_from="champion", batch_norm="train")
@@ -115,6 +116,18 @@ def test_only_what_training_moved_is_left(splits, tmp_path):
     place = next(place for place, each in enumerate(setup.model.variables) if each is moved)
     weights[place] = weights[place] + 1
     assert set(beginning.state(setup, weights, 1.0, "").backbone) == {3}
+
+
+def test_files_of_preprocessing_are_known_by_their_bytes_wherever_they_lie(tmp_path):
+    record = Backbone(name="words", modality="text", preprocessing={"vocabulary": "", "unknown_words": "skip"})
+    found = []
+    for folder, text in (("a", "one"), ("b", "one"), ("c", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "words.txt").write_text(text)
+        preprocessing = {**record.preprocessing, "vocabulary": str(tmp_path / folder / "words.txt")}
+        found.append(preprocessing_of(dataclasses.replace(record, preprocessing=preprocessing)))
+    assert found[0] == found[1] != found[2]
+    assert set(found[0]) == {"modality", "vocabulary_sha256", "unknown_words", "scaling"}
 
 
 def test_a_champion_that_does_not_fit_is_refused_and_one_without_weights_passed_over(splits, tmp_path):
