@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.example_gen.files import FileProblem, FileRecord, printable
 from components.example_gen.layouts import Listing
+from components.example_gen.replay import Replay
 from components.example_gen.settings import SPLITS
 from components.example_gen.splits import HELD_OUT_ORDER, SplitPlan
 from components.example_gen.tasks import IngestTask
@@ -27,7 +28,8 @@ from finetune.errors import DataError, did_you_mean
 
 # Left out, but nothing is wrong with the data.
 ACROSS_SPLITS = "duplicate across splits"
-NOT_BAD = (ACROSS_SPLITS, "duplicate row")
+NOT_REPLAYED = "not replayed"
+NOT_BAD = (ACROSS_SPLITS, "duplicate row", NOT_REPLAYED)
 # Of fewer, resampling finds too little spread: Cameron, Gelbach and Miller 2008, "Bootstrap-based improvements for
 # inference with clustered errors", section IV.
 ENOUGH_GROUPS = 20
@@ -72,6 +74,8 @@ def select_examples(
     max_bad_fraction: float,
     task: IngestTask,
     known: SplitDigests | None = None,
+    replay: Replay | None = None,
+    earlier: Collection[str] = (),
 ) -> Selection:
     """Decides about every file.
 
@@ -81,6 +85,8 @@ def select_examples(
         max_bad_fraction: A larger fraction of unusable files is a problem.
         task: Cuts what is not in a folder of val or test.
         known: Splits of contents and groups that were used before, which they keep whatever folder they are in now.
+        replay: How much of earlier spans is trained on; None of everything.
+        earlier: Names of the spans before the window, whose test examples are all kept.
     """
     conflicts = _find_conflicts(records)
     usable, skipped = [], []
@@ -110,6 +116,9 @@ def select_examples(
         else:
             detail = f"{keeper[record.sha256]} has the same bytes, and keeps them; this one was for {split}"
             skipped.append(record.without(FileProblem(ACROSS_SPLITS, detail)))
+    if replay:
+        for record in _not_replayed(examples, replay, earlier):
+            skipped.append(record.without(FileProblem(NOT_REPLAYED, f"span {record.span} is before data.window")))
     for files in examples.values():
         files.sort(key=lambda record: (record.sha256, record.path))
     skipped.sort(key=lambda record: (record.path, record.labels))
@@ -127,6 +136,22 @@ def select_examples(
         for digest in (record.sha256, _unit(record))
     }
     return Selection(examples, report, skipped, problems, [] if problems else warnings, settled)
+
+
+def _not_replayed(examples: dict[str, list[FileRecord]], replay: Replay, earlier: Collection[str]) -> list[FileRecord]:
+    """Takes out of train and val what is neither of the window nor replayed, and returns it."""
+    of_earlier = {
+        split: {record.sha256: record.labels for record in examples[split] if record.span in earlier}
+        for split in ("train", "val")
+    }
+    chosen = replay.chosen(**of_earlier)
+    # A copy in the window keeps its place whatever becomes of the earlier one.
+    found = []
+    for split in of_earlier:
+        kept = [record for record in examples[split] if record.span not in earlier or record.sha256 in chosen]
+        found += [record for record in examples[split] if record.span in earlier and record.sha256 not in chosen]
+        examples[split] = kept
+    return found
 
 
 def listed(record: FileRecord, split: str = "") -> ListedExample:
@@ -309,19 +334,22 @@ def _report(
         ),
         bad_fraction=bad / files if files else 0.0,
         ignored=[printable(path) for path in listing.ignored],
-        spans=[
-            SpanCounts(
-                name=span.name,
-                number=span.number,
-                digest=digest,
-                splits={
-                    split: sum(record.span == span.name for record in records) for split, records in examples.items()
-                },
-            )
-            for span, digest in zip(listing.spans, listing.span_digests, strict=True)
-        ],
+        spans=_spans(listing, examples),
         waiting=list(listing.waiting),
     )
+
+
+def _spans(listing: Listing, examples: Mapping[str, Sequence[FileRecord]]) -> list[SpanCounts]:
+    counts = {split: Counter(record.span for record in records) for split, records in examples.items()}
+    return [
+        SpanCounts(
+            name=span.name,
+            number=span.number,
+            digest=digest,
+            splits={split: of_span[span.name] for split, of_span in counts.items()},
+        )
+        for span, digest in zip(listing.spans, listing.span_digests, strict=True)
+    ]
 
 
 def _counts(records: list[FileRecord]) -> SplitCounts:

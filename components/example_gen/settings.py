@@ -20,6 +20,7 @@ class IngestSettings:
             `splits.plan_splits`.
         split_salt: Another salt cuts other splits.
         window, spans, span_marker, span_min_age: Which spans are read, as the config has it (see `finetune.spans`).
+        replay: Fields of `replay.Replay`, of what comes before the window; None reads nothing before it.
         manifest: Path of a CSV file, relative to root.
         columns: Names of a table's columns when its first line does not hold them.
         path_column: Column of the manifest.
@@ -49,6 +50,7 @@ class IngestSettings:
     spans: list[str] = field(default_factory=list)
     span_marker: str | None = None
     span_min_age: str | None = None
+    replay: dict[str, float | int | None] | None = None
     manifest: str | None = None
     columns: list[str] | None = None
     path_column: str = "path"

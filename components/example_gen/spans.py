@@ -80,7 +80,7 @@ def resolve_spans(root: str, settings: IngestSettings, fingerprint: Callable[[st
     except ValueError as error:
         raise DataError(f"data.root: got {root!r}; {error}") from None
     window = Window(
-        last=settings.window if isinstance(settings.window, int) else None,
+        last=settings.window if isinstance(settings.window, int) and settings.replay is None else None,
         chosen=settings.spans,
         marker=settings.span_marker,
         min_age=seconds_of(settings.span_min_age) if settings.span_min_age else 0.0,

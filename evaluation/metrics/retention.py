@@ -33,5 +33,6 @@ RETENTION = Metric(
     overall=_share_right,
     interval=Share(lambda predictions, _: predictions.correct, lambda predictions, _: _remembered(predictions)),
     undefined="where there is no champion, or no test example of what it knows",
-    advice="train on earlier examples too (a wider data.window), or move less (training.warm_share, a lower rate)",
+    advice="train on earlier examples too (data.replay, or a wider data.window), or move less (training.warm_share, a "
+    "lower rate)",
 )

@@ -50,6 +50,26 @@ class CheckConfig(Section):
         return {"action": value} if value is False or isinstance(value, str) else value
 
 
+class ReplayConfig(Section):
+    """How much of the spans before `window` is trained on once more, so that it is not forgotten.
+
+    Their test examples are all tested on. Which examples are replayed follows from their content.
+    """
+
+    share: float | None = Field(
+        None, ge=0, le=1, description="of their train and val examples; 0 replays none, and tests on theirs alone"
+    )
+    reservoir: int | None = Field(
+        None, ge=1, description="in place of `share`: so many of their train examples, a uniform sample of all so far"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ReplayConfig:
+        if (self.share is None) == (self.reservoir is None):
+            raise ValueError("expected exactly one of `share` and `reservoir`")
+        return self
+
+
 class DataConfig(Section):
     """What is trained on, and how it is split."""
 
@@ -74,6 +94,7 @@ class DataConfig(Section):
     span_min_age: Annotated[str, AfterValidator(_a_time)] | None = Field(
         None, description="a span in which something changed within that time, such as `30m`, is not read"
     )
+    replay: ReplayConfig | None = Field(None, description="what is read of the spans before `window`; default: nothing")
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
         "auto",
         description="images: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. Texts: tables, of "
@@ -176,6 +197,15 @@ class DataConfig(Section):
         reserved = sorted({"image", "text", "label", "path", "sha256", "group", "span"} & set(self.slice_columns))
         if reserved:
             raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
+        return self
+
+    @model_validator(mode="after")
+    def _replay_goes_with_a_window(self) -> DataConfig:
+        if self.replay is not None and (self.window == "all" or not is_pattern(self.root)):
+            raise ValueError(
+                f"replay: is of spans before the window; got window {self.window!r} of root {self.root!r}; expected a "
+                "number of spans, such as `window: 1`, of a root such as store/{SPAN}"
+            )
         return self
 
     @model_validator(mode="after")
