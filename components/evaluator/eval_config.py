@@ -29,7 +29,10 @@ def in_tfma(metric: Metric) -> bool:
 
 
 def tfma_decides(gate: GateConfig) -> bool:
-    """Whether a gate can be a threshold of TFMA, which knows no intervals, baselines, classes or smallest slices."""
+    """Whether a gate can be a threshold of TFMA, which knows no intervals, baselines, classes or smallest slices.
+
+    Nor does it find the examples of a slice whose value reads as a number, such as `span: 7`.
+    """
     return (
         in_tfma(METRICS[gate.metric])
         and gate.of_class is None
@@ -40,7 +43,17 @@ def tfma_decides(gate: GateConfig) -> bool:
         and gate.min_examples == 1
         and gate.on_missing == "refuse"
         and EACH not in gate.slice.values()
+        and not any(map(_reads_as_number, gate.slice.values()))
     )
+
+
+def _reads_as_number(value: str | int | float) -> bool:
+    """Whether TFMA takes the value of a slice for a number, which the text in our examples never equals."""
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def eval_config(task: str, gates: Sequence[GateConfig], slices: Sequence[Sequence[str]]) -> config_pb2.EvalConfig:

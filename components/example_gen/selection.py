@@ -334,19 +334,22 @@ def _report(
         ),
         bad_fraction=bad / files if files else 0.0,
         ignored=[printable(path) for path in listing.ignored],
-        spans=[
-            SpanCounts(
-                name=span.name,
-                number=span.number,
-                digest=digest,
-                splits={
-                    split: sum(record.span == span.name for record in records) for split, records in examples.items()
-                },
-            )
-            for span, digest in zip(listing.spans, listing.span_digests, strict=True)
-        ],
+        spans=_spans(listing, examples),
         waiting=list(listing.waiting),
     )
+
+
+def _spans(listing: Listing, examples: Mapping[str, Sequence[FileRecord]]) -> list[SpanCounts]:
+    counts = {split: Counter(record.span for record in records) for split, records in examples.items()}
+    return [
+        SpanCounts(
+            name=span.name,
+            number=span.number,
+            digest=digest,
+            splits={split: of_span[span.name] for split, of_span in counts.items()},
+        )
+        for span, digest in zip(listing.spans, listing.span_digests, strict=True)
+    ]
 
 
 def _counts(records: list[FileRecord]) -> SplitCounts:

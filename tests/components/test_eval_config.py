@@ -1,5 +1,6 @@
 """Gates as TFMA reads them."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow_model_analysis")
@@ -35,11 +36,24 @@ def test_a_gate_over_all_examples_is_not_held_against_each_slice():
         ({"confidence": 0.95, "refuse_when": "unproven"}, True),
         ({"confidence": 0.95, "refuse_when": "disproven"}, False),
         ({"first_only": True}, False),
+        ({"slice": {"site": "shop", "span": "2024-03-01"}}, True),
+        ({"slice": {"site": "shop", "span": 7}}, False),
+        ({"slice": {"label": "0"}}, False),
     ],
 )
 def test_tfma_decides_what_follows_from_the_value_alone(keys, decides):
     relative = {} if "first_only" in keys else {"relative_to": "champion"}
     assert tfma_decides(GateConfig(metric="accuracy", min=-0.01, **relative, **keys)) == decides
+
+
+@pytest.mark.parametrize(("value", "found"), [("2024-03-01", True), ("shop", True), ("7", False), ("0.5", False)])
+def test_tfma_finds_no_examples_by_what_reads_as_a_number(value, found):
+    """Why such gates are not given to it; if this fails, it has learned to."""
+    from tensorflow_model_analysis.slicer import slice_accessor, slicer_lib
+
+    spec = slicer_lib.SingleSliceSpec(spec=config_pb2.SlicingSpec(feature_values={"span": value}))
+    example = slice_accessor.SliceAccessor([{"span": np.array([value.encode()], object)}])
+    assert bool(list(spec.generate_slices(example))) == found
 
 
 def test_tfma_has_what_the_evaluator_asks_of_it_also_after_it_has_run_as_a_whole():

@@ -24,8 +24,11 @@ from tfx.utils import io_utils
 from components.example_gen import image_component as subject
 from components.example_gen import passes
 from components.example_gen.files import FileProblem, FileRecord
+from components.example_gen.fingerprint import fingerprint as files_fingerprint
 from components.example_gen.image_component import ImageExampleGen, ImageExecutor
 from components.example_gen.images import check_image, check_with_pillow, check_with_tensorflow
+from components.example_gen.settings import IngestSettings
+from components.example_gen.spans import data_fingerprint
 from finetune.errors import DataError
 from finetune.events import Progress
 from transforms.records import read_records
@@ -169,6 +172,9 @@ def test_the_driver_finds_the_spans_and_mlmd_has_them(tree, files, tmp_path, pic
     assert run() == "COMPLETE"
     latest, fingerprint, spans = recorded()
     assert (latest, spans) == (2, ["1", "2"])
+    own = IngestSettings(window=2, layout="splits")
+    # What the execution cache asks, without TFX.
+    assert fingerprint == data_fingerprint(f"{root}/{{SPAN}}", own, lambda place: files_fingerprint(place, own))
     assert run() == "CACHED"
     tree({f"3/{name}": picture(700 + seed) for seed, name in enumerate(files)})
     assert run() == "COMPLETE"
