@@ -45,6 +45,7 @@ FIRST, WEEK, FIXED = 150, 30, 200
 SEED = 1
 # Of what a champion was made with, this much is enough to train by itself: five quiet weeks at first.
 MIN_NEW = 1.0
+GATES = [{"metric": "accuracy", "min": 0.6}, {"metric": "accuracy", "min": 0.0, "relative_to": "champion"}]
 # Of a run that is killed: it is somewhere between ingest and Evaluator then.
 SECONDS_BEFORE_KILL = 5.0
 
@@ -173,6 +174,8 @@ class Year:
             # A fitted head alone: what is simulated are the decisions.
             "training": {"head": {"start": "fitted"}, "phases": [], "refit": True},
             "retrain": {"min_new": MIN_NEW},
+            # On test splits of forty to a hundred, the default, which asks for proof, lets hardly any candidate out.
+            "evaluation": {"gates": GATES},
         }
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump(config, sort_keys=False))
