@@ -43,8 +43,8 @@ from trainer_module.tasks import TASKS
 FILE = RESULTS / "data_checks.json"
 DRAWS, FLIPPED, LOOKED_AT = 20, 0.05, 0.08
 COPIES_OF_A_KIND = 150
-# A picture of blood cells among flowers.
-STRANGER = "train/daisy/cells.jpg"
+# A flower among pictures of blood cells.
+STRANGER = "images/flower.jpg"
 # Pictures of the original set that show the same scene, as a person has judged every pair that was reported of them.
 SAME_SCENE = [
     {"train/daisy/10466290366_cc72e33532.jpg", "val/daisy/10994032453_ac7f8d9e2e.jpg"},
@@ -124,11 +124,23 @@ def emotions() -> tuple[dict[str, Any], dict[str, Any], str]:
     return {"root": root, "layout": "table", "label_column": "labels"}, spam()[1], "multi_label"
 
 
-def cells() -> tuple[dict[str, Any], dict[str, Any], str]:
+def with_flower(target: Path) -> Path:
+    """Copies the pictures of blood cells, and a flower among them."""
+    shutil.copytree(real_data() / "images" / "bccd", target, copy_function=shutil.copyfile)
+    for folder in (target, target / "images"):
+        folder.chmod(0o755)
+    flower = min((real_data() / "images" / "flower_photos" / "train" / "daisy").glob("*.jpg"))
+    shutil.copyfile(flower, target / STRANGER)
+    with (target / "multilabel.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{STRANGER},RBC\n")
+    return target
+
+
+def cells(root: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Sections of a config of blood cells with one or more labels, and the task, with MobileNetV1."""
     weights = str(real_data() / "weights" / "mobilenet_v1_0.25_128_no_top.h5")
     backbone = {"name": "MobileNet", "arguments": {"alpha": 0.25}, "image_size": 128, "weights": weights}
-    data = {"root": str(real_data() / "images" / "bccd"), "manifest": "multilabel.csv", "label_column": "labels"}
+    data = {"root": str(root), "manifest": "multilabel.csv", "label_column": "labels"}
     return data, backbone, "multi_label"
 
 
@@ -258,19 +270,19 @@ def main() -> None:
         if {"labels", "duplicates", "faults"} & set(asked):
             pictures = folder / "pictures"
             planted = plant(real_data() / "images" / "flower_photos", pictures)
-            shutil.copy(real_data() / "images" / "bccd" / "images" / "BloodImage_00000.jpg", pictures / STRANGER)
             all_pictures = examples_of(*flowers(pictures), folder / "flowers")
             if "duplicates" in asked:
                 found["duplicates"] = duplicates_found(all_pictures, planted)
             if "labels" in asked or "faults" in asked:
                 texts = examples_of(*spam(), folder / "spam")
-                unchanged = [place for place, path in enumerate(all_pictures.paths) if path not in planted]
-                stranger = part(all_pictures, unchanged)
-                pictures_alone = part(stranger, [row for row, path in enumerate(stranger.paths) if path != STRANGER])
+                originals = [place for place, path in enumerate(all_pictures.paths) if path not in planted]
+                pictures_alone = part(all_pictures, originals)
             if "faults" in asked:
+                stranger = examples_of(*cells(with_flower(folder / "bccd")), folder / "cells")
+                alike = part(stranger, [row for row, path in enumerate(stranger.paths) if path != STRANGER])
                 clean = {
                     "flowers, EfficientNet-Lite0": pictures_alone,
-                    "blood cells, MobileNetV1, several labels": examples_of(*cells(), folder / "cells"),
+                    "blood cells, MobileNetV1, several labels": alike,
                     "sms_spam in English, GloVe": in_english(texts),
                     "GoEmotions' test split, GloVe, several labels": in_english(
                         examples_of(*emotions(), folder / "emotions")

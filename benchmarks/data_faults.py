@@ -65,8 +65,8 @@ def faults_found(pictures: Examples, stranger: Examples, texts: Examples) -> dic
     """Returns by fault whether its check finds it.
 
     Args:
-        pictures: Of one kind.
-        stranger: The same, and one picture of another kind.
+        pictures: Photographs of flowers.
+        stranger: Pictures of one kind, and one of another.
         texts: In English.
     """
     planted: dict[str, tuple[str, Examples]] = {

@@ -82,6 +82,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     gate = None
     if checks:
         champion_data = training_data_resolver(statistics.outputs["statistics"], as_parameter(pushed))
+        # The nodes of the data come first, so that theirs is one order on every scheduler.
+        champion_data.add_upstream_node(transform)
         gate = DataGate(
             examples=examples.outputs["examples"],
             statistics=statistics.outputs["statistics"],
@@ -112,6 +114,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     start = None
     if config.training.start_from == "champion":
         warm_start = warm_start_resolver(trained_on, as_parameter(pushed))
+        if gate:
+            warm_start.add_upstream_node(gate)
         nodes.append(warm_start)
         start = warm_start.outputs["model_run"]
     trainer = trainer_of("Trainer", trainer_settings(config), champion=start)

@@ -13,6 +13,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.champion import looks
+from finetune.artifacts.history import History
 from finetune.artifacts.run_summary import RunSummary
 from finetune.buckets import folder, is_bucket
 from finetune.config import Config
@@ -52,7 +53,10 @@ def facts_of(config: Config) -> Facts:
             f"push.directory: {config.push_path} is not there, and runs have pushed to it. What its versions rest on "
             "cannot be told; put it back, or mount it."
         )
+    kept = History.find(output) or History()
+    told = {run.run_id for run in kept.runs}
     runs = [_with_folder(run, output) for run in stored]
+    runs = [replace(run, went=run.folder_bytes is None and run.id in told) for run in runs]
     known = {run.id for run in runs}
     runs += [_with_folder(run, output) for run in _folders_alone(output, known)]
     directories = {str(config.push_path), *pushed_to}

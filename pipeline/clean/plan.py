@@ -30,6 +30,7 @@ class Run:
         made: Ids of artifacts that came out of them.
         read: Ids of artifacts that went in.
         folder_bytes: Size of its folder; None where there is none.
+        went: Whether its folder went earlier, and the rest of it may go too.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Run:
     made: frozenset[int] = frozenset()
     read: frozenset[int] = frozenset()
     folder_bytes: int | None = None
+    went: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def plan(facts: Facts, keep: KeepConfig, now: datetime) -> Plan:
         run for run in facts.runs if run.folder_bytes is not None or not facts.artifacts.keys().isdisjoint(_ids([run]))
     ]
     newest_first = sorted(left, key=lambda run: (run.start, run.id), reverse=True)
-    recent = _recent([run for run in newest_first if run.pipeline in ("", facts.pipeline)], keep, now)
+    recent = _recent([run for run in newest_first if run.pipeline in ("", facts.pipeline) and not run.went], keep, now)
     reasons = {
         **{run.id: FOREIGN for run in newest_first if run.pipeline not in ("", facts.pipeline)},
         **_of_versions(newest_first, facts),

@@ -46,4 +46,4 @@ def test_a_run_after_a_clean_makes_anew_what_is_gone_and_nothing_else(runner, ra
     # What the versions rest on is there: the model of the newest is found, and judged by another bound.
     judged = runner.run("training.seed=3", "evaluation.gates[0].min=0.01", raw=raw)
     assert ran(judged) == ["Evaluator", "GateKeeper", "Pusher"]
-    assert planned(Config.model_validate(raw)).bytes > 0
+    assert planned(Config.model_validate(raw)).removals == [], "each run has cleaned up at its end"

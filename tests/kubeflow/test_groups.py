@@ -18,7 +18,7 @@ DAG = {
     "SchemaGen": ["StatisticsGen"],
     "ExampleValidator": ["StatisticsGen", "SchemaGen"],
     "Transform": ["ImageExampleGen", "SchemaGen", "ExampleValidator"],
-    "TrainingDataResolver": ["StatisticsGen"],
+    "TrainingDataResolver": ["StatisticsGen", "Transform"],
     "DataGate": ["ImageExampleGen", "Transform", "StatisticsGen", "TrainingDataResolver"],
     "LinearTrainer": ["Transform", "SchemaGen", "DataGate"],
     "ScratchTrainer": ["Transform", "SchemaGen", "DataGate"],
@@ -52,7 +52,7 @@ def test_a_node_with_a_placement_has_a_task_of_its_own():
         ("Evaluator",),
         ("GateKeeper", "Pusher"),
     ]
-    apart = [(*SCHEMA, "TrainingDataResolver"), ("Transform",), ("DataGate",)]
+    apart = [SCHEMA, ("Transform",), ("TrainingDataResolver", "DataGate")]
     assert grouped("kubernetes.components.Transform.cpu=4") == [*apart, *trainers, JUDGEMENT]
 
 

@@ -137,7 +137,8 @@ def test_old_runs_go_and_champion_and_newest_stay(output: Output, config: Config
     assert (row.run_id, row.status, row.metrics) == (RUNS[1], "refused", {"accuracy": 0.25})
     assert not (output.root / ".removing").exists()
     before = tree(output.root)
-    assert planned(config).removals == []
+    decided = planned(config)
+    assert (decided.removals, list(decided.stays)) == ([], [RUNS[2], RUNS[0]])
     assert tree(output.root) == before
 
 

@@ -121,3 +121,11 @@ def test_a_run_that_went_before_is_not_named_again():
     before = replace(a_run(9, **made(1)), folder_bytes=None)
     facts = replace(facts_of(before, a_run(1)), artifacts={1: an_artifact(1, live=False)}, folders={})
     assert plan(facts, KeepConfig(runs=1), NOW).runs == []
+
+
+def test_a_run_that_went_before_takes_no_place_among_the_newest():
+    before = replace(a_run(1, "", went=True, **made(1)), judged=False, folder_bytes=None)
+    facts = facts_of(before, a_run(2, "failed"), a_run(3, **made(3)))
+    decided = plan(facts, KeepConfig(runs=1), NOW)
+    assert list(decided.stays) == ["2", "3"]
+    assert [removal.path for removal in decided.removals] == ["artifacts/Trainer/model/1"]
