@@ -11,7 +11,6 @@ import tf_keras as keras
 
 from finetune.artifacts.training_history import BackboneOrigin, Start
 from finetune.config import BackboneConfig
-from finetune.errors import DataError
 from finetune.events import Note, emit
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.phases.setup import Setup
@@ -42,7 +41,6 @@ class Beginning:
 
         Raises:
             BackboneError: The champion's backbone, preprocessing or head are others.
-            DataError: The champion knows none of the classes.
             RunError: What it left is damaged.
         """
         setup = self._setup
@@ -55,11 +53,6 @@ class Beginning:
         facts = state.facts
         state.check(self._facts(moved=facts.moved))
         change = ClassChange.between(facts.classes, setup.classes)
-        if not change.kept:
-            raise DataError(
-                f"training.start_from: got 'champion', which knows {', '.join(facts.classes)}; the data have "
-                f"{', '.join(setup.classes)}. Expected a class in common, or training.start_from=backbone"
-            )
         _assign(setup, state)
         self._recipe = facts.recipe
         if setup.augmentation.horizontal_flip is None:
