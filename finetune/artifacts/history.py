@@ -1,4 +1,4 @@
-"""`history.json`: what became of every run and version, in short; it stays when folders of runs and versions go."""
+"""`run_history.json`: what became of every run and version, in short; it stays when folders of runs and versions go."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class PastVersion(Record):
     metrics: dict[str, float] = {}
 
 
-class History(Artifact, file="history.json"):
+class History(Artifact, file="run_history.json"):
     """All runs in the order of their ids, and all versions in that of their numbers.
 
     `served` is the version that is served; None while there is none.
