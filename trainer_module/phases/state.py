@@ -37,15 +37,6 @@ class Snapshot:
             for variable, value in zip(variables, self.weights, strict=True):
                 variable.assign(value)
 
-    def towards(self, other: Snapshot, share: float) -> Snapshot:
-        """Returns the weights at a share, in [0, 1], of the way from these to others; what no step moved stays."""
-        return Snapshot(
-            [
-                one if np.array_equal(one, two) else (1.0 - share) * one + share * two
-                for one, two in zip(self.weights, other.weights, strict=True)
-            ]
-        )
-
 
 @dataclass
 class State:

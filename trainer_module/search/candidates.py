@@ -28,15 +28,12 @@ class Candidate:
         why: A sentence: what it is for.
         phases: They follow the fitted head; none leave it as it is.
         label_smoothing: In place of `training.label_smoothing` where that is 0.
-        goes_back: Whether its weights are those of the best point on the line from the fitted head to where its phases
-            end (WiSE-FT, Wortsman et al. 2022), by validation at the temperature that is served. For one phase.
     """
 
     name: str
     why: str
     phases: tuple[PhaseConfig, ...] = ()
     label_smoothing: float = 0.0
-    goes_back: bool = False
 
 
 def _to_the_end(
@@ -47,7 +44,7 @@ def _to_the_end(
     augmentation: AugmentationConfig,
     optimizer: OptimizerConfig = _ADAMW,
 ) -> PhaseConfig:
-    """Returns a phase that runs its whole cosine."""
+    """Returns a phase that runs its whole cosine and then goes back as far as validation asks (WiSE-FT)."""
     return PhaseConfig(
         name=name,
         unfreeze=unfreeze,
@@ -57,6 +54,7 @@ def _to_the_end(
         schedule=ScheduleConfig(name="cosine", warmup_epochs=epochs / 10),
         early_stopping=None,
         keep="last",
+        interpolation="validation",
         augmentation=augmentation,
         regularizers=_PLAIN_HEAD,
     )
@@ -79,7 +77,6 @@ PICTURES = (
             ),
         ),
         label_smoothing=SMOOTHING,
-        goes_back=True,
     ),
     Candidate(
         "all_layers_briefly",
@@ -94,7 +91,6 @@ PICTURES = (
             ),
         ),
         label_smoothing=SMOOTHING,
-        goes_back=True,
     ),
     Candidate(
         "all_layers",
@@ -111,7 +107,6 @@ PICTURES = (
             ),
         ),
         label_smoothing=SMOOTHING,
-        goes_back=True,
     ),
 )
 
@@ -121,7 +116,6 @@ TEXTS = (
         "all_layers_briefly",
         "All layers at the rate and for the epochs that encoders of texts are fine-tuned with (Devlin et al. 2019).",
         (_to_the_end("all_layers_briefly", _ALL, epochs=4, rate=3e-5, augmentation=AugmentationConfig()),),
-        goes_back=True,
     ),
     Candidate(
         "all_layers",
@@ -136,7 +130,6 @@ TEXTS = (
                 optimizer=OptimizerConfig(name="adamw", weight_decay=0.1),
             ),
         ),
-        goes_back=True,
     ),
 )
 

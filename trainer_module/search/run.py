@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from finetune.artifacts.training_history import CandidateResult, Search
@@ -19,7 +18,7 @@ from trainer_module.fitted_head import MOST_MIRRORED, LastLayer, judged_held_out
 from trainer_module.modalities import MODALITIES
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.freezing import check_phases, layers_of
-from trainer_module.phases.phase import INTERPOLATIONS, BadNumbersError
+from trainer_module.phases.phase import BadNumbersError
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
@@ -28,7 +27,6 @@ from trainer_module.search.candidates import Candidate, candidates_for, training
 from trainer_module.search.decisions import Measured, Scores, choose, compare, expected_seconds, that_fit
 from trainer_module.search.measure import measure
 from trainer_module.search.record import Done, SearchRecord
-from trainer_module.tasks.logits import OfLogits
 from trainer_module.trained import HeldOut, Trained, refit
 
 FOLDER = "search"
@@ -66,9 +64,8 @@ class _Search:
         self._record = SearchRecord.opened(folder, key)
         self._setup, self._last_layer, self._probe = _first_fit(setup)
         setup = self._setup
-        self._start = self._weights()
+        self._start = Snapshot.of(setup.model)
         self._val_labels = labels(setup.val).numpy()
-        self._targets = setup.task.targets(self._val_labels, len(setup.classes))
         modality = setup.train.inputs.modality
         self._candidates = candidates_for(modality, setup.training, setup.augmentation)
 
@@ -144,11 +141,6 @@ class _Search:
                 return
             rows, curves, parts = state.rows, state.curves, state.gradient_accumulation_steps
         logits = self._last_layer.logits(self._setup.val)
-        if candidate.goes_back:
-            share, logits = self._best_on_the_line()
-            judged = self._setup.task.of_logits(self._targets, logits)
-            figures = {"val_loss": float(judged.losses.mean()), "val_accuracy": float(judged.hits.mean())}
-            rows = [{**rows[0], **figures, "interpolation": share}]
         # What a kill interrupted is in the rows; of this process, the clock knows more.
         seconds = max(time.monotonic() - started, sum(row["seconds"] for row in rows))
         done = Done(seconds=seconds, rows=rows, curves=curves, gradient_accumulation_steps=parts)
@@ -158,31 +150,14 @@ class _Search:
         self._say(f"{name} is left out: {reason}")
         self._record = self._record.without(self._folder, name, reason)
 
-    def _best_on_the_line(self) -> tuple[float, np.ndarray]:
-        """Returns the best share of the way from the fitted head to the weights in the model, and the logits there."""
-        end = self._weights()
-
-        def logits_at(share: float) -> np.ndarray:
-            self._start.towards(end, share).assign_to(self._setup.model.variables)
-            return self._last_layer.logits(self._setup.val)
-
-        found = {share: logits_at(share) for share in INTERPOLATIONS}
-        share = min(found, key=lambda share: (self._as_served(found[share]).losses.mean(), share))
-        return share, found[share]
-
-    def _weights(self) -> Snapshot:
-        return Snapshot.of(self._setup.model)
-
     def _scores(self, name: str) -> Scores:
-        judged = self._as_served(self._record.logits(self._folder, name))
+        """Judges a candidate's logits on validation, at the temperature at which they would be served."""
+        setup, logits = self._setup, self._record.logits(self._folder, name)
+        targets = setup.task.targets(self._val_labels, len(setup.classes))
+        if setup.training.calibration == "temperature":
+            logits = logits / fit_temperature(setup.task, targets, logits)
+        judged = setup.task.of_logits(targets, logits)
         return Scores(judged.losses, judged.hits)
-
-    def _as_served(self, logits: np.ndarray) -> OfLogits:
-        """Judges logits of validation at the temperature at which they would be served."""
-        task = self._setup.task
-        if self._setup.training.calibration == "temperature":
-            logits = logits / fit_temperature(task, self._targets, logits)
-        return task.of_logits(self._targets, logits)
 
     def _trained(self, chosen: str) -> Trained:
         """Brings the weights of the chosen candidate into the model, fitted to train and val together if asked."""
@@ -198,11 +173,9 @@ class _Search:
         if candidate.phases:
             # Its last checkpoint has the weights; without it they are trained once more, to the same.
             run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
-            if candidate.goes_back:
-                self._start.towards(self._weights(), done.rows[0]["interpolation"]).assign_to(setup.model.variables)
         if not setup.training.refit:
             return trained
-        trained = trained.with_unseen(self._weights())
+        trained = trained.with_unseen(Snapshot.of(setup.model))
         self._start.assign_to(setup.model.variables)
         return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
 

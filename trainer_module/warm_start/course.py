@@ -32,9 +32,6 @@ def warm_training(
         if known is None:
             return training
         training = training_of(known, training).model_copy(update={"strategy": recipe})
-        if known.goes_back:
-            back = [each.model_copy(update={"interpolation": "validation"}) for each in training.phases]
-            training = training.model_copy(update={"phases": back})
     phases = [each for each in training.phases if grown or not each.unfreeze.is_nothing] or training.phases
     fits = training.head.start == "fitted" and (grown or not moved)
     head = training.head.model_copy(update={"start": "fitted" if fits else "random"})
