@@ -29,6 +29,8 @@ TRAINED = {"decisions": 1, "killed": False, "action": "cold"}
         ({"kind": "killed", **TRAINED, "decisive": ["frozen features"]}, False),
         ({"kind": "killed", **TRAINED, "killed": True, "decisive": ["frozen features"]}, True),
         ({"kind": "empty", "decisions": 0, "killed": False}, False),
+        ({"kind": "after the new class", **TRAINED, "decisive": ["labels"]}, True),
+        ({"kind": "after the new class", **TRAINED, "decisions": 0, "decisive": ["labels"]}, False),
     ],
 )
 def test_a_week_is_right_when_it_is_decided_on_once_and_for_its_own_reason(row, right):
