@@ -285,7 +285,7 @@ def test_files_that_go_or_change_between_the_passes(tree, files, ingest, picture
     files |= {"train/rose/copy.png": picture(99), "test/rose/copy.png": picture(99)}
     root = tree(files)
     target = Path(root, "test/rose/copy.png")
-    select = subject.select_examples
+    select = subject.select
 
     def select_then_change(*arguments):
         selection = select(*arguments)
@@ -295,7 +295,7 @@ def test_files_that_go_or_change_between_the_passes(tree, files, ingest, picture
             target.unlink()
         return selection
 
-    monkeypatch.setattr(subject, "select_examples", select_then_change)
+    monkeypatch.setattr(subject, "select", select_then_change)
     monkeypatch.setattr("components.example_gen.selection.MAX_SHARD_EXAMPLES", 2)
     uri = ingest(root, max_bad_fraction=0.1)
     (skip,) = report(uri)["skipped"]
@@ -310,7 +310,7 @@ def test_files_that_go_or_change_between_the_passes(tree, files, ingest, picture
 def test_data_that_never_stands_still(tree, files, ingest, picture, monkeypatch):
     root = tree(files)
     monkeypatch.setattr(subject, "MAX_ATTEMPTS", 1)
-    select = subject.select_examples
+    select = subject.select
 
     def select_then_change(*arguments):
         selection = select(*arguments)
@@ -318,7 +318,7 @@ def test_data_that_never_stands_still(tree, files, ingest, picture, monkeypatch)
             Path(root, name).write_bytes(picture(100))
         return selection
 
-    monkeypatch.setattr(subject, "select_examples", select_then_change)
+    monkeypatch.setattr(subject, "select", select_then_change)
     with pytest.raises(DataError, match="keep changing while they are read"):
         ingest(root)
 
