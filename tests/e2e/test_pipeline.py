@@ -25,7 +25,7 @@ from finetune.events import ComponentFinished
 from finetune.serving_log import read_serving_log
 from finetune_cli.main import app
 from pipeline.plan import node_ids
-from registry.versions import model_digest, versions
+from registry.versions import FACTS_FILE, model_digest, versions
 
 pytest.importorskip("tfx")
 
@@ -437,13 +437,13 @@ def test_a_model_waits_for_approval_and_the_run_says_so(runner, first_run, tmp_p
 
 
 def test_a_model_that_changed_after_it_was_served_is_not_pushed(runner, first_run, tmp_path):
-    graph = first_artifacts("Trainer", "model", first_run) / "Format-Serving" / "saved_model.pb"
-    kept = graph.read_bytes()
-    graph.write_bytes(kept + b" ")
+    facts = first_artifacts("Trainer", "model", first_run) / "Format-Serving" / FACTS_FILE
+    kept = facts.read_bytes()
+    facts.write_bytes(kept + b" ")
     try:
         stopped = runner.run(f"push.directory={tmp_path / 'pushed'}")
     finally:
-        graph.write_bytes(kept)
+        facts.write_bytes(kept)
     assert stopped["status"] == "failed"
     assert "has changed since the ServingGate served it" in stopped["error"]
     assert versions(tmp_path / "pushed") == []
