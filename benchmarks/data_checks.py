@@ -69,7 +69,7 @@ SAME_SCENE = [
 ]
 
 
-def examples_of(data: dict[str, Any], backbone: dict[str, Any], folder: Path, task: str = "single_label") -> Examples:
+def examples_of(folder: Path, data: dict[str, Any], backbone: dict[str, Any], task: str = "single_label") -> Examples:
     """Runs the pipeline up to Transform, and returns what the data gate would hand to its checks."""
     from pipeline.local import run_through
 
@@ -270,22 +270,22 @@ def main() -> None:
         if {"labels", "duplicates", "faults"} & set(asked):
             pictures = folder / "pictures"
             planted = plant(real_data() / "images" / "flower_photos", pictures)
-            all_pictures = examples_of(*flowers(pictures), folder / "flowers")
+            all_pictures = examples_of(folder / "flowers", *flowers(pictures))
             if "duplicates" in asked:
                 found["duplicates"] = duplicates_found(all_pictures, planted)
             if "labels" in asked or "faults" in asked:
-                texts = examples_of(*spam(), folder / "spam")
+                texts = examples_of(folder / "spam", *spam())
                 originals = [place for place, path in enumerate(all_pictures.paths) if path not in planted]
                 pictures_alone = part(all_pictures, originals)
             if "faults" in asked:
-                stranger = examples_of(*cells(with_flower(folder / "bccd")), folder / "cells")
+                stranger = examples_of(folder / "cells", *cells(with_flower(folder / "bccd")))
                 alike = part(stranger, [row for row, path in enumerate(stranger.paths) if path != STRANGER])
                 clean = {
                     "flowers, EfficientNet-Lite0": pictures_alone,
                     "blood cells, MobileNetV1, several labels": alike,
                     "sms_spam in English, GloVe": in_english(texts),
                     "GoEmotions' test split, GloVe, several labels": in_english(
-                        examples_of(*emotions(), folder / "emotions")
+                        examples_of(folder / "emotions", *emotions())
                     ),
                 }
                 found["faults"] = faults_found(pictures_alone, stranger, texts)
