@@ -105,6 +105,9 @@ MULTI_LABEL_BY_SKLEARN = {
         [sklearn_metrics.log_loss(*column) for column in zip(found.actual.T, found.probabilities.T, strict=True)]
     ),
     "ece": lambda found: by_bins(found.actual.ravel(), found.probabilities.ravel()),
+    "retention": lambda found: sklearn_metrics.accuracy_score(
+        found.actual[found.remembered], found.said[found.remembered]
+    ),
 }
 
 
@@ -112,7 +115,8 @@ def several_labels(seed: int = 1, examples: int = 200) -> MultiLabel:
     random = np.random.default_rng(seed)
     actual = random.random((examples, 4)) < [0.1, 0.3, 0.5, 0.9]
     probabilities = np.clip(random.normal(0.4 + 0.2 * actual, 0.2).round(2), 0.01, 0.99)
-    return MultiLabel(actual, probabilities, probabilities >= [0.3, 0.4, 0.5, 0.6])
+    said = probabilities >= [0.3, 0.4, 0.5, 0.6]
+    return MultiLabel(actual, probabilities, said, remembered=np.arange(examples) % 3 > 0)
 
 
 @pytest.mark.parametrize("metric", [name for name, metric in metrics_of(MULTI_LABEL).items() if metric.overall])
