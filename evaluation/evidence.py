@@ -81,7 +81,7 @@ class TestSet:
     def _remembered(self, actual: np.ndarray) -> np.ndarray:
         """Says which examples, bool [examples], are of classes that the champion knows and of no span but earlier."""
         new = [self.known is not None and name not in self.known for name in self.classes]
-        remembered = ~actual[:, new].any(axis=1)
+        remembered = np.logical_not(actual[:, new].any(axis=1))
         if spans := set(self.columns.get(SPAN, np.array([])).tolist()):
             remembered &= self.columns[SPAN] != max(spans, key=_place)
         return remembered

@@ -12,6 +12,8 @@ from pipeline.clean.remove import planned
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.long
+
 DATA_NODES = ["ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"]
 
 

@@ -11,6 +11,8 @@ from registry.versions import versions
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.long
+
 MIB = 1024
 
 
