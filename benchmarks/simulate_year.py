@@ -209,7 +209,8 @@ class Year:
         killed = self._watch(kill=kind == "killed")
         seconds = time.monotonic() - start
         made = [decision for _, decision in self._decisions()[sum(row["decisions"] for row in self.rows) :]]
-        pushed = self._versions()[len(before) :]
+        # Old versions go as new ones come.
+        pushed = [version for version in self._versions() if not before or int(version.name) > int(before[-1].name)]
         row: dict[str, Any] = {
             "span": self.span,
             "kind": kind,
