@@ -70,7 +70,8 @@ def _of_run(run: PastRun, pushed_by: dict[int, PastRun]) -> Event:
         version=version,
         metrics=run.metrics,
         champion=run.champion_metrics,
-        reasons=tuple(_reasons(run, again)),
+        # What follows in more lines are lists, such as of files.
+        reasons=tuple(reason.partition("\n")[0] for reason in _reasons(run, again)),
         drift=tuple(_drift(run)),
     )
 

@@ -141,7 +141,8 @@ def test_decisions_are_told_with_their_reasons_and_numbers(output: Path):
     warm = RetrainDecision(action="warm", reasons=[told_apart])
     nothing = RetrainDecision(action="nothing to do", reasons=[few])
     trained, idle = "20260104T000000.000000Z", "20260105T000000.000000Z"
-    RunSummary(run_id=trained, status="failed", error="It broke.", decision=warm).write(output / "runs" / trained)
+    broken = RunSummary(run_id=trained, status="failed", error="It broke.\n  one.png", decision=warm)
+    broken.write(output / "runs" / trained)
     RunSummary(run_id=idle, status="nothing_to_do", decision=nothing).write(output / "decisions" / idle)
     events = {event.run_id: event for event in events_of(history_of(output, output / "pushed"))}
     assert (events[trained].outcome, events[trained].reasons) == (
