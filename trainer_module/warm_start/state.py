@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from transforms.backbone import Backbone
 from transforms.modalities import transform_settings
 
 FILE = "training_state.safetensors"
+_Content = TypeVar("_Content")
 
 
 class StateFacts(Record):
@@ -55,14 +56,11 @@ class StateFacts(Record):
         Raises:
             RunError: It is damaged, or was written by a later version.
         """
-        path = Path(folder, FILE)
-        if not path.is_file():
-            return None
-        try:
-            with safe_open(path, framework="np") as file:
-                return cls.model_validate(json.loads((file.metadata() or {}).get("facts", "{}")))
-        except (SafetensorError, ValidationError, ValueError) as error:
-            raise _damaged(path, error) from None
+        return _read(folder, cls._of)
+
+    @classmethod
+    def _of(cls, file: Any) -> StateFacts:
+        return cls.model_validate(json.loads((file.metadata() or {}).get("facts", "{}")))
 
 
 @dataclass(frozen=True)
@@ -91,23 +89,19 @@ class TrainingState:
         Raises:
             RunError: It is damaged, or was written by a later version.
         """
-        path = Path(folder, FILE)
-        if not path.is_file():
-            return None
+        return _read(folder, cls._of)
+
+    @classmethod
+    def _of(cls, file: Any) -> TrainingState:
         backbone: dict[int, np.ndarray] = {}
         head: dict[str, list[np.ndarray]] = {}
-        try:
-            with safe_open(path, framework="np") as file:
-                facts = StateFacts.model_validate(json.loads((file.metadata() or {}).get("facts", "{}")))
-                for key in sorted(file.keys()):
-                    part, _, rest = key.partition(".")
-                    if part == "backbone":
-                        backbone[int(rest)] = file.get_tensor(key)
-                    else:
-                        head.setdefault(rest.rpartition(".")[0], []).append(file.get_tensor(key))
-        except (SafetensorError, ValidationError, ValueError) as error:
-            raise _damaged(path, error) from None
-        return cls(facts, backbone, head)
+        for key in sorted(file.keys()):
+            part, _, rest = key.partition(".")
+            if part == "backbone":
+                backbone[int(rest)] = file.get_tensor(key)
+            else:
+                head.setdefault(rest.rpartition(".")[0], []).append(file.get_tensor(key))
+        return cls(StateFacts._of(file), backbone, head)
 
     def check(self, now: StateFacts) -> None:
         """Holds it against what is to be trained.
@@ -135,8 +129,17 @@ class TrainingState:
             )
 
 
-def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path}: cannot be read: {error}. Set training.start_from=backbone to train without the champion.")
+def _read(folder: str | Path, of: Callable[[Any], _Content]) -> _Content | None:
+    path = Path(folder, FILE)
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="np") as file:
+            return of(file)
+    except (SafetensorError, ValidationError, ValueError) as error:
+        raise RunError(
+            f"{path}: cannot be read: {error}. Set training.start_from=backbone to train without the champion."
+        ) from None
 
 
 def _weights(backbone: BackboneOrigin) -> str:
