@@ -21,7 +21,7 @@ def run_to_start_from(store: mlmd.MetadataStore, champion: int, examples: Collec
         champion: Id of the artifact.
         examples: Ids of the artifacts to train on.
     """
-    made = _execution_of(store, champion)
+    made = execution_of(store, champion)
     if made is None:
         return None
     inputs, outputs = (_artifacts(store, made, kind) for kind in (_INPUT, _OUTPUT))
@@ -30,8 +30,8 @@ def run_to_start_from(store: mlmd.MetadataStore, champion: int, examples: Collec
     return next(iter(outputs.get("model_run", [])), None)
 
 
-def _execution_of(store: mlmd.MetadataStore, artifact: int) -> int | None:
-    """The execution that made an artifact: of those that have it as output, the others took it from the cache."""
+def execution_of(store: mlmd.MetadataStore, artifact: int) -> int | None:
+    """Returns the id of the execution that made an artifact: others that have it as output took it from the cache."""
     events = store.get_events_by_artifact_ids([artifact])
     return min((event.execution_id for event in events if event.type == _OUTPUT), default=None)
 

@@ -21,19 +21,16 @@ from tfx.types import Channel, standard_artifacts
 
 from components.champion.choice import champion_uri
 from components.champion.looks import CHAMPION_URI, MODEL_URI, before
+from components.champion.pushed import PushedStrategy
 from components.champion.training_data import champion_statistics
 from components.gate_keeper.verdict_folder import VerdictFolder
-from finetune.buckets import folder
 
 MODEL, CANDIDATE, VERDICTS = "model", "candidate", "verdicts"
 CURRENT, STATISTICS = "current", "statistics"
 
 
-class ChampionStrategy(resolver.ResolverStrategy):
+class ChampionStrategy(PushedStrategy):
     """The model of the highest pushed version that this metadata store knows, with the candidate left out."""
-
-    def __init__(self, push_directory: str):
-        self._directory = folder(push_directory)
 
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]
@@ -65,11 +62,8 @@ def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> reso
     ).with_id("ChampionResolver")
 
 
-class TrainingDataStrategy(resolver.ResolverStrategy):
+class TrainingDataStrategy(PushedStrategy):
     """The statistics of what the champion was trained on, or of the version before it: see `training_data`."""
-
-    def __init__(self, push_directory: str):
-        self._directory = folder(push_directory)
 
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]

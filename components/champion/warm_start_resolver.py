@@ -10,16 +10,13 @@ from tfx.types import Channel, standard_artifacts
 
 from components.champion.choice import champion_uri
 from components.champion.lineage import run_to_start_from
-from finetune.buckets import folder
+from components.champion.pushed import PushedStrategy
 
 MODEL, MODEL_RUN, EXAMPLES = "model", "model_run", "examples"
 
 
-class WarmStartStrategy(resolver.ResolverStrategy):
+class WarmStartStrategy(PushedStrategy):
     """The model run of the highest pushed version that this metadata store knows; see `run_to_start_from`."""
-
-    def __init__(self, push_directory: str):
-        self._directory = folder(push_directory)
 
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]

@@ -17,6 +17,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.champion.choice import champion_uri
+from components.champion.lineage import execution_of
 from components.champion.looks import VERDICT_TYPE
 from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.artifacts.retrain_decision import TRAINS, Action, RetrainDecision
@@ -188,10 +189,10 @@ class Lineage:
 
     def _made_of(self, artifact: Any) -> dict[str, Any]:
         """Returns the inputs, by name, of the execution that made an artifact."""
-        events = [event for event in self._store.get_events_by_artifact_ids([artifact.id]) if event.type == _OUTPUT]
-        if not events:
+        made = execution_of(self._store, artifact.id)
+        if made is None:
             return {}
-        (execution,) = self._store.get_executions_by_id([min(event.execution_id for event in events)])
+        (execution,) = self._store.get_executions_by_id([made])
         return artifacts_of(self._store, execution, _INPUT)
 
     def _reached_the_end(self, verdict: Any) -> bool:
