@@ -27,6 +27,7 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from components.teacher.component import Teacher
 from components.trainer.component import Trainer
 from components.transform.component import CACHE_KEY, Transform
 from evaluation.data_checks.chosen import chosen_checks
@@ -98,12 +99,12 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if gate and "trained_on" in gate.outputs:
         trained_on = gate.outputs["trained_on"]
 
-    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, champion: Any = None) -> Trainer:
+    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, **further: Any) -> Trainer:
         inputs = {
             "examples": trained_on,
             "transform_graph": transform.outputs["transform_graph"],
             "schema": schema.outputs["schema"],
-            "champion": champion,
+            **further,
         }
         node = _trainer(config, node_id, settings, run_fn, inputs)
         if gate:
@@ -111,14 +112,24 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
             node.add_upstream_node(gate)
         return node
 
-    start = None
+    further = {}
     if config.training.start_from == "champion":
         warm_start = warm_start_resolver(trained_on, as_parameter(pushed))
         if gate:
             warm_start.add_upstream_node(gate)
         nodes.append(warm_start)
-        start = warm_start.outputs["model_run"]
-    trainer = trainer_of("Trainer", trainer_settings(config), champion=start)
+        further["champion"] = warm_start.outputs["model_run"]
+    if config.training.distillation:
+        teacher = Teacher(
+            examples=examples.outputs["examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            settings=_teacher_settings(config, output),
+        )
+        if gate:
+            teacher.add_upstream_node(gate)
+        nodes.append(teacher)
+        further["teacher"] = teacher.outputs["answers"]
+    trainer = trainer_of("Trainer", trainer_settings(config), **further)
     nodes.append(trainer)
     baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
@@ -231,6 +242,22 @@ def _corrections(config: Config) -> dict[str, Any]:
 
 def _example_cache(config: Config, output: str) -> dict[str, Any]:
     return {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb}
+
+
+def _teacher_settings(config: Config, output: str) -> dict[str, Any]:
+    distillation = config.training.distillation
+    assert distillation is not None
+    return {
+        "task": config.task,
+        "modality": record_of(config.backbone).modality,
+        "example_cache": _example_cache(config, output),
+        **plain(
+            {
+                "teacher": SharedPath(path=distillation.teacher),
+                "teacher_sha256": FileDigest(path=distillation.teacher),
+            }
+        ),
+    }
 
 
 def data_gate_settings(config: Config) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     )
     # What frozen random weights give is nothing to fit a head on.
     head = training.head.model_copy(update={"start": "random"})
-    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone"}
+    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone", "distillation": None}
     return training.model_copy(update=own)
 
 
@@ -68,6 +68,7 @@ def node_ids(config: Config) -> list[str]:
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
+        *(["Teacher"] if config.training.distillation else []),
         "Trainer",
         "ChampionResolver",
         "BulkInferrer",
@@ -113,6 +114,12 @@ def print_plan(config: Config, console: Console) -> None:
         each = f"each phase for {config.training.warm_share:g} of its time"
         console.print(
             f"start      from the champion where there is one, {each}; else from the backbone", highlight=False
+        )
+    if taught := config.training.distillation:
+        console.print(
+            f"teacher    {taught.teacher}, temperature {taught.temperature:g}, {taught.weight:.0%} of the loss",
+            highlight=False,
+            soft_wrap=True,
         )
     gates = Table(f"gate on the test split{of_how_many}", "shows a distance from", box=None, pad_edge=False)
     for gate in gates_of(config.task, config.evaluation):
