@@ -12,6 +12,7 @@ from evaluation.checks import decisions_go_with_task, gates_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
 from finetune.buckets import is_bucket
 from finetune.config import BackboneConfig, DataConfig, DistillationConfig, TrainingConfig
+from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
@@ -125,7 +126,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             "--output FILE.csv` writes"
         )
     training = _parsed(TrainingConfig, raw, "training")
-    if training and training.distillation:
+    if training and training.distillation and training.distillation.teacher != CHAMPION:
         problems += _teacher_problems(training.distillation)
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:

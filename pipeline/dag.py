@@ -16,6 +16,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
 from components.champion.resolver import champion_resolver, training_data_resolver
+from components.champion.teacher_resolver import teacher_resolver
 from components.champion.warm_start_resolver import warm_start_resolver
 from components.data_gate.component import DataGate
 from components.data_validation.schema import schema_gen
@@ -34,7 +35,8 @@ from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
 from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
-from finetune.config import Config, EvaluationConfig
+from finetune.config import Config, DistillationConfig, EvaluationConfig
+from finetune.config.distillation import CHAMPION
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
@@ -119,11 +121,19 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
             warm_start.add_upstream_node(gate)
         nodes.append(warm_start)
         further["champion"] = warm_start.outputs["model_run"]
-    if config.training.distillation:
+    if distillation := config.training.distillation:
+        served = None
+        if distillation.teacher == CHAMPION:
+            resolver = teacher_resolver(trained_on, as_parameter(pushed))
+            if gate:
+                resolver.add_upstream_node(gate)
+            nodes.append(resolver)
+            served = resolver.outputs["model"]
         teacher = Teacher(
             examples=examples.outputs["examples"],
             transform_graph=transform.outputs["transform_graph"],
-            settings=_teacher_settings(config, output),
+            champion=served,
+            settings=_teacher_settings(config, distillation, output),
         )
         if gate:
             teacher.add_upstream_node(gate)
@@ -244,17 +254,16 @@ def _example_cache(config: Config, output: str) -> dict[str, Any]:
     return {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb}
 
 
-def _teacher_settings(config: Config, output: str) -> dict[str, Any]:
-    distillation = config.training.distillation
-    assert distillation is not None
+def _teacher_settings(config: Config, distillation: DistillationConfig, output: str) -> dict[str, Any]:
+    named = distillation.teacher != CHAMPION
     return {
         "task": config.task,
         "modality": record_of(config.backbone).modality,
         "example_cache": _example_cache(config, output),
         **plain(
             {
-                "teacher": SharedPath(path=distillation.teacher),
-                "teacher_sha256": FileDigest(path=distillation.teacher),
+                "teacher": SharedPath(path=distillation.teacher) if named else None,
+                "teacher_sha256": FileDigest(path=distillation.teacher) if named else None,
             }
         ),
     }

@@ -13,7 +13,8 @@ from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
 from finetune.buckets import is_bucket
-from finetune.config import Config, PhaseConfig, TrainingConfig
+from finetune.config import Config, DistillationConfig, PhaseConfig, TrainingConfig
+from finetune.config.distillation import CHAMPION
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
 from finetune.spans import is_pattern
@@ -68,7 +69,7 @@ def node_ids(config: Config) -> list[str]:
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
-        *(["Teacher"] if config.training.distillation else []),
+        *_teaching(config.training.distillation),
         "Trainer",
         "ChampionResolver",
         "BulkInferrer",
@@ -77,6 +78,12 @@ def node_ids(config: Config) -> list[str]:
         "GateKeeper",
         "Pusher",
     ]
+
+
+def _teaching(distillation: DistillationConfig | None) -> list[str]:
+    if distillation is None:
+        return []
+    return ["TeacherResolver", "Teacher"] if distillation.teacher == CHAMPION else ["Teacher"]
 
 
 def print_warnings(config: Config, sizes: Mapping[str, Sizes] | None, console: Console) -> None:

@@ -46,11 +46,11 @@ class Teacher:
             ) from error
         check_outputs(name, self._signature.structured_outputs, task)
         self.digest = model_digest(folder)
-        self._columns: np.ndarray | None = None
+        self._columns: np.ndarray[Any, Any] | None = None
 
     def answers(
         self, values: Iterable[tuple[str, bytes]], cache: ExampleCache | None, tell: Callable[[int], None]
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    ) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
         """Yields key and probabilities, float32 [classes], of each example, in their order.
 
         Args:
@@ -80,7 +80,7 @@ class Teacher:
         made_by = {"teacher": self.digest, "classes": self._classes, "batch": BATCH, "tensorflow": tf.__version__}
         return ExampleCache(folder, json.dumps(made_by, sort_keys=True), max_bytes)
 
-    def _ask(self, values: list[bytes]) -> np.ndarray:
+    def _ask(self, values: list[bytes]) -> np.ndarray[Any, Any]:
         # A batch of another size may be computed in another order, and so to other bits.
         filled = values + values[:1] * (BATCH - len(values))
         try:
@@ -93,5 +93,5 @@ class Teacher:
         if self._columns is None:
             names = [name.decode() for name in served["classes"][0].numpy()]
             self._columns = columns_of(self._name, names, self._classes)
-        probabilities: np.ndarray = served["probabilities"].numpy()[: len(values), self._columns]
+        probabilities: np.ndarray[Any, Any] = served["probabilities"].numpy()[: len(values), self._columns]
         return np.ascontiguousarray(probabilities, np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def check_outputs(teacher: str, outputs: Collection[str], task: str) -> None:
         )
 
 
-def columns_of(teacher: str, theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
+def columns_of(teacher: str, theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray[Any, Any]:
     """Returns which column of the teacher each of our classes is, int64 [classes].
 
     Raises:

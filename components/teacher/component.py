@@ -16,6 +16,7 @@ from tfx.utils import path_utils
 
 from components.split_files import split_files
 from finetune.artifacts.ingest_report import IngestReport
+from finetune.errors import RunError
 from finetune.events import Note, Progress, emit
 
 NODE_ID = "Teacher"
@@ -36,6 +37,7 @@ class TeacherSpec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "transform_graph": component_spec.ChannelParameter(type=standard_artifacts.TransformGraph),
+        "champion": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -56,7 +58,7 @@ class Executor(base_executor.BaseExecutor):
 
         Raises:
             DataError: Its classes are not those of the examples.
-            RunError: It is not served, or answers another question.
+            RunError: It is not served, or answers another question; or there is no champion to be one.
         """
         # TensorFlow takes seconds to import, which whoever only wires the DAG need not wait for.
         import tensorflow_transform as tft
@@ -71,19 +73,20 @@ class Executor(base_executor.BaseExecutor):
         raw = artifact_utils.get_single_instance(input_dict["examples"])
         model = Path(path_utils.serving_model_path(artifact_utils.get_single_uri(output_dict["model"])))
         # The evaluation asks the same model, whatever becomes of the folder.
-        shutil.copytree(settings["teacher"], model)
-        teacher = Teacher(settings["teacher"], model, settings["task"], class_names(graph))
+        source = settings["teacher"] or _champion(input_dict)
+        shutil.copytree(source, model)
+        teacher = Teacher(source, model, settings["task"], class_names(graph))
         kept = settings["example_cache"]
         cache = teacher.cache(Path(kept["dir"]), kept["gb"] * 2**30)
         counts = IngestReport.read(raw.uri).splits
         progress = _Progress(sum(counts[split].examples for split in SPLITS))
-        found: dict[str, np.ndarray] = {}
+        found: dict[str, np.ndarray[Any, Any]] = {}
         for split in SPLITS:
             found |= teacher.answers(_values(raw, split, settings["modality"]), cache, progress.step)
         cache.tidy()
         folder = Path(artifact_utils.get_single_uri(output_dict["answers"]))
         Answers(list(found), np.stack(list(found.values()))).write(folder)
-        emit(Note(text=f"{NODE_ID}: {settings['teacher']} was asked about {len(found):,} examples of train and val"))
+        emit(Note(text=f"{NODE_ID}: {source} was asked about {len(found):,} examples of train and val"))
 
 
 class Teacher(base_component.BaseComponent):
@@ -92,23 +95,41 @@ class Teacher(base_component.BaseComponent):
     SPEC_CLASS = TeacherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, examples: types.BaseChannel, transform_graph: types.BaseChannel, settings: dict[str, Any]):
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        champion: types.BaseChannel | None,
+        settings: dict[str, Any],
+    ):
         """Takes what is asked about, and who.
 
         Args:
             examples: Raw, with the splits train and val.
             transform_graph: Of Transform, which knows the order of the classes.
-            settings: `teacher`, the folder of a SavedModel, with its digest in `teacher_sha256`; `task` and `modality`;
-                `example_cache` with `dir` and `gb`, where its answers are kept.
+            champion: The model that teaches; empty while there is none. None where the settings name the teacher.
+            settings: `teacher`, the folder of a SavedModel, or None for the champion; `teacher_sha256`, its digest;
+                `task` and `modality`; `example_cache` with `dir` and `gb`, where its answers are kept.
         """
         spec = TeacherSpec(
             examples=examples,
             transform_graph=transform_graph,
+            champion=champion,
             settings=json.dumps(settings, sort_keys=True),
             model=types.Channel(type=standard_artifacts.Model),
             answers=types.Channel(type=TeacherAnswers),
         )
         super().__init__(spec=spec)
+
+
+def _champion(input_dict: dict[str, list[types.Artifact]]) -> str:
+    """Returns the folder of its SavedModel."""
+    if not input_dict.get("champion"):
+        raise RunError(
+            "training.distillation.teacher: got 'champion', and no model of this pipeline is pushed yet. Push one "
+            "first, without a teacher or with the folder of a SavedModel as its teacher."
+        )
+    return str(path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["champion"])))
 
 
 class _Progress:

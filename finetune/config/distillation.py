@@ -19,7 +19,7 @@ class DistillationConfig(Section):
 
     teacher: LocalPath = Field(
         description="the folder of a SavedModel that serves what ours do, such as a pushed version, or `champion`, the "
-        "model that is served; of the same classes. Its outputs are computed once for each example, and kept",
+        "model that is served; for the same classes. Its outputs are computed once for each example, and kept",
     )
     temperature: float = Field(
         5.0,

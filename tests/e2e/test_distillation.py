@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,20 @@ def test_a_folder_without_a_model_is_told_before_anything_runs(runner, first_run
         load_config(runner._folder / "config.yaml", [f"training.distillation.teacher={versions}"], checks=LOCAL_CHECKS)
     assert "training.distillation.teacher: got" in str(refused.value)
     assert f"Did you mean {first_run['pushed_model']!r}?" in str(refused.value)
+
+
+def test_the_champion_teaches_the_next_model_and_the_same_again_is_taken_from_the_cache(first_run, runner, tmp_path):
+    pushed = tmp_path / "pushed"
+    shutil.copytree(Path(first_run["pushed_model"]).parent, pushed)
+    overrides = (f"push.directory={pushed}", "training.seed=2", "training.distillation.teacher=champion")
+    summary = runner.run(*overrides)
+    assert summary["status"] == "pushed", summary["error"] or summary["gates"]
+    RunBasis.path(Path(summary["report"]).parent).unlink(missing_ok=True)
+    states = {component["id"]: component["state"] for component in runner.run(*overrides)["components"]}
+    # There is a new champion, which was taught on these examples: by the one that teaches again.
+    assert states == dict.fromkeys(states, "cached")
+
+
+def test_without_a_champion_nobody_teaches(runner, tmp_path):
+    overrides = (f"push.directory={tmp_path / 'empty'}", "training.seed=3", "training.distillation.teacher=champion")
+    assert "no model of this pipeline is pushed yet" in runner.run(*overrides)["error"]
