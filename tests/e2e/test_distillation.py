@@ -20,16 +20,27 @@ def taught(first_run, runner, tmp_path_factory):
     overrides = (
         f"output_dir={tmp_path_factory.mktemp('taught')}",
         f"training.distillation.teacher={first_run['pushed_model']}",
+        "evaluation.baselines=[majority, teacher]",
+        "evaluation.gates=[{metric: accuracy, min: -0.9, relative_to: teacher}, "
+        "{metric: size_mb, max: 1.5, relative_to: teacher, compare: ratio}]",
     )
     return runner.run(*overrides), overrides
 
 
-def test_it_is_taught_and_pushed(taught, runner):
+def test_it_is_taught_pushed_and_judged_beside_its_teacher(taught, first_run):
     summary, _ = taught
     assert summary["error"] is None
     assert summary["status"] == "pushed", summary["gates"]
     states = {component["id"]: component["state"] for component in summary["components"]}
     assert states["Teacher"] == "ran"
+    assert set(summary["baselines"]) == {"majority", "teacher"}
+    assert summary["baselines"]["teacher"]["accuracy"] == pytest.approx(first_run["metrics"]["accuracy"])
+    teacher = summary["serving"]["teacher_metrics"]
+    assert teacher["size_mb"] == pytest.approx(first_run["serving"]["metrics"]["size_mb"], rel=0.05)
+    judged = {gate["name"]: gate["judged"] for gate in summary["gates"]}
+    assert judged["accuracy - teacher >= -0.9"]
+    assert judged["size_mb / teacher <= 1.5"]
+    assert "teacher" in Path(summary["report"]).read_text()
     artifacts = Path(summary["output_dir"]) / "artifacts"
     assert list(artifacts.glob("Teacher/answers/*/answers.npz"))
 
