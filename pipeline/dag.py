@@ -266,10 +266,13 @@ def _teacher_settings(config: Config, distillation: DistillationConfig, output: 
         "task": config.task,
         "modality": record_of(config.backbone).modality,
         "example_cache": _example_cache(config, output),
+        "max_pixels": config.data.max_pixels,
         **plain(
             {
                 "teacher": SharedPath(path=distillation.teacher) if named else None,
                 "teacher_sha256": FileDigest(path=distillation.teacher) if named else None,
+                "unlabelled": SharedPath(path=distillation.unlabelled) if distillation.unlabelled else None,
+                "unlabelled_sha256": FileDigest(path=distillation.unlabelled) if distillation.unlabelled else None,
             }
         ),
     }
