@@ -215,6 +215,7 @@ def make_setup(
         strategy,
         component,
         frozen_features,
+        record.kind,
     )
 
 

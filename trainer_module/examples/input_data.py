@@ -17,6 +17,7 @@ import tensorflow as tf
 from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
+from trainer_module.examples.by_length import by_length
 from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
 from transforms import features
@@ -41,6 +42,7 @@ class Split:
     digest: str  # Digest of the examples, whatever order they are in.
     contents: np.ndarray  # uint8 [examples, 32]: the digest of what the network reads of each example, in their order.
     keys: Sequence[str]  # Of each example, in their order.
+    lengths: np.ndarray  # int64 [examples]: the words of each, in their order; 0 where all examples cost the same.
     groups: Sequence[str]  # What several examples share, in their order; empty where the data do not say it.
 
     @property
@@ -88,7 +90,8 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
     contents = np.frombuffer(b"".join(row.content for row in rows), np.uint8).reshape(len(rows), -1)
     shared = [row.group for row in rows if row.group is not None]
     keys = [row.key.decode() for row in rows]
-    return Split(records, len(rows), inputs, labels, f"{digest:x}", contents, keys, shared)
+    lengths = np.array([row.length for row in rows])
+    return Split(records, len(rows), inputs, labels, f"{digest:x}", contents, keys, lengths, shared)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class _Row:
     key: bytes
     group: str | None
     content: bytes  # Digest of what the network reads.
+    length: int  # Its words, where short ones cost less.
 
 
 def _row(record: bytes, inputs: Inputs) -> tuple[_Row, int]:
@@ -106,12 +110,14 @@ def _row(record: bytes, inputs: Inputs) -> tuple[_Row, int]:
     feature = example.features.feature
     key = feature[features.KEY].bytes_list.value[0]
     group = feature[features.GROUP].bytes_list.value[0].decode() if features.GROUP in feature else None
+    length = inputs.length(feature)
     content = hashlib.sha256()
     for name in sorted(inputs.feature_spec()):
         content.update(feature[name].SerializeToString(deterministic=True))
         del feature[name]
     rest = example.SerializeToString(deterministic=True)
-    return _Row(key, group, content.digest()), int.from_bytes(hashlib.sha256(content.digest() + rest).digest(), "big")
+    of_all = hashlib.sha256(content.digest() + rest).digest()
+    return _Row(key, group, content.digest(), length), int.from_bytes(of_all, "big")
 
 
 def both(train: Split, val: Split) -> Split:
@@ -123,6 +129,7 @@ def both(train: Split, val: Split) -> Split:
         digest=f"{train.digest}+{val.digest}",
         contents=np.concatenate([train.contents, val.contents]),
         keys=[*train.keys, *val.keys],
+        lengths=np.concatenate([train.lengths, val.lengths]),
         groups=[*train.groups, *val.groups],
     )
 
@@ -263,12 +270,17 @@ def endless(
     first_step: int,
     batches_of: Callable[[tf.data.Dataset, tf.Tensor, tf.Tensor], tf.data.Dataset],
 ) -> tf.data.Dataset:
-    """Returns epoch after epoch of elements, one for each example, shuffled into the same order whatever they are."""
+    """Returns epoch after epoch of elements, one for each example, shuffled into the same order whatever they are.
+
+    Where short examples cost less, a batch has examples of about one length.
+    """
 
     @tf.autograph.experimental.do_not_convert
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
         shuffled = elements.shuffle(split.shuffle_window, seed=epoch_seed, reshuffle_each_iteration=False)
+        if split.lengths.any():
+            shuffled = by_length(shuffled, split.lengths, batch_size, epoch_seed)
         left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
         return batches_of(shuffled.enumerate().skip(left_out), epoch_seed, epoch)
 

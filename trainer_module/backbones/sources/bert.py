@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ class Bert(NamedSource):
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns the record with the folder of the tokenizer."""
         preprocessing = {"tokenizer": _described_in(config), "max_pieces": config.text.max_pieces}
-        return Backbone("BERT", modality="text", preprocessing=preprocessing)
+        return replace(self.records["BERT"], preprocessing=preprocessing)
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
         """Builds the encoder: ids of pieces int64 [batch, max_pieces] to float32 [batch, channels]."""
