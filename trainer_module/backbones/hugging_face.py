@@ -109,7 +109,7 @@ _NAMES = {
     },
 }
 # Layers of a block, in their order.
-_PARTS = ("query", "key", "value", "attention", "attention_output", "attention_sum", "attention_norm")
+_PARTS: tuple[str, ...] = ("query", "key", "value", "attention", "attention_output", "attention_sum", "attention_norm")
 _PARTS += ("intermediate", "output", "sum", "output_norm", "where_pieces")
 # Keys of `config.json`, by the field of `Architecture`.
 _KEYS = {

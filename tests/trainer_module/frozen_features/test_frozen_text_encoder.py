@@ -93,15 +93,15 @@ def test_blocks_that_do_not_train_run_once_and_the_curves_are_those_of_training_
     """Texts are of several lengths, so that batches are: what is kept of each is of one size all the same."""
     backbone = BackboneConfig(name="BERT", weights=save_encoder(tmp_path / "encoder"), text={"max_pieces": 24})
     splits = {
-        name: [(text * (1 + seed % 3), label) for text, label in texts(20, seed)]
-        for seed, name in enumerate(("train", "val"), 1)
+        split: [(text * (1 + number % 3), label) for number, (text, label) in enumerate(texts(20, seed))]
+        for split, seed in (("train", 1), ("val", 2))
     }
     data = tmp_path, backbone, transform(tmp_path, backbone, splits)
     tune = PhaseConfig(name="tune", unfreeze={"last_blocks": 1}, epochs=2, learning_rate=1e-3, block_rate_factor=0.5)
     states = [train(data, mode, tmp_path / "kept", tmp_path / mode, tune)[0] for mode in ("off", "on")]
     assert [row["cached_trunk"] for row in states[0].rows] == [False, False]
     assert [row["cached_trunk"] for row in states[1].rows] == [True, True]
-    assert [row["cut"] for row in states[1].rows] == ["pool", "block1_where_pieces"]
+    assert [row["frozen_features"]["cut"] for row in states[1].rows] == ["pool", "block1_where_pieces"]
     for one, other in zip(*(state.curves for state in states), strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
         assert one["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
