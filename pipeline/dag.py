@@ -112,8 +112,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         return node
 
     start = None
-    if config.training.start_from == "champion":
-        warm_start = warm_start_resolver(trained_on, as_parameter(pushed))
+    if config.training.start_from != "backbone":  # A run of a package may say it, too.
+        warm_start = warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
         if gate:
             warm_start.add_upstream_node(gate)
         nodes.append(warm_start)
