@@ -39,6 +39,9 @@ class Backbone:
     # where that is the modality.
     own_kind: str = ""
 
+    # Keys of the section `augmentation` that its modality has, and that spoil what it takes.
+    spoiled_by: tuple[str, ...] = ()
+
     @property
     def kind(self) -> str:
         """Returns what the strategy `auto` goes by."""

@@ -23,7 +23,8 @@ class Bert(NamedSource):
     """BERT and DistilBERT; Transform makes ids of a text's word pieces."""
 
     name = "Hugging Face encoders"
-    records = {"BERT": Backbone("BERT", modality="text")}
+    # What begins and ends a text are pieces as well, and would be left out like words.
+    records = {"BERT": Backbone("BERT", modality="text", spoiled_by=("word_dropout",))}
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns the record with the folder of the tokenizer."""
