@@ -121,7 +121,7 @@ TEXTS = (
     Candidate(
         "top_blocks",
         "The last two blocks on what the frozen rest gives once for each text.",
-        (_to_the_end("top_blocks", Unfreeze(last_blocks=2), epochs=6, rate=1e-4, augmentation=AugmentationConfig()),),
+        (_to_the_end("top_blocks", Unfreeze(last_blocks=2), epochs=4, rate=1e-4, augmentation=AugmentationConfig()),),
     ),
     _ALL_BRIEFLY,
 )
