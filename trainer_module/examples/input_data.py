@@ -230,7 +230,9 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 def numbered_inputs(
     split: Split, wanted: np.ndarray, batch_size: int, config: AugmentationConfig | None = None, seed: int = 0
 ) -> tf.data.Dataset:
-    """Returns one pass over chosen examples in the order of the split, or of all their copies where there are some.
+    """Returns one pass over chosen examples, or over all their copies where there are some.
+
+    They are in the order of the split, or where short ones cost less, in batches of about one length.
 
     Args:
         wanted: bool [rows]: which of them.
@@ -258,7 +260,10 @@ def numbered_inputs(
     def is_wanted(row: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
         return table[row]
 
-    chosen = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all).filter(is_wanted)
+    copies = views.count if views else 1
+    chosen = tf.data.Dataset.range(copies).flat_map(copy_of_all).filter(is_wanted)
+    if split.lengths.any():
+        chosen = by_length(chosen, np.tile(split.lengths, copies), batch_size, tf.constant(seed, tf.int64))
     return iterable(chosen.map(one, num_parallel_calls=PARALLEL).batch(batch_size))
 
 
