@@ -48,7 +48,7 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     )
     # What frozen random weights give is nothing to fit a head on.
     head = training.head.model_copy(update={"start": "random"})
-    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone"}
+    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone", "peft": None}
     return training.model_copy(update=own)
 
 
