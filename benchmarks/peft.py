@@ -80,12 +80,13 @@ def page(described: str, runs: list[dict[str, Any]]) -> str:
         if (found := [each for each in runs if each["side"] == side and each["rate"] == rate])
     ]
     return (
-        f"# LoRA beside full fine-tuning\n\n{described}.\n\nEfficientNet-Lite0 at 224 pixels, 510 pictures of flowers to "
-        f"train on, 90 to choose by, 150 to test on, 5 epochs, {len(best['lora'])} seeds, each side at the rate with the "
-        f"lowest mean validation loss of {', '.join(f'{rate:g}' for rate in sorted(RATES))}.\n\n{table(head, rows)}\n\n"
+        f"# LoRA beside full fine-tuning\n\n{described}.\n\nEfficientNet-Lite0 at 224 pixels, 510 pictures of flowers "
+        f"to train on, 90 to choose by, 150 to test on, 5 epochs, {len(best['lora'])} seeds, each side at the rate "
+        f"with the lowest mean validation loss of {', '.join(f'{rate:g}' for rate in sorted(RATES))}.\n\n"
+        f"{table(head, rows)}\n\n"
         f"LoRA's median is {abs(behind):.1f} points {'below' if behind > 0 else 'above'} that of full fine-tuning, for "
-        f"{seconds[0] / seconds[1]:.0%} of its processor time. One picture of val/ is 0.7 points. Memory is that of the "
-        "whole process, TensorFlow included.\n\nAt every rate:\n\n"
+        f"{seconds[0] / seconds[1]:.0%} of its processor time. One picture of val/ is 0.7 points. Memory is that of "
+        "the whole process, TensorFlow included.\n\nAt every rate:\n\n"
         f"{table(('side', 'rate', 'accuracy on val/, median (range)', 'mean validation loss'), every)}\n\n"
         "`make bench-peft` makes this page."
     )

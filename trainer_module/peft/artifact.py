@@ -91,8 +91,8 @@ class Adapter:
         """
         if digest_of(weights) != self.facts.digest:
             raise BackboneError(
-                f"backbone: got {_said(backbone)}; the adapter was trained on {_said(self.facts.backbone)}, and changes "
-                "no other weights"
+                f"backbone: got {_said(backbone)}; the adapter was trained on {_said(self.facts.backbone)}, and goes "
+                "on no others"
             )
         scale = self.facts.peft.scale
         changed = {}

@@ -60,8 +60,8 @@ def chosen(kernels: Sequence[Kernel], peft: PeftConfig, parameters: int) -> list
     if not kernels:
         raise BackboneError(
             "training.peft.method: got 'lora'; this backbone has no kernel in a layer of Keras, such as a dense layer "
-            "or a convolution. A SavedModel's graph reads its kernels by itself; expected 'bitfit' or 'norm', or phases "
-            "without training.peft that unfreeze `{variables: REGEX}`"
+            "or a convolution. A SavedModel's graph reads its kernels by itself; expected 'bitfit' or 'norm', or no "
+            "training.peft and phases that unfreeze `{variables: REGEX}`"
         )
     if peft.targets is None:
         return _within_budget(kernels, peft.rank, SHARE * parameters)
