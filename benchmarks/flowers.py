@@ -94,10 +94,10 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
 def _transform(folder: Path) -> dict:
     """Runs the first nodes of the pipeline."""
     from PIL import Image
-    from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
     from finetune.config import Config
     from pipeline.dag import compile_ir
+    from pipeline.metadata_connection import sqlite_connection
     from pipeline.node_runs import run_nodes
     from pipeline.nodes import place_at
     from pipeline.run_metadata import RunMetadata
@@ -119,9 +119,9 @@ def _transform(folder: Path) -> dict:
     )
     config.output_path.mkdir(parents=True, exist_ok=True)
     run_id, ended = "benchmark", []
-    connection = sqlite_metadata_connection_config(str(config.metadata_path))
+    connection = sqlite_connection(config.metadata_path)
     run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, ended, last="Transform")
-    outputs = RunMetadata(config.metadata_path, run_id).outputs()["Transform"]
+    outputs = RunMetadata(connection, run_id).outputs()["Transform"]
     examples = Path(outputs["transformed_examples"].uri)
     return {
         **{split: sorted(map(str, examples.glob(f"Split-{split}/*"))) for split in ("train", "val")},

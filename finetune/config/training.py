@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from finetune.config.base import Section
+from finetune.config.distillation import DistillationConfig
 from finetune.config.head import HeadConfig
 from finetune.config.peft import PeftConfig
 from finetune.config.phases import PhaseConfig
@@ -137,6 +138,7 @@ class TrainingConfig(Section):
         description="phases train, of what they unfreeze, a small part that stands for the rest: `lora`, `bitfit` or "
         "`norm`, or a section",
     )
+    distillation: DistillationConfig | None = Field(None, description="a teacher beside the labels; default: none")
     phases: list[PhaseConfig] = Field(
         [],
         description="phases of your own; default: those of `strategy`. Beside `auto` they are one more candidate",
