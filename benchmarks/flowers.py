@@ -81,7 +81,8 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
     files = {name: folder / f"{name}-{train}-{val}{'-held-out' * held_out}.gz" for name in wanted}
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     if not all(path.is_file() for path in files.values()):
-        records = list(tf.data.TFRecordDataset(transformed(folder)["train"], "GZIP").as_numpy_iterator())
+        # Transform leaves them as they are: pictures are compressed already.
+        records = list(tf.data.TFRecordDataset(transformed(folder)["train"]).as_numpy_iterator())
         for name, path in files.items():
             with replacing(path) as unfinished, tf.io.TFRecordWriter(str(unfinished), options) as writer:
                 for record in records:
