@@ -74,7 +74,7 @@ def _check_written(config: BackboneConfig, backbone: keras.Model) -> None:
     key, ending = source.written_as
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"written{ending}")
-        source.write(backbone, path)
+        source.write(config, backbone, path)
         named = {key.removeprefix("backbone."): str(path), "sha256": None, "cut_at": None}
         again = build_backbone(config.model_copy(update=named))
         same = map(np.array_equal, again.get_weights(), backbone.get_weights())

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.numpy import save_file
 
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import check_sha256
 from finetune.errors import BackboneError
-from trainer_module.backbones.hugging_face import described_layers, folder_problems, read_architecture
+from trainer_module.backbones.hugging_face import (
+    CONFIG,
+    WEIGHTS,
+    described_layers,
+    folder_problems,
+    read_architecture,
+)
 from trainer_module.backbones.source import NamedSource
 from trainer_module.frozen_features.recorded import Recorded
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
+from transforms.piece_vocabulary import FILES
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -23,6 +34,7 @@ class Bert(NamedSource):
 
     name = "Hugging Face encoders"
     records = {"BERT": Backbone("BERT", modality="text")}
+    written_as = ("backbone.weights", "")
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns the record with the folder of the tokenizer."""
@@ -44,6 +56,21 @@ class Bert(NamedSource):
         if not random:
             load_checkpoint(network, folder, architecture)
         return network, digest
+
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
+        """Writes a folder in the same layout: weights as float32, and the config and the tokenizer as they are."""
+        folder = _described_in(config)
+        tensors = {
+            f"{module.path}.{names[0]}": np.ascontiguousarray(value.T if variable == "kernel" else value)
+            for module in read_architecture(folder).modules
+            for variable, names, _ in module.tensors()
+            for value in [getattr(backbone.get_layer(module.layer), variable).numpy()]
+        }
+        path.mkdir(parents=True)
+        for file in (CONFIG, *FILES):
+            if Path(folder, file).is_file():
+                shutil.copy(Path(folder, file), path)
+        save_file(tensors, path / WEIGHTS)
 
     def graph(self, config: BackboneConfig) -> Recorded | None:
         """Returns None: how long texts are, which the cost depends on, only the data tell."""
