@@ -4,8 +4,9 @@
 
 EfficientNet-Lite0 on five kinds of flowers: 510 pictures of train/ to train on, 90 others to choose by, 150 of val/ to
 test on. Both sides begin with a fitted head and train for the same epochs with the same optimizer, schedule and
-augmentation; each at every rate of RATES, of which the one with the lowest mean validation loss counts. Frozen features
-are computed anew in each run. What is done stands in the results after each run, so that a killed benchmark goes on.
+augmentation; each at every rate of RATES, and of the rates that all seeds are done with, the one with the lowest mean
+validation loss counts. Frozen features are computed anew in each run. What is done stands in the results after each
+run, so that a killed benchmark goes on.
 """
 
 from __future__ import annotations
@@ -55,12 +56,14 @@ def run(folder: Path, side: str, rate: float, seed: int) -> dict[str, Any]:
 
 
 def at_best_rate(runs: list[dict[str, Any]], side: str) -> list[dict[str, Any]]:
-    """Returns the runs of a side at the rate with the lowest mean validation loss."""
+    """Returns the runs of a side at the rate with the lowest mean validation loss, of those with the most seeds."""
     by_rate: dict[float, list[dict[str, Any]]] = {}
     for each in runs:
         if each["side"] == side:
             by_rate.setdefault(each["rate"], []).append(each)
-    return min(by_rate.values(), key=lambda found: mean(each["phases"][-1]["val_loss"] for each in found))
+    most = max(map(len, by_rate.values()))
+    whole = [found for found in by_rate.values() if len(found) == most]
+    return min(whole, key=lambda found: mean(each["phases"][-1]["val_loss"] for each in found))
 
 
 def page(described: str, runs: list[dict[str, Any]]) -> str:
@@ -110,7 +113,7 @@ def _accuracies(found: list[dict[str, Any]]) -> list[float]:
 
 
 def main() -> None:
-    """Runs what is not done yet, the rates of one seed after the other."""
+    """Runs what is not done yet, one rate after the other."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--folder", type=Path, default=FOLDER)
@@ -121,8 +124,8 @@ def main() -> None:
     before = json.loads(kept.read_text()) if kept.is_file() else {"machine": machine(), "runs": []}
     described, runs = before["machine"], before["runs"]
     done = {(each["side"], each["rate"], each["seed"]) for each in runs}
-    for seed in range(1, given.seeds + 1):
-        for rate in RATES:
+    for rate in RATES:
+        for seed in range(1, given.seeds + 1):
             for side in SIDES:
                 if (side, rate, seed) in done:
                     continue
