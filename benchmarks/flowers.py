@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from finetune.files import replacing
 
@@ -96,13 +97,6 @@ def _transform(folder: Path) -> dict:
     """Runs the first nodes of the pipeline."""
     from PIL import Image
 
-    from finetune.config import Config
-    from pipeline.dag import compile_ir
-    from pipeline.metadata_connection import sqlite_connection
-    from pipeline.node_runs import run_nodes
-    from pipeline.nodes import place_at
-    from pipeline.run_metadata import RunMetadata
-
     root = linked(folder / "pictures")
     for name in CLASSES:
         # Ingest wants a test split; nothing reads it here.
@@ -110,7 +104,7 @@ def _transform(folder: Path) -> dict:
         target.parent.mkdir(parents=True, exist_ok=True)
         noise = hashlib.sha512(name.encode()).digest() * 64
         Image.frombytes("RGB", (32, 32), noise[: 3 * 32 * 32]).save(target)
-    config = Config.model_validate(
+    return run_to_transform(
         {
             "name": "benchmark",
             "output_dir": str(folder / "pipeline"),
@@ -118,6 +112,18 @@ def _transform(folder: Path) -> dict:
             "backbone": {"name": "MobileNetV2", "weights": str(weights_file()), "image_size": SIZE},
         }
     )
+
+
+def run_to_transform(raw: dict[str, Any]) -> dict[str, Any]:
+    """Runs the nodes of a config up to Transform; returns files of `train` and `val`, the `graph`, and `seconds`."""
+    from finetune.config import Config
+    from pipeline.dag import compile_ir
+    from pipeline.metadata_connection import sqlite_connection
+    from pipeline.node_runs import run_nodes
+    from pipeline.nodes import place_at
+    from pipeline.run_metadata import RunMetadata
+
+    config = Config.model_validate(raw)
     config.output_path.mkdir(parents=True, exist_ok=True)
     run_id, ended = "benchmark", []
     connection = sqlite_connection(config.metadata_path)
