@@ -16,6 +16,7 @@ from finetune.config.backbone import BackboneConfig
 from finetune.digests import sha256_of
 from finetune.errors import did_you_mean
 from trainer_module.frozen_features.recorded import Recorded, recorded
+from trainer_module.peft.targets import Kernel
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
 
@@ -74,6 +75,14 @@ class BackboneSource(ABC):
         """
         graph = self.graph(config)
         return graph.layers if graph else None
+
+    def kernels(self, config: BackboneConfig) -> tuple[Sequence[Kernel], int] | None:
+        """Returns the kernels that `build` will give, from input to output, and how many numbers the network has.
+
+        None where only `build` can tell.
+        """
+        graph = self.graph(config)
+        return (graph.kernels, graph.parameters) if graph else None
 
     def graph(self, config: BackboneConfig) -> Recorded | None:
         """Returns the graph by which `finetune plan` cuts frozen features off; None where none is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,14 @@ from finetune.errors import BackboneError
 from trainer_module.backbones.hugging_face import (
     CONFIG,
     WEIGHTS,
+    described_kernels,
     described_layers,
     folder_problems,
     read_architecture,
 )
 from trainer_module.backbones.source import NamedSource
 from trainer_module.frozen_features.recorded import Recorded
+from trainer_module.peft.targets import Kernel
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
 from transforms.piece_vocabulary import FILES
@@ -75,6 +78,13 @@ class Bert(NamedSource):
     def graph(self, config: BackboneConfig) -> Recorded | None:
         """Returns None: how long texts are, which the cost depends on, only the data tell."""
         return None
+
+    def kernels(self, config: BackboneConfig) -> tuple[Sequence[Kernel], int] | None:
+        """Returns those that the folder's config describes; None where it cannot be read."""
+        try:
+            return described_kernels(read_architecture(_described_in(config)))
+        except BackboneError:
+            return None
 
     def layers(self, config: BackboneConfig) -> list[Layer] | None:
         """Returns those that the folder's config describes; None where it cannot be read."""
