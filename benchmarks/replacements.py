@@ -173,8 +173,8 @@ RULES: dict[str, Rule] = {
     "no fewer right": as_good,
     "shown to be at most a point worse, 95 %, 5 % over all looks": proven(POINT, 0.95, risk=0.05),
     **{
-        f"shown to be at most {round(100 * margin)} worse, {confidence:.0%}": proven(margin, confidence)
-        for margin in (0.01, 0.03, 0.05)
+        f"shown to be at most {worse} worse, {confidence:.0%}": proven(margin, confidence)
+        for margin, worse in ((0.01, "a point"), (0.03, "3 points"), (0.05, "5 points"))
         for confidence in (0.8, 0.9, 0.95)
     },
     **{f"Brier score shown to be lower, {level:.1%} one-sided": sharper(level) for level in (0.9, 0.95, 0.975)},

@@ -45,7 +45,7 @@ def test_promotions_are_bad_by_the_pictures_that_no_rule_sees():
     careful = figures_of([year(), year()], as_good)
     assert (careful["promotions"], careful["bad"], careful["years with a bad one"]) == (4, 2, 2)
     assert (careful["better"], careful["missed"]) == (4, 2)
-    proven = figures_of([year()], RULES["shown to be at most 1 worse, 90%"])
+    proven = figures_of([year()], RULES["shown to be at most a point worse, 90%"])
     assert (proven["promotions"], proven["bad"], proven["missed"]) == (1, 0, 1)
 
 
