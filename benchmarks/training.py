@@ -94,6 +94,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "checkpoint_dir": str(work / "checkpoints"),
             "frozen_features_dir": str(kept),
             "tracking_dir": str(work / "tensorboard"),
+            "mlflow_dir": str(work / "mlflow"),
         },
     )
     start, processor = time.monotonic(), time.process_time()
