@@ -49,7 +49,8 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     )
     # What frozen random weights give is nothing to fit a head on.
     head = training.head.model_copy(update={"start": "random"})
-    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone", "distillation": None}
+    begins = {"start_from": "backbone", "distillation": None, "peft": None}
+    own = {"phases": [phase], "batch_norm": "train", "head": head, **begins}
     return training.model_copy(update=own)
 
 
@@ -68,7 +69,7 @@ def node_ids(config: Config) -> list[str]:
         *(["TrainingDataResolver", "DataGate"] if chosen_checks(config.data.checks) else []),
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
-        *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
+        *(["WarmStartResolver"] if config.training.start_from != "backbone" else []),
         *_teaching(config.training.distillation),
         "Trainer",
         "ChampionResolver",
