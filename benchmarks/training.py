@@ -110,6 +110,7 @@ def _train(folder: str, training: dict, data: Data, augmentation: dict, backbone
             "checkpoint_dir": str(work / "checkpoints"),
             "frozen_features_dir": str(kept),
             "tracking_dir": str(work / "tensorboard"),
+            "mlflow_dir": str(work / "mlflow"),
         },
     )
     start, processor = time.monotonic(), time.process_time()
