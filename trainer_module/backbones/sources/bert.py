@@ -64,7 +64,7 @@ class Bert(NamedSource):
         """Writes a folder in the same layout: weights as float32, and the config and the tokenizer as they are."""
         folder = _described_in(config)
         tensors = {
-            f"{module.path}.{names[0]}": np.ascontiguousarray(value.T if variable == "kernel" else value)
+            names[0]: np.ascontiguousarray(value.T if variable == "kernel" else value)
             for module in read_architecture(folder).modules
             for variable, names, _ in module.tensors()
             for value in [getattr(backbone.get_layer(module.layer), variable).numpy()]
