@@ -14,7 +14,9 @@ import tf_keras as keras
 from trainer_module.frozen_features.cuts import Cut, Node
 from trainer_module.frozen_features.planner import Graph
 from trainer_module.layers import PadWords, TrimWords
-from trainer_module.phases.freezing import layers_of
+from trainer_module.peft.adapters import plain_weights
+from trainer_module.peft.low_rank import FACTORS
+from trainer_module.phases.freezing import layers_of, variable_name
 from transforms.inputs import NetworkInput
 
 
@@ -91,8 +93,8 @@ class Network:
         for node in cut.below:
             layer = self._layers[node.name]
             digest.update(repr((node, type(layer).__qualname__, _settings(layer))).encode())
-            for weight in layer.weights:
-                digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+            for weight in plain_weights(layer):
+                digest.update(np.ascontiguousarray(weight).tobytes())
         return digest.hexdigest()
 
     def dtype(self, cut: Cut) -> tf.DType:
@@ -185,4 +187,5 @@ def _multiply_adds(layer: keras.layers.Layer, shape: tuple[int, ...]) -> int:
     if isinstance(layer, keras.layers.Embedding):
         return 0
     places = math.prod(shape[:-1])
-    return places * sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
+    kernels = [each for each in layer.weights if not variable_name(each).endswith(FACTORS)]
+    return places * sum(math.prod(weight.shape) for weight in kernels if len(weight.shape) > 1)

@@ -131,6 +131,22 @@ def test_a_phase_that_the_layers_do_not_allow_is_refused_before_training(section
         assert problems(EXAMPLES[section][1](tmp_path), training={"phases": [{**phase, "unfreeze": good}]}) == []
 
 
+@pytest.mark.parametrize(
+    ("section", "peft", "message"),
+    [
+        ("pictures", "lora", r"training\.peft\.method: got 'lora'; .* has no kernels in layers of Keras"),
+        ("bert", "lora", r"Expected 'bitfit' or 'norm' of a SavedModel"),
+        ("table", "norm", r"phases\[0\]\.unfreeze: got 'all layers', in which training\.peft has nothing to train"),
+    ],
+)
+def test_what_has_nothing_that_peft_could_train_is_refused_before_training(section, peft, message, tmp_path):
+    phase = {"name": "tune", "epochs": 1, "learning_rate": 0.1, "unfreeze": "all"}
+    training = {"phases": [phase], "peft": peft}
+    (problem,) = problems(EXAMPLES[section][1](tmp_path), training=training)
+    assert re.search(message, problem), problem
+    assert problems(EXAMPLES["application"][1](tmp_path), training=training) == []
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_config_with_its_defaults_filled_in_is_as_good(tmp_path, name):
     config = BackboneConfig.model_validate(EXAMPLES[name][1](tmp_path))
