@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from finetune.config import TrackingConfig
 from finetune.events import Epoch, Event, Note, PhaseFinished, TrialFinished, TrialStarted, emit, subscribe
-from trainer_module.tracking.entries import Entry, Numbers, RunBegins, RunEnds
+from trainer_module.tracking.entries import Entry, Numbers, Picture, RunBegins, RunEnds
 from trainer_module.tracking.journal import Journal, journal_of, journals_of
 from trainer_module.tracking.mlflow import Mlflow
 from trainer_module.tracking.outbox import Outbox
@@ -91,6 +91,17 @@ def tracked(
             tracking.put(ends)
         for outbox in outboxes:
             outbox.close()
+
+
+def tell_pictures(tracking: Tracking, pictures: Iterable[Picture]) -> None:
+    """Tells trackers of pictures, which are drawn for them alone; one that cannot be drawn ends nothing."""
+    if not tracking.outboxes:
+        return
+    try:
+        for picture in pictures:
+            tracking.put(picture)
+    except Exception as error:
+        emit(Note(level="warning", text=f"a picture for the trackers was not drawn: {type(error).__name__}: {error}"))
 
 
 def flat(settings: Any, prefix: str = "") -> dict[str, str]:
