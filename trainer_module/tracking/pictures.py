@@ -45,7 +45,7 @@ def augmentation_sheet(split: Split, config: AugmentationConfig, seed: int) -> b
     augment, rows = MODALITIES[split.inputs.modality].augment, []
     for number, record in enumerate(split.records.take(SHOWN)):
         value, _ = parse(record, split)
-        if not (tf.is_tensor(value) and value.shape.rank == 3 and value.shape[-1] == 3):
+        if isinstance(value, dict) or value.shape.rank != 3 or value.shape[-1] != 3:
             return None
         copies = [augment(value, tf.constant([seed + copy, number], tf.int64), config) for copy in range(COPIES)]
         rows.append(tf.concat([tf.cast(each, tf.float32) for each in (value, *copies)], axis=1))
