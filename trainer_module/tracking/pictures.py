@@ -17,21 +17,23 @@ from trainer_module.tracking.entries import Picture
 
 # Rows of a sheet, and changed copies beside each example.
 SHOWN, COPIES = 4, 5
+# What the sheet is called where no phase is named.
+SEARCHED = "search"
 # Of more classes, names and counts would be too small to read.
 CLASSES_NAMED = 25
 _INCHES_PER_CLASS, _LEAST_INCHES, _MOST_INCHES = 0.4, 3.0, 12.0
 
 
 def of_augmentation(setup: Setup, run: str) -> Iterator[Picture]:
-    """Yields a sheet for each augmentation that the phases have, where it changes pictures."""
+    """Yields a sheet for each augmentation that the phases, or those of a search, have, where it changes pictures."""
+    phases = [(phase.name, phase.augmentation or setup.augmentation) for phase in setup.training.phases]
     sheets: list[AugmentationConfig] = []
-    for phase in setup.training.phases:
-        config = phase.augmentation or setup.augmentation
+    for name, config in phases or [(SEARCHED, setup.augmentation)]:
         if config.is_active and config not in sheets:
             sheets.append(config)
             sheet = augmentation_sheet(setup.train, config, setup.training.seed)
             if sheet is not None:
-                yield _picture(run, f"augmentation/{phase.name}", sheet)
+                yield _picture(run, f"augmentation/{name}", sheet)
 
 
 def of_mistakes(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[str], run: str) -> Iterator[Picture]:

@@ -51,7 +51,8 @@ def tracked(
 
     Each epoch writes its metrics twice: as `val_loss` by the number of the epoch in all phases, and as
     `<phase>/val_loss` by that in the phase. Each phase writes `<phase>/best_val_loss` and `<phase>/best_val_accuracy`.
-    What is trained to be compared, and the last fit, are runs of their own, below that of the training.
+    What is trained to be compared, and the last fit, are runs of their own, below that of the training; each ends with
+    what it is compared by, such as `final/val_loss`.
 
     Args:
         places: Where to write.
@@ -127,7 +128,8 @@ def entries(event: Event, component: str, run: str) -> list[Entry]:
         return [RunBegins(run=f"{run}/{event.trial}", title=event.trial, parent=run, parameters=flat(event.parameters))]
     if isinstance(event, TrialFinished):
         of = f"{run}/{event.trial}"
-        last = [Numbers(run=of, values=event.metrics, step=0, at=now)] if event.metrics else []
+        final = {f"final/{name}": value for name, value in event.metrics.items()}
+        last = [Numbers(run=of, values=final, step=0, at=now)] if final else []
         return [*last, RunEnds(run=of, succeeded=event.succeeded, at=now)]
     if isinstance(event, Epoch):
         of, metrics = _run_of(event, run), {name: getattr(event, name) for name in METRICS}
