@@ -34,8 +34,8 @@ from pipeline.run_ids import start_of
 from pipeline.run_metadata import RunMetadata, end_executions, open_store
 from pipeline.saved_report import REPORT_FILE, save_report
 from pipeline.summary import collect
+from pipeline.tracking import tell_of_run
 from registry.versions import CARD_TEXT_FILE, read_record
-from trainer_module.tracking.mlflow import log_outcome
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,11 +62,10 @@ def report(options: argparse.Namespace, task: Task) -> None:
         folder, data = filed.folder, ReportData.read(filed.folder)
     else:
         folder, data = _of_run(config, task, filed.decision if filed else None)
-        done = data.summary
-        log_outcome(config.tracking, done.mlflow_run, done.metrics, done.status)
         save_report(folder, data)
-        if filed and done.status != "failed":
-            lineage.end(filed.id, done.status)
+        data = tell_of_run(config, data, folder, RunMetadata(task.connection, task.run_id).outputs())
+        if filed and data.summary.status != "failed":
+            lineage.end(filed.id, data.summary.status)
     write_outputs(options.executor_input, shown(folder, data))
     emit(RunEnded(exit_code=data.summary.exit_code))
     send(config.notify, config.output_path, message_of(data.summary))
