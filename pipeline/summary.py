@@ -10,10 +10,9 @@ from importlib import metadata as packages
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from components.data_gate.component import STOPPED
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
-from finetune.artifacts.data_findings import DataFindings, ShownExample
+from finetune.artifacts.data_findings import STOPPED, DataFindings, ShownExample
 from finetune.artifacts.evaluation_results import EvaluationResults, Sample
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport

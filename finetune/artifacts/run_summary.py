@@ -10,6 +10,16 @@ from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
+from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, FinetuneError
+
+_EXIT_CODES = {
+    "pushed": 0,
+    "checked": 0,
+    "refused": REFUSED,
+    "pending": PENDING,
+    "nothing_to_do": NOTHING_TO_DO,
+    "failed": FinetuneError.exit_code,
+}
 
 
 class ComponentRun(Record):
@@ -80,6 +90,11 @@ class RunSummary(Artifact, file="summary.json"):
     seconds: float | None = None
     approval: SignedApproval | None = None
     decision: RetrainDecision | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with that has done the run."""
+        return _EXIT_CODES[self.status]
 
     @property
     def failed_gates(self) -> list[GateResult]:

@@ -134,7 +134,10 @@ def apply_adapter(
     config: ConfigFile,
     overrides: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What to write: .h5 of a backbone by name, .keras of a file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What to write: .h5 of a backbone by name, .keras of a file, a folder of BERT."
+        ),
     ] = None,
 ) -> None:
     """Merges an adapter into the backbone of a config, and writes the backbone to a file that configs can name.
