@@ -171,7 +171,7 @@ def training_batches(
         @tf.autograph.experimental.do_not_convert
         def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, Target]:
             number, record = example
-            value, label = _parse(record, split)
+            value, label = parse(record, split)
             if teacher:
                 label = TaughtLabels(label, *(tf.gather(each, number) for each in teacher))
             if views:
@@ -220,7 +220,7 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
     @tf.autograph.experimental.do_not_convert
     def one(record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
-        value, label = _parse(record, split)
+        value, label = parse(record, split)
         return split.inputs.finish(value), label
 
     batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
@@ -251,7 +251,7 @@ def numbered_inputs(
 
     @tf.autograph.experimental.do_not_convert
     def one(row: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
-        value = _parse(record, split)[0]
+        value = parse(record, split)[0]
         if config and views:
             value = augment(value, tf.stack([views.seed, row]), config)
         return row, split.inputs.finish(value)
@@ -283,7 +283,7 @@ def targets(split: Split) -> Target:
     return split.taught.beside(labels(split)) if split.taught else labels(split)
 
 
-def _parse(record: tf.Tensor, split: Split) -> tuple[NetworkInput, tf.Tensor]:
+def parse(record: tf.Tensor, split: Split) -> tuple[NetworkInput, tf.Tensor]:
     spec = {**split.inputs.feature_spec(), **split.labels.feature_spec()}
     example = tf.io.parse_single_example(record, spec)
     return split.inputs.read(example), split.labels.read(example)
