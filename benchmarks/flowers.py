@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 from finetune.files import replacing
 
@@ -82,7 +82,8 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
     files = {name: folder / f"{name}-{train}-{val}{'-held-out' * held_out}.gz" for name in wanted}
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     if not all(path.is_file() for path in files.values()):
-        records = list(tf.data.TFRecordDataset(transformed(folder)["train"], "GZIP").as_numpy_iterator())
+        # Transform leaves them as they are: pictures are compressed already.
+        records = list(tf.data.TFRecordDataset(transformed(folder)["train"]).as_numpy_iterator())
         for name, path in files.items():
             with replacing(path) as unfinished, tf.io.TFRecordWriter(str(unfinished), options) as writer:
                 for record in records:
@@ -95,12 +96,6 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
 def _transform(folder: Path) -> dict:
     """Runs the first nodes of the pipeline."""
     from PIL import Image
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-
-    from finetune.config import Config
-    from pipeline.dag import compile_ir
-    from pipeline.nodes import alone
-    from pipeline.run_metadata import RunMetadata
 
     root = linked(folder / "pictures")
     for name in CLASSES:
@@ -109,7 +104,7 @@ def _transform(folder: Path) -> dict:
         target.parent.mkdir(parents=True, exist_ok=True)
         noise = hashlib.sha512(name.encode()).digest() * 64
         Image.frombytes("RGB", (32, 32), noise[: 3 * 32 * 32]).save(target)
-    config = Config.model_validate(
+    return run_to_transform(
         {
             "name": "benchmark",
             "output_dir": str(folder / "pipeline"),
@@ -117,28 +112,28 @@ def _transform(folder: Path) -> dict:
             "backbone": {"name": "MobileNetV2", "weights": str(weights_file()), "image_size": SIZE},
         }
     )
-    config.output_path.mkdir(parents=True, exist_ok=True)
-    run_id = "benchmark"
-    whole = compile_ir(config)
-    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
-    from tfx.orchestration.portable import runtime_parameter_utils
 
-    runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
-    metadata = RunMetadata(config.metadata_path, run_id)
-    seconds = {}
-    for node in whole.nodes:
-        node_id = node.pipeline_node.node_info.id
-        start = time.monotonic()
-        LocalDagRunner().run_with_ir(alone(whole, node_id))
-        seconds[node_id] = round(time.monotonic() - start, 1)
-        if node_id == "Transform":
-            break
-    outputs = metadata.outputs()["Transform"]
+
+def run_to_transform(raw: dict[str, Any]) -> dict[str, Any]:
+    """Runs the nodes of a config up to Transform; returns files of `train` and `val`, the `graph`, and `seconds`."""
+    from finetune.config import Config
+    from pipeline.dag import compile_ir
+    from pipeline.metadata_connection import sqlite_connection
+    from pipeline.node_runs import run_nodes
+    from pipeline.nodes import place_at
+    from pipeline.run_metadata import RunMetadata
+
+    config = Config.model_validate(raw)
+    config.output_path.mkdir(parents=True, exist_ok=True)
+    run_id, ended = "benchmark", []
+    connection = sqlite_connection(config.metadata_path)
+    run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, ended, last="Transform")
+    outputs = RunMetadata(connection, run_id).outputs()["Transform"]
     examples = Path(outputs["transformed_examples"].uri)
     return {
         **{split: sorted(map(str, examples.glob(f"Split-{split}/*"))) for split in ("train", "val")},
         "graph": outputs["transform_graph"].uri,
-        "seconds": seconds,
+        "seconds": {node.id: round(node.seconds, 1) for node in ended},
     }
 
 

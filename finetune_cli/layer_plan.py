@@ -53,7 +53,7 @@ def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayer
     blocks = dict(zip(names, block_names(names), strict=True))
     plans = []
     for phase in phases:
-        variables, _ = apply_freeze(model, backbone, phase, training.batch_norm)
+        variables, _ = apply_freeze(model, backbone, phase, training)
         trained = {id(variable) for variable in variables}
         layers = [
             layer.name for layer in backbone.layers if any(id(variable) in trained for variable in layer.variables)
@@ -70,7 +70,7 @@ def print_layers(config: Config, console: Console) -> None:
     """Prints for each phase the layers that train, by block, and counts of parameters; for `auto`, all it may try."""
     training, phases = config.training, config.training.phases
     if training.strategy == AUTO:
-        candidates = candidates_for(record_of(config.backbone).modality, training, config.augmentation)
+        candidates = candidates_for(record_of(config.backbone).kind, training, config.augmentation)
         phases = [phase for candidate in candidates for phase in candidate.phases]
     table = Table("phase", "trains, of the backbone", "parameters", "of the head", box=None, pad_edge=False)
     for plan in layer_plan(config, phases):

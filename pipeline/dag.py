@@ -118,8 +118,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
 
     further: dict[str, types.BaseChannel] = {}
     baselines: dict[str, types.BaseChannel] = {}
-    if config.training.start_from == "champion":
-        warm_start = warm_start_resolver(trained_on, as_parameter(pushed))
+    if config.training.start_from != "backbone":  # A run of a package may say it, too.
+        warm_start = warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
         if gate:
             warm_start.add_upstream_node(gate)
         nodes.append(warm_start)
@@ -317,6 +317,7 @@ def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str
                 "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
                 "tracking": config.tracking.model_dump(mode="json"),
                 "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
+                "mlflow_dir": SharedPath(path=f"{output}/mlflow"),
             }
         ),
         **inputs,

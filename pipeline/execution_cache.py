@@ -30,7 +30,7 @@ from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import data_fingerprint
 from finetune.buckets import folder
 from pipeline.code_digest import node_digest
-from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
+from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution, put_context
 
 CONTEXT_TYPE = "finetune_execution_cache"
 
@@ -158,9 +158,11 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     kind = operations[0].op_type
     if len(operations) > 1 or kind not in _FOUND_BY:
         return None
-    directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
+    said = {name: one.value.field_value.string_value for name, one in operations[0].kwargs.items()}
+    directory = folder(said.pop("push_directory"))
     ids = [one for each in inputs.values() for one in each]
-    return f"{node_digest([kind.rpartition('.')[0]])} {_FOUND_BY[kind](store, directory, ids)}"
+    found = _FOUND_BY[kind](store, directory, ids)
+    return f"{node_digest([kind.rpartition('.')[0]])} {json.dumps(said, sort_keys=True)} {found}"
 
 
 def _start(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]) -> str:
@@ -248,11 +250,3 @@ def _publish(
         if event.type in (*_INPUTS, *_OUTPUTS)
     ]
     store.put_execution(execution, pairs, [*contexts, run], reuse_context_if_already_exist=True)
-
-
-def put_context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
-    """Returns the context of that type and name, made when absent; another process may make it at the same time."""
-    type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
-    with contextlib.suppress(mlmd.errors.AlreadyExistsError):
-        store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
-    return store.get_context_by_type_and_name(kind, name)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,12 +18,14 @@ from finetune.errors import ConfigError, DataRefused, FinetuneError, RunError
 from finetune.events import Note, RunStarted, emit, lines_to, subscribe
 from finetune.file_stats import stats_of
 from pipeline.beam.reachable import unreachable
+from pipeline.metadata_connection import connection_of
 from pipeline.only_run import only_run
 from pipeline.plan import node_ids
+from pipeline.run_ids import new_run_id
 from pipeline.saved_report import LOG_FILE, save_report
 from pipeline.tasks import check_champion
+from pipeline.tracking import tell_of_run
 from pipeline.unchanged import Inputs, changed_unseen, held_answer, inputs_of, remember
-from trainer_module.tracking.mlflow import log_outcome
 
 UNSEEN = (
     "data.root: modes, owners or inodes of files are other than in the latest run, and all sizes and times the same, "
@@ -104,7 +105,7 @@ def _run(
         from pipeline.node_runs import own_error, readable
         from pipeline.run_metadata import RunMetadata
 
-        metadata = RunMetadata(config.metadata_path, run_id)
+        metadata = RunMetadata(connection_of(config), run_id)
         components: list[ComponentRun] = []
         error: str | None = None
         ending: Literal["checked", "refused"] | None = "checked" if last else None
@@ -119,16 +120,15 @@ def _run(
         seconds = time.monotonic() - start
         outputs, pushed = metadata.outputs(), stats_of(config.push_path).digest
         data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error, ending, decision)
-        done = data.summary
-        log_outcome(config.tracking, done.mlflow_run, done.metrics, done.status)
         save_report(run_dir, data)
+        done = tell_of_run(config, data, run_dir, outputs).summary
         if error is None and last is None and done.status != "failed" and metadata.champion_stays(config.push_path):
             remember(config, run_dir, inputs, pushed, outputs)
-        _end_well(config, cleans=error is None and config.keep.is_set)
+        end_well(config, cleans=error is None and config.keep.is_set)
     return done
 
 
-def _end_well(config: Config, cleans: bool) -> None:
+def end_well(config: Config, cleans: bool) -> None:
     """Brings the history up to date and removes what `keep` lets go; a run that has its answer does not fail for it."""
     from pipeline.clean.remove import clean_while_alone
     from pipeline.history.collect import save_history
@@ -167,22 +167,16 @@ def run_through(
     with only_run(config.output_path), _logs_to(log_file):
         emit(RunStarted(components=(*_nodes_to(config, last), component), log_file=str(log_file)))
         emit(Note(text="loading TensorFlow and TFX"))
-        from pipeline.node_runs import readable, told
+        from pipeline.node_runs import nodes_then
         from pipeline.run_metadata import RunMetadata
 
-        metadata = RunMetadata(config.metadata_path, run_id)
-        components: list[ComponentRun] = []
-        try:
-            _run_nodes(config, run_id, components, last)
-            with told(component, components) as outcome:
-                result = work(metadata.outputs())
-                outcome("ran")
-            return result
-        except Exception as failure:
-            logging.getLogger(__name__).exception("%s failed", component)
-            if isinstance(failure, FinetuneError):
-                raise
-            raise RunError(readable(failure, components, _whole_story(log_file), config.metadata_path)) from failure
+        return nodes_then(
+            lambda ended: _run_nodes(config, run_id, ended, last),
+            component,
+            lambda: work(RunMetadata(connection_of(config), run_id).outputs()),
+            _whole_story(log_file),
+            config.metadata_path,
+        )
 
 
 def _nodes_to(config: Config, last: str | None) -> list[str]:
@@ -194,21 +188,13 @@ def _whole_story(log_file: Path) -> str:
     return f"The log has the whole story: {log_file}"
 
 
-def new_run_id() -> str:
-    """Returns an id that sorts by time."""
-    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-
-
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
     """Runs the nodes up to `last`, or all; `components` gets each as it ends."""
-    from tfx.orchestration import metadata as tfx_metadata
-
     from pipeline.dag import compile_ir
     from pipeline.node_runs import run_nodes
     from pipeline.nodes import place_at
 
-    connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
-    run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, components, last)
+    run_nodes(compile_ir(config), connection_of(config), place_at(Path.cwd()), run_id, components, last)
 
 
 @contextmanager

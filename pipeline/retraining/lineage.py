@@ -23,8 +23,8 @@ from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.artifacts.retrain_decision import TRAINS, Action, RetrainDecision
 from finetune.config import Config
 from finetune.errors import RunError
-from pipeline.execution_cache import put_context
-from pipeline.run_metadata import NODE, RUN, artifacts_of, has_succeeded, open_store
+from pipeline.metadata_connection import connection_of
+from pipeline.run_metadata import NODE, RUN, artifacts_of, has_succeeded, open_store, put_context
 
 # Of executions and artifacts of decisions.
 NODE_ID = "RetrainDecision"
@@ -35,7 +35,7 @@ _PUSHER = "AtomicPusher"
 
 @dataclass(frozen=True)
 class PastDecision:
-    """A decision that looked into examples: id of its artifact, its folder, and how the run ended that followed."""
+    """A decision: id of its artifact, its folder, and how the run ended that followed."""
 
     id: int
     folder: Path
@@ -45,7 +45,17 @@ class PastDecision:
     @property
     def unfinished(self) -> bool:
         """Whether it was to train, and the run that followed did not end."""
-        return self.action in TRAINS and not self.ended
+        return self.trains and not self.ended
+
+    @property
+    def trains(self) -> bool:
+        """Whether a run follows."""
+        return self.action in TRAINS
+
+    @property
+    def decision(self) -> RetrainDecision:
+        """The whole of it."""
+        return RetrainDecision.read(self.folder)
 
     @property
     def examples(self) -> list[ListedExample]:
@@ -54,11 +64,9 @@ class PastDecision:
 
 
 def store_of(config: Config) -> mlmd.MetadataStore:
-    """Opens the metadata store of runs on this machine, in its folder, which is made where it is missing."""
+    """Opens the metadata store of a config's runs; the output folder is made where it is missing."""
     config.output_path.mkdir(parents=True, exist_ok=True)
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(config.metadata_path)
-    return open_store(connection)
+    return open_store(connection_of(config))
 
 
 class Lineage:
@@ -117,11 +125,7 @@ class Lineage:
 
     def decisions(self) -> list[PastDecision]:
         """Returns the decisions that looked into examples and are still there, the latest first."""
-        return [
-            PastDecision(one.id, Path(one.uri), *(one.custom_properties[key].string_value for key in (ACTION, ENDED)))
-            for one in self._decisions()
-            if ExampleList.path(one.uri).is_file()
-        ]
+        return [_past(one) for one in self._decisions() if ExampleList.path(one.uri).is_file()]
 
     def decided(self) -> dict[str, str]:
         """Returns the digest of each span that was decided on, and where a run followed, that has ended.
@@ -170,6 +174,20 @@ class Lineage:
         )
         return int(artifact_id)
 
+    def take_up(self, decision: int, run_id: str) -> None:
+        """Notes that a run goes on with an earlier decision."""
+        attribution = metadata_store_pb2.Attribution(
+            artifact_id=decision, context_id=put_context(self._store, RUN, run_id).id
+        )
+        self._store.put_attributions_and_associations([attribution], [])
+
+    def of_run(self, run_id: str) -> PastDecision | None:
+        """Returns the decision that a run follows from; None where there is none."""
+        context = self._store.get_context_by_type_and_name(RUN, run_id)
+        artifacts = self._store.get_artifacts_by_context(context.id) if context else []
+        found = max((one for one in artifacts if one.type == NODE_ID), key=lambda one: one.id, default=None)
+        return _past(found) if found else None
+
     def end(self, decision: int, status: str) -> None:
         """Notes how the run ended that a decision led to."""
         (artifact,) = self._store.get_artifacts_by_id([decision])
@@ -200,6 +218,11 @@ class Lineage:
         events = [event for event in self._store.get_events_by_artifact_ids([verdict.id]) if event.type == _INPUT]
         executions = self._store.get_executions_by_id(list({event.execution_id for event in events}))
         return any(has_succeeded(one) and one.type.endswith(_PUSHER) for one in executions)
+
+
+def _past(artifact: Any) -> PastDecision:
+    action, ended = (artifact.custom_properties[key].string_value for key in (ACTION, ENDED))
+    return PastDecision(artifact.id, Path(artifact.uri), action, ended)
 
 
 def _listed(folder: str | Path) -> list[ListedExample] | None:

@@ -37,7 +37,7 @@ OLD_HISTORY = {
         }
     ],
     "backbone": {"name": "SmallCNN", "source": "random", "licence": None, "sha256": None},
-    "mlflow_run": "",
+    "tracking_run": "",
 }  # fmt: skip
 OLD_VERDICT = {
     "passed": True, "blessed": True, "report_only": False,
@@ -133,7 +133,7 @@ def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
     assert data.ingest is None
     added = dict.fromkeys(("approval", "search", "refit", "calibration", "reuse", "ranking", "start", "decision"))
     serving = {**summary["serving"], "teacher_metrics": None}
-    assert data.summary.plain() == {**summary, **added, "data_checks": [], "serving": serving}
+    assert data.summary.plain() == {**summary, **added, "data_checks": [], "left_out": {}, "serving": serving}
 
 
 def test_the_summary_keeps_the_names_of_the_contract():

@@ -16,6 +16,7 @@ from finetune.config.backbone import BackboneConfig
 from finetune.digests import sha256_of
 from finetune.errors import did_you_mean
 from trainer_module.frozen_features.recorded import Recorded, recorded
+from trainer_module.peft.targets import Kernel
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
 
@@ -36,6 +37,11 @@ class BackboneSource(ABC):
     unfreeze_forms: Sequence[str] = UNFREEZE_FORMS  # Those of UNFREEZE_FORMS that its layers allow.
     # Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
     starts_random: bool = False
+    # Whether their kernels are in layers of Keras, as LoRA needs.
+    holds_kernels: bool = True
+    # The key of the config that takes its networks with other weights, and how the name of the file ends, "" for a
+    # folder; None where they cannot be written.
+    written_as: tuple[str, str] | None = None
 
     @abstractmethod
     def selects(self, config: BackboneConfig) -> bool:
@@ -70,6 +76,14 @@ class BackboneSource(ABC):
         graph = self.graph(config)
         return graph.layers if graph else None
 
+    def kernels(self, config: BackboneConfig) -> tuple[Sequence[Kernel], int] | None:
+        """Returns the kernels that `build` will give, from input to output, and how many numbers the network has.
+
+        None where only `build` can tell.
+        """
+        graph = self.graph(config)
+        return (graph.kernels, graph.parameters) if graph else None
+
     def graph(self, config: BackboneConfig) -> Recorded | None:
         """Returns the graph by which `finetune plan` cuts frozen features off; None where none is known."""
         return None
@@ -82,6 +96,10 @@ class BackboneSource(ABC):
         """Returns the same of the files that the config names, which must be on this machine."""
         return []
 
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
+        """Writes the network of a config with other weights to a file or folder, as `written_as` says."""
+        raise NotImplementedError(f"{self.name} has nothing in written_as")
+
     def with_random_weights(self, config: BackboneConfig) -> BackboneConfig:
         """Returns the config of the same network from random weights; a network that is its weights stays as it is."""
         return config
@@ -91,6 +109,7 @@ class NamedSource(BackboneSource):
     """A source whose networks have names, and whose weights are named beside them."""
 
     starts_random = True
+    written_as: tuple[str, str] | None = ("backbone.weights", ".h5")
 
     def selects(self, config: BackboneConfig) -> bool:
         """Finds the name among its records; case and underscores do not matter."""
@@ -145,6 +164,10 @@ class NamedSource(BackboneSource):
                     f"backbone.weights: got {config.weights!r}, which is no HDF5 file; expected one as Keras writes"
                 ]
         return []
+
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
+        """Writes the weights alone."""
+        backbone.save_weights(path)
 
     def with_random_weights(self, config: BackboneConfig) -> BackboneConfig:
         """Leaves the weights and their digest out."""

@@ -34,6 +34,8 @@ class Setup:
     strategy: tf.distribute.Strategy
     component: str  # Id of the pipeline node that this runs in.
     frozen_features: FrozenFeatures  # Keeps what the frozen part of the network gives, and feeds phases with it.
+    kind: str  # Of the backbone, by which the strategy `auto` knows what to try.
+    trial: str = ""  # Name of what is trained to be compared, or of the last fit; empty for the training itself.
     unlabelled: Split | None = None  # Examples that a teacher alone says something of.
 
     @property
@@ -44,10 +46,8 @@ class Setup:
     @cached_property
     def objective(self) -> Objective:
         """Returns what is minimised, and what is counted."""
-        objective, distillation = (
-            self.task.objective(self.training, self.classes, self.class_weights),
-            self.training.distillation,
-        )
+        objective = self.task.objective(self.training, self.classes, self.class_weights)
+        distillation = self.training.distillation
         if self.train.taught is None or distillation is None:
             return objective
         return taught_objective(objective, self.task, distillation)
@@ -64,8 +64,8 @@ class Setup:
         frozen_features = self.frozen_features.of(self.training, self.trained_on, self.val, augmentation)
         return dataclasses.replace(self, augmentation=augmentation, frozen_features=frozen_features)
 
-    def with_training(self, training: TrainingConfig, train: Split | None = None) -> Setup:
-        """Returns the setup of the same network for another training, or for other examples."""
-        changed = dataclasses.replace(self, training=training, train=train or self.train)
+    def with_training(self, training: TrainingConfig, train: Split | None = None, trial: str = "") -> Setup:
+        """Returns the setup of the same network for another training, or for other examples, of a trial."""
+        changed = dataclasses.replace(self, training=training, train=train or self.train, trial=trial)
         frozen_features = self.frozen_features.of(training, changed.trained_on, self.val)
         return dataclasses.replace(changed, frozen_features=frozen_features)

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from finetune.events import ComponentFinished, State, from_line
 from finetune_kubeflow.client.outcome import exit_code_in
 from finetune_kubeflow.environment import JOB_ENV
 from finetune_kubeflow.package.read import Package, read_package
-from finetune_kubeflow.replay.tasks import Task, resolve_tasks
+from finetune_kubeflow.replay.tasks import Task, read_output, resolve_tasks
 
 TIMED_OUT = 128 + signal.SIGKILL  # to Argo a failure of the task, no loss of its pod
 
@@ -63,11 +64,12 @@ def replay(
     cluster_environment: Mapping[str, str] | None = None,
     on_result: Callable[[TaskResult], None] = lambda result: None,
 ) -> list[TaskResult]:
-    """Runs the tasks one after the other, and stops at the first that fails for good.
+    """Runs the tasks one after the other that their conditions let run; after one that fails for good, exit tasks only.
 
     Args:
         package_file: From `finetune compile`.
-        workspace: Gets `volumes/<claim>`, `metadata.sqlite` and `logs/<run>/<task>.<attempt>.log`.
+        workspace: Gets `volumes/<claim>`, `metadata.sqlite`, `logs/<run>/<task>.<attempt>.log` and
+            `outputs/<run>/<task>/<parameter>`.
         parameters: Of the KFP pipeline.
         volumes: Folders for claims that are not to be folders of the workspace.
         secrets_dir: Folder of files `<Secret or ConfigMap>/<key>`. Without it, the Secret of the metadata store points
@@ -99,30 +101,37 @@ def replay(
             for name in with_workers
         )
     tasks = [replace(task, environment={**task.environment, **added}) for task in tasks]
-    logs = workspace / "logs" / run_id
+    logs, outputs = workspace / "logs" / run_id, workspace / "outputs" / run_id
     try:
-        for folder in (logs, *claims.values()):
+        for folder in (logs, outputs, *claims.values()):
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--workspace: {workspace} cannot be written: {error}") from None
-    results = []
+    results: list[TaskResult] = []
     for task in tasks:
-        result = _run(task, workspace, logs)
-        results.append(result)
-        on_result(result)
-        if result.state == "failed":
-            break
+        if _runs(task, results, outputs):
+            results.append(_run(task, workspace, logs, outputs))
+            on_result(results[-1])
     return results
 
 
-def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
+def _runs(task: Task, results: Sequence[TaskResult], outputs: Path) -> bool:
+    """Whether a task runs, as Argo has it: nothing follows a failure, nor a task that a condition has kept back."""
+    if task.always:
+        return True
+    if any(result.state == "failed" for result in results) or not {one.name for one in results}.issuperset(task.after):
+        return False
+    return all(condition.holds(partial(read_output, outputs)) for condition in task.conditions)
+
+
+def _run(task: Task, workspace: Path, logs: Path, outputs: Path) -> TaskResult:
     """Runs a task until it ends well, fails by itself, or has no retries left for a death by a signal: a lost pod."""
     start = time.monotonic()
     codes: list[int] = []
     nodes: dict[str, State] = {}
     while True:
         log = logs / f"{task.name}.{len(codes) + 1}.log"
-        codes.append(_attempt(task, workspace, log))
+        codes.append(_attempt(task, workspace, log, outputs))
         nodes |= {node: state for node, state in states_in(log).items() if nodes.get(node) != "ran"}
         pause = task.pause_after(len(codes), time.monotonic() - start) if codes[-1] < 0 else None
         if pause is None:
@@ -132,13 +141,15 @@ def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
         time.sleep(pause)
 
 
-def _attempt(task: Task, workspace: Path, log: Path) -> int:
+def _attempt(task: Task, workspace: Path, log: Path, outputs: Path) -> int:
     """Runs the process once and returns its exit code; negative for a signal, as subprocess has it."""
     # What the image gives: an interpreter on PATH, and a home.
     image = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "HOME": str(workspace)}
+    # As KFP's launcher does.
+    (outputs / task.name).mkdir(exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            task.command,
+            task.command(outputs),
             env={**image, **task.environment},
             cwd=workspace,
             stdin=subprocess.DEVNULL,

@@ -51,6 +51,16 @@ def test_a_teacher_beside_pairs_of_pictures_is_mixed_as_they_are(splits):
     assert curves[-1]["val_accuracy"] > 0.8
 
 
+def test_several_labels_are_taught_each_for_itself(tmp_path):
+    own = make_splits(tmp_path, task="multi_label")
+    said = labels(own[0]).numpy()[:, ::-1]
+    wrong = with_teacher(own[0], Taught(0.05 + 0.9 * said, np.ones(own[0].examples, np.float32)))
+    setup = setup_of([wrong, own[1]], TAUGHT, PLAIN, task="multi_label")
+    trained = recipe.train(setup, {"checkpoint_dir": str(tmp_path / "checkpoints")}, "key")
+    assert trained.curves[-1]["loss"] < trained.curves[0]["loss"]
+    assert trained.curves[-1]["val_accuracy"] < 0.3, "the teacher has every label wrong"
+
+
 def test_frozen_features_are_taught_as_pictures_are(splits, tmp_path):
     phases = [PhaseConfig(name="head", epochs=2, learning_rate=1e-2)]
     runs = [

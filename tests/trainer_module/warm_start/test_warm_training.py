@@ -7,16 +7,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
+from finetune.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig
 
 pytest.importorskip("tensorflow")
 
+from hugging_face_folder import save_encoder
 from small_training import SMALL, make_splits, setup_of, training
 
 from finetune.errors import BackboneError
 from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
+from trainer_module.backbones.sources import record_of
 from trainer_module.fitted_head import LastLayer
+from trainer_module.peft.adapters import weights_of
 from trainer_module.phases.state import Snapshot
 from trainer_module.warm_start.start import Beginning
 from trainer_module.warm_start.state import FILE, TrainingState, preprocessing_of
@@ -130,6 +133,17 @@ def test_files_of_preprocessing_are_known_by_their_bytes_wherever_they_lie(tmp_p
     assert set(found[0]) == {"modality", "vocabulary_sha256", "unknown_words", "scaling"}
 
 
+def test_a_tokenizer_is_known_by_its_own_files_wherever_they_lie(tmp_path):
+    found = []
+    for name in ("a", "b", "c"):
+        config = BackboneConfig(name="BERT", weights=save_encoder(tmp_path / name))
+        (tmp_path / name / "model.safetensors").write_text(name)
+        if name == "c":
+            (tmp_path / name / "vocab.txt").write_text("other")
+        found.append(preprocessing_of(record_of(config)))
+    assert found[0] == found[1] != found[2]
+
+
 def test_a_champion_that_does_not_fit_is_refused_and_one_without_weights_passed_over(splits, tmp_path):
     champion(splits, tmp_path)
     _, start = begun(splits, tmp_path, ["cat", "dog"])
@@ -141,3 +155,25 @@ def test_a_champion_that_does_not_fit_is_refused_and_one_without_weights_passed_
     _, start = begun(splits, tmp_path, ["dark", "bright"])
     assert start.weights == "backbone"
     assert "left no weights" in start.sentence
+
+
+def test_updates_of_low_rank_go_on_and_the_base_stays(splits, tmp_path):
+    tune = PhaseConfig(name="tune", unfreeze="all", epochs=2, learning_rate=1e-2)
+    lora = training(start_from="champion", phases=[tune], peft={"rank": 2, "targets": ["conv"]})
+    before, _ = champion(splits, tmp_path, lora)
+    with_seed = lora.model_copy(update={"seed": 7})
+    after, start = begun(splits, tmp_path, ["dark", "bright"], with_seed)
+    assert start.weights == "champion"
+    logits = LastLayer(before).logits(before.val)
+    np.testing.assert_allclose(LastLayer(after).logits(after.val), logits, atol=1e-5)
+    base = {name: value for name, value in weights_of(after.backbone).items() if "_lora_" not in name}
+    recipe.train(after, {"checkpoint_dir": str(tmp_path / "warm")}, "key")
+    now = weights_of(after.backbone)
+    assert all(now[name].tobytes() == value.tobytes() for name, value in base.items())
+    assert any(now[name].any() for name in now if name.endswith("_lora_b"))
+
+    other = training(start_from="champion", phases=[tune], peft={"rank": 1, "targets": ["conv"]})
+    with pytest.raises(BackboneError, match=r"training\.peft: the champion has lora, rank 2, .* the config lora, rank"):
+        begun(splits, tmp_path, ["dark", "bright"], other)
+    with pytest.raises(BackboneError, match=r"training\.peft: the champion has lora, .* the config none"):
+        begun(splits, tmp_path, ["dark", "bright"], training(start_from="champion", phases=[tune]))
