@@ -25,7 +25,7 @@ class WordVectors(NamedSource):
 
     name = "word vectors"
     records = {"GloVe": Backbone("GloVe", modality="text")}
-    holds_kernels = False
+    kernels_by = None
     written_as = None
 
     def record(self, config: BackboneConfig) -> Backbone:
