@@ -50,6 +50,7 @@ class RunSummary(Artifact, file="summary.json"):
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
+        left_out: How many files or rows of the data became no example, by reason.
         start: What training began with; None where the config does not ask for the champion.
         ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
@@ -79,6 +80,7 @@ class RunSummary(Artifact, file="summary.json"):
     mlflow_run: str | None = None
     components: list[ComponentRun] = []
     splits: dict[str, int] = {}
+    left_out: dict[str, int] = {}
     data_checks: list[DataFinding] = []
     modality: str = "image"
     backbone: BackboneOrigin | None = None
