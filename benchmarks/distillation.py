@@ -224,7 +224,7 @@ def chosen_by(runs: list[dict]) -> dict[str, Recipe]:
 
 
 def run_test(folder: Path, teacher: str, figures: dict[str, Any], keep: Callable[[], None]) -> None:
-    """Trains with what was chosen, each seed with the teacher and without; one pupil goes through the whole pipeline."""
+    """Trains with what was chosen, each seed with the teacher and without; one goes through the whole pipeline."""
     runs, best = figures.setdefault("test", []), chosen_by(figures["choose"])
     for seed in range(1, SEEDS + 1):
         for side, chosen in best.items():
