@@ -26,7 +26,7 @@ class WordVectors(NamedSource):
 
     name = "word vectors"
     records = {"GloVe": Backbone("GloVe", modality="text", own_kind="word table")}
-    holds_kernels = False
+    kernels_by = None
     written_as = None
 
     def record(self, config: BackboneConfig) -> Backbone:
