@@ -90,7 +90,8 @@ def _text_rows(path: str, lines: Iterable[str]) -> Iterator[tuple[str, str, obje
                 continue  # word2vec's header: how many words and dimensions.
             dimensions = len(fields) - 1
             if dimensions < 1:
-                raise BackboneError(f"backbone.weights: {path!r}, line {number}: got {line.rstrip()[:60]!r}; {_EXPECTED}.")
+                shown = line.rstrip()[:60]
+                raise BackboneError(f"backbone.weights: {path!r}, line {number}: got {shown!r}; {_EXPECTED}.")
         # From the right: a few words of the largest tables have spaces in them.
         word, *numbers = line.rstrip().rsplit(" ", dimensions)
         yield f"line {number}", word, numbers
