@@ -29,6 +29,7 @@ from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
 from components.trainer.component import Trainer
 from components.transform.component import CACHE_KEY, Transform
+from components.tuner.component import BEST, Tuner
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
 from evaluation.metrics.cost import EXPECTED_COST
@@ -44,6 +45,7 @@ from transforms.modalities import transform_settings
 
 RUN_FN = "trainer_module.recipe.run_fn"
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
+TUNER_FN = "trainer_module.tuning.recipe.tuner_fn"
 TRAINED_ON = ["train", "val"]
 # Keys of `data` that ingest does not ask for, or gets in another form.
 NOT_READ = {"root", "schema_file", "checks", "corrections", "serving_log"}
@@ -98,27 +100,32 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if gate and "trained_on" in gate.outputs:
         trained_on = gate.outputs["trained_on"]
 
-    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, champion: Any = None) -> Trainer:
-        inputs = {
-            "examples": trained_on,
-            "transform_graph": transform.outputs["transform_graph"],
-            "schema": schema.outputs["schema"],
-            "champion": champion,
-        }
-        node = _trainer(config, node_id, settings, run_fn, inputs)
+    inputs = {
+        "examples": trained_on,
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema.outputs["schema"],
+    }
+
+    def after_gate(node: Any) -> Any:
         if gate:
             # Where nothing is dropped, there is no channel between the two.
             node.add_upstream_node(gate)
         return node
 
-    start = None
+    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, **more: Any) -> Trainer:
+        node: Trainer = after_gate(_trainer(config, node_id, settings, run_fn, {**inputs, **more}))
+        return node
+
+    start = best = None
+    if config.tuning.is_on:
+        tuner = after_gate(Tuner(TUNER_FN, _tuner_settings(config), **inputs).with_id("Tuner"))
+        nodes.append(tuner)
+        best = tuner.outputs[BEST]
     if config.training.start_from == "champion":
-        warm_start = warm_start_resolver(trained_on, as_parameter(pushed))
-        if gate:
-            warm_start.add_upstream_node(gate)
+        warm_start = after_gate(warm_start_resolver(trained_on, as_parameter(pushed)))
         nodes.append(warm_start)
         start = warm_start.outputs["model_run"]
-    trainer = trainer_of("Trainer", trainer_settings(config), champion=start)
+    trainer = trainer_of("Trainer", trainer_settings(config), champion=start, hyperparameters=best)
     nodes.append(trainer)
     baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
@@ -260,23 +267,38 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
 
 
 def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str, inputs: Mapping[str, Any]) -> Trainer:
-    output = config.output_dir or f"runs/{config.name}"
+    tracking = {
+        "tracking": config.tracking.model_dump(mode="json"),
+        "tracking_dir": SharedPath(path=f"{config.output_dir or f'runs/{config.name}'}/tensorboard"),
+    }
     node: Trainer = Trainer(
-        run_fn=run_fn,
-        settings=plain(
-            {
-                **settings,
-                "component": node_id,
-                # Not below the Trainer's output, which TFX removes when the Trainer fails.
-                "checkpoint_dir": SharedPath(path=f"{output}/checkpoints/{node_id}"),
-                "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
-                "tracking": config.tracking.model_dump(mode="json"),
-                "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
-            }
-        ),
-        **inputs,
+        run_fn=run_fn, settings=plain({**settings, **_places(config, node_id), **tracking}), **inputs
     ).with_id(node_id)
     return node
+
+
+def _tuner_settings(config: Config) -> dict[str, Any]:
+    """What trials depend on: all that the Trainer does, the space, and what a score may follow."""
+    evaluation = config.evaluation.model_dump(mode="json", include={"threshold", "costs"})
+    settings = {
+        **trainer_settings(config),
+        "tuning": config.tuning.model_dump(mode="json"),
+        "evaluation": evaluation,
+        # Beside that of the Trainer, with which frozen features are kept: trials and Trainer share them.
+        "search_code": CodeDigest(modules=("trainer_module.tuning.recipe",)),
+    }
+    return plain({**settings, **_places(config, "Tuner")})
+
+
+def _places(config: Config, node_id: str) -> dict[str, Any]:
+    """Where a node that trains keeps what it goes on from."""
+    output = config.output_dir or f"runs/{config.name}"
+    return {
+        "component": node_id,
+        # Not below the node's output, which TFX removes when the node fails.
+        "checkpoint_dir": SharedPath(path=f"{output}/checkpoints/{node_id}"),
+        "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
+    }
 
 
 def trainer_settings(config: Config) -> dict[str, Any]:
