@@ -16,6 +16,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
 from components.champion.resolver import champion_resolver, training_data_resolver
+from components.champion.teacher_resolver import teacher_resolver
 from components.champion.warm_start_resolver import warm_start_resolver
 from components.data_gate.component import DataGate
 from components.data_validation.schema import schema_gen
@@ -27,6 +28,7 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from components.teacher.component import Teacher
 from components.trainer.component import Trainer
 from components.transform.component import CACHE_KEY, Transform
 from components.tuner.component import BEST, Tuner
@@ -34,7 +36,8 @@ from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
 from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
-from finetune.config import Config, EvaluationConfig
+from finetune.config import Config, DistillationConfig, EvaluationConfig
+from finetune.config.distillation import CHAMPION
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
@@ -112,20 +115,36 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
             node.add_upstream_node(gate)
         return node
 
-    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, **more: Any) -> Trainer:
-        node: Trainer = after_gate(_trainer(config, node_id, settings, run_fn, {**inputs, **more}))
+    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, **further: Any) -> Trainer:
+        node: Trainer = after_gate(_trainer(config, node_id, settings, run_fn, {**inputs, **further}))
         return node
 
-    start = best = None
-    if config.tuning.is_on:
-        tuner = after_gate(Tuner(TUNER_FN, _tuner_settings(config), **inputs).with_id("Tuner"))
-        nodes.append(tuner)
-        best = tuner.outputs[BEST]
+    further, taught = {}, {}
     if config.training.start_from == "champion":
         warm_start = after_gate(warm_start_resolver(trained_on, as_parameter(pushed)))
         nodes.append(warm_start)
-        start = warm_start.outputs["model_run"]
-    trainer = trainer_of("Trainer", trainer_settings(config), champion=start, hyperparameters=best)
+        further["champion"] = warm_start.outputs["model_run"]
+    if distillation := config.training.distillation:
+        served = None
+        if distillation.teacher == CHAMPION:
+            resolver = after_gate(teacher_resolver(trained_on, as_parameter(pushed)))
+            nodes.append(resolver)
+            served = resolver.outputs["model"]
+        teacher = after_gate(
+            Teacher(
+                examples=examples.outputs["examples"],
+                transform_graph=transform.outputs["transform_graph"],
+                champion=served,
+                settings=_teacher_settings(config, distillation, output),
+            )
+        )
+        nodes.append(teacher)
+        taught["teacher"] = teacher.outputs["answers"]
+    if config.tuning.is_on:
+        tuner = after_gate(Tuner(TUNER_FN, _tuner_settings(config), **inputs, **taught).with_id("Tuner"))
+        nodes.append(tuner)
+        further["hyperparameters"] = tuner.outputs[BEST]
+    trainer = trainer_of("Trainer", trainer_settings(config), **further, **taught)
     nodes.append(trainer)
     baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
@@ -238,6 +257,21 @@ def _corrections(config: Config) -> dict[str, Any]:
 
 def _example_cache(config: Config, output: str) -> dict[str, Any]:
     return {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb}
+
+
+def _teacher_settings(config: Config, distillation: DistillationConfig, output: str) -> dict[str, Any]:
+    named = distillation.teacher != CHAMPION
+    return {
+        "task": config.task,
+        "modality": record_of(config.backbone).modality,
+        "example_cache": _example_cache(config, output),
+        **plain(
+            {
+                "teacher": SharedPath(path=distillation.teacher) if named else None,
+                "teacher_sha256": FileDigest(path=distillation.teacher) if named else None,
+            }
+        ),
+    }
 
 
 def data_gate_settings(config: Config) -> dict[str, Any]:

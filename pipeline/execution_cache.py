@@ -23,7 +23,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.champion import looks
 from components.champion.choice import champion_uri
-from components.champion.lineage import run_to_start_from
+from components.champion.lineage import model_to_learn_from, run_to_start_from
 from components.champion.training_data import champion_statistics
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
@@ -36,6 +36,7 @@ CONTEXT_TYPE = "finetune_execution_cache"
 
 _CHAMPION = "components.champion.resolver.ChampionStrategy"
 _TRAINING_DATA = "components.champion.resolver.TrainingDataStrategy"
+_TEACHER = "components.champion.teacher_resolver.TeacherStrategy"
 _WARM_START = "components.champion.warm_start_resolver.WarmStartStrategy"
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
@@ -169,6 +170,13 @@ def _start(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]
     return f"{champion} {run_to_start_from(store, model.id, examples) if model else None}"
 
 
+def _teacher(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]) -> str:
+    """The model that teaches a training on some examples."""
+    champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
+    (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
+    return str(model_to_learn_from(store, model.id, examples) if model else None)
+
+
 def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection[int]) -> str:
     """The champion beside some models, and the looks before theirs."""
     uris = {one.uri for one in store.get_artifacts_by_id(list(candidates))}
@@ -184,6 +192,7 @@ def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection
 # What each resolver looks up, for the artifacts that it reads.
 _FOUND_BY: dict[str, Callable[[mlmd.MetadataStore, Path, Collection[int]], object]] = {
     _CHAMPION: _champion,
+    _TEACHER: _teacher,
     _WARM_START: _start,
     _TRAINING_DATA: champion_statistics,
 }

@@ -1,4 +1,4 @@
-"""What the champion was made of, as the metadata store knows it, and where a training begins from. Plain Python."""
+"""What the champion was made of, as the metadata store knows it: where a training begins, and who teaches it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,29 @@ def run_to_start_from(store: mlmd.MetadataStore, champion: int, examples: Collec
     if set(inputs.get("examples", [])) & set(examples):
         return next(iter(inputs.get("champion", [])), None)
     return next(iter(outputs.get("model_run", [])), None)
+
+
+def model_to_learn_from(store: mlmd.MetadataStore, champion: int, examples: Collection[int]) -> int:
+    """Returns the id of the model that teaches a training on some examples.
+
+    That is the champion. A champion that was itself taught on these very examples, by the champion of its day, is what
+    such a training would give: its teacher teaches again, so that the same run again is taken from the cache.
+
+    Args:
+        store: Knows how each model was trained.
+        champion: Id of the artifact.
+        examples: Ids of the artifacts to train on.
+    """
+    made = execution_of(store, champion)
+    if made is None:
+        return champion
+    inputs = _artifacts(store, made, _INPUT)
+    answers = inputs.get("teacher", [])
+    if not answers or not set(inputs.get("examples", [])) & set(examples):
+        return champion
+    asked = execution_of(store, answers[0])
+    teachers = _artifacts(store, asked, _INPUT).get("champion", []) if asked is not None else []
+    return next(iter(teachers), champion)
 
 
 def execution_of(store: mlmd.MetadataStore, artifact: int) -> int | None:

@@ -11,8 +11,10 @@ from tfx.components.trainer import fn_args_utils
 from tfx.components.util import udf_utils
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.proto import trainer_pb2
-from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
+from components.teacher.component import TeacherAnswers
+from components.trainer.component import TEACHER
 from finetune.artifacts.tuning import Tuning
 from finetune.files import write_text
 
@@ -20,6 +22,15 @@ BEST = standard_component_specs.BEST_HYPERPARAMETERS_KEY
 RESULTS = standard_component_specs.TUNER_RESULTS_KEY
 # As TFX's own executor names them.
 BEST_FILE, RESULTS_FILE = "best_hyperparameters.txt", "tuner_results.json"
+
+
+class TunerSpec(standard_component_specs.TunerSpec):
+    """What TFX's Tuner has; answers to learn."""
+
+    INPUTS = {
+        **standard_component_specs.TunerSpec.INPUTS,
+        TEACHER: component_spec.ChannelParameter(type=TeacherAnswers, optional=True),
+    }
 
 
 class Executor(base_executor.BaseExecutor):
@@ -32,18 +43,20 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         arguments = fn_args_utils.get_common_fn_args(input_dict, exec_properties)
+        found = input_dict.get(TEACHER)
+        arguments.custom_config[TEACHER] = artifact_utils.get_single_uri(found) if found else None
         search = udf_utils.get_fn(exec_properties, standard_component_specs.TUNER_FN_KEY)
-        found, best = search(arguments)
+        tuning, best = search(arguments)
         write_text(Path(artifact_utils.get_single_uri(output_dict[BEST]), BEST_FILE), json.dumps(best))
         results = artifact_utils.get_single_uri(output_dict[RESULTS])
-        write_text(Path(results, RESULTS_FILE), json.dumps(_rows(found)))
-        found.write(results)
+        write_text(Path(results, RESULTS_FILE), json.dumps(_rows(tuning)))
+        tuning.write(results)
 
 
 class Tuner(base_component.BaseComponent):
     """The node."""
 
-    SPEC_CLASS = standard_component_specs.TunerSpec
+    SPEC_CLASS = TunerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, tuner_fn: str, settings: dict[str, Any], **inputs: types.BaseChannel | None):
@@ -53,7 +66,7 @@ class Tuner(base_component.BaseComponent):
         settings: Its `custom_config`, plain JSON data.
         **inputs: Those of TunerSpec; the examples have the splits `train` and `val`.
         """
-        spec = standard_component_specs.TunerSpec(
+        spec = TunerSpec(
             tuner_fn=tuner_fn,
             custom_config=json.dumps(settings),
             train_args=trainer_pb2.TrainArgs(splits=["train"]),

@@ -30,6 +30,7 @@ NOT_TUNED = {
     "training.checkpoint": "it does not change what is trained",
     "training.frozen_features": "all trials share them",
     "training.memory_mb": "it does not change what is trained",
+    "training.distillation.teacher": "all trials have the same teacher",
 }
 
 # The value of each key, as in the config; keys that are missing stay as they are there.
@@ -130,7 +131,9 @@ def space_problems(tuning: TuningConfig, training: TrainingConfig, augmentation:
         for value in given.choice if given.choice is not None else (given.min, given.max):
             for others in _beside(key, tuning):
                 try:
-                    with_values(training, augmentation, {**others, key: value})
+                    varied, _ = with_values(training, augmentation, {**others, key: value})
+                    if varied.distillation and _teacher(varied) != _teacher(training):
+                        raise ValueError(NOT_TUNED["training.distillation.teacher"])
                 except ValueError as error:
                     beside = f", beside {', '.join(f'{name}: {at!r}' for name, at in others.items())}" if others else ""
                     problems.append(f"tuning.space: {key}: got {value!r}{beside}; {reason(error)}")
@@ -207,6 +210,10 @@ def _needed(key: str, tuning: TuningConfig) -> dict[str, list[Any]]:
 
 def _choices(tuning: TuningConfig, key: str) -> list[Any]:
     return (tuning.space[key].choice or []) if key in tuning.space else []
+
+
+def _teacher(training: TrainingConfig) -> str | None:
+    return training.distillation.teacher if training.distillation else None
 
 
 def _listed(value: Any) -> list[Any]:

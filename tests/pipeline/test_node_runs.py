@@ -188,11 +188,18 @@ def test_the_key_of_the_resolver_is_the_champion(connection: metadata_store_pb2.
     assert key_of("ChampionResolver", tmp_path, connection) != before
 
 
-def test_the_key_of_a_warm_start_is_what_it_begins_with(
-    connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path
+@pytest.mark.parametrize(
+    ("node", "override"),
+    [
+        ("WarmStartResolver", "training.start_from=champion"),
+        ("TeacherResolver", "training.distillation.teacher=champion"),
+    ],
+)
+def test_the_key_of_what_the_champion_gives_to_training_is_the_champion(
+    connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path, node: str, override: str
 ):
     def key() -> str | None:
-        return key_of("WarmStartResolver", tmp_path, connection, "training.start_from=champion")
+        return key_of(node, tmp_path, connection, override)
 
     before = key()
     version = tmp_path / "runs" / "digits" / "pushed" / "1"

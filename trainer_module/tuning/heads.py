@@ -18,7 +18,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import TrainingConfig
-from trainer_module.examples.input_data import Split, endless
+from trainer_module.examples.input_data import Split, Target, endless
 from trainer_module.frozen_features.feed import Kept
 from trainer_module.heads import regularizers_of
 from trainer_module.phases.early_stopping import EarlyStopping
@@ -39,7 +39,7 @@ class Frozen:
     """Frozen holds what the frozen backbone gives of each example, and what is learned of it."""
 
     train: tf.Tensor  # float32 [examples, features].
-    train_labels: tf.Tensor
+    train_targets: Target
     val: tf.Tensor  # float32 [examples, features].
     val_labels: tf.Tensor
     split: Split  # That of training, whose order follows the seed.
@@ -50,7 +50,9 @@ class Frozen:
         if len(train.shape) != 1 or train.held is None or val.held is None:
             return None
         values = (tf.cast(kept.held, tf.float32) for kept in (train, val))
-        return cls(next(values), train.labels, next(values), val.labels, split)
+        val_labels = val.targets
+        assert isinstance(val_labels, tf.Tensor)
+        return cls(next(values), train.targets, next(values), val_labels, split)
 
 
 @dataclass
@@ -245,13 +247,16 @@ class _Batch:
             masks.append(tf.where(drawn >= rates[:, tf.newaxis, tf.newaxis], 1.0 / kept, 0.0))
         return masks
 
-    def _of_each(self, of_example: Callable[..., tf.Tensor], labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    def _of_each(self, of_example: Callable[..., tf.Tensor], targets: Target, logits: tf.Tensor) -> tf.Tensor:
         """Returns float32 [trials, examples] of what the objective says of each example."""
         trials, examples = tf.shape(logits)[0], tf.shape(logits)[1]
         probabilities = keras.activations.get(self._task.activation)(logits)
         flat = tf.reshape(probabilities, [trials * examples, logits.shape[2]])
-        repeats = tf.concat([[trials], tf.ones([tf.rank(labels) - 1], tf.int32)], axis=0)
-        return tf.reshape(of_example(tf.tile(labels, repeats), flat), [trials, examples])
+
+        def tiled(each: tf.Tensor) -> tf.Tensor:
+            return tf.tile(each, tf.concat([[trials], tf.ones([tf.rank(each) - 1], tf.int32)], axis=0))
+
+        return tf.reshape(of_example(tf.nest.map_structure(tiled, targets), flat), [trials, examples])
 
     def _compiled_validation(self) -> Callable[..., Any]:
         specs = [tf.TensorSpec([None, *each.shape], tf.float32) for each in self._start]
@@ -285,12 +290,13 @@ class _Batch:
         def gradients(
             numbers: tf.Tensor, calls: tf.Tensor, own: _Tensors, weights: _Tensors
         ) -> tuple[_Tensors, tf.Tensor]:
-            values, labels = tf.gather(frozen.train, numbers), tf.gather(frozen.train_labels, numbers)
+            values = tf.gather(frozen.train, numbers)
+            targets = tf.nest.map_structure(lambda each: tf.gather(each, numbers), frozen.train_targets)
             dropout, l1, l2, *_ = own
             masks = self._masks(dropout, tf.size(numbers), calls, weights)
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                losses = self._of_each(self._objective.loss, labels, self._logits(values, weights, masks))
+                losses = self._of_each(self._objective.loss, targets, self._logits(values, weights, masks))
                 kernels = weights[::2]
                 large = tf.add_n([tf.reduce_sum(tf.abs(each), axis=[1, 2]) for each in kernels])
                 larger = tf.add_n([tf.reduce_sum(tf.square(each), axis=[1, 2]) for each in kernels])
