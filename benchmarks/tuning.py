@@ -81,7 +81,7 @@ class Bench:
         tuning = {"space": wanted["space"], "trials": wanted["trials"], "seed": seed}
         arguments = self._arguments({**wanted["training"], "seed": seed}, frozen, {"tuning": tuning})
         (found, best), took = _timed(lambda: tuner_fn(arguments))
-        shutil.rmtree(arguments.custom_config["checkpoint_dir"])
+        shutil.rmtree(self._folder / "run", ignore_errors=True)
         return {**took, "tuning": found.plain(), "best": best}
 
     def train(self, which: str, seed: int, frozen: str, best: dict[str, Any] | None = None) -> dict[str, Any]:

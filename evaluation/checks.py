@@ -39,6 +39,9 @@ def tuning_can_be_measured(raw: dict[str, Any]) -> list[str]:
     if name in METRICS and (METRICS[name].of_model or name == RETENTION.name):
         why = "is measured on the exported model" if METRICS[name].of_model else "compares with the champion"
         return [f"tuning.metric: got {name!r}, which {why}; expected a metric of the validation split, such as loss"]
+    if name not in METRICS:
+        known = [each for each in metrics_of(task) if each != RETENTION.name]
+        return [f"tuning.metric: got {name!r}; expected one of {', '.join(known)}.{did_you_mean(name, known)}"]
     problems = [*_problems(tuning, task), *([] if value_at(raw, "evaluation.costs") else _without_costs(name))]
     if tuning.get("of_class") == "*":
         problems = [".of_class: got '*'; expected the name of one class"]

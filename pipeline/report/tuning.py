@@ -87,13 +87,15 @@ def _parallel(found: Tuning) -> str:
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.subplots()
         axes.grid(False)
-        scores = [trial.score or 0.0 for trial in trials]
+        scores = _shown_scores([trial.score or 0.0 for trial in trials])
         scale = _scale(scores, False)
         if not found.higher_is_better:
             scale = _turned(scale)
         places = range(len(keys) + 1)
         for rank, trial in enumerate(trials):
-            heights = [_height(key, _value(trial, key), trials) for key in keys] + [scale(trial.score or 0.0)]
+            heights = [_height(key, _value(trial, key), trials) for key in keys] + [
+                min(1.0, max(0.0, scale(trial.score or 0.0)))
+            ]
             best = trial.number == found.best
             alpha = 1.0 if best else 0.15 + 0.6 * rank / len(trials)
             axes.plot(
@@ -169,6 +171,17 @@ def _numbers(key: TriedKey, trials: Sequence[Trial]) -> list[float]:
 def _ticks(key: TriedKey, trials: Sequence[Trial]) -> list[Any]:
     numbers = _numbers(key, trials) if not key.choices else []
     return [min(numbers), max(numbers)] if numbers else _listed(key, trials)
+
+
+def _shown_scores(scores: Sequence[float]) -> list[float]:
+    """Returns the ends of the axis of scores, worst first: a few trials that failed to learn do not squeeze the others.
+
+    Args:
+        scores: Worst first.
+    """
+    best, median = scores[-1], scores[len(scores) // 2]
+    worst = best + 4 * (median - best)
+    return [worst if abs(worst - best) < abs(scores[0] - best) else scores[0], best]
 
 
 def _scale(values: Sequence[float], log: bool) -> Any:

@@ -52,6 +52,7 @@ class Found(Artifact):
     @staticmethod
     def write_logits(folder: Path, name: str, logits: np.ndarray) -> None:
         """Writes the logits of what was trained; to be called before the record says that it is there."""
+        folder.mkdir(parents=True, exist_ok=True)
         with replacing(_logits_file(folder, name)) as unfinished, unfinished.open("wb") as file:
             np.save(file, logits)
 

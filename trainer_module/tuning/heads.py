@@ -214,10 +214,10 @@ class _Batch:
         split = self._frozen.split
 
         def of_epoch(numbers: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
-            return numbers.map(lambda _, number: number).batch(split.examples)
+            take = tf.autograph.experimental.do_not_convert(lambda _, number: number)
+            return numbers.map(take).batch(split.examples)
 
-        with_numbers = tf.autograph.experimental.do_not_convert(of_epoch)
-        return endless(split, tf.data.Dataset.range(split.examples), self._seed, self._batch_size, 0, 0, with_numbers)
+        return endless(split, tf.data.Dataset.range(split.examples), self._seed, self._batch_size, 0, 0, of_epoch)
 
     def _logits(self, values: tf.Tensor, weights: _Tensors, masks: list[tf.Tensor] | None) -> tf.Tensor:
         """Returns float32 [trials, examples, classes] of values, float32 [examples, features]."""

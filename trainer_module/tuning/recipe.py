@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,17 @@ def tuner_fn(fn_args: FnArgs) -> tuple[Tuning, dict[str, Any]]:
         facts = {"key": key, "phases": phases, "training": training, "augmentation": trial.augmentation.model_dump()}
         return open_checkpoints(settings, trial, fingerprint(facts), f"{FOLDER}/{number}")
 
+    folder = Path(settings["checkpoint_dir"], FOLDER)
     found = run_tuning(
         setup,
         BackboneConfig.model_validate(settings["backbone"]),
         tuning,
         evaluation,
         settings["task"],
-        Path(settings["checkpoint_dir"], FOLDER),
+        folder,
         key,
         opened,
     )
+    shutil.rmtree(folder, ignore_errors=True)
     space = dimensions(tuning, setup.training, setup.augmentation)
     return found, hyperparameters(space, found.best_trial.values).get_config()

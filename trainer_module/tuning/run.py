@@ -140,7 +140,7 @@ class _Search:
 
     def run(self) -> Tuning:
         proposer = proposer_of(self._tuning, self._dimensions, self._as_it_is, self._scoring.metric.higher_is_better)
-        asked = [Proposal(0, {})]
+        asked = [Proposal(0, {}), *proposer.ask()]
         ended = f"all {self._tuning.trials} trials are done"
         while asked:
             for trials in self._trained(asked):
@@ -159,7 +159,7 @@ class _Search:
             asked = proposer.ask()
         else:
             if len(self._record.trials) < self._tuning.trials:
-                ended = "the space has no more to try"
+                ended = "nothing more is proposed"
         return self._outcome(ended)
 
     def _trained(self, asked: Sequence[Proposal]) -> Iterator[list[tuple[Outcome, Trial]]]:
@@ -176,7 +176,7 @@ class _Search:
     def _time_is_up(self) -> bool:
         # The config as it is is trained however little time there is.
         minutes = self._tuning.minutes
-        return bool(minutes and self._record.trials and time.monotonic() - self._started > 60 * minutes)
+        return bool(minutes and 0 in self._record.trials and time.monotonic() - self._started > 60 * minutes)
 
     def _judged(self, outcome: Outcome) -> Trial:
         proposal = outcome.proposal

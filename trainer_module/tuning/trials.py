@@ -105,7 +105,7 @@ class Trials:
                 alone.append(trial)
         for batch in batches.values():
             yield from self._batch(batch)
-        for trial in sorted(alone, key=lambda each: each.network):
+        for trial in self._in_order(alone):
             yield [self._alone(trial, None)]
 
     def _batch(self, trials: Sequence[_Trial]) -> Iterator[list[Outcome]]:
@@ -128,9 +128,14 @@ class Trials:
                 )
                 for trial, head in short
             ]
-            longer = [(trial, head) for trial, head in zip(part, heads, strict=True) if not _ends_with(trial, head)]
-            for trial, head in sorted(longer, key=lambda pair: pair[0].network):
-                yield [self._alone(trial, head)]
+            head_of = {trial.proposal.number: head for trial, head in zip(part, heads, strict=True)}
+            longer = [trial for trial in part if not _ends_with(trial, head_of[trial.proposal.number])]
+            for trial in self._in_order(longer):
+                yield [self._alone(trial, head_of[trial.proposal.number])]
+
+    def _in_order(self, trials: Sequence[_Trial]) -> list[_Trial]:
+        """Puts trials of one network together, those of the one that is built before the others."""
+        return sorted(trials, key=lambda each: (each.network != self._network, each.network))
 
     def _alone(self, trial: _Trial, head: Head | None) -> Outcome:
         """Trains the phases of a trial, or those after its head."""
