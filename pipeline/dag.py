@@ -120,8 +120,10 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         return node
 
     further, taught = {}, {}
-    if config.training.start_from == "champion":
-        warm_start = after_gate(warm_start_resolver(trained_on, as_parameter(pushed)))
+    if config.training.start_from != "backbone":  # A run of a package may say it, too.
+        warm_start = after_gate(
+            warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
+        )
         nodes.append(warm_start)
         further["champion"] = warm_start.outputs["model_run"]
     if distillation := config.training.distillation:

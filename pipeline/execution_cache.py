@@ -158,9 +158,11 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     kind = operations[0].op_type
     if len(operations) > 1 or kind not in _FOUND_BY:
         return None
-    directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
+    said = {name: one.value.field_value.string_value for name, one in operations[0].kwargs.items()}
+    directory = folder(said.pop("push_directory"))
     ids = [one for each in inputs.values() for one in each]
-    return f"{node_digest([kind.rpartition('.')[0]])} {_FOUND_BY[kind](store, directory, ids)}"
+    found = _FOUND_BY[kind](store, directory, ids)
+    return f"{node_digest([kind.rpartition('.')[0]])} {json.dumps(said, sort_keys=True)} {found}"
 
 
 def _start(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]) -> str:

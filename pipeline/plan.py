@@ -68,7 +68,7 @@ def node_ids(config: Config) -> list[str]:
         *(["TrainingDataResolver", "DataGate"] if chosen_checks(config.data.checks) else []),
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
-        *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
+        *(["WarmStartResolver"] if config.training.start_from != "backbone" else []),
         *_teaching(config.training.distillation),
         *(["Tuner"] if config.tuning.is_on else []),
         "Trainer",

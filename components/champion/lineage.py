@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
@@ -57,6 +57,21 @@ def execution_of(store: mlmd.MetadataStore, artifact: int) -> int | None:
     """Returns the id of the execution that made an artifact: others that have it as output took it from the cache."""
     events = store.get_events_by_artifact_ids([artifact])
     return min((event.execution_id for event in events if event.type == _OUTPUT), default=None)
+
+
+def read_for(store: mlmd.MetadataStore, ids: Iterable[int]) -> set[int]:
+    """Returns the ids of the artifacts that were read to make some artifacts."""
+    made_by = [made for number in ids if (made := execution_of(store, number)) is not None]
+    found = store.get_events_by_execution_ids(made_by) if made_by else []
+    return {event.artifact_id for event in found if event.type == _INPUT}
+
+
+def made_from(store: mlmd.MetadataStore, artifact: int) -> set[int]:
+    """Returns the ids of the artifacts that were made by whoever read an artifact."""
+    events = store.get_events_by_artifact_ids([artifact])
+    readers = {event.execution_id for event in events if event.type == _INPUT}
+    found = store.get_events_by_execution_ids(list(readers)) if readers else []
+    return {event.artifact_id for event in found if event.type == _OUTPUT}
 
 
 def _artifacts(store: mlmd.MetadataStore, execution: int, kind: int) -> dict[str, list[int]]:
