@@ -119,7 +119,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         node: Trainer = after_gate(_trainer(config, node_id, settings, run_fn, {**inputs, **further}))
         return node
 
-    further, taught = {}, {}
+    further: dict[str, Any] = {}
+    taught: dict[str, Any] = {}
     if config.training.start_from != "backbone":  # A run of a package may say it, too.
         warm_start = after_gate(
             warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
