@@ -76,13 +76,15 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
     """
     import tensorflow as tf
 
+    from transforms.records import read_records
+
     keys = [hashlib.sha256(path.read_bytes()).hexdigest().encode() for path in pictures("train", train)]
     validation = set(keys[:: len(keys) // val][:val])
     wanted = {"train": set(keys) - validation if held_out else set(keys), "val": validation}
     files = {name: folder / f"{name}-{train}-{val}{'-held-out' * held_out}.gz" for name in wanted}
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     if not all(path.is_file() for path in files.values()):
-        records = list(tf.data.TFRecordDataset(transformed(folder)["train"], "GZIP").as_numpy_iterator())
+        records = list(read_records(transformed(folder)["train"]).as_numpy_iterator())
         for name, path in files.items():
             with replacing(path) as unfinished, tf.io.TFRecordWriter(str(unfinished), options) as writer:
                 for record in records:
