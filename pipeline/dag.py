@@ -316,15 +316,13 @@ def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str
 
 def _tuner_settings(config: Config) -> dict[str, Any]:
     """What trials depend on: all that the Trainer does, the space, and what a score may follow."""
-    evaluation = config.evaluation.model_dump(mode="json", include={"threshold", "costs"})
-    settings = {
-        **trainer_settings(config),
+    own = {
         "tuning": config.tuning.model_dump(mode="json"),
-        "evaluation": evaluation,
+        "evaluation": config.evaluation.model_dump(mode="json", include={"threshold", "costs"}),
         # Beside that of the Trainer, with which frozen features are kept: trials and Trainer share them.
         "search_code": CodeDigest(modules=("trainer_module.tuning.recipe",)),
     }
-    return plain({**settings, **_places(config, "Tuner")})
+    return {**trainer_settings(config), **plain({**own, **_places(config, "Tuner")})}
 
 
 def _places(config: Config, node_id: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_the_trainer_takes_the_best_values(searched, runner):
     assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
     assert found.best != 0, "the config as it is learns nothing in its second phase"
     best = found.best_trial
-    history = json.loads(of_node(summary, "Trainer/model_run", "*/history.json").read_text())
+    history = json.loads(of_node(summary, "Trainer/model_run", "history.json").read_text())
     rates = {point["phase"]: point["learning_rate"] for point in history["curves"]}
     assert rates["head"] == pytest.approx(best.values[RATE])
     assert rates["tune"] == pytest.approx(best.values["training.phases[1].learning_rate"])
@@ -56,10 +56,10 @@ def test_the_trainer_takes_the_best_values(searched, runner):
 
 def test_its_artifacts_are_those_of_tfx(searched):
     summary, _ = searched
-    best = json.loads(of_node(summary, "Tuner/best_hyperparameters", "*/best_hyperparameters.txt").read_text())
+    best = json.loads(of_node(summary, "Tuner/best_hyperparameters", "best_hyperparameters.txt").read_text())
     assert {each["config"]["name"] for each in best["space"]} == set(SPACE)
     assert set(best["values"]) == set(SPACE)
-    rows = json.loads(of_node(summary, "Tuner/tuner_results", "*/tuner_results.json").read_text())
+    rows = json.loads(of_node(summary, "Tuner/tuner_results", "tuner_results.json").read_text())
     assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
     assert "Tuning" in Path(summary["report"]).read_text()
 

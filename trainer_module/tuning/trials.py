@@ -193,8 +193,8 @@ class Trials:
             base = self._as_it_is
             training = base.training.model_copy(update={"phases": [HEAD_ALONE], "batch_norm": kind})
             feeds = base.frozen_features.of(training, base.train, base.val, AugmentationConfig()).feeds(0, 0, 0)
-            kept = feeds.train.kept, feeds.val.kept
-            self._frozen[kind] = Frozen.of(*kept, base.train) if kept[0] and kept[1] else None
+            train, val = feeds.train.kept, feeds.val.kept
+            self._frozen[kind] = Frozen.of(train, val, base.train) if train and val else None
         return self._frozen[kind]
 
 
