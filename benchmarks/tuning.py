@@ -138,6 +138,7 @@ class Bench:
                 "checkpoint_dir": str(work / "checkpoints"),
                 "frozen_features_dir": str(self._folder / "frozen" / frozen),
                 "tracking_dir": str(work / "tensorboard"),
+                "mlflow_dir": str(work / "mlflow"),
             },
         )
 

@@ -15,7 +15,7 @@ import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from evaluation.thresholds import check_threshold
-from finetune.artifacts.training_history import TrainingHistory
+from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.config import (
     AugmentationConfig,
     BackboneConfig,
@@ -36,6 +36,7 @@ from trainer_module.examples.input_data import Split, evaluation_batches, labels
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
+from trainer_module.peft.adapting import Adapting
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.distribution import current_strategy, is_chief
 from trainer_module.phases.freezing import check_phases, layers_of
@@ -72,6 +73,7 @@ def run_fn(fn_args: FnArgs) -> None:
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
         training_state.safetensors: `trainer_module.warm_start.state.TrainingState`, what the next training begins with.
+        adapter.safetensors: with `training.peft`, `trainer_module.peft.artifact.Adapter`.
     """
     settings = tuned(fn_args.custom_config, fn_args.hyperparameters)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
@@ -80,6 +82,8 @@ def run_fn(fn_args: FnArgs) -> None:
     if evaluation.threshold:
         check_threshold(evaluation.threshold, evaluation.costs, setup.classes)
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
+    origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
+    adapting = Adapting(setup.backbone, setup.training.peft, BackboneOrigin.model_validate(origin))
     beginning, start = Beginning(setup, backbone_config), None
     if setup.training.start_from == "champion":
         setup, start = beginning.start(settings.get("champion"))
@@ -97,6 +101,11 @@ def run_fn(fn_args: FnArgs) -> None:
     if held_out and training.calibration == "temperature":
         calibration = calibrate(settings["task"], held_out.labels, held_out.logits, held_out.examples)
         LastLayer(setup).divide_by(calibration.temperature)
+    temperature = calibration.temperature if calibration else 1.0
+    recipe = trained.search.chosen if trained.search else ""
+    os.makedirs(fn_args.model_run_dir, exist_ok=True)
+    beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
+    adapting.leave(fn_args.model_run_dir)
     model = in_float32(setup.model, backbone_config, training)
     batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
     # One signature for all batches: the last one is smaller, and would have the network traced once more.
@@ -105,10 +114,7 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
     task = setup.task
-    temperature = calibration.temperature if calibration else 1.0
     decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities), setup.classes, evaluation)
-    origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
-    os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=val.keys, probabilities=probabilities)
     history: dict[str, Any] = {
         "phases": trained.rows,
@@ -119,8 +125,6 @@ def run_fn(fn_args: FnArgs) -> None:
     history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
     history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
     TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
-    recipe = trained.search.chosen if trained.search else ""
-    beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
     facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
     export_model(served, fn_args.serving_model_dir, facts)

@@ -14,6 +14,7 @@ SPAN = "span"
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"
 WORD_IDS = "word_ids"
+PIECE_IDS = "piece_ids"
 CLEAN_TEXT = "clean_text"
 LABEL_INDEX = "label_index"
 # What the Evaluator compares several labels with: made of `label_index`, not written.

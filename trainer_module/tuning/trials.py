@@ -65,7 +65,9 @@ class _Trial:
         head = with_all_regularizers(self.training)
         drops = (head.dropout > 0, head.spatial_dropout > 0, bool(head.l1 or head.l2))
         training = self.training
-        return repr((training.seed, training.mixed_precision, training.batch_norm, head.units, head.start, drops))
+        return repr(
+            (training.seed, training.mixed_precision, training.batch_norm, training.peft, head.units, head.start, drops)
+        )
 
 
 class Trials:
@@ -184,6 +186,7 @@ class Trials:
             augmentation=trial.augmentation,
             class_weights=weights,
             frozen_features=frozen_features,
+            trial=f"trial {trial.proposal.number}",
         )
 
     def _frozen_for(self, trial: _Trial) -> Frozen | None:

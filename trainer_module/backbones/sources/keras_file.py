@@ -34,6 +34,7 @@ class KerasFile(BackboneSource):
     """A `.keras` or `.h5` file, or the folder of a SavedModel that Keras wrote."""
 
     name = "Keras file"
+    written_as = ("backbone.file", ".keras")
 
     def selects(self, config: BackboneConfig) -> bool:
         return config.file is not None
@@ -58,6 +59,10 @@ class KerasFile(BackboneSource):
                 "backbone.weights), or the folder of a SavedModel that Keras wrote."
             ) from error
         return _cut(model, config), digest
+
+    def write(self, backbone: keras.Model, path: Path) -> None:
+        """Writes the network as it was cut, with its weights."""
+        backbone.save(path)
 
     def layers(self, config: BackboneConfig) -> list[Layer] | None:
         """Returns those that the file names, if it is read without TensorFlow and used up to its last."""
