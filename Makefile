@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder bench-data-checks bench-warm bench-peft bench-tuning bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -83,6 +83,9 @@ bench-warm: setup  ## measure what a warm start saves, and what is forgotten wit
 
 bench-tuning: setup  ## measure what a search costs beside runs of the Trainer, and what it gains; half an hour
 	$(BIN)/python -m benchmarks.tuning
+
+bench-replacements: setup  ## which gate lets no replacement out that is worse, over years drawn many times; an hour
+	$(BIN)/python -m benchmarks.replacements
 
 bench-peft: setup  ## measure LoRA beside full fine-tuning; an hour, and it goes on after a kill
 	$(BIN)/python -m benchmarks.peft

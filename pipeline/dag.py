@@ -304,9 +304,11 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
 
 
 def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str, inputs: Mapping[str, Any]) -> Trainer:
+    output = config.output_dir or f"runs/{config.name}"
     tracking = {
         "tracking": config.tracking.model_dump(mode="json"),
-        "tracking_dir": SharedPath(path=f"{config.output_dir or f'runs/{config.name}'}/tensorboard"),
+        "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
+        "mlflow_dir": SharedPath(path=f"{output}/mlflow"),
     }
     node: Trainer = Trainer(
         run_fn=run_fn, settings=plain({**settings, **_places(config, node_id), **tracking}), **inputs

@@ -45,7 +45,7 @@ from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.search.run import FOLDER, run_search
 from trainer_module.tasks import TASKS
-from trainer_module.tracking.training import tracked
+from trainer_module.tracking.training import Places, tracked
 from trainer_module.trained import HeldOut, Trained, refit
 from trainer_module.warm_start.start import Beginning
 from transforms import features
@@ -64,9 +64,9 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args: From TFX. `custom_config` holds `task` and the sections `training`, `backbone`, `augmentation` and
             `distribution` of the config, of `evaluation` what decides (`threshold` and `costs`), `component`, the id of
             the node, `checkpoint_dir`, a folder that survives a failed run, and `frozen_features_dir`, one that later
-            runs share; `tracking` with `tracking_dir`; and `champion`, the `model_run_dir` of the champion's training,
-            where there is one to begin with; `teacher`, the folder of a teacher's `Answers`, where there is one.
-            `hyperparameters` are those of the Tuner, where there is one.
+            runs share; `tracking` with `tracking_dir` and `mlflow_dir`; and `champion`, the `model_run_dir` of the
+            champion's training, where there is one to begin with; `teacher`, the folder of a teacher's `Answers`, where
+            there is one. `hyperparameters` are those of the Tuner, where there is one.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
@@ -92,7 +92,8 @@ def run_fn(fn_args: FnArgs) -> None:
     chief = is_chief(os.environ.get("TF_CONFIG"))
     tracker = TrackingConfig.model_validate(settings["tracking"]) if chief else TrackingConfig(tensorboard=False)
     sections = {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
-    with tracked(tracker, settings["tracking_dir"], key, setup.component, sections) as tracking:
+    places = Places(settings["tracking_dir"], settings["mlflow_dir"])
+    with tracked(tracker, places, key, setup.component, sections) as tracking:
         trained = train(setup, settings, key)
 
     training, val = setup.training, setup.val
@@ -120,7 +121,7 @@ def run_fn(fn_args: FnArgs) -> None:
         "phases": trained.rows,
         "curves": trained.curves,
         "backbone": origin,
-        "mlflow_run": tracking.mlflow_run,
+        "tracking_run": tracking.run if tracking.is_kept else "",
     }
     history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
     history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
@@ -272,7 +273,15 @@ def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """Returns a digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
     # What the teacher said is in the digests of the splits.
-    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir", "evaluation", "teacher"}
+    without = {
+        "checkpoint_dir",
+        "frozen_features_dir",
+        "tracking",
+        "tracking_dir",
+        "mlflow_dir",
+        "evaluation",
+        "teacher",
+    }
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),

@@ -24,6 +24,7 @@ from finetune_cli.commands.common import (
     person,
     rank,
     silence_shutdown,
+    track_served,
 )
 
 
@@ -133,7 +134,10 @@ def apply_adapter(
     config: ConfigFile,
     overrides: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What to write: .h5 of a backbone by name, .keras of a file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What to write: .h5 of a backbone by name, .keras of a file, a folder of BERT."
+        ),
     ] = None,
 ) -> None:
     """Merges an adapter into the backbone of a config, and writes the backbone to a file that configs can name.
@@ -164,10 +168,13 @@ def rollback(
     ] = None,
 ) -> None:
     """Serves an earlier version again: publishes its model under a new highest number."""
+    from pipeline.tracking import config_of
     from registry.versions import roll_back
 
-    directory = _push_folder(target) if target.is_dir() else load_for_cluster(target, overrides).push_path
+    config = config_of(target) if target.is_dir() else load_for_cluster(target, overrides)
+    directory = _push_folder(target) if config is None or target.is_dir() else config.push_path
     version, of = or_exit(lambda: roll_back(directory, to, by=person()))
+    track_served(config)
     Console().print(f"[green]serving[/green]  {version}: the model of version {of}", soft_wrap=True, highlight=False)
 
 

@@ -136,18 +136,30 @@ class _Held:
 
 
 def _held(backbone: keras.Model) -> Iterator[_Held]:
+    attention = _attention(backbone)
     for layer in backbone.layers:
-        inner = list(layer._flatten_layers())
-        attention = {
-            id(part) for each in inner if "Attention" in type(each).__name__ for part in each._flatten_layers()
-        }
-        for each in inner:
+        for each in layer._flatten_layers():
             for attribute, value in list(vars(each).items()):
                 if attribute.endswith("kernel") and isinstance(value, tf.Variable) and len(value.shape) > 1:
                     shape = tuple(value.shape)
                     kind = "attention" if id(each) in attention else _kind(attribute, each, shape)
                     name = variable_name(value)
                     yield _Held(Kernel(name, layer.name, kind, shape, _summed(kind, each, shape)), each, attribute)
+
+
+def _attention(backbone: keras.Model) -> set[int]:
+    """Returns the ids of layers that are a part of attention: within it, or dense layers right before and behind it."""
+    found = set()
+    for layer in backbone.layers:
+        parts = list(layer._flatten_layers())
+        for each in parts:
+            if "Attention" in type(each).__name__:
+                found |= {id(part) for part in each._flatten_layers()}
+        if "Attention" in type(layer).__name__:
+            behind = [node.layer for node in layer._outbound_nodes]
+            before = [source for node in layer._inbound_nodes for source, *_ in node.iterate_inbound()]
+            found |= {id(each) for each in (*before, *behind) if isinstance(each, keras.layers.Dense)}
+    return found
 
 
 def _kind(attribute: str, layer: keras.layers.Layer, shape: tuple[int, ...]) -> KernelKind:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from finetune.config.peft import KERNEL_KINDS, KernelKind, PeftConfig
 from finetune.errors import BackboneError
 from trainer_module.peft.low_rank import A, B, matrix_shape, rank_of
+from trainer_module.phases.freezing import Layer
 
 # Less than this share of the backbone's parameters train by default.
 SHARE = 0.01
@@ -74,6 +75,20 @@ def chosen(kernels: Sequence[Kernel], peft: PeftConfig, parameters: int) -> list
         f"training.peft.targets: got {peft.targets!r}, which no kernel of the backbone is or matches; it has "
         f"{' and '.join(kinds)} kernels, such as {example!r}"
     )
+
+
+def with_updates(layers: Sequence[Layer], kernels: Sequence[Kernel]) -> list[Layer]:
+    """Describes the layers of a backbone as they are with updates on these kernels."""
+    return [
+        replace(
+            layer,
+            variables=(
+                *layer.variables,
+                *(name for each in kernels if each.layer == layer.name for name in each.variables),
+            ),
+        )
+        for layer in layers
+    ]
 
 
 def _is_meant(kernel: Kernel, targets: str | Sequence[str]) -> bool:

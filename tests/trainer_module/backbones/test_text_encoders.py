@@ -63,6 +63,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
             "frozen_features_dir": str(folder / "frozen_features"),
             "tracking": {},
             "tracking_dir": str(folder / "tracking"),
+            "mlflow_dir": str(folder / "mlflow"),
             "code": "",
         },
         transform_graph_path=str(folder / "transform"),

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from hugging_face_folder import save_encoder
 from small_training import fit, make_splits, setup_of, training
 
 from finetune.artifacts.training_history import BackboneOrigin
-from finetune.config import AugmentationConfig, PeftConfig, PhaseConfig
+from finetune.config import AugmentationConfig, BackboneConfig, PeftConfig, PhaseConfig
 from finetune.errors import BackboneError
+from trainer_module.backbones.model import build_backbone
 from trainer_module.peft.adapters import attach, kernels_of, merge, plain_weights, weights_of
 from trainer_module.peft.artifact import Adapter, AdapterFacts, digest_of
 from trainer_module.phases.checkpoint import Checkpoints
@@ -61,6 +63,17 @@ def test_each_kind_of_kernel_is_found_and_read_as_what_is_summed_and_what_is_giv
         "einsum/kernel": ("dense", (12, 10)),
         "dense/kernel": ("dense", (10, 7)),
     }
+
+
+def test_projections_around_attention_count_as_attention(tmp_path):
+    config = BackboneConfig(name="BERT", weights=save_encoder(tmp_path / "bert"), text={"max_pieces": 8})
+    network = build_backbone(config)
+    of_block = {kernel.layer: kernel.kind for kernel in kernels_of(network) if kernel.layer.startswith("block1_")}
+    projections = ("query", "key", "value", "attention_output")
+    expected = {f"block1_{part}": "attention" for part in projections} | {
+        f"block1_{part}": "dense" for part in ("intermediate", "output")
+    }
+    assert of_block == expected
 
 
 def test_merged_and_unmerged_predictions_are_equal_and_the_base_never_moves():
