@@ -77,7 +77,7 @@ class OneAtATime:
             for each in dimensions
             if each.has_a_say(as_it_is)
             for value in each.points(tuning.points)
-            if value != as_it_is[each.key]
+            if not _same(value, as_it_is[each.key])
         ]
         self._left = [Proposal(number, values) for number, values in enumerate(points[: tuning.trials - 1], start=1)]
 
@@ -88,6 +88,13 @@ class OneAtATime:
 
     def tell(self, number: int, score: float) -> None:
         """Needs no score."""
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Says whether two values are equal, numbers but for the rounding of a logarithm."""
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    return bool(one == other)
 
 
 class FromOracle:

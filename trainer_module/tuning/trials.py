@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tf_keras as keras
@@ -242,9 +243,16 @@ def _logits(setup: Setup) -> np.ndarray:
         return LastLayer(setup).logits(setup.val)
     feed: Feed = setup.frozen_features.feeds(last, 0, 0).val
     kernel, offset = setup.model.layers[-1].get_weights()
-    below = keras.Model(feed.model.inputs, feed.model.output.node.keras_inputs[0])
-    return (
-        np.concatenate([below(values, training=False).numpy() for values, _ in feed.batches]).astype(np.float32)
-        @ kernel
-        + offset
-    )
+    below = _below_last_layer(feed.model)
+    found: np.ndarray = np.concatenate([below(values).numpy() for values, _ in feed.batches]).astype(np.float32)
+    return found @ kernel + offset
+
+
+def _below_last_layer(model: keras.Model) -> Callable[[Any], Any]:
+    """Returns what gives the last layer's input; what stands above a cut may be a network within the network."""
+    node = model.output.node
+    first = keras.Model(model.inputs, node.keras_inputs[0])
+    if not isinstance(node.layer, keras.Model):
+        return lambda values: first(values, training=False)
+    rest = _below_last_layer(node.layer)
+    return lambda values: rest(first(values, training=False))

@@ -59,7 +59,7 @@ def outcomes_of(trials: Trials, proposals) -> dict:
 
 TUNE = {"name": "tune", "unfreeze": {"last_layers": 5}, "epochs": 2, "learning_rate": 1e-3}
 CASES = {
-    "linear": ({}, {RATE: 0.05}),
+    "linear": ({"head": {"units": [], "dropout": 0}}, {RATE: 0.05}),
     "dropout without a hidden layer": ({"head": {"units": [], "dropout": 0.3}}, {"training.head.dropout": 0.5}),
     "hidden layers": ({"head": {"units": [8, 4], "dropout": 0.2}}, {RATE: 3e-3, "training.head.dropout": 0.4}),
     "penalties": ({"head": {"units": [], "l2": 0.1}}, {"training.head.l1": 0.05, RATE: 0.03}),
@@ -176,9 +176,11 @@ def test_a_killed_search_goes_on_to_the_same_trials(splits, tmp_path, monkeypatc
         except KilledError:
             continue
     assert saves[0] > 1
-    assert [(each.values, each.score, each.share) for each in found.trials] == pytest.approx(
-        [(each.values, each.score, each.share) for each in expected.trials]
-    )
+    assert [(each.values, each.share) for each in found.trials] == [
+        (each.values, each.share) for each in expected.trials
+    ]
+    scores = [each.score for each in expected.trials]
+    assert [each.score for each in found.trials] == pytest.approx(scores)
     assert found.best == expected.best
     assert found.nested == pytest.approx(expected.nested)
 
@@ -198,7 +200,7 @@ def test_one_key_at_a_time_shows_what_each_value_changes(splits, tmp_path):
         {},
         {RATE: 1e-4},
         {RATE: 1.0},
-        {"training.head.dropout": 0.5},
+        {"training.head.dropout": 0},
     ], "the config as it is has the middle rate and the other choice"
     for effect in found.effects:
         trial = next(each for each in found.trials if each.values == {effect.key: effect.value})
