@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tfx import types
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.compiler import compiler
@@ -38,6 +39,7 @@ from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
 from finetune.config import Config, DistillationConfig, EvaluationConfig
 from finetune.config.distillation import CHAMPION
+from finetune.config.evaluation import TEACHER
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
@@ -119,8 +121,9 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         node: Trainer = after_gate(_trainer(config, node_id, settings, run_fn, {**inputs, **further}))
         return node
 
-    further: dict[str, Any] = {}
-    taught: dict[str, Any] = {}
+    further: dict[str, types.BaseChannel] = {}
+    taught: dict[str, types.BaseChannel] = {}
+    baselines: dict[str, types.BaseChannel] = {}
     if config.training.start_from != "backbone":  # A run of a package may say it, too.
         warm_start = after_gate(
             warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
@@ -143,18 +146,20 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         )
         nodes.append(teacher)
         taught["teacher"] = teacher.outputs["answers"]
+        if TEACHER in config.evaluation.baselines:
+            baselines[TEACHER] = teacher.outputs["model"]
     if config.tuning.is_on:
         tuner = after_gate(Tuner(TUNER_FN, _tuner_settings(config), **inputs, **taught).with_id("Tuner"))
         nodes.append(tuner)
         further["hyperparameters"] = tuner.outputs[BEST]
     trainer = trainer_of("Trainer", trainer_settings(config), **further, **taught)
     nodes.append(trainer)
-    baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
-        baselines["logistic_regression"] = trainer_of("LinearTrainer", _linear_settings(config), LINEAR_RUN_FN)
+        nodes.append(trainer_of("LinearTrainer", _linear_settings(config), LINEAR_RUN_FN))
+        baselines["logistic_regression"] = nodes[-1].outputs["model"]
     if "from_scratch" in config.evaluation.baselines:
-        baselines["from_scratch"] = trainer_of("ScratchTrainer", _scratch_settings(config))
-    nodes += baselines.values()
+        nodes.append(trainer_of("ScratchTrainer", _scratch_settings(config)))
+        baselines["from_scratch"] = nodes[-1].outputs["model"]
     slices = config.evaluation.report_slices(config.data.slice_columns)
     gates = gates_of(config.task, config.evaluation)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
@@ -170,7 +175,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],
-        baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
+        baselines=baselines,
         task=config.task,
         # Whether there are spans, the data say at run time.
         columns=[*_columns(config), SPAN],
@@ -182,6 +187,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         champion=champion.outputs["model"],
+        teacher=baselines.get(TEACHER),
         settings=_serving_settings(config),
     )
     keeper = GateKeeper(
@@ -268,10 +274,13 @@ def _teacher_settings(config: Config, distillation: DistillationConfig, output: 
         "task": config.task,
         "modality": record_of(config.backbone).modality,
         "example_cache": _example_cache(config, output),
+        "max_pixels": config.data.max_pixels,
         **plain(
             {
                 "teacher": SharedPath(path=distillation.teacher) if named else None,
                 "teacher_sha256": FileDigest(path=distillation.teacher) if named else None,
+                "unlabelled": SharedPath(path=distillation.unlabelled) if distillation.unlabelled else None,
+                "unlabelled_sha256": FileDigest(path=distillation.unlabelled) if distillation.unlabelled else None,
             }
         ),
     }
