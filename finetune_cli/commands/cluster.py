@@ -121,6 +121,8 @@ def schedule(
     """
     with _request(config, overrides, parameter, cron, host, send, True) as (package, request):
         server = _server(host, request.namespace, token, cookies, ca, ui)
+        if told := or_exit(lambda: server.account_of_schedules(request)):
+            Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
         schedule_id, link = or_exit(lambda: server.schedule(package, request))
         from finetune_kubeflow.client.submit import ZONE
     print(f"recurring run {schedule_id}, {ZONE}\n{link}")
