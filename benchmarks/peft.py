@@ -21,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -217,18 +218,17 @@ def main() -> None:
     before = json.loads(kept.read_text()) if kept.is_file() else {"machine": machine(), "runs": []}
     described, runs = before["machine"], before["runs"]
     done = {(each["part"], each["side"], each["rate"], each["seed"]) for each in runs}
-    for part in (each for each in PARTS if each.name in given.parts):
-        for rate in part.rates:
-            for seed in range(1, given.seeds + 1):
-                for side, peft in SIDES.items():
-                    if (part.name, side, rate, seed) in done:
-                        continue
-                    shutil.rmtree(folder / "frozen_features", ignore_errors=True)
-                    facts = {"part": part.name, "side": side, "rate": rate, "seed": seed}
-                    runs.append({**facts, **part.run(folder, peft, rate, seed)})
-                    shown = {key: runs[-1][key] for key in (*facts, "accuracy", "processor_seconds")}
-                    print(json.dumps(shown), flush=True)
-                    save("peft", page(described, runs), {"machine": described, "runs": runs})
+    places, seeds = range(max(len(part.rates) for part in PARTS)), range(1, given.seeds + 1)
+    parts = [each for each in PARTS if each.name in given.parts]
+    for place, part, seed, (side, peft) in product(places, parts, seeds, SIDES.items()):
+        rate = part.rates[place]
+        if (part.name, side, rate, seed) in done:
+            continue
+        shutil.rmtree(folder / "frozen_features", ignore_errors=True)
+        facts = {"part": part.name, "side": side, "rate": rate, "seed": seed}
+        runs.append({**facts, **part.run(folder, peft, rate, seed)})
+        print(json.dumps({key: runs[-1][key] for key in (*facts, "accuracy", "processor_seconds")}), flush=True)
+        save("peft", page(described, runs), {"machine": described, "runs": runs})
 
 
 if __name__ == "__main__":

@@ -128,7 +128,8 @@ def print_plan(config: Config, console: Console) -> None:
         )
     if taught := config.training.distillation:
         console.print(
-            f"teacher    {taught.teacher}, temperature {taught.temperature:g}, {taught.weight:.0%} of the loss",
+            f"teacher    {taught.teacher}, temperature {taught.temperature:g}, {taught.weight:.0%} of the loss"
+            + (f"; pictures without labels in {taught.unlabelled}" if taught.unlabelled else ""),
             highlight=False,
             soft_wrap=True,
         )
@@ -171,10 +172,10 @@ def _spans(config: Config) -> str:
 
 def _print_candidates(config: Config, console: Console) -> None:
     """Prints what `auto` tries, how long each takes as far as that is known, and what there is room for."""
-    training, modality = config.training, record_of(config.backbone).modality
+    training, kind = config.training, record_of(config.backbone).kind
     budget = f"{training.budget_minutes:g} minutes for search and last fit together"
     console.print(f"auto       {budget}; from a fitted head on, the Trainer tries what fits:", highlight=False)
-    candidates = candidates_for(modality, training, config.augmentation)
+    candidates = candidates_for(kind, training, config.augmentation)
     console.print(_phases([phase for candidate in candidates for phase in candidate.phases]))
     counted = count_examples(config.data)
     found = [(each, planner_of(config, training_of(each, training), counted)) for each in candidates]

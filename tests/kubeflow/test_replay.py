@@ -272,9 +272,11 @@ def states(output: str) -> dict[str, str]:
 
 
 @pytest.mark.long
-def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
+@pytest.mark.parametrize("kind", ["tiny", "tiny_pairs"])
+def test_a_whole_pipeline(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     """Killed while it trains, it resumes from its checkpoint and pushes what a local run pushes, byte for byte."""
     here, package = tmp_path / "volume", tmp_path / "tiny-package.yaml"
+    tiny: Path = request.getfixturevalue(kind)
     shutil.copytree(tiny, here)
     compiled = finetune("compile", "tiny.yaml", LONG_TRAINING, "-o", package, cwd=here)
     assert compiled.returncode == 0, compiled.stderr

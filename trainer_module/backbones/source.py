@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import sha256_of
@@ -37,8 +37,8 @@ class BackboneSource(ABC):
     unfreeze_forms: Sequence[str] = UNFREEZE_FORMS  # Those of UNFREEZE_FORMS that its layers allow.
     # Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
     starts_random: bool = False
-    # Whether their kernels are in layers of Keras, as LoRA needs.
-    holds_kernels: bool = True
+    # How LoRA's targets may choose among their kernels; None where they have none.
+    kernels_by: Literal["kind", "name"] | None = "kind"
     # The key of the config that takes its networks with other weights, and how the name of the file ends, "" for a
     # folder; None where they cannot be written.
     written_as: tuple[str, str] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from finetune.config.peft import KERNEL_KINDS, KernelKind, PeftConfig
 from finetune.errors import BackboneError
@@ -14,6 +15,10 @@ from trainer_module.phases.freezing import Layer
 # Less than this share of the backbone's parameters train by default.
 SHARE = 0.01
 DEFAULT_KINDS = ("dense", "pointwise", "attention")
+BY_NAME = (
+    "the graph of a SavedModel reads its variables by itself, and they are chosen by name alone; expected a regular "
+    "expression"
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Kernel:
 
     name: str  # Of the variable, such as `block_7_expand/kernel`.
     layer: str  # Name of the backbone's layer that it is in.
-    kind: KernelKind
+    kind: KernelKind | Literal["variable"]  # `variable`: a SavedModel's graph reads it, and only it knows what for.
     shape: tuple[int, ...]
     summed: int  # How many of its axes, from the first, the layer sums over.
 
@@ -60,10 +65,11 @@ def chosen(kernels: Sequence[Kernel], peft: PeftConfig, parameters: int) -> list
     """
     if not kernels:
         raise BackboneError(
-            "training.peft.method: got 'lora'; this backbone has no kernel in a layer of Keras, such as a dense layer "
-            "or a convolution. A SavedModel's graph reads its kernels by itself; expected 'bitfit' or 'norm', or no "
-            "training.peft and phases that unfreeze `{variables: REGEX}`"
+            "training.peft.method: got 'lora'; this backbone has no kernel that may train, as dense layers and "
+            "convolutions have one. Expected another backbone, or no training.peft"
         )
+    if all(each.kind == "variable" for each in kernels) and not isinstance(peft.targets, str):
+        raise BackboneError(f"training.peft.targets: got {peft.targets}; {BY_NAME}, such as {kernels[-1].name!r}")
     if peft.targets is None:
         return _within_budget(kernels, peft.rank, SHARE * parameters)
     found = [each for each in kernels if _is_meant(each, peft.targets)]

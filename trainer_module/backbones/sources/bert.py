@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,13 +37,14 @@ class Bert(NamedSource):
     """BERT and DistilBERT; Transform makes ids of a text's word pieces."""
 
     name = "Hugging Face encoders"
-    records = {"BERT": Backbone("BERT", modality="text")}
+    # What begins and ends a text are pieces as well, and would be left out like words.
+    records = {"BERT": Backbone("BERT", modality="text", spoiled_by=("word_dropout",))}
     written_as = ("backbone.weights", "")
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns the record with the folder of the tokenizer."""
         preprocessing = {"tokenizer": _described_in(config), "max_pieces": config.text.max_pieces}
-        return Backbone("BERT", modality="text", preprocessing=preprocessing)
+        return replace(self.records["BERT"], preprocessing=preprocessing)
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
         """Builds the encoder: ids of pieces int64 [batch, max_pieces] to float32 [batch, channels]."""
