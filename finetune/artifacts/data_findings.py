@@ -7,6 +7,9 @@ from typing import Literal
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.embedding_map import EmbeddingMap
 
+# In the folder of reports: what was found in data that stopped a run.
+STOPPED = "data_gate"
+
 
 class ShownExample(Record):
     """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other."""

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
-from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, ConfigError, FinetuneError
+from finetune.errors import ConfigError
 from finetune.events import Event, Note, subscribe
 from finetune.files import write_text
 from finetune_cli.commands.common import (
@@ -100,8 +100,7 @@ def retrain(
         decision = or_exit(lambda: explained(loaded))
     print_decision(console, decision)
     silence_shutdown()
-    codes = {"nothing to do": NOTHING_TO_DO, "waiting": PENDING, "stop: data": REFUSED}
-    raise typer.Exit(codes.get(decision.action, 0))
+    raise typer.Exit(decision.exit_code)
 
 
 def watch(
@@ -154,6 +153,26 @@ def check_data(
     from pipeline.local import check_data as checked
 
     _run(load(config, overrides), summary, checked)
+
+
+def tune(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+) -> None:
+    """Searches the training keys that `tuning.space` names, and trains nothing else.
+
+    The first trial is the config as it is. Heads alone are trained many at a time, and all trials share what the frozen
+    backbone gives. A search that was interrupted goes on where it was: start the same command again.
+
+    The report has every trial, how much each key explains, and what the best score is worth once it is known that it
+    was chosen. `finetune run` takes the search from the cache, and its Trainer the best values.
+
+    Exit code: 0 searched, 3 a check of the data says `stop`, 2 bad config or usage, 1 failed.
+    """
+    from pipeline.local import tune as tuned
+
+    _run(load(config, overrides), summary, tuned)
 
 
 def demo(
@@ -281,7 +300,7 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
         print_ranking(ranking, console)
         config = with_backbone(config, ranking)
     with RunView(console, f"finetune {config.name}"):
-        summary = or_exit(lambda: told(config, work, _exit_code))
+        summary = or_exit(lambda: told(config, work))
     print_summary(console, summary)
     if is_open and summary.status != "failed":
         from pipeline.auto_recipe import write_chosen
@@ -290,15 +309,4 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
     if summary_file:
         write_text(summary_file, summary.text())
     silence_shutdown()
-    raise typer.Exit(_exit_code(summary))
-
-
-def _exit_code(summary: RunSummary) -> int:
-    return {
-        "pushed": 0,
-        "checked": 0,
-        "refused": REFUSED,
-        "pending": PENDING,
-        "nothing_to_do": NOTHING_TO_DO,
-        "failed": FinetuneError.exit_code,
-    }[summary.status]
+    raise typer.Exit(summary.exit_code)

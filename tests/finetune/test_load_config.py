@@ -25,6 +25,18 @@ def test_defaults_are_the_usual_two_phases(load):
 
 
 @pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"text_columns": ["a"]}, "data.text_columns: "),
+        ({"text_columns": ["a", "b"], "text_column": "c"}, "`text_column` (c) is one text a row"),
+        ({"text_columns": ["a", "b"], "columns": ["a", "label"]}, "b among them"),
+    ],
+)
+def test_pairs_of_texts_have_two_columns(problems, data, message):
+    assert message in problems({**GOOD, "data": {"root": "x", "layout": "table", **data}})[0]
+
+
+@pytest.mark.parametrize(
     ("splits", "message"),
     [
         ({"train": "train", "val": 1.5, "test": "val"}, "a fraction between 0 and 1"),
@@ -204,6 +216,15 @@ def test_gates_must_differ(problems):
 )
 def test_a_gate_that_cannot_be_judged_is_a_mistake_in_the_config(problems, gate, problem):
     assert problem in problems({**GOOD, "evaluation": {"gates": [{"min": 0.5, **gate}]}})[0]
+
+
+def test_a_teacher_to_compare_with_is_one_to_learn_from(load, problems):
+    judged = {"evaluation": {"baselines": ["majority", "teacher"]}}
+    assert "got `teacher`; expected training.distillation, which names one" in problems({**GOOD, **judged})[0]
+    taught = {"training": {"distillation": {"teacher": "~/pushed/3"}}}
+    assert load({**GOOD, **judged, **taught}).training.distillation.teacher == str(Path("~/pushed/3").expanduser())
+    wrong = {"training": {"distillation": {"teacher": "pushed/3", "weight": 0}}}
+    assert "training.distillation.weight: got 0" in problems({**GOOD, **wrong})[0]
 
 
 def test_slices_of_the_report_are_columns_or_crosses_of_two(load, problems):

@@ -16,7 +16,7 @@ class Text:
     node_id = "TextExampleGen"
     shown = "texts"
     layouts: tuple[str, ...] = ("auto", "table")
-    keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.max_characters")
+    keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.text_columns", "data.max_characters")
 
     def component(self) -> type[TextExampleGen]:
         """Returns TextExampleGen."""
