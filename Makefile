@@ -90,6 +90,9 @@ bench-replacements: setup  ## which gate lets no replacement out that is worse, 
 bench-peft: setup  ## measure LoRA beside full fine-tuning; an hour, and it goes on after a kill
 	$(BIN)/python -m benchmarks.peft
 
+bench-distillation: setup  ## teach a small network by a large one, beside the same one that learned alone; an hour
+	$(BIN)/python -m benchmarks.distillation
+
 bench-gates: setup  ## simulate promotions on one test set, and whether stated differences are found; ten minutes
 	$(BIN)/python -m benchmarks.promotions
 	$(BIN)/python -m benchmarks.power

@@ -8,6 +8,7 @@ from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS
+from finetune.config.evaluation import TEACHER
 from finetune.config.keys import value_at
 from finetune.errors import did_you_mean
 
@@ -68,9 +69,10 @@ def _about_model(gate: dict[str, Any]) -> list[str]:
         for key in ("of_class", "at", *_OF_EXAMPLES)
         if gate.get(key) not in (None, {})
     ]
-    if gate.get("relative_to") not in (None, "champion"):
+    if gate.get("relative_to") not in (None, "champion", TEACHER):
         problems.append(
-            f".relative_to: got {gate['relative_to']!r}; {name} {kind}, and baselines are not served. Expected champion"
+            f".relative_to: got {gate['relative_to']!r}; {name} {kind}, and baselines that are trained to compare with "
+            "are not served. Expected champion or teacher"
         )
     return problems
 

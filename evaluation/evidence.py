@@ -18,7 +18,7 @@ from evaluation.power import Counted, PairedShares, Share
 from evaluation.predictions import SINGLE_LABEL, Predictions, part_of
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
-from finetune.config.evaluation import BASELINES, GateConfig
+from finetune.config.evaluation import BASELINES, TEACHER, GateConfig
 from transforms.features import GROUP, SPAN
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -235,7 +235,7 @@ def _reference(gate: GateConfig, test_set: TestSet, members: np.ndarray, of_clas
     if gate.relative_to != "baseline":
         return gate.relative_to if gate.relative_to in test_set.probabilities else None
     metric = metric_of(gate)
-    known = [name for name in BASELINES if name in test_set.probabilities]
+    known = [name for name in BASELINES if name in test_set.probabilities and name != TEACHER]
     values = {name: metric.value(test_set.of(name)[members], of_class) for name in known}
     best = None
     for name, value in values.items():

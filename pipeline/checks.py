@@ -131,7 +131,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             "--output FILE.csv` writes"
         )
     training = _parsed(TrainingConfig, raw, "training")
-    if training and training.distillation and training.distillation.teacher != CHAMPION:
+    if training and training.distillation:
         problems += _teacher_problems(training.distillation)
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:
@@ -142,16 +142,23 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
 
 
 def _teacher_problems(distillation: DistillationConfig) -> list[str]:
-    """Says why there is no SavedModel where the config has one."""
-    folder = Path(distillation.teacher)
-    if (folder / SAVED_MODEL).is_file():
-        return []
+    """Says why there is no SavedModel, or no folder of pictures, where the config has one."""
+    folder, unlabelled = Path(distillation.teacher), distillation.unlabelled
+    problems = []
+    if unlabelled and not Path(unlabelled).is_dir():
+        problems.append(
+            f"training.distillation.unlabelled: got {unlabelled!r}, which is not a folder here; expected one of "
+            "pictures"
+        )
+    if distillation.teacher == CHAMPION or (folder / SAVED_MODEL).is_file():
+        return problems
     inside = sorted(path.parent for path in folder.glob(f"*/{SAVED_MODEL}"))
     hint = f" Did you mean {str(inside[-1])!r}?" if inside else ""
     kind = f"a folder without {SAVED_MODEL}" if folder.is_dir() else "not a folder here"
     return [
+        *problems,
         f"training.distillation.teacher: got {distillation.teacher!r}, which is {kind}; expected that of a SavedModel, "
-        f"such as a pushed version.{hint}"
+        f"such as a pushed version.{hint}",
     ]
 
 

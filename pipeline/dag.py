@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tfx import types
 from tfx.components.evaluator.component import Evaluator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.compiler import compiler
@@ -37,6 +38,7 @@ from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
 from finetune.config import Config, DistillationConfig, EvaluationConfig
 from finetune.config.distillation import CHAMPION
+from finetune.config.evaluation import TEACHER
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
@@ -114,7 +116,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
             node.add_upstream_node(gate)
         return node
 
-    further = {}
+    further: dict[str, types.BaseChannel] = {}
+    baselines: dict[str, types.BaseChannel] = {}
     if config.training.start_from != "backbone":  # A run of a package may say it, too.
         warm_start = warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
         if gate:
@@ -139,14 +142,16 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
             teacher.add_upstream_node(gate)
         nodes.append(teacher)
         further["teacher"] = teacher.outputs["answers"]
+        if TEACHER in config.evaluation.baselines:
+            baselines[TEACHER] = teacher.outputs["model"]
     trainer = trainer_of("Trainer", trainer_settings(config), **further)
     nodes.append(trainer)
-    baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
-        baselines["logistic_regression"] = trainer_of("LinearTrainer", _linear_settings(config), LINEAR_RUN_FN)
+        nodes.append(trainer_of("LinearTrainer", _linear_settings(config), LINEAR_RUN_FN))
+        baselines["logistic_regression"] = nodes[-1].outputs["model"]
     if "from_scratch" in config.evaluation.baselines:
-        baselines["from_scratch"] = trainer_of("ScratchTrainer", _scratch_settings(config))
-    nodes += baselines.values()
+        nodes.append(trainer_of("ScratchTrainer", _scratch_settings(config)))
+        baselines["from_scratch"] = nodes[-1].outputs["model"]
     slices = config.evaluation.report_slices(config.data.slice_columns)
     gates = gates_of(config.task, config.evaluation)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
@@ -162,7 +167,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],
-        baselines={name: baseline.outputs["model"] for name, baseline in baselines.items()},
+        baselines=baselines,
         task=config.task,
         # Whether there are spans, the data say at run time.
         columns=[*_columns(config), SPAN],
@@ -174,6 +179,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         model_run=trainer.outputs["model_run"],
         champion=champion.outputs["model"],
+        teacher=baselines.get(TEACHER),
         settings=_serving_settings(config),
     )
     keeper = GateKeeper(
@@ -260,10 +266,13 @@ def _teacher_settings(config: Config, distillation: DistillationConfig, output: 
         "task": config.task,
         "modality": record_of(config.backbone).modality,
         "example_cache": _example_cache(config, output),
+        "max_pixels": config.data.max_pixels,
         **plain(
             {
                 "teacher": SharedPath(path=distillation.teacher) if named else None,
                 "teacher_sha256": FileDigest(path=distillation.teacher) if named else None,
+                "unlabelled": SharedPath(path=distillation.unlabelled) if distillation.unlabelled else None,
+                "unlabelled_sha256": FileDigest(path=distillation.unlabelled) if distillation.unlabelled else None,
             }
         ),
     }

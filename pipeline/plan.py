@@ -128,7 +128,8 @@ def print_plan(config: Config, console: Console) -> None:
         )
     if taught := config.training.distillation:
         console.print(
-            f"teacher    {taught.teacher}, temperature {taught.temperature:g}, {taught.weight:.0%} of the loss",
+            f"teacher    {taught.teacher}, temperature {taught.temperature:g}, {taught.weight:.0%} of the loss"
+            + (f"; pictures without labels in {taught.unlabelled}" if taught.unlabelled else ""),
             highlight=False,
             soft_wrap=True,
         )

@@ -29,9 +29,9 @@ from finetune.errors import DataError
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
-from trainer_module.distillation.answers import Answers
+from trainer_module.distillation.answers import UNLABELLED_FILE, Answers
 from trainer_module.distillation.taught import Taught
-from trainer_module.examples.input_data import Split, evaluation_batches, labels, load_split, with_teacher
+from trainer_module.examples.input_data import Split, both, evaluation_batches, labels, load_split, with_teacher
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -194,9 +194,14 @@ def make_setup(
     train = load_split(train_files, inputs, of_labels, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, of_labels, training.memory_mb * 1024**2)
 
+    unlabelled = None
     if settings.get("teacher"):
-        answers = Answers.read(Path(settings["teacher"]))
+        folder = Path(settings["teacher"])
+        answers = Answers.read(folder)
         train, val = (_taught(split, answers) for split in (train, val))
+        if (folder / UNLABELLED_FILE).is_file():
+            unlabelled = load_split([str(folder / UNLABELLED_FILE)], inputs, of_labels, training.memory_mb * 1024**2)
+            unlabelled = _taught(unlabelled, answers, known=False)
 
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(names), task.activation)
@@ -212,7 +217,7 @@ def make_setup(
         backbone,
         training,
         augmentation,
-        train,
+        both(train, unlabelled) if unlabelled else train,
         val,
         component,
         settings["code"],
@@ -231,11 +236,12 @@ def make_setup(
         component,
         frozen_features,
         record.kind,
+        unlabelled=unlabelled,
     )
 
 
-def _taught(split: Split, answers: Answers) -> Split:
-    return with_teacher(split, Taught(answers.of(split.keys), np.ones(split.examples, np.float32)))
+def _taught(split: Split, answers: Answers, known: bool = True) -> Split:
+    return with_teacher(split, Taught(answers.of(split.keys), np.full(split.examples, known, np.float32)))
 
 
 def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
@@ -272,7 +278,7 @@ def training_key(settings: dict[str, Any], setup: Setup) -> str:
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),
-        "train": setup.train.digest,
+        "train": setup.trained_on.digest,
         "val": setup.val.digest,
         "tensorflow": tf.__version__,
         "strategy": [type(strategy).__name__, strategy.num_replicas_in_sync],

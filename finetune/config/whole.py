@@ -16,7 +16,7 @@ from finetune.config.base import LocalPath, Section
 from finetune.config.beam import BeamConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
-from finetune.config.evaluation import EvaluationConfig
+from finetune.config.evaluation import TEACHER, EvaluationConfig
 from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.notify import NotifyConfig
@@ -81,6 +81,15 @@ class Config(Section):
             raise ValueError(
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together; expected phases "
                 f"that last all in one of epochs, steps and examples, and these have {' and '.join(sorted(units))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_teacher_is_named(self) -> Config:
+        if TEACHER in self.evaluation.baselines and self.training.distillation is None:
+            raise ValueError(
+                "evaluation.baselines: got `teacher`; expected training.distillation, which names one, or no such "
+                "baseline"
             )
         return self
 

@@ -16,7 +16,12 @@ class Image:
     node_id = "ImageExampleGen"
     shown = "pictures"
     layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
-    keys: tuple[str, ...] = ("data.manifest", "data.path_column", "data.max_pixels")
+    keys: tuple[str, ...] = (
+        "data.manifest",
+        "data.path_column",
+        "data.max_pixels",
+        "training.distillation.unlabelled",
+    )
 
     def component(self) -> type[ImageExampleGen]:
         """Returns ImageExampleGen."""
