@@ -13,7 +13,7 @@ from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
 from finetune.buckets import is_bucket
-from finetune.config import Config, DistillationConfig, PeftConfig, PhaseConfig, TrainingConfig
+from finetune.config import Config, DistillationConfig, PeftConfig, PhaseConfig, TrainingConfig, TuningConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.strategies import AUTO
 from finetune.errors import BackboneError, DataError
@@ -72,6 +72,7 @@ def node_ids(config: Config) -> list[str]:
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         *(["WarmStartResolver"] if config.training.start_from != "backbone" else []),
         *_teaching(config.training.distillation),
+        *(["Tuner"] if config.tuning.is_on else []),
         "Trainer",
         "ChampionResolver",
         "BulkInferrer",
@@ -119,6 +120,8 @@ def print_plan(config: Config, console: Console) -> None:
         console.print(_phases(config.training.phases, config.training.peft))
         for place, line in enumerate(frozen_features_lines(config)):
             console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
+    if config.tuning.is_on:
+        console.print(f"tuning     {escape(_search(config.tuning))}", highlight=False, soft_wrap=True)
     sizes = expected_sizes(config)
     of_how_many = f" of about {sizes['test'].examples:,} examples" if sizes else ""
     if config.training.start_from == "champion":
@@ -141,6 +144,13 @@ def print_plan(config: Config, console: Console) -> None:
     console.print(gates)
     print_warnings(config, sizes, console)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
+
+
+def _search(tuning: TuningConfig) -> str:
+    """What the Tuner does, in words."""
+    minutes = f", no more after {tuning.minutes:g} minutes" if tuning.minutes else ""
+    method = tuning.method.replace("_", " ")
+    return f"{method}, at most {tuning.trials} trials{minutes}, by {tuning.metric}, of {', '.join(tuning.space)}"
 
 
 def _peft(config: Config, peft: PeftConfig) -> str:
