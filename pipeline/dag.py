@@ -161,7 +161,9 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if "from_scratch" in config.evaluation.baselines:
         nodes.append(trainer_of("ScratchTrainer", _scratch_settings(config)))
         baselines["from_scratch"] = nodes[-1].outputs["model"]
-    spans = [SPAN] if is_pattern(config.data.root) else []
+    root = config.data.root
+    # Where a run of a package says the root, it may have spans or none.
+    spans = [SPAN] if isinstance(root, str) and is_pattern(root) else []
     slices = config.evaluation.report_slices([*config.data.slice_columns, *spans])
     gates = gates_of(config.task, config.evaluation)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
