@@ -2,6 +2,7 @@
 
 # Raw: what ExampleGen writes and what a serving request holds.
 IMAGE = "image"
+AUDIO = "audio"
 TEXT = "text"
 LABEL = "label"
 PATH = "path"
@@ -13,6 +14,7 @@ SPAN = "span"
 
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"
+MEL = "mel"
 WORD_IDS = "word_ids"
 CLEAN_TEXT = "clean_text"
 LABEL_INDEX = "label_index"

@@ -6,16 +6,15 @@ from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.embedding_map import EmbeddingMap
+from finetune.artifacts.preview import Preview
 
 
-class ShownExample(Record):
-    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other."""
+class ShownExample(Preview):
+    """An example to show."""
 
     path: str
     split: str
     label: str
-    image: str | None = None
-    text: str | None = None
 
 
 class ShownSuspect(Record):
