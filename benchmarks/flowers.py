@@ -99,6 +99,7 @@ def _transform(folder: Path) -> dict:
 
     from finetune.config import Config
     from pipeline.dag import compile_ir
+    from pipeline.metadata_connection import sqlite_connection
     from pipeline.nodes import alone
     from pipeline.run_metadata import RunMetadata
 
@@ -124,7 +125,7 @@ def _transform(folder: Path) -> dict:
     from tfx.orchestration.portable import runtime_parameter_utils
 
     runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
-    metadata = RunMetadata(config.metadata_path, run_id)
+    metadata = RunMetadata(sqlite_connection(config.metadata_path), run_id)
     seconds = {}
     for node in whole.nodes:
         node_id = node.pipeline_node.node_info.id

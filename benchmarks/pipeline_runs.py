@@ -35,13 +35,14 @@ def examples_of(summary: dict[str, Any]) -> dict[str, tuple[list[str], np.ndarra
     import tensorflow as tf
 
     from finetune.config import load_config
+    from pipeline.metadata_connection import sqlite_connection
     from pipeline.plan import ingest_node_id
     from pipeline.run_metadata import RunMetadata
     from transforms.records import read_records
 
     output = Path(summary["output_dir"])
     config = load_config(output.parent / "config.yaml")
-    metadata = RunMetadata(config.metadata_path, summary["run_id"])
+    metadata = RunMetadata(sqlite_connection(config.metadata_path), summary["run_id"])
     folder = Path(metadata.outputs()[ingest_node_id(config)]["examples"].uri)
     rows: dict[str, list[tuple[str, list[str]]]] = {}
     for split in ("train", "val", "test"):

@@ -15,7 +15,7 @@ from evaluation.metrics.cost import cost_matrix
 from evaluation.metrics.interval_methods import Share as ShareMethod
 from evaluation.metrics.metric import Pair
 from evaluation.power import Counted, PairedShares, Share
-from evaluation.predictions import SINGLE_LABEL, Predictions
+from evaluation.predictions import SINGLE_LABEL, Predictions, part_of
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, GateConfig
@@ -37,6 +37,7 @@ class TestSet:
         trained: The classes that the candidate was trained on; None for all of them.
         known: The classes that the champion was trained on; None where there is no champion, or for all of them.
         learned: bool [examples], those that the champion learned from; None where that is not known.
+        digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
     """
 
@@ -50,6 +51,7 @@ class TestSet:
     known: Sequence[str] | None = None
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     learned: np.ndarray | None = None
+    digests: np.ndarray | None = None
 
     # pytest would take it for tests.
     __test__ = False
@@ -59,14 +61,18 @@ class TestSet:
         """The test set that candidate and champion are compared on: without what the champion learned from."""
         if self.learned is None or not self.learned.any():
             return self
-        new = ~self.learned
+        return replace(self.part(~self.learned), learned=None)
+
+    def part(self, chosen: np.ndarray) -> TestSet:
+        """The test set of some examples, chosen by a mask or by their places, in that order."""
         return replace(
             self,
-            labels=self.labels[new],
-            columns={name: values[new] for name, values in self.columns.items()},
-            probabilities={name: rows[new] for name, rows in self.probabilities.items()},
-            said={name: rows[new] for name, rows in self.said.items()},
-            learned=None,
+            labels=self.labels[chosen],
+            columns={name: values[chosen] for name, values in self.columns.items()},
+            probabilities={name: rows[chosen] for name, rows in self.probabilities.items()},
+            said={name: rows[chosen] for name, rows in self.said.items()},
+            learned=part_of(self.learned, chosen),
+            digests=part_of(self.digests, chosen),
         )
 
     def of(self, model: str) -> Predictions:

@@ -128,12 +128,17 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
     )
 
 
+def is_quick(metric: Metric, predictions: Predictions) -> bool:
+    """Says whether intervals of a metric over all classes are drawn within seconds."""
+    return not metric.slow or len(predictions) * predictions.classes <= DECISIONS_BOOTSTRAPPED
+
+
 def _metric(metric: Metric, candidate: Predictions, pair: Pair | None) -> Measured | None:
     """Measures the candidate on all examples, and beside the champion on those of the pair."""
     value = metric.value(candidate)
     if not np.isfinite(value):
         return None
-    shown = not metric.slow or len(candidate) * candidate.classes <= DECISIONS_BOOTSTRAPPED
+    shown = is_quick(metric, candidate)
     interval = value_interval(metric, candidate, CONFIDENCE) if shown else None
     if pair is None or not np.isfinite(beside := metric.value(pair[1])):
         return Measured(value=value, interval=interval)

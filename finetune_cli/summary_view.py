@@ -10,7 +10,7 @@ from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CandidateResult, PhaseRow
 from finetune_cli.modalities import MODALITIES
-from finetune_cli.terminal import Part, clean, styled
+from finetune_cli.terminal import Part, clean, print_table, styled
 from pipeline.report import wording
 
 if TYPE_CHECKING:
@@ -44,27 +44,27 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     wide = console.width >= FULL_TABLE_COLUMNS
     if summary.gates:
         header = ("gate", "value", "bound", "result", "reason")[: 5 if wide else 4]
-        _print_table(console, header, [_gate_row(gate)[: len(header)] for gate in summary.gates], right={1, 2})
+        print_table(console, header, [_gate_row(gate)[: len(header)] for gate in summary.gates], right={1, 2})
     metrics = _metric_columns(summary)
     if metrics:
         names = list(dict.fromkeys(name for values in metrics.values() for name in values))
         rows: list[list[Part]] = [
             [wording.label(name), *(wording.number(values.get(name)) for values in metrics.values())] for name in names
         ]
-        _print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
+        print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
     if summary.search:
         with_reasons = console.width >= REASONS_COLUMNS
         header = ("candidate", "time", "val loss", "val accuracy", "gain", "reason")[: 6 if with_reasons else 5]
         candidates = [
             _candidate_row(result, summary.search.chosen)[: len(header)] for result in summary.search.candidates
         ]
-        _print_table(console, header, candidates, right={1, 2, 3, 4})
+        print_table(console, header, candidates, right={1, 2, 3, 4})
     for sentence in wording.training_sentences(summary):
         _print_indented(console, clean(sentence))
     if summary.phases:
         header = ("phase", "epochs", "time", "val loss", "val accuracy", "trained/total")[: 6 if wide else 5]
         phases = [_phase_row(phase)[: len(header)] for phase in summary.phases]
-        _print_table(console, header, phases, right={1, 2, 3, 4, 5})
+        print_table(console, header, phases, right={1, 2, 3, 4, 5})
         if any(phase.stopped_early for phase in summary.phases):
             console.print(styled(console, ("* stopped early", "dim")))
     console.print()
@@ -98,20 +98,6 @@ def _print_indented(console: Console, text: str) -> None:
     from rich.padding import Padding
 
     console.print(Padding(styled(console, text), (0, 0, 0, 2)))
-
-
-def _print_table(console: Console, header: tuple[str, ...], rows: list[list[Part]], right: set[int]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1), show_edge=False)
-    for index, title in enumerate(header):
-        table.add_column(styled(console, clean(title)), justify="right" if index in right else "left", overflow="fold")
-    for row in rows:
-        cells = [(cell, "") if isinstance(cell, str) else cell for cell in row]
-        table.add_row(*(styled(console, (clean(text), style)) for text, style in cells))
-    console.print()
-    console.print(table)
 
 
 def _gate_row(gate: GateResult) -> list[Part]:

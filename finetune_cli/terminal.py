@@ -27,3 +27,18 @@ def styled(console: Console, *parts: Part) -> Text:
 
     pieces = [(part, "") if isinstance(part, str) else part for part in parts]
     return Text.assemble(*((encodable(console, text), style) for text, style in pieces))
+
+
+def print_table(console: Console, header: tuple[str, ...], rows: list[list[Part]], right: set[int]) -> None:
+    """Prints a table after an empty line; columns at the places in `right` are aligned there."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, padding=(0, 1), show_edge=False)
+    for index, title in enumerate(header):
+        table.add_column(styled(console, clean(title)), justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        cells = [(cell, "") if isinstance(cell, str) else cell for cell in row]
+        table.add_row(*(styled(console, (clean(text), style)) for text, style in cells))
+    console.print()
+    console.print(table)

@@ -11,7 +11,8 @@ from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
 from finetune.buckets import is_bucket
-from finetune.config import BackboneConfig, DataConfig, TrainingConfig
+from finetune.config import BackboneConfig, DataConfig, DistillationConfig, TrainingConfig
+from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
@@ -25,6 +26,8 @@ from trainer_module.backbones.source import missing_weights
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.modalities import MODALITIES
 from transforms.backbone import Backbone
+
+SAVED_MODEL = "saved_model.pb"
 
 _Section = TypeVar("_Section", bound=BaseModel)
 
@@ -122,12 +125,29 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             f"data.serving_log: got {log!r}, which is not a file here; expected a CSV file, as `finetune predict "
             "--output FILE.csv` writes"
         )
+    training = _parsed(TrainingConfig, raw, "training")
+    if training and training.distillation and training.distillation.teacher != CHAMPION:
+        problems += _teacher_problems(training.distillation)
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:
         problems += source_of(config).file_problems(config)
     elif config and config.local_path and not config.local_path.exists():
         problems.append(missing_weights(config))
     return problems
+
+
+def _teacher_problems(distillation: DistillationConfig) -> list[str]:
+    """Says why there is no SavedModel where the config has one."""
+    folder = Path(distillation.teacher)
+    if (folder / SAVED_MODEL).is_file():
+        return []
+    inside = sorted(path.parent for path in folder.glob(f"*/{SAVED_MODEL}"))
+    hint = f" Did you mean {str(inside[-1])!r}?" if inside else ""
+    kind = f"a folder without {SAVED_MODEL}" if folder.is_dir() else "not a folder here"
+    return [
+        f"training.distillation.teacher: got {distillation.teacher!r}, which is {kind}; expected that of a SavedModel, "
+        f"such as a pushed version.{hint}"
+    ]
 
 
 def of_each_candidate(*checks: Check) -> Check:

@@ -77,12 +77,18 @@ class Sources:
 
     def bytes_digest(self) -> str:
         """Returns the SHA-256, in hexadecimal, of every byte of our packages, which takes no parsing."""
-        total = hashlib.sha256()
-        for folder in self._folders.values():
+        return hashlib.sha256(repr(sorted(self.package_digests().items())).encode()).hexdigest()
+
+    def package_digests(self) -> dict[str, str]:
+        """Returns that of each package by its name."""
+        found = {}
+        for package, folder in self._folders.items():
+            total = hashlib.sha256()
             for file in sorted(folder.rglob("*")):
                 if file.suffix != ".pyc" and file.is_file():
                     total.update(f"{self._shown(file)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-        return total.hexdigest()
+            found[package] = total.hexdigest()
+        return found
 
     def closure(self, modules: Iterable[str]) -> dict[str, Path]:
         """Returns the files that these modules can run or read, by names such as `transforms/image.py`."""

@@ -16,6 +16,7 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.bulk_inferrer.component import BulkInferrer
 from components.champion.resolver import champion_resolver, training_data_resolver
+from components.champion.teacher_resolver import teacher_resolver
 from components.champion.warm_start_resolver import warm_start_resolver
 from components.data_gate.component import DataGate
 from components.data_validation.schema import schema_gen
@@ -27,13 +28,15 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from components.teacher.component import Teacher
 from components.trainer.component import Trainer
 from components.transform.component import CACHE_KEY, Transform
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
 from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
-from finetune.config import Config, EvaluationConfig
+from finetune.config import Config, DistillationConfig, EvaluationConfig
+from finetune.config.distillation import CHAMPION
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
@@ -98,12 +101,12 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if gate and "trained_on" in gate.outputs:
         trained_on = gate.outputs["trained_on"]
 
-    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, champion: Any = None) -> Trainer:
+    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, **further: Any) -> Trainer:
         inputs = {
             "examples": trained_on,
             "transform_graph": transform.outputs["transform_graph"],
             "schema": schema.outputs["schema"],
-            "champion": champion,
+            **further,
         }
         node = _trainer(config, node_id, settings, run_fn, inputs)
         if gate:
@@ -111,14 +114,32 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
             node.add_upstream_node(gate)
         return node
 
-    start = None
-    if config.training.start_from == "champion":
-        warm_start = warm_start_resolver(trained_on, as_parameter(pushed))
+    further = {}
+    if config.training.start_from != "backbone":  # A run of a package may say it, too.
+        warm_start = warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
         if gate:
             warm_start.add_upstream_node(gate)
         nodes.append(warm_start)
-        start = warm_start.outputs["model_run"]
-    trainer = trainer_of("Trainer", trainer_settings(config), champion=start)
+        further["champion"] = warm_start.outputs["model_run"]
+    if distillation := config.training.distillation:
+        served = None
+        if distillation.teacher == CHAMPION:
+            resolver = teacher_resolver(trained_on, as_parameter(pushed))
+            if gate:
+                resolver.add_upstream_node(gate)
+            nodes.append(resolver)
+            served = resolver.outputs["model"]
+        teacher = Teacher(
+            examples=examples.outputs["examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            champion=served,
+            settings=_teacher_settings(config, distillation, output),
+        )
+        if gate:
+            teacher.add_upstream_node(gate)
+        nodes.append(teacher)
+        further["teacher"] = teacher.outputs["answers"]
+    trainer = trainer_of("Trainer", trainer_settings(config), **further)
     nodes.append(trainer)
     baselines = {}
     if "logistic_regression" in config.evaluation.baselines:
@@ -232,6 +253,21 @@ def _corrections(config: Config) -> dict[str, Any]:
 
 def _example_cache(config: Config, output: str) -> dict[str, Any]:
     return {"dir": plain(SharedPath(path=f"{output}/example_cache")), "gb": config.data.cache_gb}
+
+
+def _teacher_settings(config: Config, distillation: DistillationConfig, output: str) -> dict[str, Any]:
+    named = distillation.teacher != CHAMPION
+    return {
+        "task": config.task,
+        "modality": record_of(config.backbone).modality,
+        "example_cache": _example_cache(config, output),
+        **plain(
+            {
+                "teacher": SharedPath(path=distillation.teacher) if named else None,
+                "teacher_sha256": FileDigest(path=distillation.teacher) if named else None,
+            }
+        ),
+    }
 
 
 def data_gate_settings(config: Config) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from components.champion import looks
 from components.champion.choice import champion_uri
-from components.champion.lineage import run_to_start_from
+from components.champion.lineage import model_to_learn_from, run_to_start_from
 from components.champion.training_data import champion_statistics
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
@@ -36,6 +36,7 @@ CONTEXT_TYPE = "finetune_execution_cache"
 
 _CHAMPION = "components.champion.resolver.ChampionStrategy"
 _TRAINING_DATA = "components.champion.resolver.TrainingDataStrategy"
+_TEACHER = "components.champion.teacher_resolver.TeacherStrategy"
 _WARM_START = "components.champion.warm_start_resolver.WarmStartStrategy"
 _INPUTS = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.INTERNAL_INPUT)
 _OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
@@ -157,9 +158,11 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     kind = operations[0].op_type
     if len(operations) > 1 or kind not in _FOUND_BY:
         return None
-    directory = folder(operations[0].kwargs["push_directory"].value.field_value.string_value)
+    said = {name: one.value.field_value.string_value for name, one in operations[0].kwargs.items()}
+    directory = folder(said.pop("push_directory"))
     ids = [one for each in inputs.values() for one in each]
-    return f"{node_digest([kind.rpartition('.')[0]])} {_FOUND_BY[kind](store, directory, ids)}"
+    found = _FOUND_BY[kind](store, directory, ids)
+    return f"{node_digest([kind.rpartition('.')[0]])} {json.dumps(said, sort_keys=True)} {found}"
 
 
 def _start(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]) -> str:
@@ -167,6 +170,13 @@ def _start(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]
     champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
     (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
     return f"{champion} {run_to_start_from(store, model.id, examples) if model else None}"
+
+
+def _teacher(store: mlmd.MetadataStore, directory: Path, examples: Collection[int]) -> str:
+    """The model that teaches a training on some examples."""
+    champion = champion_uri(directory, (), lambda uri: bool(store.get_artifacts_by_uri(uri)))
+    (model, *_) = store.get_artifacts_by_uri(champion) if champion else [None]
+    return str(model_to_learn_from(store, model.id, examples) if model else None)
 
 
 def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection[int]) -> str:
@@ -184,6 +194,7 @@ def _champion(store: mlmd.MetadataStore, directory: Path, candidates: Collection
 # What each resolver looks up, for the artifacts that it reads.
 _FOUND_BY: dict[str, Callable[[mlmd.MetadataStore, Path, Collection[int]], object]] = {
     _CHAMPION: _champion,
+    _TEACHER: _teacher,
     _WARM_START: _start,
     _TRAINING_DATA: champion_statistics,
 }

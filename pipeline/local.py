@@ -19,6 +19,7 @@ from finetune.errors import ConfigError, DataRefused, FinetuneError, RunError
 from finetune.events import Note, RunStarted, emit, lines_to, subscribe
 from finetune.file_stats import stats_of
 from pipeline.beam.reachable import unreachable
+from pipeline.metadata_connection import connection_of
 from pipeline.only_run import only_run
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
@@ -104,7 +105,7 @@ def _run(
         from pipeline.node_runs import own_error, readable
         from pipeline.run_metadata import RunMetadata
 
-        metadata = RunMetadata(config.metadata_path, run_id)
+        metadata = RunMetadata(connection_of(config), run_id)
         components: list[ComponentRun] = []
         error: str | None = None
         ending: Literal["checked", "refused"] | None = "checked" if last else None
@@ -167,22 +168,16 @@ def run_through(
     with only_run(config.output_path), _logs_to(log_file):
         emit(RunStarted(components=(*_nodes_to(config, last), component), log_file=str(log_file)))
         emit(Note(text="loading TensorFlow and TFX"))
-        from pipeline.node_runs import readable, told
+        from pipeline.node_runs import nodes_then
         from pipeline.run_metadata import RunMetadata
 
-        metadata = RunMetadata(config.metadata_path, run_id)
-        components: list[ComponentRun] = []
-        try:
-            _run_nodes(config, run_id, components, last)
-            with told(component, components) as outcome:
-                result = work(metadata.outputs())
-                outcome("ran")
-            return result
-        except Exception as failure:
-            logging.getLogger(__name__).exception("%s failed", component)
-            if isinstance(failure, FinetuneError):
-                raise
-            raise RunError(readable(failure, components, _whole_story(log_file), config.metadata_path)) from failure
+        return nodes_then(
+            lambda ended: _run_nodes(config, run_id, ended, last),
+            component,
+            lambda: work(RunMetadata(connection_of(config), run_id).outputs()),
+            _whole_story(log_file),
+            config.metadata_path,
+        )
 
 
 def _nodes_to(config: Config, last: str | None) -> list[str]:
@@ -201,14 +196,11 @@ def new_run_id() -> str:
 
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
     """Runs the nodes up to `last`, or all; `components` gets each as it ends."""
-    from tfx.orchestration import metadata as tfx_metadata
-
     from pipeline.dag import compile_ir
     from pipeline.node_runs import run_nodes
     from pipeline.nodes import place_at
 
-    connection = tfx_metadata.sqlite_metadata_connection_config(str(config.metadata_path))
-    run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, components, last)
+    run_nodes(compile_ir(config), connection_of(config), place_at(Path.cwd()), run_id, components, last)
 
 
 @contextmanager

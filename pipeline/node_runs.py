@@ -6,23 +6,27 @@ to run.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.proto.orchestration import pipeline_pb2
 
 from finetune.artifacts.run_summary import ComponentRun
 from finetune.disk import ADVICE, chain, is_full
-from finetune.errors import FinetuneError
+from finetune.errors import FinetuneError, RunError
 from finetune.events import ComponentFinished, ComponentStarted, State, emit
 from finetune.run_time import Place
 from pipeline import execution_cache
 from pipeline.nodes import alone, resolved, with_metadata_connection
 from pipeline.run_metadata import has_succeeded, latest_execution, open_store, state_of
+
+Result = TypeVar("Result")
 
 
 def run_nodes(
@@ -76,6 +80,40 @@ def run_node(single: pipeline_pb2.Pipeline, connection: metadata_store_pb2.Conne
     if key is not None and execution_cache.cache_key(store, single) == key:
         execution_cache.remember(store, single, key)
     return state
+
+
+def nodes_then(
+    nodes: Callable[[list[ComponentRun]], None],
+    component: str,
+    work: Callable[[], Result],
+    log: str,
+    database: Path | None = None,
+) -> Result:
+    """Runs nodes, then work of our own on what they left, and returns its result.
+
+    Args:
+        nodes: Runs them; a list gets each as it ends.
+        component: What the work is called.
+        work: Of our own.
+        log: As `readable` takes it.
+        database: As `readable` takes it.
+
+    Raises:
+        RunError: A node or the work failed.
+        FinetuneError: From `work`, as it is.
+    """
+    ended: list[ComponentRun] = []
+    try:
+        nodes(ended)
+        with told(component, ended) as outcome:
+            result = work()
+            outcome("ran")
+        return result
+    except Exception as failure:
+        logging.getLogger(__name__).exception("%s failed", component)
+        if isinstance(failure, FinetuneError):
+            raise
+        raise RunError(readable(failure, ended, log, database)) from failure
 
 
 @contextmanager

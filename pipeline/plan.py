@@ -13,7 +13,8 @@ from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
 from finetune.buckets import is_bucket
-from finetune.config import Config, PhaseConfig, TrainingConfig
+from finetune.config import Config, DistillationConfig, PhaseConfig, TrainingConfig
+from finetune.config.distillation import CHAMPION
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
 from finetune.spans import is_pattern
@@ -54,7 +55,7 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     )
     # What frozen random weights give is nothing to fit a head on.
     head = training.head.model_copy(update={"start": "random"})
-    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone"}
+    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone", "distillation": None}
     return training.model_copy(update=own)
 
 
@@ -73,7 +74,8 @@ def node_ids(config: Config) -> list[str]:
         *(["TrainingDataResolver", "DataGate"] if chosen_checks(config.data.checks) else []),
         *(["LinearTrainer"] if "logistic_regression" in config.evaluation.baselines else []),
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
-        *(["WarmStartResolver"] if config.training.start_from == "champion" else []),
+        *(["WarmStartResolver"] if config.training.start_from != "backbone" else []),
+        *_teaching(config.training.distillation),
         "Trainer",
         "ChampionResolver",
         "BulkInferrer",
@@ -82,6 +84,12 @@ def node_ids(config: Config) -> list[str]:
         "GateKeeper",
         "Pusher",
     ]
+
+
+def _teaching(distillation: DistillationConfig | None) -> list[str]:
+    if distillation is None:
+        return []
+    return ["TeacherResolver", "Teacher"] if distillation.teacher == CHAMPION else ["Teacher"]
 
 
 def print_warnings(config: Config, sizes: Mapping[str, Sizes] | None, console: Console) -> None:
@@ -119,6 +127,12 @@ def print_plan(config: Config, console: Console) -> None:
         each = f"each phase for {config.training.warm_share:g} of its time"
         console.print(
             f"start      from the champion where there is one, {each}; else from the backbone", highlight=False
+        )
+    if taught := config.training.distillation:
+        console.print(
+            f"teacher    {taught.teacher}, temperature {taught.temperature:g}, {taught.weight:.0%} of the loss",
+            highlight=False,
+            soft_wrap=True,
         )
     gates = Table(f"gate on the test split{of_how_many}", "shows a distance from", box=None, pad_edge=False)
     for gate in gates_of(config.task, config.evaluation):

@@ -14,6 +14,7 @@ from ml_metadata.proto import metadata_store_pb2
 from components.champion.choice import champion_uri
 from finetune.artifacts.pushed_version import PENDING_MODEL
 from finetune.errors import RunError
+from pipeline.metadata_connection import is_missing
 
 # The types of the contexts that say in which run, and as which node, an execution was.
 RUN, NODE = "pipeline_run", "node"
@@ -24,10 +25,10 @@ _DONE = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CAC
 
 
 class RunMetadata:
-    """Reads the metadata of a run from the local SQLite store."""
+    """Reads the metadata of a run."""
 
-    def __init__(self, database: Path, run_id: str):
-        self._database = database
+    def __init__(self, connection: metadata_store_pb2.ConnectionConfig, run_id: str):
+        self._connection = connection
         self._run_id = run_id
 
     def outputs(self) -> dict[str, dict[str, metadata_store_pb2.Artifact]]:
@@ -57,11 +58,7 @@ class RunMetadata:
         return champion_uri(push_directory, {inputs["model"].uri}, known.__contains__) == had
 
     def _store(self) -> mlmd.MetadataStore | None:
-        if not self._database.exists():
-            return None
-        connection = metadata_store_pb2.ConnectionConfig()
-        connection.sqlite.filename_uri = str(self._database)
-        return open_store(connection)
+        return None if is_missing(self._connection) else open_store(self._connection)
 
 
 def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.MetadataStore:

@@ -23,6 +23,7 @@ from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.buckets import folder
 from finetune.config import BackboneConfig, Config
+from pipeline.code_digest import installed
 from pipeline.plan import ingest_node_id
 from pipeline.saved_report import LOG_FILE, REPORT_FILE
 from registry.approval import published_version
@@ -112,6 +113,7 @@ def collect(
         seconds=round(seconds, 2),
         decision=decision,
     )
+    examples = outputs.get(ingest_node_id(config), {}).get("examples")
     predictions = outputs.get("BulkInferrer", {}).get("predictions")
     return ReportData(
         title=config.name,
@@ -132,6 +134,8 @@ def collect(
         data_findings=_with_paths(*checked) if checked else None,
         config_yaml=config.to_yaml(),
         versions={"python": platform.python_version(), **{name: packages.version(name) for name in _VERSIONED}},
+        code=installed().package_digests(),
+        artifacts={name: found.uri for name, found in (("examples", examples), ("predictions", predictions)) if found},
     )
 
 

@@ -56,6 +56,7 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     roots = [] if in_buckets else _roots(config.data)
     data = [stats_of(root) for root in roots]
     schema, corrections, log = config.data.schema_file, config.data.corrections, config.data.serving_log
+    taught = config.training.distillation
     digests = {
         "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
         "code": installed().bytes_digest(),
@@ -63,6 +64,7 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
         "weights": source_of(config.backbone).digest(config.backbone) or "",
         "schema": (sha256_of(Path(schema)) or "") if schema else "",
         "corrections": (sha256_of(Path(corrections)) or "") if corrections else "",
+        "teacher": (sha256_of(Path(taught.teacher)) or "") if taught else "",
         "serving_log": (sha256_of(Path(log)) or "") if log else "",
         "data": _digest(*map(str, roots), *(each.digest for each in data)),
     }

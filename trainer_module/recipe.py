@@ -29,7 +29,9 @@ from finetune.errors import DataError
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
-from trainer_module.examples.input_data import evaluation_batches, labels, load_split
+from trainer_module.distillation.answers import Answers
+from trainer_module.distillation.taught import Taught
+from trainer_module.examples.input_data import Split, evaluation_batches, labels, load_split, with_teacher
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -61,7 +63,7 @@ def run_fn(fn_args: FnArgs) -> None:
             `distribution` of the config, of `evaluation` what decides (`threshold` and `costs`), `component`, the id of
             the node, `checkpoint_dir`, a folder that survives a failed run, and `frozen_features_dir`, one that later
             runs share; `tracking` with `tracking_dir`; and `champion`, the `model_run_dir` of the champion's training,
-            where there is one to begin with.
+            where there is one to begin with; `teacher`, the folder of a teacher's `Answers`, where there is one.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
@@ -183,6 +185,10 @@ def make_setup(
     train = load_split(train_files, inputs, of_labels, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, of_labels, training.memory_mb * 1024**2)
 
+    if settings.get("teacher"):
+        answers = Answers.read(Path(settings["teacher"]))
+        train, val = (_taught(split, answers) for split in (train, val))
+
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(names), task.activation)
     check_phases(layers_of(backbone), training)
@@ -218,6 +224,10 @@ def make_setup(
     )
 
 
+def _taught(split: Split, answers: Answers) -> Split:
+    return with_teacher(split, Taught(answers.of(split.keys), np.ones(split.examples, np.float32)))
+
+
 def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
     """Returns the name of each column of probabilities, as Transform found them."""
     return [name.decode() for name in transform_output.vocabulary_by_name(features.CLASSES)]
@@ -239,7 +249,8 @@ def check_classes(names: Sequence[str]) -> None:
 def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """Returns a digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
-    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir", "evaluation"}
+    # What the teacher said is in the digests of the splits.
+    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir", "evaluation", "teacher"}
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),

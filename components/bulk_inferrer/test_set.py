@@ -13,6 +13,7 @@ import numpy as np
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import TASKS
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
+from finetune.artifacts.split_digests import DIGITS
 
 FOLDER = "test_set"
 _FACTS = "test_set.json"
@@ -45,6 +46,7 @@ def make_test_set(
     models: Mapping[str, Answers],
     classes: Sequence[str] | None = None,
     learned: np.ndarray | None = None,
+    digests: Sequence[str] | None = None,
 ) -> TestSet:
     """Puts the models' answers side by side, with the same columns.
 
@@ -55,6 +57,7 @@ def make_test_set(
         models: Answers of each model, by its name.
         classes: The columns; by default those of these labels and models.
         learned: bool [examples], those that the champion learned from; None where that is not known.
+        digests: The SHA-256 of each example, in hexadecimal digits; None keeps none.
     """
     classes = list(classes or classes_of(labels, models.values()))
     return TestSet(
@@ -71,6 +74,7 @@ def make_test_set(
         trained=list(models[CANDIDATE].classes) if CANDIDATE in models else None,
         known=list(models[CHAMPION].classes) if CHAMPION in models else None,
         learned=learned,
+        digests=None if digests is None else np.array([digest[:DIGITS].encode() for digest in digests], f"S{DIGITS}"),
     )
 
 
@@ -105,6 +109,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
         "learned": part.learned is not None,
+        "digests": part.digests is not None,
     }
     Path(folder, FOLDER, _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -127,6 +132,7 @@ def load_test_set(folder: str) -> TestSet:
         trained=facts["trained"],
         known=facts.get("known"),
         learned=np.array(mapped("learned")) if facts.get("learned") else None,
+        digests=mapped("digests") if facts.get("digests") else None,
     )
 
 
@@ -140,6 +146,7 @@ def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.nd
         "labels": part.labels,
         **columns,
         **({} if part.learned is None else {"learned": part.learned}),
+        **({} if part.digests is None else {"digests": part.digests}),
         **{f"model-{name}": rows for name, rows in part.probabilities.items()},
         **{f"said-{name}": rows for name, rows in part.said.items()},
     }

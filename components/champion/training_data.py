@@ -7,20 +7,19 @@ has changed for, whose candidate is what is served by now, sees what it saw befo
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
+import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.champion.choice import champion_uri
+from components.champion.lineage import made_from, read_for
 
-STATISTICS_TYPE = "ExampleStatistics"
-_MADE = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
-_READ = (metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.DECLARED_INPUT)
+EXAMPLES_TYPE, STATISTICS_TYPE = "Examples", "ExampleStatistics"
 
 
-def champion_statistics(store: Any, directory: Path, current: Collection[int]) -> int | None:
+def champion_statistics(store: mlmd.MetadataStore, directory: Path, current: Collection[int]) -> int | None:
     """Returns the id of the statistics behind the highest pushed version that was trained on other examples.
 
     Args:
@@ -31,40 +30,33 @@ def champion_statistics(store: Any, directory: Path, current: Collection[int]) -
     Returns:
         None where there is no such version, or its statistics are gone.
     """
-    of_examples: dict[int, list[int]] = {}
-    for artifact in store.get_artifacts_by_type(STATISTICS_TYPE):
-        if artifact.state == metadata_store_pb2.Artifact.LIVE and os.path.exists(artifact.uri):
-            for examples in read_for(store, [artifact.id]):
-                of_examples.setdefault(examples, []).append(artifact.id)
-
-    def behind(uri: str) -> list[int]:
-        return _behind(store, [model.id for model in store.get_artifacts_by_uri(uri)], of_examples)
 
     def is_of_others(uri: str) -> bool:
-        found = behind(uri)
-        return bool(found) and not set(found).intersection(current)
+        found = _behind(store, uri)
+        return bool(found) and not found.intersection(current)
 
     champion = champion_uri(directory, (), is_of_others)
-    return max(behind(champion)) if champion else None
+    return max(_behind(store, champion)) if champion else None
 
 
-def _behind(store: Any, models: Iterable[int], of_examples: dict[int, list[int]]) -> list[int]:
-    """Returns the ids of the statistics of the examples that models were trained on; none where none are known.
+def _behind(store: mlmd.MetadataStore, model: str) -> set[int]:
+    """Returns the ids of the statistics of the examples that a model was trained on; none where none are known.
 
     The nearest examples decide: those behind the checks of the data, which know an earlier champion, are farther.
     """
-    ids = known = set(models)
-    while ids:
-        if found := [statistics for number in ids for statistics in of_examples.get(number, [])]:
+    ids = known = {artifact.id for artifact in store.get_artifacts_by_uri(model)}
+    while ids := read_for(store, ids) - known:
+        examples = _of_type(store, ids, EXAMPLES_TYPE)
+        made = {number for each in examples for number in made_from(store, each.id)}
+        if found := {each.id for each in _of_type(store, made, STATISTICS_TYPE) if _is_there(each)}:
             return found
-        ids = read_for(store, ids) - known
         known = known | ids
-    return []
+    return set()
 
 
-def read_for(store: Any, ids: Collection[int]) -> set[int]:
-    """Returns the ids of the artifacts that were read to make some artifacts."""
-    made_by = {event.execution_id for event in store.get_events_by_artifact_ids(list(ids)) if event.type in _MADE}
-    if not made_by:
-        return set()
-    return {event.artifact_id for event in store.get_events_by_execution_ids(list(made_by)) if event.type in _READ}
+def _of_type(store: mlmd.MetadataStore, ids: Collection[int], name: str) -> list[metadata_store_pb2.Artifact]:
+    return [artifact for artifact in store.get_artifacts_by_id(list(ids)) if artifact.type == name] if ids else []
+
+
+def _is_there(artifact: metadata_store_pb2.Artifact) -> bool:
+    return artifact.state == metadata_store_pb2.Artifact.LIVE and os.path.exists(artifact.uri)

@@ -116,19 +116,26 @@ def select_examples(
         else:
             detail = f"{keeper[record.sha256]} has the same bytes, and keeps them; this one was for {split}"
             skipped.append(record.without(FileProblem(ACROSS_SPLITS, detail)))
-    if replay:
-        for record in _not_replayed(examples, replay, earlier):
-            skipped.append(record.without(FileProblem(NOT_REPLAYED, f"span {record.span} is before data.window")))
+    not_replayed = _not_replayed(examples, replay, earlier) if replay else []
+    for record in not_replayed:
+        skipped.append(record.without(FileProblem(NOT_REPLAYED, f"span {record.span} is before data.window")))
+    left_behind = _left_behind(examples, not_replayed, earlier)
     for files in examples.values():
         files.sort(key=lambda record: (record.sha256, record.path))
     skipped.sort(key=lambda record: (record.path, record.labels))
 
     report = _report(listing, examples, skipped, conflicts)
     problems = _bad_fraction_problems(listing, report, max_bad_fraction) or [
-        *_split_problems(listing, report),
+        *_split_problems(listing, report, left_behind),
         *_divided_groups(listing, examples),
     ]
-    warnings = [*_too_rare(listing, report), *_few_groups(report), *_odd_spans(report), *_stayed(listing, examples)]
+    warnings = [
+        *_too_rare(listing, report),
+        *_few_groups(report),
+        *_odd_spans(report),
+        *_stayed(listing, examples),
+        *_told(left_behind),
+    ]
     settled = {
         digest: split
         for split, files in examples.items()
@@ -152,6 +159,28 @@ def _not_replayed(examples: dict[str, list[FileRecord]], replay: Replay, earlier
         found += [record for record in examples[split] if record.span in earlier and record.sha256 not in chosen]
         examples[split] = kept
     return found
+
+
+def _left_behind(
+    examples: Mapping[str, Sequence[FileRecord]], not_replayed: Sequence[FileRecord], earlier: Collection[str]
+) -> list[str]:
+    """Returns the classes of spans before the window alone, of which nothing is trained on any more."""
+    learned: set[str] = set()
+    before: set[str] = set()
+    for record in [*examples["train"], *examples["val"], *examples["test"]]:
+        (before if record.span in earlier else learned).update(record.labels)
+    learned.update(label for record in examples["train"] for label in record.labels)
+    before.update(label for record in not_replayed for label in record.labels)
+    return sorted(printable(label) for label in before - learned)
+
+
+def _told(left_behind: Sequence[str]) -> list[str]:
+    if not left_behind:
+        return []
+    return [
+        f"data.window: nothing is trained on of {_few(left_behind)}, which spans before it alone have; their test "
+        "examples say what was forgotten. data.replay, or a wider window, brings them back."
+    ]
 
 
 def listed(record: FileRecord, split: str = "") -> ListedExample:
@@ -399,11 +428,11 @@ def _bad_fraction_problems(listing: Listing, report: IngestReport, max_bad_fract
     ]
 
 
-def _split_problems(listing: Listing, report: IngestReport) -> list[str]:
-    """Returns what makes usable files unusable as a data set."""
-    classes = {split: set(content.classes) for split, content in report.splits.items()}
+def _split_problems(listing: Listing, report: IngestReport, left_behind: Collection[str]) -> list[str]:
+    """Returns what makes usable files unusable as a data set; classes that are left behind are only tested on."""
+    classes = {split: set(content.classes).difference(left_behind) for split, content in report.splits.items()}
     used = set().union(*classes.values())
-    names = [printable(name) for name in listing.classes]
+    names = [name for name in map(printable, listing.classes) if name not in left_behind]
     problems = [
         f"data.root: class {name!r} has no usable {listing.unit[:-1]}. Add {listing.unit}, or remove the class."
         for name in names
@@ -419,7 +448,7 @@ def _split_problems(listing: Listing, report: IngestReport) -> list[str]:
             f"Add {listing.unit} to train, or remove the class.{did_you_mean(name, classes['train'])}"
         )
     for split in SPLITS:
-        if not classes[split]:
+        if not report.splits[split].classes:
             problems.append(
                 f"data.splits: {split} has no example. Add {listing.unit}, give {split} a larger fraction, or name a "
                 "folder for it in data.splits."

@@ -1,4 +1,4 @@
-"""TFX's Trainer, with what the champion's Trainer left as one more input."""
+"""TFX's Trainer, with what the champion's Trainer left and what a teacher said as further inputs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.proto import trainer_pb2
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 
-CHAMPION = "champion"
+from components.teacher.component import TeacherAnswers
+
+CHAMPION, TEACHER = "champion", "teacher"
 
 
 class TrainerSpec(standard_component_specs.TrainerSpec):
-    """What TFX's Trainer has, and the champion's model run where training may begin with its weights."""
+    """What TFX's Trainer has; the champion's model run where training may begin with its weights; answers to learn."""
 
     INPUTS = {
         **standard_component_specs.TrainerSpec.INPUTS,
         CHAMPION: component_spec.ChannelParameter(type=standard_artifacts.ModelRun, optional=True),
+        TEACHER: component_spec.ChannelParameter(type=TeacherAnswers, optional=True),
     }
 
 
 class Executor(executor.GenericExecutor):
-    """Tells `run_fn` where the champion's model run is: the folder, or None, is `champion` of its `custom_config`."""
+    """Tells `run_fn` the folders of both, or None: `champion` and `teacher` of its `custom_config`."""
 
     def _GetFnArgs(
         self,
@@ -34,8 +37,9 @@ class Executor(executor.GenericExecutor):
         exec_properties: dict[str, Any],
     ) -> FnArgs:
         arguments = super()._GetFnArgs(input_dict, output_dict, exec_properties)
-        found = input_dict.get(CHAMPION)
-        arguments.custom_config[CHAMPION] = artifact_utils.get_single_uri(found) if found else None
+        for name in (CHAMPION, TEACHER):
+            found = input_dict.get(name)
+            arguments.custom_config[name] = artifact_utils.get_single_uri(found) if found else None
         return arguments
 
 

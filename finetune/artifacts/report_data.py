@@ -21,7 +21,8 @@ class ReportData(Artifact, file="report.json"):
 
     `classes`, `confusion`, `per_class`, `samples`, `disagreement` and `differing` are as in `EvaluationResults`,
     `data_findings` are those of the data gate, all with whole paths of images; `accuracy_means` is `accuracy` of
-    `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each request, by model and batch size.
+    `TrainingHistory`, `thresholds` are by class; `latency_ms` are those of each request, by model and batch size;
+    `code` has the digest of each package of ours, `artifacts` the folders of `examples` and `predictions`.
     """
 
     title: str
@@ -42,6 +43,8 @@ class ReportData(Artifact, file="report.json"):
     data_findings: DataFindings | None = None
     config_yaml: str = ""
     versions: dict[str, str] = {}
+    code: dict[str, str] = {}
+    artifacts: dict[str, str] = {}
 
     @field_validator("ingest", mode="before")
     @classmethod

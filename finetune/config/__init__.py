@@ -6,6 +6,7 @@ Relative paths in a config are relative to the folder that `finetune` is started
 from finetune.config.augmentation import AugmentationConfig
 from finetune.config.backbone import BackboneConfig
 from finetune.config.data import DataConfig
+from finetune.config.distillation import DistillationConfig
 from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.head import HeadConfig
@@ -26,6 +27,7 @@ __all__ = [
     "CheckpointConfig",
     "Config",
     "DataConfig",
+    "DistillationConfig",
     "DistributionConfig",
     "EarlyStoppingConfig",
     "EvaluationConfig",

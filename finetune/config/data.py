@@ -94,7 +94,11 @@ class DataConfig(Section):
     span_min_age: Annotated[str, AfterValidator(_a_time)] | None = Field(
         None, description="a span in which something changed within that time, such as `30m`, is not read"
     )
-    replay: ReplayConfig | None = Field(None, description="what is read of the spans before `window`; default: nothing")
+    replay: ReplayConfig | None = Field(
+        None,
+        description="what is read of the spans before `window`. Default: nothing; with a gate on `retention`, "
+        "`{share: 0}`, their test examples alone",
+    )
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
         "auto",
         description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. "

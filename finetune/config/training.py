@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from finetune.config.base import Section
+from finetune.config.distillation import DistillationConfig
 from finetune.config.head import HeadConfig
 from finetune.config.phases import PhaseConfig
 from finetune.config.strategies import AUTO, STRATEGIES
@@ -131,6 +132,7 @@ class TrainingConfig(Section):
         description="`temperature` divides the logits of the exported model by one number, fitted on examples that "
         "were held out; which class is the most probable stays. Default under `auto`: temperature",
     )
+    distillation: DistillationConfig | None = Field(None, description="a teacher beside the labels; default: none")
     phases: list[PhaseConfig] = Field(
         [],
         description="phases of your own; default: those of `strategy`. Beside `auto` they are one more candidate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import Field, model_validator
@@ -51,6 +52,19 @@ class Config(Section):
     notify: NotifyConfig = NotifyConfig()
     beam: BeamConfig = BeamConfig()
     kubernetes: KubernetesConfig = KubernetesConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_was_forgotten_is_tested_on(cls, whole: Any) -> Any:
+        """A gate on `retention` has nothing to judge but the test examples of spans that the window leaves out."""
+        if not isinstance(whole, dict) or not all(isinstance(whole.get(key), dict) for key in ("data", "evaluation")):
+            return whole
+        data, gates = whole["data"], whole["evaluation"].get("gates")
+        metrics = [gate.get("metric") for gate in gates if isinstance(gate, dict)] if isinstance(gates, list) else []
+        asked = "retention" in metrics
+        if asked and isinstance(data.get("window"), int) and data.get("replay") is None:
+            return {**whole, "data": {**data, "replay": {"share": 0}}}
+        return whole
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:

@@ -52,6 +52,10 @@ ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="Of the pipeli
 KfpParameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the package; may be repeated.")
 ]
+Decides = Annotated[
+    bool,
+    typer.Option("--retrain", help="Decide first, as `finetune retrain` does, and run where it says to train."),
+]
 Send = Annotated[bool, typer.Option("--send/--dry-run", help="Send it, or show what would be sent.")]
 
 
@@ -59,13 +63,14 @@ def compile_(
     config: ConfigFile,
     overrides: Overrides = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="YAML file to write.")] = Path("pipeline.yaml"),
+    retrain: Decides = False,
 ) -> None:
     """Writes the pipeline as a package for Kubeflow Pipelines; `kubernetes:` in the config says where nodes run.
 
     Relative paths in the config are then paths on the volume that all nodes share.
     """
     loaded = named(load_for_cluster(config, overrides))
-    _compile(loaded, output)
+    _compile(loaded, output, retrain)
     Console().print(f"[green]compiled[/green]  {output}: {output.stat().st_size / 1024:.0f} KiB", soft_wrap=True)
 
 
@@ -78,15 +83,17 @@ def submit(
     ca: KfpCa = None,
     ui: KfpInterface = None,
     parameter: KfpParameters = None,
+    retrain: Decides = False,
     send: Send = False,
     follow: Annotated[bool, typer.Option(help="Wait for the end of the run.")] = True,
 ) -> None:
     """Runs the pipeline on Kubernetes, once. Shows what would be sent, unless `--send` is given.
 
-    Exit code, as that of `run`: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed.
+    Exit code, as that of `run`: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad config or usage, 1 failed;
+    with `--retrain`, 5 is nothing to do, and 3 says that the data were refused, too.
     Without `--follow`, 0 says that it was sent.
     """
-    with _request(config, overrides, parameter, None, host, send) as (package, request):
+    with _request(config, overrides, parameter, None, host, send, retrain) as (package, request):
         server = _server(host, request.namespace, token, cookies, ca, ui)
         run_id, link = or_exit(lambda: server.run(package, request))
     print(f"run {run_id}\n{link}", flush=True)
@@ -106,11 +113,13 @@ def schedule(
     parameter: KfpParameters = None,
     send: Send = False,
 ) -> None:
-    """Runs the pipeline on Kubernetes again and again, in place of its earlier schedule.
+    """Retrains on Kubernetes again and again, in place of the pipeline's earlier schedule.
+
+    Each time it decides first, as `finetune retrain` does, and the run ends there if there is nothing to do.
 
     The hours of `--cron` are those of the server, UTC as a rule.
     """
-    with _request(config, overrides, parameter, cron, host, send) as (package, request):
+    with _request(config, overrides, parameter, cron, host, send, True) as (package, request):
         server = _server(host, request.namespace, token, cookies, ca, ui)
         schedule_id, link = or_exit(lambda: server.schedule(package, request))
         from finetune_kubeflow.client.submit import ZONE
@@ -198,7 +207,8 @@ def replay(
 ) -> None:
     """Runs a compiled package without a cluster, each task as a process of its own.
 
-    Exit code, as that of `run`: 0 pushed, 3 refused by a gate, 4 waits for approval, 2 bad package or usage, 1 failed.
+    Exit code, as that of `retrain`: 0 pushed, 3 refused by a gate or a check of the data, 4 waits for approval, 5
+    nothing to do, 2 bad package or usage, 1 failed.
     """
 
     def show(result: Any) -> None:
@@ -217,17 +227,23 @@ def replay(
     raise typer.Exit(results[-1].exit_code)
 
 
-def _compile(config: Config, output: Path) -> None:
+def _compile(config: Config, output: Path, decides: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from finetune_kubeflow.compile import compile_package
 
     with Console(stderr=True).status("Compiling: loading TFX"):
-        or_exit(lambda: compile_package(config, output))
+        or_exit(lambda: compile_package(config, output, decides))
 
 
 @contextmanager
 def _request(
-    config: Path, overrides: list[str] | None, parameters: list[str] | None, cron: str | None, host: str, send: bool
+    config: Path,
+    overrides: list[str] | None,
+    parameters: list[str] | None,
+    cron: str | None,
+    host: str,
+    send: bool,
+    decides: bool,
 ) -> Iterator[tuple[Path, Any]]:
     """Compiles a package for the time of the block, and ends the program after showing it if nothing is to be sent."""
     from finetune_kubeflow.client.submit import request as make_request
@@ -235,7 +251,7 @@ def _request(
     loaded = named(load_for_cluster(config, overrides))
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
-        _compile(loaded, package)
+        _compile(loaded, package, decides)
         settings = loaded.kubernetes
         given = _pairs("--parameter", parameters)
         request = or_exit(lambda: make_request(package, settings.namespace, settings.service_account, given, cron))

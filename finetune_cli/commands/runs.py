@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -216,6 +217,29 @@ def report(
     from pipeline.saved_report import rebuild_report
 
     Console().print(or_exit(lambda: rebuild_report(run_dir)), soft_wrap=True)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or an output folder: its latest run.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="The run to hold against it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Shows what sets two runs apart: config, data and code, and every metric with the interval of its difference.
+
+    Both models are judged on the same test examples, those that both runs have, as pairs: a difference is shown to be
+    one where its 95 % interval leaves out zero. It warns where more than one thing changed, since no difference can be
+    put down to one of them then.
+
+    Exit code: 0 compared, 2 there is no such run, or both are the same.
+    """
+    from finetune_cli.comparison_view import print_comparison
+    from pipeline.comparison import compare_runs
+
+    found = or_exit(lambda: compare_runs(first, second))
+    if as_json:
+        print(json.dumps(found.plain(), ensure_ascii=False, default=vars))
+    else:
+        print_comparison(Console(width=None if sys.stdout.isatty() else 160), found)
 
 
 def approve(

@@ -6,11 +6,10 @@ representation (IR) of its nodes, so that image and package need no third thing 
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,31 @@ from finetune.buckets import is_bucket
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
-from finetune_kubeflow.environment import JOB_ENV, TASK_COMMAND, TRAIN_JOB_ENV
+from finetune_kubeflow.environment import JOB_ENV, NOWHERE, TRAIN_JOB_ENV
 from finetune_kubeflow.package import placement
+from finetune_kubeflow.package.components import decision_component, examined_nodes, task_component, with_signature
 from finetune_kubeflow.package.groups import groups_of
-from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.package.runtime_keys import parameter_name, runtime_parameters, with_value
 from finetune_kubeflow.workers import manifests
 from pipeline.plan import node_ids
+from pipeline.retraining.lineage import NODE_ID
 from trainer_module.backbones.sources import record_of
 
-# What is safe: KFP copies a package into objects whose size the API server bounds, and a node's IR into its pods.
+# What is safe: KFP copies a package into objects whose size the API server bounds.
 MAX_PACKAGE_BYTES = 150_000
-MAX_NODES_CHARACTERS = 50_000
 # Keys whose paths may be in a bucket that is not mounted.
 IN_BUCKETS = ("data.root", "push.directory")
+START_FROM = "training.start_from"
 
 
-def compile_package(config: Config, output: Path) -> None:
+def compile_package(config: Config, output: Path, decides: bool = False) -> None:
     """Compiles the config's pipeline to a KFP v2 package.
 
     Args:
         config: Relative paths in it are below the shared volume.
         output: YAML file to write.
+        decides: Whether a task comes first that decides as `finetune retrain` does, and the others run where it says
+            to train.
 
     Raises:
         ConfigError: With everything that is wrong, or that KFP cannot express.
@@ -52,33 +54,46 @@ def compile_package(config: Config, output: Path) -> None:
     if not output.absolute().parent.is_dir():
         raise ConfigError([f"--output: got {str(output)!r}; its folder does not exist"])
     parameters, problems = runtime_parameters(config)
+    if decides:
+        if START_FROM in parameters:
+            problems.append(f"kubernetes.runtime: got {START_FROM}, which the decision says; leave it out")
+        # Both ways are wired.
+        config = with_value(config, START_FROM, "champion")
     problems += _path_problems(config)
-    problems += placement.problems(config, node_ids(config))
+    problems += placement.problems(config, [*([NODE_ID] if decides else []), *node_ids(config)])
     if problems:
         raise ConfigError(problems)
-    ir = open_ir(config, list(parameters))
+    ir = open_ir(config, [*parameters, *([START_FROM] if decides else [])])
     upstream = {node.pipeline_node.node_info.id: list(node.pipeline_node.upstream_nodes) for node in ir.nodes}
     groups = groups_of(config, upstream)
-    components = [_component(ir, group, config, parameters) for group in groups]
+    starts = {START_FROM: "champion"} if decides else {}
+    components = [task_component(ir, group, config, {**parameters, **starts}) for group in groups]
+    decision = decision_component(ir, on_volume(config), parameters) if decides else None
 
-    def dag(*channels: Any) -> None:
-        given = dict(zip(map(parameter_name, parameters), channels, strict=True))
+    def tasks_of(given: Mapping[str, Any]) -> None:
         tasks: dict[str, dsl.PipelineTask] = {}
         for group, component in zip(groups, components, strict=True):
-            needed = {name: given[name] for name in component.component_spec.inputs if name in given}
-            task = component(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **needed)
-            task.set_caching_options(False).set_display_name(", ".join(group))
+            task = _task(component, config, group, given)
             before = {other for node_id in group for other in upstream[node_id]}.difference(group)
             task.after(*dict.fromkeys(tasks[other] for other in sorted(before)))
-            placement.place(task, config, group)
             if placement.has_workers(config, group[0]):
                 task.set_env_variable(JOB_ENV, json.dumps(manifests.job(config, group[0])))
                 if config.kubernetes.worker_job == "TrainJob":
                     task.set_env_variable(TRAIN_JOB_ENV, "1")
             tasks |= dict.fromkeys(group, task)
 
+    def dag(*channels: Any) -> None:
+        given = dict(zip(map(parameter_name, parameters), channels, strict=True))
+        if decision is None:
+            tasks_of(given)
+            return
+        decided = _task(decision, config, [NODE_ID, *examined_nodes(config)], given)
+        start = decided.set_display_name(NODE_ID).outputs["start_from"]
+        with dsl.If(start != NOWHERE, name="train"):
+            tasks_of({**given, parameter_name(START_FROM): start})
+
     defaults = {parameter_name(key): value for key, value in parameters.items()}
-    signed = _with_signature(dag, {name: type(value) for name, value in defaults.items()}, defaults)
+    signed = with_signature(dag, {name: type(value) for name, value in defaults.items()}, defaults)
     pipeline = dsl.pipeline(signed, name=config.name.replace("_", "-"), description=_description(config))
     placement.widen_retry_windows(pipeline.pipeline_spec)
     compiler.Compiler().compile(pipeline, str(output))
@@ -91,6 +106,17 @@ def compile_package(config: Config, output: Path) -> None:
                 "the most: kubernetes.components need name those nodes alone that differ from kubernetes.defaults"
             ]
         )
+
+
+def _task(component: Any, config: Config, nodes: Sequence[str], given: Mapping[str, Any]) -> Any:
+    """A task of a component, placed."""
+    from kfp import dsl
+
+    needed = {name: given[name] for name in component.component_spec.inputs if name in given}
+    task = component(run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, **needed)
+    task.set_caching_options(False).set_display_name(", ".join(nodes))
+    placement.place(task, config, nodes)
+    return task
 
 
 def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
@@ -106,10 +132,7 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
     from pipeline.nodes import run_time_values
 
     runtime_keys = list(runtime_keys)
-    opened = config
-    for key, path in _paths(config).items():
-        if path:
-            opened = with_value(opened, key, _below_root(path, config.kubernetes.volume.mount_path))
+    opened = on_volume(config)
     for key in runtime_keys:
         opened = with_value(opened, key, ConfigValue(key=key))
     with warnings.catch_warnings():
@@ -133,54 +156,12 @@ def open_ir(config: Config, runtime_keys: Iterable[str]) -> Any:
     return ir
 
 
-def _component(ir: Any, group: Sequence[str], config: Config, parameters: dict[str, Any]) -> Any:
-    """The nodes of a group as one KFP component."""
-    from kfp import dsl
-
-    from pipeline.nodes import alone, run_time_values, with_executor
-
-    nodes = alone(ir, *group)
-    if placement.has_workers(config, group[0]):
-        nodes = with_executor(nodes, group[0], manifests.EXECUTOR)
-    packed = pack(nodes)
-    if len(packed) > MAX_NODES_CHARACTERS:
-        raise ConfigError(
-            [
-                f"{', '.join(group)}: the settings pack into {len(packed)} characters; expected at most "
-                f"{MAX_NODES_CHARACTERS}"
-            ]
-        )
-    open_values = run_time_values(nodes)
-    used = {key: value for key, value in parameters.items() if ConfigValue(key=key) in open_values}
-
-    def container(run_id: Any, *values: Any) -> dsl.ContainerSpec:
-        arguments = ["--run-id", run_id, "--nodes", packed]
-        for (key, default), value in zip(used.items(), values, strict=True):
-            arguments += ["--text" if isinstance(default, str) else "--value", key, value]
-        image = placement.placement(config, group[0]).image
-        return dsl.ContainerSpec(image=image, command=list(TASK_COMMAND), args=arguments)
-
-    container.__name__ = _task_name(group)
-    signed = _with_signature(container, {"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
-    return dsl.container_component(signed)
-
-
-def _task_name(group: Sequence[str]) -> str:
-    """The name that KFP makes `trainer` of, or `champion-resolver-to-pusher`."""
-    ends = dict.fromkeys((group[0], group[-1]))
-    return "_to_".join(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower() for node_id in ends)
-
-
-def _with_signature(function: Any, types: dict[str, type], defaults: dict[str, Any] | None = None) -> Any:
-    """Gives a function the signature that KFP reads the parameters of a component, or of a pipeline, from."""
-    kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
-    function.__signature__ = inspect.Signature(
-        [
-            inspect.Parameter(name, kind, annotation=annotation, default=(defaults or {}).get(name, none))
-            for name, annotation in types.items()
-        ]
-    )
-    return function
+def on_volume(config: Config) -> Config:
+    """A config with paths below the folder that all nodes share, where they were below its mount path."""
+    for key, path in _paths(config).items():
+        if path:
+            config = with_value(config, key, _below_root(path, config.kubernetes.volume.mount_path))
+    return config
 
 
 def _description(config: Config) -> str:

@@ -6,15 +6,10 @@ from __future__ import annotations
 UMASK = 0o022
 
 TASK_COMMAND = ("python", "-m", "finetune_kubeflow.task.run_nodes")
+DECIDE_COMMAND = ("python", "-m", "finetune_kubeflow.task.decide")
+# What a decision not to train gives in place of `training.start_from`.
+NOWHERE = "nowhere"
 
-# What a node reads the connection of the metadata store from: environment variable -> key of the Secret.
-METADATA_ENV = {
-    "FINETUNE_MLMD_HOST": "host",
-    "FINETUNE_MLMD_PORT": "port",
-    "FINETUNE_MLMD_DATABASE": "database",
-    "FINETUNE_MLMD_USER": "user",
-    "FINETUNE_MLMD_PASSWORD": "password",
-}
 ROOT_ENV = "FINETUNE_ROOT"
 RETRIES_ENV = "FINETUNE_RETRIES"  # `kubernetes...retries` of the task as JSON
 POD_FIELDS = {

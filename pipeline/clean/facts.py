@@ -19,6 +19,7 @@ from finetune.buckets import folder, is_bucket
 from finetune.config import Config
 from finetune.errors import RunError
 from pipeline.clean.plan import Facts, Run, StoredArtifact, Used, Version
+from pipeline.metadata_connection import connection_of, is_missing
 from pipeline.run_metadata import NODE, RUN, open_store
 from registry.approval import waiting_models
 from registry.versions import PENDING, read_record, versions
@@ -72,10 +73,9 @@ def facts_of(config: Config) -> Facts:
 
 def _stored(config: Config) -> tuple[list[Run], dict[int, StoredArtifact], set[str]]:
     """What the metadata store knows: runs, artifacts by id, and the folders of versions that it names."""
-    if not config.metadata_path.is_file():
+    connection = connection_of(config)
+    if is_missing(connection):
         return [], {}, set()
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(config.metadata_path)
     store = open_store(connection)
     found = store.get_artifacts()
     artifacts = {

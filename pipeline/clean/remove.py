@@ -21,6 +21,7 @@ from finetune.errors import ConfigError, RunError
 from pipeline.clean.facts import facts_of
 from pipeline.clean.plan import Plan, plan
 from pipeline.history.collect import save_history
+from pipeline.metadata_connection import connection_of
 from pipeline.only_run import only_run
 from pipeline.run_metadata import open_store
 
@@ -59,7 +60,7 @@ def clean_while_alone(config: Config) -> Plan:
     try:
         # Else what goes would be forgotten.
         save_history(config)
-        remove(config.output_path, config.metadata_path, decided)
+        remove(config.output_path, connection_of(config), decided)
     except OSError as error:
         raise RunError(
             f"output_dir: something in {config.output_path} cannot be removed: {error}. The metadata store knows "
@@ -68,24 +69,22 @@ def clean_while_alone(config: Config) -> Plan:
     return decided
 
 
-def remove(output: Path, database: Path, decided: Plan) -> None:
+def remove(output: Path, connection: metadata_store_pb2.ConnectionConfig, decided: Plan) -> None:
     """Does what a plan says.
 
     Raises:
         OSError: Something cannot be removed.
     """
     _finish(output)
-    _mark_deleted(database, decided.artifacts)
+    _mark_deleted(connection, decided.artifacts)
     for removal in decided.removals:
         _leave(output, removal.path)
     _finish(output)
 
 
-def _mark_deleted(database: Path, ids: Sequence[int]) -> None:
+def _mark_deleted(connection: metadata_store_pb2.ConnectionConfig, ids: Sequence[int]) -> None:
     if not ids:
         return
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(database)
     store = open_store(connection)
     artifacts = store.get_artifacts_by_id(list(ids))
     for artifact in artifacts:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -38,20 +39,30 @@ _NAMES = ("labels", "frozen features", "champion on new examples")
 Outputs = Mapping[str, Mapping[str, Any]]
 
 
-def examine(config: Config, folder: Path, situation: Situation) -> Examined:
+class RunThrough(Protocol):
+    """Runs nodes and then work on what they left, such as `pipeline.local.run_through`."""
+
+    def __call__(
+        self, config: Config, last: str, component: str, work: Callable[[Outputs], Examined], folder: Path
+    ) -> Examined:
+        """Runs the nodes up to `last`, then the work, and returns its result."""
+
+
+def examine(config: Config, folder: Path, situation: Situation, through: RunThrough = run_through) -> Examined:
     """Runs the nodes up to the checks of the data, as the run that may follow would, and compares what they left.
 
     Args:
         config: Of the pipeline.
         folder: Gets the log.
         situation: With examples to look into.
+        through: Runs the nodes.
 
     Raises:
         FinetuneError: A node failed for another reason than the data.
     """
-    last = GATE if GATE in node_ids(config) else "Transform"
     try:
-        return run_through(config, last, NODE_ID, lambda outputs: _compared(config, outputs, situation), folder)
+        work = partial(_compared, config, situation)
+        return through(config, last_examined(config), NODE_ID, work, folder)
     except FinetuneError as error:
         # What Beam has wrapped comes as the cause of a RunError.
         if isinstance(own_error(error.__cause__ or error), DataError):
@@ -59,7 +70,12 @@ def examine(config: Config, folder: Path, situation: Situation) -> Examined:
         raise
 
 
-def _compared(config: Config, outputs: Outputs, situation: Situation) -> Examined:
+def last_examined(config: Config) -> str:
+    """Returns the last node that runs before new examples are compared."""
+    return GATE if GATE in node_ids(config) else "Transform"
+
+
+def _compared(config: Config, situation: Situation, outputs: Outputs) -> Examined:
     champion, ingest = situation.champion, outputs[ingest_node_id(config)]["examples"]
     findings = outputs[GATE]["findings"] if GATE in outputs else None
     checked = DataFindings.find(findings.uri) if findings else None

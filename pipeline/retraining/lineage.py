@@ -24,6 +24,7 @@ from finetune.artifacts.retrain_decision import TRAINS, Action, RetrainDecision
 from finetune.config import Config
 from finetune.errors import RunError
 from pipeline.execution_cache import put_context
+from pipeline.metadata_connection import connection_of
 from pipeline.run_metadata import NODE, RUN, artifacts_of, has_succeeded, open_store
 
 # Of executions and artifacts of decisions.
@@ -54,11 +55,9 @@ class PastDecision:
 
 
 def store_of(config: Config) -> mlmd.MetadataStore:
-    """Opens the metadata store of runs on this machine, in its folder, which is made where it is missing."""
+    """Opens the metadata store of a config's runs; the output folder is made where it is missing."""
     config.output_path.mkdir(parents=True, exist_ok=True)
-    connection = metadata_store_pb2.ConnectionConfig()
-    connection.sqlite.filename_uri = str(config.metadata_path)
-    return open_store(connection)
+    return open_store(connection_of(config))
 
 
 class Lineage:
@@ -169,6 +168,20 @@ class Lineage:
             execution, [(artifact, event)], contexts, reuse_context_if_already_exist=True
         )
         return int(artifact_id)
+
+    def take_up(self, decision: int, run_id: str) -> None:
+        """Notes that a run goes on with an earlier decision."""
+        attribution = metadata_store_pb2.Attribution(
+            artifact_id=decision, context_id=put_context(self._store, RUN, run_id).id
+        )
+        self._store.put_attributions_and_associations([attribution], [])
+
+    def of_run(self, run_id: str) -> tuple[int, RetrainDecision] | None:
+        """Returns the decision that a run follows from, and the id of its artifact; None where there is none."""
+        context = self._store.get_context_by_type_and_name(RUN, run_id)
+        artifacts = self._store.get_artifacts_by_context(context.id) if context else []
+        found = max((one for one in artifacts if one.type == NODE_ID), key=lambda one: one.id, default=None)
+        return (int(found.id), RetrainDecision.read(found.uri)) if found else None
 
     def end(self, decision: int, status: str) -> None:
         """Notes how the run ended that a decision led to."""

@@ -15,6 +15,7 @@ from worker_pools import seconds_of, wait_until
 from finetune.config import Config, load_config
 from finetune_cli.demo import CONFIG, prepare
 from pipeline.local import run_pipeline
+from pipeline.metadata_connection import sqlite_connection
 from pipeline.run_metadata import RunMetadata
 
 pytestmark = pytest.mark.long
@@ -45,7 +46,7 @@ def run(given: Config) -> dict[str, Any]:
     """Runs a config to its end, and returns what its nodes left: digests of files, statistics, metrics, verdict."""
     summary = run_pipeline(given)
     assert summary.error is None
-    outputs = RunMetadata(given.metadata_path, summary.run_id).outputs()
+    outputs = RunMetadata(sqlite_connection(given.metadata_path), summary.run_id).outputs()
     ingest = "ImageExampleGen"
     return {
         "examples": digests(outputs[ingest]["examples"].uri),

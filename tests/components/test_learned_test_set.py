@@ -68,6 +68,8 @@ def test_the_examples_that_the_champion_learned_from_are_marked(run):
     assert test_set.learned.tolist() == [False, True, False, False, True, False]
     assert test_set.columns["span"].tolist() == ["1"] * 3 + ["2"] * 3
     assert len(test_set.compared.labels) == 4
+    assert [digest.decode() for digest in test_set.digests] == [digest[:32] for digest in DIGESTS]
+    assert len(test_set.compared.digests) == 4
 
 
 def test_a_champion_without_a_list_marks_none(run):

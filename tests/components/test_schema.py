@@ -31,3 +31,13 @@ def test_the_group_of_another_split_is_no_anomaly_though_train_lists_its_own():
     freed = subject.without_identifier_domains(schema)
     assert [feature.WhichOneof("domain_info") for feature in freed.feature] == [None, "domain"]
     assert [domain.name for domain in freed.string_domain] == ["label"]
+
+
+def test_labels_that_are_only_tested_on_are_no_anomalies():
+    schema = schema_pb2.Schema()
+    for name in ("label", "site"):
+        schema.feature.add(name=name, type=schema_pb2.BYTES, domain=name)
+        schema.string_domain.add(name=name, value=["b"])
+    label, site = subject.with_labels(schema, ["c", "a", "b"]).string_domain
+    assert (list(label.value), list(site.value)) == (["b", "a", "c"], ["b"])
+    assert subject.with_labels(schema_pb2.Schema(), ["a"]) == schema_pb2.Schema(), "nothing is made up"

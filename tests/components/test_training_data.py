@@ -88,6 +88,25 @@ def test_they_are_those_of_the_version_that_is_served(store: Store):
     assert store.found(third) == first
 
 
+def test_the_store_is_asked_no_more_often_after_many_runs(store: Store, monkeypatch: pytest.MonkeyPatch):
+    def asked() -> int:
+        calls = []
+        with monkeypatch.context() as patched:
+            for name in ("get_artifacts_by_id", "get_events_by_artifact_ids", "get_events_by_execution_ids"):
+                own = getattr(store.store, name)
+                patched.setattr(store.store, name, lambda *args, own=own: calls.append(args) or own(*args))
+            patched.delattr(type(store.store), "get_artifacts_by_type")
+            store.found()
+        return len(calls)
+
+    store.run("first")
+    store.push("first")
+    early = asked()
+    for number in range(10):
+        store.run(f"later{number}")
+    assert asked() == early
+
+
 def test_a_champion_on_the_same_examples_is_passed_over_so_that_a_run_again_sees_what_it_saw(store: Store):
     first = store.run("first")
     assert store.found(first) is None

@@ -84,9 +84,9 @@ def test_the_node_follows_the_folder_of_versions(tmp_path):
     of_data = standard_artifacts.Examples()
     of_data.id = examples
 
-    def found() -> list[int]:
+    def found(start_from: str = "champion") -> list[int]:
         given = {"model": models, "model_run": runs, "examples": [of_data]}
-        resolved = WarmStartStrategy(str(tmp_path / "pushed")).resolve_artifacts(known.store, given)
+        resolved = WarmStartStrategy(str(tmp_path / "pushed"), start_from).resolve_artifacts(known.store, given)
         assert resolved["examples"] == [of_data]
         return [run.id for run in resolved["model_run"]]
 
@@ -94,5 +94,6 @@ def test_the_node_follows_the_folder_of_versions(tmp_path):
     for model in models:
         push_version(Path(model.uri), tmp_path / "pushed", record=PushRecord(model_uri=model.uri))
     assert found() == [runs[1].id]
+    assert found("backbone") == []
     roll_back(tmp_path / "pushed")
     assert found() == [runs[0].id]

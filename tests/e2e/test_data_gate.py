@@ -17,6 +17,7 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
 from finetune_cli.main import app
+from pipeline.metadata_connection import sqlite_connection
 from pipeline.run_metadata import RunMetadata
 
 pytest.importorskip("tfx")
@@ -88,7 +89,7 @@ def test_what_is_told_stopped_left_out_and_corrected(check, data, tmp_path):
     left_out = ReportData.read(Path(dropped.report).parent).data_findings.dropped
     assert COPIED in left_out
     assert not [path for path in left_out if path.startswith("test/")]
-    outputs = RunMetadata(Path(dropped.output_dir) / "metadata.sqlite", dropped.run_id).outputs()
+    outputs = RunMetadata(sqlite_connection(Path(dropped.output_dir) / "metadata.sqlite"), dropped.run_id).outputs()
     trained_on = Path(outputs["DataGate"]["trained_on"].uri)
     kept = sum(1 for _ in read_records([str(path) for path in trained_on.rglob("transformed_examples*")]))
     assert kept == len(listed) - len(left_out)
@@ -163,7 +164,9 @@ def test_what_the_commands_do_about_findings(data, tmp_path):
     assert (code, summary.status) == (0, "pushed")
     assert finding(summary, "duplicates_across_splits").dropped >= 1
     assert finding(summary, "champion_data").why_not == "there is no champion that was trained on other data"
-    model_run = RunMetadata(Path(summary.output_dir) / "metadata.sqlite", summary.run_id).outputs()["DataGate"]
+    model_run = RunMetadata(sqlite_connection(Path(summary.output_dir) / "metadata.sqlite"), summary.run_id).outputs()[
+        "DataGate"
+    ]
     assert COPIED in DataFindings.read(Path(model_run["findings"].uri)).dropped
 
     code, summary = command("check-data", drop)

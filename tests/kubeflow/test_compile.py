@@ -19,11 +19,12 @@ from finetune.digests import sha256_of
 from finetune.errors import ConfigError
 from finetune.run_time import CodeDigest, ConfigValue, Place
 from finetune_kubeflow import compile as kfp_compile
-from finetune_kubeflow.environment import METADATA_ENV, TRAIN_JOB_ENV
-from finetune_kubeflow.package.packed import unpack
+from finetune_kubeflow.environment import TRAIN_JOB_ENV
+from finetune_kubeflow.package.packed import unpack, unpack_config
 from finetune_kubeflow.package.read import read_package
 from finetune_kubeflow.replay.run import replay
 from pipeline import code_digest
+from pipeline.metadata_connection import METADATA_ENV
 from pipeline.nodes import place_at, resolved, run_time_values
 from pipeline.plan import node_ids
 
@@ -32,6 +33,7 @@ GOLDEN = Path(__file__).parent / "golden"
 # The number of tasks of each recipe's package.
 TASKS = {"digits": 5, "flowers_gpu": 7}
 RECIPES = tuple(TASKS)
+DECIDING = "digits_retrain"
 
 
 def compiled(folder: Path, recipe: str, *overrides: str) -> Path:
@@ -43,7 +45,9 @@ def compiled(folder: Path, recipe: str, *overrides: str) -> Path:
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("packages")
-    return {recipe: compiled(folder, recipe) for recipe in RECIPES}
+    deciding = folder / f"{DECIDING}.yaml"
+    kfp_compile.compile_package(load_config(ROOT / "configs" / "digits.yaml"), deciding, decides=True)
+    return {**{recipe: compiled(folder, recipe) for recipe in RECIPES}, DECIDING: deciding}
 
 
 def readable(package: Path) -> str:
@@ -55,6 +59,9 @@ def readable(package: Path) -> str:
         place = arguments.index("--nodes") + 1
         ir = json_format.MessageToDict(unpack(arguments[place]))
         arguments[place] = _without_lane(ir)
+        if "--config" in arguments:
+            place = arguments.index("--config") + 1
+            arguments[place] = json.loads(unpack_config(arguments[place], {}).model_dump_json())
         for one in executor["container"]["env"]:
             one["value"] = _parsed(one["value"])
     return yaml.safe_dump_all([pipeline, platform], width=120)
@@ -74,7 +81,7 @@ def _parsed(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value.startswith(("{", "[")) else value
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [*RECIPES, DECIDING])
 def test_the_package_is_the_golden_one(packages: dict[str, Path], recipe: str, request: pytest.FixtureRequest):
     golden = GOLDEN / f"{recipe}.yaml"
     now = readable(packages[recipe])
@@ -94,7 +101,7 @@ def test_kfp_reads_the_package(packages: dict[str, Path], recipe: str):
     assert len(loaded.pipeline_spec.root.dag.tasks) == TASKS[recipe]
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [*RECIPES, DECIDING])
 def test_the_package_is_small_and_holds_no_secret_and_no_place_of_this_machine(packages: dict[str, Path], recipe: str):
     text = packages[recipe].read_text()
     assert len(text) < 100_000

@@ -16,9 +16,9 @@ from flink_schema import FLINK_DEPLOYMENT
 
 from finetune.config import load_config
 from finetune.config.beam import BeamRunner
-from finetune_kubeflow.environment import METADATA_ENV
 from finetune_kubeflow.workers import manifests
 from pipeline.beam.arguments import beam_arguments
+from pipeline.metadata_connection import METADATA_ENV
 
 validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate brings the schemas of Kubernetes")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
@@ -160,6 +161,42 @@ def test_the_command_says_what_is_wrong(tmp_path: Path):
     assert absent.returncode == 2
     assert "absent.yaml: not a KFP v2 package: " in absent.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_condition_keeps_tasks_from_running(tmp_path: Path):
+    """Those in its DAG, and those that wait for it; an output of a task comes to another one as its input."""
+    write = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
+
+    @dsl.container_component
+    def decide(answer: str, decided: dsl.OutputPath(str)):
+        return dsl.ContainerSpec(image="x", command=["python", "-c", write], args=[decided, answer])
+
+    @dsl.container_component
+    def show(text: str):
+        return dsl.ContainerSpec(image="x", command=["python", "-c", "import sys; print(sys.argv[1:])"], args=[text])
+
+    @dsl.pipeline(name="made")
+    def pipeline(answer: str = "go"):
+        decision = decide(answer=answer)
+        with dsl.If(decision.outputs["decided"] != "stay"):
+            first = show(text=decision.outputs["decided"]).set_display_name("first")
+            show(text=answer).after(first)
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "package.yaml"))
+    went = replay(tmp_path / "package.yaml", tmp_path / "w")
+    assert [(result.name, result.log.read_text()) for result in went] == [
+        ("decide", ""),
+        ("show", "['go']\n"),
+        ("show-2", "['go']\n"),
+    ]
+    stayed = replay(tmp_path / "package.yaml", tmp_path / "w", {"answer": "stay"})
+    assert [result.name for result in stayed] == ["decide"]
+    document = yaml.safe_load((tmp_path / "package.yaml").read_text())
+    policy = document["root"]["dag"]["tasks"]["condition-1"]["triggerPolicy"]
+    policy["condition"] = policy["condition"].replace("!= 'stay'", "in ['go']")
+    (tmp_path / "package.yaml").write_text(yaml.safe_dump(document))
+    with pytest.raises(ConfigError, match=r"condition-1: got the condition .* replay knows those that hold"):
+        replay(tmp_path / "package.yaml", tmp_path / "w")
 
 
 def test_retries_pause_and_end_as_argo_has_it():

@@ -14,12 +14,13 @@ import small_components
 from command_line import ROOT
 
 from finetune.config.kubernetes import Retries
-from finetune_kubeflow.environment import METADATA_ENV, RETRIES_ENV
+from finetune_kubeflow.environment import RETRIES_ENV
 from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.replay.run import states_in
-from finetune_kubeflow.task import run_nodes
+from finetune_kubeflow.task import process, run_nodes
 from finetune_kubeflow.task.attempts import MAY_PASS
 from finetune_kubeflow.task.log import logs_to_stderr
+from pipeline.metadata_connection import METADATA_ENV
 
 
 @pytest.fixture
@@ -35,9 +36,9 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
     def run(*arguments: str) -> tuple[int, Path]:
         packed = pack(small_components.compiled(obstacle=str(tmp_path / "obstacle")))
-        options = run_nodes.parser().parse_args(["--run-id", "one", "--nodes", packed, *arguments])
+        options = process.parser("task", None).parse_args(["--run-id", "one", "--nodes", packed, *arguments])
         with logs_to_stderr():
-            code = run_nodes.attempt(options)
+            code = process.attempt(options, run_nodes.run)
         log = tmp_path / "log"
         log.write_text(capsys.readouterr().err)
         return code, log

@@ -24,8 +24,9 @@ ROOT = Path(__file__).parents[2]
 RECIPES = ("digits", "sms_spam", "flowers")
 SCHEMA = ("digits", "data.schema_file=schema.pbtxt")
 WARM = ("digits", "training.start_from=champion")
+TAUGHT = ("digits", "training.distillation.teacher=champion")
 # Resolvers have no parameters; `pipeline.execution_cache` has their code in the key.
-WITHOUT_PARAMETERS = {"ChampionResolver", "TrainingDataResolver", "WarmStartResolver"}
+WITHOUT_PARAMETERS = {"ChampionResolver", "TeacherResolver", "TrainingDataResolver", "WarmStartResolver"}
 # Run by TFX's own code alone.
 TFX_ALONE = {"ImportSchemaGen"}
 
@@ -33,7 +34,7 @@ TFX_ALONE = {"ImportSchemaGen"}
 def entries() -> dict[str, tuple[str, ...]]:
     """The modules that each node of the DAG starts with, over all kinds of nodes."""
     found: dict[str, tuple[str, ...]] = {}
-    for recipe, *overrides in [*((name,) for name in RECIPES), SCHEMA, WARM]:
+    for recipe, *overrides in [*((name,) for name in RECIPES), SCHEMA, WARM, TAUGHT]:
         baselines = "evaluation.baselines=[majority, logistic_regression]"
         ir = compile_ir(load_config(ROOT / "configs" / f"{recipe}.yaml", [baselines, *overrides]))
         for node in ir.nodes:

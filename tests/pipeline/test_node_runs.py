@@ -15,6 +15,8 @@ from ml_metadata.proto import metadata_store_pb2
 from finetune.artifacts.pushed_version import PushRecord
 from finetune.artifacts.run_summary import ComponentRun
 from finetune.config import load_config
+from finetune.run_time import ConfigValue
+from finetune_kubeflow.package.runtime_keys import with_value
 from pipeline import execution_cache, launch
 from pipeline.dag import compile_ir
 from pipeline.node_runs import readable, run_nodes
@@ -22,6 +24,7 @@ from pipeline.nodes import alone, place_at, resolved, with_metadata_connection
 from pipeline.run_metadata import latest_execution
 
 ROOT = Path(__file__).parents[2]
+START = "training.start_from"
 
 
 @pytest.fixture
@@ -188,11 +191,18 @@ def test_the_key_of_the_resolver_is_the_champion(connection: metadata_store_pb2.
     assert key_of("ChampionResolver", tmp_path, connection) != before
 
 
-def test_the_key_of_a_warm_start_is_what_it_begins_with(
-    connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path
+@pytest.mark.parametrize(
+    ("node", "override"),
+    [
+        ("WarmStartResolver", "training.start_from=champion"),
+        ("TeacherResolver", "training.distillation.teacher=champion"),
+    ],
+)
+def test_the_key_of_what_the_champion_gives_to_training_is_the_champion(
+    connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path, node: str, override: str
 ):
     def key() -> str | None:
-        return key_of("WarmStartResolver", tmp_path, connection, "training.start_from=champion")
+        return key_of(node, tmp_path, connection, override)
 
     before = key()
     version = tmp_path / "runs" / "digits" / "pushed" / "1"
@@ -203,6 +213,21 @@ def test_the_key_of_a_warm_start_is_what_it_begins_with(
     type_id = store.put_artifact_type(metadata_store_pb2.ArtifactType(name="Model"))
     store.put_artifacts([metadata_store_pb2.Artifact(type_id=type_id, uri="/models/1")])
     assert key() != before
+
+
+def test_the_key_of_a_warm_start_is_whether_there_is_one(
+    connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path
+):
+    config = load_config(ROOT / "configs" / "digits.yaml", [f"data.root={tmp_path}/images"])
+    single = alone(compile_ir(with_value(config, START, ConfigValue(key=START))), "WarmStartResolver")
+    warm, cold = (
+        execution_cache.cache_key(
+            mlmd.MetadataStore(connection), resolved(single, place_at(tmp_path, {START: start_from}), "run")
+        )
+        for start_from in ("champion", "backbone")
+    )
+    assert warm != cold
+    assert None not in (warm, cold)
 
 
 def test_the_runner_of_beam_is_in_no_key(connection: metadata_store_pb2.ConnectionConfig, tmp_path: Path):

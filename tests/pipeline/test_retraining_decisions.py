@@ -146,7 +146,7 @@ def test_data_that_were_refused_are_not_looked_at_again(place):
     assert did(place.retrain()) == NOTHING
 
 
-def test_data_are_refused_by_an_error_of_theirs_and_by_no_other(place, monkeypatch):
+def test_data_are_refused_by_an_error_of_theirs_and_by_no_other(place):
     config = place.config()
     found = situation(config, Lineage(store_of(config)))
 
@@ -154,8 +154,7 @@ def test_data_are_refused_by_an_error_of_theirs_and_by_no_other(place, monkeypat
         def fail(*arguments: object) -> None:
             raise error from cause
 
-        monkeypatch.setattr(examination, "run_through", fail)
-        return examination.examine(config, place.folder, found)
+        return examination.examine(config, place.folder, found, through=fail)
 
     assert outcome(DataError("too many are broken")).refused == "too many are broken"
     assert outcome(RunError("ImageExampleGen: torn"), DataError("torn")).refused == "ImageExampleGen: torn"

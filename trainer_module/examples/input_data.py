@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,7 @@ import tensorflow as tf
 from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
+from trainer_module.distillation.taught import Taught, TaughtLabels
 from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
 from transforms import features
@@ -28,6 +30,9 @@ from transforms.tasks import Labels
 SHUFFLE_WINDOW = 4096
 PARALLEL = cpus.available()
 PREFETCHED = 4
+
+# What training compares with: labels, or what a teacher said beside them.
+Target: TypeAlias = tf.Tensor | TaughtLabels
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Split:
     contents: np.ndarray  # uint8 [examples, 32]: the digest of what the network reads of each example, in their order.
     keys: Sequence[str]  # Of each example, in their order.
     groups: Sequence[str]  # What several examples share, in their order; empty where the data do not say it.
+    taught: Taught | None = None  # What a teacher said of each, where there is one.
 
     @property
     def shuffle_window(self) -> int:
@@ -114,8 +120,16 @@ def _row(record: bytes, inputs: Inputs) -> tuple[_Row, int]:
     return _Row(key, group, content.digest()), int.from_bytes(hashlib.sha256(content.digest() + rest).digest(), "big")
 
 
+def with_teacher(split: Split, taught: Taught) -> Split:
+    """Returns the split with what a teacher said beside the labels."""
+    return replace(split, taught=taught, digest=f"{split.digest} {taught.digest}")
+
+
 def both(train: Split, val: Split) -> Split:
-    """Returns the examples of two splits as one, those of the first before those of the second."""
+    """Returns the examples of two splits as one, those of the first before those of the second.
+
+    A teacher has been asked about both, or about neither.
+    """
     return replace(
         train,
         records=train.records.concatenate(val.records),
@@ -124,6 +138,7 @@ def both(train: Split, val: Split) -> Split:
         contents=np.concatenate([train.contents, val.contents]),
         keys=[*train.keys, *val.keys],
         groups=[*train.groups, *val.groups],
+        taught=train.taught + val.taught if train.taught and val.taught else None,
     )
 
 
@@ -139,16 +154,19 @@ def training_batches(
         first_step: Batch of that epoch to begin with; those before it are left out, and the others are the same.
 
     Returns:
-        (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch. Where the
-        config makes pairs of examples, the labels are `MixedLabels`.
+        (what `split.inputs` finishes, what `split.labels` reads, batched); `split.steps` batches an epoch. Where a
+        teacher was asked, the labels are `TaughtLabels`; where the config makes pairs of examples, `MixedLabels`.
     """
     views, augment = views_of(split, config, seed), MODALITIES[split.inputs.modality].augment
+    teacher = split.taught and (tf.constant(split.taught.probabilities), tf.constant(split.taught.known))
 
     def batches_of(examples: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
         @tf.autograph.experimental.do_not_convert
-        def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, tf.Tensor]:
+        def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, Target]:
             number, record = example
             value, label = _parse(record, split)
+            if teacher:
+                label = TaughtLabels(label, *(tf.gather(each, number) for each in teacher))
             if views:
                 value = augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
             elif config.is_active:
@@ -156,7 +174,7 @@ def training_batches(
             return split.inputs.finish(value), label
 
         @tf.autograph.experimental.do_not_convert
-        def paired(position: tf.Tensor, batch: tuple[NetworkInput, tf.Tensor]) -> tuple[NetworkInput, MixedLabels]:
+        def paired(position: tf.Tensor, batch: tuple[NetworkInput, Target]) -> tuple[NetworkInput, MixedLabels]:
             # No example has a negative position.
             return mix(*batch, tf.stack([epoch_seed, -1 - first_batch - position]), config)
 
@@ -246,6 +264,11 @@ def labels(split: Split) -> tf.Tensor:
 
     batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
     return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
+
+
+def targets(split: Split) -> Target:
+    """Returns what training compares each example with, in the order of the split."""
+    return split.taught.beside(labels(split)) if split.taught else labels(split)
 
 
 def _parse(record: tf.Tensor, split: Split) -> tuple[NetworkInput, tf.Tensor]:

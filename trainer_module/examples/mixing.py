@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -13,26 +13,22 @@ from finetune.config import AugmentationConfig
 class MixedLabels(NamedTuple):
     """Labels of the pictures that a batch of pairs is made of."""
 
-    labels: tf.Tensor  # [batch, ...], of the first of each pair.
-    others: tf.Tensor  # [batch, ...], of the second.
+    labels: Any  # Tensors [batch, ...], of the first of each pair.
+    others: Any  # The same, of the second.
     share: tf.Tensor  # float32 [batch] in [0, 1]: how much of the first is in it.
 
 
-def of_labels(
-    each: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], labels: tf.Tensor | MixedLabels, said: tf.Tensor
-) -> tf.Tensor:
+def of_labels(each: Callable[[Any, tf.Tensor], tf.Tensor], labels: Any, said: tf.Tensor) -> tf.Tensor:
     """Applies a loss or an accuracy, float32 [batch], to labels, or to both of each pair by their shares.
 
-    For cross-entropy that is the loss of the blended label, as mixup has it.
+    For cross-entropy, and for what a teacher said, that is the loss of the blended label, as mixup has it.
     """
     if not isinstance(labels, MixedLabels):
         return each(labels, said)
     return labels.share * each(labels.labels, said) + (1.0 - labels.share) * each(labels.others, said)
 
 
-def mix(
-    pixels: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig
-) -> tuple[tf.Tensor, MixedLabels]:
+def mix(pixels: tf.Tensor, labels: Any, seed: tf.Tensor, config: AugmentationConfig) -> tuple[tf.Tensor, MixedLabels]:
     """Joins each picture with the next of its batch, the last with the first.
 
     Mixup blends in the share s ~ Beta(alpha, alpha), one for the batch (Zhang et al. 2018). CutMix pastes a rectangle
@@ -41,11 +37,11 @@ def mix(
 
     Args:
         pixels: float32 [batch, height, width, channels].
-        labels: [batch, ...].
+        labels: Tensors [batch, ...].
         seed: int64 [2]; the same seed joins the same.
     """
-    size = tf.shape(labels)[0]
-    others, partners = tf.roll(labels, -1, 0), tf.roll(pixels, -1, 0)
+    size = tf.shape(pixels)[0]
+    others, partners = tf.nest.map_structure(lambda each: tf.roll(each, -1, 0), (labels, pixels))
     draws = tf.random.stateless_uniform([3], seed)
 
     def blended() -> tuple[tf.Tensor, tf.Tensor]:

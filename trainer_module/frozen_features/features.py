@@ -17,7 +17,14 @@ from finetune.config import AugmentationConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Note, Progress, emit
 from finetune.example_cache import ExampleCache
-from trainer_module.examples.input_data import Split, evaluation_batches, labels, numbered_inputs, training_batches
+from trainer_module.examples.input_data import (
+    Split,
+    evaluation_batches,
+    labels,
+    numbered_inputs,
+    targets,
+    training_batches,
+)
 from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.feed import Feed, Feeds, Kept, evaluation_rows, training_rows
 from trainer_module.frozen_features.network import Network
@@ -173,7 +180,8 @@ class FrozenFeatures:
         left = [gap for gap in gaps.values() if gap.missing.any()]
         if left:
             self._fill(split, left, keys, index)
-        of_each = labels(self._splits[split])
+        # Labels alone judge in validation.
+        of_each = (targets if split == "train" else labels)(self._splits[split])
         return Kept(rows, of_each, own.shape, self._stored(own), self._network.dtype(own))
 
     def _gap(self, cut: Cut, cache: ExampleCache, keys: list[bytes], into: Rows | None) -> Gap:

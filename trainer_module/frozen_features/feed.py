@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig
-from trainer_module.examples.input_data import PARALLEL, Split, endless, iterable, views_of
+from trainer_module.examples.input_data import PARALLEL, Split, Target, endless, iterable, views_of
 from trainer_module.frozen_features.rows import Rows
 
 # Rows of a file that are on their way at the same time.
@@ -42,7 +42,7 @@ class Kept:
     """Kept holds frozen features of each example of a split, in memory or in a file."""
 
     rows: Rows
-    labels: tf.Tensor  # [examples, ...], of each example in the order of the split.
+    targets: Target  # Tensors [examples, ...]: what each example of the split is compared with, in their order.
     shape: tuple[int, ...]  # Of what is kept of one example.
     stored: tf.DType  # Type of its numbers.
     dtype: tf.DType  # Type that they had.
@@ -65,7 +65,7 @@ class Kept:
         batch_size: int,
         row_of: Callable[[tf.Tensor], tf.Tensor] = lambda number: number,
     ) -> tf.data.Dataset:
-        """Reads batches with labels.
+        """Reads batches with what examples are compared with.
 
         Args:
             examples: Pairs of scalar int64: a position that does not matter, and the number of an example.
@@ -75,9 +75,9 @@ class Kept:
 
     def _gather(self, examples: tf.data.Dataset, batch_size: int, row_of: Callable) -> tf.data.Dataset:
         @tf.autograph.experimental.do_not_convert
-        def gather(_: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def gather(_: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, Target]:
             kept = tf.gather(self.held, row_of(numbers))
-            return tf.cast(kept, self.dtype), tf.gather(self.labels, numbers)
+            return tf.cast(kept, self.dtype), self._targets_of(numbers)
 
         return examples.batch(batch_size).map(gather)
 
@@ -90,15 +90,18 @@ class Kept:
             return tf.data.FixedLengthRecordDataset(file, row_bytes, start, buffer_size=row_bytes).take(1)
 
         @tf.autograph.experimental.do_not_convert
-        def decode(raw: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        def decode(raw: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, Target]:
             values = tf.reshape(tf.io.decode_raw(raw, self.stored), [-1, *self.shape])
-            return tf.cast(values, self.dtype), tf.gather(self.labels, example[1])
+            return tf.cast(values, self.dtype), self._targets_of(example[1])
 
         found = examples.interleave(
             read, cycle_length=PARALLEL_READS, num_parallel_calls=min(PARALLEL_READS, PARALLEL), deterministic=True
         )
         pairs = tf.data.Dataset.zip((found, examples))
         return pairs.batch(batch_size).map(decode, num_parallel_calls=PARALLEL)
+
+    def _targets_of(self, numbers: tf.Tensor) -> Target:
+        return tf.nest.map_structure(lambda each: tf.gather(each, numbers), self.targets)
 
 
 def training_rows(
@@ -124,5 +127,5 @@ def training_rows(
 
 def evaluation_rows(kept: Kept, batch_size: int) -> tf.data.Dataset:
     """Returns the batches of `evaluation_batches`, with what is kept of each example in place of it."""
-    numbers = tf.data.Dataset.range(len(kept.labels)).enumerate()
+    numbers = tf.data.Dataset.range(kept.rows.count).enumerate()
     return iterable(kept.batches(numbers, batch_size))

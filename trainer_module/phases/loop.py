@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 import tf_keras as keras
 
+from trainer_module.examples.input_data import Target
 from trainer_module.examples.mixing import MixedLabels, of_labels
 from trainer_module.phases.optimizers import PhaseOptimizer
 from trainer_module.tasks.objective import Objective
@@ -38,7 +39,7 @@ class Totals:
         return {f"{prefix}loss": self.loss / self.examples, f"{prefix}accuracy": self.correct / self.examples}
 
 
-Labels: TypeAlias = tf.Tensor | MixedLabels
+Labels: TypeAlias = Target | MixedLabels
 Step = Callable[[tuple[NetworkInput, Labels]], Totals]
 # Sums over the examples of one replica, in the order of `Totals`; the last ones may be missing.
 Sums = tuple[tf.Tensor, ...]

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig, TrainingConfig
+from trainer_module.distillation.taught import taught_objective
 from trainer_module.examples.input_data import Split
 from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.tasks import TrainingTask
@@ -37,7 +38,13 @@ class Setup:
     @cached_property
     def objective(self) -> Objective:
         """Returns what is minimised, and what is counted."""
-        return self.task.objective(self.training, self.classes, self.class_weights)
+        objective, distillation = (
+            self.task.objective(self.training, self.classes, self.class_weights),
+            self.training.distillation,
+        )
+        if self.train.taught is None or distillation is None:
+            return objective
+        return taught_objective(objective, self.task, distillation)
 
     @property
     def flips(self) -> bool:

@@ -44,6 +44,12 @@ class TrainingTask(Protocol):
     def objective(self, training: TrainingConfig, names: Sequence[str], weights: Sequence[float] | None) -> Objective:
         """Returns what training minimises and measures, with weights from `class_weights`; None counts all alike."""
 
+    def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
+        """Returns how far probabilities, float32 [batch, classes], are from a teacher's: float32 [batch], from 0 on.
+
+        Both are softened by the temperature first; the divergence is multiplied by its square.
+        """
+
     def fit_linear(self, values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
         """Fits logistic regression on features, float [examples, features].
 

@@ -39,6 +39,8 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
     assert task.accuracy, "the report says in words what is counted as accuracy"
     _check_objective(task, labels, probabilities)
 
+    _check_divergence(task)
+
     kernel, offset = task.fit_linear(values, labels.numpy(), CLASSES)
     untrained.set_weights([kernel, offset])
     fitted = untrained(values.astype(np.float32))
@@ -78,6 +80,19 @@ def _check_logits(task: TrainingTask, labels: tf.Tensor, logits: np.ndarray) -> 
         slopes = np.stack([(above - below) / (2 * step) for above, below in ends], axis=1)
         found = task.of_logits(targets, logits, weights).slopes
         np.testing.assert_allclose(found, slopes, atol=2e-3, err_msg=f"slopes of logits, weights {weights}")
+
+
+def _check_divergence(task: TrainingTask) -> None:
+    """A model that says what the teacher says is at 0, whatever the temperature, and any other above it."""
+    logits = np.random.default_rng(1).normal(0, 3, (2, EACH, CLASSES)).astype(np.float32)
+    teacher, other = map(keras.activations.get(task.activation), tf.unstack(tf.constant(logits)))
+    for temperature in (1.0, 5.0):
+        same = task.divergence(teacher, teacher, temperature)
+        assert same.shape == [EACH], f"the divergence has the shape {same.shape}; expected one number an example"
+        np.testing.assert_allclose(same, 0.0, atol=1e-4, err_msg=f"divergence of the same, temperature {temperature}")
+        assert (task.divergence(teacher, other, temperature).numpy() > 0).all(), "others diverge"
+    sure = tf.constant(np.eye(CLASSES, dtype=np.float32))
+    assert np.isfinite(task.divergence(sure, sure[::-1], 1.0)).all(), "probabilities of 0 and 1 are finite losses"
 
 
 def _labels(labels: Labels) -> tf.Tensor:

@@ -11,6 +11,7 @@ from evaluation.thresholds import best_thresholds
 from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.logits import OfLogits, sigmoid
 from trainer_module.tasks.objective import Objective, check_all_present, named_weights
+from trainer_module.tasks.softened import divergence_of_sigmoids
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -70,6 +71,10 @@ class MultiLabel:
             return tf.where(either > 0, tf.reduce_sum(labels * said, axis=-1) / tf.maximum(either, 1.0), 1.0)
 
         return Objective(loss, val_loss, accuracy)
+
+    def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
+        """Takes the mean over labels."""
+        return divergence_of_sigmoids(teacher, student, temperature)
 
     def fit_linear(self, values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
         """Fits one regression for each label, against all examples without it."""

@@ -11,6 +11,7 @@ from evaluation.thresholds import two_class_decision
 from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.logits import OfLogits, softmax
 from trainer_module.tasks.objective import Objective, check_all_present, named_weights
+from trainer_module.tasks.softened import divergence_of_softmax
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -69,6 +70,10 @@ class SingleLabel:
             return tf.cast(tf.argmax(probabilities, axis=-1) == labels, tf.float32)
 
         return Objective(loss, keras.losses.sparse_categorical_crossentropy, accuracy)
+
+    def divergence(self, teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
+        """Takes that of the classes, which exclude each other."""
+        return divergence_of_softmax(teacher, student, temperature)
 
     def fit_linear(self, values: np.ndarray, labels: np.ndarray, classes: int) -> list[np.ndarray]:
         """Fits multinomial regression; a class without an example is never predicted."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from finetune.config import Config
 from finetune.config.kubernetes import Placement
 from finetune.errors import did_you_mean
-from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, RETRIES_ENV, ROOT_ENV
+from finetune_kubeflow.environment import POD_FIELDS, RETRIES_ENV, ROOT_ENV
 from finetune_kubeflow.package.pod_checks import pod_problems
+from pipeline.metadata_connection import METADATA_ENV
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -178,7 +179,8 @@ def without_later_fields(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def widen_retry_windows(pipeline: Any) -> None:
     """Lets no task of a PipelineSpec run out of time for its retries; `set_retry` allows an hour at most."""
-    for task in pipeline.root.dag.tasks.values():
+    dags = [pipeline.root.dag, *(one.dag for one in pipeline.components.values() if one.HasField("dag"))]
+    for task in (task for dag in dags for task in dag.tasks.values()):
         if task.retry_policy.max_retry_count:
             task.retry_policy.backoff_max_duration.seconds = RETRY_WINDOW_SECONDS
 

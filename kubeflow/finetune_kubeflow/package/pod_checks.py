@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from finetune.config import Config
 from finetune.config.kubernetes import Placement
-from finetune_kubeflow.environment import METADATA_ENV, POD_FIELDS, RETRIES_ENV, ROOT_ENV
+from finetune_kubeflow.environment import POD_FIELDS, RETRIES_ENV, ROOT_ENV
+from pipeline.metadata_connection import METADATA_ENV
 
 _POWERS: dict[str, Decimal] = {
     unit: Decimal(1000) ** power for power, unit in enumerate(("", "K", "M", "G", "T", "P", "E"))

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from finetune.events import ComponentFinished, State, from_line
 from finetune_kubeflow.client.outcome import exit_code_in
 from finetune_kubeflow.environment import JOB_ENV
 from finetune_kubeflow.package.read import Package, read_package
-from finetune_kubeflow.replay.tasks import Task, resolve_tasks
+from finetune_kubeflow.replay.tasks import Task, read_output, resolve_tasks
 
 TIMED_OUT = 128 + signal.SIGKILL  # to Argo a failure of the task, no loss of its pod
 
@@ -63,11 +64,12 @@ def replay(
     cluster_environment: Mapping[str, str] | None = None,
     on_result: Callable[[TaskResult], None] = lambda result: None,
 ) -> list[TaskResult]:
-    """Runs the tasks one after the other, and stops at the first that fails for good.
+    """Runs the tasks one after the other that their conditions let run, and stops at the first that fails for good.
 
     Args:
         package_file: From `finetune compile`.
-        workspace: Gets `volumes/<claim>`, `metadata.sqlite` and `logs/<run>/<task>.<attempt>.log`.
+        workspace: Gets `volumes/<claim>`, `metadata.sqlite`, `logs/<run>/<task>.<attempt>.log` and
+            `outputs/<run>/<task>/<parameter>`.
         parameters: Of the KFP pipeline.
         volumes: Folders for claims that are not to be folders of the workspace.
         secrets_dir: Folder of files `<Secret or ConfigMap>/<key>`. Without it, the Secret of the metadata store points
@@ -99,15 +101,20 @@ def replay(
             for name in with_workers
         )
     tasks = [replace(task, environment={**task.environment, **added}) for task in tasks]
-    logs = workspace / "logs" / run_id
+    logs, outputs = workspace / "logs" / run_id, workspace / "outputs" / run_id
     try:
-        for folder in (logs, *claims.values()):
+        for folder in (logs, outputs, *claims.values()):
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--workspace: {workspace} cannot be written: {error}") from None
-    results = []
+    results: list[TaskResult] = []
     for task in tasks:
-        result = _run(task, workspace, logs)
+        # As Argo has it: what waits for a task that a condition has kept from running does not run either.
+        if not {result.name for result in results}.issuperset(task.after):
+            continue
+        if not all(condition.holds(partial(read_output, outputs)) for condition in task.conditions):
+            continue
+        result = _run(task, workspace, logs, outputs)
         results.append(result)
         on_result(result)
         if result.state == "failed":
@@ -115,14 +122,14 @@ def replay(
     return results
 
 
-def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
+def _run(task: Task, workspace: Path, logs: Path, outputs: Path) -> TaskResult:
     """Runs a task until it ends well, fails by itself, or has no retries left for a death by a signal: a lost pod."""
     start = time.monotonic()
     codes: list[int] = []
     nodes: dict[str, State] = {}
     while True:
         log = logs / f"{task.name}.{len(codes) + 1}.log"
-        codes.append(_attempt(task, workspace, log))
+        codes.append(_attempt(task, workspace, log, outputs))
         nodes |= {node: state for node, state in states_in(log).items() if nodes.get(node) != "ran"}
         pause = task.pause_after(len(codes), time.monotonic() - start) if codes[-1] < 0 else None
         if pause is None:
@@ -132,13 +139,15 @@ def _run(task: Task, workspace: Path, logs: Path) -> TaskResult:
         time.sleep(pause)
 
 
-def _attempt(task: Task, workspace: Path, log: Path) -> int:
+def _attempt(task: Task, workspace: Path, log: Path, outputs: Path) -> int:
     """Runs the process once and returns its exit code; negative for a signal, as subprocess has it."""
     # What the image gives: an interpreter on PATH, and a home.
     image = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "HOME": str(workspace)}
+    # As KFP's launcher does.
+    (outputs / task.name).mkdir(exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            task.command,
+            task.command(outputs),
             env={**image, **task.environment},
             cwd=workspace,
             stdin=subprocess.DEVNULL,

@@ -4,35 +4,74 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from finetune.errors import ConfigError
-from finetune_kubeflow.environment import METADATA_ENV
 from finetune_kubeflow.package.read import Package, pipeline_parameters
+from pipeline.metadata_connection import METADATA_ENV
 
-_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+_INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+_OUTPUT_FILE = re.compile(r"\{\{\$\.outputs\.parameters\['([^']+)'\]\.output_file\}\}")
+# What kfp's SDK makes of `dsl.If`, as far as this package's conditions go.
+_CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\] (==|!=) '([^']*)'")
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output parameter of a task, which is known once that has run."""
+
+    task: str
+    name: str
+
+
+# A parameter as text, or where it comes from.
+Value = str | Output
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Whether a task runs: where a value is a text, or where it is none."""
+
+    value: Value
+    text: str
+    equal: bool
+
+    def holds(self, read: Callable[[Output], str]) -> bool:
+        """Tells whether it does, given what reads an output."""
+        return (_known(self.value, read) == self.text) == self.equal
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a package with everything resolved: its command with arguments, and the whole of its environment.
+    """A task of a package with everything resolved that is known before it runs: its command, its whole environment.
 
-    It waits for those `after` which it comes. The first pause before a retry is `backoff` seconds long, each further
-    one `factor` times as long; `window` is counted from the start of the first attempt. `timeout` is in seconds, too.
+    It waits for those `after` which it comes, and runs where its `conditions` hold. The first pause before a retry is
+    `backoff` seconds long, each further one `factor` times as long; `window` is counted from the start of the first
+    attempt. `timeout` is in seconds, too. `inputs` are what its words ask for.
     """
 
     name: str
     after: tuple[str, ...]
-    command: list[str]
+    words: list[str]
     environment: dict[str, str]
+    inputs: Mapping[str, Value] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
     retries: int = 0
     backoff: float = 0
     factor: float = 1
     window: float = 0
     timeout: float | None = None
+
+    def command(self, outputs: Path) -> list[str]:
+        """Returns the command with arguments, given the folder where tasks leave their outputs."""
+        read = partial(read_output, outputs)
+        inputs = {name: _known(value, read) for name, value in self.inputs.items()}
+        filled = [_INPUT.sub(lambda match: inputs[match[1]], word) for word in self.words]
+        return [_OUTPUT_FILE.sub(lambda match: str(outputs / self.name / match[1]), word) for word in filled]
 
     def pause_after(self, attempts: int, elapsed: float) -> float | None:
         """Seconds until the next attempt, as Argo has it; None where there is none.
@@ -45,6 +84,11 @@ class Task:
         return pause if attempts <= self.retries and elapsed + pause <= self.window else None
 
 
+def read_output(outputs: Path, output: Output) -> str:
+    """Reads what a task has left."""
+    return (outputs / output.task / output.name).read_text(encoding="utf-8")
+
+
 def resolve_tasks(
     package: Package,
     parameters: Mapping[str, str],
@@ -53,7 +97,7 @@ def resolve_tasks(
     sqlite_file: Path,
     secrets_dir: Path | None = None,
 ) -> list[Task]:
-    """Resolves every task as KFP's driver and launcher do, in an order in which they can run.
+    """Resolves every task as KFP's driver and launcher do, those of nested DAGs too, in an order in which they can run.
 
     Args:
         package: From `read_package`.
@@ -72,28 +116,31 @@ def resolve_tasks(
     given, problems = pipeline_parameters(package.pipeline, parameters)
     executors = json_format.MessageToDict(package.pipeline.deployment_spec).get("executors", {})
     tasks = []
-    for name, task in sorted(package.pipeline.root.dag.tasks.items()):
-        component = package.pipeline.components[task.component_ref.name]
+    found, unknown = _flat(package.pipeline, {name: as_text(value) for name, value in given.items()}, run_id)
+    problems += unknown
+    for one in found:
+        component = package.pipeline.components[one.spec.component_ref.name]
         container = executors.get(component.executor_label, {}).get("container")
         if container is None:
-            problems.append(f"{name}: expected a container task; replay runs no importers and no nested DAGs")
+            problems.append(f"{one.name}: expected a container task; replay runs no importers")
             continue
-        inputs = {key: _input(value, given, run_id) for key, value in task.inputs.parameters.items()}
         config = package.executor_configs.get(
             component.executor_label, kubernetes_executor_config_pb2.KubernetesExecutorConfig()
         )
         mounts = _mounts(config, claims, secrets_dir or Path())
-        environment = {one["name"]: _in_mounts(one.get("value", ""), mounts) for one in container.get("env", [])}
-        from_cluster, missing = _from_cluster(name, config, run_id, sqlite_file, secrets_dir)
+        environment = {each["name"]: _in_mounts(each.get("value", ""), mounts) for each in container.get("env", [])}
+        from_cluster, missing = _from_cluster(one.name, config, run_id, sqlite_file, secrets_dir)
         problems += missing
         words = [*container.get("command", []), *container.get("args", [])]
-        retries = task.retry_policy
+        retries = one.spec.retry_policy
         tasks.append(
             Task(
-                name=name,
-                after=tuple(task.dependent_tasks),
-                command=[_in_mounts(_fill(word, inputs), mounts) for word in words],
+                name=one.name,
+                after=one.after,
+                words=[_in_mounts(word, mounts) for word in words],
                 environment={**environment, **from_cluster},
+                inputs=one.inputs,
+                conditions=one.conditions,
                 retries=retries.max_retry_count,
                 backoff=retries.backoff_duration.seconds,
                 factor=retries.backoff_factor,
@@ -106,17 +153,74 @@ def resolve_tasks(
     return in_order(tasks)
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """A task of any DAG of a package, with its inputs, and what it takes over from the DAGs that it is in."""
+
+    name: str
+    spec: Any
+    after: tuple[str, ...]
+    inputs: dict[str, Value]
+    conditions: tuple[Condition, ...]
+
+
+def _flat(
+    pipeline: Any,
+    parameters: Mapping[str, Value],
+    run_id: str,
+    dag: Any = None,
+    after: tuple[str, ...] = (),
+    conditions: tuple[Condition, ...] = (),
+) -> tuple[list[_Placed], list[str]]:
+    """The tasks of a DAG (of the pipeline's own by default) and of those in it, and what cannot be replayed."""
+    found: dict[str, list[_Placed]] = {}
+    problems: list[str] = []
+    specs = (dag or pipeline.root.dag).tasks
+    for name in _behind({name: spec.dependent_tasks for name, spec in specs.items()}):
+        spec = specs[name]
+        inputs = {key: _input(value, parameters, run_id) for key, value in spec.inputs.parameters.items()}
+        waits = (*after, *(one.name for other in spec.dependent_tasks for one in found.get(other, [])))
+        condition, problem = _condition(name, spec.trigger_policy.condition, inputs)
+        held = (*conditions, condition) if condition else conditions
+        component = pipeline.components[spec.component_ref.name]
+        if component.HasField("dag"):
+            found[name], deeper = _flat(pipeline, inputs, run_id, component.dag, waits, held)
+        else:
+            found[name], deeper = [_Placed(name, spec, waits, inputs, held)], []
+        problems += [*([problem] if problem else []), *deeper]
+    return [one for each in found.values() for one in each], problems
+
+
+def _condition(name: str, text: str, inputs: Mapping[str, Value]) -> tuple[Condition | None, str]:
+    """The condition of a task, if it has one, and what is wrong with it."""
+    if not text:
+        return None, ""
+    match = _CONDITION.fullmatch(text)
+    if match is None or match[1] not in inputs:
+        return None, f"{name}: got the condition {text!r}; replay knows those that hold a parameter against a text"
+    return Condition(inputs[match[1]], match[3], match[2] == "=="), ""
+
+
+def _known(value: Value, read: Callable[[Output], str]) -> str:
+    return value if isinstance(value, str) else read(value)
+
+
 def in_order(tasks: list[Task]) -> list[Task]:
     """The tasks with every one behind those that it waits for; ConfigError where they wait in a circle."""
-    ordered: list[Task] = []
-    waiting = list(tasks)
+    by_name = {task.name: task for task in tasks}
+    return [by_name[name] for name in _behind({task.name: task.after for task in tasks})]
+
+
+def _behind(after: Mapping[str, Iterable[str]]) -> list[str]:
+    """Names with each behind those that it waits for; ConfigError where they wait in a circle."""
+    ordered: list[str] = []
+    waiting = sorted(after)
     while waiting:
-        done = {task.name for task in ordered}
-        ready = [task for task in waiting if done.issuperset(task.after)]
+        ready = [name for name in waiting if set(ordered).issuperset(after[name])]
         if not ready:
-            raise ConfigError([f"{', '.join(task.name for task in waiting)}: these tasks wait for each other"])
+            raise ConfigError([f"{', '.join(waiting)}: these tasks wait for each other"])
         ordered += ready
-        waiting = [task for task in waiting if task not in ready]
+        waiting = [name for name in waiting if name not in ready]
     return ordered
 
 
@@ -129,14 +233,12 @@ def as_text(value: Any) -> str:
     return json.dumps(value)
 
 
-def _input(value: Any, parameters: Mapping[str, Any], run_id: str) -> str:
+def _input(value: Any, parameters: Mapping[str, Value], run_id: str) -> Value:
+    if value.HasField("task_output_parameter"):
+        return Output(value.task_output_parameter.producer_task, value.task_output_parameter.output_parameter_key)
     if value.component_input_parameter:
-        return as_text(parameters.get(value.component_input_parameter, ""))
+        return parameters.get(value.component_input_parameter, "")
     return as_text(value.runtime_value.constant.string_value.replace("{{$.pipeline_job_uuid}}", run_id))
-
-
-def _fill(word: str, inputs: Mapping[str, str]) -> str:
-    return _PLACEHOLDER.sub(lambda match: inputs[match[1]], word)
 
 
 def _mounts(config: Any, claims: Mapping[str, Path], secrets_dir: Path) -> dict[str, str]:

@@ -15,7 +15,9 @@ from components.example_gen.settings import IngestSettings
 from components.example_gen.settled_selection import select
 from components.example_gen.spans import resolve_spans
 from components.example_gen.splits import SplitPlan
-from finetune.config.data import DataConfig
+from finetune.config import Config
+from finetune.config.data import DataConfig, ReplayConfig
+from finetune.errors import DataError
 from finetune.spans import Span
 
 CUT = SplitPlan({}, {"val": 0.2, "test": 0.2})
@@ -85,6 +87,45 @@ def test_the_window_is_trained_on_whole_and_all_test_examples_are_tested_on(tmp_
     assert replayed.report.bad_fraction == 0
     assert sum(sum(span.splits.values()) for span in replayed.report.spans) == replayed.report.used
     assert replayed.problems == []
+
+
+def test_a_class_that_earlier_spans_alone_have_is_tested_on_and_told_and_no_problem(tmp_path):
+    def of(replay: dict, labels: dict[str, str]) -> Selection:
+        records = [
+            FileRecord(f"{week}/{label}/{number}", (label,), sha256=hashlib.sha256(name).hexdigest(), span=week)
+            for week, own in labels.items()
+            for number in range(200)
+            for label in [own[number % len(own)]]
+            for name in [f"{week}:{number}".encode()]
+        ]
+        listing = Listing(
+            "classes", records, sorted(set("".join(labels.values()))), CUT, [], plans=dict.fromkeys(labels, CUT),
+            spans=[Span(int(name), name, name) for name in labels], span_digests=list(labels),
+        )  # fmt: skip
+        return select(listing, records, IngestSettings(window=1, replay=replay, assignments_dir=str(tmp_path)))
+
+    two, left_behind = {"1": "ab", "2": "bcd"}, "data.window: nothing is trained on of a, which"
+    alone = of({"share": 0}, two)
+    assert alone.report.splits["test"].classes.keys() == set("abcd")
+    assert alone.report.splits["train"].classes.keys() == set("bcd")
+    assert [warning for warning in alone.warnings if warning.startswith(left_behind)]
+    replayed = of({"share": 0.5}, two)
+    assert replayed.report.splits["train"].classes.keys() == set("abcd")
+    assert not [warning for warning in replayed.warnings if warning.startswith(left_behind)]
+    with pytest.raises(DataError, match="got 1 class"):
+        of({"share": 0}, {"1": "ab", "2": "c"})
+
+
+def test_a_gate_on_what_was_forgotten_reads_the_test_examples_of_spans_before_the_window():
+    def replay_of(metric: str, **data: object) -> ReplayConfig | None:
+        gate = {"metric": metric, "min": 0, "relative_to": "champion"}
+        whole = {"name": "x", "backbone": {"name": "SmallCNN", "weights": "random"}, "evaluation": {"gates": [gate]}}
+        return Config.model_validate({**whole, "data": {"root": "store/{SPAN}", **data}}).data.replay
+
+    assert replay_of("retention", window=2) == ReplayConfig(share=0)
+    assert replay_of("retention", window=2, replay={"share": 0.1}) == ReplayConfig(share=0.1)
+    assert replay_of("retention") is None, "the window holds all"
+    assert replay_of("accuracy", window=2) is None
 
 
 def test_with_replay_the_spans_before_the_window_are_read_as_well(tmp_path):

@@ -1,0 +1,1 @@
+"""Asks a teacher about the examples that a model learns from."""

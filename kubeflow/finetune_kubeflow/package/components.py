@@ -1,0 +1,127 @@
+"""Nodes of the DAG, and the decision before them, as components of KFP."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetune.config import Config
+from finetune.errors import ConfigError
+from finetune.run_time import ConfigValue
+from finetune_kubeflow.environment import DECIDE_COMMAND, TASK_COMMAND
+from finetune_kubeflow.package import placement
+from finetune_kubeflow.package.packed import pack, pack_config
+from finetune_kubeflow.package.runtime_keys import parameter_name
+from finetune_kubeflow.workers import manifests
+from pipeline.plan import node_ids
+from pipeline.retraining.examination import last_examined
+from pipeline.retraining.lineage import NODE_ID
+
+# What is safe: KFP copies a node's IR into its pods.
+MAX_NODES_CHARACTERS = 50_000
+
+
+def task_component(ir: Any, group: Sequence[str], config: Config, parameters: Mapping[str, Any]) -> Any:
+    """The nodes of a task as one KFP component.
+
+    Args:
+        ir: Of the pipeline.
+        group: The nodes.
+        config: Of the pipeline.
+        parameters: Default values of the config keys that are left open; those that the nodes ask for become inputs.
+
+    Raises:
+        ConfigError: The nodes are too large.
+    """
+    from kfp import dsl
+
+    from pipeline.nodes import alone, run_time_values, with_executor
+
+    nodes = alone(ir, *group)
+    if placement.has_workers(config, group[0]):
+        nodes = with_executor(nodes, group[0], manifests.EXECUTOR)
+    packed = _within_bounds(pack(nodes), group)
+    open_values = run_time_values(nodes)
+    used = {key: value for key, value in parameters.items() if ConfigValue(key=key) in open_values}
+
+    def container(run_id: Any, *values: Any) -> dsl.ContainerSpec:
+        image = placement.placement(config, group[0]).image
+        return dsl.ContainerSpec(image=image, command=list(TASK_COMMAND), args=_arguments(run_id, packed, used, values))
+
+    container.__name__ = _task_name(group)
+    signed = with_signature(container, {"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
+    return dsl.container_component(signed)
+
+
+def decision_component(ir: Any, config: Config, parameters: Mapping[str, Any]) -> Any:
+    """What decides whether the other tasks run; its outputs are `action` and `start_from`.
+
+    Args:
+        ir: Of the pipeline.
+        config: Of the pipeline, with paths below the shared volume.
+        parameters: Default values of the config keys that a run may set.
+
+    Raises:
+        ConfigError: The nodes that it runs are too large.
+    """
+    from kfp import dsl
+
+    from pipeline.nodes import alone
+
+    examined = examined_nodes(config)
+    packed, packed_config = _within_bounds(pack(alone(ir, *examined)), examined), pack_config(config)
+
+    def container(action: Any, start_from: Any, run_id: Any, *values: Any) -> dsl.ContainerSpec:
+        given = ["--config", packed_config, "--action", action, "--start-from", start_from]
+        image = placement.placement(config, NODE_ID).image
+        arguments = [*_arguments(run_id, packed, parameters, values), *given]
+        return dsl.ContainerSpec(image=image, command=list(DECIDE_COMMAND), args=arguments)
+
+    container.__name__ = _task_name([NODE_ID])
+    outputs = dict.fromkeys(("action", "start_from"), dsl.OutputPath(str))
+    given = {parameter_name(key): type(value) for key, value in parameters.items()}
+    return dsl.container_component(with_signature(container, {**outputs, "run_id": str, **given}))
+
+
+def examined_nodes(config: Config) -> list[str]:
+    """The nodes that a decision may run."""
+    nodes = node_ids(config)
+    return nodes[: nodes.index(last_examined(config)) + 1]
+
+
+def with_signature(function: Any, types: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> Any:
+    """Gives a function the signature that KFP reads the parameters of a component, or of a pipeline, from."""
+    kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    function.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(name, kind, annotation=annotation, default=(defaults or {}).get(name, none))
+            for name, annotation in types.items()
+        ]
+    )
+    return function
+
+
+def _arguments(run_id: Any, packed: str, defaults: Mapping[str, Any], values: Sequence[Any]) -> list[Any]:
+    arguments = ["--run-id", run_id, "--nodes", packed]
+    for (key, default), value in zip(defaults.items(), values, strict=True):
+        arguments += ["--text" if isinstance(default, str) else "--value", key, value]
+    return arguments
+
+
+def _within_bounds(packed: str, group: Sequence[str]) -> str:
+    if len(packed) > MAX_NODES_CHARACTERS:
+        raise ConfigError(
+            [
+                f"{', '.join(group)}: the settings pack into {len(packed)} characters; expected at most "
+                f"{MAX_NODES_CHARACTERS}"
+            ]
+        )
+    return packed
+
+
+def _task_name(group: Sequence[str]) -> str:
+    """The name that KFP makes `trainer` of, or `champion-resolver-to-pusher`."""
+    ends = dict.fromkeys((group[0], group[-1]))
+    return "_to_".join(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", node_id).lower() for node_id in ends)
