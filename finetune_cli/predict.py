@@ -104,7 +104,7 @@ def _modality(model: Path) -> str:
     """What the model is shown; models that do not say so are of pictures, the first that there were."""
     path = model / FACTS_FILE
     facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return facts.get("modality", "image")
+    return str(facts.get("modality", "image"))
 
 
 def _task_of(path: Path, outputs: Mapping[str, Any]) -> ServedTask:

@@ -47,10 +47,10 @@ def modality_of(data: DataConfig) -> str:
         return found
     if layout != "auto":
         return "image"
-    shown = " and ".join(ingest.shown for ingest in INGEST_MODALITIES.values())
+    shown = ", ".join(ingest.shown for ingest in INGEST_MODALITIES.values())
     raise ConfigError(
         [
-            f"data.root: got {data.root!r}, which holds nothing that looks like {shown}; expected a folder with one "
-            "subfolder of pictures or sounds per class, or a CSV, TSV or JSONL file"
+            f"data.root: got {data.root!r}, which holds nothing that looks like one of {shown}; expected a folder with "
+            "one subfolder of pictures or sounds per class, or a CSV, TSV or JSONL file"
         ]
     )

@@ -214,5 +214,5 @@ def test_the_data_say_what_they_are(tmp_path):
     assert modality_of(DataConfig(root="anything", layout="table")) == "text"
     assert modality_of(DataConfig(root="anything", manifest="m.csv")) == "image"
     for name in ("empty", "absent"):
-        with pytest.raises(ConfigError, match="nothing that looks like pictures and texts"):
+        with pytest.raises(ConfigError, match="nothing that looks like one of sounds, pictures, texts"):
             modality_of(DataConfig(root=str(tmp_path / name)))

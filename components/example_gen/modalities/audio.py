@@ -17,7 +17,7 @@ class Audio:
 
     node_id = "AudioExampleGen"
     on_beam = True
-    judge = "components.example_gen.sounds"
+    judge: str | None = "components.example_gen.sounds"
     shown = "sounds"
     layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
     keys: tuple[str, ...] = ("data.manifest", "data.path_column", "data.max_seconds")

@@ -15,7 +15,7 @@ class Image:
 
     node_id = "ImageExampleGen"
     on_beam = True
-    judge = "components.example_gen.images"
+    judge: str | None = "components.example_gen.images"
     shown = "pictures"
     layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
     keys: tuple[str, ...] = ("data.manifest", "data.path_column", "data.max_pixels")

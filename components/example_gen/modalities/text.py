@@ -15,7 +15,7 @@ class Text:
 
     node_id = "TextExampleGen"
     on_beam = False
-    judge = None
+    judge: str | None = None
     shown = "texts"
     layouts: tuple[str, ...] = ("auto", "table")
     keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.max_characters")
