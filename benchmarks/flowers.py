@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 from finetune.files import replacing
@@ -95,12 +94,12 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
 def _transform(folder: Path) -> dict:
     """Runs the first nodes of the pipeline."""
     from PIL import Image
-    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
     from finetune.config import Config
     from pipeline.dag import compile_ir
     from pipeline.metadata_connection import sqlite_connection
-    from pipeline.nodes import alone
+    from pipeline.node_runs import run_nodes
+    from pipeline.nodes import place_at
     from pipeline.run_metadata import RunMetadata
 
     root = linked(folder / "pictures")
@@ -119,27 +118,15 @@ def _transform(folder: Path) -> dict:
         }
     )
     config.output_path.mkdir(parents=True, exist_ok=True)
-    run_id = "benchmark"
-    whole = compile_ir(config)
-    from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
-    from tfx.orchestration.portable import runtime_parameter_utils
-
-    runtime_parameter_utils.substitute_runtime_parameter(whole, {PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
-    metadata = RunMetadata(sqlite_connection(config.metadata_path), run_id)
-    seconds = {}
-    for node in whole.nodes:
-        node_id = node.pipeline_node.node_info.id
-        start = time.monotonic()
-        LocalDagRunner().run_with_ir(alone(whole, node_id))
-        seconds[node_id] = round(time.monotonic() - start, 1)
-        if node_id == "Transform":
-            break
-    outputs = metadata.outputs()["Transform"]
+    run_id, ended = "benchmark", []
+    connection = sqlite_connection(config.metadata_path)
+    run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, ended, last="Transform")
+    outputs = RunMetadata(connection, run_id).outputs()["Transform"]
     examples = Path(outputs["transformed_examples"].uri)
     return {
         **{split: sorted(map(str, examples.glob(f"Split-{split}/*"))) for split in ("train", "val")},
         "graph": outputs["transform_graph"].uri,
-        "seconds": seconds,
+        "seconds": {node.id: round(node.seconds, 1) for node in ended},
     }
 
 

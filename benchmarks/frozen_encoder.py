@@ -18,11 +18,12 @@ from statistics import mean
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import real_data
-from benchmarks.minilm import LENGTH, minilm
+from benchmarks.multilabel import minilm
 from benchmarks.pipeline_runs import examples_of, run_pipeline
 from benchmarks.tables import machine, save, spread, table
+from finetune.config import BackboneConfig
 
-EPOCHS, BATCH = 20, 32
+EPOCHS, BATCH, LENGTH = 20, 32, 128
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     arguments.add_argument("--phases", type=int, default=3)
     given = arguments.parse_args()
     folder, described = given.folder.absolute(), machine()
-    encoder, preprocessor = minilm(folder)
+    backbone = minilm(LENGTH)
     config = {
         "name": "frozen_encoder",
         "data": {
@@ -40,7 +41,7 @@ def main() -> None:
             "layout": "table",
             "columns": ["label", "text"],
         },
-        "backbone": {"handle": str(encoder), "modality": "text", "text": {"preprocessor": str(preprocessor)}},
+        "backbone": backbone,
         "serving": {"measure_seconds": 1},
         "training": {
             "batch_size": BATCH,
@@ -58,7 +59,7 @@ def main() -> None:
     place = folder / "frozen-encoder"
     examples = examples_of(run_pipeline(place, config, 0))
     texts = [text for split in ("train", "val") for text in examples[split][0]]
-    seconds_of_pass = encoder_pass(encoder, preprocessor, texts)
+    seconds_of_pass = encoder_pass(BackboneConfig.model_validate(backbone), texts)
     passes, phases = [seconds_of_pass()], []
     for seed in range(1, given.phases + 1):
         shutil.rmtree(place / "run" / "frozen_features")
@@ -81,14 +82,17 @@ def main() -> None:
     print(text)
 
 
-def encoder_pass(encoder: Path, preprocessor: Path, texts: list[str]) -> Callable[[], float]:
+def encoder_pass(config: BackboneConfig, texts: list[str]) -> Callable[[], float]:
     """Returns what measures one pass over texts whose word pieces are there already, in seconds."""
     import tensorflow as tf
-    import tensorflow_hub as hub
 
-    pieces = hub.load(str(preprocessor))
-    batches = [pieces(tf.constant(texts[first : first + BATCH])) for first in range(0, len(texts), BATCH)]
-    encode = tf.function(hub.load(str(encoder)), autograph=False, reduce_retracing=True)
+    from trainer_module.backbones.model import build_backbone
+    from transforms.piece_vocabulary import read_piece_vocabulary
+    from transforms.word_pieces import WordPieces
+
+    pieces = WordPieces(read_piece_vocabulary(config.source))
+    batches = [pieces(tf.constant(texts[first : first + BATCH]), LENGTH) for first in range(0, len(texts), BATCH)]
+    encode = tf.function(build_backbone(config), autograph=False, reduce_retracing=True)
     for batch in (batches[0], batches[-1]):
         encode(batch)
 

@@ -23,7 +23,6 @@ import numpy as np
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import real_data, weights_file
-from benchmarks.minilm import minilm
 from benchmarks.pipeline_runs import examples_of, run_pipeline
 from benchmarks.tables import RESULTS, machine, save, spread, table
 
@@ -52,7 +51,7 @@ def main() -> None:
         config, features = ARMS[arm](folder), FEATURES.get(arm)
         runs = [run_pipeline(folder / arm, config, seed) for seed in range(1, given.seeds + 1 if features else 2)]
         if features and features not in regressions:
-            regressions[features] = regression(examples_of(runs[0]), features_of(features, folder))
+            regressions[features] = regression(examples_of(runs[0]), features_of(features))
         found[arm] = {
             "machine": described,
             "runs": [{key: run[key] for key in KEPT} for run in runs],
@@ -92,10 +91,9 @@ def tuned_glove(folder: Path) -> dict[str, Any]:
 
 def frozen_minilm(folder: Path) -> dict[str, Any]:
     """MiniLM as it is, with some texts of train."""
-    encoder, preprocessor = minilm(folder, PIECES)
     return _of_texts(
         folder,
-        {"handle": str(encoder), "modality": "text", "text": {"preprocessor": str(preprocessor)}},
+        minilm(PIECES),
         {
             "batch_size": 128,
             "head": {"units": [512], "dropout": 0.5},
@@ -103,6 +101,15 @@ def frozen_minilm(folder: Path) -> dict[str, Any]:
         },
         FEWER_TEXTS,
     )
+
+
+def minilm(pieces: int) -> dict[str, Any]:
+    """Returns the section `backbone` of MiniLM, which reads that many word pieces of a text."""
+    return {
+        "name": "BERT",
+        "weights": str(real_data() / "weights" / "minilm"),
+        "text": {"max_pieces": pieces},
+    }
 
 
 def _phase(unfreeze: str, epochs: int, **settings: Any) -> dict[str, Any]:
@@ -168,20 +175,24 @@ def linked(folder: Path, count: int | None = None) -> Path:
     return folder
 
 
-def features_of(backbone: str, folder: Path) -> Callable[[list[str]], np.ndarray]:
+def features_of(backbone: str) -> Callable[[list[str]], np.ndarray]:
     """Returns what makes of texts the features that a head on the frozen backbone sees, float32 [texts, features]."""
     import tensorflow as tf
-    import tensorflow_hub as hub
 
+    from finetune.config import BackboneConfig
+    from trainer_module.backbones.model import build_backbone
     from trainer_module.layers import PoolWords
+    from transforms.piece_vocabulary import read_piece_vocabulary
     from transforms.text import WordIds
+    from transforms.word_pieces import WordPieces
     from transforms.word_table import read_word_table
 
     if backbone == "MiniLM":
-        encoder, preprocessor = (hub.load(str(path)) for path in minilm(folder, PIECES))
+        config = BackboneConfig.model_validate(minilm(PIECES))
+        encoder, pieces = build_backbone(config), WordPieces(read_piece_vocabulary(config.source))
 
         def of_some(texts: list[str]) -> np.ndarray:
-            return encoder(preprocessor(texts))["pooled_output"].numpy()
+            return encoder(pieces(tf.constant(texts), PIECES)).numpy()
 
     else:
         words = read_word_table(str(_table_of_words()))

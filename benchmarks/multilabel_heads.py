@@ -9,6 +9,7 @@ The heads are plain Keras on features that are computed once: for choosing, not 
 from __future__ import annotations
 
 import argparse
+import csv
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -16,7 +17,6 @@ from typing import Any
 import numpy as np
 
 import finetune  # noqa: F401  (chooses Keras 2)
-from benchmarks.minilm import goemotions
 from benchmarks.multilabel import FEWER_TEXTS, FOLDER, METRICS, PENALTIES, features_of, linked, scores
 from benchmarks.tables import machine, save, table
 
@@ -41,10 +41,10 @@ def main() -> None:
     rows, figures = [], []
     for backbone, count in (("GloVe", None), ("MiniLM", FEWER_TEXTS)):
         source = linked(folder / f"goemotions-{count or 'all'}", count)
-        texts, labels = zip(*(goemotions(split, source) for split in ("train", "val")), strict=True)
+        texts, labels = zip(*(goemotions(source / f"{split}.csv") for split in ("train", "val")), strict=True)
         names = sorted({label for row in labels[0] for label in row})
         actual = [np.array([[name in row for name in names] for row in of_split]) for of_split in labels]
-        features = [features_of(backbone, folder)(list(of_split)) for of_split in texts]
+        features = [features_of(backbone)(list(of_split)) for of_split in texts]
         candidates = {f"regression, C = {penalty:g}": {"penalty": penalty} for penalty in PENALTIES} | HEADS
         for name, settings in candidates.items():
             fit = regressed if "penalty" in settings else trained
@@ -59,6 +59,13 @@ def main() -> None:
         f"of {len(SEEDS)} seeds, unless it says otherwise. `python -m benchmarks.multilabel_heads` makes this page."
     )
     save("multilabel_heads", text, {"machine": described, "candidates": figures})
+
+
+def goemotions(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Returns the texts of a table of GoEmotions, and the labels of each."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row["text"] for row in rows], [row["labels"].split("|") for row in rows]
 
 
 def regressed(features: list[np.ndarray], actual: list[np.ndarray], seed: int, penalty: float) -> np.ndarray:

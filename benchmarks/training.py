@@ -26,6 +26,7 @@ def run_trainer(
     held_out: bool = False,
     augmentation: Mapping[str, Any] | None = None,
     files: Mapping[str, list[str]] | None = None,
+    backbone: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains in a process of its own.
 
@@ -37,6 +38,7 @@ def run_trainer(
         held_out: Whether these are not trained on.
         augmentation: Section of the config.
         files: TFRecord files of `train` and `val` in place of the flowers.
+        backbone: Section of the config, of a network for pictures of SIZE; default: MobileNetV2 0.35.
 
     Returns:
         `seconds` and `processor_seconds` of run_fn, from reading Transform's output to the exported model; `accuracy`
@@ -48,7 +50,8 @@ def run_trainer(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["trainer_module.recipe"])
     receiver, sender = context.Pipe(duplex=False)
-    arguments = (str(folder), dict(training), files, dict(augmentation or {}), sender)
+    weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
+    arguments = (str(folder), dict(training), files, dict(augmentation or {}), dict(backbone or weights), sender)
     process = context.Process(target=_train, args=arguments)
     process.start()
     sender.close()
@@ -61,7 +64,7 @@ def run_trainer(
         process.join()
 
 
-def _train(folder: str, training: dict, files: dict, augmentation: dict, sender: Any) -> None:
+def _train(folder: str, training: dict, files: dict, augmentation: dict, backbone: dict, sender: Any) -> None:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
@@ -70,10 +73,9 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
     from trainer_module.recipe import run_fn
 
     work = Path(folder) / "run" / str(os.getpid())
-    weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
     sections = {
         "training": TrainingConfig.model_validate(training),
-        "backbone": BackboneConfig.model_validate(weights),
+        "backbone": BackboneConfig.model_validate(backbone),
         "augmentation": AugmentationConfig.model_validate(augmentation),
         "distribution": DistributionConfig(),
         "tracking": TrackingConfig(),
@@ -94,6 +96,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, sender:
             "checkpoint_dir": str(work / "checkpoints"),
             "frozen_features_dir": str(kept),
             "tracking_dir": str(work / "tensorboard"),
+            "mlflow_dir": str(work / "mlflow"),
         },
     )
     start, processor = time.monotonic(), time.process_time()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Annotated, Literal, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 from pydantic import Field, TypeAdapter
 
@@ -61,6 +61,30 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialStarted:
+    """Training begins, or goes on, of something that is compared, such as a candidate of a search, or of the last fit.
+
+    The phases and epochs of a trial name it; `parameters` are its settings, which may be nested.
+    """
+
+    kind: Literal["trial_started"] = "trial_started"
+    component: str
+    trial: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFinished:
+    """A trial has ended; `metrics` are its own on validation, none where it failed or has none."""
+
+    kind: Literal["trial_finished"] = "trial_finished"
+    component: str
+    trial: str
+    metrics: dict[str, float]
+    succeeded: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhaseStarted:
     """A phase of training begins, or goes on; `index` counts from 0."""
 
@@ -91,7 +115,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """An epoch is done; `epoch` counts from 1 within the phase, `number` over all phases."""
+    """An epoch is done; `epoch` counts from 1 within the phase, `number` over all phases of the training or trial."""
 
     kind: Literal["epoch"] = "epoch"
     component: str
@@ -105,6 +129,7 @@ class Epoch:
     val_loss: float
     val_accuracy: float
     seconds: float
+    trial: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +145,7 @@ class PhaseFinished:
     val_loss: float
     val_accuracy: float
     seconds: float
+    trial: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +170,8 @@ Event = (
     | ComponentStarted
     | ComponentFinished
     | Progress
+    | TrialStarted
+    | TrialFinished
     | PhaseStarted
     | Step
     | Epoch

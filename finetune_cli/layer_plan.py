@@ -53,7 +53,7 @@ def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayer
     blocks = dict(zip(names, block_names(names), strict=True))
     plans = []
     for phase in phases:
-        variables, _ = apply_freeze(model, backbone, phase, training.batch_norm)
+        variables, _ = apply_freeze(model, backbone, phase, training)
         trained = {id(variable) for variable in variables}
         layers = [
             layer.name for layer in backbone.layers if any(id(variable) in trained for variable in layer.variables)

@@ -17,6 +17,8 @@ from finetune.events import (
     RunEnded,
     RunStarted,
     Step,
+    TrialFinished,
+    TrialStarted,
 )
 from finetune_cli.terminal import clean
 from pipeline.report import wording
@@ -100,7 +102,7 @@ class RunState:
                 return self._run_started(event)
             case Note():
                 return [("warning: " if event.level == "warning" else "") + clean(event.text)]
-            case RunEnded():
+            case RunEnded() | TrialStarted() | TrialFinished():
                 return []
         component = self._component(event.component)
         match event:

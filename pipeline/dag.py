@@ -309,6 +309,7 @@ def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str
                 "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
                 "tracking": config.tracking.model_dump(mode="json"),
                 "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
+                "mlflow_dir": SharedPath(path=f"{output}/mlflow"),
             }
         ),
         **inputs,

@@ -24,8 +24,8 @@ from pipeline.only_run import only_run
 from pipeline.plan import node_ids
 from pipeline.saved_report import LOG_FILE, save_report
 from pipeline.tasks import check_champion
+from pipeline.tracking import tell_of_run
 from pipeline.unchanged import Inputs, changed_unseen, held_answer, inputs_of, remember
-from trainer_module.tracking.mlflow import log_outcome
 
 UNSEEN = (
     "data.root: modes, owners or inodes of files are other than in the latest run, and all sizes and times the same, "
@@ -120,9 +120,8 @@ def _run(
         seconds = time.monotonic() - start
         outputs, pushed = metadata.outputs(), stats_of(config.push_path).digest
         data = summary.collect(config, run_id, run_dir, outputs, components, seconds, error, ending, decision)
-        done = data.summary
-        log_outcome(config.tracking, done.mlflow_run, done.metrics, done.status)
         save_report(run_dir, data)
+        done = tell_of_run(config, data, run_dir, outputs).summary
         if error is None and last is None and done.status != "failed" and metadata.champion_stays(config.push_path):
             remember(config, run_dir, inputs, pushed, outputs)
         _end_well(config, cleans=error is None and config.keep.is_set)

@@ -55,7 +55,8 @@ def scratch_training(training: TrainingConfig) -> TrainingConfig:
     )
     # What frozen random weights give is nothing to fit a head on.
     head = training.head.model_copy(update={"start": "random"})
-    own = {"phases": [phase], "batch_norm": "train", "head": head, "start_from": "backbone", "distillation": None}
+    begins = {"start_from": "backbone", "distillation": None, "peft": None}
+    own = {"phases": [phase], "batch_norm": "train", "head": head, **begins}
     return training.model_copy(update=own)
 
 

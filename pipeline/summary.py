@@ -101,7 +101,6 @@ def collect(
         search=history.search if history else None,
         refit=history.refit if history else None,
         calibration=history.calibration if history else None,
-        mlflow_run=history.mlflow_run or None if history else None,
         components=list(components),
         splits={name: split.examples for name, split in ingest.splits.items()} if ingest else {},
         data_checks=checked[0].findings if checked else [],

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from finetune.config.backbone import Scaling
+from finetune.config.backbone import Pooling, Scaling
 from transforms.image import scale
 from transforms.text import NO_WORD
 
@@ -33,7 +33,7 @@ class PoolWords(keras.layers.Layer):
 
     def call(self, vectors: tf.Tensor) -> tf.Tensor:
         """From float32 [batch, words, channels] to [batch, 2 * channels]."""
-        is_word = tf.reduce_any(vectors != 0, axis=-1, keepdims=True)
+        is_word = _is_word(vectors)[..., tf.newaxis]
         count = tf.reduce_sum(tf.cast(is_word, vectors.dtype), axis=1)
         mean = tf.math.divide_no_nan(tf.reduce_sum(vectors, axis=1), count)
         largest = tf.reduce_max(tf.where(is_word, vectors, vectors.dtype.min), axis=1)
@@ -41,12 +41,118 @@ class PoolWords(keras.layers.Layer):
 
 
 class WhereWords(keras.layers.Layer):
-    """Sets the vectors of padding to zero, whatever training has made of them."""
+    """Sets the vectors of padding to zero, whatever the layers below have made of them."""
 
     def call(self, inputs: Any) -> tf.Tensor:
-        """From float32 [batch, words, channels] and the words' ids int64 [batch, words] to the same vectors."""
-        vectors, ids = inputs
-        return vectors * tf.cast(ids != NO_WORD, vectors.dtype)[..., tf.newaxis]
+        """From float [batch, words, channels], and the words' ids or vectors, to the same vectors."""
+        vectors, words = inputs
+        return tf.where(_is_word(words)[..., tf.newaxis], vectors, 0)
+
+
+class TrimWords(keras.layers.Layer):
+    """Cuts off the places at the end at which no text of a batch has a word, so that short texts cost little."""
+
+    def call(self, words: tf.Tensor) -> tf.Tensor:
+        """From ids [batch, words] or vectors [batch, words, channels] to as many words as the longest text has."""
+        places = tf.range(1, tf.shape(words)[1] + 1)
+        longest = tf.reduce_max(tf.where(_is_word(words), places, 0))
+        # A batch of empty texts, or an empty batch, keeps one place.
+        return words[:, : tf.maximum(longest, 1)]
+
+
+class PadWords(keras.layers.Layer):
+    """Brings vectors of words to one length, with zeros at the end, as `TrimWords` takes them."""
+
+    def __init__(self, length: int, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self._length = length
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """From float [batch, words, channels] to float [batch, length, channels]."""
+        missing = self._length - tf.shape(vectors)[1]
+        return tf.ensure_shape(tf.pad(vectors, [[0, 0], [0, missing], [0, 0]]), [None, self._length, vectors.shape[2]])
+
+
+class Positions(keras.layers.Layer):
+    """Numbers the pieces of a text from 0."""
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """From ids int64 [batch, pieces] to int64 [1, pieces], the same for each text."""
+        return tf.range(tf.shape(ids, tf.int64)[1])[tf.newaxis]
+
+
+class TextTypes(keras.layers.Layer):
+    """Tells the second text of a pair from the first, which ends with a piece of its own."""
+
+    def __init__(self, end: int, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self._end = end
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        """From ids int64 [batch, pieces] to int64 [batch, pieces]: 1 behind the first end, where there are pieces."""
+        ends = tf.cumsum(tf.cast(ids == self._end, tf.int64), axis=1, exclusive=True)
+        return tf.cast((ends > 0) & (ids != NO_WORD), tf.int64)
+
+
+class SelfAttention(keras.layers.Layer):
+    """Scaled dot products with several heads (Vaswani et al. 2017, section 3.2), without the projections around it."""
+
+    def __init__(self, heads: int, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self._heads = heads
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self._heads}
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Mixes values by queries and keys.
+
+        Args:
+            inputs: Queries, keys and values, float [batch, pieces, channels]; and vectors of the pieces, which are zero
+                where there is none.
+
+        Returns:
+            float [batch, pieces, channels].
+        """
+        queries, keys, values = map(self._split, inputs[:3])
+        queries *= tf.cast(queries.shape[-1], queries.dtype) ** -0.5
+        scores = tf.matmul(queries, keys, transpose_b=True)
+        scores = tf.where(_is_word(inputs[3])[:, tf.newaxis, tf.newaxis], scores, scores.dtype.min)
+        mixed = tf.transpose(tf.matmul(tf.nn.softmax(scores), values), [0, 2, 1, 3])
+        return tf.ensure_shape(tf.reshape(mixed, tf.shape(inputs[2])), inputs[2].shape)
+
+    def _split(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Gives each head its part: [batch, pieces, channels] to [batch, heads, pieces, channels / heads]."""
+        shape = tf.shape(vectors)
+        parts = tf.reshape(vectors, [shape[0], shape[1], self._heads, vectors.shape[2] // self._heads])
+        return tf.transpose(parts, [0, 2, 1, 3])
+
+
+class PoolPieces(keras.layers.Layer):
+    """Makes one vector of those of a text's pieces: that of the first, their mean or their maximum."""
+
+    def __init__(self, pooling: Pooling, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self._pooling = pooling
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "pooling": self._pooling}
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """From float [batch, pieces, channels], zero where there is no piece, to float [batch, channels]."""
+        if self._pooling == "cls":
+            return vectors[:, 0]
+        is_piece = _is_word(vectors)[..., tf.newaxis]
+        if self._pooling == "max":
+            return tf.reduce_max(tf.where(is_piece, vectors, vectors.dtype.min), axis=1)
+        count = tf.reduce_sum(tf.cast(is_piece, vectors.dtype), axis=1)
+        return tf.math.divide_no_nan(tf.reduce_sum(vectors, axis=1), count)
+
+
+@keras.saving.register_keras_serializable("finetune")
+def gelu_tanh(x: tf.Tensor) -> tf.Tensor:
+    """Computes GELU with `tanh` in place of the error function (Hendrycks and Gimpel 2016)."""
+    return tf.nn.gelu(x, approximate=True)
 
 
 class EachPatch(keras.layers.Layer):
@@ -106,3 +212,8 @@ class Cast(keras.layers.Layer):
 
     def call(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {name: tf.cast(tensor, self._dtypes[name]) for name, tensor in inputs.items()}
+
+
+def _is_word(words: tf.Tensor) -> tf.Tensor:
+    """Tells where there is a word: bool [batch, words], of ids int64 [batch, words] or vectors [..., channels]."""
+    return words != NO_WORD if words.dtype.is_integer else tf.reduce_any(words != 0, axis=-1)

@@ -15,7 +15,7 @@ import tf_keras as keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from evaluation.thresholds import check_threshold
-from finetune.artifacts.training_history import TrainingHistory
+from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.config import (
     AugmentationConfig,
     BackboneConfig,
@@ -35,6 +35,7 @@ from trainer_module.examples.input_data import Split, evaluation_batches, labels
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
+from trainer_module.peft.adapting import Adapting
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.distribution import current_strategy, is_chief
 from trainer_module.phases.freezing import check_phases, layers_of
@@ -43,7 +44,7 @@ from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.search.run import FOLDER, run_search
 from trainer_module.tasks import TASKS
-from trainer_module.tracking.training import tracked
+from trainer_module.tracking.training import Places, tracked
 from trainer_module.trained import HeldOut, Trained, refit
 from trainer_module.warm_start.start import Beginning
 from transforms import features
@@ -62,14 +63,16 @@ def run_fn(fn_args: FnArgs) -> None:
         fn_args: From TFX. `custom_config` holds `task` and the sections `training`, `backbone`, `augmentation` and
             `distribution` of the config, of `evaluation` what decides (`threshold` and `costs`), `component`, the id of
             the node, `checkpoint_dir`, a folder that survives a failed run, and `frozen_features_dir`, one that later
-            runs share; `tracking` with `tracking_dir`; and `champion`, the `model_run_dir` of the champion's training,
-            where there is one to begin with; `teacher`, the folder of a teacher's `Answers`, where there is one.
+            runs share; `tracking` with `tracking_dir` and `mlflow_dir`; and `champion`, the `model_run_dir` of the
+            champion's training, where there is one to begin with; `teacher`, the folder of a teacher's `Answers`, where
+            there is one.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
         val_predictions.npz: `keys` and `probabilities` float32 [examples, classes] of the validation split, as the
             network in memory gives them: what the served model is held against.
         training_state.safetensors: `trainer_module.warm_start.state.TrainingState`, what the next training begins with.
+        adapter.safetensors: with `training.peft`, `trainer_module.peft.artifact.Adapter`.
     """
     settings = fn_args.custom_config
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
@@ -78,6 +81,8 @@ def run_fn(fn_args: FnArgs) -> None:
     if evaluation.threshold:
         check_threshold(evaluation.threshold, evaluation.costs, setup.classes)
     backbone_config = BackboneConfig.model_validate(settings["backbone"])
+    origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
+    adapting = Adapting(setup.backbone, setup.training.peft, BackboneOrigin.model_validate(origin))
     beginning, start = Beginning(setup, backbone_config), None
     if setup.training.start_from == "champion":
         setup, start = beginning.start(settings.get("champion"))
@@ -86,7 +91,8 @@ def run_fn(fn_args: FnArgs) -> None:
     chief = is_chief(os.environ.get("TF_CONFIG"))
     tracker = TrackingConfig.model_validate(settings["tracking"]) if chief else TrackingConfig(tensorboard=False)
     sections = {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
-    with tracked(tracker, settings["tracking_dir"], key, setup.component, sections) as tracking:
+    places = Places(settings["tracking_dir"], settings["mlflow_dir"])
+    with tracked(tracker, places, key, setup.component, sections) as tracking:
         trained = train(setup, settings, key)
 
     training, val = setup.training, setup.val
@@ -95,6 +101,11 @@ def run_fn(fn_args: FnArgs) -> None:
     if held_out and training.calibration == "temperature":
         calibration = calibrate(settings["task"], held_out.labels, held_out.logits, held_out.examples)
         LastLayer(setup).divide_by(calibration.temperature)
+    temperature = calibration.temperature if calibration else 1.0
+    recipe = trained.search.chosen if trained.search else ""
+    os.makedirs(fn_args.model_run_dir, exist_ok=True)
+    beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
+    adapting.leave(fn_args.model_run_dir)
     model = in_float32(setup.model, backbone_config, training)
     batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
     # One signature for all batches: the last one is smaller, and would have the network traced once more.
@@ -103,22 +114,17 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
     task = setup.task
-    temperature = calibration.temperature if calibration else 1.0
     decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities), setup.classes, evaluation)
-    origin = {**origin_of(backbone_config), "sha256": setup.backbone.weights_sha256}
-    os.makedirs(fn_args.model_run_dir, exist_ok=True)
     np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=val.keys, probabilities=probabilities)
     history: dict[str, Any] = {
         "phases": trained.rows,
         "curves": trained.curves,
         "backbone": origin,
-        "mlflow_run": tracking.mlflow_run,
+        "tracking_run": tracking.run if tracking.is_kept else "",
     }
     history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
     history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
     TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
-    recipe = trained.search.chosen if trained.search else ""
-    beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
     served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
     facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
     export_model(served, fn_args.serving_model_dir, facts)
@@ -250,7 +256,15 @@ def training_key(settings: dict[str, Any], setup: Setup) -> str:
     """Returns a digest of the config, data and code that the course of training depends on, and of the hardware."""
     strategy = setup.strategy
     # What the teacher said is in the digests of the splits.
-    without = {"checkpoint_dir", "frozen_features_dir", "tracking", "tracking_dir", "evaluation", "teacher"}
+    without = {
+        "checkpoint_dir",
+        "frozen_features_dir",
+        "tracking",
+        "tracking_dir",
+        "mlflow_dir",
+        "evaluation",
+        "teacher",
+    }
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from finetune.artifacts.training_history import Refit, Search
-from finetune.events import Note, emit
+from finetune.events import Note, TrialFinished, TrialStarted, emit
 from trainer_module.examples.input_data import Split, both, labels
 from trainer_module.fitted_head import LastLayer
 from trainer_module.phases.checkpoint import Checkpoints
@@ -20,6 +20,9 @@ from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.probe import Probe
 from trainer_module.search.candidates import last_fit
+
+# The trial that the last fit is.
+REFIT = "refit"
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,14 @@ def refit(setup: Setup, trained: Trained, last_layer: LastLayer, opened: Callabl
         if not trained.rows:
             held_out = HeldOut.of_probe(probe, together, "train and val")
     training = last_fit(setup.training, trained.rows, setup.train.steps(setup.training.batch_size))
-    last = setup.with_training(training, together)
+    last = setup.with_training(training, together, trial=REFIT)
     parts, seconds = trained.gradient_accumulation_steps, 0.0
     if training.phases:
+        phases = [phase.model_dump(mode="json") for phase in training.phases]
+        emit(TrialStarted(component=setup.component, trial=REFIT, parameters={"training": {"phases": phases}}))
         state = run_phases(last, opened(last))
+        # Validation is trained on here: what it says of this fit is no measure of it.
+        emit(TrialFinished(component=setup.component, trial=REFIT, metrics={}))
         parts, seconds = max(parts, state.gradient_accumulation_steps), sum(row["seconds"] for row in state.rows)
     steps = sum(phase.steps or 0 for phase in training.phases)
     # What a kill interrupted is in the rows; of this process, the clock knows more.

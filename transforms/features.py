@@ -16,6 +16,7 @@ SPAN = "span"
 PIXELS = "pixels"
 MEL = "mel"
 WORD_IDS = "word_ids"
+PIECE_IDS = "piece_ids"
 CLEAN_TEXT = "clean_text"
 LABEL_INDEX = "label_index"
 # What the Evaluator compares several labels with: made of `label_index`, not written.

@@ -41,16 +41,22 @@ TASKS: dict[str, EvaluationTask] = {
     "multi_label": MultiLabelTask(),
 }
 
+# Of a candidate by itself: what passes of candidates in simulated years of retraining (benchmarks.replacements).
+RISK_OF_EACH = 0.05
+
 
 def gates_of(task: str, evaluation: EvaluationConfig) -> list[GateConfig]:
     """Returns the gates of a config; where it names none, those that its baselines allow, on the task's leading metric.
 
     A first model must be better than the most frequent class beyond noise, and not be shown to be worse than logistic
-    regression on the frozen features; a later one must be shown to be at most 0.01 worse than the champion.
+    regression on the frozen features; a later one must be shown to be at most 0.01 worse than the champion. Where
+    nothing bounds the risk over all candidates, each may take RISK_OF_EACH of passing though it is worse than that.
     """
     if evaluation.gates is not None:
         return list(evaluation.gates)
     asked = GateConfig(metric=TASKS[task].leading, min=0, confidence=0.95, refuse_when="unproven")
+    # One end of the interval decides.
+    confidence = asked.confidence if evaluation.promotion_risk else 1 - 2 * RISK_OF_EACH
     first = {"majority": "unproven", "logistic_regression": "disproven"}
     return [
         *(
@@ -58,5 +64,5 @@ def gates_of(task: str, evaluation: EvaluationConfig) -> list[GateConfig]:
             for name, refuse_when in first.items()
             if name in evaluation.baselines
         ),
-        asked.model_copy(update={"relative_to": "champion", "min": -0.01}),
+        asked.model_copy(update={"relative_to": "champion", "min": -0.01, "confidence": confidence}),
     ]

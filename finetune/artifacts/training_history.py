@@ -150,7 +150,9 @@ class Calibration(Record):
 
 
 class TrainingHistory(Artifact, file="history.json"):
-    """The course of a training; `mlflow_run` is an id or empty, `accuracy` says what rows and curves call so.
+    """The course of a training; `accuracy` says what rows and curves call so.
+
+    `tracking_run` is what MLflow has the training by, as the tag `finetune.training`; empty without one.
 
     `thresholds`, where there are any, are the probabilities from which on the model says each of `classes`; of two
     classes they were chosen for `threshold_of`.
@@ -159,7 +161,7 @@ class TrainingHistory(Artifact, file="history.json"):
     phases: list[PhaseRow]
     curves: list[CurvePoint]
     backbone: BackboneOrigin
-    mlflow_run: str = ""
+    tracking_run: str = ""
     accuracy: str = ""
     classes: list[str] = []
     thresholds: list[float] = []

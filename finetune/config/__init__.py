@@ -12,6 +12,7 @@ from finetune.config.evaluation import EvaluationConfig
 from finetune.config.head import HeadConfig
 from finetune.config.keep import KeepConfig
 from finetune.config.load import Check, checked_config, load_config
+from finetune.config.peft import PeftConfig
 from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseConfig
 from finetune.config.strategies import STRATEGIES
 from finetune.config.tracking import TrackingConfig
@@ -34,6 +35,7 @@ __all__ = [
     "HeadConfig",
     "KeepConfig",
     "OptimizerConfig",
+    "PeftConfig",
     "PhaseConfig",
     "TrackingConfig",
     "TrainingConfig",

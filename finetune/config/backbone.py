@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from finetune.config.base import LocalPath, Section, UrlOrPath
 
+Pooling = Literal["cls", "mean", "max"]
 Scaling = Literal["none", "zero_to_one", "minus_one_to_one", "imagenet_bgr_mean", "imagenet_mean_std"]
 
 
@@ -18,7 +19,7 @@ AUTO = "auto"
 
 
 class TextConfig(Section):
-    """How texts become what the backbone takes: ids of words for a table of vectors, or a preprocessor's output."""
+    """How texts become what the backbone takes: ids of words or of word pieces, or a preprocessor's output."""
 
     max_words: int = Field(128, ge=1, le=4096, description="table: of a text; those after them are left out")
     unknown_words: Literal["skip", "average"] | Annotated[int, Field(ge=1, le=1_000_000)] = Field(
@@ -27,7 +28,21 @@ class TextConfig(Section):
         "the mean of all and are learned; `average` gives all of them the mean, `skip` leaves them out",
     )
     vocabulary: LocalPath | None = Field(
-        None, description="table whose words are known, when `backbone.weights` is `random`; default: the weights"
+        None,
+        description="table whose words are known, or for BERT the folder with `config.json` and the tokenizer, when "
+        "`backbone.weights` is `random`; default: the weights",
+    )
+    max_pieces: int = Field(
+        128,
+        ge=3,
+        le=4096,
+        description="BERT: word pieces of a text, with the two at its ends; those after them are left out. Short texts "
+        "cost little whatever it is",
+    )
+    pooling: Pooling = Field(
+        "mean",
+        description="BERT: what the head reads of a text: the vector of its first piece, `[CLS]`; or the mean of those "
+        "of all pieces, as sentence encoders are trained with; or their maximum",
     )
     preprocessor: UrlOrPath | None = Field(
         None,
@@ -69,7 +84,9 @@ class CandidateConfig(Section):
 
     name: str | None = Field(None, min_length=1, description="a name that `finetune backbones` lists")
     weights: LocalPath | None = Field(
-        None, description="of `name`: `imagenet`, `random`, or the path of a weights file without its top"
+        None,
+        description="of `name`: `imagenet`, `random`, or the path of a weights file without its top; of `BERT`: a "
+        "folder in Hugging Face's layout",
     )
     arguments: dict[str, bool | int | float | str] = Field(
         {}, description="of `name`: further arguments of the constructor, such as `alpha: 0.35`"

@@ -120,7 +120,7 @@ class EvaluationConfig(Section):
         None,
         description="conditions on the test split; all must hold. Default, by accuracy (`multi_label`: micro F1) at "
         "95 %: a first model is better than `majority` and not shown to be worse than `logistic_regression`; a later "
-        "one is shown to be at most 0.01 below the champion",
+        "one is shown to be at most 0.01 below the champion (at 90 % with `promotion_risk: null`)",
     )
     promotion_risk: float | None = Field(
         0.05,
@@ -128,7 +128,8 @@ class EvaluationConfig(Section):
         lt=0.5,
         description="over all candidates that the same test examples judge: the risk that gates with `relative_to: "
         "champion`, `confidence` and `refuse_when: unproven` let one out that they should stop. Each candidate takes a "
-        "smaller share, so that it must show more (docs/gates.md). `null` judges each as if it were the first",
+        "smaller share, so that it must show more (docs/gates.md). `null` judges each as if it were the first: the "
+        "default where data come in spans, which bring test examples that have judged nothing yet",
     )
     mode: Literal["enforce", "report_only"] = Field(
         "enforce", description="`report_only` pushes whatever the gates say, and marks what is pushed"

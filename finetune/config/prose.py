@@ -41,6 +41,7 @@ def describe(detail: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"{key}: missing; expected {_expectation(place)}"
     received = re.sub(CREDENTIAL, r"\1...", f"got {detail['input']!r}")
+    received = re.sub(r"//[^/@\s]+@", "//...@", received)
     if len(received) > 120:
         received = received[:120] + "..."
     if kind == "literal_error":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
 
 from finetune.config.base import Section
 
@@ -13,9 +15,19 @@ class MlflowConfig(Section):
     uri: str = Field(min_length=1, description="such as `http://mlflow:5000`, or `file:///data/mlruns`")
     experiment: str = Field("finetune", min_length=1, description="made if there is none of that name")
 
+    @field_validator("uri")
+    @classmethod
+    def _no_secrets(cls, uri: str) -> str:
+        if urlsplit(uri).password is not None or "@" in urlsplit(uri).netloc:
+            raise ValueError(
+                "expected a URL without credentials, since reports show the config. Give them as "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            )
+        return uri
+
 
 class TrackingConfig(Section):
-    """Where the course of training is written besides the report. A server that is down does not end training."""
+    """Where training and its outcome are told besides the report (docs/tracking.md); none of it can hold a run up."""
 
-    tensorboard: bool = Field(True, description="event files in <output_dir>/tensorboard")
+    tensorboard: bool = Field(True, description="event files in <output_dir>/tensorboard: curves, hyper-parameters")
     mlflow: MlflowConfig | None = None

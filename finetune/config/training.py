@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from finetune.config.base import Section
 from finetune.config.distillation import DistillationConfig
 from finetune.config.head import HeadConfig
+from finetune.config.peft import PeftConfig
 from finetune.config.phases import PhaseConfig
 from finetune.config.strategies import AUTO, STRATEGIES
 from finetune.errors import did_you_mean
@@ -132,11 +133,21 @@ class TrainingConfig(Section):
         description="`temperature` divides the logits of the exported model by one number, fitted on examples that "
         "were held out; which class is the most probable stays. Default under `auto`: temperature",
     )
+    peft: PeftConfig | None = Field(
+        None,
+        description="phases train, of what they unfreeze, a small part that stands for the rest: `lora`, `bitfit` or "
+        "`norm`, or a section",
+    )
     distillation: DistillationConfig | None = Field(None, description="a teacher beside the labels; default: none")
     phases: list[PhaseConfig] = Field(
         [],
         description="phases of your own; default: those of `strategy`. Beside `auto` they are one more candidate",
     )
+
+    @property
+    def may_train(self) -> str:
+        """Returns a regular expression, found in the names of variables of the backbone that phases may train."""
+        return self.peft.trained if self.peft else ""
 
     @field_validator("strategy")
     @classmethod
@@ -155,6 +166,27 @@ class TrainingConfig(Section):
         if head is None or isinstance(head, dict):
             value = {**value, "head": {"start": "fitted", **(head or {})}}
         return {"refit": True, "calibration": "temperature", **value}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offsets_of_norms_train_too(cls, value: Any) -> Any:
+        peft = value.get("peft") if isinstance(value, dict) else None
+        method = peft.get("method") if isinstance(peft, dict) else getattr(peft, "method", peft)
+        return {"batch_norm": "train_affine_only", **value} if method in ("bitfit", "norm") else value
+
+    @model_validator(mode="after")
+    def _peft_has_something_to_train(self) -> TrainingConfig:
+        if self.peft and self.batch_norm == "train":
+            raise ValueError(
+                "batch_norm: got 'train', which moves the statistics of a backbone that `peft` leaves as it is; "
+                "expected frozen or train_affine_only"
+            )
+        if self.peft and self.strategy != AUTO and all(phase.unfreeze.is_nothing for phase in self.phases):
+            raise ValueError(
+                "peft: no phase unfreezes anything, and what it trains is a part of that; expected a phase with "
+                "`unfreeze`, or no `peft`"
+            )
+        return self
 
     @model_validator(mode="after")
     def _auto_starts_fitted(self) -> TrainingConfig:

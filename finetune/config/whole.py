@@ -55,16 +55,18 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _what_was_forgotten_is_tested_on(cls, whole: Any) -> Any:
-        """A gate on `retention` has nothing to judge but the test examples of spans that the window leaves out."""
-        if not isinstance(whole, dict) or not all(isinstance(whole.get(key), dict) for key in ("data", "evaluation")):
+    def _spans_have_defaults_of_their_own(cls, whole: Any) -> Any:
+        """Spans bring test examples that have judged nothing; a gate on `retention` asks for those of earlier ones."""
+        data = whole.get("data") if isinstance(whole, dict) else None
+        evaluation = whole.get("evaluation", {}) if isinstance(whole, dict) else None
+        if not isinstance(data, dict) or not isinstance(evaluation, dict) or not is_pattern(str(data.get("root", ""))):
             return whole
-        data, gates = whole["data"], whole["evaluation"].get("gates")
+        evaluation = {"promotion_risk": None, **evaluation}
+        gates = evaluation.get("gates")
         metrics = [gate.get("metric") for gate in gates if isinstance(gate, dict)] if isinstance(gates, list) else []
-        asked = "retention" in metrics
-        if asked and isinstance(data.get("window"), int) and data.get("replay") is None:
-            return {**whole, "data": {**data, "replay": {"share": 0}}}
-        return whole
+        if "retention" in metrics and isinstance(data.get("window"), int) and data.get("replay") is None:
+            data = {**data, "replay": {"share": 0}}
+        return {**whole, "data": data, "evaluation": evaluation}
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:

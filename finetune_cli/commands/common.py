@@ -16,6 +16,7 @@ from rich.console import Console
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.config import Config, checked_config, load_config
 from finetune.errors import ConfigError, FinetuneError
+from finetune.events import Event, Note, subscribe
 
 Result = TypeVar("Result")
 
@@ -84,6 +85,23 @@ def fail(error: FinetuneError) -> NoReturn:
     for line in str(error).splitlines():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(error.exit_code)
+
+
+def track_served(config: Config | None) -> None:
+    """Has MLflow told that another version is served now, where the config names a server."""
+    if config is None or config.tracking.mlflow is None:
+        return
+    from finetune_cli.terminal import clean
+    from pipeline.tracking import tell_served
+
+    console = Console(stderr=True)
+
+    def show(event: Event) -> None:
+        if isinstance(event, Note):
+            console.print(clean(event.text), markup=False, highlight=False, soft_wrap=True)
+
+    with subscribe(show):
+        tell_served(config)
 
 
 def person() -> str:

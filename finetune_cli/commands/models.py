@@ -15,6 +15,7 @@ from rich.console import Console
 from finetune.errors import ConfigError, FinetuneError
 from finetune.serving_log import SEPARATOR, ServedRow, write_serving_log
 from finetune_cli.commands.common import (
+    ConfigFile,
     Overrides,
     fail,
     load,
@@ -23,6 +24,7 @@ from finetune_cli.commands.common import (
     person,
     rank,
     silence_shutdown,
+    track_served,
 )
 
 
@@ -125,6 +127,33 @@ def _logged(row: dict[str, Any]) -> ServedRow:
     )
 
 
+def apply_adapter(
+    adapter: Annotated[
+        Path, typer.Argument(help="adapter.safetensors of a run with training.peft, or the folder that it is in.")
+    ],
+    config: ConfigFile,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What to write: .h5 of a backbone by name, .keras of a file.")
+    ] = None,
+) -> None:
+    """Merges an adapter into the backbone of a config, and writes the backbone to a file that configs can name.
+
+    It goes on the weights that it was trained on, and on no others.
+    """
+    from finetune_cli.apply_adapter import apply_adapter as apply
+
+    loaded = load_for_cluster(config, overrides)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    key, changed = or_exit(lambda: apply(adapter, loaded, output))
+    Console().print(
+        f"[green]written[/green]  {output}: {changed} variables changed; use it as {key}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    silence_shutdown()
+
+
 def rollback(
     target: Annotated[
         Path,
@@ -136,10 +165,13 @@ def rollback(
     ] = None,
 ) -> None:
     """Serves an earlier version again: publishes its model under a new highest number."""
+    from pipeline.tracking import config_of
     from registry.versions import roll_back
 
-    directory = _push_folder(target) if target.is_dir() else load_for_cluster(target, overrides).push_path
+    config = config_of(target) if target.is_dir() else load_for_cluster(target, overrides)
+    directory = _push_folder(target) if config is None or target.is_dir() else config.push_path
     version, of = or_exit(lambda: roll_back(directory, to, by=person()))
+    track_served(config)
     Console().print(f"[green]serving[/green]  {version}: the model of version {of}", soft_wrap=True, highlight=False)
 
 

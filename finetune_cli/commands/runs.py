@@ -30,6 +30,7 @@ from finetune_cli.commands.common import (
     person,
     rank,
     silence_shutdown,
+    track_served,
 )
 from finetune_cli.terminal import clean
 
@@ -251,8 +252,10 @@ def approve(
 ) -> None:
     """Pushes a model that passed its gates and waits for approval (`evaluation.approval: required`)."""
     from finetune_cli.approved_run import approve_run
+    from pipeline.tracking import config_of
 
     approval = or_exit(lambda: approve_run(run, by or person()))
+    track_served(config_of(run))
     word = "approved" if approval.new else "approved before"
     Console().print(
         f"[green]{word}[/green]  {approval.version}, by {escape(approval.by)} at {approval.at}",

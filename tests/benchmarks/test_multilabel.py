@@ -17,8 +17,8 @@ def test_fewer_texts_are_distinct_and_always_the_same(real_data: Path, tmp_path:
     assert len(set(texts)) == 500
 
 
-def test_features_of_word_vectors_are_mean_and_maximum(real_data: Path, tmp_path: Path):
-    features = features_of("GloVe", tmp_path)
+def test_features_of_word_vectors_are_mean_and_maximum(real_data: Path):
+    features = features_of("GloVe")
     both, one, other = features(["boat wave", "boat", "wave"])
     np.testing.assert_allclose(both[:50], (one + other)[:50] / 2, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(both[50:], np.maximum(one, other)[50:])

@@ -38,6 +38,8 @@ def test_gates_of_the_config_stand_in_place_of_the_default():
     ]
     (only,) = gates_of("multi_label", EvaluationConfig(baselines=[]))
     assert only.name == "micro_f1 - champion >= -0.01 at 95 %"
+    *_, later = gates_of("single_label", EvaluationConfig(promotion_risk=None))
+    assert later.name == "accuracy - champion >= -0.01 at 90 %", "each candidate by itself risks 5 %"
     own = GateConfig(metric="ece", max=0.1)
     assert gates_of("multi_label", EvaluationConfig(gates=[own])) == [own]
 

@@ -37,7 +37,7 @@ OLD_HISTORY = {
         }
     ],
     "backbone": {"name": "SmallCNN", "source": "random", "licence": None, "sha256": None},
-    "mlflow_run": "",
+    "tracking_run": "",
 }  # fmt: skip
 OLD_VERDICT = {
     "passed": True, "blessed": True, "report_only": False,

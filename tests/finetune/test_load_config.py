@@ -217,3 +217,11 @@ def test_slices_of_the_report_are_columns_or_crosses_of_two(load, problems):
 def test_a_config_survives_its_own_yaml(load):
     config = load(GOOD, "training.phases=[{name: a, epochs: 1, learning_rate: 0.1, unfreeze: all}]")
     assert load(config.to_yaml()) == config
+
+
+def test_where_data_come_in_spans_each_candidate_is_judged_as_if_it_were_the_first(load):
+    spans = {**GOOD, "data": {"root": "store/{SPAN}"}}
+    assert load(GOOD).evaluation.promotion_risk == 0.05
+    assert load(spans).evaluation.promotion_risk is None
+    assert load(spans, "evaluation.promotion_risk=0.01").evaluation.promotion_risk == 0.01
+    assert load(spans, "evaluation.mode=report_only").evaluation.promotion_risk is None

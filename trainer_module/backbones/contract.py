@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError
 from trainer_module.backbones.source import UNFREEZE_FORMS
 from trainer_module.backbones.sources import SOURCES, source_of
+
+if TYPE_CHECKING:
+    import tf_keras as keras
 
 
 def check_backbone_source(config: BackboneConfig) -> None:
@@ -20,6 +27,7 @@ def check_backbone_source(config: BackboneConfig) -> None:
         AssertionError: One is broken; the message says which.
     """
     from trainer_module.backbones.model import build_backbone
+    from trainer_module.peft.adapters import kernels_of
     from trainer_module.phases.freezing import layers_of
 
     source = source_of(config)
@@ -39,6 +47,8 @@ def check_backbone_source(config: BackboneConfig) -> None:
     assert backbone.output.dtype.is_floating, f"{source.name} gives {backbone.output.dtype.name} features, not floats"
     digest = source.digest(config)
     assert backbone.weights_sha256 == digest, f"{source.name} has a digest of weights that are not those it loads"
+    holds = bool(kernels_of(backbone))
+    assert holds == source.holds_kernels, f"{source.name} says of its kernels that they are (not) in layers of Keras"
     described = source.layers(config)
     if described is not None:
         built = layers_of(backbone)
@@ -51,7 +61,24 @@ def check_backbone_source(config: BackboneConfig) -> None:
     if digest:
         refusal = _refusal(config.model_copy(update={"sha256": "0" * 64}))
         assert "backbone.sha256" in refusal, f"{source.name} does not hold weights against backbone.sha256: {refusal}"
+    _check_written(config, backbone)
     _check_random_weights(config, backbone.get_weights())
+
+
+def _check_written(config: BackboneConfig, backbone: keras.Model) -> None:
+    from trainer_module.backbones.model import build_backbone
+
+    source = source_of(config)
+    if source.written_as is None:
+        return
+    key, ending = source.written_as
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"written{ending}")
+        source.write(backbone, path)
+        named = {key.removeprefix("backbone."): str(path), "sha256": None, "cut_at": None}
+        again = build_backbone(config.model_copy(update=named))
+        same = map(np.array_equal, again.get_weights(), backbone.get_weights())
+        assert all(same), f"{source.name} writes other weights than it is given"
 
 
 def _check_selection(config: BackboneConfig) -> None:

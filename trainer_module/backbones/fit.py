@@ -21,8 +21,17 @@ def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str
     Returns:
         A line for each phase that the Trainer would refuse.
     """
-    source = source_of(config)
+    source, may_train = source_of(config), training.may_train
     forms, layers = source.unfreeze_forms, source.layers(config)
+    if training.peft and training.peft.method == "lora":
+        # Only the built network has updates.
+        may_train = ""
+        if not source.holds_kernels:
+            return [
+                f"training.peft.method: got 'lora'; {source.record(config).name} has no kernels in layers of Keras: a "
+                "SavedModel's graph reads its own, and a table of words has none. Expected 'bitfit' or 'norm' of a "
+                "SavedModel, or no training.peft"
+            ]
 
     def refusal(phase: PhaseConfig) -> str | None:
         form = _form(phase.unfreeze)
@@ -32,7 +41,8 @@ def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str
                 f"unfreeze: got {str(phase.unfreeze)!r}; the layers of {source.record(config).name} cannot be told "
                 f"apart; expected {shown}"
             )
-        return _not_there(layers, phase.unfreeze, training.batch_norm) if form and layers else None
+        looked_at = form or (may_train and not phase.unfreeze.is_nothing)
+        return _not_there(layers, phase.unfreeze, training.batch_norm, may_train) if looked_at and layers else None
 
     fitting = [name for name, strategy in STRATEGIES.items() if not any(map(refusal, strategy.phases))]
     advice = f"; or training.strategy {', '.join(fitting)}" if fitting else ""
@@ -47,11 +57,11 @@ def _form(unfreeze: Unfreeze) -> str | None:
     return next((form for form in UNFREEZE_FORMS if getattr(unfreeze, form)), None)
 
 
-def _not_there(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str) -> str | None:
-    if unfreeze.variables and not any(layer.variables for layer in layers):
+def _not_there(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str, may_train: str) -> str | None:
+    if (unfreeze.variables or may_train) and not any(layer.variables for layer in layers):
         return None  # Only the built network can tell.
     try:
-        trainable_layers(layers, unfreeze, batch_norm)
+        trainable_layers(layers, unfreeze, batch_norm, may_train)
     except BackboneError as error:
         return str(error).removesuffix(".")
     return None

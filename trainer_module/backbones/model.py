@@ -10,13 +10,14 @@ from finetune.errors import BackboneError
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.heads import add_head, with_all_regularizers
 from trainer_module.modalities import MODALITIES
+from trainer_module.peft.adapters import attach
 from transforms.backbone import Backbone
 
 
 def build_network(
     config: BackboneConfig, training: TrainingConfig, classes: int, activation: str = "softmax"
 ) -> tuple[keras.Model, keras.Model]:
-    """Builds the backbone, and the whole network around it.
+    """Builds the backbone, and the whole network around it; with LoRA, its kernels have their updates.
 
     With `training.mixed_precision`, the backbone alone computes in half precision: its variables, the scaling of pixels
     and the head are float32. A SavedModel computes in what it was saved with.
@@ -27,14 +28,19 @@ def build_network(
         backbone = build_backbone(config)
     finally:
         keras.mixed_precision.set_global_policy("float32")
+    if training.peft and training.peft.method == "lora":
+        attach(backbone, training.peft, training.seed)
     return backbone, build_model(backbone, record_of(config), training, classes, activation)
 
 
 def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
-    """Returns the network with the same weights that computes in float32 throughout: what is exported."""
+    """Returns the network with the same weights that computes in float32 throughout: what is exported.
+
+    Updates of low rank are merged before.
+    """
     if training.mixed_precision == "off":
         return model
-    random, exact = source_of(config).with_random_weights(config), {"mixed_precision": "off"}
+    random, exact = source_of(config).with_random_weights(config), {"mixed_precision": "off", "peft": None}
     _, copy = build_network(
         random,
         training.model_copy(update=exact),

@@ -36,6 +36,11 @@ class BackboneSource(ABC):
     unfreeze_forms: Sequence[str] = UNFREEZE_FORMS  # Those of UNFREEZE_FORMS that its layers allow.
     # Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
     starts_random: bool = False
+    # Whether their kernels are in layers of Keras, as LoRA needs.
+    holds_kernels: bool = True
+    # The key of the config that takes a file of its networks with other weights, and how its name ends; None where
+    # they cannot be written.
+    written_as: tuple[str, str] | None = None
 
     @abstractmethod
     def selects(self, config: BackboneConfig) -> bool:
@@ -82,6 +87,10 @@ class BackboneSource(ABC):
         """Returns the same of the files that the config names, which must be on this machine."""
         return []
 
+    def write(self, backbone: keras.Model, path: Path) -> None:
+        """Writes a network with weights of its own to a file, as `written_as` says."""
+        raise NotImplementedError(f"{self.name} has nothing in written_as")
+
     def with_random_weights(self, config: BackboneConfig) -> BackboneConfig:
         """Returns the config of the same network from random weights; a network that is its weights stays as it is."""
         return config
@@ -91,6 +100,7 @@ class NamedSource(BackboneSource):
     """A source whose networks have names, and whose weights are named beside them."""
 
     starts_random = True
+    written_as: tuple[str, str] | None = ("backbone.weights", ".h5")
 
     def selects(self, config: BackboneConfig) -> bool:
         """Finds the name among its records; case and underscores do not matter."""
@@ -145,6 +155,10 @@ class NamedSource(BackboneSource):
                     f"backbone.weights: got {config.weights!r}, which is no HDF5 file; expected one as Keras writes"
                 ]
         return []
+
+    def write(self, backbone: keras.Model, path: Path) -> None:
+        """Writes the weights alone."""
+        backbone.save_weights(path)
 
     def with_random_weights(self, config: BackboneConfig) -> BackboneConfig:
         """Leaves the weights and their digest out."""

@@ -13,7 +13,10 @@ import tf_keras as keras
 
 from trainer_module.frozen_features.cuts import Cut, Node
 from trainer_module.frozen_features.planner import Graph
-from trainer_module.phases.freezing import layers_of
+from trainer_module.layers import PadWords, TrimWords
+from trainer_module.peft.adapters import plain_weights
+from trainer_module.peft.low_rank import FACTORS
+from trainer_module.phases.freezing import layers_of, variable_name
 from transforms.inputs import NetworkInput
 
 
@@ -50,14 +53,14 @@ class Network:
     def frozen_part(self, cuts: Sequence[Cut]) -> Callable[[NetworkInput], list[tf.Tensor]]:
         """Returns a function from what the model takes to a list of what all cuts keep, computed in one pass."""
         if not self._opened:
-            whole = keras.Model(self._model.input, [self._tensor(cut) for cut in cuts])
+            whole = keras.Model(self._model.input, [self._kept(cut) for cut in cuts])
             return lambda inputs: tf.nest.flatten(whole(inputs, training=False))
         inner = [cut for cut in cuts if self._is_inside(cut)]
         outer = [cut for cut in cuts if not self._is_inside(cut)]
         # One after the other, not called on each other: Keras would go through all layers once more for that.
         before = keras.Model(self._model.inputs, self._call.call_args[0])
         inside = keras.Model(
-            self._backbone.inputs, [self._tensor(cut) for cut in inner] + [self._backbone.output] * bool(outer)
+            self._backbone.inputs, [self._kept(cut) for cut in inner] + [self._backbone.output] * bool(outer)
         )
         above = keras.Model(self._call.outputs, [self._tensor(cut) for cut in outer]) if outer else None
 
@@ -78,9 +81,10 @@ class Network:
         head = keras.Model(self._call.outputs, self._model.output)
         if tensor is self._backbone.output:
             return head
-        kept = keras.Input(tensor.shape[1:], dtype=tensor.dtype, name="kept")
+        kept = keras.Input(cut.shape, dtype=tensor.dtype, name="kept")
+        trimmed = TrimWords(name="trim_kept")(kept) if _has_own_length(tensor) else kept
         rest = keras.Model(tensor, self._backbone.output)
-        return keras.Model(kept, head(rest(kept, **self._call.call_kwargs)))
+        return keras.Model(kept, head(rest(trimmed, **self._call.call_kwargs)))
 
     def digest(self, cut: Cut) -> str:
         """Returns the SHA-256 over what the layers below a cut do: kinds, settings, connections, weights."""
@@ -89,8 +93,8 @@ class Network:
         for node in cut.below:
             layer = self._layers[node.name]
             digest.update(repr((node, type(layer).__qualname__, _settings(layer))).encode())
-            for weight in layer.weights:
-                digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+            for weight in plain_weights(layer):
+                digest.update(np.ascontiguousarray(weight).tobytes())
         return digest.hexdigest()
 
     def dtype(self, cut: Cut) -> tf.DType:
@@ -102,6 +106,11 @@ class Network:
 
     def _tensor(self, cut: Cut) -> Any:
         return self._tensors[cut.node.name]
+
+    def _kept(self, cut: Cut) -> Any:
+        """Returns the tensor of a cut, of the same size for each example."""
+        tensor = self._tensor(cut)
+        return PadWords(cut.shape[0])(tensor) if _has_own_length(tensor) else tensor
 
     def _open_backbone(self, names: dict[tuple[int, int], str], sources: tuple[str, ...]) -> None:
         inner: dict[tuple[int, int], str] = {}
@@ -119,6 +128,9 @@ class Network:
         self._layers[name] = layer
         outputs = tf.nest.flatten(call.outputs)
         shape = tuple(outputs[0].shape[1:]) if len(outputs) == 1 else (None,)
+        if in_backbone and self._opened and len(outputs) == 1 and _has_own_length(outputs[0]):
+            # Trimmed to the longest text of a batch: at most what goes in.
+            shape = (self._backbone.input_shape[1], *shape[1:])
         fixed = shape if None not in shape else None
         self._tensors[name] = outputs[0]
         self.nodes.append(
@@ -157,6 +169,11 @@ def _can_be_opened(backbone: keras.Model) -> bool:
     return bool(one_each and getattr(backbone, "_is_graph_network", False))
 
 
+def _has_own_length(tensor: Any) -> bool:
+    """Tells whether it is vectors of words [batch, words, channels] of which each batch has its own number."""
+    return len(tensor.shape) == 3 and tensor.shape[1] is None and tensor.shape[2] is not None
+
+
 def _settings(layer: keras.layers.Layer) -> Any:
     try:
         # What a phase trains changes from phase to phase; what lies below a cut computes the same.
@@ -170,4 +187,5 @@ def _multiply_adds(layer: keras.layers.Layer, shape: tuple[int, ...]) -> int:
     if isinstance(layer, keras.layers.Embedding):
         return 0
     places = math.prod(shape[:-1])
-    return places * sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
+    kernels = [each for each in layer.weights if not variable_name(each).endswith(FACTORS)]
+    return places * sum(math.prod(weight.shape) for weight in kernels if len(weight.shape) > 1)

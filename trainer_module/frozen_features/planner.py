@@ -126,7 +126,7 @@ class Planner:
         layers, whole = self.graph.layers, self.graph.whole
         trained = []
         for phase in self.training.phases:
-            trains = trainable_layers(layers, phase.unfreeze, self.training.batch_norm)
+            trains = trainable_layers(layers, phase.unfreeze, self.training.batch_norm, self.training.may_train)
             names = {
                 layer.name for layer, trainable in zip(layers, trains, strict=True) if trainable and layer.variables
             }

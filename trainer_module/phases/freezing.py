@@ -72,16 +72,31 @@ def block_names(layers: Sequence[str]) -> list[str]:
     return blocks
 
 
-def trainable_layers(layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str = "train") -> list[bool]:
+def trainable_layers(
+    layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str = "train", may_train: str = ""
+) -> list[bool]:
     """Decides for each layer, from input to output, whether it trains; BatchNorm `frozen` never does.
+
+    Args:
+        layers: Of the backbone.
+        unfreeze: What a phase asks for.
+        batch_norm: As `training.batch_norm` says.
+        may_train: Regular expression, found in the names of variables that may train, as `training.peft` says.
 
     Raises:
         BackboneError: More is asked for than there is, or a name that no layer, block or variable has.
     """
     chosen = [
-        trains and (not layer.variables or bool(_trained(layer, unfreeze, batch_norm)))
+        trains and (not layer.variables or bool(_trained(layer, unfreeze, batch_norm, may_train)))
         for trains, layer in zip(_chosen(layers, unfreeze), layers, strict=True)
     ]
+    with_variables = [trains for trains, layer in zip(chosen, layers, strict=True) if layer.variables]
+    if may_train and not unfreeze.is_nothing and not any(with_variables):
+        raise BackboneError(
+            f"unfreeze: got {str(unfreeze)!r}, in which training.peft has nothing to train; expected more of the "
+            "backbone, such as `all`, or other training.peft.targets. BatchNorm trains unless training.batch_norm is "
+            "frozen."
+        )
     if unfreeze.variables and not any(chosen):
         raise BackboneError(
             f"unfreeze.variables: got {unfreeze.variables!r}, which no variable that may train matches; expected a "
@@ -110,7 +125,7 @@ def check_phases(layers: Sequence[Layer], training: TrainingConfig) -> None:
     problems = []
     for index, phase in enumerate(training.phases):
         try:
-            trainable_layers(layers, phase.unfreeze, training.batch_norm)
+            trainable_layers(layers, phase.unfreeze, training.batch_norm, training.may_train)
         except BackboneError as error:
             problems.append(f"training.phases[{index}].{error}")
     if problems:
@@ -129,20 +144,22 @@ def layers_of(backbone: Any) -> list[Layer]:
     ]
 
 
-def apply_freeze(model: Any, backbone: Any, phase: PhaseConfig, batch_norm: str) -> tuple[list[Any], list[float]]:
+def apply_freeze(
+    model: Any, backbone: Any, phase: PhaseConfig, training: TrainingConfig
+) -> tuple[list[Any], list[float]]:
     """Freezes those layers of the backbone, a part of the model, that a phase does not train.
 
     Returns:
         The variables that the phase trains, and what the learning rate of each is multiplied with.
     """
     backbone.trainable = True
-    described = layers_of(backbone)
-    trains = trainable_layers(described, phase.unfreeze, batch_norm)
+    described, how = layers_of(backbone), (phase.unfreeze, training.batch_norm, training.may_train)
+    trains = trainable_layers(described, *how)
     factors = rate_factors([layer.name for layer in described], phase.block_rate_factor)
     factor_of, left_out = {}, set()
     for layer, description, trainable, factor in zip(backbone.layers, described, trains, factors, strict=True):
         layer.trainable = trainable
-        trained = _trained(description, phase.unfreeze, batch_norm)
+        trained = _trained(description, *how)
         for variable in layer.trainable_variables:
             factor_of[id(variable)] = factor
             if variable_name(variable) not in trained:
@@ -156,12 +173,14 @@ def variable_name(variable: Any) -> str:
     return variable.name.split(":")[0]
 
 
-def _trained(layer: Layer, unfreeze: Unfreeze, batch_norm: str) -> set[str]:
+def _trained(layer: Layer, unfreeze: Unfreeze, batch_norm: str, may_train: str) -> set[str]:
     """Returns the variables of a layer that trains which train themselves."""
     return {
         variable
         for variable in layer.variables
-        if layer.may_train(variable, batch_norm) and re.search(unfreeze.variables or "", variable)
+        if layer.may_train(variable, batch_norm)
+        and re.search(unfreeze.variables or "", variable)
+        and re.search(may_train, variable)
     }
 
 

@@ -116,7 +116,7 @@ def freeze(setup: Setup, index: int) -> Scope:
     """Freezes what a phase does not train, sets its regularizers, and says what there is to do."""
     training, phase = setup.training, setup.training.phases[index]
     everything = list(setup.model.variables)
-    variables, factors = apply_freeze(setup.model, setup.backbone, phase, training.batch_norm)
+    variables, factors = apply_freeze(setup.model, setup.backbone, phase, training)
     regularize(setup.model, training.head, phase)
     steps_per_epoch = setup.train.steps(training.batch_size)
     steps = [total_steps(each, setup.train.examples, training.batch_size) for each in training.phases[: index + 1]]

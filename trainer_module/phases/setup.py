@@ -34,6 +34,7 @@ class Setup:
     strategy: tf.distribute.Strategy
     component: str  # Id of the pipeline node that this runs in.
     frozen_features: FrozenFeatures  # Keeps what the frozen part of the network gives, and feeds phases with it.
+    trial: str = ""  # Name of what is trained to be compared, or of the last fit; empty for the training itself.
 
     @cached_property
     def objective(self) -> Objective:
@@ -58,8 +59,8 @@ class Setup:
         frozen_features = self.frozen_features.of(self.training, self.train, self.val, augmentation)
         return dataclasses.replace(self, augmentation=augmentation, frozen_features=frozen_features)
 
-    def with_training(self, training: TrainingConfig, train: Split | None = None) -> Setup:
-        """Returns the setup of the same network for another training, or for other examples."""
+    def with_training(self, training: TrainingConfig, train: Split | None = None, trial: str = "") -> Setup:
+        """Returns the setup of the same network for another training, or for other examples, of a trial."""
         train = train or self.train
         frozen_features = self.frozen_features.of(training, train, self.val)
-        return dataclasses.replace(self, training=training, train=train, frozen_features=frozen_features)
+        return dataclasses.replace(self, training=training, train=train, frozen_features=frozen_features, trial=trial)

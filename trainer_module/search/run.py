@@ -11,7 +11,7 @@ import tensorflow as tf
 from finetune.artifacts.training_history import CandidateResult, Search
 from finetune.config import TrainingConfig
 from finetune.errors import BackboneError, RunError
-from finetune.events import Note, emit
+from finetune.events import Note, TrialFinished, TrialStarted, emit
 from trainer_module.calibration import fit_temperature
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import MOST_MIRRORED, LastLayer, judged_held_out
@@ -131,13 +131,16 @@ class _Search:
             return
         self._start.assign_to(self._setup.model.variables)
         rows, curves, parts = [], [], self._setup.training.gradient_accumulation_steps
+        setup = self._setup_of(candidate)
+        parameters = {"training": setup.training.model_dump(mode="json")}
+        emit(TrialStarted(component=setup.component, trial=name, parameters=parameters))
         if candidate.phases:
-            setup = self._setup_of(candidate)
             self._say(f"trying {name}: about {self._record.expected[name]:,.0f} s")
             try:
                 state = run_phases(setup, self._opened(setup, f"{FOLDER}/{name}"))
             except BadNumbersError as error:
                 self._leave_out(name, str(error))
+                emit(TrialFinished(component=setup.component, trial=name, metrics={}, succeeded=False))
                 return
             rows, curves, parts = state.rows, state.curves, state.gradient_accumulation_steps
         logits = self._last_layer.logits(self._setup.val)
@@ -145,6 +148,9 @@ class _Search:
         seconds = max(time.monotonic() - started, sum(row["seconds"] for row in rows))
         done = Done(seconds=seconds, rows=rows, curves=curves, gradient_accumulation_steps=parts)
         self._record = self._record.with_done(self._folder, name, done, logits)
+        scores = self._scores(name)
+        metrics = {"val_loss": float(scores.losses.mean()), "val_accuracy": float(scores.hits.mean())}
+        emit(TrialFinished(component=setup.component, trial=name, metrics={**metrics, "seconds": seconds}))
 
     def _leave_out(self, name: str, reason: str) -> None:
         self._say(f"{name} is left out: {reason}")
@@ -200,7 +206,7 @@ class _Search:
 
     def _setup_of(self, candidate: Candidate) -> Setup:
         training: TrainingConfig = training_of(candidate, self._setup.training)
-        return self._setup.with_training(training)
+        return self._setup.with_training(training, trial=candidate.name)
 
     def _say(self, text: str) -> None:
         emit(Note(text=f"{self._setup.component}: {text}"))

@@ -41,13 +41,17 @@ def warm_training(
 
 
 def shortened(phase: PhaseConfig, share: float) -> PhaseConfig:
-    """Returns a phase that takes a share of its time, warm-up included, but an epoch, step or example at least."""
+    """Returns a phase that takes a share of its time, warm-up and patience included.
+
+    It takes an epoch, step or example at least, and waits an epoch for a gain at least.
+    """
     lasting = {
         unit: max(1, round(share * count))
         for unit in ("epochs", "steps", "examples")
         if (count := getattr(phase, unit)) is not None
     }
     warm_up = share * phase.schedule.warmup_epochs
-    return phase.model_copy(
-        update={**lasting, "schedule": phase.schedule.model_copy(update={"warmup_epochs": warm_up})}
-    )
+    schedule, stopping = phase.schedule.model_copy(update={"warmup_epochs": warm_up}), phase.early_stopping
+    if stopping:
+        stopping = stopping.model_copy(update={"patience": max(1, round(share * stopping.patience))})
+    return phase.model_copy(update={**lasting, "schedule": schedule, "early_stopping": stopping})

@@ -13,6 +13,8 @@ from finetune.artifacts.training_history import BackboneOrigin, Start
 from finetune.config import BackboneConfig
 from finetune.events import Note, emit
 from trainer_module.backbones.sources import origin_of, record_of
+from trainer_module.peft.low_rank import FACTORS
+from trainer_module.phases.freezing import variable_name
 from trainer_module.phases.setup import Setup
 from trainer_module.search.candidates import candidates_for
 from trainer_module.warm_start.classes import ClassChange, columns_in_order
@@ -82,13 +84,19 @@ class Beginning:
             for place, (value, before) in enumerate(zip(values, self._pretrained, strict=True))
             if _digest(value) != before
         }
+        # Another seed would begin with other factors.
+        factors = {
+            place: values[place]
+            for place, variable in enumerate(setup.backbone.variables)
+            if variable_name(variable).endswith(FACTORS)
+        }
         head = {layer.name: [np.asarray(value_of[id(each)]) for each in layer.weights] for layer in _dense(setup)}
         last = setup.model.layers[-1].name
         head[last] = [value / np.float32(temperature) for value in head[last]]
         facts = self._facts(moved=bool(moved)).model_copy(
             update={"classes": list(setup.classes), "recipe": recipe or self._recipe, "flips": bool(setup.flips)}
         )
-        return TrainingState(facts, dict(enumerate(values)) if new else moved, head)
+        return TrainingState(facts, dict(enumerate(values)) if new else moved | factors, head)
 
     def _facts(self, moved: bool) -> StateFacts:
         setup, record = self._setup, record_of(self._config)
@@ -100,6 +108,7 @@ class Beginning:
             preprocessing=preprocessing_of(record),
             units=setup.training.head.units,
             moved=moved,
+            peft=setup.training.peft,
         )
 
 

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from finetune.artifacts.base import Record
 from finetune.artifacts.training_history import BackboneOrigin
+from finetune.config import PeftConfig
 from finetune.digests import sha256_of
 from finetune.errors import BackboneError, RunError
 from finetune.files import replacing
@@ -38,6 +39,7 @@ class StateFacts(Record):
         moved: Whether training changed the backbone.
         recipe: The candidate of `strategy: auto` that was chosen; empty where phases were given.
         flips: Whether mirror images stood for pictures.
+        peft: The section `training.peft`, whose factors are among the variables; None without.
     """
 
     classes: list[str]
@@ -48,6 +50,7 @@ class StateFacts(Record):
     moved: bool
     recipe: str = ""
     flips: bool = False
+    peft: PeftConfig | None = None
 
     @classmethod
     def find(cls, folder: str | Path) -> StateFacts | None:
@@ -115,6 +118,7 @@ class TrainingState:
             for what, before, after in (
                 ("backbone", _weights(then.backbone), _weights(now.backbone)),
                 ("training.head.units", then.units, now.units),
+                ("training.peft", then.peft or "none", now.peft or "none"),
                 *((f"preprocessing, {key}", then.preprocessing.get(key), now.preprocessing.get(key))
                   for key in sorted({*then.preprocessing, *now.preprocessing})),
             )

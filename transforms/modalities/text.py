@@ -1,4 +1,4 @@
-"""Texts: ids of words, what a preprocessor makes of them, or the clean text itself, as the backbone takes them."""
+"""Texts as the backbone takes them: ids of words or of their pieces, what a preprocessor makes, or the clean text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from finetune.run_time import FileDigest
 from transforms import features
 from transforms.backbone import Backbone
+from transforms.piece_vocabulary import FILES, read_piece_vocabulary
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 class Text:
     """Texts in UTF-8. A record's `preprocessing` holds `vocabulary` with `unknown_words` and `max_words`, or
-    `preprocessor`, which may be None.
+    `tokenizer` with `max_pieces`, or `preprocessor`, which may be None.
     """
 
     raw = features.TEXT
@@ -27,30 +28,37 @@ class Text:
 
     def describe(self, record: Backbone) -> str:
         """Says how many words, where they are counted."""
+        if "tokenizer" in record.preprocessing:
+            return f"at most {record.preprocessing['max_pieces']} word pieces"
         words = record.preprocessing.get("max_words")
         return f"at most {words} words" if words else "texts"
 
     def settings(self, record: Backbone) -> dict[str, Any]:
-        """Returns the record's `preprocessing`, with the digest of the file that it names."""
+        """Returns the record's `preprocessing`, with the digests of the files that it names."""
         settings = dict(record.preprocessing)
         for name in ("vocabulary", "preprocessor"):
             if name in settings:
                 place = settings[name]
                 local = place and "://" not in place
                 settings[f"{name}_sha256"] = FileDigest(path=place) if local else None
+        if "tokenizer" in settings:
+            # Not of the folder: other weights beside the same tokenizer need no other preprocessing.
+            settings["tokenizer_sha256"] = [FileDigest(path=f"{settings['tokenizer']}/{file}") for file in FILES]
         return settings
 
     def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """Makes what the backbone takes.
 
         Returns:
-            `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`); or what the preprocessor makes, in int64;
+            `word_ids`: int64 [batch, max_words] (`transforms.text.WordIds`); or `piece_ids`: int64 [batch, max_pieces]
+            (`transforms.word_pieces.WordPieces`); or what the preprocessor makes, in int64;
             or for an encoder that takes strings `clean_text`: string [batch], valid UTF-8.
         """
         import tensorflow as tf
         import tensorflow_transform as tft
 
         from transforms.text import WordIds, load_preprocessor, valid_utf8
+        from transforms.word_pieces import WordPieces
         from transforms.word_table import read_word_table
 
         if "vocabulary" in settings:
@@ -58,6 +66,11 @@ class Text:
                 lambda: WordIds(read_word_table(settings["vocabulary"]), settings["unknown_words"]), name="word_ids"
             )
             return {features.WORD_IDS: word_ids(values, settings["max_words"])}
+        if "tokenizer" in settings:
+            word_pieces = tft.make_and_track_object(
+                lambda: WordPieces(read_piece_vocabulary(settings["tokenizer"])), name="word_pieces"
+            )
+            return {features.PIECE_IDS: word_pieces(values, settings["max_pieces"])}
         clean = valid_utf8(values)
         if not settings["preprocessor"]:
             return {features.CLEAN_TEXT: clean}

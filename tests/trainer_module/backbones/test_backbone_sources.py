@@ -24,6 +24,7 @@ from trainer_module.backbones.sources import SOURCES, record_of, source_of
 
 keras = pytest.importorskip("tf_keras")
 
+from hugging_face_folder import save_encoder  # noqa: E402
 from saved_models import save_for_hub, vector_network  # noqa: E402
 from sound_models import tone_network  # noqa: E402
 from text_saved_models import save_bert, save_string_encoder  # noqa: E402
@@ -67,6 +68,10 @@ EXAMPLES = {
         lambda _: {"name": "MobileNetV2", "weights": "random", "image_size": 32, "arguments": {"alpha": 0.35}},
     ),
     "table": ("word vectors", lambda f: {"name": "GloVe", "weights": words(f), "text": {"max_words": 4}}),
+    "encoder": (
+        "Hugging Face encoders",
+        lambda f: {"name": "BERT", "weights": save_encoder(f / "bert"), "text": {"max_pieces": 8}},
+    ),
     "keras": ("Keras file", lambda f: {"file": save(vector_network(12), f / "model.keras"), **FILE}),
     "h5": ("Keras file", lambda f: {"file": save(vector_network(12), f / "model.h5"), **FILE}),
     "sounds": ("Keras file, sounds", lambda f: {"file": save(tone_network(), f / "sounds.h5"), **SOUNDS}),
@@ -119,6 +124,8 @@ PROBE = {"training": {"strategy": "linear_probe"}}
         ("keras", {"last_layers": 99}, r"last_layers: got 99; the backbone has 6 layers"),
         ("h5", {"from_layer": "block_3"}, r"from_layer: got 'block_3'.*Did you mean 'block_2'"),
         ("application", {"from_layer": "block_99"}, r"from_layer: got 'block_99'.*Did you mean 'block_16'"),
+        ("encoder", {"from_layer": "block9_output"}, r"from_layer: got 'block9_output'.*Did you mean 'block"),
+        ("encoder", {"last_blocks": 4}, r"last_blocks: got 4; the backbone has 3 blocks: stem, block1, block2"),
         ("pictures", {"last_blocks": 1}, r"unfreeze: got 'the last block'; the layers of .* cannot be told apart"),
         ("strings", {"fraction": 0.5}, r"unfreeze: got 'the last 50 % of the layers'; .* `all`, `{variables"),
     ],
@@ -130,6 +137,22 @@ def test_a_phase_that_the_layers_do_not_allow_is_refused_before_training(section
     assert "or training.strategy linear_probe" in problem
     for good in ("none", "all"):
         assert problems(EXAMPLES[section][1](tmp_path), training={"phases": [{**phase, "unfreeze": good}]}) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "peft", "message"),
+    [
+        ("pictures", "lora", r"training\.peft\.method: got 'lora'; .* has no kernels in layers of Keras"),
+        ("bert", "lora", r"Expected 'bitfit' or 'norm' of a SavedModel"),
+        ("table", "norm", r"phases\[0\]\.unfreeze: got 'all layers', in which training\.peft has nothing to train"),
+    ],
+)
+def test_what_has_nothing_that_peft_could_train_is_refused_before_training(section, peft, message, tmp_path):
+    phase = {"name": "tune", "epochs": 1, "learning_rate": 0.1, "unfreeze": "all"}
+    training = {"phases": [phase], "peft": peft}
+    (problem,) = problems(EXAMPLES[section][1](tmp_path), training=training)
+    assert re.search(message, problem), problem
+    assert problems(EXAMPLES["application"][1](tmp_path), training=training) == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -1,4 +1,4 @@
-"""Encoders of texts from SavedModels: Transform, training, export and serving, for strings and for BERT's style."""
+"""Encoders of texts, from SavedModels and from Hugging Face: Transform, training, export and serving."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+from hugging_face_folder import save_encoder
+from safetensors.numpy import load_file
 from text_saved_models import LENGTH, WordPieces, save_bert, save_string_encoder
 from text_training import texts, transform
 
@@ -23,6 +25,7 @@ from finetune.config import (
 )
 from finetune.errors import BackboneError
 from trainer_module import recipe
+from trainer_module.backbones.hugging_face import WEIGHTS, read_architecture, tensor_names
 from trainer_module.backbones.sources.hub_texts import HubTexts
 
 ODD = [
@@ -60,6 +63,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
             "frozen_features_dir": str(folder / "frozen_features"),
             "tracking": {},
             "tracking_dir": str(folder / "tracking"),
+            "mlflow_dir": str(folder / "mlflow"),
             "code": "",
         },
         transform_graph_path=str(folder / "transform"),
@@ -72,29 +76,35 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
     return json.loads((folder / "run" / "history.json").read_text()), folder
 
 
-@pytest.fixture(scope="module", params=["strings", "bert"])
-def adapted(request, tmp_path_factory) -> tuple[dict, Path]:
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module", params=["strings", "bert", "hugging face"])
+def adapted(request, tmp_path_factory) -> tuple[dict, Path, int]:
+    """The history, the folder, and how many numbers the encoder's weights hold."""
+    folder = tmp_path_factory.mktemp("encoder")
+    if request.param == "hugging face":
+        config = BackboneConfig(name="BERT", weights=save_encoder(folder / "encoder"), text={"max_pieces": LENGTH})
+        names = tensor_names(config.source, read_architecture(config.source)).values()
+        tensors = load_file(folder / "encoder" / WEIGHTS)
+        return *adapt(folder, config), sum(tensors[name].size for name in names)
     if request.param == "strings":
         config = BackboneConfig(handle=str(save_string_encoder(folder / "encoder")), modality="text")
     else:
         encoder, preprocessor = save_bert(folder)
         config = BackboneConfig(handle=str(encoder), modality="text", text={"preprocessor": str(preprocessor)})
-    return adapt(folder, config)
+    history = adapt(folder, config)
+    variables = tf.train.list_variables(str(folder / "encoder" / "variables" / "variables"))
+    return *history, sum(int(np.prod(shape)) for name, shape in variables if not name.startswith("_CHECKPOINTABLE"))
 
 
 def test_an_encoder_is_frozen_and_then_tuned(adapted):
-    history, folder = adapted
+    history, _, size = adapted
     head, tune = history["phases"]
-    variables = tf.train.list_variables(str(folder / "encoder" / "variables" / "variables"))
-    size = sum(int(np.prod(shape)) for name, shape in variables if not name.startswith("_CHECKPOINTABLE"))
     assert tune["trainable_parameters"] - head["trainable_parameters"] == size
     losses = [row["loss"] for row in history["curves"] if row["phase"] == "tune"]
     assert losses[-1] < 0.8 * history["curves"][0]["loss"]
 
 
 def test_odd_texts_are_served_as_the_training_path_sees_them(adapted):
-    _, folder = adapted
+    _, folder, _ = adapted
     with np.load(folder / "run" / "val_predictions.npz") as saved:
         trained = dict(zip(saved["keys"].tolist(), saved["probabilities"], strict=True))
     given = [*(text for text, _ in texts(20, 2)), *ODD]

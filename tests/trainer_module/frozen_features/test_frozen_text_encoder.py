@@ -1,4 +1,4 @@
-"""A frozen encoder of texts behind a preprocessor, which takes several named inputs, runs once over each text."""
+"""A frozen encoder of texts runs once over each text: one that is a whole, and one of blocks up to those that train."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 import tensorflow_hub as hub  # noqa: E402
 import tensorflow_transform as tft  # noqa: E402
+from hugging_face_folder import save_encoder  # noqa: E402
 from text_saved_models import save_bert  # noqa: E402
 from text_training import texts, transform  # noqa: E402
 
@@ -83,6 +84,24 @@ def test_the_curves_are_those_of_training_with_the_encoder_and_tuning_it_goes_on
     tune = PhaseConfig(name="tune", unfreeze="all", epochs=2, learning_rate=1e-3)
     states = [train(data, mode, tmp_path / "kept", tmp_path / mode, tune)[0] for mode in ("off", "on")]
     assert [row["cached_trunk"] for row in states[1].rows] == [True, False]
+    for one, other in zip(*(state.curves for state in states), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
+
+
+def test_blocks_that_do_not_train_run_once_and_the_curves_are_those_of_training_with_them(tmp_path):
+    """Texts are of several lengths, so that batches are: what is kept of each is of one size all the same."""
+    backbone = BackboneConfig(name="BERT", weights=save_encoder(tmp_path / "encoder"), text={"max_pieces": 24})
+    splits = {
+        split: [(text * (1 + number % 3), label) for number, (text, label) in enumerate(texts(20, seed))]
+        for split, seed in (("train", 1), ("val", 2))
+    }
+    data = tmp_path, backbone, transform(tmp_path, backbone, splits)
+    tune = PhaseConfig(name="tune", unfreeze={"last_blocks": 1}, epochs=2, learning_rate=1e-3, block_rate_factor=0.5)
+    states = [train(data, mode, tmp_path / "kept", tmp_path / mode, tune)[0] for mode in ("off", "on")]
+    assert [row["cached_trunk"] for row in states[0].rows] == [False, False]
+    assert [row["cached_trunk"] for row in states[1].rows] == [True, True]
+    assert [row["frozen_features"]["cut"] for row in states[1].rows] == ["pool", "block1_where_pieces"]
     for one, other in zip(*(state.curves for state in states), strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
         assert one["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)

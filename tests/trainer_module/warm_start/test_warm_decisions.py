@@ -72,6 +72,9 @@ def test_phases_take_a_share_of_their_time_and_a_head_that_knows_its_classes_nee
     alone = TrainingConfig(phases=phases("head"))
     assert [phase.epochs for phase in course(alone).phases] == [5]
     assert shortened(phases("tune")[0], 1.0) == phases("tune")[0]
+    patient = PhaseConfig(name="tune", unfreeze="all", epochs=20, learning_rate=1e-4, early_stopping={"patience": 8})
+    waits = [shortened(patient, share).early_stopping.patience for share in (1.0, 0.25, 0.01)]
+    assert waits == [8, 2, 1]
 
 
 @pytest.mark.parametrize(

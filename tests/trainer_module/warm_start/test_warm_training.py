@@ -17,6 +17,7 @@ from finetune.errors import BackboneError
 from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
 from trainer_module.fitted_head import LastLayer
+from trainer_module.peft.adapters import weights_of
 from trainer_module.phases.state import Snapshot
 from trainer_module.warm_start.start import Beginning
 from trainer_module.warm_start.state import FILE, TrainingState, preprocessing_of
@@ -141,3 +142,25 @@ def test_a_champion_that_does_not_fit_is_refused_and_one_without_weights_passed_
     _, start = begun(splits, tmp_path, ["dark", "bright"])
     assert start.weights == "backbone"
     assert "left no weights" in start.sentence
+
+
+def test_updates_of_low_rank_go_on_and_the_base_stays(splits, tmp_path):
+    tune = PhaseConfig(name="tune", unfreeze="all", epochs=2, learning_rate=1e-2)
+    lora = training(start_from="champion", phases=[tune], peft={"rank": 2, "targets": ["conv"]})
+    before, _ = champion(splits, tmp_path, lora)
+    with_seed = lora.model_copy(update={"seed": 7})
+    after, start = begun(splits, tmp_path, ["dark", "bright"], with_seed)
+    assert start.weights == "champion"
+    logits = LastLayer(before).logits(before.val)
+    np.testing.assert_allclose(LastLayer(after).logits(after.val), logits, atol=1e-5)
+    base = {name: value for name, value in weights_of(after.backbone).items() if "_lora_" not in name}
+    recipe.train(after, {"checkpoint_dir": str(tmp_path / "warm")}, "key")
+    now = weights_of(after.backbone)
+    assert all(now[name].tobytes() == value.tobytes() for name, value in base.items())
+    assert any(now[name].any() for name in now if name.endswith("_lora_b"))
+
+    other = training(start_from="champion", phases=[tune], peft={"rank": 1, "targets": ["conv"]})
+    with pytest.raises(BackboneError, match=r"training\.peft: the champion has lora, rank 2, .* the config lora, rank"):
+        begun(splits, tmp_path, ["dark", "bright"], other)
+    with pytest.raises(BackboneError, match=r"training\.peft: the champion has lora, .* the config none"):
+        begun(splits, tmp_path, ["dark", "bright"], training(start_from="champion", phases=[tune]))

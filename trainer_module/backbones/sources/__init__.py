@@ -5,6 +5,7 @@ from __future__ import annotations
 from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError, did_you_mean
 from trainer_module.backbones.source import BackboneSource
+from trainer_module.backbones.sources.bert import Bert
 from trainer_module.backbones.sources.hub_pictures import HubPictures
 from trainer_module.backbones.sources.hub_texts import HubTexts
 from trainer_module.backbones.sources.keras_applications import KerasApplications
@@ -16,7 +17,16 @@ from transforms.backbone import Backbone
 
 SOURCES: dict[str, BackboneSource] = {
     source.name: source
-    for source in (WordVectors(), SmallCNN(), KerasApplications(), HubPictures(), HubTexts(), KerasFile(), SoundFile())
+    for source in (
+        WordVectors(),
+        Bert(),
+        SmallCNN(),
+        KerasApplications(),
+        HubPictures(),
+        HubTexts(),
+        KerasFile(),
+        SoundFile(),
+    )
 }
 
 

@@ -28,6 +28,7 @@ class HandleSource(BackboneSource):
 
     modality: str
     unfreeze_forms = ("variables",)
+    holds_kernels = False
 
     def selects(self, config: BackboneConfig) -> bool:
         """Tells whether there is a handle, of its modality."""

@@ -36,6 +36,7 @@ class KerasFile(BackboneSource):
 
     name = "Keras file"
     modality = "image"
+    written_as = ("backbone.file", ".keras")
 
     def selects(self, config: BackboneConfig) -> bool:
         """Tells whether there is a file, of its modality."""
@@ -61,6 +62,10 @@ class KerasFile(BackboneSource):
                 "backbone.weights), or the folder of a SavedModel that Keras wrote."
             ) from error
         return self._cut(model, config), digest
+
+    def write(self, backbone: keras.Model, path: Path) -> None:
+        """Writes the network as it was cut, with its weights."""
+        backbone.save(path)
 
     def layers(self, config: BackboneConfig) -> list[Layer] | None:
         """Returns those that the file names, if it is read without TensorFlow and used up to its last."""

@@ -33,6 +33,13 @@ class SoundFile(KerasFile):
         """Finds nothing: the keys of pictures are refused with those of the section `data`."""
         return []
 
+    def write(self, backbone: keras.Model, path: Path) -> None:
+        """Writes the network of one patch, as it was in the file and cut, with its weights."""
+        import tf_keras as keras
+
+        patch, features = backbone.get_layer(BEFORE).output, backbone.get_layer(BEHIND).input
+        keras.Model(patch, features, name=backbone.name).save(path)
+
     def shape_problems(self, config: BackboneConfig, shape: tuple[int | None, ...]) -> list[str]:
         """Wants [batch, frames, bands] or [batch, frames, bands, 1] of the sizes that the config says."""
         wanted = (config.audio.patch_frames, config.audio.bands)

@@ -25,6 +25,8 @@ class WordVectors(NamedSource):
 
     name = "word vectors"
     records = {"GloVe": Backbone("GloVe", modality="text")}
+    holds_kernels = False
+    written_as = None
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns the record with the table whose words are known."""

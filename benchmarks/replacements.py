@@ -1,0 +1,404 @@
+"""Which rule lets no replacement out that is worse than its champion: years of retraining, drawn many times over.
+
+    make bench-replacements     (python -m benchmarks.replacements [--set flowers|digits ...] [--years N])
+
+Each year is drawn from real pictures as `benchmarks.simulate_year` has it, faults and all, but on frozen features that
+are recorded once, with the product's own fitted head. Every training is a candidate; a rule sees what candidate and
+champion say of the test examples of all spans so far, and some rules what they say of examples that the champion did
+not learn from, the candidate by cross-validation (`held out`). What is true is measured on 200 pictures that enter no
+span: a promotion is bad where the candidate gets more than a point less of them right, and a candidate is missed that
+gets a point more right and is refused. The rule was chosen on one half of the draws; the other half is the proof.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+import finetune  # noqa: F401  (chooses Keras 2)
+from benchmarks.flowers import SIZE, pictures, weights_file
+from benchmarks.planted import blurred, dark
+from benchmarks.simulate_year import AFTER, AGAIN, FIRST, FIXED, PLAN, WEEK, backbone_of
+from benchmarks.tables import machine, save, table
+from evaluation.intervals import paired_ends
+from evaluation.reuse import share_of_risk
+
+FOLDER = Path("runs/benchmarks/replacements")
+# Seeds of the years to choose by, and of those to prove by.
+SEEDS = {
+    "To choose by": {"flowers": [*range(60), *range(500, 560)], "digits": [*range(150)]},
+    "To prove by": {"flowers": [*range(1000, 1100)], "digits": [*range(1000, 1150)]},
+}
+SETS = ("flowers", "digits")
+TEST_SHARE = 0.15
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "": lambda picture: picture,
+    "dark": dark,
+    "blurred": blurred,
+}
+# Weeks whose decision was to train, and the fault of their pictures.
+TRAINS = {"start": "", "dark": "dark", "blurred": "blurred", "wrong labels": "", "killed": "dark", "new class": ""}
+POINT = 0.01
+
+Answers = np.ndarray  # float [examples, classes].
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Frozen features of pictures as they are, dark and blurred, of all views: float32 [views, pictures, features]."""
+
+    features: dict[str, np.ndarray]
+    labels: np.ndarray  # int [pictures].
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a candidate and its champion say of the same examples."""
+
+    labels: np.ndarray
+    candidate: Answers
+    champion: Answers
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many are right by both, the candidate alone, the champion alone, neither."""
+        ours, theirs = (said.argmax(axis=1) == self.labels for said in (self.candidate, self.champion))
+        return np.array(
+            [(ours & theirs).sum(), (ours & ~theirs).sum(), (~ours & theirs).sum(), (~ours & ~theirs).sum()]
+        )
+
+    @property
+    def brier_gains(self) -> np.ndarray:
+        """By how much the candidate's Brier score of each example is lower."""
+        truth = np.eye(self.candidate.shape[1])[self.labels]
+        return ((self.champion - truth) ** 2).sum(axis=1) - ((self.candidate - truth) ** 2).sum(axis=1)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A candidate beside a champion: on the test split, and on that and what the champion did not learn from."""
+
+    test: Compared
+    held_out: Compared
+    number: int  # In the year, from 1.
+
+
+Rule = Callable[[Look], bool]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of a year, with what all models up to its own say; the last is the candidate.
+
+    Attributes:
+        kind: Of the week.
+        labels: int [examples], of all examples so far.
+        in_test: bool [examples].
+        held_out: float [examples, classes], of what is trained on, by cross-validation.
+        answers: Of each model, of all examples.
+        learned: Of each model, bool [examples], what it was trained on.
+        fixed: Of each model, bool [FIXED], what it gets right of the pictures that enter no span.
+    """
+
+    kind: str
+    labels: np.ndarray
+    in_test: np.ndarray
+    held_out: np.ndarray
+    answers: list[Answers]
+    learned: list[np.ndarray]
+    fixed: list[np.ndarray]
+
+    def look(self, champion: int, number: int) -> Look:
+        """The candidate beside one of the models before it."""
+        test = self.in_test & ~self.learned[champion]
+        fresh = ~self.in_test & ~self.learned[champion]
+        on_test, theirs = self.answers[-1][test], self.answers[champion]
+        both = np.concatenate([on_test, self.held_out[fresh]])
+        labels = np.concatenate([self.labels[test], self.labels[fresh]])
+        every = np.concatenate([theirs[test], theirs[fresh]])
+        return Look(Compared(self.labels[test], on_test, theirs[test]), Compared(labels, both, every), number)
+
+    def gain(self, champion: int) -> float:
+        """How many more of the pictures that enter no span the candidate gets right, as a share."""
+        return float(self.fixed[-1].mean() - self.fixed[champion].mean())
+
+
+def all_pass(_: Look) -> bool:
+    """Whoever comes is promoted."""
+    return True
+
+
+def as_good(look: Look) -> bool:
+    """No fewer are right."""
+    _, ours, theirs, _ = look.test.counts
+    return bool(ours >= theirs)
+
+
+def not_disproven(look: Look) -> bool:
+    """It is not shown at 95 % that the candidate is more than a point worse."""
+    return bool(paired_ends(look.test.counts, 0.95)[1] >= -POINT)
+
+
+def proven(margin: float, confidence: float, of: str = "test", risk: float | None = None) -> Rule:
+    """It is shown that the candidate is at most so much worse; with a risk, at the share of it of each look."""
+
+    def rule(look: Look) -> bool:
+        held = confidence if risk is None else max(confidence, 1 - 2 * share_of_risk(risk, look.number))
+        return bool(paired_ends(getattr(look, of).counts, held)[0] >= -margin)
+
+    return rule
+
+
+def sharper(confidence: float) -> Rule:
+    """The Brier score is shown to be lower, one-sided, by the standard error of the paired differences."""
+
+    def rule(look: Look) -> bool:
+        gains = look.test.brier_gains
+        return bool(gains.mean() >= NormalDist().inv_cdf(confidence) * gains.std(ddof=1) / len(gains) ** 0.5)
+
+    return rule
+
+
+RULES: dict[str, Rule] = {
+    "whoever comes": all_pass,
+    "not shown to be a point worse, 95 %": not_disproven,
+    "no fewer right": as_good,
+    "shown to be at most a point worse, 95 %, 5 % over all looks": proven(POINT, 0.95, risk=0.05),
+    **{
+        f"shown to be at most {worse} worse, {confidence:.0%}": proven(margin, confidence)
+        for margin, worse in ((0.01, "a point"), (0.03, "3 points"), (0.05, "5 points"))
+        for confidence in (0.8, 0.9, 0.95)
+    },
+    **{f"Brier score shown to be lower, {level:.1%} one-sided": sharper(level) for level in (0.9, 0.95, 0.975)},
+    **{
+        f"shown to be at most a point worse, {level:.0%}, held out too": proven(POINT, level, of="held_out")
+        for level in (0.9, 0.95)
+    },
+}
+
+
+def recorded(name: str) -> Recorded:
+    """Runs the backbone over all pictures of a set: flowers, and their mirror images, or the digits 5 to 9."""
+    import tensorflow as tf
+    import tf_keras as keras
+
+    from finetune_cli.demo import IMAGE_SIZE, handwritten_digits, to_image
+    from trainer_module.backbones.sources.small_cnn import small_cnn
+    from transforms.image import scale
+
+    if name == "flowers":
+        paths = [path for split in ("train", "val") for path in pictures(split)]
+        shown = [Image.open(path).convert("RGB") for path in paths]
+        named = np.array([path.parent.name for path in paths])
+        network = keras.applications.MobileNetV2((SIZE, SIZE, 3), 0.35, False, weights=None)
+        network.load_weights(str(weights_file()))
+        size, views = SIZE, [lambda picture: picture, ImageOps.mirror]
+    else:
+        every, digits = handwritten_digits()
+        shown = [to_image(picture).convert("RGB") for picture in every[digits >= 5]]
+        named, size, views = digits[digits >= 5], IMAGE_SIZE, [lambda picture: picture]
+        network = small_cnn(IMAGE_SIZE)
+        network.load_weights(backbone_of("digits", FOLDER.absolute())["weights"])
+
+    def features(change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+        made = [change(picture).resize((size, size), Image.Resampling.BILINEAR) for picture in shown]
+        parts = [np.stack([np.asarray(one) for one in made[place : place + 64]]) for place in range(0, len(made), 64)]
+        return np.concatenate(
+            [
+                network.predict(scale(tf.constant(part), "minus_one_to_one"), verbose=0).mean(axis=(1, 2))
+                for part in parts
+            ]
+        )
+
+    found = {
+        kind: np.stack([features(lambda picture, view=view, change=change: view(change(picture))) for view in views])
+        for kind, change in CHANGES.items()
+    }
+    return Recorded(found, np.unique(named, return_inverse=True)[1])
+
+
+@dataclass
+class Year:
+    """A year that is drawn: what has come so far."""
+
+    of: Recorded
+    seed: int
+    pictures: list[int] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+    def trainings(self, first: int, to_the_end: bool) -> list[Training]:
+        """Lets the weeks pass.
+
+        Args:
+            first: Pictures of the first week.
+            to_the_end: Whether weeks go on after the plan, every second of which trains.
+        """
+        random = np.random.default_rng(self.seed)
+        order = random.permutation(len(self.of.labels))
+        classes = int(self.of.labels.max()) + 1
+        per_class = FIXED // classes
+        self._fixed = np.concatenate([order[self.of.labels[order] == each][:per_class] for each in range(classes)])
+        self._pool = [place for place in order if place not in set(self._fixed)]
+        self._in_test = random.random(len(order)) < TEST_SHARE
+        self._held_back = classes - 1
+        self._models: list[tuple[Any, np.ndarray]] = []
+        found = [self._week("start", self._take(first))]
+        broken: list[int] = []
+        for kind in PLAN:
+            if kind == "put right" and broken:
+                found.append(self._week("quiet", broken))
+                broken = []
+            elif kind == "put right":
+                self.labels[-WEEK:] = self.of.labels[self.pictures[-WEEK:]].tolist()
+            elif kind == "cut short":
+                broken = self._take(WEEK)
+            elif kind not in ("empty", "copies", *AGAIN):
+                if kind == "new class":
+                    self._release(random)
+                found.append(self._week(kind, self._take(WEEK)))
+        while to_the_end and len(self._pool) >= WEEK:
+            found.append(self._week(AFTER, self._take(WEEK), trains=len(found) % 2 == 0))
+        return [training for training in found if training]
+
+    def _take(self, count: int) -> list[int]:
+        taken = [place for place in self._pool if self.of.labels[place] != self._held_back][:count]
+        self._pool = [place for place in self._pool if place not in set(taken)]
+        return taken
+
+    def _release(self, random: np.random.Generator) -> None:
+        late = [place for place in self._pool if self.of.labels[place] == self._held_back]
+        others = [place for place in self._pool if self.of.labels[place] != self._held_back]
+        self._pool = random.permutation(others + late[: len(others) // self._held_back]).tolist()
+        self._held_back = -1
+
+    def _week(self, kind: str, taken: Sequence[int], trains: bool = False) -> Training | None:
+        labels = self.of.labels[list(taken)]
+        self.pictures += taken
+        self.kinds += [TRAINS.get(kind, "")] * len(taken)
+        self.labels += (np.roll(labels, len(taken) // 2) if kind == "wrong labels" else labels).tolist()
+        return self._trained(kind) if kind in TRAINS or trains else None
+
+    def _trained(self, kind: str) -> Training:
+        from trainer_module.probe import fit_probe
+        from trainer_module.tasks import TASKS
+
+        places, labels = np.array(self.pictures), np.array(self.labels)
+        values = np.stack(
+            [self.of.features[one][:, place] for one, place in zip(self.kinds, places, strict=True)], axis=1
+        )
+        in_test = self._in_test[places]
+        classes = int(self.of.labels.max()) + 1
+        probe = fit_probe(TASKS["single_label"], values[:, ~in_test], labels[~in_test], classes, seed=1)
+        held_out = np.full((len(labels), classes), np.nan)
+        held_out[np.flatnonzero(~in_test)[probe.rows]] = _softmax(probe.logits)
+        self._models.append((probe, places[~in_test]))
+        fixed = self.of.features[""][0, self._fixed]
+        return Training(
+            kind=kind,
+            labels=labels,
+            in_test=in_test,
+            held_out=held_out,
+            answers=[_softmax(one.of(values[0])) for one, _ in self._models],
+            learned=[np.isin(places, known) for _, known in self._models],
+            fixed=[one.of(fixed).argmax(axis=1) == self.of.labels[self._fixed] for one, _ in self._models],
+        )
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def drawn(name: str, seeds: Sequence[int]) -> list[list[Training]]:
+    """Draws years, or reads those that were drawn."""
+    path = FOLDER / f"{name}-{seeds[0]}-{len(seeds)}.pkl"
+    if not path.is_file():
+        of = recorded(name)
+        found = [Year(of, seed).trainings(FIRST[name], name == "digits") for seed in seeds]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(found))
+    return pickle.loads(path.read_bytes())
+
+
+def promoted(year: Sequence[Training], rule: Rule) -> Iterator[tuple[float, bool]]:
+    """Yields by how much each candidate is better than the champion of its day, and whether it is promoted."""
+    champion = before = 0
+    for number, training in enumerate(year[1:], start=1):
+        if training.kind == "wrong labels":
+            # The champion was rolled back the week before.
+            champion = before
+        passes = rule(training.look(champion, number))
+        yield training.gain(champion), passes
+        if passes:
+            before, champion = champion, number
+
+
+def figures_of(years: Sequence[Sequence[Training]], rule: Rule) -> dict[str, float]:
+    """Counts what a rule does in some years."""
+    of_years = [list(promoted(year, rule)) for year in years]
+    every = [one for year in of_years for one in year]
+    # Shares of 200 are whole multiples of half a point, but for rounding.
+    bad = [gain < -POINT - 1e-6 and passes for gain, passes in every]
+    better = [passes for gain, passes in every if gain > POINT - 1e-6]
+    return {
+        "years": len(years),
+        "promotions": sum(passes for _, passes in every),
+        "bad": sum(bad),
+        "years with a bad one": sum(any(gain < -POINT - 1e-6 and passes for gain, passes in year) for year in of_years),
+        "better": len(better),
+        "missed": len(better) - sum(better),
+    }
+
+
+def page(found: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
+    """The results as Markdown."""
+    parts = [f"# Which replacements go out\n\n{(__doc__ or '').split(chr(10), 2)[2].strip()}\n\n{machine()}."]
+    head = ("rule", "promotions a year", "bad, of all promotions", "years with a bad one", "better by a point, missed")
+    for half, sets in found.items():
+        for name, rules in sets.items():
+            years = next(iter(rules.values()))["years"]
+            rows = [
+                (
+                    *(rule, f"{one['promotions'] / one['years']:.2f}"),
+                    f"{one['bad']} ({one['bad'] / max(one['promotions'], 1):.1%})",
+                    f"{one['years with a bad one'] / one['years']:.1%}",
+                    f"{one['missed'] / max(one['better'], 1):.0%}",
+                )
+                for rule, one in rules.items()
+            ]
+            parts.append(f"## {half}: {years} years of {name}\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Draws years, judges them by each rule, and writes table and raw figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=SETS, action="append")
+    parser.add_argument("--years", type=int, help="at most so many of each")
+    asked = parser.parse_args()
+    found = {
+        half: {
+            name: {
+                rule: figures_of(years, judged)
+                for years in [drawn(name, seeds[name][: asked.years])]
+                for rule, judged in RULES.items()
+            }
+            for name in asked.set or SETS
+        }
+        for half, seeds in SEEDS.items()
+    }
+    save("replacements", page(found), found)
+    print(page(found))
+
+
+if __name__ == "__main__":
+    main()
