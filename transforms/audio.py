@@ -3,6 +3,8 @@
 The two halves meet at the magnitudes of mel bands: everything before them is the Transform graph (`wav_to_mel`), the
 logarithm and the patches come after (`log_mel_patches`). Augmentation works on magnitudes: a louder sound is a
 multiple, and silence is 0.
+
+All before them is float64: a spectrum in float32 has noise that the logarithm of a quiet band would show.
 """
 
 from __future__ import annotations
@@ -13,13 +15,12 @@ import tensorflow.experimental.numpy as tnp
 from finetune.config.backbone import AudioConfig
 from transforms.log_mel import (
     PASSED,
-    POINTS,
     ZERO_CROSSINGS,
     fft_length,
     hop_samples,
+    low_pass,
     mel_matrix,
     patch_samples,
-    resampling_filter,
     window_samples,
 )
 
@@ -31,38 +32,38 @@ def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoded: Scalar string, the bytes of the file.
 
     Returns:
-        float32 [samples] in [-1, 1), and its rate, int32 scalar.
+        float64 [samples] in [-1, 1), and its rate, int32 scalar.
 
     Raises:
         tf.errors.InvalidArgumentError: The bytes are no such file.
     """
     samples, rate = tf.audio.decode_wav(encoded)
-    return tf.reduce_mean(samples, axis=1), rate
+    return tf.reduce_mean(tf.cast(samples, tf.float64), axis=1), rate
 
 
 def resample(samples: tf.Tensor, rate: tf.Tensor, wanted: int, most: int) -> tf.Tensor:
-    """Changes the rate of a sound by band-limited interpolation (`transforms.log_mel.resampling_filter`).
+    """Changes the rate of a sound by band-limited interpolation (`transforms.log_mel.low_pass`).
 
     Whole numbers alone say where each new sample lies between old ones, so that nothing drifts, however long it is.
 
     Args:
-        samples: float32 [n].
+        samples: float64 [n].
         rate: int32 scalar, samples a second.
         wanted: The same of the result.
         most: Samples of the result; what comes later is left out.
 
     Returns:
-        float32 [min(most, ceil(n * wanted / rate))].
+        float64 [min(most, ceil(n * wanted / rate))].
     """
     rate = tf.cast(rate, tf.int64)
     common = tnp.gcd(rate, tf.constant(wanted, tf.int64))
     up, down = wanted // common, rate // common
-    passed = PASSED * tf.minimum(1.0, tf.cast(up / down, tf.float32))
+    passed = PASSED * tf.minimum(tf.constant(1.0, tf.float64), up / down)
     reach = tf.cast(tf.math.ceil(ZERO_CROSSINGS / passed), tf.int64)
     # A new sample lies any of 0, 1, ... up - 1 parts of `up` behind an old one.
-    behind = tf.cast(tf.range(up), tf.float32) / tf.cast(up, tf.float32)
-    steps = tf.range(-reach, reach + 1)
-    weights = _filter_at(passed * tf.abs(tf.cast(steps, tf.float32)[:, tf.newaxis] - behind))
+    behind = tf.range(up) / up
+    steps = tf.cast(tf.range(-reach, reach + 1), tf.float64)
+    weights = low_pass(passed * tf.abs(steps[:, tf.newaxis] - behind), tnp)
     weights /= tf.reduce_sum(weights, axis=0)
 
     count = tf.minimum(tf.constant(most, tf.int64), -(-tf.size(samples, tf.int64) * up // down))
@@ -73,22 +74,13 @@ def resample(samples: tf.Tensor, rate: tf.Tensor, wanted: int, most: int) -> tf.
     def add(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return number + 1, total + tf.gather(padded, before + number) * tf.gather(weights[number], part)
 
-    start = tf.constant(0, tf.int64), tf.zeros([count])
+    start = tf.constant(0, tf.int64), tf.zeros([count], tf.float64)
     _, resampled = tf.while_loop(lambda number, _: number <= 2 * reach, add, start)
     return resampled
 
 
-def _filter_at(distance: tf.Tensor) -> tf.Tensor:
-    """Returns the filter, float32, at distances from its middle in zero crossings; 0 beyond its end."""
-    half = tf.constant(resampling_filter())
-    place = tf.minimum(distance * POINTS, float(ZERO_CROSSINGS * POINTS))
-    entry = tf.cast(place, tf.int32)
-    share = place - tf.cast(entry, tf.float32)
-    return (1.0 - share) * tf.gather(half, entry) + share * tf.gather(half, entry + 1)
-
-
 def whole_patches(samples: tf.Tensor, config: AudioConfig) -> tf.Tensor:
-    """Pads a sound with silence to whole patches, at least one, or cuts it after `max_patches`: float32 [n] to [m]."""
+    """Pads a sound with silence to whole patches, at least one, or cuts it after `max_patches`: float64 [n] to [m]."""
     first, step = patch_samples(config), config.patch_hop * hop_samples(config)
     further = tf.clip_by_value(-(-(tf.size(samples) - first) // step), 0, config.max_patches - 1)
     length = first + step * further
@@ -97,9 +89,9 @@ def whole_patches(samples: tf.Tensor, config: AudioConfig) -> tf.Tensor:
 
 
 def mel_frames(samples: tf.Tensor, config: AudioConfig) -> tf.Tensor:
-    """Returns the magnitudes of bands in each whole frame: float32 [n] of the config's rate to [frames, bands]."""
+    """Returns the magnitudes of bands in each frame: float64 [n] of the config's rate to float32 [frames, bands]."""
     spectra = tf.signal.stft(samples, window_samples(config), hop_samples(config), fft_length(config))
-    return tf.abs(spectra) @ tf.constant(mel_matrix(config))
+    return tf.cast(tf.abs(spectra) @ tf.constant(mel_matrix(config)), tf.float32)
 
 
 # Transform traces its graph several times: this traces them once.

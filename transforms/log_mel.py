@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finetune.config.backbone import AudioConfig
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
-# Of the filter: zero crossings of its sinc on each side, points in each of them, and the shape of its Kaiser window,
-# which keeps what would be mirrored about 90 dB down (Oppenheim and Schafer 2010, "Discrete-Time Signal Processing",
-# section 7.6).
-ZERO_CROSSINGS, POINTS = 64, 512
-_KAISER_BETA = 9.0
+# Of the filter: zero crossings of its sinc on each side, and the terms of its Blackman-Harris window, which keeps what
+# would be mirrored 92 dB down (Harris 1978, "On the use of windows for harmonic analysis", table 1).
+ZERO_CROSSINGS = 64
+_WINDOW = (0.35875, 0.48829, 0.14128, 0.01168)
 # Share of the lower of both Nyquist frequencies that passes.
-PASSED = 0.955
+PASSED = 0.94
 
 
 def window_samples(config: AudioConfig) -> int:
@@ -40,23 +40,23 @@ def patch_samples(config: AudioConfig) -> int:
     return window_samples(config) + (config.patch_frames - 1) * hop_samples(config)
 
 
-def frames_of(samples: NDArray[np.floating], length: int, hop: int) -> NDArray[np.floating]:
+def frames_of(samples: Floats, length: int, hop: int) -> Floats:
     """Cuts samples [n] into frames [1 + (n - length) // hop, length]; what is left at the end is in none."""
     return np.lib.stride_tricks.sliding_window_view(samples, length)[::hop]
 
 
 def hann(length: int) -> Floats:
-    """Returns the periodic Hann window, float32 [length]."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+    """Returns the periodic Hann window, float64 [length]."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
 
 
-def mel(hertz: NDArray[np.floating] | float) -> NDArray[np.floating]:
+def mel(hertz: Floats | float) -> Floats:
     """Returns pitches in mel, as HTK has them (Young et al. 2006, "The HTK Book", section 5.4)."""
     return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
 
 
 def mel_matrix(config: AudioConfig) -> Floats:
-    """Returns what weighs the bins of a spectrum into bands, float32 [fft_length / 2 + 1, bands].
+    """Returns what weighs the bins of a spectrum into bands, float64 [fft_length / 2 + 1, bands].
 
     Each band is a triangle over the mel scale, which begins and ends at the peaks of its neighbours; no area is
     normalised. The bin of frequency 0 is in none.
@@ -67,10 +67,10 @@ def mel_matrix(config: AudioConfig) -> Floats:
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     weights = np.maximum(0, np.minimum(rising, falling))
     weights[0] = 0
-    return weights.astype(np.float32)
+    return weights
 
 
-def log_mel(samples: NDArray[np.floating], config: AudioConfig) -> NDArray[np.floating]:
+def log_mel(samples: Floats, config: AudioConfig) -> Floats:
     """Returns log(bands + `log_offset`) of each whole frame, float [frames, bands].
 
     Args:
@@ -82,17 +82,20 @@ def log_mel(samples: NDArray[np.floating], config: AudioConfig) -> NDArray[np.fl
     return np.log(np.abs(np.fft.rfft(frames, fft_length(config))) @ mel_matrix(config) + config.log_offset)
 
 
-def resampling_filter() -> Floats:
-    """Returns one half of a Kaiser-windowed sinc, from its middle on, float32 [ZERO_CROSSINGS * POINTS + 2].
+def low_pass(distance: Any, numpy: Any = np) -> Any:
+    """Returns the filter that changes rates, a windowed sinc, away from its middle (Smith 2002, "Digital Audio
+    Resampling", https://ccrma.stanford.edu/~jos/resample).
 
-    Entry i is its value i / POINTS zero crossings away from the middle; the last two are zero, so that any place up to
-    the end lies between two entries (Smith 2002, "Digital Audio Resampling").
+    Args:
+        distance: In zero crossings of the sinc, from 0 on; float, of any shape.
+        numpy: What computes: NumPy, or TensorFlow's operations under the same names.
+
+    Returns:
+        The same shape and type; 0 from ZERO_CROSSINGS on.
     """
-    place = np.arange(ZERO_CROSSINGS * POINTS + 1) / POINTS
-    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0, 1 - (place / ZERO_CROSSINGS) ** 2))) / np.i0(_KAISER_BETA)
-    half = np.sinc(place) * window
-    half[-1] = 0
-    return np.append(half, 0).astype(np.float32)
+    turn = np.pi / ZERO_CROSSINGS * distance
+    window = sum(share * numpy.cos(number * turn) for number, share in enumerate(_WINDOW))
+    return numpy.where(distance < ZERO_CROSSINGS, numpy.sinc(distance) * window, numpy.zeros_like(distance))
 
 
 def reach(ratio: float) -> int:

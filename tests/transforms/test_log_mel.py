@@ -86,15 +86,17 @@ def test_a_tone_is_loudest_in_its_own_band(hertz, other):
 
 
 def test_the_filter_passes_below_and_stops_above_its_edge():
-    half = subject.resampling_filter()
-    assert half[0] == 1
-    assert half[-2:].tolist() == [0, 0]
-    whole = np.concatenate([half[:0:-1], half]) / subject.POINTS
+    points = 256
+    half = subject.low_pass(np.arange(subject.ZERO_CROSSINGS * points + 1) / points)
+    assert half[0] == pytest.approx(1)
+    assert half[-1] == 0
+    whole = np.concatenate([half[:0:-1], half]) / points
     # In units of the rate, of which half is the edge of a sinc with one zero crossing a sample.
-    frequency, response = scipy.signal.freqz(whole, worN=np.linspace(0, 1, 4001), fs=subject.POINTS)
+    frequency, response = scipy.signal.freqz(whole, worN=np.linspace(0, 1, 4001), fs=points)
     decibels = 20 * np.log10(np.abs(response) + 1e-12)
-    assert np.abs(decibels[frequency < 0.475]).max() < 0.01
-    assert decibels[frequency > 0.525].max() < -80
+    assert np.abs(decibels[frequency < 0.465]).max() < 0.01
+    assert decibels[frequency > 0.535].max() < -90
+    assert pytest.approx(0.5, abs=0.006) == 0.5 * subject.PASSED + 0.035, "what is mirrored lies above the edge"
 
 
 def test_slower_rates_need_more_samples_of_the_faster_one():
