@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-frozen-encoder bench-audio bench-data-checks bench-warm bench-peft bench-replacements bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-data-checks bench-warm bench-peft bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -74,6 +74,9 @@ bench-audio: setup  ## train on spoken digits, each speaker tested on once, besi
 bench-data-checks: setup  ## plant label errors and near-duplicates in real data, count what is found, and correct it; half an hour
 	$(BIN)/python -m benchmarks.data_checks
 	$(BIN)/python -m benchmarks.data_corrections
+
+bench-bert: setup  ## hold word pieces against Hugging Face's, and tune MiniLM beside GloVe; an hour, and it goes on after a kill
+	$(BIN)/python -m benchmarks.bert
 
 bench-frozen-encoder: setup  ## measure what a frozen encoder of texts costs; ten minutes
 	$(BIN)/python -m benchmarks.frozen_encoder

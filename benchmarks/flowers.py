@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from finetune.files import replacing
 
@@ -81,7 +82,8 @@ def subset(folder: Path, train: int, val: int, held_out: bool) -> dict[str, list
     files = {name: folder / f"{name}-{train}-{val}{'-held-out' * held_out}.gz" for name in wanted}
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     if not all(path.is_file() for path in files.values()):
-        records = list(tf.data.TFRecordDataset(transformed(folder)["train"], "GZIP").as_numpy_iterator())
+        # Transform leaves them as they are: pictures are compressed already.
+        records = list(tf.data.TFRecordDataset(transformed(folder)["train"]).as_numpy_iterator())
         for name, path in files.items():
             with replacing(path) as unfinished, tf.io.TFRecordWriter(str(unfinished), options) as writer:
                 for record in records:
@@ -95,13 +97,6 @@ def _transform(folder: Path) -> dict:
     """Runs the first nodes of the pipeline."""
     from PIL import Image
 
-    from finetune.config import Config
-    from pipeline.dag import compile_ir
-    from pipeline.metadata_connection import sqlite_connection
-    from pipeline.node_runs import run_nodes
-    from pipeline.nodes import place_at
-    from pipeline.run_metadata import RunMetadata
-
     root = linked(folder / "pictures")
     for name in CLASSES:
         # Ingest wants a test split; nothing reads it here.
@@ -109,7 +104,7 @@ def _transform(folder: Path) -> dict:
         target.parent.mkdir(parents=True, exist_ok=True)
         noise = hashlib.sha512(name.encode()).digest() * 64
         Image.frombytes("RGB", (32, 32), noise[: 3 * 32 * 32]).save(target)
-    config = Config.model_validate(
+    return run_to_transform(
         {
             "name": "benchmark",
             "output_dir": str(folder / "pipeline"),
@@ -117,6 +112,18 @@ def _transform(folder: Path) -> dict:
             "backbone": {"name": "MobileNetV2", "weights": str(weights_file()), "image_size": SIZE},
         }
     )
+
+
+def run_to_transform(raw: dict[str, Any]) -> dict[str, Any]:
+    """Runs the nodes of a config up to Transform; returns files of `train` and `val`, the `graph`, and `seconds`."""
+    from finetune.config import Config
+    from pipeline.dag import compile_ir
+    from pipeline.metadata_connection import sqlite_connection
+    from pipeline.node_runs import run_nodes
+    from pipeline.nodes import place_at
+    from pipeline.run_metadata import RunMetadata
+
+    config = Config.model_validate(raw)
     config.output_path.mkdir(parents=True, exist_ok=True)
     run_id, ended = "benchmark", []
     connection = sqlite_connection(config.metadata_path)

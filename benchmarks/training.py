@@ -11,11 +11,21 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained and tested on."""
+
+    graph: str  # Folder of the Transform graph.
+    files: Mapping[str, list[str]]  # TFRecord files of `train` and `val`.
+    test: Sequence[tuple[bytes, str]]  # What is served, and its label.
 
 
 def run_trainer(
@@ -27,6 +37,7 @@ def run_trainer(
     augmentation: Mapping[str, Any] | None = None,
     files: Mapping[str, list[str]] | None = None,
     backbone: Mapping[str, Any] | None = None,
+    data: Data | None = None,
 ) -> dict[str, Any]:
     """Trains in a process of its own.
 
@@ -39,19 +50,22 @@ def run_trainer(
         augmentation: Section of the config.
         files: TFRecord files of `train` and `val` in place of the flowers.
         backbone: Section of the config, of a network for pictures of SIZE; default: MobileNetV2 0.35.
+        data: In place of the flowers, and of what says how many of them.
 
     Returns:
         `seconds` and `processor_seconds` of run_fn, from reading Transform's output to the exported model; `accuracy`
-        of the exported model on the 150 pictures of val/; `peak_mb` of the process; `disk_mb` of frozen features;
-        `phases`, as in the Trainer's history.
+        of the exported model on the 150 pictures of val/, or on the test examples of `data`; `peak_mb` of the process;
+        `disk_mb` of frozen features; `phases`, as in the Trainer's history.
     """
-    transformed(folder)
-    files = dict(files or subset(folder, train, val, held_out))
+    if data is None:
+        pairs = tuple((path.read_bytes(), path.parent.name) for path in pictures("val"))
+        files = files or subset(folder, train, val, held_out)
+        data = Data(transformed(folder)["graph"], dict(files), pairs)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["trainer_module.recipe"])
     receiver, sender = context.Pipe(duplex=False)
     weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
-    arguments = (str(folder), dict(training), files, dict(augmentation or {}), dict(backbone or weights), sender)
+    arguments = (str(folder), dict(training), data, dict(augmentation or {}), dict(backbone or weights), sender)
     process = context.Process(target=_train, args=arguments)
     process.start()
     sender.close()
@@ -64,7 +78,7 @@ def run_trainer(
         process.join()
 
 
-def _train(folder: str, training: dict, files: dict, augmentation: dict, backbone: dict, sender: Any) -> None:
+def _train(folder: str, training: dict, data: Data, augmentation: dict, backbone: dict, sender: Any) -> None:
     import tensorflow as tf
     from tfx.components.trainer.fn_args_utils import FnArgs
 
@@ -82,9 +96,9 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, backbon
     }
     kept = Path(folder) / "frozen_features"
     arguments = FnArgs(
-        train_files=files["train"],
-        eval_files=files["val"],
-        transform_graph_path=transformed(Path(folder))["graph"],
+        train_files=data.files["train"],
+        eval_files=data.files["val"],
+        transform_graph_path=data.graph,
         serving_model_dir=str(work / "model"),
         model_run_dir=str(work / "run"),
         custom_config={
@@ -105,12 +119,11 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, backbon
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     served = tf.saved_model.load(str(work / "model")).signatures["serving_default"]
-    paths = pictures("val")
     right = 0
-    for first in range(0, len(paths), 50):
-        chunk = paths[first : first + 50]
-        labels = served(examples=tf.constant([path.read_bytes() for path in chunk]))["label"].numpy()
-        right += sum(label.decode() == path.parent.name for label, path in zip(labels, chunk, strict=True))
+    for first in range(0, len(data.test), 50):
+        examples, wanted = zip(*data.test[first : first + 50], strict=True)
+        labels = served(examples=tf.constant(examples))["label"].numpy()
+        right += sum(label.decode() == name for label, name in zip(labels, wanted, strict=True))
     phases = [phase.plain() for phase in TrainingHistory.read(work / "run").phases]
     shutil.rmtree(work)
     disk = sum(file.stat().st_size for file in kept.glob("*/*")) if kept.is_dir() else 0
@@ -118,7 +131,7 @@ def _train(folder: str, training: dict, files: dict, augmentation: dict, backbon
         {
             "seconds": round(seconds, 2),
             "processor_seconds": round(processor, 1),
-            "accuracy": right / len(paths),
+            "accuracy": right / len(data.test),
             "peak_mb": round(peak),
             "disk_mb": round(disk / 1e6, 1),
             "phases": phases,

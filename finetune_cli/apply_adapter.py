@@ -38,9 +38,10 @@ def apply_adapter(path: Path, config: Config, output: Path | None) -> tuple[str,
         )  # fmt: skip
     key, ending = source.written_as
     if output is None or output.suffix != ending or output.exists():
-        problem = "is there already" if output and output.exists() else f"does not end with {ending}, as {key} takes it"
+        wanted = f"ends with {ending}" if ending else "has no ending, of a folder"
+        problem = "is there already" if output and output.exists() else f"is not what {key} takes"
         got = f"got {str(output)!r}, which {problem}" if output else "missing"
-        raise ConfigError([f"--output: {got}; expected a new file such as adapted{ending}"])
+        raise ConfigError([f"--output: {got}; expected a new name that {wanted}, such as adapted{ending}"])
 
     import tf_keras as keras
 
@@ -56,5 +57,5 @@ def apply_adapter(path: Path, config: Config, output: Path | None) -> tuple[str,
         if variable_name(variable) in changed:
             variable.assign(changed[variable_name(variable)])
     output.parent.mkdir(parents=True, exist_ok=True)
-    source.write(backbone, output)
+    source.write(config.backbone, backbone, output)
     return key, len(changed)

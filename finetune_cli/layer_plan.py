@@ -70,7 +70,7 @@ def print_layers(config: Config, console: Console) -> None:
     """Prints for each phase the layers that train, by block, and counts of parameters; for `auto`, all it may try."""
     training, phases = config.training, config.training.phases
     if training.strategy == AUTO:
-        candidates = candidates_for(record_of(config.backbone).modality, training, config.augmentation)
+        candidates = candidates_for(record_of(config.backbone).kind, training, config.augmentation)
         phases = [phase for candidate in candidates for phase in candidate.phases]
     table = Table("phase", "trains, of the backbone", "parameters", "of the head", box=None, pad_edge=False)
     for plan in layer_plan(config, phases):

@@ -39,6 +39,9 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         # Then they are the outcome.
         for finding in summary.data_warnings:
             _print_indented(console, clean(f"data: {finding.sentence}"))
+    if summary.left_out:
+        reasons = ", ".join(f"{amount:,} {reason}" for reason, amount in summary.left_out.items())
+        _print_indented(console, clean(f"data: left out {reasons}; the report names each"))
     if summary.decision:
         print_decision(console, summary.decision)
     wide = console.width >= FULL_TABLE_COLUMNS

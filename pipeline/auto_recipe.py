@@ -52,9 +52,8 @@ def write_chosen(config: Config, search: Search | None) -> Path:
     path = config.output_path / CHOSEN_FILE
     training, augmentation, because = config.training, config.augmentation, ""
     if search:
-        modality = record_of(config.backbone).modality
         augmentation = config.augmentation.model_copy(update={"horizontal_flip": search.flips or None})
-        candidates = candidates_for(modality, config.training, augmentation)
+        candidates = candidates_for(record_of(config.backbone).kind, config.training, augmentation)
         chosen = next(each for each in candidates if each.name == search.chosen)
         default = TrainingConfig.model_fields["strategy"].default
         training = training_of(chosen, config.training).model_copy(update={"strategy": default})

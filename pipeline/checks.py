@@ -82,6 +82,11 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
             for key, value in given
             if value and key not in changes
         ]
+        problems += [
+            f"{place}.{key}: got {section[key]!r}; it spoils what {record.name} takes. Leave it out"
+            for key in record.spoiled_by
+            if isinstance(section, dict) and section.get(key)
+        ]
     return problems
 
 

@@ -30,7 +30,7 @@ from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import data_fingerprint
 from finetune.buckets import folder
 from pipeline.code_digest import node_digest
-from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution
+from pipeline.run_metadata import NODE, RUN, has_succeeded, latest_execution, put_context
 
 CONTEXT_TYPE = "finetune_execution_cache"
 
@@ -250,11 +250,3 @@ def _publish(
         if event.type in (*_INPUTS, *_OUTPUTS)
     ]
     store.put_execution(execution, pairs, [*contexts, run], reuse_context_if_already_exist=True)
-
-
-def put_context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
-    """Returns the context of that type and name, made when absent; another process may make it at the same time."""
-    type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
-    with contextlib.suppress(mlmd.errors.AlreadyExistsError):
-        store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
-    return store.get_context_by_type_and_name(kind, name)

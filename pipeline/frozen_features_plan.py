@@ -17,6 +17,7 @@ from trainer_module.frozen_features.cuts import Cut
 from trainer_module.frozen_features.plan import RATES, Decision
 from trainer_module.frozen_features.planner import Graph, Planner
 from trainer_module.frozen_features.recorded import Recorded, size_in_words
+from trainer_module.peft.targets import chosen, with_updates
 
 _Thing = TypeVar("_Thing")
 # A plan is printed within two seconds, however many pictures there are.
@@ -77,6 +78,9 @@ def _planner(config: Config, training: TrainingConfig, counted: tuple[int, int] 
     if found is None:
         return None
     train, val = counted or (round(ASSUMED * TRAIN_SHARE), round(ASSUMED * VAL_SHARE))
+    if training.peft and training.peft.method == "lora":
+        updated = chosen(found.kernels, training.peft, found.parameters)
+        found = replace(found, layers=tuple(with_updates(found.layers, updated)))
     graph = _graph(found.at(record_of(config.backbone).image_size), training)
     return Planner(training, config.augmentation, graph, max(1, train), max(1, val), RATES["cpu"])
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -22,6 +21,7 @@ from pipeline.beam.reachable import unreachable
 from pipeline.metadata_connection import connection_of
 from pipeline.only_run import only_run
 from pipeline.plan import node_ids
+from pipeline.run_ids import new_run_id
 from pipeline.saved_report import LOG_FILE, save_report
 from pipeline.tasks import check_champion
 from pipeline.tracking import tell_of_run
@@ -124,11 +124,11 @@ def _run(
         done = tell_of_run(config, data, run_dir, outputs).summary
         if error is None and last is None and done.status != "failed" and metadata.champion_stays(config.push_path):
             remember(config, run_dir, inputs, pushed, outputs)
-        _end_well(config, cleans=error is None and config.keep.is_set)
+        end_well(config, cleans=error is None and config.keep.is_set)
     return done
 
 
-def _end_well(config: Config, cleans: bool) -> None:
+def end_well(config: Config, cleans: bool) -> None:
     """Brings the history up to date and removes what `keep` lets go; a run that has its answer does not fail for it."""
     from pipeline.clean.remove import clean_while_alone
     from pipeline.history.collect import save_history
@@ -186,11 +186,6 @@ def _nodes_to(config: Config, last: str | None) -> list[str]:
 
 def _whole_story(log_file: Path) -> str:
     return f"The log has the whole story: {log_file}"
-
-
-def new_run_id() -> str:
-    """Returns an id that sorts by time."""
-    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:

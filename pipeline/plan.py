@@ -13,15 +13,16 @@ from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
 from finetune.buckets import is_bucket
-from finetune.config import Config, DistillationConfig, PhaseConfig, TrainingConfig
+from finetune.config import Config, DistillationConfig, PeftConfig, PhaseConfig, TrainingConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.strategies import AUTO
-from finetune.errors import DataError
+from finetune.errors import BackboneError, DataError
 from finetune.spans import is_pattern
 from pipeline.data_roots import roots_of
 from pipeline.frozen_features_plan import count_examples, frozen_features_lines, planner_of
 from pipeline.split_sizes import expected_sizes
-from trainer_module.backbones.sources import record_of
+from trainer_module.backbones.sources import record_of, source_of
+from trainer_module.peft.targets import chosen
 from trainer_module.search.candidates import candidates_for, training_of
 from trainer_module.search.decisions import assumed, expected_seconds, that_fit
 from transforms.modalities import MODALITIES
@@ -116,6 +117,8 @@ def print_plan(config: Config, console: Console) -> None:
     if is_pattern(config.data.root) and not is_bucket(config.data.root):
         console.print(f"spans      {escape(_spans(config))}", highlight=False, soft_wrap=True)
     console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
+    if config.training.peft:
+        console.print(f"peft       {escape(_peft(config, config.training.peft))}", highlight=False, soft_wrap=True)
     if config.training.strategy == AUTO:
         _print_candidates(config, console)
     else:
@@ -145,6 +148,23 @@ def print_plan(config: Config, console: Console) -> None:
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
 
 
+def _peft(config: Config, peft: PeftConfig) -> str:
+    """Says what trains of what phases unfreeze, and where it is known how much that is."""
+    known = source_of(config.backbone).kernels(config.backbone) if peft.method == "lora" else None
+    if known is None:
+        return f"{peft}; `finetune plan --layers` counts what trains"
+    kernels, parameters = known
+    try:
+        updated = chosen(kernels, peft, parameters)
+    except BackboneError as error:
+        return str(error)
+    trained = sum(each.size(peft.rank) for each in updated)
+    return (
+        f"{peft}: {len(updated)} kernels from {updated[0].layer} to {updated[-1].layer}; {trained:,} parameters train "
+        f"of the backbone's {parameters:,} ({trained / parameters:.2%})"
+    )
+
+
 def _spans(config: Config) -> str:
     """The folders of the spans that would be read now, or why there are none."""
     try:
@@ -157,10 +177,10 @@ def _spans(config: Config) -> str:
 
 def _print_candidates(config: Config, console: Console) -> None:
     """Prints what `auto` tries, how long each takes as far as that is known, and what there is room for."""
-    training, modality = config.training, record_of(config.backbone).modality
+    training, kind = config.training, record_of(config.backbone).kind
     budget = f"{training.budget_minutes:g} minutes for search and last fit together"
     console.print(f"auto       {budget}; from a fitted head on, the Trainer tries what fits:", highlight=False)
-    candidates = candidates_for(modality, training, config.augmentation)
+    candidates = candidates_for(kind, training, config.augmentation)
     console.print(_phases([phase for candidate in candidates for phase in candidate.phases]))
     counted = count_examples(config.data)
     found = [(each, planner_of(config, training_of(each, training), counted)) for each in candidates]

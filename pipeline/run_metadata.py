@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Collection, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +15,16 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.champion.choice import champion_uri
 from finetune.artifacts.pushed_version import PENDING_MODEL
+from finetune.artifacts.run_summary import ComponentRun
 from finetune.errors import RunError
+from finetune.events import State
 from pipeline.metadata_connection import is_missing
+from pipeline.run_ids import new_run_id, run_id_of, start_of
 
 # The types of the contexts that say in which run, and as which node, an execution was.
 RUN, NODE = "pipeline_run", "node"
+# Of a run.
+_FAILURE, _FAILURE_CODE = "failure", "failure_exit_code"
 
 # As often as TFX's `Metadata`.
 _ATTEMPTS = 10
@@ -41,6 +48,34 @@ class RunMetadata:
             if has_succeeded(execution):
                 outputs[_node_id(node)] = artifacts_of(store, execution, metadata_store_pb2.Event.OUTPUT)
         return outputs
+
+    def folder(self) -> str:
+        """Returns the name of the run's folder, see `folder_of_run`; of now, where the store does not know the run."""
+        context = self._context()
+        return folder_of_run(context) if context is not None else new_run_id()
+
+    def components(self) -> list[ComponentRun]:
+        """The nodes that have begun, in their order, each as it ended last; what is still going on has failed."""
+        store = self._store()
+        found: dict[str, ComponentRun] = {}
+        executions = list(_executions(store, self._run_id)) if store else []
+        for node, one in sorted(executions, key=lambda pair: int(pair[1].id)):
+            state: State = "cached" if one.last_known_state == metadata_store_pb2.Execution.CACHED else "ran"
+            seconds = (one.last_update_time_since_epoch - one.create_time_since_epoch) / 1000
+            found[_node_id(node)] = ComponentRun(
+                id=_node_id(node), seconds=round(seconds, 2), state=state if has_succeeded(one) else "failed"
+            )
+        return list(found.values())
+
+    def failure(self) -> tuple[str, int]:
+        """Why a task of the run failed last, and its exit code; "" and 0 where none said so."""
+        context = self._context()
+        said = context.custom_properties if context is not None else {}
+        return (said[_FAILURE].string_value, said[_FAILURE_CODE].int_value) if _FAILURE in said else ("", 0)
+
+    def _context(self) -> metadata_store_pb2.Context | None:
+        store = self._store()
+        return store.get_context_by_type_and_name(RUN, self._run_id) if store else None
 
     def champion_stays(self, push_directory: Path) -> bool:
         """Tells whether a run from now on would compare this run's model with the champion that this run had.
@@ -110,23 +145,49 @@ def pushed_state(
     return "pushed" if waiting or properties["pushed_destination"].string_value else "refused"
 
 
-def end_executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str, nodes: Collection[str]) -> None:
+def end_executions(
+    connection: metadata_store_pb2.ConnectionConfig, run_id: str, nodes: Collection[str] | None = None
+) -> None:
     """Marks as failed what a run's nodes were doing when their process died; nobody else would.
 
     Args:
         connection: Of the metadata store.
         run_id: TFX's pipeline run id.
-        nodes: Names in the store, `<pipeline>.<node id>`.
+        nodes: Names in the store, `<pipeline>.<node id>`; None for all.
     """
     store = open_store(connection)
     running = [
         execution
         for name, execution in _executions(store, run_id)
-        if name in nodes and execution.last_known_state == metadata_store_pb2.Execution.RUNNING
+        if (nodes is None or name in nodes) and execution.last_known_state == metadata_store_pb2.Execution.RUNNING
     ]
     for execution in running:
         execution.last_known_state = metadata_store_pb2.Execution.FAILED
     store.put_executions(running)
+
+
+def put_context(store: mlmd.MetadataStore, kind: str, name: str) -> metadata_store_pb2.Context:
+    """Returns the context of that type and name, made when absent; another process may make it at the same time."""
+    type_id = store.put_context_type(metadata_store_pb2.ContextType(name=kind))
+    with contextlib.suppress(mlmd.errors.AlreadyExistsError):
+        store.put_contexts([metadata_store_pb2.Context(type_id=type_id, name=name)])
+    return store.get_context_by_type_and_name(kind, name)
+
+
+def note_failure(connection: metadata_store_pb2.ConnectionConfig, run_id: str, sentence: str, exit_code: int) -> None:
+    """Leaves in a run why one of its tasks failed; the latest stays."""
+    store = open_store(connection)
+    context = put_context(store, RUN, run_id)
+    context.custom_properties[_FAILURE].string_value = sentence
+    context.custom_properties[_FAILURE_CODE].int_value = exit_code
+    store.put_contexts([context])
+
+
+def folder_of_run(context: metadata_store_pb2.Context) -> str:
+    """Returns the name of a run's folder: its id, or for one that says no time, an id of when it began."""
+    if start_of(context.name):
+        return str(context.name)
+    return run_id_of(datetime.fromtimestamp(context.create_time_since_epoch / 1000, timezone.utc))
 
 
 def _executions(store: mlmd.MetadataStore, run_id: str) -> Iterator[tuple[str, metadata_store_pb2.Execution]]:

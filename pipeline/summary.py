@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from components.data_gate.component import STOPPED
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
-from finetune.artifacts.data_findings import DataFindings
+from finetune.artifacts.data_findings import STOPPED, DataFindings
 from finetune.artifacts.evaluation_results import EvaluationResults, Sample
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
@@ -103,6 +103,7 @@ def collect(
         calibration=history.calibration if history else None,
         components=list(components),
         splits={name: split.examples for name, split in ingest.splits.items()} if ingest else {},
+        left_out=dict(Counter(file.reason for file in ingest.skipped).most_common()) if ingest else {},
         data_checks=checked[0].findings if checked else [],
         modality=record_of(config.backbone).modality,
         backbone=history.backbone if history else _backbone(config),

@@ -44,7 +44,8 @@ from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.search.run import FOLDER, run_search
 from trainer_module.tasks import TASKS
-from trainer_module.tracking.training import Places, tracked
+from trainer_module.tracking.pictures import of_augmentation, of_mistakes
+from trainer_module.tracking.training import Places, tell_pictures, tracked
 from trainer_module.trained import HeldOut, Trained, refit
 from trainer_module.warm_start.start import Beginning
 from transforms import features
@@ -93,41 +94,43 @@ def run_fn(fn_args: FnArgs) -> None:
     sections = {name: settings[name] for name in ("training", "backbone", "augmentation", "distribution")}
     places = Places(settings["tracking_dir"], settings["mlflow_dir"])
     with tracked(tracker, places, key, setup.component, sections) as tracking:
+        tell_pictures(tracking, of_augmentation(setup, tracking.run))
         trained = train(setup, settings, key)
-
-    training, val = setup.training, setup.val
-    held_out, calibration = trained.held_out, None
-    unseen = trained.unseen or Snapshot.of(setup.model)
-    if held_out and training.calibration == "temperature":
-        calibration = calibrate(settings["task"], held_out.labels, held_out.logits, held_out.examples)
-        LastLayer(setup).divide_by(calibration.temperature)
-    temperature = calibration.temperature if calibration else 1.0
-    recipe = trained.search.chosen if trained.search else ""
-    os.makedirs(fn_args.model_run_dir, exist_ok=True)
-    beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
-    adapting.leave(fn_args.model_run_dir)
-    model = in_float32(setup.model, backbone_config, training)
-    batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
-    # One signature for all batches: the last one is smaller, and would have the network traced once more.
-    predict = tf.function(
-        lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
-    )
-    probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
-    task = setup.task
-    decision = task.decision(lambda: _validation(setup, trained, temperature, probabilities), setup.classes, evaluation)
-    np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=val.keys, probabilities=probabilities)
-    history: dict[str, Any] = {
-        "phases": trained.rows,
-        "curves": trained.curves,
-        "backbone": origin,
-        "tracking_run": tracking.run if tracking.is_kept else "",
-    }
-    history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
-    history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
-    TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
-    served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
-    facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
-    export_model(served, fn_args.serving_model_dir, facts)
+        training, val = setup.training, setup.val
+        held_out, calibration = trained.held_out, None
+        unseen = trained.unseen or Snapshot.of(setup.model)
+        if held_out and training.calibration == "temperature":
+            calibration = calibrate(settings["task"], held_out.labels, held_out.logits, held_out.examples)
+            LastLayer(setup).divide_by(calibration.temperature)
+        temperature = calibration.temperature if calibration else 1.0
+        recipe = trained.search.chosen if trained.search else ""
+        os.makedirs(fn_args.model_run_dir, exist_ok=True)
+        beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
+        adapting.leave(fn_args.model_run_dir)
+        model = in_float32(setup.model, backbone_config, training)
+        batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
+        # One signature for all batches: the last one is smaller, and would have the network traced once more.
+        predict = tf.function(
+            lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
+        )
+        probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
+        task = setup.task
+        judged = _validation(setup, trained, temperature, probabilities)
+        decision = task.decision(lambda: judged, setup.classes, evaluation)
+        tell_pictures(tracking, of_mistakes(*judged, setup.classes, tracking.run))
+        np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=val.keys, probabilities=probabilities)
+        history: dict[str, Any] = {
+            "phases": trained.rows,
+            "curves": trained.curves,
+            "backbone": origin,
+            "tracking_run": tracking.run if tracking.is_kept else "",
+        }
+        history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
+        history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
+        TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
+        served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
+        facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
+        export_model(served, fn_args.serving_model_dir, facts)
     open_checkpoints(settings, setup, key).clear()
 
 
@@ -227,6 +230,7 @@ def make_setup(
         strategy,
         component,
         frozen_features,
+        record.kind,
     )
 
 

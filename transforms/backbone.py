@@ -35,3 +35,14 @@ class Backbone:
     # Of other modalities than pictures, what Transform depends on, in JSON's types; the modality says which keys there
     # are.
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    # Key of `trainer_module.search.candidates.CANDIDATES`, by which `training.strategy: auto` knows what to try; empty
+    # where that is the modality.
+    own_kind: str = ""
+
+    # Keys of the section `augmentation` that its modality has, and that spoil what it takes.
+    spoiled_by: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Returns what the strategy `auto` goes by."""
+        return self.own_kind or self.modality

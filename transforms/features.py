@@ -12,6 +12,9 @@ GROUP = "group"
 # Name of the span that an example came with, where `data.root` has a place for one: see `finetune.spans`.
 SPAN = "span"
 
+# Stands between the texts of a pair in the raw feature: ASCII's unit separator.
+BETWEEN_TEXTS = "\x1f"
+
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"
 MEL = "mel"

@@ -13,6 +13,7 @@ from finetune.config.backbone import AudioConfig
 from transforms import features
 from transforms.audio import log_mel_patches, parse_frames
 from transforms.image import parse_pixels
+from transforms.text import NO_WORD
 
 # First byte of every serialised tf.Example that holds anything.
 _EXAMPLE_MARK = b"\x0a"
@@ -41,6 +42,9 @@ class Inputs(Protocol):
     def finish(self, value: NetworkInput) -> NetworkInput:
         """Brings what `read` or augmentation returned into the network's type."""
 
+    def length(self, example: Mapping[str, tf.train.Feature]) -> int:
+        """Counts the words of a transformed example where short ones cost less; 0 where all cost the same."""
+
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
         """Tells, for each string that is to be served, whether it is a serialised tf.Example: bool, same shape."""
 
@@ -67,6 +71,9 @@ class ImageInputs:
     def finish(self, value: tf.Tensor) -> tf.Tensor:
         """Returns float32 of the same shape."""
         return tf.cast(value, tf.float32)
+
+    def length(self, example: Mapping[str, tf.train.Feature]) -> int:
+        return 0
 
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
         """An example begins with field 1, a message; no image format begins with its mark."""
@@ -134,6 +141,11 @@ class TensorInputs:
 
     def finish(self, value: NetworkInput) -> NetworkInput:
         return value
+
+    def length(self, example: Mapping[str, tf.train.Feature]) -> int:
+        """Counts ids of pieces; what an encoder from elsewhere does with its inputs is not known."""
+        ids = example[features.PIECE_IDS].int64_list.value if features.PIECE_IDS in self.spec else ()
+        return sum(id_ != NO_WORD for id_ in ids)
 
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
         """A text may begin with a line break, which is an example's mark: the feature's name as a key must follow.

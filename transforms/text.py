@@ -94,7 +94,7 @@ def load_preprocessor(handle: str) -> Any:
         raise BackboneError(
             f"backbone.text.preprocessor: {handle!r} needs an operation that is not there: {error.message} "
             "Most preprocessors of TF Hub are made of TensorFlow Text's, which this environment does not have; take "
-            "one of TensorFlow's own operations."
+            "one of TensorFlow's own operations, or the model in Hugging Face's layout: backbone.name: BERT."
         ) from None
     except Exception as error:  # Resolvers raise whatever their protocol does.
         raise BackboneError(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from transforms.features import BETWEEN_TEXTS
 from transforms.piece_vocabulary import END, GOES_ON, START, UNKNOWN, PieceVocabulary
 from transforms.text import NO_WORD, valid_utf8
 
@@ -50,8 +51,9 @@ class WordPieces(tf.Module):
         """Makes an encoder's input.
 
         Args:
-            texts: string [batch]; bytes that are not UTF-8 are left out.
-            length: Pieces of a text, with the two at its ends; what comes after them is left out.
+            texts: string [batch]; bytes that are not UTF-8 are left out. BETWEEN_TEXTS makes a pair of a text.
+            length: Pieces of a text or pair, with those at the ends of texts; what comes after them is left out, of a
+                pair from the longer text first.
 
         Returns:
             int64 [batch, length], padded with NO_WORD.
@@ -60,16 +62,28 @@ class WordPieces(tf.Module):
         return tf.ensure_shape(ids, [None, length])
 
     def encode(self, texts: tf.Tensor, length: int | None = None) -> tf.RaggedTensor:
-        """Returns the ids of pieces, with those at either end, as they are: int64 [batch, (pieces)]."""
-        words = self.words(valid_utf8(texts))
+        """Returns the ids of pieces, with those at the ends of texts, as they are: int64 [batch, (pieces)]."""
+        clean = valid_utf8(texts)
+        first = tf.strings.regex_replace(clean, f"(?s){BETWEEN_TEXTS}.*", "")
+        second = tf.strings.regex_replace(clean, f"(?s)^[^{BETWEEN_TEXTS}]*{BETWEEN_TEXTS}?", "")
+        is_pair = tf.strings.regex_full_match(clean, f"(?s).*{BETWEEN_TEXTS}.*")
+        count = tf.shape(texts)[0]
+        pieces = self._pieces(tf.concat([first, second], axis=0))
+        one, other = pieces[:count], pieces[count:]
+        if length is not None:
+            rooms = _rooms(one.row_lengths(), other.row_lengths(), length - 2 - tf.cast(is_pair, tf.int64))
+            one, other = map(_cut_off, (one, other), rooms)
+        edge = tf.ones([count, 1], tf.int64)
+        last = tf.ragged.boolean_mask(self._end * edge, is_pair[:, tf.newaxis])
+        return tf.concat([self._start * edge, one, self._end * edge, other, last], axis=1)
+
+    def _pieces(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Cuts texts into the ids of pieces: string [texts] to int64 [texts, (pieces)]."""
+        words = self.words(texts)
         # Most words of a batch occur in it more than once.
         distinct, places = tf.unique(words.values)
         pieces = tf.RaggedTensor.from_row_splits(tf.gather(self.cut(distinct), places), words.row_splits)
-        pieces = pieces.merge_dims(1, 2)
-        if length is not None:
-            pieces = pieces[:, : length - 2]
-        edge = tf.ones([tf.shape(texts)[0], 1], tf.int64)
-        return tf.concat([self._start * edge, pieces, self._end * edge], axis=1)
+        return pieces.merge_dims(1, 2)
 
     def words(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Cuts texts at white space and around punctuation: string [batch] to simple forms, string [batch, (words)]."""
@@ -125,6 +139,26 @@ class WordPieces(tf.Module):
         )
         pieces = tf.where(known, pieces, unknown_alone)
         return tf.ragged.boolean_mask(pieces, pieces != _NOTHING)
+
+
+def _rooms(one: tf.Tensor, other: tf.Tensor, room: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Shares the room for pieces out between the texts of pairs, as Hugging Face's `longest_first` does.
+
+    All are int64 [batch]: the pieces that the texts have, and the room for both together.
+    """
+    shorter, longer = tf.minimum(one, other), tf.maximum(one, other)
+    half = room // 2
+    of_shorter = tf.minimum(shorter, half)
+    of_longer = tf.where(shorter <= half, room - shorter, room - half)
+    fits = one + other <= room
+    rooms = tf.where(fits, shorter, of_shorter), tf.where(fits, longer, of_longer)
+    swapped = one > other
+    return tf.where(swapped, rooms[1], rooms[0]), tf.where(swapped, rooms[0], rooms[1])
+
+
+def _cut_off(pieces: tf.RaggedTensor, room: tf.Tensor) -> tf.RaggedTensor:
+    places = tf.ragged.range(pieces.row_lengths())
+    return tf.ragged.boolean_mask(pieces, places < room[:, tf.newaxis])
 
 
 @functools.cache

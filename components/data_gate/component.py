@@ -21,7 +21,7 @@ from evaluation.data_checks import Examples, Found
 from evaluation.data_checks.embedding_map import embedding_map
 from evaluation.data_checks.judgement import emptied, judge, refusal
 from evaluation.data_checks.served import SERVED
-from finetune.artifacts.data_findings import DataFindings, ShownExample, ShownSuspect
+from finetune.artifacts.data_findings import STOPPED, DataFindings, ShownExample, ShownSuspect
 from finetune.config.data import ActiveAction
 from finetune.errors import DataError, DataRefused
 from finetune.events import Note, emit
@@ -33,8 +33,6 @@ SHOWN_SUSPECTS = 16
 # Of suspects that belong together.
 SHOWN_TOGETHER = 4
 PREVIEW_FILES = "suspects"
-# In `report_dir`: what was found in data that stopped a run.
-STOPPED = "data_gate"
 
 
 class DataFindingsFolder(types.Artifact):

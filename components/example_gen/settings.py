@@ -25,6 +25,7 @@ class IngestSettings:
         columns: Names of a table's columns when its first line does not hold them.
         path_column: Column of the manifest.
         text_column: Column of tables of texts.
+        text_columns: Columns of the two texts of a pair, in place of `text_column`; None where each row is one text.
         label_column, split_column: Columns of either.
         label_separator: Stands between the labels in a cell of the label column; None for the task's own.
         group_column: Column of either; examples that share its value stay in one split.
@@ -56,6 +57,7 @@ class IngestSettings:
     columns: list[str] | None = None
     path_column: str = "path"
     text_column: str = "text"
+    text_columns: list[str] | None = None
     label_column: str = "label"
     split_column: str | None = None
     label_separator: str | None = None

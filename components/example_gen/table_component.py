@@ -45,7 +45,7 @@ class TableExecutor(base_executor.BaseExecutor):
 
     Attributes:
         NODE_ID: Of the component, for its progress.
-        FEATURE: Raw feature that the value in `data.text_column` becomes.
+        FEATURE: Raw feature that the value in `data.text_column`, or those in `data.text_columns`, become.
     """
 
     NODE_ID: str

@@ -24,6 +24,7 @@ from components.example_gen.splits import plan_splits
 from components.example_gen.tasks import read_labels
 from finetune.buckets import is_bucket
 from finetune.errors import DataError
+from transforms.features import BETWEEN_TEXTS
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -32,7 +33,7 @@ _NEVER_UTF8 = b"\xff"
 
 # Values of one row by column, or why it has none.
 Row = dict[str, str] | FileProblem
-# Why a value in `data.text_column` cannot be used; None for one that can.
+# Why a text, or the texts of a pair, cannot be used; None for one that can.
 ProblemOf = Callable[[str, IngestSettings], FileProblem | None]
 
 
@@ -77,7 +78,7 @@ def find_tables(root: str) -> tuple[str, list[str], list[str]]:
 
 
 def text_problem(text: str, settings: IngestSettings) -> FileProblem | None:
-    """Says why a text cannot be used; None for one that can."""
+    """Says why a text, or a pair of them, cannot be used; None for one that can."""
     max_characters = settings.max_characters
     if _not_utf8(text):
         return FileProblem("not text", "it has bytes that are not UTF-8; convert the file: iconv -f LATIN1 -t UTF-8")
@@ -98,7 +99,7 @@ def read_tables(root: str, settings: IngestSettings, problem_of: ProblemOf = tex
     Args:
         root: A table, or a folder of tables; tables called train, val and test are splits.
         settings: Columns, splits and limits.
-        problem_of: Says why a value in `settings.text_column` cannot be used.
+        problem_of: Says why a text, or the texts of a pair, cannot be used.
 
     Raises:
         DataError: There is no table, one cannot be read at all, lacks a column, or a named split is not there.
@@ -156,7 +157,7 @@ def _records(
         if isinstance(row, FileProblem):
             yield FileRecord(f"{name}:{line}", (), split).without(row), ""
             continue
-        text = row.get(settings.text_column, "")
+        text = _text(row, settings)
         labels, label_problem = read_labels(row.get(settings.label_column, "").strip(), settings)
         slices = {column: row.get(column, "").strip() for column in settings.slice_columns}
         where = row.get(settings.split_column, "").strip() if settings.split_column else split
@@ -171,6 +172,13 @@ def _records(
         data = text.encode()
         digest = hashlib.sha256(data).hexdigest()
         yield dataclasses.replace(record, size=len(data), sha256=digest), text
+
+
+def _text(row: dict[str, str], settings: IngestSettings) -> str:
+    """Returns the text of a row, or those of a pair with BETWEEN_TEXTS between them, which neither has in it then."""
+    if settings.text_columns is None:
+        return row.get(settings.text_column, "")
+    return BETWEEN_TEXTS.join(row.get(column, "").replace(BETWEEN_TEXTS, " ") for column in settings.text_columns)
 
 
 def _not_utf8(text: str) -> bool:
@@ -188,7 +196,10 @@ def _rows(folder: str, name: str, settings: IngestSettings) -> Iterator[tuple[in
         raise DataError(f"data.root: {printable(path)!r} is UTF-16; convert it: iconv -f UTF-16 -t UTF-8.")
     # Stray bytes become surrogates, by which the rows that have them are known.
     text = data.replace(b"\0", _NEVER_UTF8).decode("utf-8-sig", "surrogateescape")
-    wanted = {"text_column": settings.text_column, **common_columns(settings)}
+    texts = {"text_column": settings.text_column}
+    if settings.text_columns is not None:
+        texts = {f"text_columns[{place}]": column for place, column in enumerate(settings.text_columns)}
+    wanted = {**texts, **common_columns(settings)}
     if name.lower().endswith(".jsonl"):
         rows = list(_json_rows(text))
         received = list(dict.fromkeys(key for _, row in rows if isinstance(row, dict) for key in row))

@@ -8,6 +8,9 @@ from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.embedding_map import EmbeddingMap
 from finetune.artifacts.preview import Preview
 
+# In the folder of reports: what was found in data that stopped a run.
+STOPPED = "data_gate"
+
 
 class ShownExample(Preview):
     """An example to show."""

@@ -6,10 +6,13 @@ from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.findings import Interval
+from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED
 
 Action = Literal["nothing to do", "warm", "cold", "stop: data", "waiting"]
 # Those that a run follows from.
 TRAINS = ("warm", "cold")
+# Of a command that ends with the others.
+_EXIT_CODES: dict[Action, int] = {"nothing to do": NOTHING_TO_DO, "stop: data": REFUSED, "waiting": PENDING}
 
 
 class RetrainReason(Record):
@@ -48,6 +51,11 @@ class RetrainDecision(Artifact, file="decision.json"):
     def trains(self) -> bool:
         """Whether a run follows."""
         return self.action in TRAINS
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with after which no run follows; 0 where one does."""
+        return _EXIT_CODES.get(self.action, 0)
 
     @property
     def decisive(self) -> list[RetrainReason]:

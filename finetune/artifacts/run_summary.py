@@ -10,6 +10,16 @@ from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
+from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, FinetuneError
+
+_EXIT_CODES = {
+    "pushed": 0,
+    "checked": 0,
+    "refused": REFUSED,
+    "pending": PENDING,
+    "nothing_to_do": NOTHING_TO_DO,
+    "failed": FinetuneError.exit_code,
+}
 
 
 class ComponentRun(Record):
@@ -40,6 +50,7 @@ class RunSummary(Artifact, file="summary.json"):
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
+        left_out: How many files or rows of the data became no example, by reason.
         start: What training began with; None where the config does not ask for the champion.
         ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
@@ -69,6 +80,7 @@ class RunSummary(Artifact, file="summary.json"):
     mlflow_run: str | None = None
     components: list[ComponentRun] = []
     splits: dict[str, int] = {}
+    left_out: dict[str, int] = {}
     data_checks: list[DataFinding] = []
     modality: str = "image"
     backbone: BackboneOrigin | None = None
@@ -78,6 +90,11 @@ class RunSummary(Artifact, file="summary.json"):
     seconds: float | None = None
     approval: SignedApproval | None = None
     decision: RetrainDecision | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with that has done the run."""
+        return _EXIT_CODES[self.status]
 
     @property
     def failed_gates(self) -> list[GateResult]:

@@ -117,6 +117,13 @@ class DataConfig(Section):
     )
     path_column: str = Field("path", description="manifest column: path of a file, relative to `root`")
     text_column: str = Field("text", description="table column: what is classified")
+    text_columns: list[str] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="table columns of the two texts of a pair, such as a question and an answer, in place of "
+        "`text_column`; `[question, answer]`. BERT reads them as a pair, other backbones one after the other",
+    )
     label_column: str = Field("label", description="manifest or table column: class")
     split_column: str | None = Field(None, description="manifest or table column: split")
     group_column: str | None = Field(
@@ -192,13 +199,19 @@ class DataConfig(Section):
                 "`data.manifest`, or `data.layout` to `table`"
             )
         if self.columns:
-            wanted = [self.text_column, self.label_column, self.split_column, self.group_column, *self.slice_columns]
+            texts = self.text_columns or [self.text_column]
+            wanted = [*texts, self.label_column, self.split_column, self.group_column, *self.slice_columns]
             missing = [name for name in wanted if name and name not in self.columns]
             if missing or len(set(self.columns)) < len(self.columns):
                 raise ValueError(
                     f"columns: got {', '.join(self.columns)}; expected every name once"
                     + (f", and {' and '.join(missing)} among them" if missing else "")
                 )
+        if self.text_columns and self.text_column != type(self).model_fields["text_column"].default:
+            raise ValueError(
+                f"`text_column` ({self.text_column}) is one text a row, and `text_columns` "
+                f"({', '.join(self.text_columns)}) a pair; leave one of them out"
+            )
         reserved = sorted(
             {"image", "audio", "text", "label", "path", "sha256", "group", "span"} & set(self.slice_columns)
         )

@@ -29,5 +29,7 @@ class MlflowConfig(Section):
 class TrackingConfig(Section):
     """Where training and its outcome are told besides the report (docs/tracking.md); none of it can hold a run up."""
 
-    tensorboard: bool = Field(True, description="event files in <output_dir>/tensorboard: curves, hyper-parameters")
+    tensorboard: bool = Field(
+        True, description="event files in <output_dir>/tensorboard: curves, hyper-parameters, pictures"
+    )
     mlflow: MlflowConfig | None = None

@@ -222,8 +222,8 @@ def replay(
     parameters, volumes = _pairs("--parameter", parameter), _pairs("--volume", volume)
     folders = {claim: Path(folder) for claim, folder in volumes.items()}
     results = or_exit(lambda: replay_package(package, workspace, parameters, folders, secrets, on_result=show))
-    if results[-1].state == "failed":
-        print(f"the log: {results[-1].log}", file=sys.stderr)
+    for failed in (result for result in results if result.state == "failed"):
+        print(f"the log: {failed.log}", file=sys.stderr)
     raise typer.Exit(results[-1].exit_code)
 
 

@@ -26,6 +26,7 @@ from finetune_cli.commands.common import (
     silence_shutdown,
     track_served,
 )
+from transforms.features import BETWEEN_TEXTS
 
 
 def backbones(
@@ -77,6 +78,9 @@ def predict(
         typer.Argument(metavar="[FILE]...", help="Images, or files with one text each; or folders of them."),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="A text itself; may be repeated.")] = None,
+    text_pair: Annotated[
+        list[str] | None, typer.Option(help="The second text of a pair; one for each --text, in their order.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
     output: Annotated[
         Path | None,
@@ -92,11 +96,14 @@ def predict(
 
     if not files and not text:
         fail(ConfigError(["FILE: got none; expected files, folders, or --text"]))
+    if text_pair and len(text_pair) != len(text or []):
+        fail(ConfigError([f"--text-pair: got {len(text_pair)} for {len(text or [])} of --text; expected one for each"]))
+    texts = list(map(BETWEEN_TEXTS.join, zip(text or [], text_pair, strict=True))) if text_pair else text or []
     errors = 0
 
     def answers() -> Iterator[dict[str, Any]]:
         nonlocal errors
-        for row in predict_each(model_dir, files_in(files or []), text or []):
+        for row in predict_each(model_dir, files_in(files or []), texts):
             errors += "error" in row
             yield row
 
@@ -134,7 +141,10 @@ def apply_adapter(
     config: ConfigFile,
     overrides: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What to write: .h5 of a backbone by name, .keras of a file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What to write: .h5 of a backbone by name, .keras of a file, a folder of BERT."
+        ),
     ] = None,
 ) -> None:
     """Merges an adapter into the backbone of a config, and writes the backbone to a file that configs can name.

@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
-from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, ConfigError, FinetuneError
+from finetune.errors import ConfigError
 from finetune.events import Event, Note, subscribe
 from finetune.files import write_text
 from finetune_cli.commands.common import (
@@ -100,8 +100,7 @@ def retrain(
         decision = or_exit(lambda: explained(loaded))
     print_decision(console, decision)
     silence_shutdown()
-    codes = {"nothing to do": NOTHING_TO_DO, "waiting": PENDING, "stop: data": REFUSED}
-    raise typer.Exit(codes.get(decision.action, 0))
+    raise typer.Exit(decision.exit_code)
 
 
 def watch(
@@ -281,7 +280,7 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
         print_ranking(ranking, console)
         config = with_backbone(config, ranking)
     with RunView(console, f"finetune {config.name}"):
-        summary = or_exit(lambda: told(config, work, _exit_code))
+        summary = or_exit(lambda: told(config, work))
     print_summary(console, summary)
     if is_open and summary.status != "failed":
         from pipeline.auto_recipe import write_chosen
@@ -290,15 +289,4 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
     if summary_file:
         write_text(summary_file, summary.text())
     silence_shutdown()
-    raise typer.Exit(_exit_code(summary))
-
-
-def _exit_code(summary: RunSummary) -> int:
-    return {
-        "pushed": 0,
-        "checked": 0,
-        "refused": REFUSED,
-        "pending": PENDING,
-        "nothing_to_do": NOTHING_TO_DO,
-        "failed": FinetuneError.exit_code,
-    }[summary.status]
+    raise typer.Exit(summary.exit_code)

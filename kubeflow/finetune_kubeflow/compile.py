@@ -18,9 +18,15 @@ from finetune.buckets import is_bucket
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
-from finetune_kubeflow.environment import JOB_ENV, NOWHERE, TRAIN_JOB_ENV
+from finetune_kubeflow.environment import JOB_ENV, NOWHERE, REPORT, TRAIN_JOB_ENV
 from finetune_kubeflow.package import placement
-from finetune_kubeflow.package.components import decision_component, examined_nodes, task_component, with_signature
+from finetune_kubeflow.package.components import (
+    decision_component,
+    examined_nodes,
+    report_component,
+    task_component,
+    with_signature,
+)
 from finetune_kubeflow.package.groups import groups_of
 from finetune_kubeflow.package.runtime_keys import parameter_name, runtime_parameters, with_value
 from finetune_kubeflow.workers import manifests
@@ -54,13 +60,14 @@ def compile_package(config: Config, output: Path, decides: bool = False) -> None
     if not output.absolute().parent.is_dir():
         raise ConfigError([f"--output: got {str(output)!r}; its folder does not exist"])
     parameters, problems = runtime_parameters(config)
+    asked = on_volume(config)
     if decides:
         if START_FROM in parameters:
             problems.append(f"kubernetes.runtime: got {START_FROM}, which the decision says; leave it out")
         # Both ways are wired.
         config = with_value(config, START_FROM, "champion")
     problems += _path_problems(config)
-    problems += placement.problems(config, [*([NODE_ID] if decides else []), *node_ids(config)])
+    problems += placement.problems(config, [*([NODE_ID] if decides else []), *node_ids(config), REPORT])
     if problems:
         raise ConfigError(problems)
     ir = open_ir(config, [*parameters, *([START_FROM] if decides else [])])
@@ -68,7 +75,8 @@ def compile_package(config: Config, output: Path, decides: bool = False) -> None
     groups = groups_of(config, upstream)
     starts = {START_FROM: "champion"} if decides else {}
     components = [task_component(ir, group, config, {**parameters, **starts}) for group in groups]
-    decision = decision_component(ir, on_volume(config), parameters) if decides else None
+    decision = decision_component(ir, asked, parameters) if decides else None
+    report = report_component(asked, parameters)
 
     def tasks_of(given: Mapping[str, Any]) -> None:
         tasks: dict[str, dsl.PipelineTask] = {}
@@ -84,6 +92,11 @@ def compile_package(config: Config, output: Path, decides: bool = False) -> None
 
     def dag(*channels: Any) -> None:
         given = dict(zip(map(parameter_name, parameters), channels, strict=True))
+        last = _task(report, config, [REPORT], given)
+        with dsl.ExitHandler(last, name="run"):
+            run(given)
+
+    def run(given: Mapping[str, Any]) -> None:
         if decision is None:
             tasks_of(given)
             return

@@ -7,6 +7,10 @@ UMASK = 0o022
 
 TASK_COMMAND = ("python", "-m", "finetune_kubeflow.task.run_nodes")
 DECIDE_COMMAND = ("python", "-m", "finetune_kubeflow.task.decide")
+REPORT_COMMAND = ("python", "-m", "finetune_kubeflow.task.report")
+COMMANDS = (TASK_COMMAND, DECIDE_COMMAND, REPORT_COMMAND)
+# The task that ends every run.
+REPORT = "RunReport"
 # What a decision not to train gives in place of `training.start_from`.
 NOWHERE = "nowhere"
 

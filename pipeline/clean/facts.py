@@ -20,12 +20,12 @@ from finetune.config import Config
 from finetune.errors import RunError
 from pipeline.clean.plan import Facts, Run, StoredArtifact, Used, Version
 from pipeline.metadata_connection import connection_of, is_missing
-from pipeline.run_metadata import NODE, RUN, open_store
+from pipeline.run_ids import start_of
+from pipeline.run_metadata import NODE, RUN, folder_of_run, open_store
 from registry.approval import waiting_models
 from registry.versions import PENDING, read_record, versions
 
 ARTIFACTS = "artifacts"
-RUN_ID = "%Y%m%dT%H%M%S.%fZ"
 
 _EVENT = metadata_store_pb2.Event
 _OUT, _IN = (_EVENT.OUTPUT, _EVENT.INTERNAL_OUTPUT), (_EVENT.INPUT, _EVENT.INTERNAL_INPUT)
@@ -90,19 +90,18 @@ def _stored(config: Config) -> tuple[list[Run], dict[int, StoredArtifact], set[s
     }
     destinations = (one.custom_properties["pushed_destination"].string_value for one in found)
     pushed_to = {str(folder(destination).parent) for destination in destinations if destination}
-    runs = [_run(store, context) for context in store.get_contexts_by_type(RUN)]
-    return [run for run in runs if run], artifacts, pushed_to
+    return [_run(store, context) for context in store.get_contexts_by_type(RUN)], artifacts, pushed_to
 
 
-def _run(store: mlmd.MetadataStore, context: metadata_store_pb2.Context) -> Run | None:
-    start = _start(context.name)
-    if start is None:
-        return None
+def _run(store: mlmd.MetadataStore, context: metadata_store_pb2.Context) -> Run:
+    run_id = folder_of_run(context)
+    start = start_of(run_id)
+    assert start is not None
     executions = [one.id for one in store.get_executions_by_context(context.id)]
     nodes = store.get_contexts_by_execution(executions[0]) if executions else []
     events = store.get_events_by_execution_ids(executions) if executions else []
     return Run(
-        id=context.name,
+        id=run_id,
         start=start,
         pipeline=next((one.name.rsplit(".", 1)[0] for one in nodes if one.type == NODE), ""),
         executions=frozenset(executions),
@@ -111,17 +110,10 @@ def _run(store: mlmd.MetadataStore, context: metadata_store_pb2.Context) -> Run 
     )
 
 
-def _start(run_id: str) -> datetime | None:
-    """When a run began, by its id; None for what is not the id of a run."""
-    with contextlib.suppress(ValueError):
-        return datetime.strptime(run_id, RUN_ID).replace(tzinfo=timezone.utc)
-    return None
-
-
 def _folders_alone(output: Path, known: Iterable[str]) -> Iterator[Run]:
     """Runs that have a folder, and of which the metadata store knows nothing."""
     for path in (output / "runs").glob("*"):
-        start = _start(path.name)
+        start = start_of(path.name)
         if start is not None and path.name not in known:
             yield Run(id=path.name, start=start)
 

@@ -8,9 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from finetune.artifacts.history import History, PastRun, PastVersion, Reason
-
-RUN_ID = "%Y%m%dT%H%M%S.%fZ"
-
+from pipeline.run_ids import start_of
 
 # What is measured of how sets of examples differ, by the name that it has where it is measured.
 DRIFT = {
@@ -64,7 +62,7 @@ def _of_run(run: PastRun, pushed_by: dict[int, PastRun]) -> Event:
     version = _number(run.pushed_model)
     again = version is not None and pushed_by.get(version) is not run
     return Event(
-        at=_time(run.run_id),
+        at=start_of(run.run_id),
         outcome=run.decision.action if run.decision and not run.decision.trains else run.status,
         run_id=run.run_id,
         version=version,
@@ -121,13 +119,6 @@ def _of_version(version: PastVersion, pushed_by: dict[int, PastRun]) -> Iterator
 def _number(folder: str) -> int | None:
     name = Path(folder).name
     return int(name) if name.isdecimal() else None
-
-
-def _time(run_id: str) -> datetime | None:
-    try:
-        return datetime.strptime(run_id, RUN_ID).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
 
 
 def time_of(text: str) -> datetime | None:

@@ -44,7 +44,7 @@ class Message(Artifact):
     at: str = ""
 
 
-def message_of(summary: RunSummary, exit_code: int) -> Message:
+def message_of(summary: RunSummary) -> Message:
     """Returns what is told of a run that has a summary."""
     reasons = [f"{gate.name}: {gate.reason}" for gate in summary.failed_gates]
     if summary.decision and not summary.decision.trains:
@@ -54,7 +54,7 @@ def message_of(summary: RunSummary, exit_code: int) -> Message:
         **_stamp(),
         pipeline=summary.name,
         outcome=summary.status,
-        exit_code=exit_code,
+        exit_code=summary.exit_code,
         cause=(summary.error or "; ".join(reasons))[:_LONGEST_CAUSE],
         run_id=summary.run_id,
         repeated=bool(summary.components) and all(one.state == "cached" for one in summary.components),

@@ -11,7 +11,7 @@ from pipeline.notify.delivery import send
 from pipeline.notify.message import failure_of, message_of
 
 
-def told(config: Config, work: Callable[[Config], RunSummary], exit_code: Callable[[RunSummary], int]) -> RunSummary:
+def told(config: Config, work: Callable[[Config], RunSummary]) -> RunSummary:
     """Does work on a config, sends what became of it where `notify.url` says to, and returns its summary.
 
     What the work raises is sent and raised; a process that is told to end sends nothing.
@@ -24,5 +24,5 @@ def told(config: Config, work: Callable[[Config], RunSummary], exit_code: Callab
         cause = str(error) if ours else f"{type(error).__name__}: {error}"
         send(config.notify, config.output_path, failure_of(config.name, cause, code))
         raise
-    send(config.notify, config.output_path, message_of(summary, exit_code(summary)))
+    send(config.notify, config.output_path, message_of(summary))
     return summary

@@ -23,9 +23,8 @@ from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.artifacts.retrain_decision import TRAINS, Action, RetrainDecision
 from finetune.config import Config
 from finetune.errors import RunError
-from pipeline.execution_cache import put_context
 from pipeline.metadata_connection import connection_of
-from pipeline.run_metadata import NODE, RUN, artifacts_of, has_succeeded, open_store
+from pipeline.run_metadata import NODE, RUN, artifacts_of, has_succeeded, open_store, put_context
 
 # Of executions and artifacts of decisions.
 NODE_ID = "RetrainDecision"
@@ -36,7 +35,7 @@ _PUSHER = "AtomicPusher"
 
 @dataclass(frozen=True)
 class PastDecision:
-    """A decision that looked into examples: id of its artifact, its folder, and how the run ended that followed."""
+    """A decision: id of its artifact, its folder, and how the run ended that followed."""
 
     id: int
     folder: Path
@@ -46,7 +45,17 @@ class PastDecision:
     @property
     def unfinished(self) -> bool:
         """Whether it was to train, and the run that followed did not end."""
-        return self.action in TRAINS and not self.ended
+        return self.trains and not self.ended
+
+    @property
+    def trains(self) -> bool:
+        """Whether a run follows."""
+        return self.action in TRAINS
+
+    @property
+    def decision(self) -> RetrainDecision:
+        """The whole of it."""
+        return RetrainDecision.read(self.folder)
 
     @property
     def examples(self) -> list[ListedExample]:
@@ -116,11 +125,7 @@ class Lineage:
 
     def decisions(self) -> list[PastDecision]:
         """Returns the decisions that looked into examples and are still there, the latest first."""
-        return [
-            PastDecision(one.id, Path(one.uri), *(one.custom_properties[key].string_value for key in (ACTION, ENDED)))
-            for one in self._decisions()
-            if ExampleList.path(one.uri).is_file()
-        ]
+        return [_past(one) for one in self._decisions() if ExampleList.path(one.uri).is_file()]
 
     def decided(self) -> dict[str, str]:
         """Returns the digest of each span that was decided on, and where a run followed, that has ended.
@@ -176,12 +181,12 @@ class Lineage:
         )
         self._store.put_attributions_and_associations([attribution], [])
 
-    def of_run(self, run_id: str) -> tuple[int, RetrainDecision] | None:
-        """Returns the decision that a run follows from, and the id of its artifact; None where there is none."""
+    def of_run(self, run_id: str) -> PastDecision | None:
+        """Returns the decision that a run follows from; None where there is none."""
         context = self._store.get_context_by_type_and_name(RUN, run_id)
         artifacts = self._store.get_artifacts_by_context(context.id) if context else []
         found = max((one for one in artifacts if one.type == NODE_ID), key=lambda one: one.id, default=None)
-        return (int(found.id), RetrainDecision.read(found.uri)) if found else None
+        return _past(found) if found else None
 
     def end(self, decision: int, status: str) -> None:
         """Notes how the run ended that a decision led to."""
@@ -213,6 +218,11 @@ class Lineage:
         events = [event for event in self._store.get_events_by_artifact_ids([verdict.id]) if event.type == _INPUT]
         executions = self._store.get_executions_by_id(list({event.execution_id for event in events}))
         return any(has_succeeded(one) and one.type.endswith(_PUSHER) for one in executions)
+
+
+def _past(artifact: Any) -> PastDecision:
+    action, ended = (artifact.custom_properties[key].string_value for key in (ACTION, ENDED))
+    return PastDecision(artifact.id, Path(artifact.uri), action, ended)
 
 
 def _listed(folder: str | Path) -> list[ListedExample] | None:

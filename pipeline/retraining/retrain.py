@@ -16,11 +16,12 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.retrain_decision import Action, RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 from finetune.config import Config
-from pipeline.local import new_run_id, run_pipeline
+from pipeline.local import run_pipeline
 from pipeline.retraining.examination import examine
 from pipeline.retraining.facts import Situation, situation
 from pipeline.retraining.lineage import Lineage, store_of
 from pipeline.retraining.listing import data_now
+from pipeline.run_ids import new_run_id
 from pipeline.saved_report import REPORT_FILE, save_report
 
 # In the output folder; each decision has a folder there.
@@ -91,7 +92,7 @@ def file_decision(config: Config, name: str, examine: Examine, run_id: str | Non
     if found.goes_on:
         (latest,) = found.latest
         lineage.take_up(latest.id, run_id)
-        return Filed(latest.id, RetrainDecision.read(latest.folder))
+        return Filed(latest.id, latest.decision)
     folder = config.output_path / FOLDER / name
     found, decision = _decided(config, found, folder, examine)
     decision.write(folder)

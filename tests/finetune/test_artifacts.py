@@ -132,7 +132,7 @@ def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
     data = ReportData.read(tmp_path)
     assert data.ingest is None
     added = dict.fromkeys(("approval", "search", "refit", "calibration", "reuse", "ranking", "start", "decision"))
-    assert data.summary.plain() == {**summary, **added, "data_checks": []}
+    assert data.summary.plain() == {**summary, **added, "data_checks": [], "left_out": {}}
 
 
 def test_the_summary_keeps_the_names_of_the_contract():

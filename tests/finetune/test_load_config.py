@@ -25,6 +25,18 @@ def test_defaults_are_the_usual_two_phases(load):
 
 
 @pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"text_columns": ["a"]}, "data.text_columns: "),
+        ({"text_columns": ["a", "b"], "text_column": "c"}, "`text_column` (c) is one text a row"),
+        ({"text_columns": ["a", "b"], "columns": ["a", "label"]}, "b among them"),
+    ],
+)
+def test_pairs_of_texts_have_two_columns(problems, data, message):
+    assert message in problems({**GOOD, "data": {"root": "x", "layout": "table", **data}})[0]
+
+
+@pytest.mark.parametrize(
     ("splits", "message"),
     [
         ({"train": "train", "val": 1.5, "test": "val"}, "a fraction between 0 and 1"),

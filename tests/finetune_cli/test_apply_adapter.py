@@ -72,8 +72,11 @@ def test_what_cannot_be_read_or_written_is_said_before_anything_is_built(trained
     for words, said in (
         ([tmp_path / "absent", config, "--output", "a.h5"], "missing; expected the adapter.safetensors of a run"),
         ([broken, config, "--output", "a.h5"], "cannot be read as an adapter"),
-        ([folder, config], "--output: missing; expected a new file such as adapted.h5"),
-        ([folder, config, "--output", tmp_path / "a.keras"], "does not end with .h5, as backbone.weights takes it"),
+        ([folder, config], "--output: missing; expected a new name that ends with .h5, such as adapted.h5"),
+        (
+            [folder, config, "--output", tmp_path / "a.keras"],
+            "which is not what backbone.weights takes; expected a new name that ends with .h5",
+        ),
         ([folder, config, "--output", tmp_path / "there.h5"], "which is there already"),
         ([folder, config, "backbone.name=auto", "--output", "a.h5"], "backbone"),
     ):

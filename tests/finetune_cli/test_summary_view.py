@@ -124,6 +124,12 @@ def test_the_summary_of_a_pushed_run_says_how_to_try_it():
         assert part in shown
 
 
+def test_a_single_file_that_was_left_out_is_told():
+    console = pipe()
+    print_summary(console, RunSummary.model_validate({**SUMMARY, "left_out": {"truncated": 1, "[b]odd": 1200}}))
+    assert "data: left out 1 truncated, 1,200 [b]odd; the report names each" in text(console)
+
+
 def test_what_was_tried_and_chosen_is_shown_with_its_reason():
     console = pipe()
     print_summary(console, RunSummary.model_validate(SEARCHED))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hugging_face_folder import WORDS, save_encoder
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +32,36 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 name: tiny
 data: {root: images, splits: {train: train, val: val, test: test}}
 backbone: {name: SmallCNN, weights: random}
+training:
+  batch_size: 8
+  head: {units: [8]}
+  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
+evaluation: {gates: [{metric: accuracy, min: 0.0}]}
+kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
+"""
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of pairs of texts, alike or not, on a small BERT."""
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("tiny_pairs")
+    draw = np.random.default_rng(0)
+    lines = ["one\tother\tlabel"]
+    for number in range(96):
+        one = draw.choice(WORDS, 3)
+        other = draw.choice(WORDS, 3) if number % 2 else one
+        lines.append(f"{' '.join(one)} {number}\t{' '.join(other)}\t{('alike', 'other')[number % 2]}")
+    (folder / "pairs.tsv").write_text("\n".join(lines))
+    save_encoder(folder / "bert")
+    (folder / "tiny.yaml").write_text(
+        """
+name: tiny
+data: {root: pairs.tsv, layout: table, text_columns: [one, other]}
+backbone: {name: BERT, weights: bert, text: {max_pieces: 16}}
 training:
   batch_size: 8
   head: {units: [8]}

@@ -12,6 +12,7 @@ from command_line import finetune
 from google.protobuf import json_format
 from PIL import Image
 
+from finetune.artifacts.run_summary import RunSummary
 from finetune.config import load_config
 from finetune.errors import ConfigError
 from finetune_kubeflow.compile import compile_package
@@ -24,7 +25,7 @@ from pipeline.run_metadata import open_store
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "configs" / "digits.yaml"
-DECISION = "retrain-decision"
+DECISION, REPORT = "retrain-decision", "run-report"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,8 @@ def argument(package: Path, option: str) -> str:
 
 def test_the_other_tasks_run_where_the_decision_says_to_train(package: Path):
     pipeline = read_package(package).pipeline
-    decision, condition = (pipeline.root.dag.tasks[name] for name in (DECISION, "condition-1"))
+    first = pipeline.components["comp-exit-handler-1"].dag.tasks
+    decision, condition = (first[name] for name in (DECISION, "condition-2"))
     assert not decision.trigger_policy.condition
     started = f"pipelinechannel--{DECISION}-start_from"
     assert condition.trigger_policy.condition == f"inputs.parameter_values['{started}'] != '{NOWHERE}'"
@@ -138,6 +140,14 @@ def versions(folder: Path) -> dict[str, bytes]:
     return {file.parts[-3]: file.read_bytes() for file in (folder / "runs/tiny/pushed").glob(f"*/{name}")}
 
 
+def told(folder: Path) -> list[tuple[object, ...]]:
+    """What the summary of each run and decision says, in their order."""
+    files = [*(folder / "runs/tiny/runs").glob("*"), *(folder / "runs/tiny/decisions").glob("*")]
+    found = [RunSummary.read(one) for one in sorted(files, key=lambda one: one.name) if RunSummary.path(one).is_file()]
+    assert all(Path(one.report).is_file() for one in found)
+    return [(one.status, one.metrics, [gate.reason for gate in one.gates], one.splits, one.start) for one in found]
+
+
 @pytest.mark.long
 def test_a_replayed_decision_leaves_what_a_local_one_leaves(tiny: Path, tmp_path: Path):
     """Cold, nothing to do, warm, data that are refused: exit codes, decisions, reasons and weights are the same."""
@@ -160,21 +170,22 @@ def test_a_replayed_decision_leaves_what_a_local_one_leaves(tiny: Path, tmp_path
         there, here = (decisions(one) for one in (tmp_path / "w/metadata.sqlite", local / "runs/tiny/metadata.sqlite"))
         assert there == here
         assert versions(cluster) == versions(local)
+        assert told(cluster) == told(local)
         return results, ran.returncode
 
     first, code = both()
-    assert (code, len(first), first[0].name) == (0, 4, DECISION)
+    assert (code, len(first), first[0].name, first[-1].name) == (0, 5, DECISION, REPORT)
     assert first[1].name == "image-example-gen-to-warm-start-resolver"
     ran = {node for node, state in first[1].nodes.items() if state == "ran"}
     assert ran == {"WarmStartResolver"}, "the decision has run the nodes of the data"
 
     nothing, code = both()
-    assert (code, [result.name for result in nothing]) == (5, [DECISION])
+    assert (code, [result.name for result in nothing]) == (5, [DECISION, REPORT])
 
     for place in (cluster, local):
         add(place, 2, seed=2)
     second, code = both()
-    assert (code, len(second)) == (0, 4)
+    assert (code, len(second)) == (0, 5)
     assert [one[:2] for one in decisions(tmp_path / "w/metadata.sqlite")] == [
         ("cold", "pushed"),
         ("nothing to do", ""),
@@ -188,5 +199,5 @@ def test_a_replayed_decision_leaves_what_a_local_one_leaves(tiny: Path, tmp_path
         for number in range(20):
             (broken / f"{number}.png").write_bytes(f"no picture {number}".encode())
     refused, code = both()
-    assert (code, [result.name for result in refused]) == (3, [DECISION])
+    assert (code, [result.name for result in refused]) == (3, [DECISION, REPORT])
     shutil.rmtree(tmp_path / "w")

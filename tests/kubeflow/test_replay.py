@@ -17,6 +17,7 @@ from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
 from finetune.artifacts.pushed_version import ModelCard, PushRecord
+from finetune.artifacts.run_summary import RunSummary
 from finetune.errors import ConfigError
 from finetune_kubeflow.replay import tasks
 from finetune_kubeflow.replay.run import TIMED_OUT, replay
@@ -199,6 +200,33 @@ def test_a_condition_keeps_tasks_from_running(tmp_path: Path):
         replay(tmp_path / "package.yaml", tmp_path / "w")
 
 
+def test_an_exit_task_runs_whichever_way_the_others_end(tmp_path: Path):
+    @dsl.container_component
+    def last(report: dsl.Output[dsl.HTML]):
+        show = "import sys; print(*sys.argv[1:])"
+        return dsl.ContainerSpec(image="x", command=["python", "-c", show], args=["{{$}}"])
+
+    @dsl.container_component
+    def step(code: str):
+        return dsl.ContainerSpec(image="x", command=["python", "-c"], args=[code])
+
+    @dsl.pipeline(name="made")
+    def pipeline(first: str = "raise SystemExit(2)"):
+        with dsl.ExitHandler(last()):
+            step(code="pass").after(step(code=first))
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "package.yaml"))
+    failed = replay(tmp_path / "package.yaml", tmp_path / "w")
+    assert [(result.name, result.state) for result in failed] == [("step-2", "failed"), ("last", "ran")]
+    outputs = json.loads(failed[-1].log.read_text())["outputs"]
+    folder = tmp_path / "w" / "outputs" / failed[-1].log.parent.name / "last"
+    assert outputs["outputFile"] == str(folder / tasks.OUTPUT_FILE)
+    (artifact,) = outputs["artifacts"]["report"]["artifacts"]
+    assert (artifact["uri"], artifact["type"]["schemaTitle"]) == (str(folder / "report"), "system.HTML")
+    well = replay(tmp_path / "package.yaml", tmp_path / "w", {"first": "pass"})
+    assert [result.name for result in well] == ["step-2", "step", "last"]
+
+
 def test_retries_pause_and_end_as_argo_has_it():
     task = tasks.Task("a", (), [], {}, retries=3, backoff=30, factor=2, window=600)
     assert [task.pause_after(attempts, elapsed=0) for attempts in (1, 2, 3, 4)] == [30, 60, 120, None]
@@ -244,9 +272,11 @@ def states(output: str) -> dict[str, str]:
 
 
 @pytest.mark.long
-def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
+@pytest.mark.parametrize("kind", ["tiny", "tiny_pairs"])
+def test_a_whole_pipeline(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     """Killed while it trains, it resumes from its checkpoint and pushes what a local run pushes, byte for byte."""
     here, package = tmp_path / "volume", tmp_path / "tiny-package.yaml"
+    tiny: Path = request.getfixturevalue(kind)
     shutil.copytree(tiny, here)
     compiled = finetune("compile", "tiny.yaml", LONG_TRAINING, "-o", package, cwd=here)
     assert compiled.returncode == 0, compiled.stderr
@@ -277,8 +307,9 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
         volumes={"finetune": here},
         cluster_environment={"PYTHONPATH": str(tmp_path / "poisoned")},
     )
-    assert again[-1].state == "cached", again[-1].log.read_text()[-3000:]
+    assert {result.state for result in again[:-1]} == {"cached"}, again[0].log.read_text()[-3000:]
     assert {state for result in again for state in result.nodes.values()} == {"cached"}
+    assert (again[-1].name, again[-1].exit_code) == ("run-report", 0), again[-1].log.read_text()[-3000:]
     local = tmp_path / "local"
     shutil.copytree(tiny, local)
     ran = finetune("run", "tiny.yaml", LONG_TRAINING, cwd=local)
@@ -286,6 +317,24 @@ def test_a_whole_pipeline(tiny: Path, tmp_path: Path):
     replayed = pushed(here)
     assert {"saved_model.pb", "variables/variables.data-00000-of-00001", "assets/classes"} < set(replayed)
     assert replayed == pushed(local)
+    (here_told, again_told), (there_told,) = (
+        [RunSummary.read(run) for run in sorted((place / "runs/tiny/runs").iterdir())] for place in (here, local)
+    )
+    for one in (here_told, again_told):
+        assert (one.status, one.metrics, one.gates) == (there_told.status, there_told.metrics, there_told.gates)
+        assert Path(one.report).read_text().startswith("<!DOCTYPE html>")
+    assert {one.state for one in again_told.components} == {"cached"}
+    shown = tmp_path / "w" / "outputs" / again[-1].log.parent.name / "run-report"
+    told = json.loads((shown / tasks.OUTPUT_FILE).read_text())["artifacts"]
+    metadata = {name: one["artifacts"][0]["metadata"] for name, one in told.items()}
+    assert metadata["metrics"] == there_told.metrics
+    assert [one["displayName"] for one in metadata["confusion_matrix"]["confusionMatrix"]["annotationSpecs"]] == [
+        "dark",
+        "light",
+    ]
+    assert metadata["model"]["folder"] == again_told.pushed_model
+    assert (shown / "report").read_text() == Path(again_told.report).read_text()
+    assert (shown / "model_card").read_text() == Path(again_told.pushed_model, CARD_TEXT_FILE).read_text()
 
 
 def epochs_in(log: Path) -> list[int]:

@@ -27,11 +27,11 @@ from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import BackboneOrigin
 from finetune.config import Config, load_config
-from pipeline.local import new_run_id
 from pipeline.retraining import retrain as retraining
 from pipeline.retraining.lineage import store_of
 from pipeline.retraining.listing import examples_now
 from pipeline.retraining.watch import watch
+from pipeline.run_ids import new_run_id
 from registry.versions import push_version
 from trainer_module.backbones.sources import record_of
 from trainer_module.warm_start.state import StateFacts, TrainingState, preprocessing_of

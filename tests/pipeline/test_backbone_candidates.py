@@ -6,6 +6,7 @@ import json
 
 import h5py
 import pytest
+from hugging_face_folder import BERT, save_encoder
 
 from finetune.artifacts.backbone_ranking import BackboneRanking, RankedBackbone
 from finetune.config import BackboneConfig, DataConfig, load_config
@@ -101,6 +102,16 @@ def test_what_is_no_candidate_is_left_out_with_its_reason(tmp_path):
     assert "neither a .keras nor an .h5" in found.left_out["broken.h5"]
     texts = in_folder(folder, "text")
     assert [label_of(config) for config in texts.candidates] == ["GloVe"]
+
+
+def test_models_in_hugging_faces_layout_are_found_with_their_folders_names(tmp_path):
+    for name in ("mini", "cut_off"):
+        save_encoder(tmp_path / name, {**BERT, "max_position_embeddings": 128})
+    (tmp_path / "cut_off" / "model.safetensors").write_bytes(b"")
+    found = in_folder(tmp_path, "text")
+    assert [label_of(config) for config in found.candidates] == ["BERT mini"]
+    assert "cannot be read as safetensors" in found.left_out["cut_off"]
+    assert "it is for text" in in_folder(tmp_path, "image").left_out["mini"]
 
 
 def test_a_folder_without_weights_is_an_error_that_says_what_lies_there(tmp_path):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 
 import pytest
+from rich.console import Console
 
 from finetune.config import Config
 from pipeline.frozen_features_plan import count_examples, frozen_features_lines
+from pipeline.plan import print_plan
 from trainer_module.frozen_features import recorded
 
 
@@ -56,6 +59,20 @@ def test_what_does_not_train_on_the_cache_says_why(tmp_path):
     assert "block_99" in frozen_features_lines(config(root, {"phases": [phase]}))[0]
 
 
+def test_with_updates_of_low_rank_the_cut_lies_below_the_lowest_and_the_plan_counts_them(tmp_path):
+    training = {"strategy": "full", "peft": {"rank": 2}}
+    own = config(folders(tmp_path, train=80, val=20), training)
+    # 2 (112 + 1280) of Conv_1 and 2 (336 + 112) of block_16_project; the next would reach 4,102, 1 % of all.
+    _, tune = frozen_features_lines(own)
+    assert tune.startswith("fine_tune: the network up to block_16_depthwise_relu runs once; 65.9 kB a picture")
+    console = Console(file=io.StringIO(), width=300)
+    print_plan(own, console)
+    expected = "2 kernels from block_16_project to Conv_1; 3,680 parameters train of the backbone's 410,208 (0.90%)"
+    assert expected in console.file.getvalue()
+    too_high = config(tmp_path, {"strategy": "full", "peft": "lora"})
+    assert "training.peft.rank: got 4" in frozen_features_lines(too_high)[0]
+
+
 def test_another_size_of_pictures_is_an_estimate(tmp_path):
     backbone = {"name": "MobileNetV2", "weights": "random", "arguments": {"alpha": 0.35}, "image_size": 448}
     _, tune = frozen_features_lines(config(tmp_path / "absent", backbone=backbone))
@@ -92,6 +109,4 @@ def test_lines_of_a_manifest_are_examples(tmp_path):
 def test_recorded_graphs_are_those_of_the_networks(name, arguments):
     pytest.importorskip("tensorflow")
     record = importlib.import_module("trainer_module.frozen_features.record")
-    size, nodes, layers = record.graph_of(name, arguments)
-    found = recorded.recorded(name, arguments)
-    assert (found.image_size, list(found.nodes), list(found.layers)) == (size, nodes, layers)
+    assert recorded.recorded(name, arguments) == record.graph_of(name, arguments)

@@ -95,7 +95,7 @@ def waiting(output: Path) -> list[Path]:
 def test_the_message_says_what_became_of_the_run(hook: Hook, tmp_path: Path):
     gate = GateResult("accuracy >= 0.9", "accuracy", value=0.5, bound=0.9, passed=False, reason="0.5 is below 0.9")
     summary = RunSummary(run_id="r1", name="shapes", status="refused", gates=[gate], metrics={"accuracy": 0.5})
-    assert send(config_for(hook), tmp_path, message_of(summary, 3))
+    assert send(config_for(hook), tmp_path, message_of(summary))
     (body,) = hook.bodies
     assert body["id"]
     assert body["at"]
@@ -111,7 +111,7 @@ def test_the_message_says_what_became_of_the_run(hook: Hook, tmp_path: Path):
 def test_a_push_names_its_version_and_a_repeated_answer_says_so():
     components = [ComponentRun(id="Trainer", seconds=0, state="cached")]
     summary = RunSummary(run_id="r1", status="pushed", pushed_model="/pushed/12", components=components)
-    message = message_of(summary, 0)
+    message = message_of(summary)
     assert (message.version, message.repeated) == (12, True)
 
 
@@ -198,9 +198,9 @@ def test_work_that_raises_is_told_and_raises_still(hook: Hook, tmp_path: Path, l
         raise RunError("output_dir: another run is going on")
 
     with pytest.raises(RunError):
-        told(config, failing, lambda _: 0)
+        told(config, failing)
     summary = RunSummary(run_id="r", name="shapes", status="pending")
-    assert told(config, lambda _: summary, lambda _: 4) is summary
+    assert told(config, lambda _: summary) is summary
     assert [(body["outcome"], body["exit_code"], body["cause"]) for body in hook.bodies] == [
         ("failed", 1, "output_dir: another run is going on"),
         ("pending", 4, ""),

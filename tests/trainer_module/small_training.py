@@ -90,7 +90,9 @@ def setup_of(
         backbone, model = backbone_model.build_network(network, config, 2, TASKS[task].activation)
     frozen_features = FrozenFeatures(folder, model, backbone, config, augmentation, *splits, "Trainer")
     counted = TASKS[task], ["dark", "bright"], None
-    return Setup(model, backbone, config, *counted, *splits, augmentation, strategy, "Trainer", frozen_features)
+    return Setup(
+        model, backbone, config, *counted, *splits, augmentation, strategy, "Trainer", frozen_features, "image"
+    )
 
 
 def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, folder="unused"):

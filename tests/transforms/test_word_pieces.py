@@ -24,7 +24,7 @@ HOSTILE = [
     "CAFÉ cafe\u0301 Ǻ ẛ̣ İstanbul ﬁsh Ⅻ ½ Σίσυφος STRASSE straße ǅ",
     "水水boat水 漢字かな交じり文 한국어 ไทย हिन्दी العربية עברית",
     "\U0002b81f\U0002b820\U0002b91f\U0002b920 \uf900 \U0002f800",
-    "zero\u200bwidth soft\u00adhyphen left\u200eto\u202eright \ufeffmark null\x00 bell\x07 next\x85line \x1fa",
+    "zero\u200bwidth soft\u00adhyphen left\u200eto\u202eright \ufeffmark null\x00 bell\x07 next\x85line \x1ea",
     "\ue000private\uf8ff \U000f0000use\U0010fffd \ufffd",
     "🙂⛵ 👩‍👩‍👧‍👦 🇪🇺 ☂️ 1️⃣",
     "a" * 100 + " " + "a" * 101 + " " + "é" * 100 + " " + "ab" * 60,
@@ -80,6 +80,17 @@ def test_hostile_texts_become_the_same_pieces(minilm):
 def test_hostile_texts_become_the_same_pieces_of_a_small_vocabulary(tmp_path, normalizer):
     save_tokenizer(tmp_path, **normalizer)
     assert other_ids(tmp_path, HOSTILE) == []
+
+
+@pytest.mark.parametrize("length", [None, 3, 4, 9, 128])
+def test_hostile_pairs_become_the_same_pieces(minilm, length):
+    pairs = [pair for pair in zip(HOSTILE, [*HOSTILE[5:], *HOSTILE[:5]], strict=True) if "\x1f" not in "".join(pair)]
+    tokenizer = theirs(minilm)
+    if length:
+        tokenizer.enable_truncation(length)
+    expected = [encoding.ids for encoding in tokenizer.encode_batch(pairs)]
+    found = WordPieces(read_piece_vocabulary(str(minilm))).encode(tf.constant(list(map("\x1f".join, pairs))), length)
+    assert found.to_list() == expected
 
 
 @pytest.mark.long

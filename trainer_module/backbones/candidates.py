@@ -11,8 +11,9 @@ from pathlib import Path
 
 from finetune.config.backbone import BackboneConfig, Scaling
 from finetune.errors import BackboneError, ConfigError
+from trainer_module.backbones.hugging_face import CONFIG
 from trainer_module.backbones.keras_config import read_config
-from trainer_module.backbones.sources import catalogue, record_of
+from trainer_module.backbones.sources import catalogue, record_of, source_of
 from trainer_module.backbones.sources.word_vectors import WordVectors
 
 KERAS_CACHE = Path("~/.keras/models")
@@ -82,12 +83,17 @@ def label_of(config: BackboneConfig) -> str:
     arguments = [f"{name}={value}" for name, value in config.arguments.items()]
     name = record.name.removesuffix(".h5").removesuffix(".keras")
     size = [f"at {record.image_size}"] if record.image_size else []
-    return " ".join([name, *arguments, *size])
+    # Of a name that stands for a kind of models, the folder says which.
+    folder = [config.local_path.name] if config.name and config.local_path and config.local_path.is_dir() else []
+    return " ".join([name, *folder, *arguments, *size])
 
 
 def _of_file(path: Path) -> BackboneConfig | str:
-    """Returns the config of a file's network, or why there is none."""
+    """Returns the config of the network in a file or a model's folder, or why there is none."""
     name = path.name.casefold()
+    if (path / CONFIG).is_file():
+        config = BackboneConfig(name="BERT", weights=str(path))
+        return "; ".join(source_of(config).file_problems(config)) or config
     if path.suffix == ".json" or name.endswith((".txt", ".vec")):
         is_vectors = any(fold in name for fold in ("glove", "word2vec", "fasttext", "vectors"))
         return _valid({"name": _vectors_name(name), "weights": str(path)}) if is_vectors else "its name says no network"

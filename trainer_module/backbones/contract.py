@@ -27,7 +27,7 @@ def check_backbone_source(config: BackboneConfig) -> None:
         AssertionError: One is broken; the message says which.
     """
     from trainer_module.backbones.model import build_backbone
-    from trainer_module.peft.adapters import kernels_of
+    from trainer_module.peft.adapters import kernels_of, parameters_of
     from trainer_module.phases.freezing import layers_of
 
     source = source_of(config)
@@ -47,8 +47,12 @@ def check_backbone_source(config: BackboneConfig) -> None:
     assert backbone.output.dtype.is_floating, f"{source.name} gives {backbone.output.dtype.name} features, not floats"
     digest = source.digest(config)
     assert backbone.weights_sha256 == digest, f"{source.name} has a digest of weights that are not those it loads"
-    holds = bool(kernels_of(backbone))
-    assert holds == source.holds_kernels, f"{source.name} says of its kernels that they are (not) in layers of Keras"
+    kernels = kernels_of(backbone)
+    as_said = {None: not kernels, "name": True, "kind": all(each.kind != "variable" for each in kernels)}
+    assert as_said[source.kernels_by], f"{source.name} has kernels by {source.kernels_by}, and builds {kernels}"
+    said = source.kernels(config)
+    right = said is None or (list(said[0]), said[1]) == (kernels, parameters_of(backbone))
+    assert right, f"{source.name} describes other kernels than it builds: {said}, not {kernels}"
     described = source.layers(config)
     if described is not None:
         built = layers_of(backbone)
@@ -74,7 +78,7 @@ def _check_written(config: BackboneConfig, backbone: keras.Model) -> None:
     key, ending = source.written_as
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"written{ending}")
-        source.write(backbone, path)
+        source.write(config, backbone, path)
         named = {key.removeprefix("backbone."): str(path), "sha256": None, "cut_at": None}
         again = build_backbone(config.model_copy(update=named))
         same = map(np.array_equal, again.get_weights(), backbone.get_weights())

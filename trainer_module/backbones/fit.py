@@ -8,6 +8,7 @@ from finetune.config import STRATEGIES, BackboneConfig, PhaseConfig, TrainingCon
 from finetune.errors import BackboneError
 from trainer_module.backbones.source import UNFREEZE_FORMS
 from trainer_module.backbones.sources import source_of
+from trainer_module.peft.targets import BY_NAME
 from trainer_module.phases.freezing import Layer, trainable_layers
 
 
@@ -26,12 +27,13 @@ def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str
     if training.peft and training.peft.method == "lora":
         # Only the built network has updates.
         may_train = ""
-        if not source.holds_kernels:
+        if source.kernels_by is None:
             return [
-                f"training.peft.method: got 'lora'; {source.record(config).name} has no kernels in layers of Keras: a "
-                "SavedModel's graph reads its own, and a table of words has none. Expected 'bitfit' or 'norm' of a "
-                "SavedModel, or no training.peft"
+                f"training.peft.method: got 'lora'; {source.record(config).name} has no kernels, as dense layers and "
+                "convolutions have them. Expected another backbone, or no training.peft"
             ]
+        if source.kernels_by == "name" and not isinstance(training.peft.targets, str):
+            return [f"training.peft.targets: got {training.peft.targets}; {BY_NAME}"]
 
     def refusal(phase: PhaseConfig) -> str | None:
         form = _form(phase.unfreeze)

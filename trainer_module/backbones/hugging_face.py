@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from finetune.errors import BackboneError
+from trainer_module.peft.targets import Kernel
 from trainer_module.phases.freezing import Layer
 from transforms.features import PIECE_IDS
 from transforms.piece_vocabulary import FILES, PieceVocabulary, read_json, read_piece_vocabulary
@@ -108,6 +111,8 @@ _NAMES = {
         "output_norm": "output_layer_norm",
     },
 }
+# Of these, those before and behind attention.
+_PROJECTION = re.compile(r"_(query|key|value|attention_output)$")
 # Layers of a block, in their order.
 _PARTS: tuple[str, ...] = ("query", "key", "value", "attention", "attention_output", "attention_sum", "attention_norm")
 _PARTS += ("intermediate", "output", "sum", "output_norm", "where_pieces")
@@ -249,6 +254,23 @@ def described_layers(architecture: Architecture) -> list[Layer]:
     for block in range(1, architecture.blocks + 1):
         names += [f"block{block}_{part}" for part in _PARTS]
     return [Layer(name, variables.get(name, ())) for name in [*names, "pool"]]
+
+
+def described_kernels(architecture: Architecture) -> tuple[list[Kernel], int]:
+    """Returns the kernels of that network, from input to output, and how many numbers its variables hold."""
+    modules = architecture.modules
+    kernels = [
+        Kernel(
+            f"{each.layer}/kernel",
+            each.layer,
+            "attention" if _PROJECTION.search(each.layer) else "dense",
+            each.shape,
+            1,
+        )
+        for each in modules
+        if each.kind == "dense"
+    ]
+    return kernels, sum(math.prod(shape) for module in modules for *_, shape in module.tensors())
 
 
 def _vocabulary_problems(folder: str, architecture: Architecture, vocabulary: PieceVocabulary) -> list[str]:

@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import sha256_of
 from finetune.errors import did_you_mean
 from trainer_module.frozen_features.recorded import Recorded, recorded
+from trainer_module.peft.targets import Kernel
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
 
@@ -36,10 +37,10 @@ class BackboneSource(ABC):
     unfreeze_forms: Sequence[str] = UNFREEZE_FORMS  # Those of UNFREEZE_FORMS that its layers allow.
     # Whether its networks can be built without their weights, as the baseline `from_scratch` needs.
     starts_random: bool = False
-    # Whether their kernels are in layers of Keras, as LoRA needs.
-    holds_kernels: bool = True
-    # The key of the config that takes a file of its networks with other weights, and how its name ends; None where
-    # they cannot be written.
+    # How LoRA's targets may choose among their kernels; None where they have none.
+    kernels_by: Literal["kind", "name"] | None = "kind"
+    # The key of the config that takes its networks with other weights, and how the name of the file ends, "" for a
+    # folder; None where they cannot be written.
     written_as: tuple[str, str] | None = None
 
     @abstractmethod
@@ -75,6 +76,14 @@ class BackboneSource(ABC):
         graph = self.graph(config)
         return graph.layers if graph else None
 
+    def kernels(self, config: BackboneConfig) -> tuple[Sequence[Kernel], int] | None:
+        """Returns the kernels that `build` will give, from input to output, and how many numbers the network has.
+
+        None where only `build` can tell.
+        """
+        graph = self.graph(config)
+        return (graph.kernels, graph.parameters) if graph else None
+
     def graph(self, config: BackboneConfig) -> Recorded | None:
         """Returns the graph by which `finetune plan` cuts frozen features off; None where none is known."""
         return None
@@ -87,8 +96,8 @@ class BackboneSource(ABC):
         """Returns the same of the files that the config names, which must be on this machine."""
         return []
 
-    def write(self, backbone: keras.Model, path: Path) -> None:
-        """Writes a network with weights of its own to a file, as `written_as` says."""
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
+        """Writes the network of a config with other weights to a file or folder, as `written_as` says."""
         raise NotImplementedError(f"{self.name} has nothing in written_as")
 
     def with_random_weights(self, config: BackboneConfig) -> BackboneConfig:
@@ -156,7 +165,7 @@ class NamedSource(BackboneSource):
                 ]
         return []
 
-    def write(self, backbone: keras.Model, path: Path) -> None:
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
         """Writes the weights alone."""
         backbone.save_weights(path)
 

@@ -19,6 +19,7 @@ from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
 from trainer_module.distillation.taught import Taught, TaughtLabels
+from trainer_module.examples.by_length import by_length
 from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
 from transforms import features
@@ -46,6 +47,7 @@ class Split:
     digest: str  # Digest of the examples, whatever order they are in.
     contents: np.ndarray  # uint8 [examples, 32]: the digest of what the network reads of each example, in their order.
     keys: Sequence[str]  # Of each example, in their order.
+    lengths: np.ndarray  # int64 [examples]: the words of each, in their order; 0 where all examples cost the same.
     groups: Sequence[str]  # What several examples share, in their order; empty where the data do not say it.
     taught: Taught | None = None  # What a teacher said of each, where there is one.
 
@@ -94,7 +96,8 @@ def load_split(patterns: Sequence[str], inputs: Inputs, labels: Labels, memory_b
     contents = np.frombuffer(b"".join(row.content for row in rows), np.uint8).reshape(len(rows), -1)
     shared = [row.group for row in rows if row.group is not None]
     keys = [row.key.decode() for row in rows]
-    return Split(records, len(rows), inputs, labels, f"{digest:x}", contents, keys, shared)
+    lengths = np.array([row.length for row in rows])
+    return Split(records, len(rows), inputs, labels, f"{digest:x}", contents, keys, lengths, shared)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class _Row:
     key: bytes
     group: str | None
     content: bytes  # Digest of what the network reads.
+    length: int  # Its words, where short ones cost less.
 
 
 def _row(record: bytes, inputs: Inputs) -> tuple[_Row, int]:
@@ -112,12 +116,14 @@ def _row(record: bytes, inputs: Inputs) -> tuple[_Row, int]:
     feature = example.features.feature
     key = feature[features.KEY].bytes_list.value[0]
     group = feature[features.GROUP].bytes_list.value[0].decode() if features.GROUP in feature else None
+    length = inputs.length(feature)
     content = hashlib.sha256()
     for name in sorted(inputs.feature_spec()):
         content.update(feature[name].SerializeToString(deterministic=True))
         del feature[name]
     rest = example.SerializeToString(deterministic=True)
-    return _Row(key, group, content.digest()), int.from_bytes(hashlib.sha256(content.digest() + rest).digest(), "big")
+    of_all = hashlib.sha256(content.digest() + rest).digest()
+    return _Row(key, group, content.digest(), length), int.from_bytes(of_all, "big")
 
 
 def with_teacher(split: Split, taught: Taught) -> Split:
@@ -137,6 +143,7 @@ def both(train: Split, val: Split) -> Split:
         digest=f"{train.digest}+{val.digest}",
         contents=np.concatenate([train.contents, val.contents]),
         keys=[*train.keys, *val.keys],
+        lengths=np.concatenate([train.lengths, val.lengths]),
         groups=[*train.groups, *val.groups],
         taught=train.taught + val.taught if train.taught and val.taught else None,
     )
@@ -164,7 +171,7 @@ def training_batches(
         @tf.autograph.experimental.do_not_convert
         def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, Target]:
             number, record = example
-            value, label = _parse(record, split)
+            value, label = parse(record, split)
             if teacher:
                 label = TaughtLabels(label, *(tf.gather(each, number) for each in teacher))
             if views:
@@ -213,7 +220,7 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
     @tf.autograph.experimental.do_not_convert
     def one(record: tf.Tensor) -> tuple[NetworkInput, tf.Tensor]:
-        value, label = _parse(record, split)
+        value, label = parse(record, split)
         return split.inputs.finish(value), label
 
     batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(batch_size)
@@ -223,7 +230,9 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 def numbered_inputs(
     split: Split, wanted: np.ndarray, batch_size: int, config: AugmentationConfig | None = None, seed: int = 0
 ) -> tf.data.Dataset:
-    """Returns one pass over chosen examples in the order of the split, or of all their copies where there are some.
+    """Returns one pass over chosen examples, or over all their copies where there are some.
+
+    They are in the order of the split, or where short ones cost less, in batches of about one length.
 
     Args:
         wanted: bool [rows]: which of them.
@@ -242,7 +251,7 @@ def numbered_inputs(
 
     @tf.autograph.experimental.do_not_convert
     def one(row: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, NetworkInput]:
-        value = _parse(record, split)[0]
+        value = parse(record, split)[0]
         if config and views:
             value = augment(value, tf.stack([views.seed, row]), config)
         return row, split.inputs.finish(value)
@@ -251,7 +260,10 @@ def numbered_inputs(
     def is_wanted(row: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
         return table[row]
 
-    chosen = tf.data.Dataset.range(views.count if views else 1).flat_map(copy_of_all).filter(is_wanted)
+    copies = views.count if views else 1
+    chosen = tf.data.Dataset.range(copies).flat_map(copy_of_all).filter(is_wanted)
+    if split.lengths.any():
+        chosen = by_length(chosen, np.tile(split.lengths, copies), batch_size, tf.constant(seed, tf.int64))
     return iterable(chosen.map(one, num_parallel_calls=PARALLEL).batch(batch_size))
 
 
@@ -271,7 +283,7 @@ def targets(split: Split) -> Target:
     return split.taught.beside(labels(split)) if split.taught else labels(split)
 
 
-def _parse(record: tf.Tensor, split: Split) -> tuple[NetworkInput, tf.Tensor]:
+def parse(record: tf.Tensor, split: Split) -> tuple[NetworkInput, tf.Tensor]:
     spec = {**split.inputs.feature_spec(), **split.labels.feature_spec()}
     example = tf.io.parse_single_example(record, spec)
     return split.inputs.read(example), split.labels.read(example)
@@ -286,12 +298,17 @@ def endless(
     first_step: int,
     batches_of: Callable[[tf.data.Dataset, tf.Tensor, tf.Tensor], tf.data.Dataset],
 ) -> tf.data.Dataset:
-    """Returns epoch after epoch of elements, one for each example, shuffled into the same order whatever they are."""
+    """Returns epoch after epoch of elements, one for each example, shuffled into the same order whatever they are.
+
+    Where short examples cost less, a batch has examples of about one length.
+    """
 
     @tf.autograph.experimental.do_not_convert
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         epoch_seed = tf.cast(seed, tf.int64) * 1_000_003 + epoch
         shuffled = elements.shuffle(split.shuffle_window, seed=epoch_seed, reshuffle_each_iteration=False)
+        if split.lengths.any():
+            shuffled = by_length(shuffled, split.lengths, batch_size, epoch_seed)
         left_out = tf.where(epoch == first_epoch, tf.cast(first_step * batch_size, tf.int64), 0)
         return batches_of(shuffled.enumerate().skip(left_out), epoch_seed, epoch)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trainer_module.frozen_features.cuts import Node
+from trainer_module.peft.targets import Kernel
 from trainer_module.phases.freezing import Layer
 
 FOLDER = Path(__file__).parent / "graphs"
@@ -27,6 +28,8 @@ class Recorded:
     image_size: int  # Height and width in pixels.
     nodes: tuple[Node, ...]  # Its nodes from input to output, in the order in which they run.
     layers: tuple[Layer, ...]  # As `freezing` looks at them.
+    kernels: tuple[Kernel, ...] = ()  # As LoRA looks at them.
+    parameters: int = 0  # How many numbers all variables hold.
 
     def at(self, image_size: int) -> Recorded:
         """Returns the graph at another size; heights and widths are rounded, so that figures are near and not exact."""
@@ -61,17 +64,20 @@ def recorded(name: str, arguments: Mapping[str, Any]) -> Recorded | None:
         for fields in content["nodes"]
     ]
     layers = [Layer(layer, tuple(variables), norm) for layer, variables, norm in content["layers"]]
-    return Recorded(content["image_size"], tuple(nodes), tuple(layers))
+    kernels = [
+        Kernel(name, layer, kind, tuple(shape), summed) for name, layer, kind, shape, summed in content["kernels"]
+    ]
+    return Recorded(content["image_size"], tuple(nodes), tuple(layers), tuple(kernels), content["parameters"])
 
 
-def write(
-    name: str, arguments: Mapping[str, Any], image_size: int, nodes: Sequence[Node], layers: Sequence[Layer]
-) -> None:
+def write(name: str, arguments: Mapping[str, Any], graph: Recorded) -> None:
     """Records a graph; the same graph gives the same bytes."""
     content = {
-        "image_size": image_size,
-        "nodes": [asdict(node) for node in nodes],
-        "layers": [[layer.name, layer.variables, layer.is_batch_norm] for layer in layers],
+        "image_size": graph.image_size,
+        "nodes": [asdict(node) for node in graph.nodes],
+        "layers": [[layer.name, layer.variables, layer.is_batch_norm] for layer in graph.layers],
+        "kernels": [[each.name, each.layer, each.kind, each.shape, each.summed] for each in graph.kernels],
+        "parameters": graph.parameters,
     }
     FOLDER.mkdir(exist_ok=True)
     packed = gzip.compress(json.dumps(content, separators=(",", ":")).encode(), mtime=0)

@@ -1,17 +1,15 @@
 """LoRA in a Keras network: layers that see their kernels with an update of low rank, and back to plain ones.
 
-Keras' layers read a kernel from an attribute of their own whenever they are called. For a layer with an update this
-attribute gives the sum of both, so that every kind of layer, attention within others included, is adapted alike, and
-gradients reach the factors by themselves. The kernel stays the variable that it was, and is never written to before
-`merge`.
+Every kind of layer is adapted alike, attention within others included, and gradients reach the factors by themselves.
+The kernel stays the variable that it was, with the same value, until `merge`.
 """
 
 from __future__ import annotations
 
 import math
-import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,33 +19,11 @@ import tf_keras as keras
 from finetune.config import PeftConfig
 from finetune.config.peft import KernelKind
 from finetune.errors import BackboneError
-from trainer_module.peft.low_rank import initial, merged, rank_of
+from trainer_module.peft.low_rank import initial, rank_of
+from trainer_module.peft.seeing import seeing, seeing_in_its_graph
 from trainer_module.peft.targets import Kernel, chosen
+from trainer_module.peft.update import UPDATES, Update, updates_in
 from trainer_module.phases.freezing import variable_name
-
-# Where a layer keeps its updates, by the attribute that each stands for.
-_UPDATES = "_low_rank_updates"
-
-
-@dataclass(frozen=True)
-class Update:
-    """An update is what is added to a kernel."""
-
-    variable: tf.Variable  # The kernel, which stays as it is.
-    a: tf.Variable  # float32 [rows, rank].
-    b: tf.Variable  # float32 [rank, columns].
-    scale: float
-
-    @property
-    def kernel(self) -> tf.Tensor:
-        """Returns the kernel with the update, of the type that the layer computes in."""
-        kernel = tf.convert_to_tensor(self.variable)
-        update = tf.reshape(self.scale * tf.matmul(self.a, self.b), kernel.shape)
-        return kernel + tf.cast(update, kernel.dtype)
-
-    def merged(self) -> np.ndarray:
-        """Returns the same as the kernel's own type has it."""
-        return merged(self.variable.numpy(), self.a.numpy(), self.b.numpy(), self.scale)
 
 
 def attach(backbone: keras.Model, peft: PeftConfig, seed: int) -> None:
@@ -60,30 +36,40 @@ def attach(backbone: keras.Model, peft: PeftConfig, seed: int) -> None:
     """
     held = list(_held(backbone))
     wanted = {kernel.name for kernel in chosen([each.kernel for each in held], peft, parameters_of(backbone))}
-    for each in held:
-        kernel, layer = each.kernel, each.layer
-        if kernel.name not in wanted:
-            continue
-        rank = rank_of(kernel.matrix, peft.rank)
-        values = initial(kernel.matrix, rank, seed, kernel.name)
-        a, b = (tf.Variable(value, name=name) for value, name in zip(values, kernel.variables, strict=True))
-        updates = vars(layer).setdefault(_UPDATES, {})
-        updates[each.attribute] = Update(vars(layer)[each.attribute], a, b, peft.scale)
-        layer._trainable_weights.extend((a, b))
-        layer.__class__ = _seeing(type(layer), each.attribute)
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    for layer, group in groupby((each for each in held if each.kernel.name in wanted), key=lambda each: each.layer):
+        own, updates = list(group), {}
+        in_graph = not all(each.attribute for each in own)
+        if in_graph and replicas > 1:
+            raise BackboneError(
+                f"training.peft.method: got 'lora' with {replicas} replicas; the graph of {layer.name} reads its "
+                "variables by itself, and one device at a time can set them. Expected one, or 'bitfit' or 'norm'"
+            )
+        for each in own:
+            kernel = each.kernel
+            values = initial(kernel.matrix, rank_of(kernel.matrix, peft.rank), seed, kernel.name)
+            a, b = (tf.Variable(value, name=name) for value, name in zip(values, kernel.variables, strict=True))
+            updates[each.attribute or kernel.name] = Update(each.variable, a, b, peft.scale)
+            layer._trainable_weights.extend((a, b))
+        vars(layer)[UPDATES] = updates
+        kind = type(layer)
+        layer.__class__ = seeing_in_its_graph(kind) if in_graph else seeing(kind, list(updates))
 
 
 def merge(backbone: keras.Model) -> None:
     """Adds all updates to their kernels and takes them out: a plain network that gives the same."""
     for layer in backbone._flatten_layers():
-        for update in vars(layer).pop(_UPDATES, {}).values():
+        updates = updates_in(layer).values()
+        if not updates:
+            continue
+        for update in updates:
             update.variable.assign(update.merged())
             # What was compiled before this sees the update still.
             update.b.assign(tf.zeros_like(update.b))
-            layer._trainable_weights[:] = [
-                each for each in layer._trainable_weights if each is not update.a and each is not update.b
-            ]
-            layer.__class__ = type(layer).__bases__[0]
+        factors = {id(factor) for update in updates for factor in (update.a, update.b)}
+        layer._trainable_weights[:] = [each for each in layer._trainable_weights if id(each) not in factors]
+        del vars(layer)[UPDATES]
+        layer.__class__ = type(layer).__bases__[0]
 
 
 def kernels_of(backbone: keras.Model) -> list[Kernel]:
@@ -98,7 +84,7 @@ def parameters_of(backbone: keras.Model) -> int:
 
 def plain_weights(layer: keras.layers.Layer) -> list[np.ndarray]:
     """Returns the values that the weights of a layer would have with all updates merged, in their order."""
-    updates = [update for inner in layer._flatten_layers() for update in vars(inner).get(_UPDATES, {}).values()]
+    updates = [update for inner in layer._flatten_layers() for update in updates_in(inner).values()]
     merged_of = {id(update.variable): update for update in updates}
     factors = {id(factor) for update in updates for factor in (update.a, update.b)}
     return [
@@ -131,23 +117,44 @@ class _Held:
     """A kernel, and where it is held."""
 
     kernel: Kernel
+    variable: tf.Variable
     layer: Any  # The layer, or one within it.
-    attribute: str
+    attribute: str | None  # None where it has none, and a graph of its own reads the variable.
 
 
 def _held(backbone: keras.Model) -> Iterator[_Held]:
+    attention = _attention(backbone)
     for layer in backbone.layers:
-        inner = list(layer._flatten_layers())
-        attention = {
-            id(part) for each in inner if "Attention" in type(each).__name__ for part in each._flatten_layers()
-        }
-        for each in inner:
-            for attribute, value in list(vars(each).items()):
-                if attribute.endswith("kernel") and isinstance(value, tf.Variable) and len(value.shape) > 1:
+        for each in layer._flatten_layers():
+            held = [(attribute, value) for attribute, value in vars(each).items() if isinstance(value, tf.Variable)]
+            for attribute, value in held:
+                if attribute.endswith("kernel") and len(value.shape) > 1:
                     shape = tuple(value.shape)
                     kind = "attention" if id(each) in attention else _kind(attribute, each, shape)
-                    name = variable_name(value)
-                    yield _Held(Kernel(name, layer.name, kind, shape, _summed(kind, each, shape)), each, attribute)
+                    kernel = Kernel(variable_name(value), layer.name, kind, shape, _summed(kind, each, shape))
+                    yield _Held(kernel, value, each, attribute)
+            known = {id(value) for _, value in held}
+            known |= {id(factor) for update in updates_in(each).values() for factor in (update.a, update.b)}
+            for value in each._trainable_weights:
+                if id(value) not in known and len(value.shape) > 1 and value.dtype.is_floating:
+                    shape = tuple(value.shape)
+                    kernel = Kernel(variable_name(value), layer.name, "variable", shape, len(shape) - 1)
+                    yield _Held(kernel, value, each, None)
+
+
+def _attention(backbone: keras.Model) -> set[int]:
+    """Returns the ids of layers that are a part of attention: within it, or dense layers right before and behind it."""
+    found = set()
+    for layer in backbone.layers:
+        parts = list(layer._flatten_layers())
+        for each in parts:
+            if "Attention" in type(each).__name__:
+                found |= {id(part) for part in each._flatten_layers()}
+        if "Attention" in type(layer).__name__:
+            behind = [node.layer for node in layer._outbound_nodes]
+            before = [source for node in layer._inbound_nodes for source, *_ in node.iterate_inbound()]
+            found |= {id(each) for each in (*before, *behind) if isinstance(each, keras.layers.Dense)}
+    return found
 
 
 def _kind(attribute: str, layer: keras.layers.Layer, shape: tuple[int, ...]) -> KernelKind:
@@ -165,10 +172,3 @@ def _summed(kind: KernelKind, layer: keras.layers.Layer, shape: tuple[int, ...])
         kept = [place for place, axis in enumerate(of_kernel.strip()) if axis in output]
         return kept[0] if kept and kept[0] else len(shape) - 1
     return len(shape) - (2 if kind == "depthwise" else 1)
-
-
-def _seeing(kind: type, attribute: str) -> type:
-    """Returns the class of layers whose attribute gives the kernel with its update."""
-    seen = property(lambda layer: vars(layer)[_UPDATES][attribute].kernel)
-    body = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, attribute: seen}
-    return types.new_class(kind.__name__, (kind,), exec_body=lambda namespace: namespace.update(body))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from finetune.config.peft import KERNEL_KINDS, KernelKind, PeftConfig
 from finetune.errors import BackboneError
 from trainer_module.peft.low_rank import A, B, matrix_shape, rank_of
+from trainer_module.phases.freezing import Layer
 
 # Less than this share of the backbone's parameters train by default.
 SHARE = 0.01
 DEFAULT_KINDS = ("dense", "pointwise", "attention")
+BY_NAME = (
+    "the graph of a SavedModel reads its variables by itself, and they are chosen by name alone; expected a regular "
+    "expression"
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Kernel:
 
     name: str  # Of the variable, such as `block_7_expand/kernel`.
     layer: str  # Name of the backbone's layer that it is in.
-    kind: KernelKind
+    kind: KernelKind | Literal["variable"]  # `variable`: a SavedModel's graph reads it, and only it knows what for.
     shape: tuple[int, ...]
     summed: int  # How many of its axes, from the first, the layer sums over.
 
@@ -59,10 +65,11 @@ def chosen(kernels: Sequence[Kernel], peft: PeftConfig, parameters: int) -> list
     """
     if not kernels:
         raise BackboneError(
-            "training.peft.method: got 'lora'; this backbone has no kernel in a layer of Keras, such as a dense layer "
-            "or a convolution. A SavedModel's graph reads its kernels by itself; expected 'bitfit' or 'norm', or no "
-            "training.peft and phases that unfreeze `{variables: REGEX}`"
+            "training.peft.method: got 'lora'; this backbone has no kernel that may train, as dense layers and "
+            "convolutions have one. Expected another backbone, or no training.peft"
         )
+    if all(each.kind == "variable" for each in kernels) and not isinstance(peft.targets, str):
+        raise BackboneError(f"training.peft.targets: got {peft.targets}; {BY_NAME}, such as {kernels[-1].name!r}")
     if peft.targets is None:
         return _within_budget(kernels, peft.rank, SHARE * parameters)
     found = [each for each in kernels if _is_meant(each, peft.targets)]
@@ -74,6 +81,20 @@ def chosen(kernels: Sequence[Kernel], peft: PeftConfig, parameters: int) -> list
         f"training.peft.targets: got {peft.targets!r}, which no kernel of the backbone is or matches; it has "
         f"{' and '.join(kinds)} kernels, such as {example!r}"
     )
+
+
+def with_updates(layers: Sequence[Layer], kernels: Sequence[Kernel]) -> list[Layer]:
+    """Describes the layers of a backbone as they are with updates on these kernels."""
+    return [
+        replace(
+            layer,
+            variables=(
+                *layer.variables,
+                *(name for each in kernels if each.layer == layer.name for name in each.variables),
+            ),
+        )
+        for layer in layers
+    ]
 
 
 def _is_meant(kernel: Kernel, targets: str | Sequence[str]) -> bool:

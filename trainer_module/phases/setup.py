@@ -34,6 +34,7 @@ class Setup:
     strategy: tf.distribute.Strategy
     component: str  # Id of the pipeline node that this runs in.
     frozen_features: FrozenFeatures  # Keeps what the frozen part of the network gives, and feeds phases with it.
+    kind: str  # Of the backbone, by which the strategy `auto` knows what to try.
     trial: str = ""  # Name of what is trained to be compared, or of the last fit; empty for the training itself.
 
     @cached_property

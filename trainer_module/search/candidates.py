@@ -110,13 +110,25 @@ PICTURES = (
     ),
 )
 
+_ALL_BRIEFLY = Candidate(
+    "all_layers_briefly",
+    "All layers at the rate and for the epochs that encoders of texts are fine-tuned with (Devlin et al. 2019).",
+    (_to_the_end("all_layers_briefly", _ALL, epochs=4, rate=3e-5, augmentation=AugmentationConfig()),),
+)
+
 TEXTS = (
     PROBE,
     Candidate(
-        "all_layers_briefly",
-        "All layers at the rate and for the epochs that encoders of texts are fine-tuned with (Devlin et al. 2019).",
-        (_to_the_end("all_layers_briefly", _ALL, epochs=4, rate=3e-5, augmentation=AugmentationConfig()),),
+        "top_blocks",
+        "The last two blocks on what the frozen rest gives once for each text.",
+        (_to_the_end("top_blocks", Unfreeze(last_blocks=2), epochs=4, rate=1e-4, augmentation=AugmentationConfig()),),
     ),
+    _ALL_BRIEFLY,
+)
+
+WORD_TABLES = (
+    PROBE,
+    _ALL_BRIEFLY,
     Candidate(
         "all_layers",
         "All layers at the rate that tables of words want, with decay: most of their words occur once or twice.",
@@ -165,12 +177,18 @@ SOUNDS = (
     ),
 )
 
-CANDIDATES: dict[str, tuple[Candidate, ...]] = {"audio": SOUNDS, "image": PICTURES, "text": TEXTS}
+# By `Backbone.kind`.
+CANDIDATES: dict[str, tuple[Candidate, ...]] = {
+    "audio": SOUNDS,
+    "image": PICTURES,
+    "text": TEXTS,
+    "word table": WORD_TABLES,
+}
 
 
-def candidates_for(modality: str, training: TrainingConfig, augmentation: AugmentationConfig) -> tuple[Candidate, ...]:
-    """Lists what is tried of a modality: what the table has, and phases of one's own as the last."""
-    known = [_adapted(candidate, augmentation) for candidate in CANDIDATES.get(modality, (PROBE,))]
+def candidates_for(kind: str, training: TrainingConfig, augmentation: AugmentationConfig) -> tuple[Candidate, ...]:
+    """Lists what is tried of a kind of backbones: what the table has, and phases of one's own as the last."""
+    known = [_adapted(candidate, augmentation) for candidate in CANDIDATES.get(kind, (PROBE,))]
     own = [Candidate("own_phases", "The phases that the config names.", tuple(training.phases))]
     return (*known, *(own if training.phases else []))
 

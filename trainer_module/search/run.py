@@ -66,8 +66,7 @@ class _Search:
         setup = self._setup
         self._start = Snapshot.of(setup.model)
         self._val_labels = labels(setup.val).numpy()
-        modality = setup.train.inputs.modality
-        self._candidates = candidates_for(modality, setup.training, setup.augmentation)
+        self._candidates = candidates_for(setup.kind, setup.training, setup.augmentation)
 
     def run(self) -> Trained:
         if not self._record.expected:

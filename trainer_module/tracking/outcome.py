@@ -39,6 +39,8 @@ def tell(
     except OSError as error:
         emit(Note(level="warning", text=f"MLflow is not told of {name}: {error}"))
         return {}
+    import mlflow  # noqa: F401  # What it takes to load is no time that a server has.
+
     ids: dict[str, str] = {}
 
     def opened() -> Mlflow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from finetune.config import TrackingConfig
 from finetune.events import Epoch, Event, Note, PhaseFinished, TrialFinished, TrialStarted, emit, subscribe
-from trainer_module.tracking.entries import Entry, Numbers, RunBegins, RunEnds
+from trainer_module.tracking.entries import Entry, Numbers, Picture, RunBegins, RunEnds
 from trainer_module.tracking.journal import Journal, journal_of, journals_of
 from trainer_module.tracking.mlflow import Mlflow
 from trainer_module.tracking.outbox import Outbox
@@ -51,7 +51,8 @@ def tracked(
 
     Each epoch writes its metrics twice: as `val_loss` by the number of the epoch in all phases, and as
     `<phase>/val_loss` by that in the phase. Each phase writes `<phase>/best_val_loss` and `<phase>/best_val_accuracy`.
-    What is trained to be compared, and the last fit, are runs of their own, below that of the training.
+    What is trained to be compared, and the last fit, are runs of their own, below that of the training; each ends with
+    what it is compared by, such as `final/val_loss`.
 
     Args:
         places: Where to write.
@@ -93,6 +94,17 @@ def tracked(
             outbox.close()
 
 
+def tell_pictures(tracking: Tracking, pictures: Iterable[Picture]) -> None:
+    """Tells trackers of pictures, which are drawn for them alone; one that cannot be drawn ends nothing."""
+    if not tracking.outboxes:
+        return
+    try:
+        for picture in pictures:
+            tracking.put(picture)
+    except Exception as error:
+        emit(Note(level="warning", text=f"a picture for the trackers was not drawn: {type(error).__name__}: {error}"))
+
+
 def flat(settings: Any, prefix: str = "") -> dict[str, str]:
     """Returns nested settings as dotted keys and texts: `training.phases.0.epochs`."""
     if isinstance(settings, Mapping):
@@ -116,7 +128,8 @@ def entries(event: Event, component: str, run: str) -> list[Entry]:
         return [RunBegins(run=f"{run}/{event.trial}", title=event.trial, parent=run, parameters=flat(event.parameters))]
     if isinstance(event, TrialFinished):
         of = f"{run}/{event.trial}"
-        last = [Numbers(run=of, values=event.metrics, step=0, at=now)] if event.metrics else []
+        final = {f"final/{name}": value for name, value in event.metrics.items()}
+        last = [Numbers(run=of, values=final, step=0, at=now)] if final else []
         return [*last, RunEnds(run=of, succeeded=event.succeeded, at=now)]
     if isinstance(event, Epoch):
         of, metrics = _run_of(event, run), {name: getattr(event, name) for name in METRICS}

@@ -42,8 +42,11 @@ class Text:
                 local = place and "://" not in place
                 settings[f"{name}_sha256"] = FileDigest(path=place) if local else None
         if "tokenizer" in settings:
-            # Not of the folder: other weights beside the same tokenizer need no other preprocessing.
-            settings["tokenizer_sha256"] = [FileDigest(path=f"{settings['tokenizer']}/{file}") for file in FILES]
+            folder = settings["tokenizer"]
+            # Not of the folder, where its name is known: other weights need no other preprocessing.
+            places = [f"{folder}/{file}" for file in FILES] if isinstance(folder, str) else [folder]
+            names = [file.split(".")[0] for file in FILES]
+            settings |= {f"{name}_sha256": FileDigest(path=place) for name, place in zip(names, places, strict=False)}
         return settings
 
     def transform(self, values: tf.Tensor, settings: Mapping[str, Any]) -> dict[str, tf.Tensor]:

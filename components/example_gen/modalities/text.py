@@ -18,7 +18,7 @@ class Text:
     judge: str | None = None
     shown = "texts"
     layouts: tuple[str, ...] = ("auto", "table")
-    keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.max_characters")
+    keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.text_columns", "data.max_characters")
 
     def component(self) -> type[TextExampleGen]:
         """Returns TextExampleGen."""

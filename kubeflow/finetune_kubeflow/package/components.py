@@ -10,7 +10,7 @@ from typing import Any
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
-from finetune_kubeflow.environment import DECIDE_COMMAND, TASK_COMMAND
+from finetune_kubeflow.environment import DECIDE_COMMAND, REPORT, REPORT_COMMAND, TASK_COMMAND
 from finetune_kubeflow.package import placement
 from finetune_kubeflow.package.packed import pack, pack_config
 from finetune_kubeflow.package.runtime_keys import parameter_name
@@ -21,6 +21,8 @@ from pipeline.retraining.lineage import NODE_ID
 
 # What is safe: KFP copies a node's IR into its pods.
 MAX_NODES_CHARACTERS = 50_000
+# What KFP's launcher puts the description of a task's outputs in place of.
+EXECUTOR_INPUT = "{{$}}"
 
 
 def task_component(ir: Any, group: Sequence[str], config: Config, parameters: Mapping[str, Any]) -> Any:
@@ -85,6 +87,36 @@ def decision_component(ir: Any, config: Config, parameters: Mapping[str, Any]) -
     return dsl.container_component(with_signature(container, {**outputs, "run_id": str, **given}))
 
 
+def report_component(config: Config, parameters: Mapping[str, Any]) -> Any:
+    """What tells of a run; its outputs are what KFP's interface shows.
+
+    Args:
+        config: Of the pipeline, with paths below the shared volume.
+        parameters: Default values of the config keys that a run may set.
+    """
+    from kfp import dsl
+
+    packed_config = pack_config(config)
+    shown = {
+        "report": dsl.Output[dsl.HTML],
+        "metrics": dsl.Output[dsl.Metrics],
+        "confusion_matrix": dsl.Output[dsl.ClassificationMetrics],
+        "model_card": dsl.Output[dsl.Markdown],
+        "model": dsl.Output[dsl.Model],
+    }
+
+    def container(*given: Any) -> dsl.ContainerSpec:
+        run_id, *values = given[len(shown) :]
+        arguments = ["--run-id", run_id, *_values(parameters, values), "--config", packed_config]
+        arguments += ["--executor-input", EXECUTOR_INPUT]
+        image = placement.placement(config, REPORT).image
+        return dsl.ContainerSpec(image=image, command=list(REPORT_COMMAND), args=arguments)
+
+    container.__name__ = _task_name([REPORT])
+    given = {parameter_name(key): type(value) for key, value in parameters.items()}
+    return dsl.container_component(with_signature(container, {**shown, "run_id": str, **given}))
+
+
 def examined_nodes(config: Config) -> list[str]:
     """The nodes that a decision may run."""
     nodes = node_ids(config)
@@ -104,10 +136,17 @@ def with_signature(function: Any, types: Mapping[str, Any], defaults: Mapping[st
 
 
 def _arguments(run_id: Any, packed: str, defaults: Mapping[str, Any], values: Sequence[Any]) -> list[Any]:
-    arguments = ["--run-id", run_id, "--nodes", packed]
-    for (key, default), value in zip(defaults.items(), values, strict=True):
-        arguments += ["--text" if isinstance(default, str) else "--value", key, value]
-    return arguments
+    return ["--run-id", run_id, "--nodes", packed, *_values(defaults, values)]
+
+
+def _values(defaults: Mapping[str, Any], values: Sequence[Any]) -> list[Any]:
+    """The arguments that give config keys their values."""
+    pairs = zip(defaults.items(), values, strict=True)
+    return [word for (key, default), value in pairs for word in (_option(default), key, value)]
+
+
+def _option(default: Any) -> str:
+    return "--text" if isinstance(default, str) else "--value"
 
 
 def _within_bounds(packed: str, group: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from finetune.errors import ConfigError, did_you_mean
-from finetune_kubeflow.environment import DECIDE_COMMAND, TASK_COMMAND
+from finetune_kubeflow.environment import COMMANDS, TASK_COMMAND
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_package(path: Path) -> Package:
     executors = documents[0].get("deploymentSpec", {}).get("executors", {}).values()
     for container in (executor.get("container", {}) for executor in executors):
         command = container.get("command", [])
-        if "--run-id" in container.get("args", []) and command not in map(list, (TASK_COMMAND, DECIDE_COMMAND)):
+        if "--run-id" in container.get("args", []) and tuple(command) not in COMMANDS:
             raise ConfigError(
                 [
                     f"{path}: its tasks run `{' '.join(command)}`; this version has `{' '.join(TASK_COMMAND)}`. "

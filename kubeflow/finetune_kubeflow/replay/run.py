@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ def replay(
     cluster_environment: Mapping[str, str] | None = None,
     on_result: Callable[[TaskResult], None] = lambda result: None,
 ) -> list[TaskResult]:
-    """Runs the tasks one after the other that their conditions let run, and stops at the first that fails for good.
+    """Runs the tasks one after the other that their conditions let run; after one that fails for good, exit tasks only.
 
     Args:
         package_file: From `finetune compile`.
@@ -109,17 +109,19 @@ def replay(
         raise RunError(f"--workspace: {workspace} cannot be written: {error}") from None
     results: list[TaskResult] = []
     for task in tasks:
-        # As Argo has it: what waits for a task that a condition has kept from running does not run either.
-        if not {result.name for result in results}.issuperset(task.after):
-            continue
-        if not all(condition.holds(partial(read_output, outputs)) for condition in task.conditions):
-            continue
-        result = _run(task, workspace, logs, outputs)
-        results.append(result)
-        on_result(result)
-        if result.state == "failed":
-            break
+        if _runs(task, results, outputs):
+            results.append(_run(task, workspace, logs, outputs))
+            on_result(results[-1])
     return results
+
+
+def _runs(task: Task, results: Sequence[TaskResult], outputs: Path) -> bool:
+    """Whether a task runs, as Argo has it: nothing follows a failure, nor a task that a condition has kept back."""
+    if task.always:
+        return True
+    if any(result.state == "failed" for result in results) or not {one.name for one in results}.issuperset(task.after):
+        return False
+    return all(condition.holds(partial(read_output, outputs)) for condition in task.conditions)
 
 
 def _run(task: Task, workspace: Path, logs: Path, outputs: Path) -> TaskResult:

@@ -16,6 +16,9 @@ from pipeline.metadata_connection import METADATA_ENV
 
 _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 _OUTPUT_FILE = re.compile(r"\{\{\$\.outputs\.parameters\['([^']+)'\]\.output_file\}\}")
+_EXECUTOR_INPUT = "{{$}}"
+OUTPUT_FILE = "executor_output.json"
+_ALWAYS = "ALL_UPSTREAM_TASKS_COMPLETED"
 # What kfp's SDK makes of `dsl.If`, as far as this package's conditions go.
 _CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\] (==|!=) '([^']*)'")
 
@@ -51,7 +54,8 @@ class Task:
 
     It waits for those `after` which it comes, and runs where its `conditions` hold. The first pause before a retry is
     `backoff` seconds long, each further one `factor` times as long; `window` is counted from the start of the first
-    attempt. `timeout` is in seconds, too. `inputs` are what its words ask for.
+    attempt. `timeout` is in seconds, too. `inputs` are what its words ask for, `artifacts` the types of its output
+    artifacts by name. One that runs `always` does so when those before it have ended, failed ones too.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Task:
     environment: dict[str, str]
     inputs: Mapping[str, Value] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    always: bool = False
     retries: int = 0
     backoff: float = 0
     factor: float = 1
@@ -71,7 +77,19 @@ class Task:
         read = partial(read_output, outputs)
         inputs = {name: _known(value, read) for name, value in self.inputs.items()}
         filled = [_INPUT.sub(lambda match: inputs[match[1]], word) for word in self.words]
+        filled = [self._executor_input(inputs, outputs) if word == _EXECUTOR_INPUT else word for word in filled]
         return [_OUTPUT_FILE.sub(lambda match: str(outputs / self.name / match[1]), word) for word in filled]
+
+    def _executor_input(self, inputs: Mapping[str, str], outputs: Path) -> str:
+        """KFP's ExecutorInput as JSON; artifacts are files."""
+        folder = outputs / self.name
+        one_each = {
+            name: {"name": name, "type": {"schemaTitle": kind}, "uri": str(folder / name), "metadata": {}}
+            for name, kind in self.artifacts.items()
+        }
+        artifacts = {name: {"artifacts": [artifact]} for name, artifact in one_each.items()}
+        told = {"artifacts": artifacts, "outputFile": str(folder / OUTPUT_FILE)}
+        return json.dumps({"inputs": {"parameterValues": dict(inputs)}, "outputs": told})
 
     def pause_after(self, attempts: int, elapsed: float) -> float | None:
         """Seconds until the next attempt, as Argo has it; None where there is none.
@@ -141,6 +159,11 @@ def resolve_tasks(
                 environment={**environment, **from_cluster},
                 inputs=one.inputs,
                 conditions=one.conditions,
+                artifacts={
+                    name: output.artifact_type.schema_title
+                    for name, output in sorted(component.output_definitions.artifacts.items())
+                },
+                always=one.spec.trigger_policy.strategy == one.spec.TriggerPolicy.TriggerStrategy.Value(_ALWAYS),
                 retries=retries.max_retry_count,
                 backoff=retries.backoff_duration.seconds,
                 factor=retries.backoff_factor,

@@ -14,19 +14,16 @@ from pathlib import Path
 from evaluation.retraining.decision import Examined
 from finetune.artifacts.retrain_decision import Action, RetrainDecision
 from finetune.config import Config
-from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED
 from finetune.events import Note, RunEnded, emit
 from finetune_kubeflow.environment import NOWHERE
 from finetune_kubeflow.package.packed import unpack_config
 from finetune_kubeflow.task.process import Task, parser, run_task
-from pipeline.local import new_run_id
 from pipeline.node_runs import nodes_then, run_nodes
 from pipeline.retraining.examination import Outputs, examine
 from pipeline.retraining.lineage import Lineage
 from pipeline.retraining.retrain import START_FROM, file_decision
+from pipeline.run_ids import new_run_id
 from pipeline.run_metadata import RunMetadata, open_store
-
-EXIT_CODES: dict[Action, int] = {"nothing to do": NOTHING_TO_DO, "stop: data": REFUSED, "waiting": PENDING}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,13 +56,13 @@ def decide(options: argparse.Namespace, task: Task) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     if not decision.trains:
-        emit(RunEnded(exit_code=EXIT_CODES[decision.action]))
+        emit(RunEnded(exit_code=decision.exit_code))
 
 
 def _decided(config: Config, task: Task) -> RetrainDecision:
     before = Lineage(open_store(task.connection)).of_run(task.run_id)
     if before:
-        return before[1]
+        return before.decision
 
     def through(
         config: Config, last: str, component: str, work: Callable[[Outputs], Examined], folder: Path

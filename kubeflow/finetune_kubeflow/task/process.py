@@ -31,7 +31,7 @@ from finetune_kubeflow.task.log import logs_to_stderr
 from pipeline.metadata_connection import METADATA_ENV, connection_from, variables
 from pipeline.node_runs import own_error, readable
 from pipeline.nodes import place_at
-from pipeline.run_metadata import end_executions, open_store
+from pipeline.run_metadata import end_executions, note_failure, open_store
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Task:
     """What a task is given.
 
     Attributes:
-        nodes: The IR of its nodes; what they leave open is not filled in.
+        nodes: The IR of its nodes; what they leave open is not filled in. None for a task without.
         run_id: Becomes TFX's pipeline run id. Nodes that an earlier attempt has run are not run again.
         place: The shared folder, and run-time values of config keys.
         connection: Of the metadata store.
@@ -60,7 +60,7 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """Returns the arguments that all tasks have."""
     made = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     made.add_argument("--run-id", required=True, help="of the KFP run")
-    made.add_argument("--nodes", required=True, help="the nodes, as `finetune compile` packs them")
+    made.add_argument("--nodes", help="the nodes, as `finetune compile` packs them; by default none")
     for name, what in (("--text", "a text"), ("--value", "JSON: a number, true or false")):
         made.add_argument(
             name, nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help=f"value of a config key: {what}"
@@ -95,12 +95,13 @@ def attempt(options: argparse.Namespace, work: Work) -> int:
             os.chdir(root)
         except OSError as error:
             raise RunError(f"{ROOT_ENV}: got {root!r}, which cannot be used as working directory: {error}") from None
-        place = place_at(Path(root), values)
-        work(Task(unpack(options.nodes), options.run_id, place, _reached(os.environ), ended))
+        nodes = unpack(options.nodes) if options.nodes else None
+        work(Task(nodes, options.run_id, place_at(Path(root), values), _reached(os.environ), ended))
     except Exception as failure:
-        told = isinstance(failure, FinetuneError)
+        told, ours = isinstance(failure, FinetuneError), own_error(failure)
         logger.error("%s", readable(failure, ended, "The traceback is above."), exc_info=None if told else failure)
-        return code_of(own_error(failure))
+        _note(options, readable(failure, ended, "The log of the task has the whole story."), ours)
+        return code_of(ours)
     return 0
 
 
@@ -118,9 +119,20 @@ def _reached(environ: Mapping[str, str]) -> metadata_store_pb2.ConnectionConfig:
     return connection
 
 
+def _note(options: argparse.Namespace, sentence: str, failure: FinetuneError | None) -> None:
+    """Leaves why an attempt failed for the task that tells of the run."""
+    try:
+        code = (failure or FinetuneError).exit_code
+        note_failure(connection_from(os.environ), options.run_id, sentence, code)
+    except Exception as error:
+        logging.getLogger(__name__).info("why the task failed could not be noted: %s", error)
+
+
 def _end_executions(options: argparse.Namespace) -> None:
     """Leaves no execution behind that looks as if it ran; where the store is away, that says nothing new."""
     try:
+        if not options.nodes:
+            return
         pipeline = unpack(options.nodes)
         nodes = [f"{pipeline.pipeline_info.id}.{node.pipeline_node.node_info.id}" for node in pipeline.nodes]
         end_executions(connection_from(os.environ), options.run_id, nodes)

@@ -9,8 +9,7 @@ from finetune.errors import PENDING, REFUSED
 from finetune.events import RunEnded, emit
 from finetune_kubeflow.task.process import Task, parser, run_task
 from pipeline.node_runs import run_nodes
-from pipeline.retraining.lineage import Lineage
-from pipeline.run_metadata import open_store, pushed_state
+from pipeline.run_metadata import pushed_state
 
 PUSHER = "Pusher"
 
@@ -33,9 +32,6 @@ def run(task: Task) -> None:
     run_nodes(task.nodes, task.connection, task.place, task.run_id, task.ended)
     if PUSHER in [node.pipeline_node.node_info.id for node in task.nodes.nodes]:
         state = pushed_state(task.connection, task.run_id, f"{task.nodes.pipeline_info.id}.{PUSHER}")
-        lineage = Lineage(open_store(task.connection))
-        if found := lineage.of_run(task.run_id):
-            lineage.end(found[0], state)
         emit(RunEnded(exit_code={"pushed": 0, "refused": REFUSED, "pending": PENDING}[state]))
 
 

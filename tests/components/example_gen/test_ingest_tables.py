@@ -49,6 +49,15 @@ def test_a_table_without_a_header_takes_its_columns_from_the_config(tree):
     assert [row.labels for row in rows.values()] == [("ham",), ("spam",)]
 
 
+def test_pairs_of_texts_are_joined_by_what_neither_has_in_it(tree):
+    root = tree({"qa.tsv": b"question\tanswer\tlabel\nWhy?\tSo\x1fthere.\ta\n\t \tb\n\tNo.\tb\n"})
+    _, rows, texts = read(f"{root}/qa.tsv", text_columns=["question", "answer"])
+    assert list(texts.values()) == ["Why?\x1fSo there.", None, "\x1fNo."]
+    assert reasons(rows) == {"qa.tsv:3": "empty text"}
+    with pytest.raises(DataError, match=r"data\.text_columns\[1\]: got 'answers'.*Did you mean 'answer'"):
+        read(f"{root}/qa.tsv", text_columns=["question", "answers"])
+
+
 def test_bad_rows_say_why(tree):
     lines = [
         b"label\ttext",

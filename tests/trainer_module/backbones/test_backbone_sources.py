@@ -142,8 +142,8 @@ def test_a_phase_that_the_layers_do_not_allow_is_refused_before_training(section
 @pytest.mark.parametrize(
     ("section", "peft", "message"),
     [
-        ("pictures", "lora", r"training\.peft\.method: got 'lora'; .* has no kernels in layers of Keras"),
-        ("bert", "lora", r"Expected 'bitfit' or 'norm' of a SavedModel"),
+        ("table", "lora", r"training\.peft\.method: got 'lora'; .* has no kernels"),
+        ("bert", "lora", r"training\.peft\.targets: got None; the graph of a SavedModel .* expected a regular"),
         ("table", "norm", r"phases\[0\]\.unfreeze: got 'all layers', in which training\.peft has nothing to train"),
     ],
 )

@@ -143,10 +143,11 @@ def test_a_url_that_the_cache_holds_needs_no_network(monkeypatch, tmp_path, fold
     assert build_backbone(handle(url)).output_shape == (None, 6)
 
 
-def run(splits, folder, batch_norm="frozen", **unfreeze):
+def run(splits, folder, batch_norm="frozen", peft=None, **unfreeze):
     """Trains one phase on the backbone in a folder; returns the names of its variables that moved."""
     phase = PhaseConfig(name="tune", epochs=1, learning_rate=1e-2, **unfreeze)
-    config = TrainingConfig(batch_size=8, batch_norm=batch_norm, head=HeadConfig(units=[], dropout=0), phases=[phase])
+    head = HeadConfig(units=[], dropout=0)
+    config = TrainingConfig(batch_size=8, batch_norm=batch_norm, head=head, phases=[phase], peft=peft)
     setup = setup_of(splits, config, AugmentationConfig(), network=handle(folder))
     before = {variable.name: variable.numpy() for variable in setup.backbone.variables}
     phases.run_phase(setup, State(), keep=lambda state: None)
@@ -176,6 +177,18 @@ STATISTICS = {"block_1_bn/moving_mean", "block_1_bn/moving_variance"}
 )
 def test_what_trains_moves_and_nothing_else(splits, folder, unfreeze, batch_norm, moves):
     assert run(splits, folder, batch_norm, unfreeze=unfreeze) == moves
+
+
+@pytest.mark.parametrize(
+    ("peft", "batch_norm", "moves"),
+    [
+        ({"rank": 2, "targets": "block_2_conv/"}, "frozen", {f"block_2_conv/kernel_lora_{name}" for name in "ab"}),
+        ("bitfit", "train_affine_only", {"block_2_conv/bias", "block_1_bn/beta"}),
+        ("norm", "train_affine_only", AFFINE),
+    ],
+)
+def test_of_what_is_unfrozen_peft_moves_its_own(splits, folder, peft, batch_norm, moves):
+    assert run(splits, folder, batch_norm, peft, unfreeze="all") == moves
 
 
 def test_a_pattern_that_only_frozen_batch_norm_matches_is_an_error(splits, folder):

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from finetune.config import BackboneConfig
 from finetune.errors import BackboneError
+from pipeline.checks import modality_fits
 from trainer_module.backbones.hugging_face import WEIGHTS, folder_problems, read_architecture, tensor_names
 from trainer_module.backbones.sources import source_of
 from transforms.piece_vocabulary import read_piece_vocabulary
@@ -138,6 +139,12 @@ def test_what_the_config_alone_tells_is_refused():
     assert [problem.split(":")[0] for problem in problems] == ["backbone.text.preprocessor", "backbone.text.vocabulary"]
     (problem,) = source_of(config).problems(BackboneConfig(name="BERT", weights="imagenet"))
     assert "got 'imagenet'; BERT has none" in problem
+
+
+def test_words_are_not_left_out_of_pieces(tmp_path):
+    backbone = {"name": "BERT", "weights": save_encoder(tmp_path)}
+    (problem,) = modality_fits({"backbone": backbone, "augmentation": {"word_dropout": 0.1}})
+    assert problem == "augmentation.word_dropout: got 0.1; it spoils what BERT takes. Leave it out"
 
 
 @pytest.mark.parametrize(

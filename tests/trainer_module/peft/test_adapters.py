@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from hugging_face_folder import save_encoder
+from saved_models import save_for_hub, vector_network
 from small_training import fit, make_splits, setup_of, training
 
 from finetune.artifacts.training_history import BackboneOrigin
-from finetune.config import AugmentationConfig, PeftConfig, PhaseConfig
+from finetune.config import AugmentationConfig, BackboneConfig, PeftConfig, PhaseConfig
 from finetune.errors import BackboneError
+from trainer_module.backbones.model import build_backbone
 from trainer_module.peft.adapters import attach, kernels_of, merge, plain_weights, weights_of
 from trainer_module.peft.artifact import Adapter, AdapterFacts, digest_of
 from trainer_module.phases.checkpoint import Checkpoints
@@ -63,6 +66,17 @@ def test_each_kind_of_kernel_is_found_and_read_as_what_is_summed_and_what_is_giv
     }
 
 
+def test_projections_around_attention_count_as_attention(tmp_path):
+    config = BackboneConfig(name="BERT", weights=save_encoder(tmp_path / "bert"), text={"max_pieces": 8})
+    network = build_backbone(config)
+    of_block = {kernel.layer: kernel.kind for kernel in kernels_of(network) if kernel.layer.startswith("block1_")}
+    projections = ("query", "key", "value", "attention_output")
+    expected = {f"block1_{part}": "attention" for part in projections} | {
+        f"block1_{part}": "dense" for part in ("intermediate", "output")
+    }
+    assert of_block == expected
+
+
 def test_merged_and_unmerged_predictions_are_equal_and_the_base_never_moves():
     pixels = np.random.default_rng(0).normal(size=(4, 6, 6, 3)).astype(np.float32)
     plain = every_kind()
@@ -85,6 +99,43 @@ def test_merged_and_unmerged_predictions_are_equal_and_the_base_never_moves():
     assert [value.tobytes() for value in plain.get_weights()] == [value.tobytes() for value in as_plain]
     assert [type(layer) for layer in plain.layers] == [type(layer) for layer in every_kind().layers]
     assert set(weights_of(plain)) == set(base)
+
+
+def test_within_the_graph_of_a_saved_model_updates_get_the_same_gradients_and_the_base_stays(tmp_path):
+    keras.utils.set_random_seed(3)
+    network = vector_network(12)
+    handle = str(save_for_hub(network, tmp_path / "hub"))
+    loaded = build_backbone(BackboneConfig(handle=handle, image_size=12))
+    peft, pixels = (
+        PeftConfig(rank=2, targets="conv/kernel"),
+        np.random.default_rng(0).random((4, 12, 12, 3), np.float32),
+    )
+    found = []
+    for each in (network, loaded):
+        base = weights_of(each)
+        attach(each, peft, seed=1)
+        perturb(each)
+        factors = [variable for variable in each.variables if "_lora_" in variable.name]
+
+        @tf.function(autograph=False)
+        def step(value, each=each, factors=factors):
+            with tf.GradientTape() as tape:
+                output = each(value, training=False)
+                loss = tf.reduce_sum(output**2)
+            return output, tape.gradient(loss, factors)
+
+        output, gradients = step(tf.constant(pixels))
+        now = weights_of(each)
+        assert all(now[name].tobytes() == value.tobytes() for name, value in base.items())
+        merge(each)
+        np.testing.assert_allclose(each(pixels).numpy(), output, rtol=0, atol=1e-5)
+        found.append((output, dict(zip((variable_name(factor) for factor in factors), gradients, strict=True))))
+    (ours, wanted), (theirs, got) = found
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)
+    assert set(got) == set(wanted) == {f"block_{n}_conv/kernel_lora_{f}" for n in (1, 2) for f in "ab"}
+    for name, gradient in wanted.items():
+        assert np.abs(gradient).max() > 1e-3
+        np.testing.assert_allclose(got[name], gradient, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_the_forward_is_that_of_numpy():

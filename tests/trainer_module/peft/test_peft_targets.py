@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -46,10 +48,16 @@ def test_named_targets_are_all_taken():
 @pytest.mark.parametrize(
     ("kernels", "peft", "words"),
     [
-        ([], {}, "training.peft.method: got 'lora'; this backbone has no kernel"),
+        ([], {}, "training.peft.method: got 'lora'; this backbone has no kernel that may train"),
         (KERNELS, {"targets": "blok"}, "got 'blok', which no kernel of the backbone is or matches"),
         ([TOP], {"targets": ["conv"]}, "it has dense kernels, such as 'top/kernel'"),
         ([STEM], {}, "Expected some of conv"),
+        (
+            [replace(STEM, kind="variable")],
+            {},
+            "targets: got None; the graph .* by name alone; .* such as 'stem/kernel'",
+        ),
+        ([replace(STEM, kind="variable")], {"targets": ["conv"]}, "targets: got .'conv'.; the graph of a SavedModel"),
         (KERNELS, {"rank": 24}, "update of top/kernel takes 3,648 parameters; expected less than 1% of .* 100"),
     ],
 )

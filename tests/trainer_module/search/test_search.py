@@ -14,6 +14,7 @@ from small_training import make_splits, setup_of
 from trainer_module import recipe
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import LastLayer
+from trainer_module.peft.adapters import weights_of
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.phase import BadNumbersError
 from trainer_module.search import run as search_run
@@ -211,3 +212,15 @@ def test_the_fitted_head_is_the_same_from_kept_features_and_gives_the_logits_tha
     LastLayer(on).divide_by(2.5)
     np.testing.assert_allclose(LastLayer(on).logits(on.val), logits / 2.5, rtol=1e-4, atol=1e-5)
     assert (LastLayer(on).logits(on.val).argmax(axis=1) == before).all()
+
+
+def test_with_updates_of_low_rank_all_candidates_train_them_alone_and_so_does_the_last_fit(splits, tmp_path, quick):
+    config = auto(peft={"rank": 2, "targets": ["conv"]})
+    base = {
+        name: value for name, value in weights_of(setup_of(splits, config).backbone).items() if "_lora_" not in name
+    }
+    setup, trained = search(splits, tmp_path, config)
+    assert not {each.reason for each in trained.search.candidates if each.seconds is None}, "all were tried"
+    assert trained.refit is not None
+    now = weights_of(setup.backbone)
+    assert all(now[name].tobytes() == value.tobytes() for name, value in base.items())

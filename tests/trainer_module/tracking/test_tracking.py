@@ -99,7 +99,8 @@ def test_no_curve_of_tensorboard_starts_anew_with_a_trial_and_each_has_its_hyper
     folder = tmp_path / "Trainer-01234567"
     assert curve(folder, "val_loss") == []
     for seed, trial in enumerate(("cheap", "dear")):
-        assert curve(folder / trial, "val_loss") == [(1, 0.5), (2, 0.25), (0, 0.25)]
+        assert curve(folder / trial, "val_loss") == [(1, 0.5), (2, 0.25)]
+        assert curve(folder / trial, "final/val_loss") == [(0, 0.25)]
         found = {
             tag: plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
             for (tag, _), value in events(folder / trial).items()

@@ -7,15 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
+from finetune.config import AugmentationConfig, BackboneConfig, HeadConfig, PhaseConfig
 
 pytest.importorskip("tensorflow")
 
+from hugging_face_folder import save_encoder
 from small_training import SMALL, make_splits, setup_of, training
 
 from finetune.errors import BackboneError
 from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
+from trainer_module.backbones.sources import record_of
 from trainer_module.fitted_head import LastLayer
 from trainer_module.peft.adapters import weights_of
 from trainer_module.phases.state import Snapshot
@@ -129,6 +131,17 @@ def test_files_of_preprocessing_are_known_by_their_bytes_wherever_they_lie(tmp_p
         found.append(preprocessing_of(dataclasses.replace(record, preprocessing=preprocessing)))
     assert found[0] == found[1] != found[2]
     assert set(found[0]) == {"modality", "vocabulary_sha256", "unknown_words", "scaling"}
+
+
+def test_a_tokenizer_is_known_by_its_own_files_wherever_they_lie(tmp_path):
+    found = []
+    for name in ("a", "b", "c"):
+        config = BackboneConfig(name="BERT", weights=save_encoder(tmp_path / name))
+        (tmp_path / name / "model.safetensors").write_text(name)
+        if name == "c":
+            (tmp_path / name / "vocab.txt").write_text("other")
+        found.append(preprocessing_of(record_of(config)))
+    assert found[0] == found[1] != found[2]
 
 
 def test_a_champion_that_does_not_fit_is_refused_and_one_without_weights_passed_over(splits, tmp_path):

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.numpy import save_file
 
 from finetune.config.backbone import BackboneConfig
 from finetune.digests import check_sha256
 from finetune.errors import BackboneError
-from trainer_module.backbones.hugging_face import described_layers, folder_problems, read_architecture
+from trainer_module.backbones.hugging_face import (
+    CONFIG,
+    WEIGHTS,
+    described_kernels,
+    described_layers,
+    folder_problems,
+    read_architecture,
+)
 from trainer_module.backbones.source import NamedSource
 from trainer_module.frozen_features.recorded import Recorded
+from trainer_module.peft.targets import Kernel
 from trainer_module.phases.freezing import Layer
 from transforms.backbone import Backbone
+from transforms.piece_vocabulary import FILES
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -22,12 +37,14 @@ class Bert(NamedSource):
     """BERT and DistilBERT; Transform makes ids of a text's word pieces."""
 
     name = "Hugging Face encoders"
-    records = {"BERT": Backbone("BERT", modality="text")}
+    # What begins and ends a text are pieces as well, and would be left out like words.
+    records = {"BERT": Backbone("BERT", modality="text", spoiled_by=("word_dropout",))}
+    written_as = ("backbone.weights", "")
 
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns the record with the folder of the tokenizer."""
         preprocessing = {"tokenizer": _described_in(config), "max_pieces": config.text.max_pieces}
-        return Backbone("BERT", modality="text", preprocessing=preprocessing)
+        return replace(self.records["BERT"], preprocessing=preprocessing)
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
         """Builds the encoder: ids of pieces int64 [batch, max_pieces] to float32 [batch, channels]."""
@@ -45,9 +62,31 @@ class Bert(NamedSource):
             load_checkpoint(network, folder, architecture)
         return network, digest
 
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
+        """Writes a folder in the same layout: weights as float32, and the config and the tokenizer as they are."""
+        folder = _described_in(config)
+        tensors = {
+            names[0]: np.ascontiguousarray(value.T if variable == "kernel" else value)
+            for module in read_architecture(folder).modules
+            for variable, names, _ in module.tensors()
+            for value in [getattr(backbone.get_layer(module.layer), variable).numpy()]
+        }
+        path.mkdir(parents=True)
+        for file in (CONFIG, *FILES):
+            if Path(folder, file).is_file():
+                shutil.copy(Path(folder, file), path)
+        save_file(tensors, path / WEIGHTS)
+
     def graph(self, config: BackboneConfig) -> Recorded | None:
         """Returns None: how long texts are, which the cost depends on, only the data tell."""
         return None
+
+    def kernels(self, config: BackboneConfig) -> tuple[Sequence[Kernel], int] | None:
+        """Returns those that the folder's config describes; None where it cannot be read."""
+        try:
+            return described_kernels(read_architecture(_described_in(config)))
+        except BackboneError:
+            return None
 
     def layers(self, config: BackboneConfig) -> list[Layer] | None:
         """Returns those that the folder's config describes; None where it cannot be read."""

@@ -28,7 +28,7 @@ class HandleSource(BackboneSource):
 
     modality: str
     unfreeze_forms = ("variables",)
-    holds_kernels = False
+    kernels_by = "name"
 
     def selects(self, config: BackboneConfig) -> bool:
         """Tells whether there is a handle, of its modality."""

@@ -63,7 +63,7 @@ class KerasFile(BackboneSource):
             ) from error
         return self._cut(model, config), digest
 
-    def write(self, backbone: keras.Model, path: Path) -> None:
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
         """Writes the network as it was cut, with its weights."""
         backbone.save(path)
 

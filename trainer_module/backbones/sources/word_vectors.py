@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ class WordVectors(NamedSource):
     """Words and their vectors in a file; Transform makes ids of a text's words."""
 
     name = "word vectors"
-    records = {"GloVe": Backbone("GloVe", modality="text")}
-    holds_kernels = False
+    records = {"GloVe": Backbone("GloVe", modality="text", own_kind="word table")}
+    kernels_by = None
     written_as = None
 
     def record(self, config: BackboneConfig) -> Backbone:
@@ -35,7 +36,7 @@ class WordVectors(NamedSource):
             "unknown_words": config.text.unknown_words,
             "max_words": config.text.max_words,
         }
-        return Backbone("GloVe", modality="text", preprocessing=preprocessing)
+        return replace(self.records["GloVe"], preprocessing=preprocessing)
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
         """Builds the network: ids of words int64 [batch, max_words] to float32 [batch, max_words, dimensions]."""
