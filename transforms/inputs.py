@@ -109,6 +109,9 @@ class PatchInputs:
         """Returns float32 [max_patches, patch_frames, bands], zeros where there is no patch."""
         return log_mel_patches(value, self.config)
 
+    def length(self, example: Mapping[str, tf.train.Feature]) -> int:
+        return 0
+
     def is_example(self, served: tf.Tensor) -> tf.Tensor:
         """An example begins with field 1, a message; no format of sound begins with its mark."""
         return tf.strings.substr(served, 0, 1) == _EXAMPLE_MARK
