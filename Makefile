@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-data-checks bench-warm bench-peft bench-replacements bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -87,11 +87,17 @@ simulate-year: setup  ## let a year of retraining pass, with planted faults; an 
 bench-warm: setup  ## measure what a warm start saves, and what is forgotten with replay and without; an hour
 	$(BIN)/python -m benchmarks.warm_start
 
+bench-tuning: setup  ## measure what a search costs beside runs of the Trainer, and what it gains; half an hour
+	$(BIN)/python -m benchmarks.tuning
+
 bench-replacements: setup  ## which gate lets no replacement out that is worse, over years drawn many times; an hour
 	$(BIN)/python -m benchmarks.replacements
 
 bench-peft: setup  ## measure LoRA beside full fine-tuning; an hour, and it goes on after a kill
 	$(BIN)/python -m benchmarks.peft
+
+bench-distillation: setup  ## teach a small network by a large one, beside the same one that learned alone; an hour
+	$(BIN)/python -m benchmarks.distillation
 
 bench-gates: setup  ## simulate promotions on one test set, and whether stated differences are found; ten minutes
 	$(BIN)/python -m benchmarks.promotions

@@ -8,13 +8,21 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
-from evaluation.checks import decisions_go_with_task, gates_can_be_measured
+from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
 from finetune.buckets import is_bucket
-from finetune.config import BackboneConfig, DataConfig, DistillationConfig, TrainingConfig
+from finetune.config import (
+    AugmentationConfig,
+    BackboneConfig,
+    DataConfig,
+    DistillationConfig,
+    TrainingConfig,
+    TuningConfig,
+)
 from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
+from finetune.config.space import space_problems, variants
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
 from pipeline.data_roots import roots_of
 from pipeline.modalities import keys_of, modality_of
@@ -45,6 +53,7 @@ def backbone_fits(raw: dict[str, Any]) -> list[str]:
     training = _parsed(TrainingConfig, raw, "training")
     if training:
         problems += phase_problems(config, training)
+        problems += _tuned_problems(raw, config, training)
     baselines = value_at(raw, "evaluation.baselines")
     if isinstance(baselines, list) and "from_scratch" in baselines and not source.starts_random:
         problems.append(
@@ -52,6 +61,20 @@ def backbone_fits(raw: dict[str, Any]) -> list[str]:
             f"{source.record(config).name} is its weights; leave it out, or take a backbone by `backbone.name`"
         )
     return problems
+
+
+def _tuned_problems(raw: dict[str, Any], backbone: BackboneConfig, training: TrainingConfig) -> list[str]:
+    """What the backbone has against choices of the space, beside what it has against the config as it is."""
+    tuning, augmentation = _parsed(TuningConfig, raw, "tuning"), _parsed(AugmentationConfig, raw, "augmentation")
+    if tuning is None or augmentation is None or space_problems(tuning, training, augmentation):
+        return []
+    known = set(phase_problems(backbone, training))
+    return [
+        f"tuning.space: {choice}: {problem}"
+        for choice, varied in variants(tuning, training, augmentation)
+        for problem in phase_problems(backbone, varied)
+        if problem not in known
+    ]
 
 
 def modality_fits(raw: dict[str, Any]) -> list[str]:
@@ -131,7 +154,7 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             "--output FILE.csv` writes"
         )
     training = _parsed(TrainingConfig, raw, "training")
-    if training and training.distillation and training.distillation.teacher != CHAMPION:
+    if training and training.distillation:
         problems += _teacher_problems(training.distillation)
     config = _parsed(BackboneConfig, raw, "backbone")
     if config and record:
@@ -142,16 +165,23 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
 
 
 def _teacher_problems(distillation: DistillationConfig) -> list[str]:
-    """Says why there is no SavedModel where the config has one."""
-    folder = Path(distillation.teacher)
-    if (folder / SAVED_MODEL).is_file():
-        return []
+    """Says why there is no SavedModel, or no folder of pictures, where the config has one."""
+    folder, unlabelled = Path(distillation.teacher), distillation.unlabelled
+    problems = []
+    if unlabelled and not Path(unlabelled).is_dir():
+        problems.append(
+            f"training.distillation.unlabelled: got {unlabelled!r}, which is not a folder here; expected one of "
+            "pictures"
+        )
+    if distillation.teacher == CHAMPION or (folder / SAVED_MODEL).is_file():
+        return problems
     inside = sorted(path.parent for path in folder.glob(f"*/{SAVED_MODEL}"))
     hint = f" Did you mean {str(inside[-1])!r}?" if inside else ""
     kind = f"a folder without {SAVED_MODEL}" if folder.is_dir() else "not a folder here"
     return [
+        *problems,
         f"training.distillation.teacher: got {distillation.teacher!r}, which is {kind}; expected that of a SavedModel, "
-        f"such as a pushed version.{hint}"
+        f"such as a pushed version.{hint}",
     ]
 
 
@@ -174,7 +204,14 @@ def of_each_candidate(*checks: Check) -> Check:
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-_OF_ALL = (task_fits, data_checks_exist, gates_can_be_measured, decisions_go_with_task, beam_components_exist)
+_OF_ALL = (
+    task_fits,
+    data_checks_exist,
+    gates_can_be_measured,
+    tuning_can_be_measured,
+    decisions_go_with_task,
+    beam_components_exist,
+)
 CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
 LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))
 

@@ -53,10 +53,11 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     """Looks at all that goes into a run of a config; the bytes of the data are read `with_bytes` only."""
     now = time.time_ns()
     in_buckets = is_bucket(config.data.root) or is_bucket(config.push_path)
-    roots = [] if in_buckets else _roots(config.data)
+    taught = config.training.distillation
+    unlabelled = [Path(taught.unlabelled)] if taught and taught.unlabelled else []
+    roots = [] if in_buckets else [*_roots(config.data), *unlabelled]
     data = [stats_of(root) for root in roots]
     schema, corrections, log = config.data.schema_file, config.data.corrections, config.data.serving_log
-    taught = config.training.distillation
     digests = {
         "config": _digest(config.to_yaml(), str(Path.cwd()), str(config.output_path), str(config.push_path)),
         "code": installed().bytes_digest(),

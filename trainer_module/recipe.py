@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ from finetune.config import (
     TrackingConfig,
     TrainingConfig,
 )
+from finetune.config.space import decoded, with_values
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
-from trainer_module.distillation.answers import Answers
+from trainer_module.distillation.answers import UNLABELLED_FILE, Answers
 from trainer_module.distillation.taught import Taught
-from trainer_module.examples.input_data import Split, evaluation_batches, labels, load_split, with_teacher
+from trainer_module.examples.input_data import Split, both, evaluation_batches, labels, load_split, with_teacher
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -66,7 +67,7 @@ def run_fn(fn_args: FnArgs) -> None:
             the node, `checkpoint_dir`, a folder that survives a failed run, and `frozen_features_dir`, one that later
             runs share; `tracking` with `tracking_dir` and `mlflow_dir`; and `champion`, the `model_run_dir` of the
             champion's training, where there is one to begin with; `teacher`, the folder of a teacher's `Answers`, where
-            there is one.
+            there is one. `hyperparameters` are those of the Tuner, where there is one.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
@@ -75,7 +76,7 @@ def run_fn(fn_args: FnArgs) -> None:
         training_state.safetensors: `trainer_module.warm_start.state.TrainingState`, what the next training begins with.
         adapter.safetensors: with `training.peft`, `trainer_module.peft.artifact.Adapter`.
     """
-    settings = fn_args.custom_config
+    settings = tuned(fn_args.custom_config, fn_args.hyperparameters)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
     evaluation = EvaluationConfig.model_validate(settings["evaluation"])
@@ -159,6 +160,22 @@ def train(setup: Setup, settings: dict[str, Any], key: str) -> Trained:
     return refit(setup, trained, last_layer, lambda last: opened(last, "refit"))
 
 
+def tuned(settings: dict[str, Any], hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the settings with the values that the Tuner found best, as Keras Tuner's `get_config` has them."""
+    if hyperparameters is None:
+        return settings
+    sections = (
+        TrainingConfig.model_validate(settings["training"]),
+        AugmentationConfig.model_validate(settings["augmentation"]),
+    )
+    training, augmentation = with_values(*sections, decoded(hyperparameters["values"]))
+    return {
+        **settings,
+        "training": training.model_dump(mode="json"),
+        "augmentation": augmentation.model_dump(mode="json"),
+    }
+
+
 def _validation(
     setup: Setup, trained: Trained, temperature: float, probabilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -194,9 +211,14 @@ def make_setup(
     train = load_split(train_files, inputs, of_labels, training.memory_mb * 1024**2)
     val = load_split(val_files, inputs, of_labels, training.memory_mb * 1024**2)
 
+    unlabelled = None
     if settings.get("teacher"):
-        answers = Answers.read(Path(settings["teacher"]))
+        folder = Path(settings["teacher"])
+        answers = Answers.read(folder)
         train, val = (_taught(split, answers) for split in (train, val))
+        if (folder / UNLABELLED_FILE).is_file():
+            unlabelled = load_split([str(folder / UNLABELLED_FILE)], inputs, of_labels, training.memory_mb * 1024**2)
+            unlabelled = _taught(unlabelled, answers, known=False)
 
     with strategy.scope():
         backbone, model = build_network(backbone_config, training, len(names), task.activation)
@@ -212,7 +234,7 @@ def make_setup(
         backbone,
         training,
         augmentation,
-        train,
+        both(train, unlabelled) if unlabelled else train,
         val,
         component,
         settings["code"],
@@ -231,11 +253,12 @@ def make_setup(
         component,
         frozen_features,
         record.kind,
+        unlabelled=unlabelled,
     )
 
 
-def _taught(split: Split, answers: Answers) -> Split:
-    return with_teacher(split, Taught(answers.of(split.keys), np.ones(split.examples, np.float32)))
+def _taught(split: Split, answers: Answers, known: bool = True) -> Split:
+    return with_teacher(split, Taught(answers.of(split.keys), np.full(split.examples, known, np.float32)))
 
 
 def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
@@ -272,7 +295,7 @@ def training_key(settings: dict[str, Any], setup: Setup) -> str:
     facts = {
         "settings": {key: value for key, value in settings.items() if key not in without},
         "phases": setup.training.model_dump(mode="json"),
-        "train": setup.train.digest,
+        "train": setup.trained_on.digest,
         "val": setup.val.digest,
         "tensorflow": tf.__version__,
         "strategy": [type(strategy).__name__, strategy.num_replicas_in_sync],

@@ -81,7 +81,7 @@ def refit(setup: Setup, trained: Trained, last_layer: LastLayer, opened: Callabl
         probe = last_layer.fit(together)
         if not trained.rows:
             held_out = HeldOut.of_probe(probe, together, "train and val")
-    training = last_fit(setup.training, trained.rows, setup.train.steps(setup.training.batch_size))
+    training = last_fit(setup.training, trained.rows, setup.trained_on.steps(setup.training.batch_size))
     last = setup.with_training(training, together, trial=REFIT)
     parts, seconds = trained.gradient_accumulation_steps, 0.0
     if training.phases:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -33,13 +33,22 @@ def read_word_table(path: str) -> WordTable:
         BackboneError: The file is not there, is no such table, or has vectors of several lengths or bad numbers.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        # Words may be odd Unicode spaces: a line ends at a line feed and nowhere else.
+        with open(path, encoding="utf-8-sig", newline="\n") as file:
+            first = next((character for character in iter(lambda: file.read(1), "") if not character.isspace()), "")
+            file.seek(0)
+            rows = _json_rows(path, file) if first == "{" else _text_rows(path, file)
+            return _table(path, rows)
     except (OSError, UnicodeDecodeError) as error:
         raise BackboneError(
             f"backbone.weights: {path!r} cannot be read as UTF-8 text ({error}); {_EXPECTED}."
         ) from None
-    rows = _json_rows(path, text) if text.lstrip()[:1] == "{" else _text_rows(path, text)
-    words, vectors = [], []
+
+
+def _table(path: str, rows: Iterator[tuple[str, str, object]]) -> WordTable:
+    words: list[str] = []
+    # Grows by numbers and not by arrays, so that the largest tables take little more than they hold.
+    held = bytearray()
     seen: set[str] = set()
     dimensions = 0
     for where, word, numbers in rows:
@@ -54,25 +63,25 @@ def read_word_table(path: str) -> WordTable:
         if word and word not in seen:
             seen.add(word)
             words.append(word)
-            vectors.append(vector)
+            held += vector.tobytes()
     if not words or not dimensions:
         raise BackboneError(f"backbone.weights: got {path!r}, which has no vector; {_EXPECTED}.")
-    return WordTable(words, np.stack(vectors), all(word == word.lower() for word in words))
+    vectors = np.frombuffer(held, np.float32).reshape(len(words), dimensions)
+    return WordTable(words, vectors, all(word == word.lower() for word in words))
 
 
-def _json_rows(path: str, text: str) -> Iterator[tuple[str, str, object]]:
+def _json_rows(path: str, file: TextIO) -> Iterator[tuple[str, str, object]]:
     try:
-        table = json.loads(text)
+        table = json.load(file)
     except (ValueError, RecursionError) as error:
         raise BackboneError(f"backbone.weights: {path!r} is not valid JSON ({error}); {_EXPECTED}.") from None
     for word, numbers in table.items():
         yield f"word {word!r}", word, numbers
 
 
-def _text_rows(path: str, text: str) -> Iterator[tuple[str, str, object]]:
+def _text_rows(path: str, lines: Iterable[str]) -> Iterator[tuple[str, str, object]]:
     dimensions = 0
-    # Not `splitlines`: words may be odd Unicode spaces, at which that would cut too.
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         if not dimensions:
@@ -81,7 +90,8 @@ def _text_rows(path: str, text: str) -> Iterator[tuple[str, str, object]]:
                 continue  # word2vec's header: how many words and dimensions.
             dimensions = len(fields) - 1
             if dimensions < 1:
-                raise BackboneError(f"backbone.weights: {path!r}, line {number}: got {line[:60]!r}; {_EXPECTED}.")
+                shown = line.rstrip()[:60]
+                raise BackboneError(f"backbone.weights: {path!r}, line {number}: got {shown!r}; {_EXPECTED}.")
         # From the right: a few words of the largest tables have spaces in them.
         word, *numbers = line.rstrip().rsplit(" ", dimensions)
         yield f"line {number}", word, numbers

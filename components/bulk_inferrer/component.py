@@ -39,7 +39,7 @@ SAMPLES = 24
 PREDICTIONS_FILE = "predictions.csv"
 MAJORITY = "majority"
 # Baselines that are models of their own, under the names of their inputs.
-TRAINED_BASELINES = ("logistic_regression", "from_scratch")
+TRAINED_BASELINES = ("logistic_regression", "from_scratch", "teacher")
 
 
 class TestPredictions(types.Artifact):

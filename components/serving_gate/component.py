@@ -51,6 +51,7 @@ class ServingGateSpec(component_spec.ComponentSpec):
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
         "champion": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "teacher": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
     }
     OUTPUTS = {
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing),
@@ -59,7 +60,7 @@ class ServingGateSpec(component_spec.ComponentSpec):
 
 
 class Executor(base_executor.BaseExecutor):
-    """Serves the candidate beside the champion."""
+    """Serves the candidate beside champion and teacher."""
 
     def Do(
         self,
@@ -85,7 +86,10 @@ class Executor(base_executor.BaseExecutor):
             trial = Trial(
                 task=TASKS[settings["task"]],
                 candidate=_model_path(input_dict["model"]),
-                champion=_model_path(input_dict["champion"]) if input_dict.get("champion") else None,
+                **{
+                    name: _model_path(input_dict[name]) if input_dict.get(name) else None
+                    for name in ("champion", "teacher")
+                },
                 requests=requests,
                 trained=trained,
                 budgets=budgets(gates, serving.measure_seconds),
@@ -117,6 +121,7 @@ class ServingGate(base_component.BaseComponent):
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         champion: types.BaseChannel,
+        teacher: types.BaseChannel | None,
         settings: dict[str, Any],
     ):
         """Args:
@@ -124,6 +129,7 @@ class ServingGate(base_component.BaseComponent):
         model: The candidate.
         model_run: The Trainer's, with the predictions of the network in its memory.
         champion: May be empty.
+        teacher: None where it is no baseline.
         settings: `task`, its name; `gates`, those about serving; and `serving`, the section of the config.
         """
         spec = ServingGateSpec(
@@ -131,6 +137,7 @@ class ServingGate(base_component.BaseComponent):
             model=model,
             model_run=model_run,
             champion=champion,
+            teacher=teacher,
             settings=json.dumps(settings, sort_keys=True),
             blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             findings=types.Channel(type=ServingFindingsFolder),

@@ -7,16 +7,18 @@ import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from components.serving_gate import answers
 from components.serving_gate.server import Answer, NotServed, Server
 from components.serving_gate.tasks import ServedTask
 from components.serving_gate.timing import CONFIDENCE, Timings, candidate_beside, change_interval, time_alternately
+from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.gates import Evidence, judge
 from evaluation.metrics.serving import BATCH_SIZES, TIMED
 from finetune.artifacts.findings import GateResult, ServingFindings
-from finetune.config.evaluation import GateConfig
+from finetune.config.evaluation import TEACHER, GateConfig
 from registry.versions import FACTS_FILE, model_digest
 
 # Of probabilities in [0, 1]. The same network in the same precision, compiled twice, differs by some 1e-6; matrices
@@ -29,7 +31,7 @@ Launch = Callable[[str, Path], Server]
 
 @dataclass(frozen=True)
 class Trial:
-    """What the gate serves, two SavedModel folders that keep the promise of a task, and what it asks.
+    """What the gate serves, SavedModel folders that keep the promise of a task, and what it asks.
 
     There are so many test `requests`, numbered from 0; `trained` has, by the number of a further request, the
     probabilities of the network in the Trainer's memory for it. `budgets` are the seconds to time each batch size for.
@@ -41,6 +43,7 @@ class Trial:
     requests: int
     trained: Mapping[int, Sequence[float]]
     budgets: Mapping[int, float]
+    teacher: Path | None = None
 
 
 def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> ServingFindings:
@@ -54,53 +57,69 @@ def try_to_serve(trial: Trial, folder: Path, launch: Launch) -> ServingFindings:
     Returns:
         What was found. A model that crashes, hangs or answers wrongly is a finding, not an error.
     """
-    candidate = _copy(trial.candidate, folder / "candidate")
-    champion = _copy(trial.champion, folder / "champion") if trial.champion else None
-    digest = model_digest(candidate)
-    servers: list[Server] = []
+    given = {CANDIDATE: trial.candidate, CHAMPION: trial.champion, TEACHER: trial.teacher}
+    models = {name: _copy(model, folder / name) for name, model in given.items() if model}
+    digest = model_digest(models[CANDIDATE])
+    servers: dict[str, Server] = {}
+    refusals: dict[str, str] = {}
+
+    def try_others(action: Callable[[Server], None]) -> None:
+        for name, server in servers.items():
+            if name != CANDIDATE and name not in refusals and (reason := _why_not(partial(action, server))):
+                refusals[name] = reason
+
+    def times() -> dict[str, Timings]:
+        served = {name: server for name, server in servers.items() if name not in refusals}
+        return dict(zip(served, time_alternately(list(served.values()), trial.budgets, trial.requests), strict=True))
+
     try:
-        servers.append(launch("candidate", candidate))
-        if champion:
-            servers.append(launch("champion", champion))
-        # Both start before the first one loads: loading alone is timed, with nothing else going on.
-        servers[0].prepare()
-        champion_refusal = _why_not(servers[1].prepare) if champion else ""
-        servers[0].load()
-        metrics = {"load_seconds": servers[0].load_seconds, "size_mb": _size_mb(candidate)}
-        _ask_once(trial, servers[0])
+        for name, model in models.items():
+            servers[name] = launch(name, model)
+        candidate = servers[CANDIDATE]
+        # All start before the first one loads: loading alone is timed, with nothing else going on.
+        candidate.prepare()
+        try_others(lambda server: server.prepare())
+        candidate.load()
+        metrics = {"load_seconds": candidate.load_seconds, "size_mb": _size_mb(models[CANDIDATE])}
+        _ask_once(trial, candidate)
         if trial.trained:
-            metrics[PARITY.metric] = _parity(servers[0], trial.trained)
-        if champion and not champion_refusal:
-            champion_refusal = _why_not(servers[1].load)
-        timed = servers[:1] if champion_refusal else servers
+            metrics[PARITY.metric] = _parity(candidate, trial.trained)
+        try_others(lambda server: server.load())
         try:
-            timings = time_alternately(timed, trial.budgets, trial.requests)
+            timings = times()
         except NotServed as reason:
-            # If the candidate still answers, it was the champion.
-            servers[0].seconds([0])
-            champion_refusal, timed = str(reason), servers[:1]
-            timings = time_alternately(timed, trial.budgets, trial.requests)
-        metrics |= timings[0].pooled() | {"peak_memory_mb": servers[0].peak_memory_mb()}
-        beside = None
-        if champion and len(timed) > 1:
-            beside = {
-                "load_seconds": servers[1].load_seconds,
-                "size_mb": _size_mb(champion),
-                "peak_memory_mb": servers[1].peak_memory_mb(),
-                **timings[1].pooled(),
+            # If the candidate still answers, it was one of the others.
+            candidate.seconds([0])
+            broken = [name for name in servers if name not in {CANDIDATE, *refusals}]
+            try_others(_ask)
+            if not set(broken) & set(refusals):
+                refusals |= dict.fromkeys(broken, str(reason))
+            timings = times()
+        metrics |= timings[CANDIDATE].pooled() | {"peak_memory_mb": candidate.peak_memory_mb()}
+        beside = {
+            name: {
+                "load_seconds": servers[name].load_seconds,
+                "size_mb": _size_mb(models[name]),
+                "peak_memory_mb": servers[name].peak_memory_mb(),
+                **timing.pooled(),
             }
+            for name, timing in timings.items()
+            if name != CANDIDATE
+        }
         return ServingFindings(
             model_sha256=digest,
             metrics=metrics,
-            champion_metrics=beside,
-            champion_refusal=champion_refusal,
-            rounds=(timings[0].of_rounds(), timings[1].of_rounds()) if beside else ({}, {}),
+            champion_metrics=beside.get(CHAMPION),
+            champion_refusal=refusals.get(CHAMPION, ""),
+            teacher_metrics=beside.get(TEACHER),
+            teacher_refusal=refusals.get(TEACHER, ""),
+            rounds={name: timing.of_rounds() for name, timing in timings.items()},
             milliseconds=_milliseconds(timings),
         )
     except NotServed as reason:
         return ServingFindings(model_sha256=digest, refusal=str(reason))
     finally:
-        for server in servers:
+        for server in servers.values():
             server.close()
 
 
@@ -142,21 +161,25 @@ def _evidence(gate: GateConfig, findings: ServingFindings) -> Evidence:
     if gate.relative_to is None:
         missing = "the Trainer left no predictions to compare with" if gate.metric == PARITY.metric else ""
         return Evidence(findings.metrics.get(gate.metric), missing=missing)
-    value, beside = findings.metrics.get(gate.metric), findings.champion_metrics
-    if findings.champion_refusal:
-        return Evidence(value, missing=f"the champion could not be served: {findings.champion_refusal}")
+    name, value = gate.relative_to, findings.metrics.get(gate.metric)
+    refusal, beside = {
+        CHAMPION: (findings.champion_refusal, findings.champion_metrics),
+        TEACHER: (findings.teacher_refusal, findings.teacher_metrics),
+    }[name]
+    if refusal:
+        return Evidence(value, missing=f"the {name} could not be served: {refusal}")
     if beside is None:
         return Evidence(value, first_run=True)
-    candidate, champion = (rounds.get(gate.metric) for rounds in findings.rounds)
-    if candidate is None or champion is None:
+    candidate, other = (findings.rounds[each].get(gate.metric) for each in (CANDIDATE, name))
+    if candidate is None or other is None:
         missing = "parity is measured of the candidate alone" if gate.metric == PARITY.metric else ""
-        return Evidence(value, reference=beside.get(gate.metric), reference_name="champion", missing=missing)
-    reference = statistics.median(champion)
+        return Evidence(value, reference=beside.get(gate.metric), reference_name=name, missing=missing)
+    reference = statistics.median(other)
     return Evidence(
-        candidate_beside(reference, candidate, champion, gate.compare),
+        candidate_beside(reference, candidate, other, gate.compare),
         reference=reference,
-        reference_name="champion",
-        interval=change_interval(candidate, champion, gate.compare),
+        reference_name=name,
+        interval=change_interval(candidate, other, gate.compare),
     )
 
 
@@ -179,6 +202,11 @@ def _ask_once(trial: Trial, server: Server) -> None:
             raise NotServed("; ".join(found))
 
 
+def _ask(server: Server) -> None:
+    """Asks for one answer, whose time does not matter."""
+    server.seconds([0])
+
+
 def _parity(server: Server, trained: Mapping[int, Sequence[float]]) -> float:
     numbers = list(trained)
     served: dict[int, Sequence[float]] = {}
@@ -189,10 +217,10 @@ def _parity(server: Server, trained: Mapping[int, Sequence[float]]) -> float:
     return answers.largest_difference(served, trained)
 
 
-def _milliseconds(timings: list[Timings]) -> dict[str, dict[int, list[float]]]:
+def _milliseconds(timings: Mapping[str, Timings]) -> dict[str, dict[int, list[float]]]:
     return {
         name: {batch: [round(value, 4) for value in one.milliseconds(batch)] for batch in one.rounds}
-        for name, one in zip(("candidate", "champion"), timings, strict=False)
+        for name, one in timings.items()
     }
 
 

@@ -51,7 +51,13 @@ class Teacher:
     def answers(
         self, values: Iterable[tuple[str, bytes]], cache: ExampleCache | None, tell: Callable[[int], None]
     ) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-        """Yields key and probabilities, float32 [classes], of each example, in their order.
+        """Yields key and probabilities of each example, as `answered` does."""
+        return ((key, found) for key, _, found in self.answered(values, cache, tell))
+
+    def answered(
+        self, values: Iterable[tuple[str, bytes]], cache: ExampleCache | None, tell: Callable[[int], None]
+    ) -> Iterator[tuple[str, bytes, np.ndarray[Any, Any]]]:
+        """Yields key, raw feature and probabilities, float32 [classes], of each example, in their order.
 
         Args:
             values: Key and raw feature of each, such as the bytes of a picture.
@@ -73,7 +79,7 @@ class Teacher:
                     if cache:
                         cache.put(key.encode(), row.tobytes())
             tell(len(batch))
-            yield from ((key, found[key]) for key, _ in batch)
+            yield from ((key, value, found[key]) for key, value in batch)
 
     def cache(self, folder: Path, max_bytes: float) -> ExampleCache:
         """Opens what is kept of its answers, under all that they depend on besides the examples."""

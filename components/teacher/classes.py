@@ -56,3 +56,10 @@ def columns_of(teacher: str, theirs: Sequence[str], ours: Sequence[str]) -> np.n
             "labels so that they agree."
         )
     return np.array([places[name] for name in ours])
+
+
+def names_said(probabilities: np.ndarray[Any, Any], classes: Sequence[str], one_label: bool) -> list[str]:
+    """Returns the labels that a teacher's answer, float [classes], amounts to: the most probable, or the probable."""
+    if one_label:
+        return [classes[int(probabilities.argmax())]]
+    return [name for name, probability in zip(classes, probabilities, strict=True) if probability >= 0.5]

@@ -14,6 +14,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import path_utils
 
+from components.example_gen.tasks import TASKS
 from components.split_files import split_files
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.errors import RunError
@@ -25,7 +26,7 @@ SPLITS = ("train", "val")
 
 
 class TeacherAnswers(types.Artifact):
-    """Folder of `trainer_module.distillation.answers.Answers`."""
+    """Folder of `trainer_module.distillation.answers.Answers`, and of transformed examples without labels."""
 
     TYPE_NAME = "TeacherAnswers"
 
@@ -54,7 +55,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Copies the teacher to `model`, and writes what it says of train and val to `answers`.
+        """Copies the teacher to `model`; writes what it says of train, val and pictures without labels to `answers`.
 
         Raises:
             DataError: Its classes are not those of the examples.
@@ -64,7 +65,9 @@ class Executor(base_executor.BaseExecutor):
         import tensorflow_transform as tft
 
         from components.teacher.asking import Teacher
-        from trainer_module.distillation.answers import Answers
+        from components.teacher.unlabelled import Unlabelled
+        from components.teacher.unlabelled_examples import UnlabelledExamples
+        from trainer_module.distillation.answers import UNLABELLED_FILE, Answers
         from trainer_module.recipe import class_names
 
         self._log_startup(input_dict, output_dict, exec_properties)
@@ -75,7 +78,8 @@ class Executor(base_executor.BaseExecutor):
         # The evaluation asks the same model, whatever becomes of the folder.
         source = settings["teacher"] or _champion(input_dict)
         shutil.copytree(source, model)
-        teacher = Teacher(source, model, settings["task"], class_names(graph))
+        classes = class_names(graph)
+        teacher = Teacher(source, model, settings["task"], classes)
         kept = settings["example_cache"]
         cache = teacher.cache(Path(kept["dir"]), kept["gb"] * 2**30)
         counts = IngestReport.read(raw.uri).splits
@@ -83,10 +87,18 @@ class Executor(base_executor.BaseExecutor):
         found: dict[str, np.ndarray[Any, Any]] = {}
         for split in SPLITS:
             found |= teacher.answers(_values(raw, split, settings["modality"]), cache, progress.step)
-        cache.tidy()
-        folder = Path(artifact_utils.get_single_uri(output_dict["answers"]))
-        Answers(list(found), np.stack(list(found.values()))).write(folder)
         emit(Note(text=f"{NODE_ID}: {source} was asked about {len(found):,} examples of train and val"))
+        folder = Path(artifact_utils.get_single_uri(output_dict["answers"]))
+        if settings["unlabelled"]:
+            known = found.keys() | {key for key, _ in _values(raw, "test", settings["modality"])}
+            pictures = Unlabelled(Path(settings["unlabelled"]), known, settings["max_pixels"])
+            examples = UnlabelledExamples(graph, settings["modality"], classes, TASKS[settings["task"]].one_label)
+            answered = teacher.answered(pictures.pictures(), cache, progress.step)
+            said = examples.write(answered, folder / UNLABELLED_FILE)
+            emit(Note(text=f"{NODE_ID}: {pictures.sentence(len(said))}", level="info" if said else "warning"))
+            found |= said
+        cache.tidy()
+        Answers(list(found), np.stack(list(found.values()))).write(folder)
 
 
 class Teacher(base_component.BaseComponent):
@@ -109,7 +121,8 @@ class Teacher(base_component.BaseComponent):
             transform_graph: Of Transform, which knows the order of the classes.
             champion: The model that teaches; empty while there is none. None where the settings name the teacher.
             settings: `teacher`, the folder of a SavedModel, or None for the champion; `teacher_sha256`, its digest;
-                `task` and `modality`; `example_cache` with `dir` and `gb`, where its answers are kept.
+                `task` and `modality`; `example_cache` with `dir` and `gb`, where its answers are kept; `unlabelled`, a
+                folder of pictures or None, its digest in `unlabelled_sha256`, and `max_pixels` of each.
         """
         spec = TeacherSpec(
             examples=examples,

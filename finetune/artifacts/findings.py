@@ -163,23 +163,25 @@ class Verdict(Findings, Artifact, file="verdict.json"):
 
 
 class ServingMetrics(Record):
-    """Metrics of the exported model by name, those that could be measured; of the champion None without one."""
+    """Metrics of the exported model by name, those that could be measured; of champion and teacher None without one."""
 
     metrics: dict[str, float] = {}
     champion_metrics: dict[str, float] | None = None
+    teacher_metrics: dict[str, float] | None = None
 
 
 class ServingFindings(ServingMetrics, Artifact, file="serving.json"):
     """`serving.json`: what the ServingGate found when it served the exported model, whose digest is `model_sha256`.
 
     A refusal is a clause that says why a model cannot be served; empty if it can. `milliseconds` are those of each
-    request, by model and batch size. `rounds`, which are not written, are the metrics of candidate and champion round
-    by round, as they are compared.
+    request, by model and batch size. `rounds`, which are not written, are the metrics of each model round by round, as
+    they are compared.
     """
 
     model_sha256: str
     refusal: str = ""
     champion_refusal: str = ""
+    teacher_refusal: str = ""
     milliseconds: dict[str, dict[int, list[float]]] = {}
-    rounds: tuple[dict[str, list[float]], dict[str, list[float]]] = Field(({}, {}), exclude=True)
+    rounds: dict[str, dict[str, list[float]]] = Field({}, exclude=True)
     gates: list[GateResult] = []

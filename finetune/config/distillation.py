@@ -31,3 +31,8 @@ class DistillationConfig(Section):
     weight: float = Field(
         0.9, gt=0, le=1, description="of what the teacher says; the labels have the rest. 1 leaves them out"
     )
+    unlabelled: LocalPath | None = Field(
+        None,
+        description="folder of pictures without labels, which are learned from as well: what they are, the teacher "
+        "alone says. Those that train, val or test have are left out, and so is what cannot be used",
+    )

@@ -9,8 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from finetune.config.base import Section
 
-Baseline = Literal["majority", "logistic_regression", "from_scratch"]
+Baseline = Literal["majority", "logistic_regression", "from_scratch", "teacher"]
 BASELINES: tuple[str, ...] = get_args(Baseline)
+# The model of `training.distillation`. Nobody expects its pupil to be better.
+TEACHER = "teacher"
 EACH = "*"
 
 
@@ -30,7 +32,7 @@ class GateConfig(Section):
     relative_to: Literal["champion", "baseline", Baseline] | None = Field(
         None,
         description="compare with the latest pushed model (passes while there is none), with one baseline, or with "
-        "`baseline`, the best of them",
+        "`baseline`, the best of them but for a `teacher`",
     )
     compare: Literal["difference", "ratio"] = Field(
         "difference", description="with `relative_to`: candidate minus the other, or candidate divided by the other"
@@ -141,7 +143,8 @@ class EvaluationConfig(Section):
         ["majority", "logistic_regression"],
         description="scored beside the candidate. `majority`: always the most frequent class of train; "
         "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "
-        "from random weights on the same examples. Default with `gates` of your own: `[majority]`",
+        "from random weights on the same examples; `teacher`: that of `training.distillation`, which is served and "
+        "timed beside the candidate as well. Default with `gates` of your own: `[majority]`",
     )
     threshold: ThresholdConfig | None = Field(
         None,
@@ -156,7 +159,7 @@ class EvaluationConfig(Section):
     slices: list[list[str]] | None = Field(
         None,
         description="what the report cuts the test split by: each one column or a cross of two. "
-        "Default: `label` and each of `data.slice_columns`",
+        "Default: `label`, each of `data.slice_columns`, and `span` where data come in spans",
     )
 
     @model_validator(mode="before")

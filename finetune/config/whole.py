@@ -16,15 +16,17 @@ from finetune.config.base import LocalPath, Section
 from finetune.config.beam import BeamConfig
 from finetune.config.data import DataConfig
 from finetune.config.distribution import DistributionConfig
-from finetune.config.evaluation import EvaluationConfig
+from finetune.config.evaluation import TEACHER, EvaluationConfig
 from finetune.config.keep import KeepConfig
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.notify import NotifyConfig
 from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
+from finetune.config.space import space_problems
 from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
 from finetune.config.training import TrainingConfig
+from finetune.config.tuning import TuningConfig
 from finetune.errors import did_you_mean
 from finetune.spans import is_pattern
 
@@ -42,6 +44,7 @@ class Config(Section):
     backbone: BackboneConfig
     training: TrainingConfig = TrainingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    tuning: TuningConfig = TuningConfig()
     distribution: DistributionConfig = DistributionConfig()
     tracking: TrackingConfig = TrackingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -81,6 +84,21 @@ class Config(Section):
             raise ValueError(
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together; expected phases "
                 f"that last all in one of epochs, steps and examples, and these have {' and '.join(sorted(units))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _space_is_of_training(self) -> Config:
+        if problems := space_problems(self.tuning, self.training, self.augmentation):
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _a_teacher_is_named(self) -> Config:
+        if TEACHER in self.evaluation.baselines and self.training.distillation is None:
+            raise ValueError(
+                "evaluation.baselines: got `teacher`; expected training.distillation, which names one, or no such "
+                "baseline"
             )
         return self
 

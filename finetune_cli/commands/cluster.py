@@ -7,9 +7,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,28 +18,10 @@ from rich.console import Console
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune_cli.commands.common import ConfigFile, Overrides, fail, load_for_cluster, named, or_exit
+from finetune_cli.commands.kfp_access import with_access
+from finetune_kubeflow.client.submit import ZONE, Access, Server
+from finetune_kubeflow.client.submit import request as make_request
 
-if TYPE_CHECKING:
-    from finetune_kubeflow.client.submit import Server
-
-KfpHost = Annotated[
-    str, typer.Option("--host", envvar="KF_PIPELINES_ENDPOINT", help="URL of the Kubeflow Pipelines API.")
-]
-KfpToken = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        envvar="KF_PIPELINES_TOKEN",
-        help="Bearer token, where the server wants one. In a pod, KFP's mounted service account token is found.",
-    ),
-]
-KfpCookies = Annotated[
-    str | None,
-    typer.Option("--cookies", envvar="KF_PIPELINES_COOKIES", help="For a server behind a login: NAME=VALUE; ..."),
-]
-KfpCa = Annotated[
-    str | None, typer.Option("--ca", envvar="KF_PIPELINES_CA", help="File of certificates that the server's is from.")
-]
 KfpInterface = Annotated[
     str | None,
     typer.Option(
@@ -74,13 +57,11 @@ def compile_(
     Console().print(f"[green]compiled[/green]  {output}: {output.stat().st_size / 1024:.0f} KiB", soft_wrap=True)
 
 
+@with_access
 def submit(
+    access: Access,
     config: ConfigFile,
     overrides: Overrides = None,
-    host: KfpHost = "http://localhost:8888",
-    token: KfpToken = None,
-    cookies: KfpCookies = None,
-    ca: KfpCa = None,
     ui: KfpInterface = None,
     parameter: KfpParameters = None,
     retrain: Decides = False,
@@ -93,22 +74,20 @@ def submit(
     with `--retrain`, 5 is nothing to do, and 3 says that the data were refused, too.
     Without `--follow`, 0 says that it was sent.
     """
-    with _request(config, overrides, parameter, None, host, send, retrain) as (package, request):
-        server = _server(host, request.namespace, token, cookies, ca, ui)
+    with _request(config, overrides, parameter, None, access.host, send, retrain) as (package, request):
+        server = _server(replace(access, interface=ui), request.namespace)
         run_id, link = or_exit(lambda: server.run(package, request))
     print(f"run {run_id}\n{link}", flush=True)
     if follow:
         raise typer.Exit(or_exit(lambda: server.follow(run_id, partial(print, flush=True))))
 
 
+@with_access
 def schedule(
+    access: Access,
     config: ConfigFile,
     cron: Annotated[str, typer.Option(help="Minute, hour, day, month, weekday, such as '0 3 * * 1'.")],
     overrides: Overrides = None,
-    host: KfpHost = "http://localhost:8888",
-    token: KfpToken = None,
-    cookies: KfpCookies = None,
-    ca: KfpCa = None,
     ui: KfpInterface = None,
     parameter: KfpParameters = None,
     send: Send = False,
@@ -119,10 +98,11 @@ def schedule(
 
     The hours of `--cron` are those of the server, UTC as a rule.
     """
-    with _request(config, overrides, parameter, cron, host, send, True) as (package, request):
-        server = _server(host, request.namespace, token, cookies, ca, ui)
+    with _request(config, overrides, parameter, cron, access.host, send, True) as (package, request):
+        server = _server(replace(access, interface=ui), request.namespace)
+        if told := or_exit(lambda: server.account_of_schedules(request)):
+            Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
         schedule_id, link = or_exit(lambda: server.schedule(package, request))
-        from finetune_kubeflow.client.submit import ZONE
     print(f"recurring run {schedule_id}, {ZONE}\n{link}")
 
 
@@ -130,55 +110,32 @@ schedules = typer.Typer(no_args_is_help=True, help="Lists, pauses, resumes and d
 
 
 @schedules.command("list")
-def list_schedules(
-    host: KfpHost = "http://localhost:8888",
-    namespace: KfpNamespace = "kubeflow",
-    token: KfpToken = None,
-    cookies: KfpCookies = None,
-    ca: KfpCa = None,
-) -> None:
+@with_access
+def list_schedules(access: Access, namespace: KfpNamespace = "kubeflow") -> None:
     """Lists the schedules: name, id, cron (seconds first, in the server's time zone), active or paused."""
-    for one in or_exit(_server(host, namespace, token, cookies, ca).schedules):
+    for one in or_exit(_server(access, namespace).schedules):
         print(f"{one.name}\t{one.id}\t{one.cron}\t{'active' if one.active else 'paused'}")
 
 
 @schedules.command()
-def pause(
-    name: ScheduleName,
-    host: KfpHost = "http://localhost:8888",
-    namespace: KfpNamespace = "kubeflow",
-    token: KfpToken = None,
-    cookies: KfpCookies = None,
-    ca: KfpCa = None,
-) -> None:
+@with_access
+def pause(access: Access, name: ScheduleName, namespace: KfpNamespace = "kubeflow") -> None:
     """Pauses a schedule: no run of it starts until it is resumed."""
-    _change("pause", name, _server(host, namespace, token, cookies, ca))
+    _change("pause", name, _server(access, namespace))
 
 
 @schedules.command()
-def resume(
-    name: ScheduleName,
-    host: KfpHost = "http://localhost:8888",
-    namespace: KfpNamespace = "kubeflow",
-    token: KfpToken = None,
-    cookies: KfpCookies = None,
-    ca: KfpCa = None,
-) -> None:
+@with_access
+def resume(access: Access, name: ScheduleName, namespace: KfpNamespace = "kubeflow") -> None:
     """Resumes a schedule that was paused; what it has missed is not caught up."""
-    _change("resume", name, _server(host, namespace, token, cookies, ca))
+    _change("resume", name, _server(access, namespace))
 
 
 @schedules.command()
-def delete(
-    name: ScheduleName,
-    host: KfpHost = "http://localhost:8888",
-    namespace: KfpNamespace = "kubeflow",
-    token: KfpToken = None,
-    cookies: KfpCookies = None,
-    ca: KfpCa = None,
-) -> None:
+@with_access
+def delete(access: Access, name: ScheduleName, namespace: KfpNamespace = "kubeflow") -> None:
     """Deletes a schedule; its runs stay."""
-    _change("delete", name, _server(host, namespace, token, cookies, ca))
+    _change("delete", name, _server(access, namespace))
 
 
 def _change(change: Literal["pause", "resume", "delete"], name: str, server: Server) -> None:
@@ -186,12 +143,8 @@ def _change(change: Literal["pause", "resume", "delete"], name: str, server: Ser
     print(f"{change}d {changed.name} ({changed.id})")
 
 
-def _server(
-    host: str, namespace: str, token: str | None, cookies: str | None, ca: str | None, ui: str | None = None
-) -> Server:
-    from finetune_kubeflow.client.submit import Access, Server
-
-    return or_exit(lambda: Server(Access(host, token, cookies, ca, ui), namespace))
+def _server(access: Access, namespace: str) -> Server:
+    return or_exit(lambda: Server(access, namespace))
 
 
 def replay(
@@ -246,8 +199,6 @@ def _request(
     decides: bool,
 ) -> Iterator[tuple[Path, Any]]:
     """Compiles a package for the time of the block, and ends the program after showing it if nothing is to be sent."""
-    from finetune_kubeflow.client.submit import request as make_request
-
     loaded = named(load_for_cluster(config, overrides))
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"

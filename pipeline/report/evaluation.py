@@ -267,13 +267,18 @@ def calibration(
 
 
 def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Sequence[float]]]) -> View | None:
-    """How fast and how large the exported model is, beside the champion measured in the same minute."""
-    metrics, champion = measured.metrics, measured.champion_metrics or {}
+    """How fast and how large the exported model is, beside champion and teacher measured in the same minute."""
+    metrics = measured.metrics
+    others = {"champion": measured.champion_metrics or {}, "teacher": measured.teacher_metrics or {}}
+
+    def beside(name: str) -> dict[str, float]:
+        return {who: other[name] for who, other in others.items() if name in other}
+
     facts = [
         {
             "name": metric.label,
             "value": _with_unit(metrics[name], metric.unit),
-            "champion": _with_unit(champion.get(name), metric.unit) if name in champion else "",
+            "beside": {who: _with_unit(value, metric.unit) for who, value in beside(name).items()},
         }
         for name, metric in METRICS.items()
         if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
@@ -282,7 +287,10 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         {
             "size": size,
             "cells": [
-                {"value": metrics.get(name), "champion": champion.get(name)}
+                {
+                    "value": metrics.get(name),
+                    "beside": {who: each[name] for who, each in others.items() if name in each},
+                }
                 for name in (*(latency(quantile, size) for quantile in QUANTILES), throughput(size))
             ],
         }
@@ -299,7 +307,6 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
     return {
         "facts": facts,
         "batches": batches,
-        "has_champion": bool(champion),
         "images": evaluation_figures.latency_histograms(drawn) if drawn.get("candidate") else {},
         "alt": f"Histogram of the latency of {requests:,} requests by batch size. "
         + " ".join(

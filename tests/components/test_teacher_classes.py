@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
-from components.teacher.classes import check_outputs, columns_of
+from components.teacher.classes import check_outputs, columns_of, names_said
 from finetune.errors import DataError, RunError
 
 
@@ -34,3 +35,10 @@ def test_models_of_other_tasks_are_refused():
         check_outputs("old", ["probabilities", "classes", "label"], "multi_label")
     with pytest.raises(RunError, match=r"old serves dense_1, without classes, label, probabilities\. Expected"):
         check_outputs("old", ["dense_1"], "single_label")
+
+
+def test_an_answer_amounts_to_the_most_probable_label_or_to_all_that_are_probable():
+    answer, classes = np.array([0.3, 0.5, 0.9]), ["daisy", "rose", "tulip"]
+    assert names_said(answer, classes, one_label=True) == ["tulip"]
+    assert names_said(answer, classes, one_label=False) == ["rose", "tulip"]
+    assert names_said(answer / 2, classes, one_label=False) == []

@@ -10,28 +10,58 @@ import pytest
 
 pytest.importorskip("tfx")
 
+from conftest import draw
+
 from finetune.artifacts.run_basis import RunBasis
 from finetune.errors import ConfigError
+from finetune.events import Note
+from trainer_module.distillation.answers import UNLABELLED_FILE, Answers
 
 
 @pytest.fixture(scope="module")
-def taught(first_run, runner, tmp_path_factory):
+def unlabelled(images, tmp_path_factory) -> Path:
+    """Five new pictures, one of the test split, and a file that is none."""
+    folder = tmp_path_factory.mktemp("unlabelled")
+    for number in range(5):
+        draw("ring", 9000 + number).save(folder / f"{number}.png")
+    shutil.copy(images / "test" / "disc" / "000.png", folder / "of_test.png")
+    (folder / "readme.md").write_text("pictures of a camera")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def taught(first_run, runner, unlabelled, tmp_path_factory):
     """A run that the model of the shared run teaches, and the overrides that make it."""
     overrides = (
         f"output_dir={tmp_path_factory.mktemp('taught')}",
         f"training.distillation.teacher={first_run['pushed_model']}",
+        f"training.distillation.unlabelled={unlabelled}",
+        "evaluation.baselines=[majority, teacher]",
+        "evaluation.gates=[{metric: accuracy, min: -0.9, relative_to: teacher}, "
+        "{metric: size_mb, max: 1.5, relative_to: teacher, compare: ratio}]",
     )
-    return runner.run(*overrides), overrides
+    summary = runner.run(*overrides)
+    return {**summary, "_notes": [event.text for event in runner.events if isinstance(event, Note)]}, overrides
 
 
-def test_it_is_taught_and_pushed(taught, runner):
+def test_it_is_taught_pushed_and_judged_beside_its_teacher(taught, first_run, unlabelled):
     summary, _ = taught
     assert summary["error"] is None
     assert summary["status"] == "pushed", summary["gates"]
     states = {component["id"]: component["state"] for component in summary["components"]}
     assert states["Teacher"] == "ran"
-    artifacts = Path(summary["output_dir"]) / "artifacts"
-    assert list(artifacts.glob("Teacher/answers/*/answers.npz"))
+    assert set(summary["baselines"]) == {"majority", "teacher"}
+    assert summary["baselines"]["teacher"]["accuracy"] == pytest.approx(first_run["metrics"]["accuracy"])
+    teacher = summary["serving"]["teacher_metrics"]
+    assert teacher["size_mb"] == pytest.approx(first_run["serving"]["metrics"]["size_mb"], rel=0.05)
+    judged = {gate["name"]: gate["judged"] for gate in summary["gates"]}
+    assert judged["accuracy - teacher >= -0.9"]
+    assert judged["size_mb / teacher <= 1.5"]
+    assert "teacher" in Path(summary["report"]).read_text()
+    assert any(f"5 pictures without labels in {unlabelled}; left out: 1 known" in note for note in summary["_notes"])
+    (folder,) = (Path(summary["output_dir"]) / "artifacts").glob("Teacher/answers/*")
+    assert len(Answers.read(folder).keys) == 36 + 18 + 5
+    assert (folder / UNLABELLED_FILE).is_file()
 
 
 def test_only_another_teacher_trains_anew(taught, runner, first_run):

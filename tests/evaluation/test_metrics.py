@@ -301,9 +301,12 @@ def test_a_margin_over_the_best_baseline():
         "majority": np.tile(shares, (400, 1)),
         "logistic_regression": noisy(found.labels, 5, 1.0, np.random.default_rng(5)),
     }
-    test_set = TestSet(list("abcde"), found.labels, {}, models)
+    best_of_all = {"teacher": np.eye(5)[found.labels]}
+    test_set = TestSet(list("abcde"), found.labels, {}, {**models, **best_of_all})
     best = evidence_for(GateConfig(metric="accuracy", min=0.1, relative_to="baseline"), test_set)
-    assert best.reference_name == "logistic regression"
+    assert best.reference_name == "logistic regression", "nobody expects a pupil above its teacher"
+    beside = evidence_for(GateConfig(metric="accuracy", min=-0.1, relative_to="teacher"), test_set)
+    assert (beside.reference, beside.reference_name) == (1.0, "teacher")
     least = evidence_for(GateConfig(metric="loss", max=0, relative_to="baseline"), test_set)
     assert least.reference == min(measure("loss", test_set.of(name)) for name in list(models)[1:])
     named = evidence_for(GateConfig(metric="accuracy", min=0.1, relative_to="majority"), test_set)

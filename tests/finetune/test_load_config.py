@@ -218,6 +218,15 @@ def test_a_gate_that_cannot_be_judged_is_a_mistake_in_the_config(problems, gate,
     assert problem in problems({**GOOD, "evaluation": {"gates": [{"min": 0.5, **gate}]}})[0]
 
 
+def test_a_teacher_to_compare_with_is_one_to_learn_from(load, problems):
+    judged = {"evaluation": {"baselines": ["majority", "teacher"]}}
+    assert "got `teacher`; expected training.distillation, which names one" in problems({**GOOD, **judged})[0]
+    taught = {"training": {"distillation": {"teacher": "~/pushed/3"}}}
+    assert load({**GOOD, **judged, **taught}).training.distillation.teacher == str(Path("~/pushed/3").expanduser())
+    wrong = {"training": {"distillation": {"teacher": "pushed/3", "weight": 0}}}
+    assert "training.distillation.weight: got 0" in problems({**GOOD, **wrong})[0]
+
+
 def test_slices_of_the_report_are_columns_or_crosses_of_two(load, problems):
     assert load(GOOD).evaluation.report_slices(["site"]) == [["label"], ["site"]]
     assert "got a slice by sites" in problems({**GOOD, "evaluation": {"slices": [["label", "sites"]]}})[0]

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from evaluation.checks import gates_can_be_measured
 from finetune.config import STRATEGIES, load_config
-from pipeline.checks import backbone_fits, files_exist
+from pipeline.checks import backbone_fits, files_exist, modality_fits
 from pipeline.plan import print_plan
 from trainer_module.search.candidates import PICTURES
 
@@ -69,6 +69,38 @@ def test_a_handle_has_every_baseline_but_from_scratch(load, problems):
         load({**encoder, "evaluation": {"baselines": baselines}}, checks=[backbone_fits])
     problem = problems({**encoder, "evaluation": {"baselines": ["from_scratch"]}}, checks=[backbone_fits])[0]
     assert problem.startswith("evaluation.baselines: `from_scratch`")
+
+
+def test_a_teacher_is_the_folder_of_a_saved_model_and_teaches_pictures_without_labels_alone(problems, tmp_path):
+    (tmp_path / "birds" / "a").mkdir(parents=True)
+    (tmp_path / "pushed" / "3").mkdir(parents=True)
+    (tmp_path / "pushed" / "3" / "saved_model.pb").touch()
+
+    def found(backbone=GOOD["backbone"], **taught) -> list[str]:
+        data = {"root": str(tmp_path / "birds")}
+        raw = {**GOOD, "data": data, "backbone": backbone, "training": {"distillation": taught}}
+        return [each for each in problems(raw, checks=[files_exist, modality_fits]) if "distillation" in each]
+
+    (unversioned,) = found(teacher=str(tmp_path / "pushed"))
+    assert unversioned.startswith(
+        f"training.distillation.teacher: got {str(tmp_path / 'pushed')!r}, which is a folder wi"
+    )
+    assert unversioned.endswith(f"Did you mean {str(tmp_path / 'pushed' / '3')!r}?")
+    missing = found(teacher="elsewhere", unlabelled="nowhere")
+    assert [each.split(", which is ")[1].split(";")[0] for each in missing] == ["not a folder here"] * 2
+    (of_texts,) = found({"name": "GloVe", "weights": "random"}, teacher="champion", unlabelled=str(tmp_path))
+    assert of_texts.startswith("training.distillation.unlabelled: got ")
+    assert "is shown texts" in of_texts
+
+
+def test_the_plan_names_who_teaches(load):
+    out = io.StringIO()
+    taught = {"teacher": "champion", "temperature": 3, "weight": 0.5, "unlabelled": "more"}
+    config = load({**GOOD, "training": {"distillation": taught}})
+    print_plan(config, Console(file=out, width=200))
+    assert "TeacherResolver > Teacher > Trainer" in out.getvalue()
+    said = "teacher    champion, temperature 3, 50% of the loss; pictures without labels in more"
+    assert said in out.getvalue()
 
 
 def test_checks_add_their_problems_to_the_others(problems):

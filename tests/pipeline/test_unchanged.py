@@ -103,6 +103,26 @@ def test_pictures_replaced_by_others_of_the_same_size_and_time_are_told(place):
     assert not changed_unseen(config, inputs_of(config, False)), "the ingest sees it"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: Path("teacher/saved_model.pb").write_text("others"),
+        lambda: Path("pool/2.png").write_bytes(b"2"),
+        lambda: Path("pool/1.png").unlink(),
+    ],
+    ids=["teacher", "picture", "no picture"],
+)
+def test_another_teacher_and_other_pictures_without_labels_make_the_nodes_run(place, change):
+    for file in (place / "teacher" / "saved_model.pb", place / "pool" / "1.png"):
+        file.parent.mkdir()
+        file.write_text("one")
+    config = the_config("training.distillation.teacher=teacher", "training.distillation.unlabelled=pool")
+    left_by_a_run(config)
+    assert answer(config) == RUN
+    change()
+    assert answer(config) is None
+
+
 def rolled_back():
     Path("model/saved_model.pb").write_text("other weights")
     push_version(Path("model"), Path("out/pushed"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def test_words_with_spaces_and_capitals(tmp_path):
     table = read_word_table(str(path))
     assert table.words == ["The", ". . .", "\u2028"]
     assert not table.lowercase
+
+
+def test_a_large_table_takes_little_more_memory_than_it_holds(tmp_path):
+    path = tmp_path / "table.txt"
+    numbers = " ".join(f"0.{digit}" for digit in range(1, 101))
+    path.write_text("".join(f"word{number} {numbers}\n" for number in range(5000)))
+    tracemalloc.start()
+    table = read_word_table(str(path))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert table.vectors.shape == (5000, 100)
+    assert most < 2 * table.vectors.nbytes
 
 
 @pytest.mark.parametrize(

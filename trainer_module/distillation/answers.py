@@ -13,6 +13,8 @@ from finetune.errors import RunError
 from finetune.files import replacing
 
 _FILE = "answers.npz"
+# Beside it: transformed examples without labels, TFRecord; none where there are none.
+UNLABELLED_FILE = "unlabelled"
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,9 @@ def freeze(setup: Setup, index: int) -> Scope:
     everything = list(setup.model.variables)
     variables, factors = apply_freeze(setup.model, setup.backbone, phase, training)
     regularize(setup.model, training.head, phase)
-    steps_per_epoch = setup.train.steps(training.batch_size)
-    steps = [total_steps(each, setup.train.examples, training.batch_size) for each in training.phases[: index + 1]]
+    examples = setup.trained_on
+    steps_per_epoch = examples.steps(training.batch_size)
+    steps = [total_steps(each, examples.examples, training.batch_size) for each in training.phases[: index + 1]]
     epochs_before = sum(math.ceil(each / steps_per_epoch) for each in steps[:index])
     return Scope(index, phase, everything, variables, factors, steps[index], steps_per_epoch, epochs_before)
 

@@ -44,7 +44,7 @@ def losses_at(
     scope = freeze(setup, index)
     augmentation = scope.phase.augmentation or setup.augmentation
     parts = training.gradient_accumulation_steps
-    batches = training_batches(setup.train, training.batch_size, training.seed, augmentation)
+    batches = training_batches(setup.trained_on, training.batch_size, training.seed, augmentation)
     val_batches = evaluation_batches(setup.val, at_once(setup, parts))
     feeds = Feeds(Feed(setup.model, batches), Feed(setup.model, val_batches))
     program = build_program(setup, scope, feeds, parts, slots={})

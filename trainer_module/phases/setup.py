@@ -12,7 +12,7 @@ import tf_keras as keras
 
 from finetune.config import AugmentationConfig, TrainingConfig
 from trainer_module.distillation.taught import taught_objective
-from trainer_module.examples.input_data import Split
+from trainer_module.examples.input_data import Split, both
 from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.tasks import TrainingTask
 from trainer_module.tasks.objective import Objective
@@ -36,14 +36,18 @@ class Setup:
     frozen_features: FrozenFeatures  # Keeps what the frozen part of the network gives, and feeds phases with it.
     kind: str  # Of the backbone, by which the strategy `auto` knows what to try.
     trial: str = ""  # Name of what is trained to be compared, or of the last fit; empty for the training itself.
+    unlabelled: Split | None = None  # Examples that a teacher alone says something of.
+
+    @property
+    def trained_on(self) -> Split:
+        """Returns what phases train on: `train`, and examples without labels. Heads are fitted on `train` alone."""
+        return both(self.train, self.unlabelled) if self.unlabelled else self.train
 
     @cached_property
     def objective(self) -> Objective:
         """Returns what is minimised, and what is counted."""
-        objective, distillation = (
-            self.task.objective(self.training, self.classes, self.class_weights),
-            self.training.distillation,
-        )
+        objective = self.task.objective(self.training, self.classes, self.class_weights)
+        distillation = self.training.distillation
         if self.train.taught is None or distillation is None:
             return objective
         return taught_objective(objective, self.task, distillation)
@@ -57,11 +61,11 @@ class Setup:
     def with_flips(self, flips: bool) -> Setup:
         """Returns the setup in which mirror images stand for pictures, or do not."""
         augmentation = self.augmentation.model_copy(update={"horizontal_flip": flips})
-        frozen_features = self.frozen_features.of(self.training, self.train, self.val, augmentation)
+        frozen_features = self.frozen_features.of(self.training, self.trained_on, self.val, augmentation)
         return dataclasses.replace(self, augmentation=augmentation, frozen_features=frozen_features)
 
     def with_training(self, training: TrainingConfig, train: Split | None = None, trial: str = "") -> Setup:
         """Returns the setup of the same network for another training, or for other examples, of a trial."""
-        train = train or self.train
-        frozen_features = self.frozen_features.of(training, train, self.val)
-        return dataclasses.replace(self, training=training, train=train, frozen_features=frozen_features, trial=trial)
+        changed = dataclasses.replace(self, training=training, train=train or self.train, trial=trial)
+        frozen_features = self.frozen_features.of(training, changed.trained_on, self.val)
+        return dataclasses.replace(changed, frozen_features=frozen_features)

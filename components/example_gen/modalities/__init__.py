@@ -29,7 +29,7 @@ class IngestModality(Protocol):
             where none are.
         shown: What a backbone of it is shown, in the plural, for messages.
         layouts: Values of `data.layout` that go with it.
-        keys: Keys of the section `data` that are about it, and about no other unless that has them too.
+        keys: Keys of what is read that are about it, and about no other unless that has them too.
     """
 
     node_id: str

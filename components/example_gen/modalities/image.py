@@ -18,7 +18,12 @@ class Image:
     judge: str | None = "components.example_gen.images"
     shown = "pictures"
     layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
-    keys: tuple[str, ...] = ("data.manifest", "data.path_column", "data.max_pixels")
+    keys: tuple[str, ...] = (
+        "data.manifest",
+        "data.path_column",
+        "data.max_pixels",
+        "training.distillation.unlabelled",
+    )
 
     def component(self) -> type[ImageExampleGen]:
         """Returns ImageExampleGen."""

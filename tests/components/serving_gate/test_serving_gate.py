@@ -82,11 +82,13 @@ def model(tmp_path):
     return folder
 
 
-def serve(model, tmp_path, candidate, champion=None, trained=None):
-    servers = {"candidate": candidate, "champion": champion}
-    beside = model if champion else None
+def serve(model, tmp_path, candidate, champion=None, trained=None, teacher=None):
+    servers = {"candidate": candidate, "champion": champion, "teacher": teacher}
+    beside, taught_by = (model if each else None for each in (champion, teacher))
     budgets = timing.budgets([], 2.0)
-    trial = Trial(TASKS["single_label"], model, beside, requests=10, trained=trained or {}, budgets=budgets)
+    trial = Trial(
+        TASKS["single_label"], model, beside, requests=10, trained=trained or {}, budgets=budgets, teacher=taught_by
+    )
     (tmp_path / "work").mkdir(exist_ok=True)
     folder = tmp_path / "work" / str(len(list((tmp_path / "work").iterdir())))
     folder.mkdir()
@@ -121,6 +123,31 @@ def test_a_relative_gate_names_both_values(model, tmp_path):
     assert name == "latency_p95_ms_batch1 / champion <= 1.2 at 99 %"
     assert "1.3000 times (13.0000 beside the champion's 10.0000)" in reason
     assert not failed(findings, {**gate, "max": 1.4})
+
+
+def test_a_teacher_is_timed_and_weighed_beside_champion_and_candidate(model, tmp_path):
+    servers = FakeServer(0.01), FakeServer(0.02)
+    findings = serve(model, tmp_path, *servers, trained={10: [0.8, 0.2]}, teacher=FakeServer(0.05))
+    assert findings.teacher_metrics["latency_p50_ms_batch1"] == pytest.approx(50)
+    assert findings.champion_metrics["latency_p50_ms_batch1"] == pytest.approx(20)
+    assert set(findings.milliseconds) == {"candidate", "champion", "teacher"}
+    gate = {"metric": "latency_p95_ms_batch1", "max": 0.25, "relative_to": "teacher", "compare": "ratio"}
+    assert not failed(findings, gate)
+    ((name, reason),) = failed(findings, {**gate, "max": 0.1})
+    assert name == "latency_p95_ms_batch1 / teacher <= 0.1 at 99 %"
+    assert "0.2000 times (10.0000 beside the teacher's 50.0000)" in reason
+    size = {"metric": "size_mb", "max": 0.5, "relative_to": "teacher", "compare": "ratio"}
+    assert "1.0000 times" in failed(findings, size)[0][1]
+
+
+@pytest.mark.parametrize("step", ["prepare", "load", "later"])
+def test_a_teacher_that_breaks_leaves_the_champion_in_place(model, tmp_path, step):
+    broken = FakeServer(fails=(step,))
+    findings = serve(model, tmp_path, FakeServer(), FakeServer(0.02), trained={10: [0.8, 0.2]}, teacher=broken)
+    gate = {"metric": "latency_p50_ms_batch1", "max": 2, "compare": "ratio"}
+    assert not failed(findings, {**gate, "relative_to": "champion"})
+    (_, reason) = failed(findings, {**gate, "relative_to": "teacher"})[0]
+    assert reason == f"the teacher could not be served: it broke in {step}"
 
 
 def test_without_a_champion_relative_gates_pass_and_say_so(model, tmp_path):

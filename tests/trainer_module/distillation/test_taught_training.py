@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,16 @@ def test_the_teacher_is_believed_where_the_labels_have_no_weight(splits):
 def test_a_teacher_beside_pairs_of_pictures_is_mixed_as_they_are(splits):
     _, _, _, curves = fit([taught(splits[0]), splits[1]], TAUGHT, AugmentationConfig(mixup=0.2))
     assert curves[-1]["val_accuracy"] > 0.8
+
+
+def test_several_labels_are_taught_each_for_itself(tmp_path):
+    own = make_splits(tmp_path, task="multi_label")
+    said = labels(own[0]).numpy()[:, ::-1]
+    wrong = with_teacher(own[0], Taught(0.05 + 0.9 * said, np.ones(own[0].examples, np.float32)))
+    setup = setup_of([wrong, own[1]], TAUGHT, PLAIN, task="multi_label")
+    trained = recipe.train(setup, {"checkpoint_dir": str(tmp_path / "checkpoints")}, "key")
+    assert trained.curves[-1]["loss"] < trained.curves[0]["loss"]
+    assert trained.curves[-1]["val_accuracy"] < 0.3, "the teacher has every label wrong"
 
 
 def test_frozen_features_are_taught_as_pictures_are(splits, tmp_path):
@@ -102,6 +114,25 @@ def test_a_kill_and_the_last_fit_keep_the_teacher(splits, tmp_path, monkeypatch)
     assert life == 1000
     for one, other in zip(undisturbed.model.get_weights(), setup.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_examples_without_labels_are_learned_from_and_heads_are_fitted_without_them(splits, tmp_path):
+    """The teacher is wrong about examples without labels, of which there are more, and right about the others."""
+    labelled, others = splits[1], splits[0]
+    wrong = replace(taught(others, wrong=True), taught=Taught(*without_labels(taught(others, wrong=True).taught)))
+    config = TAUGHT.model_copy(update={"refit": True, "head": HeadConfig(start="fitted")})
+    setup = setup_of([taught(labelled), taught(splits[1])], config, PLAIN, folder=tmp_path)
+    setup = replace(setup, unlabelled=wrong).with_training(config)
+    assert setup.trained_on.examples == 30
+    assert setup.trained_on.steps(8) == 4
+    trained = recipe.train(setup, {"checkpoint_dir": str(tmp_path / "checkpoints")}, "key")
+    assert trained.curves[-1]["val_accuracy"] < 0.5, "what is learned is what most were taught"
+    assert trained.refit.examples == 18, "of train and val"
+    assert trained.refit.steps == 4 * trained.rows[0]["best_epoch"]
+
+
+def without_labels(taught: Taught):
+    return taught.probabilities, np.zeros_like(taught.known)
 
 
 def test_what_a_teacher_said_is_part_of_what_training_depends_on(splits):
