@@ -41,6 +41,7 @@ from finetune.config import Config, DistillationConfig, EvaluationConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.evaluation import TEACHER
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
+from finetune.spans import is_pattern
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
@@ -160,7 +161,8 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if "from_scratch" in config.evaluation.baselines:
         nodes.append(trainer_of("ScratchTrainer", _scratch_settings(config)))
         baselines["from_scratch"] = nodes[-1].outputs["model"]
-    slices = config.evaluation.report_slices(config.data.slice_columns)
+    spans = [SPAN] if is_pattern(config.data.root) else []
+    slices = config.evaluation.report_slices([*config.data.slice_columns, *spans])
     gates = gates_of(config.task, config.evaluation)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(

@@ -117,7 +117,7 @@ def print_plan(config: Config, console: Console) -> None:
     if config.training.strategy == AUTO:
         _print_candidates(config, console)
     else:
-        console.print(_phases(config.training.phases))
+        console.print(_phases(config.training.phases, config.training.peft))
         for place, line in enumerate(frozen_features_lines(config)):
             console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
     if config.tuning.is_on:
@@ -186,7 +186,7 @@ def _print_candidates(config: Config, console: Console) -> None:
     budget = f"{training.budget_minutes:g} minutes for search and last fit together"
     console.print(f"auto       {budget}; from a fitted head on, the Trainer tries what fits:", highlight=False)
     candidates = candidates_for(kind, training, config.augmentation)
-    console.print(_phases([phase for candidate in candidates for phase in candidate.phases]))
+    console.print(_phases([phase for candidate in candidates for phase in candidate.phases], training.peft))
     counted = count_examples(config.data)
     found = [(each, planner_of(config, training_of(each, training), counted)) for each in candidates]
     known = [(each, planner, expected_seconds(assumed(planner), planner)) for each, planner in found if planner]
@@ -198,13 +198,14 @@ def _print_candidates(config: Config, console: Console) -> None:
     console.print("           What a step takes here, and so what fits, the Trainer measures.", highlight=False)
 
 
-def _phases(phases: Sequence[PhaseConfig]) -> Table:
+def _phases(phases: Sequence[PhaseConfig], peft: PeftConfig | None) -> Table:
     table = Table("phase", "trains", "at most", "optimizer", "rate", "stops early after", box=None, pad_edge=False)
+    part = f"{peft.method} of" if peft else "of the backbone"
     for phase in phases:
         stopping = phase.early_stopping
         table.add_row(
             phase.name,
-            "head" if phase.unfreeze.is_nothing else f"head; of the backbone {phase.unfreeze}",
+            "head" if phase.unfreeze.is_nothing else f"head; {part} {phase.unfreeze}",
             phase.duration,
             phase.optimizer.name,
             _rate(phase),

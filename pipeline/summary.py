@@ -30,6 +30,7 @@ from pipeline.saved_report import LOG_FILE, REPORT_FILE
 from registry.approval import published_version
 from registry.versions import served_instead
 from trainer_module.backbones.sources import origin_of, record_of, source_of
+from transforms.features import SPAN
 
 _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
@@ -93,6 +94,7 @@ def collect(
         champion_metrics={name: found.champion for name, found in measured.items() if found.champion is not None}
         or None,
         baselines=verdict.baselines if verdict else {},
+        spans=[found for found in verdict.slices if found.slice.keys() == {SPAN}] if verdict else [],
         gates=verdict.gates if verdict else [],
         report_only=verdict.report_only if verdict else False,
         reuse=verdict.reuse if verdict else None,

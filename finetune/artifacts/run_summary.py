@@ -7,7 +7,7 @@ from typing import Literal
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
-from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
+from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics, SliceFindings
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
 from finetune.artifacts.tuning import Tuning
@@ -49,6 +49,7 @@ class RunSummary(Artifact, file="summary.json"):
         pushed_model: Folder of the pushed version; `served_instead` that of the one served in its place since.
         pending_model: Folder of the model that waits.
         metrics: Of the candidate on the test split, by name; `champion_metrics` and `baselines` are to compare with.
+        spans: Of candidate and champion, by the task's leading metric, on the test examples of each span.
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
@@ -70,6 +71,7 @@ class RunSummary(Artifact, file="summary.json"):
     metrics: dict[str, float] = {}
     champion_metrics: dict[str, float] | None = None
     baselines: dict[str, dict[str, float]] = {}
+    spans: list[SliceFindings] = []
     gates: list[GateResult] = []
     report_only: bool = False
     reuse: Reuse | None = None
