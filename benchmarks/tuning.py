@@ -42,17 +42,19 @@ SEARCHES = {
         "training": TRAINING,
         "space": {**SPACE, BLOCK_RATE: {"min": 1e-6, "max": 1e-3, "log": True}},
         "trials": 12,
-        "most": "1/4 of 12 runs of the Trainer",
+        "runs": 12,
+        "most": 1 / 4,
     },
     "head alone": {
         "training": {**TRAINING, "phases": [HEAD]},
         "space": SPACE,
         "trials": 200,
-        "most": "1.5 runs of the Trainer",
+        "runs": 1,
+        "most": 1.5,
     },
 }
-# Runs of the Trainer that a search is held against: of the first so many trials.
-COMPARED = 12
+# Runs of the Trainer that a search is held against: with the values of the first so many trials.
+COMPARED = 4
 
 
 class Bench:
@@ -170,73 +172,59 @@ def _as_hyperparameters(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure(folder: Path, seeds: int) -> dict[str, Any]:
-    """Runs all that is not done, and returns it."""
+    """Runs all that is not done, what searches cost before what they gain, and returns it."""
     bench = Bench(folder)
     # What TensorFlow does once in a process belongs to no run.
     bench.train("head alone", 0, "warm-up")
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {which: _cost(bench, which) for which in SEARCHES}
     for which in SEARCHES:
-        own = which.replace(" ", "-")
-        search = bench.once(f"{which}, search", lambda which=which, own=own: bench.search(which, 1, f"{own}-search"))
-        trials = search["tuning"]["trials"][:COMPARED]
-        runs = [
-            bench.once(
-                f"{which}, run {trial['number']}",
-                lambda which=which, own=own, trial=trial: bench.train(
-                    which, 1, f"{own}-runs", _as_hyperparameters(trial["values"])
-                ),
-            )
-            for trial in trials
-        ]
-        quality = []
-        for seed in range(1, seeds + 1):
-            found = (
-                search
-                if seed == 1
-                else bench.once(
-                    f"{which}, search {seed}", lambda which=which, seed=seed, own=own: bench.search(which, seed, own)
-                )
-            )
-            default, best = (
-                bench.once(
-                    f"{which}, {name} {seed}",
-                    lambda which=which, seed=seed, own=own, values=values: bench.train(which, seed, own, values),
-                )
-                for name, values in (("default", None), ("best", found["best"]))
-            )
-            tuning = found["tuning"]
-            best_trial = next(trial for trial in tuning["trials"] if trial["number"] == tuning["best"])
-            quality.append(
-                {
-                    "seed": seed,
-                    "default": default["accuracy"],
-                    "best": best["accuracy"],
-                    "val_loss_default": tuning["trials"][0]["score"],
-                    "val_loss_best": best_trial["score"],
-                    "nested": tuning["nested"],
-                    "values": best_trial["values"],
-                }
-            )
-        figures[which] = {"search": search, "runs": runs, "quality": quality}
+        figures[which]["quality"] = [_quality(bench, which, seed) for seed in range(1, seeds + 1)]
     return figures
+
+
+def _cost(bench: Bench, which: str) -> dict[str, Any]:
+    """Searches, and runs the Trainer with the values of some trials; each side with frozen features of its own."""
+    search = bench.once(f"{which}, search 1", lambda: bench.search(which, 1, f"{which}, search"))
+    runs = [
+        bench.once(
+            f"{which}, run {trial['number']}",
+            lambda trial=trial: bench.train(which, 1, f"{which}, runs", _as_hyperparameters(trial["values"])),
+        )
+        for trial in search["tuning"]["trials"][:COMPARED]
+    ]
+    return {"search": search, "runs": runs}
+
+
+def _quality(bench: Bench, which: str, seed: int) -> dict[str, Any]:
+    """Searches with a seed, and trains with the best values and with the config as it is."""
+    search = bench.once(f"{which}, search {seed}", lambda: bench.search(which, seed, f"{which}, search"))
+    default, best = (
+        bench.once(f"{which}, {name} {seed}", lambda values=values: bench.train(which, seed, f"{which}, runs", values))
+        for name, values in (("default", None), ("best", search["best"]))
+    )
+    tuning = search["tuning"]
+    best_trial = next(trial for trial in tuning["trials"] if trial["number"] == tuning["best"])
+    return {
+        "seed": seed,
+        "default": default["accuracy"],
+        "best": best["accuracy"],
+        "val_loss_default": tuning["trials"][0]["score"],
+        "val_loss_best": best_trial["score"],
+        "nested": tuning["nested"],
+        "values": best_trial["values"],
+    }
 
 
 def report(figures: dict[str, Any], where: str) -> str:
     """Returns the figures as Markdown."""
     costs, gains = [], []
     for which, found in figures.items():
-        search, runs = found["search"], found["runs"]
-        trials = len(search["tuning"]["trials"])
-        beside = COMPARED if trials == COMPARED else 1
-        for measure_, unit in (("processor_seconds", "processor"), ("seconds", "wall")):
-            one = mean(run[measure_] for run in runs)
-            costs.append(
-                [
-                    which, trials, unit, f"{search[measure_]:.1f} s", f"{one:.1f} s",
-                    f"{search[measure_] / (beside * one):.2f} of {beside} run{'s' if beside > 1 else ''}",
-                    SEARCHES[which]["most"],
-                ]
-            )  # fmt: skip
+        search, runs, wanted = found["search"], found["runs"], SEARCHES[which]
+        for key, unit in (("processor_seconds", "processor"), ("seconds", "wall")):
+            one = mean(run[key] for run in runs)
+            times = search[key] / (wanted["runs"] * one)
+            costs.append([which, wanted["trials"], unit, f"{search[key]:.1f}", f"{one:.1f}", f"{times:.2f}"])
+            costs[-1] += [f"{wanted['most']:g} of {wanted['runs']}"]
         quality = found["quality"]
         difference = [100 * (each["best"] - each["default"]) for each in quality]
         gains.append(
@@ -250,7 +238,7 @@ def report(figures: dict[str, Any], where: str) -> str:
                 spread(each["nested"] for each in quality),
             ]
         )
-    head = ["search", "trials", "seconds of", "search", "one run of the Trainer", "search", "at most"]
+    head = ["search", "trials", "seconds of", "search", "one run of the Trainer", "search in runs", "wanted, at most"]
     of_gains = [
         "search", "test accuracy, default", "test accuracy, retrained best", "best - default", "val loss, default",
         "val loss, best trial", "nested estimate",
@@ -258,10 +246,11 @@ def report(figures: dict[str, Any], where: str) -> str:
     seeds = len(next(iter(figures.values()))["quality"])
     return (
         f"# A search beside runs of the Trainer\n\n`make bench-tuning`, {where}.\n\nFlowers, MobileNetV2 0.35 at "
-        f"{SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random search; one run of the Trainer "
-        f"is the mean of the first {COMPARED} trials' values, which share frozen features as trials do.\n\n"
-        f"{table(head, costs)}\n\nOn the 150 test pictures, median (least - largest) of {seeds} seeds, each with a "
-        f"search of its own:\n\n{table(of_gains, gains)}"
+        f"{SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random search. One run of the Trainer "
+        f"is the mean of {COMPARED}, with the values of the first {COMPARED} trials; both sides begin without frozen "
+        "features, and the runs share theirs as the trials do. `search in runs` is the search as a share of so many "
+        f"runs as stand beside it.\n\n{table(head, costs)}\n\nOn the 150 test pictures, median (least - largest) of "
+        f"{seeds} seeds, each with a search of its own:\n\n{table(of_gains, gains)}"
     )
 
 

@@ -247,13 +247,14 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
+    judge = MODALITIES[record_of(config.backbone).modality].judge
     settings = config.data.model_dump(mode="json", exclude=NOT_READ)
     ours = {
         "assignments_dir": SharedPath(path=f"{output}/split_assignments"),
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
         **_corrections(config),
-        "judged_by": CodeDigest(modules=("components.example_gen.images",)),
+        **({"judged_by": CodeDigest(modules=(judge,))} if judge else {}),
     }
     return {**settings, "task": config.task, **plain(ours)}
 

@@ -31,7 +31,13 @@ from transforms.modalities import MODALITIES
 SCRATCH_LEARNING_RATE = 1e-3
 SPANS_SHOWN = 8
 # The nodes that read data with Beam, where the DAG has them.
-BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "BulkInferrer", "Evaluator")
+BEAM_NODES = (
+    *(modality.node_id for modality in INGEST_MODALITIES.values() if modality.on_beam),
+    "StatisticsGen",
+    "Transform",
+    "BulkInferrer",
+    "Evaluator",
+)
 
 
 def scratch_training(training: TrainingConfig) -> TrainingConfig:

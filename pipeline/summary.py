@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
-from finetune.artifacts.data_findings import STOPPED, DataFindings, ShownExample
+from finetune.artifacts.data_findings import STOPPED, DataFindings
 from finetune.artifacts.evaluation_results import EvaluationResults, Sample
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
@@ -153,11 +153,8 @@ def _status(
 
 
 def _with_whole_paths(samples: Sequence[Shown], predictions: Any) -> list[Shown]:
-    """The samples in the artifact of predictions, with the whole paths of their images."""
-    return [
-        sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
-        for sample in samples
-    ]
+    """The samples in the artifact of predictions, with the whole paths of their files."""
+    return [sample.within(Path(predictions.uri)) for sample in samples]
 
 
 def _ranking(config: Config) -> BackboneRanking | None:
@@ -193,13 +190,12 @@ def _data_findings(config: Config, outputs: Outputs, refused: bool) -> tuple[Dat
 
 
 def _with_paths(found: DataFindings, folder: Path) -> DataFindings:
-    """Makes the paths of images whole."""
-
-    def whole(example: ShownExample) -> ShownExample:
-        return example.model_copy(update={"image": str(folder / example.image)}) if example.image else example
-
+    """Makes the paths of files whole."""
     suspects = {
-        check: [each.model_copy(update={"examples": list(map(whole, each.examples))}) for each in of_check]
+        check: [
+            each.model_copy(update={"examples": [example.within(folder) for example in each.examples]})
+            for each in of_check
+        ]
         for check, of_check in found.suspects.items()
     }
     return found.model_copy(update={"suspects": suspects})
