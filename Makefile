@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-data-checks bench-warm bench-peft bench-replacements bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -68,6 +68,9 @@ bench-strategies: setup  ## train with every strategy and five seeds on real pic
 bench-multilabel: setup  ## train on examples with several labels beside logistic regression; an hour
 	$(BIN)/python -m benchmarks.multilabel
 
+bench-audio: setup  ## train on spoken digits, each speaker tested on once, beside regression and from scratch; an hour; resumes
+	$(BIN)/python -m benchmarks.audio
+
 bench-data-checks: setup  ## plant label errors and near-duplicates in real data, count what is found, and correct it; half an hour
 	$(BIN)/python -m benchmarks.data_checks
 	$(BIN)/python -m benchmarks.data_corrections
@@ -83,6 +86,9 @@ simulate-year: setup  ## let a year of retraining pass, with planted faults; an 
 
 bench-warm: setup  ## measure what a warm start saves, and what is forgotten with replay and without; an hour
 	$(BIN)/python -m benchmarks.warm_start
+
+bench-tuning: setup  ## measure what a search costs beside runs of the Trainer, and what it gains; half an hour
+	$(BIN)/python -m benchmarks.tuning
 
 bench-replacements: setup  ## which gate lets no replacement out that is worse, over years drawn many times; an hour
 	$(BIN)/python -m benchmarks.replacements

@@ -84,9 +84,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class Look:
-    """A candidate beside a champion: on the test split, and on that and what the champion did not learn from."""
+    """A candidate beside a champion.
+
+    Attributes:
+        test: On the test split.
+        remembered: On those of its examples that are of spans before the latest and of classes that the champion knows.
+        held_out: On the test split, and on what the champion did not learn from.
+    """
 
     test: Compared
+    remembered: Compared
     held_out: Compared
     number: int  # In the year, from 1.
 
@@ -101,6 +108,7 @@ class Training:
     Attributes:
         kind: Of the week.
         labels: int [examples], of all examples so far.
+        spans: int [examples], from 0.
         in_test: bool [examples].
         held_out: float [examples, classes], of what is trained on, by cross-validation.
         answers: Of each model, of all examples.
@@ -110,6 +118,7 @@ class Training:
 
     kind: str
     labels: np.ndarray
+    spans: np.ndarray
     in_test: np.ndarray
     held_out: np.ndarray
     answers: list[Answers]
@@ -118,13 +127,15 @@ class Training:
 
     def look(self, champion: int, number: int) -> Look:
         """The candidate beside one of the models before it."""
-        test = self.in_test & ~self.learned[champion]
-        fresh = ~self.in_test & ~self.learned[champion]
-        on_test, theirs = self.answers[-1][test], self.answers[champion]
-        both = np.concatenate([on_test, self.held_out[fresh]])
-        labels = np.concatenate([self.labels[test], self.labels[fresh]])
-        every = np.concatenate([theirs[test], theirs[fresh]])
-        return Look(Compared(self.labels[test], on_test, theirs[test]), Compared(labels, both, every), number)
+        learned, theirs = self.learned[champion], self.answers[champion]
+        test, fresh = self.in_test & ~learned, ~self.in_test & ~learned
+        known = np.isin(self.labels, self.labels[learned]) & (self.spans < self.spans.max())
+        ours = np.where(self.in_test[:, np.newaxis], self.answers[-1], self.held_out)
+
+        def on(chosen: np.ndarray) -> Compared:
+            return Compared(self.labels[chosen], ours[chosen], theirs[chosen])
+
+        return Look(on(test), on(test & known), on(test | fresh), number)
 
     def gain(self, champion: int) -> float:
         """How many more of the pictures that enter no span the candidate gets right, as a share."""
@@ -167,6 +178,11 @@ def sharper(confidence: float) -> Rule:
     return rule
 
 
+def both(first: Rule, second: Rule) -> Rule:
+    """What two rules let out."""
+    return lambda look: first(look) and second(look)
+
+
 RULES: dict[str, Rule] = {
     "whoever comes": all_pass,
     "not shown to be a point worse, 95 %": not_disproven,
@@ -176,6 +192,12 @@ RULES: dict[str, Rule] = {
         f"shown to be at most {worse} worse, {confidence:.0%}": proven(margin, confidence)
         for margin, worse in ((0.01, "a point"), (0.03, "3 points"), (0.05, "5 points"))
         for confidence in (0.8, 0.9, 0.95)
+    },
+    **{
+        f"shown to be at most a point worse, 90%, and {worse} on what the champion is to know": both(
+            proven(POINT, 0.9), proven(margin, 0.9, of="remembered")
+        )
+        for margin, worse in ((0.03, "3 points"), (0.05, "5 points"))
     },
     **{f"Brier score shown to be lower, {level:.1%} one-sided": sharper(level) for level in (0.9, 0.95, 0.975)},
     **{
@@ -233,6 +255,7 @@ class Year:
     seed: int
     pictures: list[int] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
+    spans: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
 
     def trainings(self, first: int, to_the_end: bool) -> list[Training]:
@@ -284,6 +307,7 @@ class Year:
         labels = self.of.labels[list(taken)]
         self.pictures += taken
         self.kinds += [TRAINS.get(kind, "")] * len(taken)
+        self.spans += [max(self.spans, default=-1) + 1] * len(taken)
         self.labels += (np.roll(labels, len(taken) // 2) if kind == "wrong labels" else labels).tolist()
         return self._trained(kind) if kind in TRAINS or trains else None
 
@@ -305,6 +329,7 @@ class Year:
         return Training(
             kind=kind,
             labels=labels,
+            spans=np.array(self.spans),
             in_test=in_test,
             held_out=held_out,
             answers=[_softmax(one.of(values[0])) for one, _ in self._models],

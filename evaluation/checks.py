@@ -6,6 +6,7 @@ from typing import Any
 
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.cost import EXPECTED_COST
+from evaluation.metrics.retention import RETENTION
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS
 from finetune.config.evaluation import TEACHER
@@ -28,6 +29,24 @@ def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
         if isinstance(gate, dict) and isinstance(gate.get("metric"), str)
         for problem in [*_problems(gate, task), *([] if costs else _without_costs(gate["metric"]))]
     ]
+
+
+def tuning_can_be_measured(raw: dict[str, Any]) -> list[str]:
+    """The metric that trials are compared by is one of predictions, of the task, and goes with its other keys."""
+    tuning, task = raw.get("tuning"), raw.get("task", SINGLE_LABEL)
+    if task not in TASKS or not isinstance(tuning, dict) or not isinstance(tuning.get("metric"), str):
+        return []
+    name = tuning["metric"]
+    if name in METRICS and (METRICS[name].of_model or name == RETENTION.name):
+        why = "is measured on the exported model" if METRICS[name].of_model else "compares with the champion"
+        return [f"tuning.metric: got {name!r}, which {why}; expected a metric of the validation split, such as loss"]
+    if name not in METRICS:
+        known = [each for each in metrics_of(task) if each != RETENTION.name]
+        return [f"tuning.metric: got {name!r}; expected one of {', '.join(known)}.{did_you_mean(name, known)}"]
+    problems = [*_problems(tuning, task), *([] if value_at(raw, "evaluation.costs") else _without_costs(name))]
+    if tuning.get("of_class") == "*":
+        problems = [".of_class: got '*'; expected the name of one class"]
+    return [f"tuning{problem}" for problem in problems]
 
 
 def decisions_go_with_task(raw: dict[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from evaluation.predictions import SINGLE_LABEL, Predictions, part_of
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, TEACHER, GateConfig
+from finetune.spans import place_of
 from transforms.features import GROUP, SPAN
 
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -89,7 +90,7 @@ class TestSet:
         new = [self.known is not None and name not in self.known for name in self.classes]
         remembered = np.logical_not(actual[:, new].any(axis=1))
         if spans := set(self.columns.get(SPAN, np.array([])).tolist()):
-            remembered &= self.columns[SPAN] != max(spans, key=_place)
+            remembered &= self.columns[SPAN] != max(spans, key=place_of)
         return remembered
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
@@ -135,11 +136,6 @@ class TestSet:
     @cached_property
     def _actual(self) -> np.ndarray:
         return self.of(CANDIDATE).actual
-
-
-def _place(span: str) -> tuple[int, str]:
-    """Orders the names of spans: numbers, or dates as ISO 8601 has them."""
-    return (int(span), "") if span.isdecimal() else (0, span)
 
 
 def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None = None) -> Evidence:

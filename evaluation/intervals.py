@@ -24,8 +24,8 @@ WHOLE, SUBSETS, SUBSET = 20_000, 10, 10_000
 Statistic = Callable[[np.ndarray | slice], Callable[[np.ndarray], np.ndarray]]
 
 
-def wilson(hits: float, examples: int, confidence: float) -> Interval:
-    """Interval of a share: of at least one example, how many count, which need not be a whole number.
+def wilson(hits: float, examples: float, confidence: float) -> Interval:
+    """Interval of a share: of at least one example, how many count; neither need be a whole number.
 
     Wilson 1927, recommended for all sample sizes by Brown, Cai and DasGupta 2001, "Interval estimation for a binomial
     proportion", section 5.
@@ -34,13 +34,35 @@ def wilson(hits: float, examples: int, confidence: float) -> Interval:
     return Interval(min(float(low), hits / examples), max(float(high), hits / examples), confidence, "Wilson")
 
 
-def wilson_ends(hits: np.ndarray, examples: int | np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+def wilson_ends(hits: np.ndarray, examples: float | np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of the interval of each of many shares, arrays of the shape of `hits`."""
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = hits / examples
     spread = z / (1 + z * z / examples) * np.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
     centre = (share + z * z / (2 * examples)) / (1 + z * z / examples)
     return np.maximum(centre - spread, 0.0), np.minimum(centre + spread, 1.0)
+
+
+def design_effect(hits: np.ndarray, groups: np.ndarray) -> float:
+    """By how much larger the variance of a share is because its examples come in groups; at least 1.
+
+    A share whose number of examples is divided by it may be treated as one of independent examples (Rao and Scott 1992,
+    "A simple method for the analysis of clustered binary data"). Where all or none count, nothing is known of how alike
+    groups are, and a group is taken for one example.
+
+    Args:
+        hits: bool [examples], which of them count; at least one example.
+        groups: str [examples], the group of each; empty for an example that is none of a group.
+    """
+    alone, named = groups == "", np.unique(groups, return_inverse=True)[1].ravel()
+    number = np.unique(np.where(alone, -1 - np.arange(len(groups)), named), return_inverse=True)[1].ravel()
+    sizes, of_group = np.bincount(number), np.bincount(number, hits)
+    count, share = len(sizes), hits.mean()
+    if share * (1 - share) == 0 or count == 1:
+        return len(hits) / count
+    residuals = of_group - share * sizes
+    variance = count / (count - 1) * float((residuals**2).sum()) / len(hits) ** 2
+    return max(1.0, variance * len(hits) / (share * (1 - share)))
 
 
 def paired_shares(first: np.ndarray, second: np.ndarray, confidence: float) -> Interval:

@@ -303,6 +303,11 @@ class SpanPattern:
         return f"data.root: got {self.root!r}, and no span is there: {self.base!r} holds {beside}; {EXPECTED}."
 
 
+def place_of(name: str) -> tuple[int, str]:
+    """Orders names of spans: numbers, or dates as ISO 8601 has them."""
+    return (int(name), "") if name.isdecimal() else (0, name)
+
+
 def is_pattern(root: str) -> bool:
     """Tells whether a root has a place for the span in it, well formed or not."""
     return bool(_SPEC.search(root))

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from components.example_gen.files import FileProblem, read_file, walk_folder
+from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from components.serving_gate.answers import OUTPUTS
 from components.serving_gate.tasks import TASKS, ServedTask
 from finetune.errors import RunError
-from finetune_cli.modalities import MODALITIES, CommandModality
+from finetune_cli.modalities import MODALITIES
 from registry.versions import FACTS_FILE, versions
 
 BATCH = 32
@@ -26,7 +27,7 @@ def predict(model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = 
 
     Args:
         model_dir: A pushed version, or a folder of versions, of which the newest is used.
-        files: Images, or files with one text each.
+        files: Pictures or sounds, or files with one text each.
         texts: Texts.
 
     Yields:
@@ -59,12 +60,12 @@ def predict(model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = 
             return classify(contents)
         except tf.errors.OpError:
             if len(contents) == 1:
-                return [{"error": modality.why_not(contents[0])}]
+                return [{"error": MODALITIES[modality].why_not(contents[0])}]
             return [row for content in contents for row in classify_each([content])]
 
     rows = chain(({"file": str(file)} for file in files), ({"text": text} for text in texts))
     while batch := list(islice(rows, BATCH)):
-        yield from _answered(batch, classify_each)
+        yield from _answered(batch, INGEST_MODALITIES[modality].raw, classify_each)
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
@@ -79,14 +80,17 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _answered(
-    rows: list[dict[str, Any]], classify: Callable[[list[bytes]], list[dict[str, Any]]]
+    rows: list[dict[str, Any]],
+    raw: Callable[[bytes], bytes],
+    classify: Callable[[list[bytes]], list[dict[str, Any]]],
 ) -> list[dict[str, Any]]:
     """Returns rows with what the model says of each, or why it says nothing."""
     readable, contents = [], []
     for row in rows:
         try:
             # Bytes of an argument that are not UTF-8 arrive as surrogates, and go on as they came.
-            contents.append(read_file(row["file"]) if "file" in row else row["text"].encode("utf-8", "surrogateescape"))
+            data = read_file(row["file"]) if "file" in row else row["text"].encode("utf-8", "surrogateescape")
+            contents.append(raw(data))
             readable.append(row)
         except FileProblem as problem:
             row["error"] = str(problem)
@@ -96,11 +100,11 @@ def _answered(
     return rows
 
 
-def _modality(model: Path) -> CommandModality:
+def _modality(model: Path) -> str:
     """What the model is shown; models that do not say so are of pictures, the first that there were."""
     path = model / FACTS_FILE
     facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return MODALITIES[facts.get("modality", "image")]
+    return str(facts.get("modality", "image"))
 
 
 def _task_of(path: Path, outputs: Mapping[str, Any]) -> ServedTask:

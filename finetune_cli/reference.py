@@ -50,6 +50,8 @@ def _section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 
 def _type(annotation: Any) -> str:
+    if annotation is Any:
+        return "any value"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " or ".join(f"`{value}`" for value in arguments)

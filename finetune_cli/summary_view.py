@@ -9,6 +9,7 @@ from finetune.artifacts.findings import GateResult
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CandidateResult, PhaseRow
+from finetune.artifacts.tuning import Tuning
 from finetune_cli.modalities import MODALITIES
 from finetune_cli.terminal import Part, clean, print_table, styled
 from pipeline.report import wording
@@ -22,6 +23,8 @@ FULL_TABLE_COLUMNS = 76
 REASONS_COLUMNS = 140
 # Enough for a config error or the end of a traceback; the log has the rest.
 ERROR_LINES = 12
+# The report has them all.
+TRIALS_SHOWN = 5
 TONE_STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
 
 
@@ -62,6 +65,10 @@ def print_summary(console: Console, summary: RunSummary) -> None:
             _candidate_row(result, summary.search.chosen)[: len(header)] for result in summary.search.candidates
         ]
         print_table(console, header, candidates, right={1, 2, 3, 4})
+    if summary.tuning:
+        print_table(console, ("trial", "score", "time", "values"), _trial_rows(summary.tuning), right={1, 2})
+        for sentence in wording.tuning_sentences(summary.tuning):
+            _print_indented(console, clean(sentence))
     for sentence in wording.training_sentences(summary):
         _print_indented(console, clean(sentence))
     if summary.phases:
@@ -127,6 +134,21 @@ def _candidate_row(result: CandidateResult, chosen: str) -> list[Part]:
         wording.number(result.val_accuracy),
         wording.gain(result),
         result.reason,
+    ]
+
+
+def _trial_rows(tuning: Tuning) -> list[list[Part]]:
+    """The best trials, and that of the config as it is."""
+    shown = wording.best_trials(tuning)[:TRIALS_SHOWN]
+    shown += [] if tuning.as_it_is in shown else [tuning.as_it_is]
+    return [
+        [
+            (str(trial.number), "bold green") if trial.number == tuning.best else str(trial.number),
+            wording.number(trial.score, 4),
+            wording.duration(trial.seconds),
+            wording.trial_values(trial),
+        ]
+        for trial in shown
     ]
 
 

@@ -8,13 +8,21 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
-from evaluation.checks import decisions_go_with_task, gates_can_be_measured
+from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
 from finetune.buckets import is_bucket
-from finetune.config import BackboneConfig, DataConfig, DistillationConfig, TrainingConfig
+from finetune.config import (
+    AugmentationConfig,
+    BackboneConfig,
+    DataConfig,
+    DistillationConfig,
+    TrainingConfig,
+    TuningConfig,
+)
 from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
+from finetune.config.space import space_problems, variants
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
 from pipeline.data_roots import roots_of
 from pipeline.modalities import keys_of, modality_of
@@ -45,6 +53,7 @@ def backbone_fits(raw: dict[str, Any]) -> list[str]:
     training = _parsed(TrainingConfig, raw, "training")
     if training:
         problems += phase_problems(config, training)
+        problems += _tuned_problems(raw, config, training)
     baselines = value_at(raw, "evaluation.baselines")
     if isinstance(baselines, list) and "from_scratch" in baselines and not source.starts_random:
         problems.append(
@@ -52,6 +61,20 @@ def backbone_fits(raw: dict[str, Any]) -> list[str]:
             f"{source.record(config).name} is its weights; leave it out, or take a backbone by `backbone.name`"
         )
     return problems
+
+
+def _tuned_problems(raw: dict[str, Any], backbone: BackboneConfig, training: TrainingConfig) -> list[str]:
+    """What the backbone has against choices of the space, beside what it has against the config as it is."""
+    tuning, augmentation = _parsed(TuningConfig, raw, "tuning"), _parsed(AugmentationConfig, raw, "augmentation")
+    if tuning is None or augmentation is None or space_problems(tuning, training, augmentation):
+        return []
+    known = set(phase_problems(backbone, training))
+    return [
+        f"tuning.space: {choice}: {problem}"
+        for choice, varied in variants(tuning, training, augmentation)
+        for problem in phase_problems(backbone, varied)
+        if problem not in known
+    ]
 
 
 def modality_fits(raw: dict[str, Any]) -> list[str]:
@@ -181,7 +204,14 @@ def of_each_candidate(*checks: Check) -> Check:
 
 
 # Of a config that runs elsewhere, and of one that runs here: the files that it names are here too.
-_OF_ALL = (task_fits, data_checks_exist, gates_can_be_measured, decisions_go_with_task, beam_components_exist)
+_OF_ALL = (
+    task_fits,
+    data_checks_exist,
+    gates_can_be_measured,
+    tuning_can_be_measured,
+    decisions_go_with_task,
+    beam_components_exist,
+)
 CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
 LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))
 

@@ -32,6 +32,7 @@ from components.serving_gate.component import ServingGate
 from components.teacher.component import Teacher
 from components.trainer.component import Trainer
 from components.transform.component import CACHE_KEY, Transform
+from components.tuner.component import BEST, Tuner
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
 from evaluation.metrics.cost import EXPECTED_COST
@@ -40,6 +41,7 @@ from finetune.config import Config, DistillationConfig, EvaluationConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.evaluation import TEACHER
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
+from finetune.spans import is_pattern
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
@@ -49,6 +51,7 @@ from transforms.modalities import transform_settings
 
 RUN_FN = "trainer_module.recipe.run_fn"
 LINEAR_RUN_FN = "trainer_module.linear_baseline.run_fn"
+TUNER_FN = "trainer_module.tuning.recipe.tuner_fn"
 TRAINED_ON = ["train", "val"]
 # Keys of `data` that ingest does not ask for, or gets in another form.
 NOT_READ = {"root", "schema_file", "checks", "corrections", "serving_log"}
@@ -103,48 +106,54 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if gate and "trained_on" in gate.outputs:
         trained_on = gate.outputs["trained_on"]
 
-    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, **further: Any) -> Trainer:
-        inputs = {
-            "examples": trained_on,
-            "transform_graph": transform.outputs["transform_graph"],
-            "schema": schema.outputs["schema"],
-            **further,
-        }
-        node = _trainer(config, node_id, settings, run_fn, inputs)
+    inputs = {
+        "examples": trained_on,
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema.outputs["schema"],
+    }
+
+    def after_gate(node: Any) -> Any:
         if gate:
             # Where nothing is dropped, there is no channel between the two.
             node.add_upstream_node(gate)
         return node
 
+    def trainer_of(node_id: str, settings: dict[str, Any], run_fn: str = RUN_FN, **further: Any) -> Trainer:
+        node: Trainer = after_gate(_trainer(config, node_id, settings, run_fn, {**inputs, **further}))
+        return node
+
     further: dict[str, types.BaseChannel] = {}
+    taught: dict[str, types.BaseChannel] = {}
     baselines: dict[str, types.BaseChannel] = {}
     if config.training.start_from != "backbone":  # A run of a package may say it, too.
-        warm_start = warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
-        if gate:
-            warm_start.add_upstream_node(gate)
+        warm_start = after_gate(
+            warm_start_resolver(trained_on, as_parameter(pushed), as_parameter(config.training.start_from))
+        )
         nodes.append(warm_start)
         further["champion"] = warm_start.outputs["model_run"]
     if distillation := config.training.distillation:
         served = None
         if distillation.teacher == CHAMPION:
-            resolver = teacher_resolver(trained_on, as_parameter(pushed))
-            if gate:
-                resolver.add_upstream_node(gate)
+            resolver = after_gate(teacher_resolver(trained_on, as_parameter(pushed)))
             nodes.append(resolver)
             served = resolver.outputs["model"]
-        teacher = Teacher(
-            examples=examples.outputs["examples"],
-            transform_graph=transform.outputs["transform_graph"],
-            champion=served,
-            settings=_teacher_settings(config, distillation, output),
+        teacher = after_gate(
+            Teacher(
+                examples=examples.outputs["examples"],
+                transform_graph=transform.outputs["transform_graph"],
+                champion=served,
+                settings=_teacher_settings(config, distillation, output),
+            )
         )
-        if gate:
-            teacher.add_upstream_node(gate)
         nodes.append(teacher)
-        further["teacher"] = teacher.outputs["answers"]
+        taught["teacher"] = teacher.outputs["answers"]
         if TEACHER in config.evaluation.baselines:
             baselines[TEACHER] = teacher.outputs["model"]
-    trainer = trainer_of("Trainer", trainer_settings(config), **further)
+    if config.tuning.is_on:
+        tuner = after_gate(Tuner(TUNER_FN, _tuner_settings(config), **inputs, **taught).with_id("Tuner"))
+        nodes.append(tuner)
+        further["hyperparameters"] = tuner.outputs[BEST]
+    trainer = trainer_of("Trainer", trainer_settings(config), **further, **taught)
     nodes.append(trainer)
     if "logistic_regression" in config.evaluation.baselines:
         nodes.append(trainer_of("LinearTrainer", _linear_settings(config), LINEAR_RUN_FN))
@@ -152,7 +161,10 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if "from_scratch" in config.evaluation.baselines:
         nodes.append(trainer_of("ScratchTrainer", _scratch_settings(config)))
         baselines["from_scratch"] = nodes[-1].outputs["model"]
-    slices = config.evaluation.report_slices(config.data.slice_columns)
+    root = config.data.root
+    # Where a run of a package says the root, it may have spans or none.
+    spans = [SPAN] if isinstance(root, str) and is_pattern(root) else []
+    slices = config.evaluation.report_slices([*config.data.slice_columns, *spans])
     gates = gates_of(config.task, config.evaluation)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
@@ -235,13 +247,14 @@ def entry_modules(node: base_component.BaseComponent) -> tuple[str, ...]:
 
 
 def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
+    judge = MODALITIES[record_of(config.backbone).modality].judge
     settings = config.data.model_dump(mode="json", exclude=NOT_READ)
     ours = {
         "assignments_dir": SharedPath(path=f"{output}/split_assignments"),
         "report_dir": SharedPath(path=f"{output}/reports"),
         "cache_dir": SharedPath(path=f"{output}/example_cache"),
         **_corrections(config),
-        "judged_by": CodeDigest(modules=("components.example_gen.images",)),
+        **({"judged_by": CodeDigest(modules=(judge,))} if judge else {}),
     }
     return {**settings, "task": config.task, **plain(ours)}
 
@@ -306,23 +319,37 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
 
 def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str, inputs: Mapping[str, Any]) -> Trainer:
     output = config.output_dir or f"runs/{config.name}"
+    tracking = {
+        "tracking": config.tracking.model_dump(mode="json"),
+        "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
+        "mlflow_dir": SharedPath(path=f"{output}/mlflow"),
+    }
     node: Trainer = Trainer(
-        run_fn=run_fn,
-        settings=plain(
-            {
-                **settings,
-                "component": node_id,
-                # Not below the Trainer's output, which TFX removes when the Trainer fails.
-                "checkpoint_dir": SharedPath(path=f"{output}/checkpoints/{node_id}"),
-                "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
-                "tracking": config.tracking.model_dump(mode="json"),
-                "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
-                "mlflow_dir": SharedPath(path=f"{output}/mlflow"),
-            }
-        ),
-        **inputs,
+        run_fn=run_fn, settings=plain({**settings, **_places(config, node_id), **tracking}), **inputs
     ).with_id(node_id)
     return node
+
+
+def _tuner_settings(config: Config) -> dict[str, Any]:
+    """What trials depend on: all that the Trainer does, the space, and what a score may follow."""
+    own = {
+        "tuning": config.tuning.model_dump(mode="json"),
+        "evaluation": config.evaluation.model_dump(mode="json", include={"threshold", "costs"}),
+        # Beside that of the Trainer, with which frozen features are kept: trials and Trainer share them.
+        "search_code": CodeDigest(modules=("trainer_module.tuning.recipe",)),
+    }
+    return {**trainer_settings(config), **plain({**own, **_places(config, "Tuner")})}
+
+
+def _places(config: Config, node_id: str) -> dict[str, Any]:
+    """Where a node that trains keeps what it goes on from."""
+    output = config.output_dir or f"runs/{config.name}"
+    return {
+        "component": node_id,
+        # Not below the node's output, which TFX removes when the node fails.
+        "checkpoint_dir": SharedPath(path=f"{output}/checkpoints/{node_id}"),
+        "frozen_features_dir": SharedPath(path=f"{output}/frozen_features"),
+    }
 
 
 def trainer_settings(config: Config) -> dict[str, Any]:

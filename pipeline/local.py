@@ -32,8 +32,9 @@ UNSEEN = (
     "by which the ingest knows pictures. Where other pictures took their place, touch those and run again."
 )
 
-# The node that checks the data.
-GATE = "DataGate"
+# The node that checks the data, and the one that searches: commands end with each of them.
+GATE, TUNER = "DataGate", "Tuner"
+_ENDINGS: dict[str, Literal["checked", "tuned"]] = {GATE: "checked", TUNER: "tuned"}
 
 _Result = TypeVar("_Result")
 
@@ -83,6 +84,24 @@ def check_data(config: Config) -> RunSummary:
         return _run(config, False, inputs_of(config, False), GATE)
 
 
+def tune(config: Config) -> RunSummary:
+    """Runs everything up to the Tuner that is not cached, and returns the summary as `run_pipeline` does.
+
+    Raises:
+        ConfigError: There is nothing to search.
+        RunError: Another run holds the output folder, or it cannot be written.
+    """
+    if not config.tuning.is_on:
+        raise ConfigError(
+            [
+                "tuning.space: missing; expected keys to search, such as "
+                "{training.phases[0].learning_rate: {min: 1e-4, max: 1e-2, log: true}}"
+            ]
+        )
+    with only_run(config.output_path):
+        return _run(config, False, inputs_of(config, False), TUNER)
+
+
 def _run(
     config: Config,
     verify: bool,
@@ -108,7 +127,7 @@ def _run(
         metadata = RunMetadata(connection_of(config), run_id)
         components: list[ComponentRun] = []
         error: str | None = None
-        ending: Literal["checked", "refused"] | None = "checked" if last else None
+        ending: Literal["checked", "tuned", "refused"] | None = _ENDINGS[last] if last else None
         # By now the clock may have gone on since the data came.
         inputs = inputs if inputs.settled else inputs_of(config, verify)
         try:

@@ -34,19 +34,23 @@ def modality_of(data: DataConfig) -> str:
     Raises:
         ConfigError: They look like nothing known.
     """
-    if data.manifest:
-        return "image"
+    layout = "manifest" if data.manifest else data.layout
+    known = {name: each for name, each in INGEST_MODALITIES.items() if layout in each.layouts}
+    if len(known) == 1:
+        return next(iter(known))
     try:
-        layout, root = data.layout, Path(roots_of(data)[-1])
+        root = Path(roots_of(data)[-1])
     except FinetuneError as error:
         raise ConfigError([str(error)]) from None
-    for name, ingest in INGEST_MODALITIES.items():
-        if layout in ingest.layouts if layout != "auto" else ingest.recognises(root):
-            return name
-    shown = " and ".join(ingest.shown for ingest in INGEST_MODALITIES.values())
+    found = next((name for name, each in known.items() if each.recognises(root)), None)
+    if found:
+        return found
+    if layout != "auto":
+        return "image"
+    shown = ", ".join(ingest.shown for ingest in INGEST_MODALITIES.values())
     raise ConfigError(
         [
-            f"data.root: got {data.root!r}, which holds nothing that looks like {shown}; expected a folder with one "
-            "subfolder of pictures per class, or a CSV, TSV or JSONL file"
+            f"data.root: got {data.root!r}, which holds nothing that looks like one of {shown}; expected a folder with "
+            "one subfolder of pictures or sounds per class, or a CSV, TSV or JSONL file"
         ]
     )

@@ -13,7 +13,7 @@ from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
 from evaluation.tasks import gates_of
 from finetune.buckets import is_bucket
-from finetune.config import Config, DistillationConfig, PeftConfig, PhaseConfig, TrainingConfig
+from finetune.config import Config, DistillationConfig, PeftConfig, PhaseConfig, TrainingConfig, TuningConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.strategies import AUTO
 from finetune.errors import BackboneError, DataError
@@ -31,7 +31,13 @@ from transforms.modalities import MODALITIES
 SCRATCH_LEARNING_RATE = 1e-3
 SPANS_SHOWN = 8
 # The nodes that read data with Beam, where the DAG has them.
-BEAM_NODES = ("ImageExampleGen", "StatisticsGen", "Transform", "BulkInferrer", "Evaluator")
+BEAM_NODES = (
+    *(modality.node_id for modality in INGEST_MODALITIES.values() if modality.on_beam),
+    "StatisticsGen",
+    "Transform",
+    "BulkInferrer",
+    "Evaluator",
+)
 
 
 def scratch_training(training: TrainingConfig) -> TrainingConfig:
@@ -72,6 +78,7 @@ def node_ids(config: Config) -> list[str]:
         *(["ScratchTrainer"] if "from_scratch" in config.evaluation.baselines else []),
         *(["WarmStartResolver"] if config.training.start_from != "backbone" else []),
         *_teaching(config.training.distillation),
+        *(["Tuner"] if config.tuning.is_on else []),
         "Trainer",
         "ChampionResolver",
         "BulkInferrer",
@@ -116,9 +123,11 @@ def print_plan(config: Config, console: Console) -> None:
     if config.training.strategy == AUTO:
         _print_candidates(config, console)
     else:
-        console.print(_phases(config.training.phases))
+        console.print(_phases(config.training.phases, config.training.peft))
         for place, line in enumerate(frozen_features_lines(config)):
             console.print(f"{'' if place else 'frozen':<11}{line}", highlight=False, soft_wrap=True)
+    if config.tuning.is_on:
+        console.print(f"tuning     {escape(_search(config.tuning))}", highlight=False, soft_wrap=True)
     sizes = expected_sizes(config)
     of_how_many = f" of about {sizes['test'].examples:,} examples" if sizes else ""
     if config.training.start_from == "champion":
@@ -141,6 +150,13 @@ def print_plan(config: Config, console: Console) -> None:
     console.print(gates)
     print_warnings(config, sizes, console)
     console.print(f"output     {config.output_path}\npushes to  {config.push_path}", highlight=False, soft_wrap=True)
+
+
+def _search(tuning: TuningConfig) -> str:
+    """What the Tuner does, in words."""
+    minutes = f", no more after {tuning.minutes:g} minutes" if tuning.minutes else ""
+    method = tuning.method.replace("_", " ")
+    return f"{method}, at most {tuning.trials} trials{minutes}, by {tuning.metric}, of {', '.join(tuning.space)}"
 
 
 def _peft(config: Config, peft: PeftConfig) -> str:
@@ -176,7 +192,7 @@ def _print_candidates(config: Config, console: Console) -> None:
     budget = f"{training.budget_minutes:g} minutes for search and last fit together"
     console.print(f"auto       {budget}; from a fitted head on, the Trainer tries what fits:", highlight=False)
     candidates = candidates_for(kind, training, config.augmentation)
-    console.print(_phases([phase for candidate in candidates for phase in candidate.phases]))
+    console.print(_phases([phase for candidate in candidates for phase in candidate.phases], training.peft))
     counted = count_examples(config.data)
     found = [(each, planner_of(config, training_of(each, training), counted)) for each in candidates]
     known = [(each, planner, expected_seconds(assumed(planner), planner)) for each, planner in found if planner]
@@ -188,13 +204,14 @@ def _print_candidates(config: Config, console: Console) -> None:
     console.print("           What a step takes here, and so what fits, the Trainer measures.", highlight=False)
 
 
-def _phases(phases: Sequence[PhaseConfig]) -> Table:
+def _phases(phases: Sequence[PhaseConfig], peft: PeftConfig | None) -> Table:
     table = Table("phase", "trains", "at most", "optimizer", "rate", "stops early after", box=None, pad_edge=False)
+    part = f"{peft.method} of" if peft else "of the backbone"
     for phase in phases:
         stopping = phase.early_stopping
         table.add_row(
             phase.name,
-            "head" if phase.unfreeze.is_nothing else f"head; of the backbone {phase.unfreeze}",
+            "head" if phase.unfreeze.is_nothing else f"head; {part} {phase.unfreeze}",
             phase.duration,
             phase.optimizer.name,
             _rate(phase),

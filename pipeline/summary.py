@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact
-from finetune.artifacts.data_findings import STOPPED, DataFindings, ShownExample
+from finetune.artifacts.data_findings import STOPPED, DataFindings
 from finetune.artifacts.evaluation_results import EvaluationResults, Sample
 from finetune.artifacts.findings import Findings, ServingFindings, ServingMetrics, Verdict
 from finetune.artifacts.ingest_report import IngestReport
@@ -21,6 +21,7 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
+from finetune.artifacts.tuning import Tuning
 from finetune.buckets import folder
 from finetune.config import BackboneConfig, Config
 from pipeline.code_digest import installed
@@ -29,6 +30,7 @@ from pipeline.saved_report import LOG_FILE, REPORT_FILE
 from registry.approval import published_version
 from registry.versions import served_instead
 from trainer_module.backbones.sources import origin_of, record_of, source_of
+from transforms.features import SPAN
 
 _VERSIONED = ("tfx", "tensorflow", "tf-keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
@@ -46,7 +48,7 @@ def collect(
     components: Sequence[ComponentRun],
     seconds: float,
     error: str | None,
-    ending: Literal["checked", "refused"] | None = None,
+    ending: Literal["checked", "tuned", "refused"] | None = None,
     decision: RetrainDecision | None = None,
 ) -> ReportData:
     """Collects what the run left behind, the summary among it; parts that a failed run did not reach are empty.
@@ -59,7 +61,8 @@ def collect(
         components: The nodes that ended.
         seconds: Wall time of the run.
         error: Why the run failed, or its data were refused; None otherwise.
-        ending: How a run ended that was to look at its data alone, or whose data were refused; None for any other.
+        ending: How a run ended that was to look at its data or to search alone, or whose data were refused; None for
+            any other.
         decision: That the run follows from; None where a person has asked for it.
     """
     ingest = _find(IngestReport, outputs, ingest_node_id(config), "examples")
@@ -91,6 +94,7 @@ def collect(
         champion_metrics={name: found.champion for name, found in measured.items() if found.champion is not None}
         or None,
         baselines=verdict.baselines if verdict else {},
+        spans=[found for found in verdict.slices if found.slice.keys() == {SPAN}] if verdict else [],
         gates=verdict.gates if verdict else [],
         report_only=verdict.report_only if verdict else False,
         reuse=verdict.reuse if verdict else None,
@@ -99,6 +103,7 @@ def collect(
         ranking=_ranking(config),
         start=history.start if history else None,
         search=history.search if history else None,
+        tuning=_find(Tuning, outputs, "Tuner", "tuner_results"),
         refit=history.refit if history else None,
         calibration=history.calibration if history else None,
         components=list(components),
@@ -148,11 +153,8 @@ def _status(
 
 
 def _with_whole_paths(samples: Sequence[Shown], predictions: Any) -> list[Shown]:
-    """The samples in the artifact of predictions, with the whole paths of their images."""
-    return [
-        sample.model_copy(update={"image": str(Path(predictions.uri) / sample.image)}) if sample.image else sample
-        for sample in samples
-    ]
+    """The samples in the artifact of predictions, with the whole paths of their files."""
+    return [sample.within(Path(predictions.uri)) for sample in samples]
 
 
 def _ranking(config: Config) -> BackboneRanking | None:
@@ -188,13 +190,12 @@ def _data_findings(config: Config, outputs: Outputs, refused: bool) -> tuple[Dat
 
 
 def _with_paths(found: DataFindings, folder: Path) -> DataFindings:
-    """Makes the paths of images whole."""
-
-    def whole(example: ShownExample) -> ShownExample:
-        return example.model_copy(update={"image": str(folder / example.image)}) if example.image else example
-
+    """Makes the paths of files whole."""
     suspects = {
-        check: [each.model_copy(update={"examples": list(map(whole, each.examples))}) for each in of_check]
+        check: [
+            each.model_copy(update={"examples": [example.within(folder) for example in each.examples]})
+            for each in of_check
+        ]
         for check, of_check in found.suspects.items()
     }
     return found.model_copy(update={"suspects": suspects})

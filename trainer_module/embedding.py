@@ -6,7 +6,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -27,6 +27,7 @@ class Embedding:
     Attributes:
         classes: Names, in the order of columns.
         keys: Of each example, as Transform gives it.
+        groups: Of each example, what it shares with others; empty where nothing is known.
         splits: str [examples].
         labels: bool [examples, classes].
         features: float32 [examples, features].
@@ -40,6 +41,7 @@ class Embedding:
     labels: np.ndarray
     features: np.ndarray
     held_out: np.ndarray
+    groups: Sequence[str] = ()
 
 
 def embed(settings: dict[str, Any], transform_output: tft.TFTransformOutput, files: Mapping[str, str]) -> Embedding:
@@ -76,4 +78,5 @@ def embed(settings: dict[str, Any], transform_output: tft.TFTransformOutput, fil
         targets > 0,
         features,
         held_out,
+        list(whole.groups),
     )

@@ -155,6 +155,54 @@ def gelu_tanh(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.gelu(x, approximate=True)
 
 
+class EachPatch(keras.layers.Layer):
+    """Makes of the patches of a sound examples of their own, for a network that takes one at a time."""
+
+    def __init__(self, channels: bool, **kwargs: Any):
+        """Takes whether the network wants an axis of channels behind frames and bands."""
+        super().__init__(trainable=False, **kwargs)
+        self._channels = channels
+
+    def call(self, patches: tf.Tensor) -> tf.Tensor:
+        """From [batch, patches, frames, bands] to [batch * patches, frames, bands], or [..., 1]."""
+        _, _, frames, bands = patches.shape
+        return tf.reshape(patches, [-1, frames, bands, *([1] if self._channels else [])])
+
+
+class Patches(keras.layers.Layer):
+    """Averages features over their places, and brings those of a sound's patches together again."""
+
+    def __init__(self, patches: int, **kwargs: Any):
+        super().__init__(trainable=False, **kwargs)
+        self._patches = patches
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """From float32 [batch * patches, ..., channels] to [batch, patches, channels]."""
+        places = list(range(1, len(features.shape) - 1))
+        vectors = tf.reduce_mean(features, axis=places) if places else features
+        return tf.reshape(vectors, [-1, self._patches, features.shape[-1]])
+
+
+class WherePatches(keras.layers.Layer):
+    """Sets the features to zero of patches that are zero throughout, as they stand for none."""
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """From features [batch, patches, channels] and patches [batch, patches, frames, bands] to such features."""
+        features, patches = inputs
+        is_patch = tf.reduce_any(patches != 0, axis=[2, 3])
+        return features * tf.cast(is_patch, features.dtype)[..., tf.newaxis]
+
+
+class MeanOfPatches(keras.layers.Layer):
+    """Averages the patches of a sound; zeros in all channels are no patch."""
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """From float32 [batch, patches, channels] to [batch, channels]."""
+        is_patch = tf.reduce_any(features != 0, axis=-1, keepdims=True)
+        count = tf.reduce_sum(tf.cast(is_patch, features.dtype), axis=1)
+        return tf.math.divide_no_nan(tf.reduce_sum(features, axis=1), count)
+
+
 class Cast(keras.layers.Layer):
     """Gives tensors, by name, the types that an encoder was made with."""
 

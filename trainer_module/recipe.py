@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from finetune.config import (
     TrackingConfig,
     TrainingConfig,
 )
+from finetune.config.space import decoded, with_values
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
 from trainer_module.backbones.model import build_network, in_float32
@@ -66,7 +67,7 @@ def run_fn(fn_args: FnArgs) -> None:
             the node, `checkpoint_dir`, a folder that survives a failed run, and `frozen_features_dir`, one that later
             runs share; `tracking` with `tracking_dir` and `mlflow_dir`; and `champion`, the `model_run_dir` of the
             champion's training, where there is one to begin with; `teacher`, the folder of a teacher's `Answers`, where
-            there is one.
+            there is one. `hyperparameters` are those of the Tuner, where there is one.
 
     Writes to `fn_args.serving_model_dir` the SavedModel, and to `fn_args.model_run_dir`:
         history.json: `finetune.artifacts.TrainingHistory`.
@@ -75,7 +76,7 @@ def run_fn(fn_args: FnArgs) -> None:
         training_state.safetensors: `trainer_module.warm_start.state.TrainingState`, what the next training begins with.
         adapter.safetensors: with `training.peft`, `trainer_module.peft.artifact.Adapter`.
     """
-    settings = fn_args.custom_config
+    settings = tuned(fn_args.custom_config, fn_args.hyperparameters)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     setup = make_setup(settings, transform_output, fn_args.train_files, fn_args.eval_files)
     evaluation = EvaluationConfig.model_validate(settings["evaluation"])
@@ -157,6 +158,22 @@ def train(setup: Setup, settings: dict[str, Any], key: str) -> Trained:
     trained = trained.with_unseen(Snapshot.of(setup.model))
     before.assign_to(setup.model.variables)
     return refit(setup, trained, last_layer, lambda last: opened(last, "refit"))
+
+
+def tuned(settings: dict[str, Any], hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the settings with the values that the Tuner found best, as Keras Tuner's `get_config` has them."""
+    if hyperparameters is None:
+        return settings
+    sections = (
+        TrainingConfig.model_validate(settings["training"]),
+        AugmentationConfig.model_validate(settings["augmentation"]),
+    )
+    training, augmentation = with_values(*sections, decoded(hyperparameters["values"]))
+    return {
+        **settings,
+        "training": training.model_dump(mode="json"),
+        "augmentation": augmentation.model_dump(mode="json"),
+    }
 
 
 def _validation(

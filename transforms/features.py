@@ -2,6 +2,7 @@
 
 # Raw: what ExampleGen writes and what a serving request holds.
 IMAGE = "image"
+AUDIO = "audio"
 TEXT = "text"
 LABEL = "label"
 PATH = "path"
@@ -16,6 +17,7 @@ BETWEEN_TEXTS = "\x1f"
 
 # Transformed: what Transform writes and what the Trainer reads.
 PIXELS = "pixels"
+MEL = "mel"
 WORD_IDS = "word_ids"
 PIECE_IDS = "piece_ids"
 CLEAN_TEXT = "clean_text"

@@ -9,7 +9,9 @@ from typing import Protocol, TypeAlias
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from finetune.config.backbone import AudioConfig
 from transforms import features
+from transforms.audio import log_mel_patches, parse_frames
 from transforms.image import parse_pixels
 from transforms.text import NO_WORD
 
@@ -84,6 +86,43 @@ class ImageInputs:
             tf.map_fn(
                 lambda one: parse_pixels(one, self.image_size), transformed[features.PIXELS], fn_output_signature=spec
             )
+        )
+
+
+@dataclass(frozen=True)
+class PatchInputs:
+    """Sounds: magnitudes of mel bands, float32 [frames, bands], when read; log-mel patches when finished."""
+
+    config: AudioConfig
+    modality: str = "audio"
+    raw: str = features.AUDIO
+
+    def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        """Frames travel as one serialised tensor."""
+        return {features.MEL: tf.io.FixedLenFeature([], tf.string)}
+
+    def read(self, parsed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns float32 [frames, bands]."""
+        return parse_frames(parsed[features.MEL], self.config.bands)
+
+    def finish(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns float32 [max_patches, patch_frames, bands], zeros where there is no patch."""
+        return log_mel_patches(value, self.config)
+
+    def length(self, example: Mapping[str, tf.train.Feature]) -> int:
+        return 0
+
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """An example begins with field 1, a message; no format of sound begins with its mark."""
+        return tf.strings.substr(served, 0, 1) == _EXAMPLE_MARK
+
+    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns float32 [batch, max_patches, patch_frames, bands]."""
+        shape = [self.config.max_patches, self.config.patch_frames, self.config.bands]
+        return tf.map_fn(
+            lambda one: self.finish(parse_frames(one, self.config.bands)),
+            transformed[features.MEL],
+            fn_output_signature=tf.TensorSpec(shape, tf.float32),
         )
 
 

@@ -241,12 +241,12 @@ def _champion(test_set: TestSet, number: int) -> dict[str, Any]:
 
 
 def _show(examples: Mapping[str, int], chosen: Iterable[int], folder: Path) -> dict[int, dict[str, str]]:
-    """What the report shows of each chosen example: the name of a thumbnail, which is written, or a text.
+    """What the report shows of each chosen example: names of files, which are written, or a text.
 
     Args:
         examples: How many each file has, in order; files without any that is chosen are not read.
         chosen: Their numbers, over all files.
-        folder: Gets the thumbnails.
+        folder: Gets the files.
     """
     import tensorflow as tf
 
@@ -262,6 +262,6 @@ def _show(examples: Mapping[str, int], chosen: Iterable[int], folder: Path) -> d
                 modality = next(name for name, each in MODALITIES.items() if each.raw in feature)
                 value = feature[MODALITIES[modality].raw].bytes_list.value[0]
                 preview = PREVIEWS[modality].preview(value, folder / str(number))
-                shown[number] = {key: f"samples/{found}" if key == "image" else found for key, found in preview.items()}
+                shown[number] = {key: found if key == "text" else f"samples/{found}" for key, found in preview.items()}
         start += count
     return shown

@@ -32,7 +32,7 @@ SPLITS = ("train", "val", "test")
 SHOWN_SUSPECTS = 16
 # Of suspects that belong together.
 SHOWN_TOGETHER = 4
-IMAGES = "suspects"
+PREVIEW_FILES = "suspects"
 
 
 class DataFindingsFolder(types.Artifact):
@@ -192,20 +192,23 @@ def _cache(settings: dict[str, Any]) -> ExampleCache | None:
 def _shown(
     raw: types.Artifact, modality: str, examples: Examples, found: Mapping[str, Found], folder: Path
 ) -> dict[str, list[ShownSuspect]]:
-    """Shows the first suspects of each check; thumbnails are relative to the folder."""
+    """Shows the first suspects of each check; files are relative to the folder."""
     from components.data_gate.examples import raw_values
 
     first = {name: each.suspects[:SHOWN_SUSPECTS] for name, each in found.items() if each.suspects}
     rows = sorted({row for each in first.values() for suspect in each for row in suspect.rows[:SHOWN_TOGETHER]})
     places = {(str(examples.splits[row]), examples.paths[row]): row for row in rows}
-    (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+    (folder / PREVIEW_FILES).mkdir(parents=True, exist_ok=True)
     shown: dict[int, ShownExample] = {}
     for place, value in raw_values(raw, modality, places):
         row = places[place]
-        preview = PREVIEWS[modality].preview(value, folder / IMAGES / f"{row:08d}")
-        if "image" in preview:
-            preview["image"] = f"{IMAGES}/{preview['image']}"
-        shown[row] = ShownExample(path=printable(place[1]), split=place[0], label=examples.label(row), **preview)
+        preview = ShownExample(
+            path=printable(place[1]),
+            split=place[0],
+            label=examples.label(row),
+            **PREVIEWS[modality].preview(value, folder / PREVIEW_FILES / f"{row:08d}"),
+        )
+        shown[row] = preview.within(Path(PREVIEW_FILES))
     return {
         name: [
             ShownSuspect(

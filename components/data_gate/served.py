@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.example_gen.files import FileProblem, read_file
+from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from finetune.events import Note, emit
 from finetune.serving_log import ServedRow, drawn_rows, read_serving_log
 from trainer_module.embedding import Embedding, embed
@@ -45,14 +46,14 @@ def write_served(log: Path, output: tft.TFTransformOutput, modality: str, target
         DataError: The log cannot be read.
     """
     rows = iter(drawn := drawn_rows(read_serving_log(log), MOST_ROWS))
-    raw = MODALITIES[modality].raw
+    raw, make_raw = MODALITIES[modality].raw, INGEST_MODALITIES[modality].raw
     graph = TransformGraph(output, raw)
     # The graph asks for a label and a group, and nobody for those that it gets.
     label = output.vocabulary_by_name(features.CLASSES)[0]
     written = 0
     with tf.io.TFRecordWriter(str(target)) as writer:
         while batch := list(islice(rows, _BATCH)):
-            for record in _transformed(graph, [_raw_example(row, raw, label) for row in batch]):
+            for record in _transformed(graph, [_raw_example(row, raw, make_raw, label) for row in batch]):
                 writer.write(record)
                 written += 1
     if written < len(drawn):
@@ -93,9 +94,9 @@ def embed_with_served(
     return kept, embedding.features[served]
 
 
-def _raw_example(row: ServedRow, raw: str, label: bytes) -> bytes | None:
+def _raw_example(row: ServedRow, raw: str, make_raw: Callable[[bytes], bytes], label: bytes) -> bytes | None:
     try:
-        content = read_file(row.path) if row.path else row.text.encode("utf-8", "surrogateescape")
+        content = make_raw(read_file(row.path) if row.path else row.text.encode("utf-8", "surrogateescape"))
     except FileProblem:
         return None
     sha256 = hashlib.sha256(content).hexdigest().encode()

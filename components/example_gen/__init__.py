@@ -8,7 +8,9 @@
     spans.py        which spans are read, by their digests, and all of them as one listing
     columns.py      whether a table has the columns that are wanted
     fingerprint.py  one string that changes when the data changes
+    file_kind.py    what the ingest has to know of a kind of files
     images.py       whether bytes are a picture that training and serving can decode
+    sounds.py       which files of sound are usable, and how each becomes a WAV file that TensorFlow reads
     tasks/          how a cell becomes labels, and how splits are cut, for each task
     stratification.py  splits that keep rare labels in each of them
     splits.py       which split a file belongs to
@@ -17,8 +19,9 @@
     settled_selection.py  the same with what earlier spans have settled
     progress.py     how far a pass is
     passes.py       what Beam's workers do: read files, write a shard
-    component.py    what the two TFX components around these share
-    image_component.py, table_component.py, text_component.py
+    component.py    what the TFX components around these share
+    file_component.py     those of files: image_component.py, audio_component.py
+    table_component.py    those of tables: text_component.py
     modalities/     which of these a modality has, and what in a config is about it
 
 Only the components import TFX, and only passes.py besides them imports Beam and TensorFlow.

@@ -9,14 +9,16 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from finetune import buckets
 
 # A tf.Example must stay far below protobuf's 2 GiB, and readers hold many of them at a time.
 MAX_FILE_BYTES = 512 * 2**20
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-# What operating systems and tools leave in folders of pictures, besides names with a leading dot.
+PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+SOUND_EXTENSIONS = (".wav", ".flac", ".ogg")
+# What operating systems and tools leave in folders of data, besides names with a leading dot.
 LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found"}
 
 
@@ -109,6 +111,19 @@ def list_folder(path: str) -> list[tuple[str, bool]]:
 
     with os.scandir(path) as entries:
         return sorted((entry.name, is_folder(entry)) for entry in entries if not is_hidden(entry.name))
+
+
+def first_named(folder: Path, extensions: tuple[str, ...]) -> str:
+    """Returns the name, in lower case, of the first file in a folder or below that ends so; empty where there is none.
+
+    Links to folders are not followed.
+    """
+    for _, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        found = sorted(name.lower() for name in names if not is_hidden(name) and name.lower().endswith(extensions))
+        if found:
+            return found[0]
+    return ""
 
 
 def check_label(label: str) -> None:
@@ -215,7 +230,7 @@ def walk_folder(root: str, folder: str, labels: tuple[str, ...], split_folder: s
             record = FileRecord(f"{here}/{name}", labels, split_folder)
             if not is_folder:
                 yield describe_file(root, record)
-            elif name.lower().endswith(IMAGE_EXTENSIONS):
+            elif name.lower().endswith((*PICTURE_EXTENSIONS, *SOUND_EXTENSIONS)):
                 yield record.without(_folder_problem())
             else:
                 pending.append((record.path, (*parents, real)))
@@ -254,7 +269,7 @@ def _check_size(size: int) -> None:
 
 
 def _folder_problem() -> FileProblem:
-    return FileProblem("is a folder", "it is named like a picture; rename the folder if its files are meant")
+    return FileProblem("is a folder", "it is named like a file; rename the folder if its files are meant")
 
 
 def _missing() -> FileProblem:

@@ -7,9 +7,12 @@ import io
 import warnings
 
 import numpy as np
+import PIL
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from components.example_gen.files import FileProblem
+from components.example_gen.settings import IngestSettings
+from transforms import features
 
 JPEG = b"\xff\xd8\xff"
 # First bytes -> Pillow's name of the format, and the mark that a complete file has near its end.
@@ -51,6 +54,26 @@ NOT_IMAGES = (
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"\x89HDF", "an HDF5 file"),
 )
+
+
+class PictureFiles:
+    """Pictures, which go on as they are."""
+
+    feature = features.IMAGE
+
+    def check(self, data: bytes, settings: IngestSettings) -> None:
+        """See `check_image`."""
+        check_image(data, settings.max_pixels)
+
+    def content(self, data: bytes) -> bytes:
+        """Returns the bytes."""
+        return data
+
+    def judged_by(self, settings: IngestSettings) -> str:
+        """Names the decoders, and what counts as too large."""
+        import tensorflow as tf
+
+        return f"Pillow {PIL.__version__}, TensorFlow {tf.__version__}, at most {settings.max_pixels} pixels"
 
 
 def check_image(data: bytes, max_pixels: int) -> None:

@@ -46,11 +46,6 @@ class Listing:
         return self.plan if record.span is None else self.plans[record.span]
 
     @property
-    def noun(self) -> str:
-        """What an example is, for messages."""
-        return "text" if self.layout == "table" else "image"
-
-    @property
     def unit(self) -> str:
         """What `files` are, for messages and the report."""
         return "rows" if self.layout == "table" else "files"

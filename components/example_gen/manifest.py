@@ -114,7 +114,7 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
 def _path_problem(given: str, path: str) -> FileProblem | None:
     """Args: given: as in the manifest. path: the same, normalized."""
     if not given:
-        return FileProblem("empty path", "expected the path of an image")
+        return FileProblem("empty path", "expected the path of a file")
     if path.startswith("/") or path == ".." or path.startswith("../"):
         return FileProblem("unsafe path", "it leaves the data root; expected a path relative to data.root")
     if "\\" in given:

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
-import PIL
 import tensorflow as tf
 
+from components.example_gen.file_kind import FileKind
 from components.example_gen.files import FileProblem, FileRecord, read_file
-from components.example_gen.images import check_image
 from components.example_gen.progress import Progress
 from components.example_gen.settings import IngestSettings
 from finetune.buckets import is_bucket
@@ -46,14 +46,14 @@ class Pass(beam.DoFn):
 
 
 class ReadFiles(Pass):
-    """Reads, hashes and judges files: FileRecords as JSON -> the same with a digest, or with a reason."""
+    """Reads, judges and hashes files: FileRecords as JSON -> the same with a digest, or with a reason."""
 
-    def __init__(self, root: str, settings: IngestSettings):
-        self._root, self._settings = root, settings
+    def __init__(self, root: str, settings: IngestSettings, kind: FileKind):
+        self._root, self._settings, self._kind = root, settings, kind
 
     def setup(self) -> None:
         """Opens what is known of files of the same bytes."""
-        self._verdicts = verdict_cache(self._settings)
+        self._verdicts = verdict_cache(self._settings, self._kind)
 
     def teardown(self) -> None:
         """Closes it."""
@@ -64,10 +64,7 @@ class ReadFiles(Pass):
         """Yields the completed records."""
         for listed, read in read_files(self._root, map(FileRecord.from_json, lines)):
             try:
-                data = read()
-                digest = hashlib.sha256(data)
-                self._judge(digest.digest(), data)
-                record = dataclasses.replace(listed, sha256=digest.hexdigest(), size=len(data))
+                record = dataclasses.replace(listed, **self._judged(read()))
             except FileProblem as problem:
                 record = listed.without(problem)
             Progress.step()
@@ -75,41 +72,41 @@ class ReadFiles(Pass):
         if self._verdicts:
             self._verdicts.flush()
 
-    def _judge(self, digest: bytes, data: bytes) -> None:
-        """Raises the FileProblem that bytes have; of what an earlier run has judged, without looking at them."""
-        known = self._verdicts.get(digest) if self._verdicts else None
+    def _judged(self, data: bytes) -> dict[str, Any]:
+        """Returns fields of a FileRecord; of what an earlier run has judged, without looking at the bytes."""
+        digest = hashlib.sha256(data)
+        known = self._verdicts.get(digest.digest()) if self._verdicts else None
         if known is not None:
-            verdict = json.loads(known)
-        else:
-            try:
-                check_image(data, self._settings.max_pixels)
-                verdict = None
-            except FileProblem as problem:
-                verdict = [problem.reason, problem.detail]
-            if self._verdicts:
-                self._verdicts.put(digest, json.dumps(verdict).encode())
-        if verdict:
-            raise FileProblem(*verdict)
+            return json.loads(known)
+        try:
+            self._kind.check(data, self._settings)
+            content = self._kind.content(data)
+            verdict = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        except FileProblem as problem:
+            verdict = {"reason": problem.reason, "detail": problem.detail}
+        if self._verdicts:
+            self._verdicts.put(digest.digest(), json.dumps(verdict).encode())
+        return verdict
 
 
 class WriteShard(Pass):
     """Writes one shard as one file, in order: its path, then FileRecords as JSON -> the records that were lost."""
 
-    def __init__(self, root: str):
-        self._root = root
+    def __init__(self, root: str, kind: FileKind):
+        self._root, self._kind = root, kind
 
     def work(self, path: str, lines: Iterator[str]) -> Iterator[str]:
         """Yields the records of files that went away or changed since they were hashed."""
         shard = json.loads(next(lines))
         unfinished = f"{path}.{uuid.uuid4().hex}"
-        # The bytes of pictures are compressed already.
+        # The bytes of pictures are compressed already, and those of sounds shrink little.
         with tf.io.TFRecordWriter(unfinished) as writer:
             for record, read in read_files(self._root, map(FileRecord.from_json, lines)):
                 try:
-                    data = read()
-                    if hashlib.sha256(data).hexdigest() != record.sha256:
+                    content = self._kind.content(read())
+                    if hashlib.sha256(content).hexdigest() != record.sha256:
                         raise FileProblem("changed", "it was changed while the data was read")
-                    writer.write(make_example(record, data))
+                    writer.write(make_example(record, content, self._kind.feature))
                 except FileProblem as problem:
                     yield record.without(problem).to_json()
                 Progress.step()
@@ -134,15 +131,14 @@ def read_files(root: str, records: Iterable[FileRecord]) -> Iterator[tuple[FileR
         yield from waiting
 
 
-def verdict_cache(settings: IngestSettings) -> ExampleCache | None:
+def verdict_cache(settings: IngestSettings, kind: FileKind) -> ExampleCache | None:
     """Opens what earlier runs found out about bytes, by digest; None where nothing is kept.
 
     A verdict depends on the code that judges, on the libraries that decode, and on what counts as too large.
     """
     if settings.cache_dir is None:
         return None
-    libraries = f"Pillow {PIL.__version__}, TensorFlow {tf.__version__}"
-    made_by = f"verdict of {settings.judged_by} with {libraries}, at most {settings.max_pixels} pixels"
+    made_by = f"verdict of {settings.judged_by} with {kind.judged_by(settings)}"
     return ExampleCache(Path(settings.cache_dir), made_by, settings.cache_gb * 2**30)
 
 
@@ -166,7 +162,7 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
     tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
-def make_example(record: FileRecord, data: bytes, name: str = features.IMAGE) -> bytes:
+def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
     """Returns a serialized tf.Example of bytes: `label`, and with one value each `name`, path, sha256, slice columns.
 
     With a group column also `group`; an example whose group is not known is one by itself. With spans also `span`.

@@ -265,7 +265,7 @@ def _divided_groups(listing: Listing, examples: Mapping[str, Sequence[FileRecord
                 counts[record.group][split] += 1
     return [
         f"data.group_column: group {printable(group)!r} has "
-        f"{' and '.join(f'{count} {listing.noun}s in {split}' for split, count in found.items())}; expected a group in "
+        f"{' and '.join(f'{count} {listing.unit} in {split}' for split, count in found.items())}; expected a group in "
         "one split alone. Move it there, let data.splits cut fractions by group, or leave out data.group_column."
         for group, found in sorted(counts.items())
         if len(found) > 1
@@ -303,7 +303,7 @@ def _stayed(listing: Listing, examples: Mapping[str, Sequence[FileRecord]]) -> l
     if not moved:
         return []
     return [
-        f"data.splits: {len(moved)} {listing.noun}s stay in the split that they had in an earlier span, and their "
+        f"data.splits: {len(moved)} {listing.unit} stay in the split that they had in an earlier span, and their "
         f"folder says another: {_few(moved)}. Another data.split_salt cuts all of them anew."
     ]
 
@@ -397,10 +397,11 @@ def _too_rare(listing: Listing, report: IngestReport) -> list[str]:
         missing = [split for split, count in counts.items() if not count]
         if missing:
             total = sum(counts.values())
+            how_many = f"{total} {listing.unit[:-1] if total == 1 else listing.unit}"
             untested = ", and a gate of this class refuses unless on_missing is `tell`" if "test" in missing else ""
             found.append(
-                f"data.splits: class {name!r} has {total} {listing.noun}{'s' if total > 1 else ''}, none of them in "
-                f"{' and '.join(missing)}, where nothing can be said about it{untested}. Add {listing.noun}s of it, or "
+                f"data.splits: class {name!r} has {how_many}, none of them in "
+                f"{' and '.join(missing)}, where nothing can be said about it{untested}. Add {listing.unit} of it, or "
                 f"give {' and '.join(missing)} a larger share."
             )
     if len(found) > SHOWN_PROBLEMS:
@@ -414,7 +415,7 @@ def _bad_fraction_problems(listing: Listing, report: IngestReport, max_bad_fract
     if report.files == 0:
         ignored = ", ".join(report.ignored[:SHOWN_FILES]) or "(nothing)"
         return [
-            "data.root: got no files in class folders; expected one subfolder of images per class. Found at the side "
+            "data.root: got no files in class folders; expected one subfolder of files per class. Found at the side "
             f"of them: {ignored}."
         ]
     if report.bad_fraction <= max_bad_fraction:
@@ -433,7 +434,7 @@ def _split_problems(listing: Listing, report: IngestReport, left_behind: Collect
     used = set().union(*classes.values())
     names = [name for name in map(printable, listing.classes) if name not in left_behind]
     problems = [
-        f"data.root: class {name!r} has no usable {listing.noun}. Add {listing.noun}s, or remove the class."
+        f"data.root: class {name!r} has no usable {listing.unit[:-1]}. Add {listing.unit}, or remove the class."
         for name in names
         if name not in used
     ]
@@ -443,13 +444,13 @@ def _split_problems(listing: Listing, report: IngestReport, left_behind: Collect
     for name in sorted(used - classes["train"]):
         where = " and ".join(split for split in SPLITS if name in classes[split])
         problems.append(
-            f"data.splits: class {name!r} has {listing.noun}s in {where} and none in train, so it cannot be learned. "
-            f"Add {listing.noun}s to train, or remove the class.{did_you_mean(name, classes['train'])}"
+            f"data.splits: class {name!r} has {listing.unit} in {where} and none in train, so it cannot be learned. "
+            f"Add {listing.unit} to train, or remove the class.{did_you_mean(name, classes['train'])}"
         )
     for split in SPLITS:
         if not report.splits[split].classes:
             problems.append(
-                f"data.splits: {split} has no example. Add {listing.noun}s, give {split} a larger fraction, or name a "
+                f"data.splits: {split} has no example. Add {listing.unit}, give {split} a larger fraction, or name a "
                 "folder for it in data.splits."
             )
     return problems

@@ -32,6 +32,7 @@ class IngestSettings:
         slice_columns: Columns of either that become features of the same name.
         max_bad_fraction: A larger fraction of unusable files stops the run; in [0, 1].
         max_pixels: Larger pictures (width x height) are skipped without decoding them.
+        max_seconds: Longer sounds are skipped without decoding them.
         max_characters: Longer texts are skipped.
         corrections: CSV file of labels that stand in place of those of the data (see `corrections`); None for none.
         corrections_sha256: Digest of its bytes, so that a change of it is one of the data.
@@ -40,7 +41,7 @@ class IngestSettings:
         report_dir: Folder that keeps the report when the run is stopped; None keeps none.
         cache_dir: Folder of what is kept of examples for later runs (see `finetune.example_cache`); None keeps nothing.
         cache_gb: What it may hold, in GiB.
-        judged_by: Digest of the code that says which bytes are usable pictures.
+        judged_by: Digest of the code that says which bytes are usable.
     """
 
     task: str = "single_label"
@@ -64,6 +65,7 @@ class IngestSettings:
     slice_columns: list[str] = field(default_factory=list)
     max_bad_fraction: float = 0.05
     max_pixels: int = 64_000_000
+    max_seconds: float = 600.0
     max_characters: int = 100_000
     corrections: str | None = None
     corrections_sha256: str | None = None

@@ -69,12 +69,7 @@ def two_sample_test(
     random = np.random.default_rng(seed)
     side = np.repeat([0, 1], [len(first), len(second)])
     values = np.concatenate([first, second]).astype(np.float64)
-    units = np.arange(len(side))
-    if groups is not None:
-        # A group on both sides is two: what is permuted has a side.
-        named = np.unique(np.concatenate(groups), return_inverse=True)[1].ravel() * 2 + side
-        alone = np.concatenate(groups) == ""
-        units = np.unique(np.where(alone, -1 - units, named), return_inverse=True)[1].ravel()
+    units = np.arange(len(side)) if groups is None else units_of(np.concatenate(groups), side)
     # Ranks of equal values follow the order of rows, which therefore must not follow the sets.
     order = random.permutation(len(side))
     values, side, units = values[order], side[order], units[order]
@@ -93,6 +88,18 @@ def two_sample_test(
         level=level,
         telling=order[telling] - len(first),
     )
+
+
+def units_of(groups: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Returns the number of what a permutation moves as a whole, int [examples], from 0.
+
+    Args:
+        groups: str, of each example the group that it was drawn with; empty for one that is a unit by itself.
+        side: 0 or 1, the set of each. A group on both sides is two: what is permuted has a side.
+    """
+    named = np.unique(groups, return_inverse=True)[1].ravel() * 2 + side
+    found: np.ndarray = np.unique(np.where(groups == "", -1 - np.arange(len(groups)), named), return_inverse=True)[1]
+    return found.ravel()
 
 
 def _permuted(side: np.ndarray, units: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -23,10 +23,14 @@ def level_of_each(policy: RetrainConfig) -> float:
 
 @dataclass(frozen=True)
 class OnNew:
-    """How many examples the champion gets right, of new ones and of those that it was tested on: (right, of)."""
+    """How many examples the champion gets right, of new ones and of those that it was tested on: (right, of).
+
+    `effects` are the design effects of both: how much less examples tell because they come in groups.
+    """
 
     new: tuple[int, int]
     tested: tuple[int, int]
+    effects: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -261,5 +265,9 @@ def _on_new(on_new: OnNew, policy: RetrainConfig) -> RetrainReason:
 
 def _drop(on_new: OnNew, policy: RetrainConfig) -> tuple[float, Interval]:
     """Returns the difference of the shares, and its interval, whose upper end a true value exceeds at the level."""
-    interval = difference(on_new.new, on_new.tested, 1 - 2 * level_of_each(policy))
+    new, tested = (
+        (right / effect, of / effect)
+        for (right, of), effect in zip((on_new.new, on_new.tested), on_new.effects, strict=True)
+    )
+    interval = difference(new, tested, 1 - 2 * level_of_each(policy))
     return on_new.new[0] / on_new.new[1] - on_new.tested[0] / on_new.tested[1], interval

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.intervals import wilson
+from evaluation.data_checks.two_sample import units_of
+from evaluation.intervals import design_effect, wilson
 from finetune.artifacts.findings import Interval
 
 DRAWS = 9_999
+# Draws that are in memory together.
+_AT_ONCE = 500
 Labels = Sequence[tuple[str, ...]]
 
 
@@ -41,46 +44,83 @@ class LabelShift:
         return self.p_value <= self.level
 
 
-def label_shift(before: Labels, now: Labels, level: float, seed: int = 0) -> LabelShift:
+def label_shift(
+    before: Labels,
+    now: Labels,
+    level: float,
+    seed: int = 0,
+    groups: tuple[np.ndarray, np.ndarray] | None = None,
+) -> LabelShift:
     """Tests whether labels could be those of one set of examples, divided at random.
 
     The statistic is the sum over classes of the squared difference of shares over its variance; its distribution is
     that of permutations, which of equal sets of labels are draws from a multivariate hypergeometric distribution. An
-    example may have several labels.
+    example may have several labels. With groups, these are permuted as a whole.
 
     Args:
         before: Labels of each example; at least one example.
         now: Of each of the others; at least one.
         level: How often sets without a difference may be told apart.
         seed: Of the draws.
+        groups: str, of each example of both sets the group that it was drawn with, such as a patient, empty for one
+            without. None stands for no groups.
     """
     counts = Counter(before), Counter(now)
     kinds = sorted(counts[0] | counts[1])
     classes = sorted({name for kind in kinds for name in kind})
     has = np.array([[name in kind for name in classes] for kind in kinds], dtype=np.float64)
     observed = np.array([[count[kind] for kind in kinds] for count in counts])
-    draws = np.random.default_rng(seed).multivariate_hypergeometric(observed.sum(axis=0), len(now), DRAWS)
     shares = has.T @ observed.sum(axis=0) / (len(before) + len(now))
     variance = np.where(shares * (1 - shares) > 0, shares * (1 - shares), np.inf)
-    of_draws = ((draws @ has / len(now) - shares) ** 2 / variance).sum(axis=1)
+    random = np.random.default_rng(seed)
+    place = {kind: number for number, kind in enumerate(kinds)}
+    of_each = [has[[place[kind] for kind in labels]] for labels in (before, now)]
+    if groups is None:
+        drawn = random.multivariate_hypergeometric(observed.sum(axis=0), len(now), DRAWS) @ has / len(now)
+    else:
+        drawn = _shares_of_groups(of_each, groups, random)
+    of_draws = ((drawn - shares) ** 2 / variance).sum(axis=1)
     each = (observed[1] @ has / len(now) - shares) ** 2 / variance
     # Sums of floats in another order differ in their last digits.
     beyond = int((of_draws >= each.sum() * (1 - 1e-9)).sum())
     most = int(each.argmax())
-    hits = [int(of_set @ has[:, most]) for of_set in observed]
-    change = difference((hits[1], len(now)), (hits[0], len(before)), 0.95)
-    before_share, now_share = hits[0] / len(before), hits[1] / len(now)
+    hits = [of_set[:, most] > 0 for of_set in of_each]
+    effects = [1.0, 1.0] if groups is None else [design_effect(*one) for one in zip(hits, groups, strict=True)]
+    first, second = ((one.sum() / effect, len(one) / effect) for one, effect in zip(hits, effects, strict=True))
+    change = difference(second, first, 0.95)
+    before_share, now_share = (float(one.mean()) for one in hits)
     return LabelShift((1 + beyond) / (DRAWS + 1), level, classes[most], before_share, now_share, change)
 
 
-def difference(first: tuple[int, int], second: tuple[int, int], confidence: float) -> Interval:
+def _shares_of_groups(
+    of_each: Sequence[np.ndarray], groups: tuple[np.ndarray, np.ndarray], random: np.random.Generator
+) -> np.ndarray:
+    """Returns the shares of classes in the second set where groups change sides at random, [DRAWS, classes].
+
+    `of_each` are 0 or 1 [examples, classes], of the examples of both sets.
+    """
+    side = np.repeat([0, 1], [len(each) for each in of_each])
+    units = units_of(np.concatenate(groups), side)
+    sums = np.zeros((units.max() + 1, of_each[0].shape[1] + 1))
+    np.add.at(sums, units, np.column_stack([np.concatenate(of_each), np.ones(len(side))]))
+    seconds = np.zeros(len(sums))
+    seconds[units] = side
+    found = [
+        random.permuted(np.tile(seconds, (min(_AT_ONCE, DRAWS - start), 1)), axis=1) @ sums
+        for start in range(0, DRAWS, _AT_ONCE)
+    ]
+    counted = np.concatenate(found)
+    return counted[:, :-1] / counted[:, -1:]
+
+
+def difference(first: tuple[float, float], second: tuple[float, float], confidence: float) -> Interval:
     """Interval of the difference of two shares of different examples, the first minus the second.
 
     Newcombe 1998, "Interval estimation for the difference between independent proportions", method 10: Wilson's
     intervals of both, put together.
 
     Args:
-        first: How many count, of how many; at least one.
+        first: How many count, of how many; at least one. Of groups, both divided by the design effect.
         second: The same of the others.
         confidence: Of the interval.
     """

@@ -6,19 +6,18 @@ from typing import Literal
 
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.embedding_map import EmbeddingMap
+from finetune.artifacts.preview import Preview
 
 # In the folder of reports: what was found in data that stopped a run.
 STOPPED = "data_gate"
 
 
-class ShownExample(Record):
-    """An example to show: `image` is the file of a thumbnail, `text` the beginning of a text; None for the other."""
+class ShownExample(Preview):
+    """An example to show."""
 
     path: str
     split: str
     label: str
-    image: str | None = None
-    text: str | None = None
 
 
 class ShownSuspect(Record):

@@ -6,14 +6,14 @@ from pydantic import Field
 
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.disagreement import Disagreement
+from finetune.artifacts.preview import Preview
 
 
-class Sample(Record):
+class Sample(Preview):
     """An example to show, and what the candidate says of it; `probability` is that of the predicted class.
 
     Of several labels, `label` and `predicted` name them all, `labels` and `said` name them one by one, and
-    `probability` is that of the least sure decision. `image` is the file of a thumbnail, `text` the beginning of a
-    text; None for the other.
+    `probability` is that of the least sure decision.
     """
 
     path: str
@@ -22,8 +22,6 @@ class Sample(Record):
     probability: float
     labels: list[str] = []
     said: list[str] = []
-    image: str | None = None
-    text: str | None = None
 
     @property
     def correct(self) -> bool:
@@ -62,7 +60,7 @@ class EvaluationResults(Artifact, file="test_predictions.json"):
         confusion: Counts of examples by a class that they have (row) and one that is said (column), in the order of
             `classes`. Beside the diagonal, the row's class is missed and the column's wrongly said; of several labels
             an example can count in several places.
-        samples: Their images are relative to the folder.
+        samples: Their files are relative to the folder.
         disagreement: Of candidate and champion; None where there is no champion. `differing` are examples of it.
     """
 

@@ -27,6 +27,8 @@ class PastRun(Record):
         failed_gates: Those that refused its model, or would have.
         checks: What each check of the data measured.
         decision: Of `finetune retrain`; None of another command.
+        spans: Of its model, by the task's leading metric on the test examples of each span; `champion_spans` those of
+            the champion on the same examples.
     """
 
     run_id: str
@@ -37,6 +39,8 @@ class PastRun(Record):
     pending_model: str = ""
     metrics: dict[str, float] = {}
     champion_metrics: dict[str, float] = {}
+    spans: dict[str, float] = {}
+    champion_spans: dict[str, float] = {}
     failed_gates: list[Reason] = []
     checks: list[Reason] = []
     decision: RetrainDecision | None = None
@@ -62,6 +66,10 @@ class PastRun(Record):
             pending_model=summary.pending_model or "",
             metrics=summary.metrics,
             champion_metrics=summary.champion_metrics or {},
+            spans={name: one.value for one in summary.spans for name in one.slice.values()},
+            champion_spans={
+                name: one.champion for one in summary.spans for name in one.slice.values() if one.champion is not None
+            },
             failed_gates=failed,
             checks=checks,
             decision=summary.decision,

@@ -7,14 +7,16 @@ from typing import Literal
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
-from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics
+from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics, SliceFindings
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
+from finetune.artifacts.tuning import Tuning
 from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, FinetuneError
 
 _EXIT_CODES = {
     "pushed": 0,
     "checked": 0,
+    "tuned": 0,
     "refused": REFUSED,
     "pending": PENDING,
     "nothing_to_do": NOTHING_TO_DO,
@@ -42,16 +44,18 @@ class RunSummary(Artifact, file="summary.json"):
 
     Attributes:
         run_id: TFX's pipeline run id.
-        status: What became of it; `pending` waits for approval, `checked` looked at its data alone, `nothing_to_do` is
-            a decision that there is nothing to train for.
+        status: What became of it; `pending` waits for approval, `checked` looked at its data alone, `tuned` searched
+            alone, `nothing_to_do` is a decision that there is nothing to train for.
         pushed_model: Folder of the pushed version; `served_instead` that of the one served in its place since.
         pending_model: Folder of the model that waits.
         metrics: Of the candidate on the test split, by name; `champion_metrics` and `baselines` are to compare with.
+        spans: Of candidate and champion, by the task's leading metric, on the test examples of each span.
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         splits: Number of examples.
         left_out: How many files or rows of the data became no example, by reason.
         start: What training began with; None where the config does not ask for the champion.
+        tuning: The search whose best values the Trainer took; None where the config asks for none.
         ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
         decision: Of `finetune retrain`, and why; None of another command.
@@ -59,7 +63,7 @@ class RunSummary(Artifact, file="summary.json"):
 
     run_id: str
     name: str = ""
-    status: Literal["pushed", "pending", "refused", "failed", "checked", "nothing_to_do"]
+    status: Literal["pushed", "pending", "refused", "failed", "checked", "tuned", "nothing_to_do"]
     error: str | None = None
     pushed_model: str | None = None
     served_instead: str | None = None
@@ -67,6 +71,7 @@ class RunSummary(Artifact, file="summary.json"):
     metrics: dict[str, float] = {}
     champion_metrics: dict[str, float] | None = None
     baselines: dict[str, dict[str, float]] = {}
+    spans: list[SliceFindings] = []
     gates: list[GateResult] = []
     report_only: bool = False
     reuse: Reuse | None = None
@@ -75,6 +80,7 @@ class RunSummary(Artifact, file="summary.json"):
     ranking: BackboneRanking | None = None
     start: Start | None = None
     search: Search | None = None
+    tuning: Tuning | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None
     mlflow_run: str | None = None

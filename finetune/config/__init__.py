@@ -17,6 +17,7 @@ from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseCo
 from finetune.config.strategies import STRATEGIES
 from finetune.config.tracking import TrackingConfig
 from finetune.config.training import CheckpointConfig, TrainingConfig
+from finetune.config.tuning import TuningConfig
 from finetune.config.unfreeze import Unfreeze
 from finetune.config.whole import Config
 
@@ -39,6 +40,7 @@ __all__ = [
     "PhaseConfig",
     "TrackingConfig",
     "TrainingConfig",
+    "TuningConfig",
     "Unfreeze",
     "checked_config",
     "load_config",

@@ -8,9 +8,12 @@ from pydantic import Field, model_validator
 
 from finetune.config.base import Section
 
+# What changes sounds, and nothing else.
+SOUND_CHANGES = ("time_shift", "gain_db", "noise", "time_mask", "band_mask")
+
 
 class AugmentationConfig(Section):
-    """Random changes of training pictures, and of texts. All off by default; 0.1 each is the usual start."""
+    """Random changes of training pictures, sounds and texts. All off by default; 0.1 each is the usual start."""
 
     horizontal_flip: bool | None = Field(
         None,
@@ -42,6 +45,22 @@ class AugmentationConfig(Section):
         0.0, ge=0, le=10, description="alpha of Beta(alpha, alpha), the area that is left of a picture; 1.0 is usual"
     )
     word_dropout: float = Field(0.0, ge=0, lt=1, description="of texts: share of the words that are left out")
+    time_shift: float = Field(
+        0.0, ge=0, le=0.5, description="of sounds: fraction of their length, either way; what leaves comes in again"
+    )
+    gain_db: float = Field(0.0, ge=0, le=60, description="of sounds: decibels, louder or quieter")
+    noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="of sounds: white noise, of up to so much of the loudest frame's level in each band",
+    )
+    time_mask: int = Field(
+        0, ge=0, le=10_000, description="of sounds: two runs of up to so many frames become silent (SpecAugment)"
+    )
+    band_mask: int = Field(
+        0, ge=0, le=1024, description="of sounds: two runs of up to so many bands become silent (SpecAugment)"
+    )
     views: Literal["fresh"] | Annotated[int, Field(ge=1, le=1000)] = Field(
         "fresh",
         description="`fresh` changes every example anew in every epoch, and bypasses frozen features in training; a "

@@ -1,4 +1,4 @@
-"""The sections of a config that say which pretrained network is adapted, and how texts become what it takes."""
+"""Sections of a config: which pretrained network is adapted, and how texts and sounds become what it takes."""
 
 from __future__ import annotations
 
@@ -50,6 +50,35 @@ class TextConfig(Section):
     )
 
 
+class AudioConfig(Section):
+    """How sounds become log-mel patches; the defaults are YAMNet's (Hershey et al. 2017, as its code has it)."""
+
+    sample_rate: int = Field(16_000, ge=1000, le=192_000, description="Hz; sounds of other rates are resampled")
+    window_ms: float = Field(25.0, gt=0, le=1000, description="a frame is the spectrum of so much, under a Hann window")
+    hop_ms: float = Field(10.0, gt=0, le=1000, description="so much later the next frame begins")
+    bands: int = Field(64, ge=1, le=1024, description="mel bands of a frame: width of the backbone's input")
+    low_hz: float = Field(125.0, ge=0, description="where the lowest band begins")
+    high_hz: float = Field(7500.0, gt=0, description="where the highest band ends; at most half of `sample_rate`")
+    log_offset: float = Field(0.001, gt=0, description="added to each band before the logarithm")
+    patch_frames: int = Field(96, ge=1, le=10_000, description="frames of a patch: height of the backbone's input")
+    patch_hop: int = Field(48, ge=1, le=10_000, description="so many frames later the next patch of a sound begins")
+    max_patches: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="of a sound; what comes after them is left out. Training costs as much for each sound",
+    )
+
+    @model_validator(mode="after")
+    def _bands_are_in_order(self) -> Self:
+        if not self.low_hz < self.high_hz <= self.sample_rate / 2:
+            raise ValueError(
+                f"got bands from {self.low_hz:g} to {self.high_hz:g} Hz at {self.sample_rate:,} samples a second; "
+                f"expected low_hz < high_hz <= {self.sample_rate / 2:g}"
+            )
+        return self
+
+
 class CandidateConfig(Section):
     """One pretrained network: `name`, `handle` or `file`."""
 
@@ -70,7 +99,9 @@ class CandidateConfig(Section):
     cut_at: str | None = Field(
         None, min_length=1, description="of `file`: the layer whose output the head takes; default: the last"
     )
-    modality: str = Field("image", description="of `handle` and `file`: what it is shown, `image` or `text`")
+    modality: str = Field(
+        "image", description="of `handle` and `file`: what it is shown, `image` or `text`; of `file` also `audio`"
+    )
     scaling: Scaling | None = Field(
         None,
         description="of `handle` and `file`: range of the input; `none` is 0 to 255. Default of `handle`: "
@@ -85,6 +116,7 @@ class CandidateConfig(Section):
         description="of the weights: the run stops when they have another. The summary shows that of the last run",
     )
     text: TextConfig = TextConfig()
+    audio: AudioConfig = AudioConfig()
     allow_unsafe: bool = Field(
         False, description="of `handle` and `file`: load models that can run code or touch files, such as Lambda layers"
     )

@@ -74,9 +74,9 @@ class DataConfig(Section):
     """What is trained on, and how it is split."""
 
     root: BucketOrPath = Field(
-        description="folder of images; for texts, a CSV, TSV or JSONL file, or a folder of them; here or in a bucket "
-        "(`s3://`, `gs://`). With `{SPAN}` in it, or `{YYYY}`, `{MM}` and `{DD}`, one such root for each span: "
-        "[retraining](retraining.md)"
+        description="folder of pictures or of sounds; for texts, a CSV, TSV or JSONL file, or a folder of them; here "
+        "or in a bucket (`s3://`, `gs://`). With `{SPAN}` in it, or `{YYYY}`, `{MM}` and `{DD}`, one such root for "
+        "each span: [retraining](retraining.md)"
     )
     window: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         "all", description="of spans: how many of the latest complete ones are trained and tested on"
@@ -101,8 +101,8 @@ class DataConfig(Section):
     )
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
         "auto",
-        description="images: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. Texts: tables, of "
-        "which those called train, val and test are splits. `auto` looks",
+        description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. "
+        "Texts: tables, of which those called train, val and test are splits. `auto` looks",
     )
     splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
         None,
@@ -115,7 +115,7 @@ class DataConfig(Section):
     columns: list[str] | None = Field(
         None, min_length=1, description="names of a CSV or TSV table's columns, when its first line does not hold them"
     )
-    path_column: str = Field("path", description="manifest column: image path, relative to `root`")
+    path_column: str = Field("path", description="manifest column: path of a file, relative to `root`")
     text_column: str = Field("text", description="table column: what is classified")
     text_columns: list[str] | None = Field(
         None,
@@ -137,6 +137,7 @@ class DataConfig(Section):
     slice_columns: list[str] = Field([], description="manifest or table columns that gates and reports can slice by")
     max_bad_fraction: float = Field(0.05, ge=0, le=1, description="more unusable files than this stop the run")
     max_pixels: int = Field(64_000_000, ge=1, description="larger pictures are skipped (decompression bombs)")
+    max_seconds: float = Field(600.0, gt=0, description="longer sounds are skipped")
     max_characters: int = Field(100_000, ge=1, description="longer texts are skipped (quotes that are never closed)")
     cache_gb: float = Field(
         20.0,
@@ -190,7 +191,7 @@ class DataConfig(Section):
         if self.layout == "manifest" and self.manifest is None:
             raise ValueError("layout `manifest` expects `data.manifest`, the path of a CSV file")
         if self.layout == "table" and self.manifest is not None:
-            raise ValueError("`manifest` lists images, and layout `table` is for texts; leave one of them out")
+            raise ValueError("`manifest` lists files, and layout `table` is for texts; leave one of them out")
         has_rows = self.manifest is not None or self.layout == "table"
         if not has_rows and (self.split_column or self.group_column or self.slice_columns or self.columns):
             raise ValueError(
@@ -211,7 +212,9 @@ class DataConfig(Section):
                 f"`text_column` ({self.text_column}) is one text a row, and `text_columns` "
                 f"({', '.join(self.text_columns)}) a pair; leave one of them out"
             )
-        reserved = sorted({"image", "text", "label", "path", "sha256", "group", "span"} & set(self.slice_columns))
+        reserved = sorted(
+            {"image", "audio", "text", "label", "path", "sha256", "group", "span"} & set(self.slice_columns)
+        )
         if reserved:
             raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
         return self

@@ -159,7 +159,7 @@ class EvaluationConfig(Section):
     slices: list[list[str]] | None = Field(
         None,
         description="what the report cuts the test split by: each one column or a cross of two. "
-        "Default: `label` and each of `data.slice_columns`",
+        "Default: `label`, each of `data.slice_columns`, and `span` where data come in spans",
     )
 
     @model_validator(mode="before")

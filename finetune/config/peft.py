@@ -32,8 +32,8 @@ class PeftConfig(Section):
     targets: str | list[str] | None = Field(
         None,
         description=f"lora: all kernels of these kinds ({', '.join(KERNEL_KINDS)}), or a regular expression, found in "
-        "a kernel's name; default: from the output down, dense, pointwise (1x1) and attention kernels, as many as stay "
-        "under 1 % of the backbone's parameters",
+        "a kernel's name, as SavedModels need one; default: from the output down, dense, pointwise (1x1) and attention "
+        "kernels, as many as stay under 1 % of the backbone's parameters",
     )
 
     @model_validator(mode="before")

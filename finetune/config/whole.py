@@ -22,9 +22,11 @@ from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.notify import NotifyConfig
 from finetune.config.retrain import RetrainConfig
 from finetune.config.serving import PushConfig, ServingConfig
+from finetune.config.space import space_problems
 from finetune.config.strategies import AUTO
 from finetune.config.tracking import TrackingConfig
 from finetune.config.training import TrainingConfig
+from finetune.config.tuning import TuningConfig
 from finetune.errors import did_you_mean
 from finetune.spans import is_pattern
 
@@ -42,6 +44,7 @@ class Config(Section):
     backbone: BackboneConfig
     training: TrainingConfig = TrainingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    tuning: TuningConfig = TuningConfig()
     distribution: DistributionConfig = DistributionConfig()
     tracking: TrackingConfig = TrackingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -82,6 +85,12 @@ class Config(Section):
                 "evaluation.baselines: `from_scratch` trains for as long as all phases together; expected phases "
                 f"that last all in one of epochs, steps and examples, and these have {' and '.join(sorted(units))}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _space_is_of_training(self) -> Config:
+        if problems := space_problems(self.tuning, self.training, self.augmentation):
+            raise ValueError("\n".join(problems))
         return self
 
     @model_validator(mode="after")

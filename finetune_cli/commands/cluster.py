@@ -100,6 +100,8 @@ def schedule(
     """
     with _request(config, overrides, parameter, cron, access.host, send, True) as (package, request):
         server = _server(replace(access, interface=ui), request.namespace)
+        if told := or_exit(lambda: server.account_of_schedules(request)):
+            Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
         schedule_id, link = or_exit(lambda: server.schedule(package, request))
     print(f"recurring run {schedule_id}, {ZONE}\n{link}")
 

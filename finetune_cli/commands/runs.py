@@ -155,6 +155,26 @@ def check_data(
     _run(load(config, overrides), summary, checked)
 
 
+def tune(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    summary: Annotated[Path | None, typer.Option(help="Also write the summary to this JSON file.")] = None,
+) -> None:
+    """Searches the training keys that `tuning.space` names, and trains nothing else.
+
+    The first trial is the config as it is. Heads alone are trained many at a time, and all trials share what the frozen
+    backbone gives. A search that was interrupted goes on where it was: start the same command again.
+
+    The report has every trial, how much each key explains, and what the best score is worth once it is known that it
+    was chosen. `finetune run` takes the search from the cache, and its Trainer the best values.
+
+    Exit code: 0 searched, 3 a check of the data says `stop`, 2 bad config or usage, 1 failed.
+    """
+    from pipeline.local import tune as tuned
+
+    _run(load(config, overrides), summary, tuned)
+
+
 def demo(
     directory: Annotated[Path, typer.Option(help="Where images, backbone and run go.")] = Path("runs/digits"),
     overrides: Overrides = None,

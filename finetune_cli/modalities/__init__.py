@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from finetune_cli.modalities.audio import Audio
 from finetune_cli.modalities.image import Image
 from finetune_cli.modalities.text import Text
 
@@ -37,6 +38,7 @@ class CommandModality(Protocol):
 
 
 MODALITIES: dict[str, CommandModality] = {
+    "audio": Audio(),
     "image": Image(),
     "text": Text(),
 }

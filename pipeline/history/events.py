@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Event:
         run_id: Of the run; empty for another event.
         version: That is served by it, or waited; None for another.
         metrics: Of the model, on the test split of then; `champion` those of the champion beside it.
+        spans: Of the model, by the task's leading metric, on the test examples of each span; `champion_spans` those of
+            the champion beside it.
         reasons: Why, one sentence each.
         drift: What was measured of how data differ from earlier ones.
     """
@@ -41,6 +43,8 @@ class Event:
     version: int | None = None
     metrics: dict[str, float] | None = None
     champion: dict[str, float] | None = None
+    spans: dict[str, float] = field(default_factory=dict)
+    champion_spans: dict[str, float] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     drift: tuple[Reason, ...] = ()
 
@@ -68,6 +72,8 @@ def _of_run(run: PastRun, pushed_by: dict[int, PastRun]) -> Event:
         version=version,
         metrics=run.metrics,
         champion=run.champion_metrics,
+        spans=run.spans,
+        champion_spans=run.champion_spans,
         # What follows in more lines are lists, such as of files.
         reasons=tuple(reason.partition("\n")[0] for reason in _reasons(run, again)),
         drift=tuple(_drift(run)),

@@ -8,7 +8,7 @@ from typing import Any
 from finetune.artifacts.data_findings import DataFinding, DataFindings, ShownSuspect
 from finetune.artifacts.embedding_map import EmbeddingMap
 from pipeline.report.embedding_map import map_figures
-from pipeline.report.tasks.samples import as_data_uri
+from pipeline.report.tasks.samples import previewed
 
 
 def checks(found: DataFindings | None) -> dict[str, Any] | None:
@@ -22,6 +22,7 @@ def checks(found: DataFindings | None) -> dict[str, Any] | None:
             {
                 "finding": finding,
                 "shown": [_suspect(each) for each in found.suspects[finding.check]],
+                "sounds": any(example.sound for each in found.suspects[finding.check] for example in each.examples),
                 "texts": any(example.text for each in found.suspects[finding.check] for example in each.examples),
             }
             for finding in ordered
@@ -56,7 +57,5 @@ def _row(finding: DataFinding) -> dict[str, Any]:
 
 
 def _suspect(suspect: ShownSuspect) -> dict[str, Any]:
-    examples = [
-        {"example": each, "image": as_data_uri(each.image), "file": Path(each.path).name} for each in suspect.examples
-    ]
+    examples = [{"example": each, **previewed(each), "file": Path(each.path).name} for each in suspect.examples]
     return {"suspect": suspect, "examples": examples}

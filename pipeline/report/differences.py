@@ -9,7 +9,7 @@ from finetune.artifacts.disagreement import Disagreement
 from finetune.artifacts.evaluation_results import Difference
 from finetune.artifacts.report_data import ReportData
 from pipeline.report import wording
-from pipeline.report.tasks.samples import as_data_uri
+from pipeline.report.tasks.samples import previewed
 
 View = dict[str, Any]
 
@@ -51,5 +51,5 @@ def _groups(examples: Iterable[Difference]) -> list[View]:
         title = f"Worse in: {example.slice}"
         if not example.slice:
             title = "The candidate is better" if example.better else "The champion is better"
-        by_title.setdefault(title, []).append({"sample": example, "image": as_data_uri(example.image)})
+        by_title.setdefault(title, []).append({"sample": example, **previewed(example)})
     return [{"title": title, "shown": shown} for title, shown in by_title.items()]

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from finetune.artifacts.history import History, PastVersion
+from finetune.spans import place_of
 from pipeline.history.events import DRIFT, Event, events_of, time_of
 from pipeline.report import wording
 from pipeline.report.figures import BLUE, INK, MUTED, drawing, svg
@@ -26,6 +27,8 @@ _MARKS = {
 }
 # A page with more rows than this would be slow to open.
 EVENTS_SHOWN = 1000
+# Spans beside each other, the latest, and candidates below each other.
+SPANS_SHOWN, CANDIDATES_SHOWN = 20, 50
 
 
 def render(history: History, metric: str, title: str) -> str:
@@ -55,10 +58,27 @@ def page(history: History, metric: str, title: str) -> dict[str, Any]:
         "left_out": max(len(events) - EVENTS_SHOWN, 0),
         "versions": [_version(one, history.served, metric) for one in reversed(history.versions)],
         "served": history.served,
+        "spans": _by_span(events),
         "figures": list(_figures(events, metric)),
         "metrics": metrics,
         "counts": counts(events),
     }
+
+
+def _by_span(events: Sequence[Event]) -> dict[str, Any]:
+    """What candidates and the champions beside them measured on each span: names of spans, and a row a candidate."""
+    judged = [event for event in events if event.spans][-CANDIDATES_SHOWN:]
+    names = sorted({name for event in judged for name in event.spans}, key=place_of)[-SPANS_SHOWN:]
+    rows = [
+        {
+            "at": moment(event.at),
+            "outcome": event.outcome,
+            "version": event.version,
+            "values": [(event.spans.get(name), event.champion_spans.get(name)) for name in names],
+        }
+        for event in reversed(judged)
+    ]
+    return {"names": names, "rows": rows}
 
 
 def counts(events: Sequence[Event]) -> str:

@@ -18,10 +18,17 @@ from pipeline.report import data_checks, evaluation, figures, wording
 from pipeline.report.diagnosis import diagnose
 from pipeline.report.differences import differences
 from pipeline.report.tasks import report_task
+from pipeline.report.tuning import tuning
 
 FILES_SHOWN = 200
 # Before and after those of the task.
-FIRST_SECTIONS = {"decision": "Decision", "gates": "Gates", "metrics": "Metrics", "training": "Training"}
+FIRST_SECTIONS = {
+    "decision": "Decision",
+    "gates": "Gates",
+    "metrics": "Metrics",
+    "tuning": "Tuning",
+    "training": "Training",
+}
 LAST_SECTIONS = {
     "calibration": "Calibration",
     "differences": "Beside the champion",
@@ -33,7 +40,7 @@ LAST_SECTIONS = {
     "run": "Run",
 }
 # Sections that a run may do without.
-OPTIONAL = ("decision", "serving", "differences", "checks")
+OPTIONAL = ("decision", "tuning", "serving", "differences", "checks")
 
 View = dict[str, Any]
 
@@ -63,6 +70,7 @@ def page(data: ReportData) -> View:
         "decision": summary.decision,
         "gates": evaluation.gates(summary.gates),
         "metrics": evaluation.cards(summary, measured),
+        "tuning": tuning(summary.tuning),
         "training": _training(data),
         **{name: section.view(data) for name, section in of_task.items()},
         "calibration": evaluation.calibration(
@@ -76,9 +84,9 @@ def page(data: ReportData) -> View:
     }
     # A failed run tells in one sentence what it did not reach; any other run says section by section why one is empty.
     absent = [name for name, part in parts.items() if not part and name not in OPTIONAL] if failed else []
-    # What looked at its data alone, or was refused because of them, was to reach nothing else.
+    # What looked at its data or searched alone, or was refused because of its data, was to reach nothing else.
     ended_at_data = (
-        summary.status == "checked"
+        summary.status in ("checked", "tuned")
         or (summary.status == "refused" and summary.error)
         or (summary.decision is not None and not summary.decision.trains)
     )

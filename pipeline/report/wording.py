@@ -13,6 +13,7 @@ from finetune.artifacts.findings import GateResult, Reuse
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CandidateResult
+from finetune.artifacts.tuning import Trial, Tuning
 
 MISSING = "n/a"
 # Pieces of advice beside the verdict.
@@ -241,6 +242,13 @@ def verdict(summary: RunSummary) -> Verdict:
             why = f"{plural(len(found), 'check')} of the data found something"
             return Verdict("Checked", "warn", why, tuple(finding.sentence for finding in found))
         return Verdict("Checked", "good", "no check of the data found anything", ())
+    if summary.status == "tuned" and summary.tuning:
+        return Verdict(
+            "Tuned",
+            "good",
+            f"{_named(summary.tuning.best_trial)} is the best of {plural(len(summary.tuning.done), 'trial')}",
+            (),
+        )
     if summary.status == "refused" and summary.error:
         return Verdict("Refused", "warn", "because of its data", (*summary.error.splitlines(), "Nothing was trained."))
     if summary.status == "refused":
@@ -315,6 +323,52 @@ def training_sentences(summary: RunSummary) -> list[str]:
     return found
 
 
+def tuning_sentences(tuning: Tuning) -> list[str]:
+    """What a search found, what that is worth, and which keys mattered."""
+    best, as_it_is = tuning.best_trial, tuning.as_it_is
+    metric = f"{label(tuning.metric)} of {tuning.of_class}" if tuning.of_class else label(tuning.metric)
+    beside = f"; the config as it is has {number(as_it_is.score, 4)}" if best.number else ""
+    found = [
+        f"Of {plural(len(tuning.done), 'trial')}, {_named(best)} has the best {metric} on "
+        f"{plural(tuning.val_examples, 'validation example')}, {number(best.score, 4)}{beside}. The search took "
+        f"{duration(tuning.seconds)} and ended because {tuning.ended_because}."
+    ]
+    if tuning.nested is not None:
+        found.append(
+            f"It was chosen by these examples, so the score flatters it: on examples that did not choose it, about "
+            f"{number(tuning.nested, 4)} is to be expected, which puts {number(tuning.chance, 4)} of it down to chance."
+        )
+    return found
+
+
+def _named(trial: Trial) -> str:
+    return f"trial {trial.number}" if trial.number else "the config as it is"
+
+
+def best_trials(tuning: Tuning) -> list[Trial]:
+    """The trials with a score, best first; those that were trained for less than the whole time come last."""
+    sign = -1 if tuning.higher_is_better else 1
+    return sorted(tuning.done, key=lambda trial: (-trial.share, sign * (trial.score or 0.0), trial.number))
+
+
+def trial_values(trial: Trial) -> str:
+    """The values of a trial, such as `dropout 0.2, learning_rate 0.003`."""
+    if not trial.number:
+        return "the config as it is"
+    return ", ".join(f"{key_name(key)} {shown(value)}" for key, value in trial.values.items())
+
+
+def key_name(key: str) -> str:
+    """A key of training without its section: `phases[0].learning_rate`."""
+    return key.removeprefix("training.")
+
+
+def shown(value: object) -> str:
+    """A value of a key, with numbers to three digits."""
+    is_number = isinstance(value, float) and not isinstance(value, bool)
+    return f"{value:.3g}" if is_number else str(value)
+
+
 def _all_passed(gates: list[GateResult]) -> str:
     idle = sum(not gate.judged for gate in gates)
     if idle == len(gates):
@@ -326,6 +380,8 @@ def _all_passed(gates: list[GateResult]) -> str:
 
 def next_steps(summary: RunSummary) -> list[str]:
     """What to do after a run that was not pushed, as short instructions; empty for a pushed run."""
+    if summary.status == "tuned":
+        return ["`finetune run` with the same config trains with the best values; the search comes from the cache."]
     if summary.status in ("pushed", "checked", "nothing_to_do"):
         return []
     if summary.status == "refused" and (summary.error or (summary.decision and not summary.decision.trains)):

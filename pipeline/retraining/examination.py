@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from evaluation.data_checks.sampling import at_most
 from evaluation.data_checks.space import leading_directions
 from evaluation.data_checks.two_sample import FEWEST, TwoSample, two_sample_test
 from evaluation.evidence import CANDIDATE, CHAMPION
+from evaluation.intervals import design_effect
 from evaluation.retraining.decision import Examined, OnNew, level_of_each
 from evaluation.retraining.label_shift import label_shift
 from finetune.artifacts.data_findings import DataFinding, DataFindings
@@ -26,6 +28,9 @@ from pipeline.node_runs import own_error
 from pipeline.plan import ingest_node_id, node_ids
 from pipeline.retraining.facts import Champion, Situation
 from pipeline.retraining.lineage import NODE_ID
+
+if TYPE_CHECKING:
+    from trainer_module.embedding import Embedding
 
 # Of more examples on a side, as many are drawn.
 MOST_EXAMPLES = 5_000
@@ -88,12 +93,18 @@ def _compared(config: Config, situation: Situation, outputs: Outputs) -> Examine
         return Examined(findings=found, why_not=dict.fromkeys(_NAMES, why))
     seen = {one.sha256 for one in before}
     unseen = {one.sha256 for one in fresh} - seen
-    features = _features(config, outputs, seen, unseen, champion)
+    space = _Space.around(config, outputs, seen, champion)
+    features = _features(config, space, seen, unseen)
     on_new = _on_new(config, ingest, unseen, champion)
     level = level_of_each(config.retrain)
     why_not = {name: one for name, one in zip(_NAMES[1:], (features, on_new), strict=True) if isinstance(one, str)}
     return Examined(
-        labels=label_shift([one.labels for one in before], [one.labels for one in fresh], level),
+        labels=label_shift(
+            [one.labels for one in before],
+            [one.labels for one in fresh],
+            level,
+            groups=space.groups_of([one.sha256 for one in before], [one.sha256 for one in fresh]),
+        ),
         features=None if isinstance(features, str) else features,
         on_new=None if isinstance(on_new, str) else on_new,
         findings=found,
@@ -106,29 +117,64 @@ def _is_of_statistics(finding: DataFinding) -> bool:
     return finding.check == CHAMPION_DATA.name and finding.value is not None
 
 
-def _features(
-    config: Config, outputs: Outputs, seen: Collection[str], unseen: Collection[str], champion: Champion
-) -> TwoSample | str:
+@dataclass(frozen=True)
+class _Space:
+    """New examples and those before them in the space of frozen features.
+
+    Attributes:
+        fresh: SHA-256 of the examples of this run, str [examples], and what the frozen backbone gives of each,
+            [examples, features].
+        before: The same of the champion's run, where some of its examples have left the window.
+        groups: What an example shares with others, by its SHA-256; empty where nobody asked for groups.
+    """
+
+    fresh: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+    before: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+    groups: Mapping[str, str]
+
+    @classmethod
+    def around(cls, config: Config, outputs: Outputs, seen: Collection[str], champion: Champion) -> _Space:
+        """Computes what is not kept yet."""
+        transformed = outputs["Transform"]
+        now = _embedded(config, transformed["transformed_examples"], transformed["transform_graph"])
+        then = now
+        if champion.transformed is not None and not set(seen) <= set(now.keys):
+            then = _embedded(config, *champion.transformed)
+        groups = {key: group for one in (then, now) for key, group in zip(one.keys, one.groups, strict=False)}
+        return cls((np.array(now.keys), now.features), (np.array(then.keys), then.features), groups)
+
+    def groups_of(self, *sides: Sequence[str]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+        """Returns the group of each example of two sides, empty for one that is not known; None without any."""
+        if not any(self.groups.values()):
+            return None
+        first, second = (np.array([self.groups.get(key, "") for key in side]) for side in sides)
+        return first, second
+
+
+def _features(config: Config, space: _Space, seen: Collection[str], unseen: Collection[str]) -> TwoSample | str:
     """Tests frozen features of new examples beside those that the champion was made with, or says why it cannot."""
-    transformed = outputs["Transform"]
-    keys, values = _embedded(config, transformed["transformed_examples"], transformed["transform_graph"])
-    new = values[np.isin(keys, list(unseen))]
-    if champion.transformed is not None and not set(seen) <= set(keys.tolist()):
-        # Some have left the window.
-        keys, values = _embedded(config, *champion.transformed)
-    before = values[np.isin(keys, list(seen))]
-    if min(len(before), len(new)) < FEWEST:
+    found = []
+    for (keys, values), wanted in ((space.before, seen), (space.fresh, unseen)):
+        rows = np.flatnonzero(np.isin(keys, list(wanted)))
+        found.append((keys[rows], values[rows]))
+    before, new = found
+    if min(len(before[0]), len(new[0])) < FEWEST:
         return (
-            f"it takes {FEWEST} examples on each side, and there are {len(before):,} that the champion was made with "
-            f"and {len(new):,} new ones"
+            f"it takes {FEWEST} examples on each side, and there are {len(before[0]):,} that the champion was made "
+            f"with and {len(new[0]):,} new ones"
         )
-    before, new = (side[at_most(np.arange(len(side)), MOST_EXAMPLES)] for side in (before, new))
-    directions = leading_directions(np.concatenate([before, new]))
-    return two_sample_test(directions[: len(before)], directions[len(before) :], level_of_each(config.retrain))
+    drawn = [at_most(np.arange(len(keys)), MOST_EXAMPLES) for keys, _ in found]
+    (first, second), (keys, others) = (
+        [one[part][rows] for one, rows in zip(found, drawn, strict=True)] for part in (1, 0)
+    )
+    directions = leading_directions(np.concatenate([first, second]))
+    groups = space.groups_of(keys, others)
+    level = level_of_each(config.retrain)
+    return two_sample_test(directions[: len(first)], directions[len(first) :], level, groups=groups)
 
 
-def _embedded(config: Config, transformed: Any, graph: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Returns the SHA-256 of all examples, str [examples], and what the frozen backbone gives, [examples, features]."""
+def _embedded(config: Config, transformed: Any, graph: Any) -> Embedding:
+    """Returns all transformed examples in the space of frozen features."""
     import tensorflow_transform as tft
     from tfx.types import artifact_utils
 
@@ -140,8 +186,7 @@ def _embedded(config: Config, transformed: Any, graph: Any) -> tuple[np.ndarray[
     settings = resolve(data_gate_settings(config), place_at(Path.cwd()))
     there = artifact_utils.decode_split_names(transformed.properties["split_names"].string_value)
     files = {split: f"{transformed.uri}/Split-{split}/*" for split in _SPLITS if split in there}
-    embedding = embed(settings, tft.TFTransformOutput(graph.uri), files)
-    return np.array(embedding.keys), embedding.features
+    return embed(settings, tft.TFTransformOutput(graph.uri), files)
 
 
 def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Champion) -> OnNew | str:
@@ -158,7 +203,7 @@ def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Cham
         return "all new examples are those that the champion was made with, with other labels"
     if champion.tested is None or not Path(champion.tested).is_dir():
         return "what the champion said of its test examples is gone"
-    then = load_test_set(champion.tested).of(CANDIDATE).correct
+    then = load_test_set(champion.tested).of(CANDIDATE)
     asked = set(np.random.default_rng(0).permutation(sorted(unseen))[:MOST_ASKED].tolist())
     with TemporaryDirectory() as made:
         file, target = Path(made, "new"), Path(made, "answers.npz")
@@ -167,9 +212,12 @@ def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Cham
                 feature = tf.train.Example.FromString(record).features.feature[features.SHA256]
                 if feature.bytes_list.value[0].decode() in asked:
                     writer.write(record)
-        asking = AskModels(config.task, {CHAMPION: str(champion.version)}, [])
+        columns = [features.GROUP] if config.data.group_column else []
+        asking = AskModels(config.task, {CHAMPION: str(champion.version)}, columns)
         asking.setup()
         list(asking.process((str(file), str(target))))
         shard = Shard.read(target)
-    now = make_test_set(config.task, shard.labels, {}, shard.models).of(CHAMPION).correct
-    return OnNew((int(now.sum()), len(now)), (int(then.sum()), len(then)))
+    now = make_test_set(config.task, shard.labels, shard.columns, shard.models).of(CHAMPION)
+    effects = [1.0 if one.groups is None else design_effect(one.correct, one.groups) for one in (now, then)]
+    right, tested = ((int(one.correct.sum()), len(one)) for one in (now, then))
+    return OnNew(right, tested, (effects[0], effects[1]))

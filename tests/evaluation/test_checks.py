@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluation.checks import gates_can_be_measured
+from evaluation.checks import gates_can_be_measured, tuning_can_be_measured
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,35 @@ def test_each_task_has_metrics_of_its_own():
 )
 def test_a_config_of_another_shape_is_left_to_other_checks(raw):
     assert gates_can_be_measured(raw) == []
+
+
+@pytest.mark.parametrize(
+    ("tuning", "problem"),
+    [
+        ({"metric": "acuracy"}, "tuning.metric: got 'acuracy'; expected one of accuracy, macro_f1,"),
+        ({"metric": "size_mb"}, "tuning.metric: got 'size_mb', which is measured on the exported model"),
+        ({"metric": "retention"}, "tuning.metric: got 'retention', which compares with the champion"),
+        ({"metric": "recall"}, "tuning.of_class: missing"),
+        ({"metric": "recall", "of_class": "*"}, "tuning.of_class: got '*'; expected the name of one class"),
+        ({"metric": "accuracy", "at": 0.9}, "tuning.at: got 0.9"),
+        ({"metric": "expected_cost"}, "tuning.metric: got 'expected_cost'; expected what mistakes cost"),
+    ],
+)
+def test_a_search_goes_by_what_the_validation_split_can_tell(tuning, problem):
+    (found,) = tuning_can_be_measured({"tuning": tuning})
+    assert found.startswith(problem), found
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {},
+        {"tuning": {"metric": "loss"}},
+        {"tuning": {"metric": "recall", "of_class": "rose"}},
+        {"tuning": {"metric": "micro_f1"}, "task": "multi_label"},
+        {"tuning": {"metric": "expected_cost"}, "evaluation": {"costs": {"a": {"b": 2}}}},
+        {"tuning": {"metric": "sensitivity_at_specificity", "of_class": "rose", "at": 0.95}},
+    ],
+)
+def test_what_a_search_can_go_by_is_no_mistake(raw):
+    assert not tuning_can_be_measured(raw)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.data_checks.two_sample import two_sample_test
+from evaluation.intervals import design_effect
 from evaluation.retraining.decision import Examined, Facts, OnNew, decide, level_of_each
 from evaluation.retraining.label_shift import difference, label_shift
 from evaluation.retraining.news import Known, gone, news
@@ -83,6 +84,46 @@ def test_labels_of_the_same_source_are_told_apart_as_often_as_the_level_says():
     alarms = sum(label_shift(draw(200), draw(30), 0.05, seed).differ for seed in range(200))
     # 10 are expected; 20 or more have a probability of 0.3 %.
     assert alarms < 20
+
+
+def test_labels_of_groups_of_the_same_source_are_told_apart_as_often_as_the_level_says():
+    """Patients of ten pictures each, nearly all of one label: two sets of patients, of one source."""
+    random = np.random.default_rng(1)
+
+    def draw(patients: int, first: int) -> tuple[list[tuple[str, ...]], np.ndarray]:
+        usual = random.random(patients) < 0.5
+        labels = np.where(random.random((patients, 10)) < 0.9, usual[:, np.newaxis], ~usual[:, np.newaxis]).ravel()
+        return [("a",) if each else ("b",) for each in labels], np.repeat(
+            np.arange(first, first + patients), 10
+        ).astype(str)
+
+    alone = grouped = narrow = 0
+    for seed in range(100):
+        (before, groups), (now, new_groups) = draw(30, 0), draw(12, 30)
+        by_groups = label_shift(before, now, 0.05, seed, (groups, new_groups))
+        single = label_shift(before, now, 0.05, seed)
+        grouped, alone = grouped + by_groups.differ, alone + single.differ
+        assert by_groups.change.high - by_groups.change.low > single.change.high - single.change.low
+        narrow += not by_groups.change.low <= 0 <= by_groups.change.high
+    # 5 are expected; 13 or more have a probability of 0.1 %.
+    assert max(grouped, narrow) < 13 < 30 < alone
+    moved = label_shift(
+        [("a",)] * 300, [("b",)] * 120, 0.05, 0, (np.repeat(np.arange(30), 10).astype(str), np.full(120, ""))
+    )
+    assert moved.differ
+
+
+def test_what_the_champion_gets_right_of_few_groups_is_no_drop_yet():
+    hits = np.repeat([True, False, True, True], 25)
+    of_groups = design_effect(hits, np.repeat(["p", "q", "r", "s"], 25))
+    # By hand: 4 / 3 times the variance 3 / 16 of four shares over 4, beside 3 / 16 over 100.
+    assert of_groups == pytest.approx(4 / 3 * 100 / 4)
+    assert design_effect(hits, np.full(100, "")) == pytest.approx(100 / 99)
+    assert design_effect(np.ones(20, bool), np.repeat(["p", "q"], 10)) == 10, "all right: a group is an example"
+    examined = Examined(on_new=OnNew((75, 100), (95, 100), (of_groups, 1.0)))
+    assert decisive(replace(QUIET, examined=examined)) == NOTHING
+    single = replace(QUIET, examined=Examined(on_new=OnNew((75, 100), (95, 100))))
+    assert decisive(single) == ("warm", ["champion on new examples"])
 
 
 def test_the_interval_of_two_shares_is_that_of_the_published_example():

@@ -131,9 +131,18 @@ def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"title": "p", "summary": summary, **nothing, **empty}))
     data = ReportData.read(tmp_path)
     assert data.ingest is None
-    added = dict.fromkeys(("approval", "search", "refit", "calibration", "reuse", "ranking", "start", "decision"))
+    added = dict.fromkeys(
+        ("approval", "search", "tuning", "refit", "calibration", "reuse", "ranking", "start", "decision")
+    )
     serving = {**summary["serving"], "teacher_metrics": None}
-    assert data.summary.plain() == {**summary, **added, "data_checks": [], "left_out": {}, "serving": serving}
+    assert data.summary.plain() == {
+        **summary,
+        **added,
+        "data_checks": [],
+        "left_out": {},
+        "spans": [],
+        "serving": serving,
+    }
 
 
 def test_the_summary_keeps_the_names_of_the_contract():

@@ -24,6 +24,7 @@ class FakeKfp:
         self.away = 0  # how many requests to come get no answer
         self.logs: dict[str, str] = {}  # of pods, the last to end first
         self.refuse = refuse
+        self.tag = "2.17.0"  # its release
         fake = self
 
         class Handler(_Handler):
@@ -91,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _result(self, path: str, query: dict[str, str], body: Any) -> Any:
         fake, stored = self.kfp, self.kfp.stored
         if path == "healthz":
-            return {"multi_user": False}
+            return {"multi_user": False, "tag_name": fake.tag}
         if path == "pipelines/upload":
             return fake.add("pipelines", "pipeline_id", display_name=query["name"])
         if path == "pipelines/upload_version":

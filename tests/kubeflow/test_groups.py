@@ -43,6 +43,13 @@ def test_light_nodes_share_tasks_and_each_trainer_has_its_own():
     assert grouped() == [DATA, ("LinearTrainer",), ("ScratchTrainer",), ("Trainer",), JUDGEMENT]
 
 
+def test_the_tuner_has_a_task_of_its_own_before_the_trainer():
+    tuned = {**DAG, "Tuner": DAG["Trainer"], "Trainer": [*DAG["Trainer"], "Tuner"]}
+    order = {node: tuned[node] for node in [*list(DAG)[:9], "Tuner", *list(DAG)[9:]]}
+    found = groups_of(load_config(ROOT / "configs" / "digits.yaml"), order)
+    assert found.index(("Tuner",)) < found.index(("Trainer",))
+
+
 def test_a_node_with_a_placement_has_a_task_of_its_own():
     trainers = [("LinearTrainer",), ("ScratchTrainer",), ("Trainer",)]
     assert grouped("kubernetes.components.Evaluator.memory=8Gi") == [

@@ -34,6 +34,13 @@ def test_a_component_replaces_only_the_keys_that_it_sets():
     assert (other.image, other.memory, other.tolerations[0].key) == ("a", "2Gi", "x")
 
 
+def test_the_tuner_is_placed_as_the_trainer_unless_it_says_otherwise():
+    made = config("kubernetes.components.Trainer={memory: 8Gi, cpu: 4}", "kubernetes.defaults.cpu=1")
+    assert placement.placement(made, "Tuner") == placement.placement(made, "Trainer")
+    own = config("kubernetes.components.Trainer={memory: 8Gi, cpu: 4}", "kubernetes.components.Tuner={memory: 2Gi}")
+    assert placement.placement(own, "Tuner").memory == "2Gi"
+
+
 def test_only_a_component_with_an_accelerator_sees_a_gpu():
     made = config("kubernetes.components.Trainer.accelerator.count=1")
     for node_id in node_ids(made):

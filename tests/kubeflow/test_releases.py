@@ -52,11 +52,16 @@ def protos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["digits", "flowers_gpu"])
+@pytest.fixture(
+    scope="module",
+    params=[("digits",), ("flowers_gpu",), ("digits", "--retrain"), ("flowers_gpu", "--retrain")],
+    ids=["digits", "flowers_gpu", "digits-recurring", "flowers_gpu-recurring"],
+)
 def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list:
-    """A package as its two documents."""
+    """A package as its two documents: of a single run, or of one that comes again and decides first."""
+    recipe, *options = request.param
     file = tmp_path_factory.mktemp("package") / "package.yaml"
-    compiled = finetune("compile", ROOT / "configs" / f"{request.param}.yaml", "-o", file, cwd=file.parent)
+    compiled = finetune("compile", ROOT / "configs" / f"{recipe}.yaml", *options, "-o", file, cwd=file.parent)
     assert compiled.returncode == 0, compiled.stderr
     return list(yaml.safe_load_all(file.read_text()))
 

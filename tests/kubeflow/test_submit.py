@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import finetune
 from fake_kfp import FakeKfp
-from kfp import compiler, dsl
+from kfp import compiler, dsl, kubernetes
 
 from finetune.errors import ConfigError, RunError
 from finetune.events import RunEnded, to_line
@@ -166,6 +166,42 @@ def test_a_schedule_replaces_the_earlier_one(package: Path):
         assert left["trigger"]["cron_schedule"]["cron"] == "0 0 4 * * 1"
         assert (left["max_concurrency"], left["no_catchup"], left["mode"]) == (1, True, "ENABLE")
         assert left["service_account"] == "runner"
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @dsl.container_component
+    def component():
+        return dsl.ContainerSpec(image="x", command=["x"])
+
+    @dsl.pipeline(name="labelled")
+    def pipeline():
+        kubernetes.add_pod_label(component(), "kueue.x-k8s.io/queue-name", "gpus")
+
+    file = tmp_path_factory.mktemp("package") / "labelled.yaml"
+    compiler.Compiler().compile(pipeline, str(file))
+    return file
+
+
+@pytest.mark.parametrize(("tag", "who"), [("2.5.0", "release is 2.5.0"), ("", "does not say"), ("dev", "is dev")])
+def test_what_a_release_would_silently_drop_is_refused_before_anything_is_sent(labelled, package, tag, who):
+    with FakeKfp() as kfp:
+        kfp.tag = tag
+        server = submit.Server(submit.Access(kfp.host), "team")
+        for send, cron in ((server.run, None), (server.schedule, "0 3 * * 1")):
+            with pytest.raises(ConfigError, match=rf"queue-name\), and the server.*{who}.*silently dropped"):
+                send(labelled, request(labelled, cron=cron))
+        assert [one for one in kfp.requests if one[0] == "POST"] == []
+        server.run(package, request(package))
+        assert len(kfp.sent("POST", "runs")) == 1, "what has none is sent"
+
+
+@pytest.mark.parametrize(("tag", "other"), [("2.16.1", True), ("2.17.0", False), ("2.20.3", False), ("", True)])
+def test_a_schedule_that_runs_as_another_account_is_told(package: Path, tag: str, other: bool):
+    with FakeKfp() as kfp:
+        kfp.tag = tag
+        told = submit.Server(submit.Access(kfp.host), "team").account_of_schedules(request(package, cron="0 3 * * 1"))
+        assert ("have the account 'pipeline-runner', not 'runner'" in told) is other
 
 
 @pytest.mark.parametrize(

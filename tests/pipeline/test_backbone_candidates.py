@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import pytest
 from hugging_face_folder import BERT, save_encoder
@@ -48,6 +50,37 @@ def test_the_name_of_a_file_says_its_network(tmp_path, name):
     assert found.left_out == {}
     assert [label_of(config) for config in found.candidates] == [NAMES[name]]
     assert found.candidates[0].weights == str(tmp_path / name)
+
+
+def test_a_whole_network_of_sounds_is_one_for_sounds_alone(tmp_path):
+    with h5py.File(tmp_path / "yamnet_log_mel_no_top.h5", "w") as file:
+        layer = {"class_name": "InputLayer", "name": "log_mel", "config": {"batch_input_shape": [None, 96, 64, 1]}}
+        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": {"layers": [layer]}})
+    (config,) = in_folder(tmp_path, "audio").candidates
+    assert (config.modality, label_of(config)) == ("audio", "yamnet_log_mel_no_top")
+    assert in_folder(tmp_path, "image").left_out == {
+        "yamnet_log_mel_no_top.h5": "it is for audio, and the data are image"
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "modality"),
+    [
+        (("low/a.wav", "high/b.flac"), "audio"),
+        (("train/low/a.ogg", "val/low/b.ogg"), "audio"),
+        (("low/.a.wav", "low/readme.txt", "high/b.png"), "image"),
+        (("low/a.jpg",), "image"),
+        (("list.csv", "sounds/a.WAV"), "audio"),
+        (("list.csv",), "text"),
+    ],
+)
+def test_the_names_of_files_say_what_the_data_are(files, modality, tmp_path):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert modality_of(DataConfig(root=str(tmp_path))) == modality
+    if "list.csv" in files and modality != "text":
+        assert modality_of(DataConfig(root=str(tmp_path), manifest="list.csv")) == modality
 
 
 def test_what_is_no_candidate_is_left_out_with_its_reason(tmp_path):
@@ -192,5 +225,5 @@ def test_the_data_say_what_they_are(tmp_path):
     assert modality_of(DataConfig(root="anything", layout="table")) == "text"
     assert modality_of(DataConfig(root="anything", manifest="m.csv")) == "image"
     for name in ("empty", "absent"):
-        with pytest.raises(ConfigError, match="nothing that looks like pictures and texts"):
+        with pytest.raises(ConfigError, match="nothing that looks like one of sounds, pictures, texts"):
             modality_of(DataConfig(root=str(tmp_path / name)))

@@ -34,7 +34,7 @@ def test_all_mistakes_are_reported_at_once(problems):
     found = "\n".join(problems(bad, "training.seed=x", "nonsense", checks=[gates_can_be_measured]))
     for expected in (
         "name: got 'Birds!'; expected string should match pattern",
-        "data.root: missing; expected folder of images",
+        "data.root: missing; expected folder of pictures or of sounds",
         "data.rot: unknown key; expected one of root, window,",
         "Did you mean 'root'?",
         "data.splits: got {'train': 0.5, 'val': 0.2, 'test': 0.2}; expected fractions that add up to 1",

@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from finetune.artifacts.data_findings import DataFinding
-from finetune.artifacts.findings import GateResult, Measured
+from finetune.artifacts.findings import GateResult, Measured, SliceFindings
 from finetune.artifacts.history import History, PastRun, PastVersion, Reason
 from finetune.artifacts.pushed_version import ModelCard, PushRecord
 from finetune.artifacts.retrain_decision import RetrainDecision, RetrainReason
@@ -74,6 +74,24 @@ def output(tmp_path: Path, config) -> Path:
     ).write(root / "runs" / THIRD)
     roll_back(root / "pushed", by="ann@host")
     return root
+
+
+def test_candidates_and_champions_are_shown_beside_each_other_on_each_span():
+    def measured(span: str, value: float, champion: float | None = None) -> SliceFindings:
+        return SliceFindings(slice={"span": span}, examples=8, value=value, champion=champion)
+
+    first = RunSummary(run_id=FIRST, status="pushed", pushed_model="pushed/1", spans=[measured("9", 0.5)])
+    spans = [measured("10", 0.75, 0.25), measured("9", 0.625, 0.5)]
+    second = RunSummary(run_id=SECOND, status="refused", spans=spans)
+    history = History(runs=[PastRun.of(one) for one in (first, second, RunSummary(run_id=THIRD, status="failed"))])
+    shown = page(history, "accuracy", "shapes")["spans"]
+    assert shown["names"] == ["9", "10"], "in the order of spans"
+    assert [(row["outcome"], row["version"], row["values"]) for row in shown["rows"]] == [
+        ("refused", None, [(0.625, 0.5), (0.75, 0.25)]),
+        ("pushed", 1, [(0.5, None), (None, None)]),
+    ]
+    assert "On each span" in render(history, "accuracy", "shapes")
+    assert "On each span" not in render(History(), "accuracy", "shapes")
 
 
 def told(history: History) -> list[tuple]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +51,56 @@ def words(folder: Path) -> BackboneConfig:
     return BackboneConfig(name="GloVe", weights=str(folder / "words.txt"), text={"max_words": 4})
 
 
-ROOTS = {"image": image_root, "text": text_root}
+def wav(seed: int, rate: int = 8000, channels: int = 1, seconds: float = 0.5) -> bytes:
+    count = round(rate * seconds)
+    tone = np.sin(2 * np.pi * (300 + 40 * seed) * np.arange(count) / rate)
+    samples = np.tile((8000 * tone).astype("<i2")[:, np.newaxis], channels)
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+    return buffer.getvalue()
+
+
+def sound_root(folder: Path) -> Path:
+    for number in range(24):
+        path = folder / "sounds" / ("low", "high")[number % 2] / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(wav(number))
+    return folder / "sounds"
+
+
+def patches(folder: Path) -> BackboneConfig:
+    keras = pytest.importorskip("tf_keras")
+    log_mel = keras.Input((20, 16, 1))
+    path = folder / "network.keras"
+    keras.Model(log_mel, keras.layers.Conv2D(4, 3, name="conv")(log_mel)).save(path)
+    audio = {"sample_rate": 8000, "bands": 16, "high_hz": 3800, "patch_frames": 20, "patch_hop": 10, "max_patches": 3}
+    return BackboneConfig(file=str(path), modality="audio", audio=audio)
+
+
+ROOTS = {"audio": sound_root, "image": image_root, "text": text_root}
 CONFIGS = {
+    "audio": patches,
     "image": lambda _: BackboneConfig(name="SmallCNN", weights="random", image_size=8),
     "text": words,
 }
 VALUES = {
+    "audio": [wav(1), wav(2, 44100, 2, 0.01), wav(3, 48000), wav(4, 11025, seconds=3), wav(5, 8001)],
     "image": [picture(1), picture(2, "JPEG"), picture(3, "BMP")],
     "text": [b"the boat", b"", b"\xff\xfe not utf-8", b"\n\nbird", "🙂 boat".encode()],
 }
-BATCHES = {"image": np.full((2, 8, 8, 3), 7, np.float32), "text": np.array([[1, 2, 0, 0], [0, 0, 0, 0]])}
+SOUND_BATCH = np.random.default_rng(0).normal(size=(2, 3, 20, 16)).astype(np.float32)
+SOUND_BATCH[1, 1:] = 0
+BATCHES = {
+    "audio": SOUND_BATCH,
+    "image": np.full((2, 8, 8, 3), 7, np.float32),
+    "text": np.array([[1, 2, 0, 0], [0, 0, 0, 0]]),
+}
 EXAMPLES = {
+    "audio": np.random.default_rng(0).uniform(0, 1, (30, 16)).astype(np.float32),
     "image": np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8),
     "text": np.array([1, 2, 0, 0]),
 }

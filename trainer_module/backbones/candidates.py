@@ -21,6 +21,8 @@ KERAS_CACHE = Path("~/.keras/models")
 _WIDTHS = {"1_0": 1.0, "7_5": 0.75, "5_0": 0.5, "2_5": 0.25}
 # What networks in whole files, which Keras does not build, were trained on, by the beginning of their names.
 _RANGES: dict[str, Scaling] = {"efficientnet_lite": "minus_one_to_one"}
+# Those that are shown log-mel patches as `backbone.audio` has them by default.
+_OF_SOUNDS = ("yamnet",)
 _NOISE = re.compile(r"weights|tf_dim_ordering|tf_kernels|no_?top|float|(?<![a-z])tf(?![a-z])|_v2$")
 
 
@@ -103,6 +105,8 @@ def _of_file(path: Path) -> BackboneConfig | str:
         return str(error)
     if whole is None:
         return _of_weights(path)
+    if name.startswith(_OF_SOUNDS):
+        return _valid({"file": str(path), "modality": "audio"})
     scaling = next((scaling for start, scaling in _RANGES.items() if name.startswith(start)), None)
     shape = whole.input_shape or ()
     if scaling is None or len(shape) != 4 or shape[3] != 3 or not shape[1]:

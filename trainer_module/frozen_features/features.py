@@ -114,6 +114,12 @@ class FrozenFeatures:
         changes = augmentation or self._augmentation
         return FrozenFeatures(*network, training, changes, train, val, self._component, self._code)
 
+    def around(self, model: keras.Model, backbone: keras.Model) -> FrozenFeatures:
+        """Returns the frozen features of another network on the same examples, in the same folder."""
+        splits = self._splits["train"], self._splits["val"]
+        own = self._training, self._augmentation, *splits, self._component, self._code
+        return FrozenFeatures(self._folder, model, backbone, *own)
+
     def feeds(self, index: int, first_epoch: int, first_step: int, at_once: int | None = None) -> Feeds:
         """Returns what a phase trains and validates on, after one pass over the examples where something is missing.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from finetune.config import AugmentationConfig
+from trainer_module.modalities.audio import Audio
 from trainer_module.modalities.image import Image
 from trainer_module.modalities.text import Text
 from transforms.backbone import Backbone
@@ -45,6 +46,7 @@ class Modality(Protocol):
 
 
 MODALITIES: dict[str, Modality] = {
+    "audio": Audio(),
     "image": Image(),
     "text": Text(),
 }

@@ -24,6 +24,11 @@ CHANGES = AugmentationConfig(
     trivial_augment=True,
     random_erasing=1.0,
     word_dropout=0.5,
+    time_shift=0.3,
+    gain_db=6,
+    noise=0.3,
+    time_mask=2,
+    band_mask=2,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetune.config import AugmentationConfig
+from finetune.config.augmentation import SOUND_CHANGES
 from finetune.errors import BackboneError
 from transforms.backbone import Backbone
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Image:
     """Pictures of the backbone's size in [0, 255]."""
 
-    augments = frozenset(AugmentationConfig.model_fields) - {"word_dropout"}
+    augments = frozenset(AugmentationConfig.model_fields) - {"word_dropout", *SOUND_CHANGES}
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         import tf_keras as keras

@@ -20,6 +20,7 @@ _BLOCK_STARTS = re.compile(
     r"|conv\d+_block\d+"  # ResNet, DenseNet
     r"|expanded_conv(?:_\d+)?"  # MobileNetV2 and V3
     r"|block_?\d+[a-z]?(?:_\d+)?"  # VGG, Xception, MobileNetV2, EfficientNet, InceptionResNetV2, SmallCNN
+    r"|layer\d+(?=_(?:conv|dw|pw))"  # YAMNet
     r"|conv_[dp]w_(?P<pair>\d+))(?=[_/]|$)",  # MobileNet: a depthwise and a pointwise half
     re.IGNORECASE,
 )

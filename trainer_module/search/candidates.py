@@ -145,8 +145,45 @@ WORD_TABLES = (
     ),
 )
 
+SOUNDS = (
+    PROBE,
+    Candidate(
+        "all_layers_briefly",
+        "All layers for a few epochs on sounds that change little.",
+        (
+            _to_the_end(
+                "all_layers_briefly",
+                _ALL,
+                epochs=5,
+                rate=1e-4,
+                augmentation=AugmentationConfig(time_shift=0.1, gain_db=6),
+            ),
+        ),
+        label_smoothing=SMOOTHING,
+    ),
+    Candidate(
+        "all_layers",
+        "All layers at a high rate on sounds that change much.",
+        (
+            _to_the_end(
+                "all_layers",
+                _ALL,
+                epochs=15,
+                rate=3e-4,
+                augmentation=AugmentationConfig(time_shift=0.1, gain_db=6, time_mask=10, band_mask=8),
+            ),
+        ),
+        label_smoothing=SMOOTHING,
+    ),
+)
+
 # By `Backbone.kind`.
-CANDIDATES: dict[str, tuple[Candidate, ...]] = {"image": PICTURES, "text": TEXTS, "word table": WORD_TABLES}
+CANDIDATES: dict[str, tuple[Candidate, ...]] = {
+    "audio": SOUNDS,
+    "image": PICTURES,
+    "text": TEXTS,
+    "word table": WORD_TABLES,
+}
 
 
 def candidates_for(kind: str, training: TrainingConfig, augmentation: AugmentationConfig) -> tuple[Candidate, ...]:

@@ -23,22 +23,14 @@ class Done(Record):
     gradient_accumulation_steps: int
 
 
-class SearchRecord(Artifact, file="search.json"):
-    """What a search knows.
+class Found(Artifact):
+    """What a search over a training has found.
 
     Attributes:
         key: Fingerprint of the training that it is of.
-        spent: Seconds before the first candidate that trains.
-        expected: Seconds of each candidate; measured once, so that what fits stays what it was.
-        left_out: Why, by name.
-        done: Those that were trained, by name; the logits of each lie beside in a file.
     """
 
     key: str
-    spent: float = 0.0
-    expected: dict[str, float] = {}
-    left_out: dict[str, str] = {}
-    done: dict[str, Done] = {}
 
     @classmethod
     def opened(cls, folder: Path, key: str) -> Self:
@@ -52,6 +44,40 @@ class SearchRecord(Artifact, file="search.json"):
             return cls(key=key)
         return found
 
+    def logits(self, folder: Path, name: str) -> np.ndarray:
+        """Reads the logits of what was trained, float32 [validation examples, classes]."""
+        found: np.ndarray = np.load(_logits_file(folder, name))
+        return found
+
+    @staticmethod
+    def write_logits(folder: Path, name: str, logits: np.ndarray) -> None:
+        """Writes the logits of what was trained; to be called before the record says that it is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(_logits_file(folder, name)) as unfinished, unfinished.open("wb") as file:
+            np.save(file, logits)
+
+    def kept(self, folder: Path, **changes: Any) -> Self:
+        """Changes the record, in memory and in its folder."""
+        record = self.model_copy(update=changes)
+        record.write(folder)
+        return record
+
+
+class SearchRecord(Found, file="search.json"):
+    """What a search knows.
+
+    Attributes:
+        spent: Seconds before the first candidate that trains.
+        expected: Seconds of each candidate; measured once, so that what fits stays what it was.
+        left_out: Why, by name.
+        done: Those that were trained, by name; the logits of each lie beside in a file.
+    """
+
+    spent: float = 0.0
+    expected: dict[str, float] = {}
+    left_out: dict[str, str] = {}
+    done: dict[str, Done] = {}
+
     @property
     def seconds(self) -> float:
         """Counts what the search has taken."""
@@ -63,27 +89,16 @@ class SearchRecord(Artifact, file="search.json"):
 
     def measured(self, folder: Path, spent: float, expected: dict[str, float], left_out: dict[str, str]) -> Self:
         """Adds what decides which candidates fit, once and for all."""
-        return self._kept(folder, spent=spent, expected=expected, left_out=left_out)
+        return self.kept(folder, spent=spent, expected=expected, left_out=left_out)
 
     def without(self, folder: Path, name: str, reason: str) -> Self:
         """Leaves a candidate out."""
-        return self._kept(folder, left_out={**self.left_out, name: reason})
+        return self.kept(folder, left_out={**self.left_out, name: reason})
 
     def with_done(self, folder: Path, name: str, done: Done, logits: np.ndarray) -> Self:
         """Adds a candidate and its logits, float32 [validation examples, classes]."""
-        with replacing(_logits_file(folder, name)) as unfinished, unfinished.open("wb") as file:
-            np.save(file, logits)
-        return self._kept(folder, done={**self.done, name: done})
-
-    def logits(self, folder: Path, name: str) -> np.ndarray:
-        """Reads the logits of a candidate that was trained."""
-        found: np.ndarray = np.load(_logits_file(folder, name))
-        return found
-
-    def _kept(self, folder: Path, **changes: Any) -> Self:
-        record = self.model_copy(update=changes)
-        record.write(folder)
-        return record
+        self.write_logits(folder, name, logits)
+        return self.kept(folder, done={**self.done, name: done})
 
 
 def _logits_file(folder: Path, name: str) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from finetune.run_time import plain
 from transforms.backbone import Backbone
+from transforms.modalities.audio import Audio
 from transforms.modalities.image import Image
 from transforms.modalities.text import Text
 
@@ -47,6 +48,7 @@ class Modality(Protocol):
 
 
 MODALITIES: dict[str, Modality] = {
+    "audio": Audio(),
     "image": Image(),
     "text": Text(),
 }

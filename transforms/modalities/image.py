@@ -19,7 +19,7 @@ class Image:
     """JPEG, PNG, BMP and GIF files."""
 
     raw = features.IMAGE
-    keys: tuple[str, ...] = ("backbone.image_size", "backbone.arguments")
+    keys: tuple[str, ...] = ("backbone.image_size", "backbone.scaling", "backbone.arguments")
     kept = True
 
     def describe(self, record: Backbone) -> str:

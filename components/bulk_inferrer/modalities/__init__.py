@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from components.bulk_inferrer.modalities.audio import Audio
 from components.bulk_inferrer.modalities.image import Image
 from components.bulk_inferrer.modalities.text import Text
 
@@ -21,14 +22,15 @@ class PreviewModality(Protocol):
 
         Args:
             value: The raw feature of one example.
-            stem: Path of a picture to write, without its extension; its folder is there.
+            stem: Path of what to write, without its extension; its folder is there.
 
         Returns:
-            `text`, or `image`, the name of the file that it wrote.
+            `text`; or `image`, the name of a picture that it wrote, and maybe `sound`, that of a sound.
         """
 
 
 MODALITIES: dict[str, PreviewModality] = {
+    "audio": Audio(),
     "image": Image(),
     "text": Text(),
 }

@@ -21,15 +21,20 @@ def check_modality(name: str, value: bytes, folder: Path) -> None:
         AssertionError: The modality breaks the contract; the message says how.
     """
     preview = MODALITIES[name].preview(value, folder / "7")
-    assert set(preview) in ({"text"}, {"image"}), f"{name} shows {sorted(preview)}; expected `text` or `image`"
+    shown = ({"text"}, {"image"}, {"image", "sound"})
+    assert set(preview) in shown, f"{name} shows {sorted(preview)}; expected `text`, or `image` and maybe `sound`"
     written = sorted(file.name for file in folder.iterdir())
     if "text" in preview:
         assert not written, f"{name} shows a text, and writes {written}"
         assert len(preview["text"]) <= 1000, f"{name} shows {len(preview['text'])} characters of one example"
         preview["text"].encode()
         return
-    assert written == [preview["image"]], f"{name} names {preview['image']}, and writes {written}"
-    assert Path(preview["image"]).stem == "7", f"{name} writes beside the path that it was given"
+    named = sorted(preview.values())
+    assert written == named, f"{name} names {', '.join(named)}, and writes {written}"
+    assert {Path(file).stem for file in named} == {"7"}, f"{name} writes beside the path that it was given"
     with Image.open(folder / preview["image"]) as picture:
         assert picture.format in ("JPEG", "PNG"), f"{name} writes {picture.format}, which the report does not show"
         assert max(picture.size) <= 400, f"{name} writes a preview of {picture.size} pixels"
+    if "sound" in preview:
+        sound = (folder / preview["sound"]).read_bytes()
+        assert sound.startswith(b"fLaC"), f"{name} writes a sound that is no FLAC, which the report does not play"

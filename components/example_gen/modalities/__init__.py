@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from components.example_gen.modalities.audio import Audio
 from components.example_gen.modalities.image import Image
 from components.example_gen.modalities.text import Text
 
@@ -23,12 +24,17 @@ class IngestModality(Protocol):
 
     Attributes:
         node_id: Of the component: its class's name.
+        on_beam: Whether the component runs on Beam, so that `beam.components` can say where.
+        judge: Import path of the module that says which files are usable, whose verdicts are kept for later runs; None
+            where none are.
         shown: What a backbone of it is shown, in the plural, for messages.
         layouts: Values of `data.layout` that go with it.
         keys: Keys of what is read that are about it, and about no other unless that has them too.
     """
 
     node_id: str
+    on_beam: bool
+    judge: str | None
     shown: str
     layouts: tuple[str, ...]
     keys: tuple[str, ...]
@@ -45,8 +51,17 @@ class IngestModality(Protocol):
     def root_problem(self, path: Path) -> str | None:
         """Says why a path cannot be `data.root`, before anything there is read; None for one that can."""
 
+    def raw(self, data: bytes) -> bytes:
+        """Makes the raw feature of the bytes of a file that somebody wants predicted, as the component does of its own.
 
+        Raises:
+            FileProblem: That cannot be made of them.
+        """
+
+
+# Where several recognise a path, the first of them has it.
 MODALITIES: dict[str, IngestModality] = {
+    "audio": Audio(),
     "image": Image(),
     "text": Text(),
 }

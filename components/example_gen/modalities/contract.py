@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tensorflow as tf
+from tfx.dsl.components.base import base_beam_component
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.example_gen.modalities import MODALITIES
@@ -39,6 +40,9 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     assert not modality.recognises(root / "absent"), f"{name} recognises data that are not there"
     assert modality.root_problem(root / "absent"), f"{name} does not miss data that are not there"
 
+    on_beam = issubclass(component, base_beam_component.BaseBeamComponent)
+    assert modality.on_beam == on_beam, f"{name}: {modality.node_id} runs on Beam: {on_beam}"
+
     node = component(str(root), {})
     driver = component.DRIVER_CLASS(None)
     settings = {"root": str(root), "settings": node.exec_properties["settings"]}
@@ -62,3 +66,5 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
             wanted = (raw, features.LABEL, features.PATH, features.SHA256)
             missing = [each for each in wanted if not feature[each].bytes_list.value]
             assert not missing, f"{name}: an example lacks {missing}; Transform and the report read them"
+            value = feature[raw].bytes_list.value[0]
+            assert modality.raw(value) == value, f"{name}: what the ingest has made, `raw` makes into something else"

@@ -14,6 +14,8 @@ class Image:
     """One file an example."""
 
     node_id = "ImageExampleGen"
+    on_beam = True
+    judge: str | None = "components.example_gen.images"
     shown = "pictures"
     layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
     keys: tuple[str, ...] = (
@@ -42,3 +44,7 @@ class Image:
     def root_problem(self, path: Path) -> str | None:
         """Wants a folder."""
         return None if path.is_dir() else "which is not a folder here; expected a folder of images"
+
+    def raw(self, data: bytes) -> bytes:
+        """Returns the bytes: what cannot be decoded shows when it is."""
+        return data

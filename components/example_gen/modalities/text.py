@@ -14,6 +14,8 @@ class Text:
     """One row an example."""
 
     node_id = "TextExampleGen"
+    on_beam = False
+    judge: str | None = None
     shown = "texts"
     layouts: tuple[str, ...] = ("auto", "table")
     keys: tuple[str, ...] = ("data.columns", "data.text_column", "data.text_columns", "data.max_characters")
@@ -43,3 +45,7 @@ class Text:
     def root_problem(self, path: Path) -> str | None:
         """Wants a file or a folder."""
         return None if path.exists() else "which is not here; expected a CSV, TSV or JSONL file, or a folder of them"
+
+    def raw(self, data: bytes) -> bytes:
+        """Returns the bytes."""
+        return data

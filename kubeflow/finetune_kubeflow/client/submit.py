@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from finetune.errors import ConfigError, RunError
 from finetune_kubeflow.client.outcome import exit_code_of, pods_of
+from finetune_kubeflow.client.releases import dropped_metadata, other_account
 
 POLL_SECONDS = 10.0
 # How long a server that cannot be reached, or is busy, is asked again: a port-forward breaks now and then.
@@ -161,7 +162,12 @@ class Server:
             return pipeline_id, version.pipeline_version_id
 
     def run(self, package: Path, made: Request) -> tuple[str, str]:
-        """Starts a run; returns its id and the address of its page."""
+        """Starts a run; returns its id and the address of its page.
+
+        Raises:
+            ConfigError: The server's release would silently drop something of it.
+        """
+        self._check_release(package)
         with self._quietly():
             run = self._client.run_pipeline(job_name=made.version, **self._uploaded(package, made))
         return run.run_id, self._access.link(f"runs/details/{run.run_id}")
@@ -200,6 +206,32 @@ class Server:
                 on_state(last)
         return exit_code_of(last == "SUCCEEDED", (self._log(run_id, pod) for pod in pods_of(run)))
 
+    def account_of_schedules(self, made: Request) -> str:
+        """Says that the runs of a schedule will have another account than asked for; empty where they have that one."""
+        return other_account(self._release(), made.service_account)
+
+    def _check_release(self, package: Path) -> None:
+        from finetune_kubeflow.package.read import read_package
+
+        if dropped := dropped_metadata(self._release(), read_package(package)):
+            raise ConfigError([dropped])
+
+    def _release(self) -> str:
+        """The server's release, such as `2.17.0`; empty where it does not say."""
+        with self._quietly():
+            # The client's own answer leaves the release out.
+            answer = self._client._run_api.api_client.call_api(
+                "/apis/v2beta1/healthz",
+                "GET",
+                auth_settings=["Bearer"],
+                _return_http_data_only=True,
+                _preload_content=False,
+            )
+        try:
+            return str(json.loads(answer.data).get("tag_name") or "")
+        except (ValueError, AttributeError):
+            return ""
+
     def _log(self, run_id: str, pod: str) -> str:
         """The log of a pod; empty where there is none, as of those that are no task's."""
         with contextlib.suppress(RunError), self._quietly():
@@ -215,7 +247,12 @@ class Server:
         return ""
 
     def schedule(self, package: Path, made: Request) -> tuple[str, str]:
-        """Puts a schedule in place of this pipeline's earlier ones; returns its id and the address of its page."""
+        """Puts a schedule in place of this pipeline's earlier ones; returns its id and the address of its page.
+
+        Raises:
+            ConfigError: The server's release would silently drop something of it.
+        """
+        self._check_release(package)
         with self._quietly():
             uploaded = self._uploaded(package, made)
             earlier = self._client.list_recurring_runs(experiment_id=uploaded["experiment_id"], page_size=100)

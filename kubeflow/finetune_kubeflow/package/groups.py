@@ -8,7 +8,7 @@ from finetune.config import Config
 from finetune_kubeflow.package.placement import DISTRIBUTED
 
 # What trains: it takes long, is often placed by itself, and runs beside the others of its kind.
-TRAINERS = (*DISTRIBUTED, "LinearTrainer")
+TRAINERS = (*DISTRIBUTED, "LinearTrainer", "Tuner")
 
 
 def groups_of(config: Config, upstream: Mapping[str, Collection[str]]) -> list[tuple[str, ...]]:

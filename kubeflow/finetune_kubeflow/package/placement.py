@@ -26,8 +26,9 @@ KFP_ACCELERATOR_COUNTS = (1, 2, 4, 8, 16)
 
 
 def placement(config: Config, node_id: str) -> Placement:
-    """The placement of a component: what it sets itself, else the default."""
-    own = config.kubernetes.components.get(node_id)
+    """The placement of a component: what it sets itself, else the default; of the Tuner, else that of the Trainer."""
+    components = config.kubernetes.components
+    own = components.get(node_id, components.get("Trainer") if node_id == "Tuner" else None)
     if own is None:
         return config.kubernetes.defaults
     return config.kubernetes.defaults.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})

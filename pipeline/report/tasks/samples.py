@@ -6,19 +6,20 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from finetune.artifacts.preview import Preview
 from finetune.artifacts.report_data import ReportData
 
 MISTAKES_SHOWN = 24
 CORRECT_SHOWN = 12
-IMAGE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"fLaC": "audio/flac"}
 
 
 def samples(data: ReportData) -> dict[str, Any] | None:
-    """Returns `mistakes`, `correct` and the `total`, the most confident first, with images as data URIs."""
+    """Returns `mistakes`, `correct` and the `total`, the most confident first, with files as data URIs."""
     if not data.samples:
         return None
     shown: list[dict[str, Any]] = [
-        {"sample": sample, "image": as_data_uri(sample.image), "file": Path(sample.path).name}
+        {"sample": sample, **previewed(sample), "file": Path(sample.path).name}
         for sample in sorted(data.samples, key=lambda sample: -sample.probability)
     ]
     mistakes = [row for row in shown if not row["sample"].correct]
@@ -26,8 +27,13 @@ def samples(data: ReportData) -> dict[str, Any] | None:
     return {"mistakes": mistakes[:MISTAKES_SHOWN], "correct": correct[:CORRECT_SHOWN], "total": len(shown)}
 
 
+def previewed(example: Preview) -> dict[str, str]:
+    """Returns `image` and `sound` of an example as data URIs."""
+    return {"image": as_data_uri(example.image), "sound": as_data_uri(example.sound)}
+
+
 def as_data_uri(path: str | None) -> str:
-    """Returns the thumbnail at a path as a data URI; empty when it is gone, or is not a JPEG or PNG."""
+    """Returns the file at a path as a data URI; empty when it is gone, or is no JPEG, PNG or FLAC."""
     content = Path(path).read_bytes() if path and Path(path).is_file() else b""
-    kind = next((kind for start, kind in IMAGE_TYPES.items() if content.startswith(start)), None)
+    kind = next((kind for start, kind in TYPES.items() if content.startswith(start)), None)
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}" if kind else ""

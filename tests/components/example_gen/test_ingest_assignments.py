@@ -126,7 +126,7 @@ def test_an_example_that_somebody_moves_to_another_folder_stays_and_is_told(tmp_
     assert ingest(tmp_path, moved, {"1": FOLDERS}) == before
     assert len(before) == 80
     (warning,) = [each for each in selected(tmp_path, moved, {"1": FOLDERS}).warnings if "stay" in each]
-    assert warning.startswith("data.splits: 23 images stay in the split that they had in an earlier span")
+    assert warning.startswith("data.splits: 23 files stay in the split that they had in an earlier span")
     assert not any("stay" in each for each in selected(tmp_path, first, {"1": FOLDERS}).warnings)
 
 

@@ -21,12 +21,12 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils
 
-from components.example_gen import image_component as subject
-from components.example_gen import passes
+from components.example_gen import file_component as subject
+from components.example_gen import images, passes
 from components.example_gen.files import FileProblem, FileRecord
 from components.example_gen.fingerprint import fingerprint as files_fingerprint
 from components.example_gen.image_component import ImageExampleGen, ImageExecutor
-from components.example_gen.images import check_image, check_with_pillow, check_with_tensorflow
+from components.example_gen.images import PictureFiles, check_image, check_with_pillow, check_with_tensorflow
 from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import data_fingerprint
 from finetune.errors import DataError
@@ -332,7 +332,7 @@ def judged(monkeypatch) -> list[bytes]:
         seen.append(data)
         check_image(data, max_pixels)
 
-    monkeypatch.setattr(passes, "check_image", check)
+    monkeypatch.setattr(images, "check_image", check)
     return seen
 
 
@@ -362,7 +362,7 @@ def test_what_a_verdict_depends_on_has_files_judged_anew(tree, files, ingest, ju
         judged.clear()
         ingest(root, **{**kept, **changes})
         assert len(judged) == len(files), changes
-    monkeypatch.setattr(passes.PIL, "__version__", "0.0")
+    monkeypatch.setattr(images.PIL, "__version__", "0.0")
     ingest(root, **kept)
     assert len(judged) == 2 * len(files)
 
@@ -387,11 +387,11 @@ def test_a_pass_that_is_repeated_or_killed_leaves_what_one_that_runs_once_does(t
     with monkeypatch.context() as killed:
         killed.setattr(passes, "make_example", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            passes.WriteShard(root).process(part)
+            passes.WriteShard(root, PictureFiles()).process(part)
     assert not shard.exists()
     assert not os.path.exists(passes.done(part))
     for _ in range(2):
-        passes.WriteShard(root).process(part)
+        passes.WriteShard(root, PictureFiles()).process(part)
         assert len(list(read_records([str(shard)]).as_numpy_iterator())) == 1
         (lost,) = passes.read_lines(passes.done(part))
         assert FileRecord.from_json(lost).reason == "missing file"

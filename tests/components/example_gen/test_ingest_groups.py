@@ -81,8 +81,8 @@ def test_a_group_in_two_given_splits_stops_the_run_and_is_named():
     ]
     assert select(records, GIVEN).problems == []
     (problem,) = select([*records, *(record(number, "right", "train") for number in range(60, 63))], GIVEN).problems
-    assert "group 'right' has 3 images in" in problem
-    assert "20 images in test" in problem
+    assert "group 'right' has 3 files in" in problem
+    assert "20 files in test" in problem
     assert "Move it there" in problem
 
 
@@ -91,7 +91,7 @@ def test_what_is_of_no_known_group_is_one_by_itself():
     selection = select([*records, *(record(number, "", "train") for number in range(100, 120))])
     assert len(splits_of(selection)) == 120
     assert selection.report.splits["test"].groups == selection.report.splits["test"].examples
-    written = make_example(records[0], b"bytes")
+    written = make_example(records[0], b"bytes", "image")
     assert written.count(records[0].sha256.encode()) == 2, "its digest stands for the group"
 
 

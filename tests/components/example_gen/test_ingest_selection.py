@@ -155,7 +155,7 @@ def test_report_is_json_on_valid_unicode(select, three_splits):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda name: not name.startswith("train/rose"), "class 'rose' has images in val and test and none in train"),
+        (lambda name: not name.startswith("train/rose"), "class 'rose' has files in val and test and none in train"),
         (lambda name: "rose" not in name, "got 1 class (daisy); expected at least 2"),
     ],
 )
@@ -167,14 +167,14 @@ def test_classes_that_cannot_be_learned(select, three_splits, change, says):
 def test_misspelt_class_in_val(select, three_splits, picture):
     problems = select({**three_splits, "val/rosse/a.png": picture(99)}).problems
     assert problems == [
-        "data.splits: class 'rosse' has images in val and none in train, so it cannot be learned. Add images to train, "
+        "data.splits: class 'rosse' has files in val and none in train, so it cannot be learned. Add files to train, "
         "or remove the class. Did you mean 'rose'?"
     ]
 
 
 def test_class_without_usable_image(select, three_splits):
     problems = select({**three_splits, "train/tulip/a.jpg": b"text"}).problems
-    assert problems == ["data.root: class 'tulip' has no usable image. Add images, or remove the class."]
+    assert problems == ["data.root: class 'tulip' has no usable file. Add files, or remove the class."]
 
 
 @pytest.mark.parametrize("empty", ["train", "val", "test"])
@@ -191,7 +191,7 @@ def test_no_files_at_all(select):
 
 def test_many_problems_are_cut_short(select, three_splits):
     files = {**three_splits, **{f"train/class{i:02}/a.jpg": b"text" for i in range(40)}}
-    assert str(stop_error(select(files), None)).count("has no usable image") == subject.SHOWN_PROBLEMS
+    assert str(stop_error(select(files), None)).count("has no usable file") == subject.SHOWN_PROBLEMS
 
 
 def test_shards_by_number_and_size(monkeypatch):

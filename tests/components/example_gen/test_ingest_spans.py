@@ -58,8 +58,8 @@ def test_each_example_has_its_span_and_each_span_its_counts(tree, week, select):
     assert [(span.name, span.number, sum(span.splits.values())) for span in spans] == [("8", 8, 30), ("10", 10, 10)]
     assert spans[0].splits["test"] + spans[1].splits["test"] == selection.report.splits["test"].examples
     record = selection.examples["train"][0]
-    assert b"span" in make_example(record, b"")
-    assert b"span" not in make_example(FileRecord("a", ()), b"")
+    assert b"span" in make_example(record, b"", "image")
+    assert b"span" not in make_example(FileRecord("a", ()), b"", "image")
 
 
 def test_the_fingerprint_changes_with_what_is_read_and_with_nothing_else(tree, week):

@@ -179,7 +179,7 @@ def test_a_label_that_is_too_rare_for_every_split_is_said(tree):
     _, selection = select(tree, [*rows, "one,a|rare", "two,b|rare"])
     assert selection.problems == []
     (warning,) = selection.warnings
-    assert warning.startswith("data.splits: class 'rare' has 2 texts, none of them in ")
+    assert warning.startswith("data.splits: class 'rare' has 2 rows, none of them in ")
 
 
 def test_a_folder_of_tables_called_train_val_and_test_is_splits(tree):

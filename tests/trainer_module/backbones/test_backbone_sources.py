@@ -26,6 +26,7 @@ keras = pytest.importorskip("tf_keras")
 
 from hugging_face_folder import save_encoder  # noqa: E402
 from saved_models import save_for_hub, vector_network  # noqa: E402
+from sound_models import tone_network  # noqa: E402
 from text_saved_models import save_bert, save_string_encoder  # noqa: E402
 
 from trainer_module.backbones.sources.small_cnn import small_cnn  # noqa: E402
@@ -57,6 +58,8 @@ def bert(folder: Path) -> dict:
 
 
 FILE = {"image_size": 12, "scaling": "zero_to_one"}
+PATCHES = {"sample_rate": 8000, "bands": 16, "high_hz": 3800, "patch_frames": 20, "patch_hop": 10, "max_patches": 3}
+SOUNDS = {"modality": "audio", "audio": PATCHES}
 EXAMPLES = {
     "random network": ("SmallCNN", lambda _: {"name": "SmallCNN", "weights": "random", "image_size": 8}),
     "file of weights": ("SmallCNN", lambda f: {"name": "SmallCNN", "weights": weights(f), "image_size": 8}),
@@ -71,6 +74,11 @@ EXAMPLES = {
     ),
     "keras": ("Keras file", lambda f: {"file": save(vector_network(12), f / "model.keras"), **FILE}),
     "h5": ("Keras file", lambda f: {"file": save(vector_network(12), f / "model.h5"), **FILE}),
+    "sounds": ("Keras file, sounds", lambda f: {"file": save(tone_network(), f / "sounds.h5"), **SOUNDS}),
+    "sounds of one patch": (
+        "Keras file, sounds",
+        lambda f: {"file": save(tone_network(), f / "sounds.keras"), **SOUNDS, "audio": {**PATCHES, "max_patches": 1}},
+    ),
     "pictures": (
         "TF Hub, pictures",
         lambda f: {"handle": str(save_for_hub(vector_network(12), f / "hub")), "image_size": 12},
@@ -166,7 +174,7 @@ def test_strategies_are_held_against_the_layers_too(tmp_path):
         ({"handle": "model"}, "backbone.image_size: missing; a `handle` needs it"),
         ({"file": "model.keras", "scaling": "none"}, "backbone.image_size: missing; a `file` needs it"),
         ({"file": "model.keras", "image_size": 12}, "backbone.scaling: missing; a `file` needs it: one of none, zero"),
-        ({"file": "model.keras", "modality": "text"}, "backbone.modality: got 'text'; a `file` is shown pictures"),
+        ({"file": "model.keras", "modality": "text"}, "backbone.modality: got 'text'; no source takes a `file`"),
         ({"handle": "encoder", "modality": "sound"}, "backbone.modality: got 'sound'; no source takes"),
         ({"name": "SmallCNN", "weights": "imagenet"}, "backbone.weights: got 'imagenet'; SmallCNN has none"),
         ({"name": "VGG16", "weights": "random", "image_size": 16}, "backbone.image_size: got 16; VGG16 expects at"),

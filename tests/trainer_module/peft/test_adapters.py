@@ -8,13 +8,14 @@ import tensorflow as tf
 import tf_keras as keras
 from hugging_face_folder import save_encoder
 from saved_models import save_for_hub, vector_network
-from small_training import fit, make_splits, setup_of, training
+from small_training import SMALL, fit, make_splits, setup_of, training
 
 from finetune.artifacts.training_history import BackboneOrigin
 from finetune.config import AugmentationConfig, BackboneConfig, PeftConfig, PhaseConfig
 from finetune.errors import BackboneError
-from trainer_module.backbones.model import build_backbone
+from trainer_module.backbones.model import build_backbone, in_float32
 from trainer_module.peft.adapters import attach, kernels_of, merge, plain_weights, weights_of
+from trainer_module.peft.adapting import Adapting
 from trainer_module.peft.artifact import Adapter, AdapterFacts, digest_of
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.freezing import variable_name
@@ -190,6 +191,20 @@ def test_bitfit_and_norm_train_what_their_names_say(tmp_path, method, ends):
     now = weights_of(setup.backbone)
     moved = {name for name in now if now[name].tobytes() != before[name].tobytes()}
     assert moved == {name for name in now if name.rpartition("/")[2] in ends}
+
+
+def test_the_backbone_may_compute_in_half_precision_and_what_is_left_is_float32(tmp_path):
+    config = training(phases=TUNE[1:], peft={"rank": 2, "targets": ["conv"]}, mixed_precision="bfloat16")
+    setup = setup_of(make_splits(tmp_path), config)
+    adapting = Adapting(setup.backbone, config.peft, BackboneOrigin(name="SmallCNN"))
+    run_phases(setup, Checkpoints(str(tmp_path / "checkpoints"), "key", config.checkpoint, "Trainer"))
+    pixels = tf.constant(np.random.default_rng(0).integers(0, 255, (4, 8, 8, 3)), tf.float32)
+    half = setup.model(pixels, training=False).numpy()
+    adapting.leave(str(tmp_path))
+    assert any(value.any() for name, value in Adapter.read(tmp_path).arrays.items() if name.endswith("_lora_b"))
+    whole = in_float32(setup.model, SMALL, config)
+    assert {layer.compute_dtype for layer in whole.get_layer("SmallCNN").layers} == {"float32"}
+    np.testing.assert_allclose(whole(pixels).numpy(), half, atol=0.05)
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):

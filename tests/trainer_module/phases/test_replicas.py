@@ -21,7 +21,7 @@ sys.path[:0] = ["tests/trainer_module", "tests/trainer_module/phases"]
 import finetune
 import numpy as np
 import tensorflow as tf
-from finetune.config import HeadConfig, PhaseConfig
+from finetune.config import HeadConfig, PeftConfig, PhaseConfig
 from small_training import fit, make_splits, training
 
 # SGD: Adam would make large updates of rounding errors, where a gradient is nearly zero.
@@ -56,6 +56,11 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 strategies = [tf.distribute.OneDeviceStrategy("/cpu:0"), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])]
 splits = make_splits(Path(tempfile.mkdtemp()))
 compare(*[trained(strategy) for strategy in strategies])
+
+# Factors of updates are variables of both devices too.
+plain, config = config, config.model_copy(update={"peft": PeftConfig(rank=2, targets=["conv"])})
+compare(*[trained(strategy) for strategy in strategies])
+config = plain
 
 # With a loss scale, what overflows is skipped on both devices, and what does not is the gradient.
 from test_mixed_precision import Half, gradient

@@ -11,12 +11,22 @@ from trainer_module.backbones.sources.hub_texts import HubTexts
 from trainer_module.backbones.sources.keras_applications import KerasApplications
 from trainer_module.backbones.sources.keras_file import KerasFile
 from trainer_module.backbones.sources.small_cnn import SmallCNN
+from trainer_module.backbones.sources.sound_file import SoundFile
 from trainer_module.backbones.sources.word_vectors import WordVectors
 from transforms.backbone import Backbone
 
 SOURCES: dict[str, BackboneSource] = {
     source.name: source
-    for source in (WordVectors(), Bert(), SmallCNN(), KerasApplications(), HubPictures(), HubTexts(), KerasFile())
+    for source in (
+        WordVectors(),
+        Bert(),
+        SmallCNN(),
+        KerasApplications(),
+        HubPictures(),
+        HubTexts(),
+        KerasFile(),
+        SoundFile(),
+    )
 }
 
 
@@ -35,7 +45,8 @@ def source_of(config: BackboneConfig) -> BackboneSource:
         if source.selects(config):
             return source
     if not config.name:
-        raise BackboneError(f"backbone.modality: got {config.modality!r}; no source takes a `handle` or `file` for it")
+        kind = "handle" if config.handle else "file"
+        raise BackboneError(f"backbone.modality: got {config.modality!r}; no source takes a `{kind}` for it")
     names = list(catalogue())
     raise BackboneError(
         f"backbone.name: got {config.name!r}; expected one of the {len(names)} backbones that `finetune backbones` "

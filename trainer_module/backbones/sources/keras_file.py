@@ -13,6 +13,7 @@ from finetune.config.backbone import BackboneConfig, Scaling
 from finetune.digests import check_sha256
 from finetune.errors import BackboneError
 from trainer_module.backbones.keras_config import (
+    FileConfig,
     code_problem,
     cut_problems,
     read_config,
@@ -34,16 +35,18 @@ class KerasFile(BackboneSource):
     """A `.keras` or `.h5` file, or the folder of a SavedModel that Keras wrote."""
 
     name = "Keras file"
+    modality = "image"
     written_as = ("backbone.file", ".keras")
 
     def selects(self, config: BackboneConfig) -> bool:
-        return config.file is not None
+        """Tells whether there is a file, of its modality."""
+        return config.file is not None and config.modality == self.modality
 
     def record(self, config: BackboneConfig) -> Backbone:
         return Backbone(Path(config.source).name, config.image_size or 0, config.scaling or "none")
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str]:
-        """Loads it and cuts it at a layer: float32 [batch, size, size, 3] to that layer's output, or the last one's."""
+        """Loads it and cuts it at a layer: from what its modality gives to that layer's output, or the last one's."""
         import tf_keras as keras
 
         path = Path(config.source)
@@ -58,7 +61,7 @@ class KerasFile(BackboneSource):
                 "Expected a .keras or .h5 file with the whole model (one of weights alone goes with backbone.name as "
                 "backbone.weights), or the folder of a SavedModel that Keras wrote."
             ) from error
-        return _cut(model, config), digest
+        return self._cut(model, config), digest
 
     def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
         """Writes the network as it was cut, with its weights."""
@@ -70,20 +73,13 @@ class KerasFile(BackboneSource):
             found = read_config(Path(config.source))
         except BackboneError:
             return None
-        return None if found is None or config.cut_at else list(found.layers)
+        return None if found is None or config.cut_at else self.described(config, found)
 
     def problems(self, config: BackboneConfig) -> list[str]:
-        """Refuses texts, and wants the size and the range of its pictures."""
-        if config.modality == "image":
-            scalings = ", ".join(get_args(Scaling))
-            size = [] if config.image_size else [missing_size("file")]
-            return size + (
-                [] if config.scaling else [f"backbone.scaling: missing; a `file` needs it: one of {scalings}"]
-            )
-        return [
-            f"backbone.modality: got {config.modality!r}; a `file` is shown pictures. Export the model as a "
-            "SavedModel, and give it as backbone.handle"
-        ]
+        """Wants the size and the range of its pictures."""
+        scalings = ", ".join(get_args(Scaling))
+        size = [] if config.image_size else [missing_size("file")]
+        return size + ([] if config.scaling else [f"backbone.scaling: missing; a `file` needs it: one of {scalings}"])
 
     def file_problems(self, config: BackboneConfig) -> list[str]:
         """Reads the network's config in the file: its input, its layers, and whether it brings code along."""
@@ -100,38 +96,50 @@ class KerasFile(BackboneSource):
         if found is None:
             return []
         problems = [code_problem(config.source, found.suspects)] if found.suspects and not config.allow_unsafe else []
-        if found.input_shape and config.image_size:
-            problems += shape_problems(config, found.input_shape)
+        if found.input_shape:
+            problems += self.shape_problems(config, found.input_shape)
         return problems + (cut_problems(config, found.names) if found.names else [])
 
+    def shape_problems(self, config: BackboneConfig, shape: tuple[int | None, ...]) -> list[str]:
+        """Holds the shape of the network's input against the config."""
+        return shape_problems(config, shape) if config.image_size else []
 
-def _cut(model: keras.Model, config: BackboneConfig) -> keras.Model:
-    import tf_keras as keras
+    def described(self, config: BackboneConfig, found: FileConfig) -> list[Layer]:
+        """Returns the layers that `network` makes of those in the file."""
+        return list(found.layers)
 
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    if not getattr(model, "_is_graph_network", False) or len(model.inputs) != 1:
-        raise BackboneError(
-            f"backbone.file: {config.file!r} is no network of layers with one input, and cannot be cut. Save it as a "
-            "functional model, or export it and give it as backbone.handle."
-        )
-    size, shape = config.image_size, tuple(model.inputs[0].shape)
-    names = [layer.name for layer in model.layers]
-    problems = shape_problems(config, shape) or cut_problems(config, names)
-    if problems:
-        raise BackboneError("\n".join(problems))
-    features = model.get_layer(config.cut_at).output if config.cut_at else model.outputs
-    if isinstance(features, list):
-        if len(features) != 1:
-            raise BackboneError(f"backbone.cut_at: missing; {config.file!r} has {len(features)} outputs")
-        (features,) = features
-    backbone = keras.Model(model.inputs[0], features, name=model.name)
-    if None in shape[1:]:
-        pixels = keras.Input((size, size, 3), name="image")
-        rebuilt = keras.models.clone_model(backbone, input_tensors=pixels)
-        rebuilt.set_weights(backbone.get_weights())
+    def network(self, model: keras.Model, config: BackboneConfig) -> keras.Model:
+        """Returns the network for pictures of the config's size: float32 [batch, size, size, 3] to its features."""
+        import tf_keras as keras
+
+        if None not in model.input_shape[1:]:
+            return model
+        pixels = keras.Input((config.image_size, config.image_size, 3), name="image")
+        rebuilt = keras.models.clone_model(model, input_tensors=pixels)
+        rebuilt.set_weights(model.get_weights())
         return rebuilt
-    return backbone
+
+    def _cut(self, model: keras.Model, config: BackboneConfig) -> keras.Model:
+        import tf_keras as keras
+
+        if isinstance(model, keras.Sequential):
+            model = keras.Model(model.inputs, model.outputs, name=model.name)
+        if not getattr(model, "_is_graph_network", False) or len(model.inputs) != 1:
+            raise BackboneError(
+                f"backbone.file: {config.file!r} is no network of layers with one input, and cannot be cut. Save it as "
+                "a functional model, or export it and give it as backbone.handle."
+            )
+        shape = tuple(model.inputs[0].shape)
+        names = [layer.name for layer in model.layers]
+        problems = self.shape_problems(config, shape) or cut_problems(config, names)
+        if problems:
+            raise BackboneError("\n".join(problems))
+        features = model.get_layer(config.cut_at).output if config.cut_at else model.outputs
+        if isinstance(features, list):
+            if len(features) != 1:
+                raise BackboneError(f"backbone.cut_at: missing; {config.file!r} has {len(features)} outputs")
+            (features,) = features
+        return self.network(keras.Model(model.inputs[0], features, name=model.name), config)
 
 
 def _refuse_code(path: Path) -> None:

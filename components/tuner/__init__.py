@@ -1,0 +1,1 @@
+"""Searches training keys before the Trainer."""

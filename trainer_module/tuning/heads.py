@@ -1,0 +1,364 @@
+"""Heads of many trials, trained at once: one step updates all, each with rates, penalties and dropout of its own.
+
+Each head gets the batches, initial weights, masks and updates that the Trainer would give it, so that a trial ends with
+the weights, but for rounding, that the Trainer ends with.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from finetune.config import TrainingConfig
+from trainer_module.examples.input_data import Split, Target, endless
+from trainer_module.frozen_features.feed import Kept
+from trainer_module.heads import regularizers_of
+from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.optimizers import Slots
+from trainer_module.phases.schedules import learning_rate, total_steps
+from trainer_module.tasks import TrainingTask
+from trainer_module.tasks.objective import Objective
+
+# As Keras has them.
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
+# Of weights, their slots and their best values, in float32, that are held at a time.
+BYTES_HELD = 512 * 1024**2
+_Tensors = list[tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Frozen holds what the frozen backbone gives of each example, and what is learned of it."""
+
+    train: tf.Tensor  # float32 [examples, features].
+    train_targets: Target
+    val: tf.Tensor  # float32 [examples, features].
+    val_labels: tf.Tensor
+    split: Split  # That of training, whose order follows the seed.
+
+    @classmethod
+    def of(cls, train: Kept, val: Kept, split: Split) -> Frozen | None:
+        """Takes what is kept; None where it is not in memory, or no vector of each example."""
+        if len(train.shape) != 1 or train.held is None or val.held is None:
+            return None
+        values = (tf.cast(kept.held, tf.float32) for kept in (train, val))
+        val_labels = val.targets
+        assert isinstance(val_labels, tf.Tensor)
+        return cls(next(values), train.targets, next(values), val_labels, split)
+
+
+@dataclass
+class Head:
+    """A head is what became of the first phase of a trial.
+
+    Attributes:
+        stopping: Its best epoch and loss.
+        before: `val_loss` and `val_accuracy` of what it began with.
+        epochs: That it took.
+        weights: Kernel and offset of each layer, of the best epoch.
+        slots: The optimizer's, of the same epoch.
+        calls: Steps until then.
+        logits: float32 [validation examples, classes], of these weights.
+        seconds: Its share of what the batch took.
+        failed: Why it has no weights; "" where it has.
+    """
+
+    stopping: EarlyStopping
+    before: dict[str, float] = field(default_factory=dict)
+    epochs: int = 0
+    weights: list[np.ndarray] = field(default_factory=list)
+    slots: list[Slots] = field(default_factory=list)
+    calls: int = 0
+    logits: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    seconds: float = 0.0
+    failed: str = ""
+
+
+def at_once(units: Sequence[int], features: int, classes: int) -> int:
+    """Returns how many heads memory has room for."""
+    sizes = [features, *units, classes]
+    parameters = sum(before * after + after for before, after in itertools.pairwise(sizes))
+    return max(1, BYTES_HELD // (4 * 8 * parameters))
+
+
+def initial_weights(training: TrainingConfig, features: int, classes: int) -> list[np.ndarray]:
+    """Returns kernel and offset of each layer of a random head, as `add_head` makes them."""
+    sizes = [features, *training.head.units, classes]
+    seeds = [training.seed + number for number in range(1, len(sizes) - 1)] + [training.seed]
+    weights: list[np.ndarray] = []
+    for before, after, seed in zip(sizes, sizes[1:], seeds, strict=False):
+        kernel = keras.initializers.GlorotUniform(seed=seed)((before, after), dtype=tf.float32)
+        weights += [kernel.numpy(), np.zeros(after, np.float32)]
+    return weights
+
+
+def train_heads(
+    frozen: Frozen, task: TrainingTask, objective: Objective, trials: Sequence[TrainingConfig], start: list[np.ndarray]
+) -> list[Head]:
+    """Trains the first phase of each trial.
+
+    Args:
+        frozen: What they train on.
+        task: Of the labels.
+        objective: Which all of them have in common, as all that `batches.common` says.
+        trials: At least one.
+        start: Kernel and offset of each layer that all begin with.
+    """
+    return _Batch(frozen, task, objective, trials, start).run()
+
+
+class _Batch:
+    def __init__(
+        self, frozen: Frozen, task: TrainingTask, objective: Objective, trials: Sequence[TrainingConfig], start: list
+    ):
+        self._frozen, self._task, self._objective, self._trials = frozen, task, objective, list(trials)
+        first = self._trials[0]
+        self._batch_size, self._seed = first.batch_size, first.seed
+        self._steps = frozen.split.steps(first.batch_size)
+        self._optimizer = first.phases[0].optimizer.name
+        hidden = len(first.head.units)
+        # As `add_head` seeds them; without hidden layers dropout stands before the last.
+        self._mask_seeds = [first.seed + number for number in range(1, hidden + 1)] or [first.seed]
+        self._drops = regularizers_of(first.head, first.phases[0])["dropout"] > 0
+        self._start = start
+        self._epoch: Callable[..., Any] = self._compiled_epoch()
+        self._validate: Callable[..., Any] = self._compiled_validation()
+
+    def run(self) -> list[Head]:
+        started = time.monotonic()
+        trials = self._trials
+        heads = [Head(EarlyStopping(trial.phases[0].early_stopping)) for trial in trials]
+        alive = list(range(len(trials)))
+        weights: _Tensors = [tf.repeat(tf.constant(each)[tf.newaxis], len(trials), axis=0) for each in self._start]
+        slots: _Tensors = [tf.zeros_like(each) for each in weights for _ in range(2)]
+        losses, accuracies = self._validate(weights)
+        for head, loss, accuracy in zip(heads, losses.numpy(), accuracies.numpy(), strict=True):
+            head.before = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
+            head.stopping.is_best(0, float(loss))
+        best, best_slots = weights, slots
+        orders = iter(self._orders())
+        rates = [self._rates(trial) for trial in trials]
+        epoch = 0
+        while alive:
+            epoch += 1
+            of_epoch = np.stack([rates[each][epoch - 1] for each in alive], axis=1)
+            own = [tf.constant(each) for each in self._own(alive)]
+            updates = tf.constant((epoch - 1) * self._steps, tf.int64)
+            weights, slots, mean = self._epoch(next(orders), updates, tf.constant(of_epoch), own, weights, slots)
+            losses, _ = self._validate(weights)
+            improved, ended = np.zeros(len(alive), bool), np.zeros(len(alive), bool)
+            for place, (each, loss, train_loss) in enumerate(zip(alive, losses.numpy(), mean.numpy(), strict=True)):
+                head, phase = heads[each], trials[each].phases[0]
+                head.epochs = epoch
+                if not (math.isfinite(loss) and math.isfinite(train_loss)):
+                    head.failed = f"phase {phase.name}: the loss of epoch {epoch} became {train_loss}"
+                    ended[place] = True
+                    continue
+                is_best = head.stopping.is_best(epoch, float(loss))
+                improved[place] = is_best or phase.keep == "last"
+                ended[place] = epoch == len(rates[each]) or head.stopping.out_of_patience(epoch)
+            best, best_slots = (_chosen(improved, *pair) for pair in ((weights, best), (slots, best_slots)))
+            if ended.any():
+                for place in np.flatnonzero(ended):
+                    if not heads[alive[place]].failed:
+                        self._finish(heads[alive[place]], trials[alive[place]], place, best, best_slots)
+                stay = np.flatnonzero(~ended)
+                alive = [alive[place] for place in stay]
+                weights, slots, best, best_slots = (
+                    [tf.gather(each, stay) for each in of_all] for of_all in (weights, slots, best, best_slots)
+                )
+        seconds = (time.monotonic() - started) / len(trials)
+        for head in heads:
+            head.seconds = seconds
+        return heads
+
+    def _finish(self, head: Head, trial: TrainingConfig, place: int, best: _Tensors, best_slots: _Tensors) -> None:
+        """Copies out the weights of a head that is done."""
+        phase = trial.phases[0]
+        head.weights = [each[place].numpy() for each in best]
+        epochs = head.epochs if phase.keep == "last" else head.stopping.best_epoch
+        values = [each[place].numpy() for each in best_slots]
+        count = 2 if phase.optimizer.name != "sgd" else 1 if phase.optimizer.momentum else 0
+        head.slots = [
+            Slots(epochs * self._steps, tuple(values[2 * each : 2 * each + count])) for each in range(len(best))
+        ]
+        head.calls = epochs * self._steps
+        head.logits = self._logits(self._frozen.val, [each[place : place + 1] for each in best], None)[0].numpy()
+
+    def _rates(self, trial: TrainingConfig) -> np.ndarray:
+        """Returns the rate of each step of each epoch, float32 [epochs, steps]."""
+        phase = trial.phases[0]
+        steps = total_steps(phase, self._frozen.split.examples, trial.batch_size)
+        rates = [learning_rate(phase, step, steps, self._steps) for step in range(steps)]
+        return np.array(rates, np.float32).reshape(-1, self._steps)
+
+    def _own(self, alive: Sequence[int]) -> list[np.ndarray]:
+        """Returns what trials have of their own, each float32 [trials]: dropout, L1, L2, momentum, weight decay."""
+        trials = [self._trials[each] for each in alive]
+        regularizers = [regularizers_of(trial.head, trial.phases[0]) for trial in trials]
+        optimizers = [trial.phases[0].optimizer for trial in trials]
+        columns = [[each[name] for each in regularizers] for name in ("dropout", "l1", "l2")]
+        columns += [[each.momentum for each in optimizers], [each.weight_decay for each in optimizers]]
+        return [np.array(column, np.float32) for column in columns]
+
+    def _orders(self) -> tf.data.Dataset:
+        """Returns the numbers of the training examples in the order of each epoch, int64 [examples]."""
+        split = self._frozen.split
+
+        def of_epoch(numbers: tf.data.Dataset, epoch_seed: tf.Tensor, epoch: tf.Tensor) -> tf.data.Dataset:
+            take = tf.autograph.experimental.do_not_convert(lambda _, number: number)
+            return numbers.map(take).batch(split.examples)
+
+        return endless(split, tf.data.Dataset.range(split.examples), self._seed, self._batch_size, 0, 0, of_epoch)
+
+    def _logits(self, values: tf.Tensor, weights: _Tensors, masks: list[tf.Tensor] | None) -> tf.Tensor:
+        """Returns float32 [trials, examples, classes] of values, float32 [examples, features]."""
+        layers = list(zip(weights[::2], weights[1::2], strict=True))
+        x = values
+        for number, (kernel, offset) in enumerate(layers):
+            last = number == len(layers) - 1
+            if masks and last and len(layers) == 1:
+                x = masks[0] * x
+            equation = "bd,tdc->tbc" if x.shape.rank == 2 else "tbd,tdc->tbc"
+            x = tf.einsum(equation, x, kernel) + offset[:, tf.newaxis]
+            if not last:
+                x = tf.nn.relu(x)
+                if masks:
+                    x = masks[number] * x
+        return x
+
+    def _masks(self, rates: tf.Tensor, count: tf.Tensor, calls: tf.Tensor, weights: _Tensors) -> list[tf.Tensor] | None:
+        """Returns what `SeededDropout` multiplies with: float32 [trials, examples, numbers] of each layer."""
+        if not self._drops:
+            return None
+        widths = [kernel.shape[2] for kernel in weights[:-2:2]] or [weights[0].shape[1]]
+        kept = 1.0 - rates[:, tf.newaxis, tf.newaxis]
+        masks = []
+        for seed, width in zip(self._mask_seeds, widths, strict=True):
+            drawn = tf.random.stateless_uniform([count, width], tf.stack([tf.constant(seed, tf.int64), calls]))
+            masks.append(tf.where(drawn >= rates[:, tf.newaxis, tf.newaxis], 1.0 / kept, 0.0))
+        return masks
+
+    def _of_each(self, of_example: Callable[..., tf.Tensor], targets: Target, logits: tf.Tensor) -> tf.Tensor:
+        """Returns float32 [trials, examples] of what the objective says of each example."""
+        trials, examples = tf.shape(logits)[0], tf.shape(logits)[1]
+        probabilities = keras.activations.get(self._task.activation)(logits)
+        flat = tf.reshape(probabilities, [trials * examples, logits.shape[2]])
+
+        def tiled(each: tf.Tensor) -> tf.Tensor:
+            return tf.tile(each, tf.concat([[trials], tf.ones([tf.rank(each) - 1], tf.int32)], axis=0))
+
+        return tf.reshape(of_example(tf.nest.map_structure(tiled, targets), flat), [trials, examples])
+
+    def _compiled_validation(self) -> Callable[..., Any]:
+        specs = [tf.TensorSpec([None, *each.shape], tf.float32) for each in self._start]
+
+        @tf.function(autograph=False, input_signature=[specs])
+        def validate(weights: _Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+            logits = self._logits(self._frozen.val, weights, None)
+            found = (
+                self._of_each(each, self._frozen.val_labels, logits)
+                for each in (self._objective.val_loss, self._objective.accuracy)
+            )
+            losses, hits = (tf.reduce_mean(each, axis=1) for each in found)
+            return losses, hits
+
+        return validate
+
+    def _compiled_epoch(self) -> Callable[..., Any]:
+        """Compiles an epoch: a function of the order, updates so far, rates, trials' own settings, weights, slots."""
+        frozen, size, examples = self._frozen, self._batch_size, self._frozen.split.examples
+        of_all = [tf.TensorSpec([None, *each.shape], tf.float32) for each in self._start]
+        scalars = [tf.TensorSpec([None], tf.float32)] * 5
+        signature = [
+            tf.TensorSpec([examples], tf.int64),
+            tf.TensorSpec([], tf.int64),
+            tf.TensorSpec([self._steps, None], tf.float32),
+            scalars,
+            of_all,
+            [each for each in of_all for _ in range(2)],
+        ]
+
+        def gradients(
+            numbers: tf.Tensor, calls: tf.Tensor, own: _Tensors, weights: _Tensors
+        ) -> tuple[_Tensors, tf.Tensor]:
+            values = tf.gather(frozen.train, numbers)
+            targets = tf.nest.map_structure(lambda each: tf.gather(each, numbers), frozen.train_targets)
+            dropout, l1, l2, *_ = own
+            masks = self._masks(dropout, tf.size(numbers), calls, weights)
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                losses = self._of_each(self._objective.loss, targets, self._logits(values, weights, masks))
+                kernels = weights[::2]
+                large = tf.add_n([tf.reduce_sum(tf.abs(each), axis=[1, 2]) for each in kernels])
+                larger = tf.add_n([tf.reduce_sum(tf.square(each), axis=[1, 2]) for each in kernels])
+                of_trials = tf.reduce_mean(losses, axis=1) + l1 * large + l2 * larger
+                together = tf.reduce_sum(of_trials)
+            return tape.gradient(together, weights), of_trials
+
+        @tf.function(autograph=False, input_signature=signature)
+        def epoch(
+            order: tf.Tensor, updates: tf.Tensor, rates: tf.Tensor, own: _Tensors, weights: _Tensors, slots: _Tensors
+        ) -> tuple[_Tensors, _Tensors, tf.Tensor]:
+            def body(step: tf.Tensor, weights: _Tensors, slots: _Tensors, total: tf.Tensor) -> tuple:
+                numbers = order[step * size : (step + 1) * size]
+                done = updates + tf.cast(step, tf.int64)
+                found, losses = gradients(numbers, done, own, weights)
+                changed = self._updated(weights, slots, found, rates[step], done + 1, own)
+                return step + 1, *changed, total + losses * tf.cast(tf.size(numbers), tf.float32)
+
+            start = tf.constant(0), weights, slots, tf.zeros_like(own[0])
+            _, weights, slots, total = tf.while_loop(
+                lambda step, *_: step < self._steps, body, start, parallel_iterations=1
+            )
+            return weights, slots, total / examples
+
+        return epoch
+
+    def _updated(
+        self, weights: _Tensors, slots: _Tensors, gradients: _Tensors, rates: tf.Tensor, count: tf.Tensor, own: _Tensors
+    ) -> tuple[_Tensors, _Tensors]:
+        """Applies an update as Keras' optimizer of the same name does."""
+        *_, momentum, decay = own
+        new_weights: _Tensors = []
+        new_slots: _Tensors = []
+        steps = tf.cast(count, tf.float32)
+        for place, (before, gradient) in enumerate(zip(weights, gradients, strict=True)):
+            weight, rank = before, before.shape.rank
+
+            def each(of_trials: tf.Tensor, rank: int = rank) -> tf.Tensor:
+                return tf.reshape(of_trials, [-1, *[1] * (rank - 1)])
+
+            first, second = slots[2 * place : 2 * place + 2]
+            if self._optimizer == "sgd":
+                first = first * each(momentum) - gradient * each(rates)
+                weight = weight + first
+            else:
+                if self._optimizer == "adamw" and rank == 3:
+                    weight = weight - weight * each(decay * rates)
+                first = first + (gradient - first) * (1.0 - BETA_1)
+                second = second + (tf.square(gradient) - second) * (1.0 - BETA_2)
+                alpha = rates * tf.sqrt(1.0 - BETA_2**steps) / (1.0 - BETA_1**steps)
+                weight = weight - first * each(alpha) / (tf.sqrt(second) + EPSILON)
+            new_weights.append(weight)
+            new_slots += [first, second]
+        return new_weights, new_slots
+
+
+def _chosen(improved: np.ndarray, new: _Tensors, old: _Tensors) -> _Tensors:
+    """Takes the new values of those that improved."""
+    if improved.all():
+        return new
+    masks = tf.constant(improved)
+    return [
+        tf.where(tf.reshape(masks, [-1, *[1] * (one.shape.rank - 1)]), one, other)
+        for one, other in zip(new, old, strict=True)
+    ]

@@ -1,0 +1,258 @@
+"""Trains trials: their heads many at a time where that is possible, the rest of each one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tf_keras as keras
+
+from finetune.config import AugmentationConfig, BackboneConfig, TrainingConfig
+from finetune.config.space import reason, with_values
+from finetune.errors import BackboneError
+from trainer_module.backbones.model import build_network
+from trainer_module.examples.input_data import labels
+from trainer_module.fitted_head import HEAD_ALONE, LastLayer
+from trainer_module.frozen_features.feed import Feed
+from trainer_module.heads import SeededDropout, with_all_regularizers
+from trainer_module.phases.checkpoint import Checkpoints
+from trainer_module.phases.freezing import check_phases, layers_of
+from trainer_module.phases.phase import BadNumbersError
+from trainer_module.phases.run import run_phases
+from trainer_module.phases.setup import Setup
+from trainer_module.phases.state import Snapshot, State
+from trainer_module.recipe import make_deterministic
+from trainer_module.tuning.batches import common
+from trainer_module.tuning.heads import Frozen, Head, at_once, initial_weights, train_heads
+from trainer_module.tuning.proposals import Proposal
+from trainer_module.warm_start.course import shortened
+
+# Opens the checkpoints of a trial.
+Opener = Callable[[Setup, int], Checkpoints]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial.
+
+    Attributes:
+        logits: float32 [validation examples, classes]; None where it failed, and `failed` says why.
+        seconds: That it took, its part of a batch included.
+        epochs: That were trained.
+        batched: Whether its head was trained in one batch with others.
+    """
+
+    proposal: Proposal
+    logits: np.ndarray | None
+    seconds: float
+    epochs: int = 0
+    batched: bool = False
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    proposal: Proposal
+    training: TrainingConfig
+    augmentation: AugmentationConfig
+
+    @property
+    def network(self) -> str:
+        """What the network of a trial depends on, as text."""
+        head = with_all_regularizers(self.training)
+        drops = (head.dropout > 0, head.spatial_dropout > 0, bool(head.l1 or head.l2))
+        training = self.training
+        return repr(
+            (training.seed, training.mixed_precision, training.batch_norm, training.peft, head.units, head.start, drops)
+        )
+
+
+class Trials:
+    """Trains trials of one network on the same examples."""
+
+    def __init__(self, setup: Setup, backbone: BackboneConfig, opened: Opener):
+        """Args:
+        setup: Of the config as it is.
+        backbone: Of the network.
+        opened: Opens the checkpoints of a trial.
+        """
+        self._as_it_is = self._base = setup
+        self._backbone, self._opened = backbone, opened
+        self._labels = labels(setup.train).numpy()
+        self._network = _Trial(Proposal(0, {}), setup.training, setup.augmentation).network
+        if setup.training.head.start == "fitted":
+            LastLayer(setup).fit(setup.train)
+        self._start = Snapshot.of(setup.model)
+        self._frozen: dict[str, Frozen | None] = {}
+
+    def run(self, proposals: Sequence[Proposal]) -> Iterator[list[Outcome]]:
+        """Trains them; yields outcomes as they come, those of a batch of heads together."""
+        trials, examples = [], self._as_it_is.train.examples
+        for proposal in proposals:
+            try:
+                trials.append(_trial(proposal, self._as_it_is.training, self._as_it_is.augmentation))
+            except ValueError as error:
+                # Each value is sound by itself, and these do not go together.
+                yield [Outcome(proposal, None, 0.0, failed=reason(error))]
+        batches: dict[str, list[_Trial]] = {}
+        alone: list[_Trial] = []
+        for trial in trials:
+            shared = common(trial.training, trial.augmentation, examples)
+            if shared is not None and self._frozen_for(trial) is not None:
+                batches.setdefault(shared, []).append(trial)
+            else:
+                alone.append(trial)
+        for batch in batches.values():
+            yield from self._batch(batch)
+        for trial in self._in_order(alone):
+            yield [self._alone(trial, None)]
+
+    def _batch(self, trials: Sequence[_Trial]) -> Iterator[list[Outcome]]:
+        frozen = self._frozen_for(trials[0])
+        assert frozen is not None
+        features, classes = int(frozen.train.shape[1]), len(self._base.classes)
+        size = at_once(trials[0].training.head.units, features, classes)
+        for first in range(0, len(trials), size):
+            part = trials[first : first + size]
+            setup = self._setup_of(part[0])
+            start = initial_weights(part[0].training, features, classes)
+            if part[0].training.head.start == "fitted":
+                self._begin(part[0])
+                start = setup.model.layers[-1].get_weights()
+            heads = train_heads(frozen, setup.task, setup.objective, [each.training for each in part], start)
+            short = [(trial, head) for trial, head in zip(part, heads, strict=True) if _ends_with(trial, head)]
+            yield [
+                Outcome(
+                    trial.proposal, None if head.failed else head.logits, head.seconds, head.epochs, True, head.failed
+                )
+                for trial, head in short
+            ]
+            head_of = {trial.proposal.number: head for trial, head in zip(part, heads, strict=True)}
+            longer = [trial for trial in part if not _ends_with(trial, head_of[trial.proposal.number])]
+            for trial in self._in_order(longer):
+                yield [self._alone(trial, head_of[trial.proposal.number])]
+
+    def _in_order(self, trials: Sequence[_Trial]) -> list[_Trial]:
+        """Puts trials of one network together, those of the one that is built before the others."""
+        return sorted(trials, key=lambda each: (each.network != self._network, each.network))
+
+    def _alone(self, trial: _Trial, head: Head | None) -> Outcome:
+        """Trains the phases of a trial, or those after its head."""
+        started = time.monotonic() - (head.seconds if head else 0.0)
+        try:
+            self._begin(trial)
+            setup = self._setup_of(trial)
+            check_phases(layers_of(setup.backbone), setup.training)
+            checkpoints = self._opened(setup, trial.proposal.number)
+            if head and not checkpoints.load().phase:
+                checkpoints.save(_after(setup, head))
+            state = run_phases(setup, checkpoints)
+            logits = _logits(setup)
+        except (BadNumbersError, BackboneError) as error:
+            return Outcome(trial.proposal, None, time.monotonic() - started, failed=str(error))
+        checkpoints.clear()
+        epochs = len(state.curves) + (head.epochs if head else 0)
+        return Outcome(trial.proposal, logits, time.monotonic() - started, epochs, batched=head is not None)
+
+    def _begin(self, trial: _Trial) -> None:
+        """Brings the weights that the Trainer would begin with into a network that the trial can have."""
+        if trial.network != self._network:
+            self._build(trial)
+        self._start.assign_to(self._base.model.variables)
+
+    def _build(self, trial: _Trial) -> None:
+        make_deterministic(trial.training.seed)
+        base = self._as_it_is
+        with base.strategy.scope():
+            backbone, model = build_network(self._backbone, trial.training, len(base.classes), base.task.activation)
+        frozen_features = base.frozen_features.around(model, backbone)
+        self._base = dataclasses.replace(base, model=model, backbone=backbone, frozen_features=frozen_features)
+        self._network = trial.network
+        if trial.training.head.start == "fitted":
+            setup = self._setup_of(trial)
+            LastLayer(setup).fit(setup.train)
+        self._start = Snapshot.of(model)
+
+    def _setup_of(self, trial: _Trial) -> Setup:
+        base, wanted = self._base, trial.training.class_weights
+        weights = None if wanted is None else base.task.class_weights(wanted, base.classes, self._labels)
+        frozen_features = base.frozen_features.of(trial.training, base.train, base.val, trial.augmentation)
+        return dataclasses.replace(
+            base,
+            training=trial.training,
+            augmentation=trial.augmentation,
+            class_weights=weights,
+            frozen_features=frozen_features,
+            trial=f"trial {trial.proposal.number}",
+        )
+
+    def _frozen_for(self, trial: _Trial) -> Frozen | None:
+        """Returns what the frozen backbone gives of all examples, read once for all trials that see the same."""
+        kind = trial.training.batch_norm
+        if kind not in self._frozen:
+            base = self._as_it_is
+            training = base.training.model_copy(update={"phases": [HEAD_ALONE], "batch_norm": kind})
+            feeds = base.frozen_features.of(training, base.train, base.val, AugmentationConfig()).feeds(0, 0, 0)
+            train, val = feeds.train.kept, feeds.val.kept
+            self._frozen[kind] = Frozen.of(train, val, base.train) if train and val else None
+        return self._frozen[kind]
+
+
+def _trial(proposal: Proposal, training: TrainingConfig, augmentation: AugmentationConfig) -> _Trial:
+    training, augmentation = with_values(training, augmentation, proposal.values)
+    if proposal.share < 1:
+        phases = [shortened(phase, proposal.share) for phase in training.phases]
+        training = training.model_copy(update={"phases": phases})
+    return _Trial(proposal, training, augmentation)
+
+
+def _ends_with(trial: _Trial, head: Head) -> bool:
+    return bool(head.failed) or len(trial.training.phases) == 1
+
+
+def _after(setup: Setup, head: Head) -> State:
+    """Returns where the Trainer stands after the first phase, with these weights."""
+    place_of = {id(variable): place for place, variable in enumerate(setup.model.variables)}
+    values = [variable.numpy() for variable in setup.model.variables]
+    slots = {}
+    for place, weights, slot in zip(_head_places(setup.model, place_of), head.weights, head.slots, strict=True):
+        values[place], slots[place] = weights, slot
+    for layer in setup.model.layers:
+        if isinstance(layer, SeededDropout):
+            for variable in layer.variables:
+                values[place_of[id(variable)]] = np.asarray(head.calls, values[place_of[id(variable)]].dtype)
+    state = State(best=Snapshot(values, slots))
+    state.begin_phase(1)
+    return state
+
+
+def _head_places(model: keras.Model, place_of: dict[int, int]) -> list[int]:
+    """Returns where kernel and offset of each dense layer of the head stand among all variables."""
+    dense = [layer for layer in model.layers if layer.name == "probabilities" or layer.name.startswith("head_dense_")]
+    return [place_of[id(variable)] for layer in dense for variable in (layer.kernel, layer.bias)]
+
+
+def _logits(setup: Setup) -> np.ndarray:
+    """Returns what the network says of the validation examples, read from where the last phase reads them."""
+    last = len(setup.training.phases) - 1
+    if last < 0:
+        return LastLayer(setup).logits(setup.val)
+    feed: Feed = setup.frozen_features.feeds(last, 0, 0).val
+    kernel, offset = setup.model.layers[-1].get_weights()
+    below = _below_last_layer(feed.model)
+    found: np.ndarray = np.concatenate([below(values).numpy() for values, _ in feed.batches]).astype(np.float32)
+    return found @ kernel + offset
+
+
+def _below_last_layer(model: keras.Model) -> Callable[[Any], Any]:
+    """Returns what gives the last layer's input; what stands above a cut may be a network within the network."""
+    node = model.output.node
+    first = keras.Model(model.inputs, node.keras_inputs[0])
+    if not isinstance(node.layer, keras.Model):
+        return lambda values: first(values, training=False)
+    rest = _below_last_layer(node.layer)
+    return lambda values: rest(first(values, training=False))
