@@ -39,10 +39,10 @@ CHANGES = {"horizontal_flip": True, "random_resized_crop": 0.5}
 Recipe = tuple[float | None, float | None, int]
 GRID: tuple[Recipe, ...] = (
     (None, None, 15),
-    (None, None, 30),
-    (2.0, 0.9, 30),
-    (5.0, 0.5, 30),
     (5.0, 0.9, 15),
+    (2.0, 0.9, 15),
+    (5.0, 0.5, 15),
+    (None, None, 30),
     (5.0, 0.9, 30),
 )
 
