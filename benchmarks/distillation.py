@@ -47,13 +47,13 @@ GRID: tuple[Recipe, ...] = (
 )
 
 
-def phase(name: str, epochs: int, unfreeze: Any, augmentation: Mapping[str, Any]) -> dict[str, Any]:
+def phase(name: str, epochs: int, unfreeze: Any, rate: float, augmentation: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a phase that runs its whole cosine and keeps what it ends with."""
     return {
         "name": name,
         "unfreeze": unfreeze,
         "epochs": epochs,
-        "learning_rate": 3e-4,
+        "learning_rate": rate,
         "optimizer": "adamw",
         "schedule": {"name": "cosine", "warmup_epochs": 1},
         "early_stopping": None,
@@ -83,7 +83,7 @@ def teacher_config(folder: Path) -> dict[str, Any]:
         "training": {
             "head": {"start": "fitted"},
             "label_smoothing": 0.1,
-            "phases": [phase("top_blocks", 10, {"last_blocks": 2}, {**CHANGES, "views": 4})],
+            "phases": [phase("top_blocks", 10, {"last_blocks": 2}, 3e-4, {**CHANGES, "views": 4})],
         },
     }
 
@@ -107,7 +107,7 @@ def pupil_config(folder: Path, teacher: str, chosen: Recipe, **data: Any) -> dic
         "training": {
             "head": {"start": "fitted"},
             **({"distillation": taught} if temperature else {"label_smoothing": 0.1}),
-            "phases": [phase("all_layers", epochs, "all", CHANGES)],
+            "phases": [phase("all_layers", epochs, "all", 1e-3, CHANGES)],
         },
     }
 

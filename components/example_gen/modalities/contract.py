@@ -11,7 +11,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import SPLITS, IngestSettings
 from finetune.artifacts.ingest_report import IngestReport
-from finetune.config import DataConfig
+from finetune.config import DataConfig, DistillationConfig
 from transforms import features
 from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
 from transforms.records import read_records
@@ -32,8 +32,9 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     component = modality.component()
     assert component.__name__ == modality.node_id, f"{name}: {modality.node_id} is made by {component.__name__}"
     assert "auto" in modality.layouts, f"{name} does not go with the default of data.layout"
-    known = {f"data.{key}" for key in DataConfig.model_fields}
-    assert set(modality.keys) <= known, f"{name}: keys that `data` does not have: {set(modality.keys) - known}"
+    sections = {"data": DataConfig, "training.distillation": DistillationConfig}
+    known = {f"{place}.{key}" for place, section in sections.items() for key in section.model_fields}
+    assert set(modality.keys) <= known, f"{name}: keys that no section has: {set(modality.keys) - known}"
     assert modality.root_problem(root) is None, f"{name} refuses data that are there: {modality.root_problem(root)}"
     assert modality.recognises(root), f"{name} does not recognise its own data in {root}"
     assert not modality.recognises(root / "absent"), f"{name} recognises data that are not there"
