@@ -259,7 +259,7 @@ LONG_TRAINING = (
 def pushed(folder: Path) -> dict[str, bytes]:
     """The model's files in the one pushed version, by their names in it; card and record of the push tell the time."""
     version = folder / "runs" / "tiny" / "pushed" / "1"
-    assert [path.name for path in version.parent.iterdir() if path.is_dir()] == ["1"]
+    assert [path.name for path in version.parent.glob("[!.]*") if path.is_dir()] == ["1"]
     files = {str(path.relative_to(version)): path for path in version.rglob("*") if path.is_file()}
     added = {PushRecord.FILE, ModelCard.FILE, CARD_TEXT_FILE}
     assert added < set(files)
