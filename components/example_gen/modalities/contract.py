@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tensorflow as tf
+from pydantic import BaseModel
 from tfx.dsl.components.base import base_beam_component
 from tfx.types import artifact_utils, standard_artifacts
 
@@ -32,7 +33,7 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     component = modality.component()
     assert component.__name__ == modality.node_id, f"{name}: {modality.node_id} is made by {component.__name__}"
     assert "auto" in modality.layouts, f"{name} does not go with the default of data.layout"
-    sections = {"data": DataConfig, "training.distillation": DistillationConfig}
+    sections: dict[str, type[BaseModel]] = {"data": DataConfig, "training.distillation": DistillationConfig}
     known = {f"{place}.{key}" for place, section in sections.items() for key in section.model_fields}
     assert set(modality.keys) <= known, f"{name}: keys that no section has: {set(modality.keys) - known}"
     assert modality.root_problem(root) is None, f"{name} refuses data that are there: {modality.root_problem(root)}"

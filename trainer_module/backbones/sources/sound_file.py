@@ -33,7 +33,7 @@ class SoundFile(KerasFile):
         """Finds nothing: the keys of pictures are refused with those of the section `data`."""
         return []
 
-    def write(self, backbone: keras.Model, path: Path) -> None:
+    def write(self, config: BackboneConfig, backbone: keras.Model, path: Path) -> None:
         """Writes the network of one patch, as it was in the file and cut, with its weights."""
         import tf_keras as keras
 
