@@ -13,6 +13,7 @@ from tfx.orchestration.portable.beam_executor_operator import BeamExecutorOperat
 from tfx.proto.orchestration import executable_spec_pb2
 from tfx.types import standard_artifacts
 
+from components.example_gen.modalities import MODALITIES
 from finetune.config import load_config
 from pipeline import launch, nodes
 from pipeline.beam import operator
@@ -46,8 +47,12 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, node_id: str, *ove
 
 
 def test_the_nodes_that_run_on_beam_are_those_of_the_plan():
-    components = build_pipeline(load_config(RECIPE)).components
-    assert {node.id for node in components if isinstance(node, BaseBeamComponent)} == set(BEAM_NODES)
+    of_pictures = {
+        node.id for node in build_pipeline(load_config(RECIPE)).components if isinstance(node, BaseBeamComponent)
+    }
+    of_others = {modality.node_id for modality in MODALITIES.values() if modality.on_beam}
+    assert of_pictures | of_others == set(BEAM_NODES)
+    assert of_pictures & of_others == {"ImageExampleGen"}
 
 
 def test_the_options_reach_the_node_but_not_its_cache_key(monkeypatch, tmp_path):
