@@ -18,7 +18,6 @@ from finetune.errors import ConfigError, DataRefused, FinetuneError, RunError
 from finetune.events import Note, RunStarted, emit, lines_to, subscribe
 from finetune.file_stats import stats_of
 from pipeline.beam.reachable import unreachable
-from pipeline.metadata_connection import connection_of
 from pipeline.only_run import only_run
 from pipeline.plan import node_ids
 from pipeline.run_ids import new_run_id
@@ -121,6 +120,7 @@ def _run(
         # TensorFlow and TFX are imported here, after the log has its file and the view is on the screen.
         emit(Note(text="loading TensorFlow and TFX"))
         from pipeline import summary
+        from pipeline.metadata_connection import connection_of
         from pipeline.node_runs import own_error, readable
         from pipeline.run_metadata import RunMetadata
 
@@ -186,6 +186,7 @@ def run_through(
     with only_run(config.output_path), _logs_to(log_file):
         emit(RunStarted(components=(*_nodes_to(config, last), component), log_file=str(log_file)))
         emit(Note(text="loading TensorFlow and TFX"))
+        from pipeline.metadata_connection import connection_of
         from pipeline.node_runs import nodes_then
         from pipeline.run_metadata import RunMetadata
 
@@ -210,6 +211,7 @@ def _whole_story(log_file: Path) -> str:
 def _run_nodes(config: Config, run_id: str, components: list[ComponentRun], last: str | None = None) -> None:
     """Runs the nodes up to `last`, or all; `components` gets each as it ends."""
     from pipeline.dag import compile_ir
+    from pipeline.metadata_connection import connection_of
     from pipeline.node_runs import run_nodes
     from pipeline.nodes import place_at
 

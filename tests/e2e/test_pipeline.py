@@ -99,20 +99,22 @@ def test_the_summary_keeps_its_contract(first_run):
 
 def test_tfma_and_the_predictions_agree(first_run):
     """Metrics by TFMA, from its own pass over the data, equal those from ours, overall, by slice and by class."""
-    tested = json.loads((artifacts(first_run, "BulkInferrer", "predictions") / "test_predictions.json").read_text())
-    verdict = json.loads((artifacts(first_run, "GateKeeper", "verdict") / "verdict.json").read_text())
+    tested = json.loads(
+        (first_artifacts("BulkInferrer", "predictions", first_run) / "test_predictions.json").read_text()
+    )
+    verdict = json.loads((first_artifacts("GateKeeper", "verdict", first_run) / "verdict.json").read_text())
     for metric in ("accuracy", "macro_f1"):
         assert first_run["metrics"][metric] == pytest.approx(tested[metric], abs=1e-6), "scikit-learn"
     from components.evaluator.results import read_metrics
 
-    by_slice, _ = read_metrics(str(artifacts(first_run, "Evaluator", "evaluation")))
+    by_slice, _ = read_metrics(str(first_artifacts("Evaluator", "evaluation", first_run)))
     for metric, value in first_run["metrics"].items():
         assert verdict["metrics"][metric]["value"] == value, metric
         assert by_slice[()][metric] == pytest.approx(value, abs=1e-5), metric
     for row in verdict["slices"]:
         assert by_slice[slice_key(row["slice"])]["accuracy"] == pytest.approx(row["value"], abs=1e-6)
     assert [row["slice"] for row in verdict["slices"]] == [{"label": name} for name in ("disc", "ring", "square")]
-    rows = (artifacts(first_run, "BulkInferrer", "predictions") / "predictions.csv").read_text().splitlines()
+    rows = (first_artifacts("BulkInferrer", "predictions", first_run) / "predictions.csv").read_text().splitlines()
     assert rows[0] == "path,label,predicted,probability"
     assert len(rows) == 1 + 24
     assert sum(map(sum, tested["confusion"])) == 24
@@ -145,7 +147,7 @@ def test_nothing_of_the_log_reaches_the_terminal(first_run, capfd):
 
 def test_the_pushed_model_serves_alone_and_equals_the_trainer(first_run, images, tmp_path):
     """Copied elsewhere, served by a process that knows neither the run's folders nor our package."""
-    run = artifacts(first_run, "Trainer", "model_run")
+    run = first_artifacts("Trainer", "model_run", first_run)
     with np.load(run / "val_predictions.npz") as saved:
         expected = dict(zip(saved["keys"].tolist(), saved["probabilities"], strict=True))
     model = tmp_path / "model"

@@ -71,6 +71,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
         eval_files=[files["val"]],
         serving_model_dir=str(folder / "served"),
         model_run_dir=str(folder / "run"),
+        hyperparameters=None,
     )
     recipe.run_fn(arguments)
     return json.loads((folder / "run" / "history.json").read_text()), folder
