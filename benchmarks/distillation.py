@@ -160,6 +160,7 @@ def train(folder: Path, config: dict[str, Any], seed: int) -> dict[str, Any]:
         "frozen_features_dir": str(folder / "frozen_features"),
         "tracking": {"tensorboard": False},
         "tracking_dir": str(work / "tensorboard"),
+        "mlflow_dir": str(work / "mlflow"),
         "teacher": outputs["Teacher"]["answers"] if whole.training.distillation else None,
     }
     arguments = FnArgs(
