@@ -47,6 +47,8 @@ def training_of(peft: str | None, rate: float, seed: int, **phase: Any) -> dict[
         "optimizer": "adamw",
         "schedule": {"name": "cosine", "warmup_epochs": 0.5},
         "early_stopping": None,
+        # Not the best: where the fitted head is as good already, neither side would have trained anything.
+        "keep": "last",
         **phase,
     }
     return {"seed": seed, "head": {"start": "fitted"}, "peft": peft, "phases": [tune]}
