@@ -47,6 +47,8 @@ def training_of(peft: str | None, rate: float, seed: int, **phase: Any) -> dict[
         "optimizer": "adamw",
         "schedule": {"name": "cosine", "warmup_epochs": 0.5},
         "early_stopping": None,
+        # Not the best: where the fitted head is as good already, neither side would have trained anything.
+        "keep": "last",
         **phase,
     }
     return {"seed": seed, "head": {"start": "fitted"}, "peft": peft, "phases": [tune]}
@@ -172,7 +174,12 @@ def _section(part: Part, runs: list[dict[str, Any]]) -> str:
         behind = 100 * (median(_accuracies(best["full"])) - median(_accuracies(best["lora"])))
         seconds = [median(each["processor_seconds"] for each in best[side]) for side in ("lora", "full")]
         side = "below" if behind > 0 else "above"
+        lora, full = (best[each][0]["phases"][-1] for each in ("lora", "full"))
+        # The head trains on both sides, and is no part of the backbone.
+        updates = lora["total_parameters"] - full["total_parameters"]
+        backbone = full["total_parameters"] - (lora["trainable_parameters"] - updates)
         said = (
+            f"LoRA trains {updates:,} numbers beside the backbone's {backbone:,}: {updates / backbone:.2%} of them. "
             f"LoRA's median is {abs(behind):.1f} points {side} that of full fine-tuning, for "
             f"{seconds[0] / seconds[1]:.0%} of its processor time. "
         )
