@@ -167,7 +167,7 @@ class _Batch:
                 ended[place] = epoch == len(rates[each]) or head.stopping.out_of_patience(epoch)
             best, best_slots = (_chosen(improved, *pair) for pair in ((weights, best), (slots, best_slots)))
             if ended.any():
-                for place in np.flatnonzero(ended):
+                for place in map(int, np.flatnonzero(ended)):
                     if not heads[alive[place]].failed:
                         self._finish(heads[alive[place]], trials[alive[place]], place, best, best_slots)
                 stay = np.flatnonzero(~ended)
