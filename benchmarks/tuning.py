@@ -12,9 +12,11 @@ folder: a run that was killed goes on.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -38,13 +40,6 @@ SPACE = {
     "training.batch_size": [16, 32, 64],
 }
 SEARCHES = {
-    "head and last block": {
-        "training": TRAINING,
-        "space": {**SPACE, BLOCK_RATE: {"min": 1e-6, "max": 1e-3, "log": True}},
-        "trials": 12,
-        "runs": 12,
-        "most": 1 / 4,
-    },
     "head alone": {
         "training": {**TRAINING, "phases": [HEAD]},
         "space": SPACE,
@@ -52,9 +47,16 @@ SEARCHES = {
         "runs": 1,
         "most": 1.5,
     },
+    "head and last block": {
+        "training": TRAINING,
+        "space": {**SPACE, BLOCK_RATE: {"min": 1e-6, "max": 1e-3, "log": True}},
+        "trials": 12,
+        "runs": 12,
+        "most": 1 / 4,
+    },
 }
 # Runs of the Trainer that a search is held against: with the values of the first so many trials.
-COMPARED = 4
+COMPARED = 2
 
 
 class Bench:
@@ -171,43 +173,53 @@ def _as_hyperparameters(values: dict[str, Any]) -> dict[str, Any]:
     return {"values": {key: json.dumps(value) if isinstance(value, str) else value for key, value in values.items()}}
 
 
-def measure(folder: Path, seeds: int) -> dict[str, Any]:
-    """Runs all that is not done, what searches cost before what they gain, and returns it."""
+def measure(folder: Path, seeds: int) -> Iterator[dict[str, Any]]:
+    """Runs all that is not done, what searches cost before what they gain; yields all that is done after each step."""
     bench = Bench(folder)
     # What TensorFlow does once in a process belongs to no run.
     bench.train("head alone", 0, "warm-up")
-    figures: dict[str, Any] = {which: _cost(bench, which) for which in SEARCHES}
+    yield bench.done
     for which in SEARCHES:
-        figures[which]["quality"] = [_quality(bench, which, seed) for seed in range(1, seeds + 1)]
+        search = bench.once(f"{which}, search 1", lambda which=which: bench.search(which, 1, f"{which}, search"))
+        yield bench.done
+        for trial in search["tuning"]["trials"][:COMPARED]:
+            values = _as_hyperparameters(trial["values"])
+            bench.once(
+                f"{which}, run {trial['number']}",
+                lambda which=which, values=values: bench.train(which, 1, f"{which}, runs", values),
+            )
+            yield bench.done
+    for seed, which in itertools.product(range(1, seeds + 1), SEARCHES):
+        search = bench.once(
+            f"{which}, search {seed}", lambda which=which, seed=seed: bench.search(which, seed, f"{which}, search")
+        )
+        for name, values in (("default", None), ("best", search["best"])):
+            bench.once(
+                f"{which}, {name} {seed}",
+                lambda which=which, seed=seed, values=values: bench.train(which, seed, f"{which}, runs", values),
+            )
+        yield bench.done
+
+
+def figures_of(done: dict[str, Any]) -> dict[str, Any]:
+    """Puts together what is done of each search: the search, runs of the Trainer beside it, and what seeds gained."""
+    figures = {}
+    for which in SEARCHES:
+        runs = [run for name, run in done.items() if name.startswith(f"{which}, run ")]
+        seeds = [int(name.split()[-1]) for name in done if name.startswith(f"{which}, best ")]
+        if runs:
+            quality = [_quality(done, which, seed) for seed in seeds]
+            figures[which] = {"search": done[f"{which}, search 1"], "runs": runs, "quality": quality}
     return figures
 
 
-def _cost(bench: Bench, which: str) -> dict[str, Any]:
-    """Searches, and runs the Trainer with the values of some trials; each side with frozen features of its own."""
-    search = bench.once(f"{which}, search 1", lambda: bench.search(which, 1, f"{which}, search"))
-    runs = [
-        bench.once(
-            f"{which}, run {trial['number']}",
-            lambda trial=trial: bench.train(which, 1, f"{which}, runs", _as_hyperparameters(trial["values"])),
-        )
-        for trial in search["tuning"]["trials"][:COMPARED]
-    ]
-    return {"search": search, "runs": runs}
-
-
-def _quality(bench: Bench, which: str, seed: int) -> dict[str, Any]:
-    """Searches with a seed, and trains with the best values and with the config as it is."""
-    search = bench.once(f"{which}, search {seed}", lambda: bench.search(which, seed, f"{which}, search"))
-    default, best = (
-        bench.once(f"{which}, {name} {seed}", lambda values=values: bench.train(which, seed, f"{which}, runs", values))
-        for name, values in (("default", None), ("best", search["best"]))
-    )
-    tuning = search["tuning"]
+def _quality(done: dict[str, Any], which: str, seed: int) -> dict[str, Any]:
+    tuning = done[f"{which}, search {seed}"]["tuning"]
     best_trial = next(trial for trial in tuning["trials"] if trial["number"] == tuning["best"])
     return {
         "seed": seed,
-        "default": default["accuracy"],
-        "best": best["accuracy"],
+        "default": done[f"{which}, default {seed}"]["accuracy"],
+        "best": done[f"{which}, best {seed}"]["accuracy"],
         "val_loss_default": tuning["trials"][0]["score"],
         "val_loss_best": best_trial["score"],
         "nested": tuning["nested"],
@@ -223,39 +235,36 @@ def report(figures: dict[str, Any], where: str) -> str:
         for key, unit in (("processor_seconds", "processor"), ("seconds", "wall")):
             one = mean(run[key] for run in runs)
             times = search[key] / (wanted["runs"] * one)
-            costs.append([which, wanted["trials"], unit, f"{search[key]:.1f}", f"{one:.1f}", f"{times:.2f}"])
-            costs[-1] += [f"{wanted['most']:g} of {wanted['runs']}"]
-        quality = found["quality"]
-        difference = [100 * (each["best"] - each["default"]) for each in quality]
-        gains.append(
-            [
-                which,
-                spread(each["default"] for each in quality),
-                spread(each["best"] for each in quality),
-                f"{median(difference):+.1f} ({min(difference):+.1f} to {max(difference):+.1f}) points",
-                spread(each["val_loss_default"] for each in quality),
-                spread(each["val_loss_best"] for each in quality),
-                spread(each["nested"] for each in quality),
-            ]
-        )
-    head = ["search", "trials", "seconds of", "search", "one run of the Trainer", "search in runs", "wanted, at most"]
+            costs.append([which, wanted["trials"], unit, f"{search[key]:.1f}", f"{one:.1f} ({len(runs)})"])
+            costs[-1] += [f"{times:.2f}", f"{wanted['most']:g} of {wanted['runs']}"]
+        if quality := found["quality"]:
+            difference = [100 * (each["best"] - each["default"]) for each in quality]
+            columns = ("default", "best", "val_loss_default", "val_loss_best", "nested")
+            default, best, *losses = (spread(each[name] for each in quality) for name in columns)
+            change = f"{median(difference):+.1f} ({min(difference):+.1f} to {max(difference):+.1f}) points"
+            gains.append([which, len(quality), default, best, change, *losses])
+    head = ["search", "trials", "seconds of", "search", "a run of the Trainer", "search in runs", "wanted, at most"]
     of_gains = [
-        "search", "test accuracy, default", "test accuracy, retrained best", "best - default", "val loss, default",
-        "val loss, best trial", "nested estimate",
+        "search", "seeds", "test accuracy, default", "test accuracy, retrained best", "best - default",
+        "val loss, default", "val loss, best trial", "nested estimate",
     ]  # fmt: skip
-    seeds = len(next(iter(figures.values()))["quality"])
-    return (
+    text = (
         f"# A search beside runs of the Trainer\n\n`make bench-tuning`, {where}.\n\nFlowers, MobileNetV2 0.35 at "
-        f"{SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random search. One run of the Trainer "
-        f"is the mean of {COMPARED}, with the values of the first {COMPARED} trials; both sides begin without frozen "
-        "features, and the runs share theirs as the trials do. `search in runs` is the search as a share of so many "
-        f"runs as stand beside it.\n\n{table(head, costs)}\n\nOn the 150 test pictures, median (least - largest) of "
-        f"{seeds} seeds, each with a search of its own:\n\n{table(of_gains, gains)}"
+        f"{SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random search. A run of the Trainer is "
+        "the mean of several, how many stands behind it, with the values of the first trials; both sides begin without "
+        "frozen features, and the runs share theirs as the trials do. `search in runs` is the search as a share of so "
+        f"many runs as stand behind it.\n\n{table(head, costs)}"
     )
+    if gains:
+        text += (
+            "\n\nOn the 150 test pictures, median (least - largest), each seed with a search of its own:\n\n"
+            f"{table(of_gains, gains)}"
+        )
+    return text
 
 
 def main() -> None:
-    """Measures what is left to measure, and writes the results."""
+    """Measures what is left to measure, and writes the results as they come."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=FOLDER)
@@ -263,10 +272,10 @@ def main() -> None:
     folder = arguments.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     where = machine()
-    figures = measure(folder, arguments.seeds)
-    text = report(figures, where)
-    print(text)
-    save("tuning", text, {"machine": where, **figures})
+    for done in measure(folder, arguments.seeds):
+        figures = figures_of(done)
+        if figures:
+            save("tuning", report(figures, where), {"machine": where, **figures})
 
 
 if __name__ == "__main__":
