@@ -7,25 +7,17 @@ from typing import TYPE_CHECKING
 from finetune.config import AugmentationConfig
 from finetune.config.augmentation import SOUND_CHANGES
 from finetune.errors import BackboneError
-from transforms.backbone import Backbone
+from trainer_module.modalities.as_transformed import AsTransformed
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
 
-class Audio:
+class Audio(AsTransformed):
     """Log-mel patches of a sound, of which those that are zero throughout stand for none."""
 
     augments = frozenset({*SOUND_CHANGES, "mixup", "views"})
-
-    def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
-        import tf_keras as keras
-
-        return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
-
-    def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
-        return value
 
     def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Averages patches [batch, patches, channels], which are zero where there is none."""

@@ -6,25 +6,17 @@ from typing import TYPE_CHECKING
 
 from finetune.config import AugmentationConfig
 from finetune.errors import BackboneError
-from transforms.backbone import Backbone
+from trainer_module.modalities.as_transformed import AsTransformed
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
 
-class Text:
+class Text(AsTransformed):
     """Ids of words, strings, or several tensors by name."""
 
     augments = frozenset({"word_dropout", "views"})
-
-    def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
-        import tf_keras as keras
-
-        return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
-
-    def prepare(self, value: keras.KerasTensor, record: Backbone) -> keras.KerasTensor:
-        return value
 
     def pool(self, features: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Pools words [batch, words, channels], which are zero where there is no word."""
