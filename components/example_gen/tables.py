@@ -77,22 +77,6 @@ def find_tables(root: str) -> tuple[str, list[str], list[str]]:
     return root, tables, [name for name in names if name not in tables]
 
 
-def text_problem(text: str, settings: IngestSettings) -> FileProblem | None:
-    """Says why a text, or a pair of them, cannot be used; None for one that can."""
-    max_characters = settings.max_characters
-    if _not_utf8(text):
-        return FileProblem("not text", "it has bytes that are not UTF-8; convert the file: iconv -f LATIN1 -t UTF-8")
-    if not text.strip():
-        return FileProblem("empty text", "expected at least one letter")
-    if len(text) > max_characters:
-        return FileProblem(
-            "too long",
-            f"it has {len(text):,} characters; expected at most {max_characters:,}. Cut it, or raise "
-            "data.max_characters",
-        )
-    return None
-
-
 def read_tables(root: str, settings: IngestSettings, problem_of: ProblemOf = text_problem) -> Tables:
     """Reads all rows.
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from finetune_cli.modalities.audio import Audio
 from finetune_cli.modalities.image import Image
+from finetune_cli.modalities.image_text import ImageText
 from finetune_cli.modalities.text import Text
 
 
@@ -42,3 +43,4 @@ MODALITIES: dict[str, CommandModality] = {
     "image": Image(),
     "text": Text(),
 }
+MODALITIES["image_text"] = ImageText()

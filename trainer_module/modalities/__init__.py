@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from finetune.config import AugmentationConfig
 from trainer_module.modalities.audio import Audio
 from trainer_module.modalities.image import Image
+from trainer_module.modalities.image_text import ImageText
 from trainer_module.modalities.text import Text
 from transforms.backbone import Backbone
 
@@ -50,3 +51,4 @@ MODALITIES: dict[str, Modality] = {
     "image": Image(),
     "text": Text(),
 }
+MODALITIES["image_text"] = ImageText(MODALITIES["image"], MODALITIES["text"])

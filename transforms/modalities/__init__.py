@@ -14,6 +14,7 @@ from finetune.run_time import plain
 from transforms.backbone import Backbone
 from transforms.modalities.audio import Audio
 from transforms.modalities.image import Image
+from transforms.modalities.image_text import ImageText
 from transforms.modalities.text import Text
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ MODALITIES: dict[str, Modality] = {
     "image": Image(),
     "text": Text(),
 }
+MODALITIES["image_text"] = ImageText(MODALITIES["image"], MODALITIES["text"])
 
 
 def transform_settings(record: Backbone) -> dict[str, Any]:

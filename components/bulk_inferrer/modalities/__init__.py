@@ -11,6 +11,7 @@ from typing import Protocol
 
 from components.bulk_inferrer.modalities.audio import Audio
 from components.bulk_inferrer.modalities.image import Image
+from components.bulk_inferrer.modalities.image_text import ImageText
 from components.bulk_inferrer.modalities.text import Text
 
 
@@ -25,7 +26,7 @@ class PreviewModality(Protocol):
             stem: Path of what to write, without its extension; its folder is there.
 
         Returns:
-            `text`; or `image`, the name of a picture that it wrote, and maybe `sound`, that of a sound.
+            `text`; or `image`, the name of a picture that it wrote, and maybe `sound`, that of a sound, or `text` too.
         """
 
 
@@ -34,3 +35,4 @@ MODALITIES: dict[str, PreviewModality] = {
     "image": Image(),
     "text": Text(),
 }
+MODALITIES["image_text"] = ImageText(MODALITIES["image"], MODALITIES["text"])

@@ -1,0 +1,29 @@
+"""A small picture with the beginning of its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transforms.features import IMAGE, TEXT
+
+if TYPE_CHECKING:
+    from components.bulk_inferrer.modalities import PreviewModality
+
+
+class ImageText:
+    """What both sides show; of a side that is not there nothing."""
+
+    def __init__(self, image: PreviewModality, text: PreviewModality):
+        """Takes those of the sides."""
+        self._of_sides = {IMAGE: image, TEXT: text}
+
+    def preview(self, value: bytes, stem: Path) -> dict[str, str]:
+        """Makes those of both sides."""
+        from transforms.sides import unpack
+
+        shown = {}
+        for side, data in unpack(value).items():
+            if data:
+                shown |= self._of_sides[side].preview(data, stem)
+        return shown or {"text": ""}
