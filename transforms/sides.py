@@ -51,3 +51,12 @@ def _field(number: int, content: tf.Tensor) -> tf.Tensor:
         written = (rest > 0) | (place == 0)
         parts.append(tf.where(written, tf.gather(tf.constant([bytes([each]) for each in range(256)]), byte), ""))
     return tf.strings.join([*parts, content])
+
+
+def side_alone(example: bytes, side: str) -> bytes:
+    """Returns a raw example, a serialised tf.Example, without the other side; one that lacks the side stays."""
+    found = tf.train.Example.FromString(example)
+    values = found.features.feature[features.IMAGE_TEXT].bytes_list.value
+    if unpack(values[0])[side]:
+        values[0] = pack({side: unpack(values[0])[side]})
+    return bytes(found.SerializeToString(deterministic=True))

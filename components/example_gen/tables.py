@@ -22,6 +22,7 @@ from components.example_gen.layouts import Listing
 from components.example_gen.settings import IngestSettings
 from components.example_gen.splits import plan_splits
 from components.example_gen.tasks import read_labels
+from components.example_gen.text_problem import not_utf8, text_problem
 from finetune.buckets import is_bucket
 from finetune.errors import DataError
 from transforms.features import BETWEEN_TEXTS
@@ -148,7 +149,7 @@ def _records(
         group = row.get(settings.group_column, "").strip() if settings.group_column else None
         record = FileRecord(f"{name}:{line}", labels, where, slices=slices, group=group)
         problem = label_problem or problem_of(text, settings)
-        if not problem and any(_not_utf8(value) for value in (*slices.values(), where or "", group or "")):
+        if not problem and any(not_utf8(value) for value in (*slices.values(), where or "", group or "")):
             problem = FileProblem("not text", "a column has bytes that are not UTF-8")
         if problem:
             yield record.without(problem), ""
@@ -163,10 +164,6 @@ def _text(row: dict[str, str], settings: IngestSettings) -> str:
     if settings.text_columns is None:
         return row.get(settings.text_column, "")
     return BETWEEN_TEXTS.join(row.get(column, "").replace(BETWEEN_TEXTS, " ") for column in settings.text_columns)
-
-
-def _not_utf8(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _rows(folder: str, name: str, settings: IngestSettings) -> Iterator[tuple[int, Row]]:

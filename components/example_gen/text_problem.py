@@ -9,7 +9,7 @@ from components.example_gen.settings import IngestSettings
 def text_problem(text: str, settings: IngestSettings) -> FileProblem | None:
     """Says why a text, or a pair of them, cannot be used; None for one that can."""
     max_characters = settings.max_characters
-    if _not_utf8(text):
+    if not_utf8(text):
         return FileProblem("not text", "it has bytes that are not UTF-8; convert the file: iconv -f LATIN1 -t UTF-8")
     if not text.strip():
         return FileProblem("empty text", "expected at least one letter")
@@ -20,3 +20,7 @@ def text_problem(text: str, settings: IngestSettings) -> FileProblem | None:
             "data.max_characters",
         )
     return None
+
+
+def not_utf8(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -106,7 +106,7 @@ def deepest_cut(nodes: Sequence[Node], output: str, is_constant: Callable[[Node]
 
 
 def _parts(live: Sequence[Node], is_constant: Callable[[Node], bool]) -> list[list[Node]]:
-    """Returns the constant nodes above which, towards the inputs, all is constant, those together that are connected."""
+    """Returns the constant nodes of which all that leads to them is constant, those together that are connected."""
     part_of: dict[str, list[Node]] = {}
     for node in live:
         if not is_constant(node) or not all(name in part_of for name in node.inputs):

@@ -78,9 +78,14 @@ class Network:
         beside = [node for node in outer if not self._is_behind(node)]
         # One after the other, not called on each other: Keras would go through all layers once more for that.
         to_backbone = keras.Model(self._model.input, self._call.call_args[0])
-        results = list(tf.nest.flatten(self._backbone.outputs)) if behind else []
+        # What of the backbone's outputs the nodes behind it need.
+        known = {name for node in behind for name in self._ancestors(node)}
+        outputs = list(enumerate(tf.nest.flatten(self._backbone.outputs)))
+        places = [place for place, tensor in outputs if self._inner[_key(tensor.node)][0] in known]
+        results = [outputs[place][1] for place in places]
         inside = keras.Model(self._backbone.inputs, [self._kept(node) for node in inner] + results)
-        above = keras.Model(tf.nest.flatten(self._call.outputs), list(map(self._tensor, behind))) if behind else None
+        called = tf.nest.flatten(self._call.outputs)
+        above = keras.Model([called[place] for place in places], list(map(self._tensor, behind))) if behind else None
         others = keras.Model(self._model.input, list(map(self._tensor, beside))) if beside else None
 
         def run(inputs: NetworkInput) -> list[tf.Tensor]:

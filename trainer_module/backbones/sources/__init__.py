@@ -27,7 +27,7 @@ SOURCES: dict[str, BackboneSource] = {
         HubTexts(),
         KerasFile(),
         SoundFile(),
-        Sides(lambda config: source_of(config)),
+        Sides(lambda config: source_of(config)),  # noqa: PLW0108 (it stands below)
     )
 }
 
