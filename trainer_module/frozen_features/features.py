@@ -181,7 +181,7 @@ class FrozenFeatures:
             cut = self.planner.cut(later)
             if cut.name not in gaps:
                 cache = self._cache(cut, views)
-                into = rows if cut.name == own.node.name else None
+                into = rows if cut.name == own.name else None
                 gaps[cut.name] = self._gap(cut, cache, keys, into)
         left = [gap for gap in gaps.values() if gap.missing.any()]
         if left:
