@@ -46,8 +46,8 @@ def _field(number: int, content: tf.Tensor) -> tf.Tensor:
     length = tf.strings.length(content)
     parts = [tf.fill(tf.shape(content), bytes([number << 3 | 2]))]
     for place in range(5):
-        rest = length >> (7 * place)
-        byte = (rest & 127) | tf.where(rest > 127, 128, 0)
+        rest = tf.bitwise.right_shift(length, 7 * place)
+        byte = tf.bitwise.bitwise_and(rest, 127) + tf.where(rest > 127, 128, 0)
         written = (rest > 0) | (place == 0)
         parts.append(tf.where(written, tf.gather(tf.constant([bytes([each]) for each in range(256)]), byte), ""))
     return tf.strings.join([*parts, content])

@@ -91,10 +91,12 @@ def pair_root(folder: Path) -> Path:
 
 def both(folder: Path) -> BackboneConfig:
     image = {"name": "SmallCNN", "weights": "random", "image_size": 8}
-    return BackboneConfig.model_validate({"sides": {"image": image, "text": words(folder).model_dump()}})
+    text = {"name": "GloVe", "weights": words(folder).weights, "text": {"max_words": 4}}
+    return BackboneConfig.model_validate({"sides": {"image": image, "text": text}})
 
 
 ROOTS = {"audio": sound_root, "image": image_root, "image_text": pair_root, "text": text_root}
+SETTINGS = {"image_text": {"manifest": "manifest.csv", "with_text": True}}
 CONFIGS = {
     "audio": patches,
     "image_text": both,
@@ -142,7 +144,7 @@ def test_no_part_lacks_a_modality():
 @pytest.mark.parametrize("name", TABLES["components.example_gen.modalities"])
 def test_the_ingest_has_what_it_asks_of_a_modality(name, tmp_path):
     contract = pytest.importorskip("components.example_gen.modalities.contract")
-    contract.check_modality(name, ROOTS[name](tmp_path), tmp_path / "out")
+    contract.check_modality(name, ROOTS[name](tmp_path), tmp_path / "out", SETTINGS.get(name, {}))
 
 
 @pytest.mark.parametrize("name", TABLES["transforms.modalities"])

@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 from trainer_module.backbones.model import build_network  # noqa: E402
 from trainer_module.frozen_features.network import Network  # noqa: E402
 from trainer_module.frozen_features.planner import Planner  # noqa: E402
-from trainer_module.fusion import LeaveOutSides, StandIn  # noqa: E402
+from trainer_module.fusion import LeaveOutSides  # noqa: E402
 
 PHASES = [
     {"name": "head", "epochs": 5, "learning_rate": 0.01},
@@ -69,7 +69,7 @@ def test_every_phase_goes_on_from_what_is_kept_of_both_sides(fusion, tmp_path):
 
 def test_the_stand_in_learns_from_examples_without_the_side(tmp_path):
     _, _, model = network(tmp_path, "cross_attention")
-    layer = next(layer for layer in model.layers if isinstance(layer, StandIn))
+    layer = model.get_layer("image_or_stand_in")
     for there, learns in (([[1, 1], [1, 1]], False), ([[0, 1], [1, 1]], True)):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(model(batch(there))[:, 0])
@@ -98,5 +98,5 @@ def test_words_cannot_look_at_a_vector(tmp_path):
     image = {"file": str(tmp_path / "vector.keras"), "scaling": "none", "image_size": 16}
     text = {"name": "GloVe", "weights": str(tmp_path / "words.txt"), "text": {"max_words": 4}}
     config = BackboneConfig.model_validate({"sides": {"image": image, "text": text}})
-    with pytest.raises(BackboneError, match="expected `concat`|Expected `concat`"):
+    with pytest.raises(BackboneError, match="Expected `concat`"):
         build_network(config, TrainingConfig.model_validate({"fusion": "cross_attention"}), classes=3)

@@ -37,7 +37,11 @@ class ImageText:
         return self._image.fingerprint(root, settings)
 
     def recognises(self, path: Path) -> bool:
-        """Finds nothing: a manifest may be one of pictures alone."""
+        """Finds a folder with a CSV file of pictures and texts, by the default names of its columns."""
+        for table in sorted(path.glob("*.csv")) if path.is_dir() else ():
+            with table.open(encoding="utf-8-sig", errors="replace") as file:
+                if {"path", "text"} <= {name.strip() for name in file.readline().split(",")}:
+                    return True
         return False
 
     def root_problem(self, path: Path) -> str | None:
