@@ -29,7 +29,8 @@ def config_reference() -> str:
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        key, told = f"{prefix}{name}", field.json_schema_extra or {}
+        key, told = f"{prefix}{name}", field.json_schema_extra
+        told = told if isinstance(told, dict) else {}
         if "internal" in told:
             continue
         section, is_list = _section(field.annotation)

@@ -145,7 +145,7 @@ def _factors(layers: Sequence[Layer], factor: float) -> list[float]:
     """Returns `rate_factors` of each network by itself."""
     of_layer = {
         id(layer): each
-        for own in (_sides(layers) or {"": layers}).values()
+        for own in (_sides(layers) or {"": list(layers)}).values()
         for layer, each in zip(own, rate_factors([layer.name for layer in own], factor), strict=True)
     }
     return [of_layer[id(layer)] for layer in layers]

@@ -22,7 +22,7 @@ class ImageText:
         """Makes those of both sides."""
         from transforms.sides import unpack
 
-        shown = {}
+        shown: dict[str, str] = {}
         for side, data in unpack(value).items():
             if data:
                 shown |= self._of_sides[side].preview(data, stem)
