@@ -107,3 +107,6 @@ clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf .venv .venv.lock .venv.syncing .venv-lane-b .venv-lane-b.lock .venv-lane-b.syncing
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage .import_linter_cache
 	find . -path ./.git -prune -o -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+bench-fusion: setup  ## ask for one of two flowers in a picture, and compare both sides with each alone; a quarter of an hour
+	$(BIN)/python -m benchmarks.fusion
