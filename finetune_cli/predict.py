@@ -127,6 +127,8 @@ def _answered(
             # Bytes of an argument that are not UTF-8 arrive as surrogates, and go on as they came.
             if not row:
                 raise FileProblem("empty row", "there is neither a picture nor a text")
+            if not row:
+                raise FileProblem("empty row", "there is neither a picture nor a text")
             text = row["text"].encode("utf-8", "surrogateescape") if "text" in row else b""
             data = read_file(row["file"]) if "file" in row else b""
             contents.append(pack({IMAGE: data, TEXT: text}) if of_sides else raw(data or text))

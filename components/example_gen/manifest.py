@@ -7,8 +7,8 @@ import hashlib
 import io
 import os
 import posixpath
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from components.example_gen.columns import check_columns, common_columns
 from components.example_gen.files import (
@@ -31,11 +31,13 @@ class Manifest:
         files: One record a row; rows that cannot be used say why.
         split_values: Distinct values in the split column; None when none is configured.
         sha256: Hex digest of the manifest's bytes.
+        odd_annotations: How many annotations are odd in which way, where a manifest has some.
     """
 
     files: list[FileRecord]
     split_values: list[str] | None
     sha256: str
+    odd_annotations: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_manifest(root: str, settings: IngestSettings) -> Manifest:
@@ -44,15 +46,7 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     Raises:
         DataError: The manifest is missing, is not CSV in UTF-8, or lacks a column.
     """
-    assert settings.manifest is not None
-    path = os.path.join(root, settings.manifest)
-    try:
-        data = read_file(path)
-    except FileProblem as problem:
-        raise DataError(
-            f"data.manifest: got {settings.manifest!r} ({problem}); expected a CSV file; its path is "
-            f"relative to data.root {root!r}."
-        ) from None
+    path, data = manifest_bytes(root, settings)
     rows = csv.DictReader(io.StringIO(_decode(path, data), newline=""))
     try:
         rows.fieldnames = [name.strip() for name in rows.fieldnames or []]
@@ -70,6 +64,23 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     if settings.split_column:
         split_values = sorted({record.folder for record in files if record.folder})
     return Manifest(files, split_values, hashlib.sha256(data).hexdigest())
+
+
+def manifest_bytes(root: str, settings: IngestSettings) -> tuple[str, bytes]:
+    """Returns path and content of the manifest that `settings` names.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    assert settings.manifest is not None
+    path = os.path.join(root, settings.manifest)
+    try:
+        return path, read_file(path)
+    except FileProblem as problem:
+        raise DataError(
+            f"data.manifest: got {settings.manifest!r} ({problem}); expected a CSV file, or a JSON file as COCO has "
+            f"it; its path is relative to data.root {root!r}."
+        ) from None
 
 
 def _decode(path: str, data: bytes) -> str:
@@ -108,7 +119,7 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
             group=values[settings.group_column] if settings.group_column else None,
         )
         key = (given, record.labels, record.folder, text)
-        problem = label_problem or (None if row_alone else _path_problem(given, record.path))
+        problem = label_problem or (None if row_alone else path_problem(given, record.path))
         if not problem and text:
             problem = text_problem(text, settings)
         if row_alone and not text:
@@ -125,8 +136,13 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
         yield record
 
 
-def _path_problem(given: str, path: str) -> FileProblem | None:
-    """Args: given: as in the manifest. path: the same, normalized."""
+def path_problem(given: str, path: str) -> FileProblem | None:
+    """Says what is wrong with a path.
+
+    Args:
+        given: As in the manifest.
+        path: The same, normalized.
+    """
     if not given:
         return FileProblem("empty path", "expected the path of a file")
     if path.startswith("/") or path == ".." or path.startswith("../"):
