@@ -313,8 +313,8 @@ def states(output: str) -> dict[str, str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["tiny", "tiny_pairs"])
-def test_a_whole_pipeline(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
+@pytest.mark.parametrize(("kind", "classes"), [("tiny", ["dark", "light"]), ("tiny_pairs", ["alike", "other"])])
+def test_a_whole_pipeline(kind: str, classes: list[str], request: pytest.FixtureRequest, tmp_path: Path):
     """Killed while it trains, it resumes from its checkpoint and pushes what a local run pushes, byte for byte."""
     here, package = tmp_path / "volume", tmp_path / "tiny-package.yaml"
     tiny: Path = request.getfixturevalue(kind)
@@ -369,10 +369,8 @@ def test_a_whole_pipeline(kind: str, request: pytest.FixtureRequest, tmp_path: P
     told = json.loads((shown / tasks.OUTPUT_FILE).read_text())["artifacts"]
     metadata = {name: one["artifacts"][0]["metadata"] for name, one in told.items()}
     assert metadata["metrics"] == there_told.metrics
-    assert [one["displayName"] for one in metadata["confusion_matrix"]["confusionMatrix"]["annotationSpecs"]] == [
-        "dark",
-        "light",
-    ]
+    specs = metadata["confusion_matrix"]["confusionMatrix"]["annotationSpecs"]
+    assert [one["displayName"] for one in specs] == classes
     assert metadata["model"]["folder"] == again_told.pushed_model
     assert (shown / "report").read_text() == Path(again_told.report).read_text()
     assert (shown / "model_card").read_text() == Path(again_told.pushed_model, CARD_TEXT_FILE).read_text()
