@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from artifact_files import artifact_files, same_bytes
+from artifact_files import artifact_files, same_content
 from command_line import ROOT, finetune
 
 from finetune_kubeflow.replay.run import TaskResult, replay
@@ -73,7 +73,7 @@ def test_the_digits_package_side_by_side_leaves_what_a_local_run_leaves(tmp_path
         assert {(result.state, len(result.attempts)) for result in results} == {("ran", 1)}, told(results)
         found = artifact_files(place / "volume" / "runs" / "digits" / "artifacts")
         assert found.keys() == expected.keys()
-        different = [name for name in expected if not same_bytes(expected[name], found[name])]
+        different = [name for name in expected if not same_content(expected[name], found[name])]
         assert not set(different) - OWN
         pushed = [
             folder / "runs" / "digits" / "pushed" / "1" / "saved_model.pb" for folder in (local, place / "volume")
