@@ -11,6 +11,10 @@ BIN := $(VENV)/bin
 # `python -m pytest` rather than `pytest`: it puts the checkout on the import path.
 PYTEST := $(BIN)/python -m pytest
 
+# Each worker holds TensorFlow, up to 3 GB. A file's tests stay together: they share what they have trained.
+WORKERS ?= logical
+PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
@@ -23,10 +27,10 @@ demo: setup  ## fine-tune a small model on data that comes along, and push it
 	$(BIN)/finetune demo
 
 test: setup  ## run the tests, without the long ones
-	$(PYTEST) -m "not long"
+	$(PYTEST) $(PARALLEL) -m "not long"
 
 test-all: setup  ## run every test, and print which lines none of them runs
-	$(PYTEST) -m "" --cov --cov-report term-missing
+	$(PYTEST) $(PARALLEL) -m "" --cov --cov-report term-missing
 
 test-current:  ## run the tests with current Python and TFX (lane B), in a Debian 13 root where the host is older
 	@scripts/test_current.sh

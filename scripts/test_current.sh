@@ -192,7 +192,7 @@ main() {
     return
   fi
   # `python -m`, because that also puts the checkout on the import path.
-  [ $# -gt 0 ] || set -- python -m pytest -m 'not long'
+  [ $# -gt 0 ] || set -- python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not long'
 
   choice=$(FINETUNE_LANE='' "$checkout/scripts/setup.sh" --choose) || true
   if [ "${choice%%$'\t'*}" = B ]; then

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -152,6 +153,7 @@ def list_spans(data: DataSpans, settings: IngestSettings, list_one: Callable[[st
         spans=data.spans,
         span_digests=data.digests,
         waiting=data.waiting,
+        odd_annotations=sum((Counter(listing.odd_annotations) for listing in listings.values()), Counter()),
     )
 
 
