@@ -9,8 +9,8 @@ not learn from, the candidate by cross-validation (`held out`). What is true is 
 span: a promotion is bad where the candidate gets more than a point less of them right, and a candidate is missed that
 gets a point more right and is refused. The rule was chosen on one half of the draws; the other half is the proof.
 
-Rules on weeks without a fault are told which weeks these are; what decides on trainings finds them by itself, and is not
-asked here (see benchmarks.recorded_year).
+Rules on weeks without a fault are told which weeks these are; what decides on trainings would have to find them, and is
+not asked here (see benchmarks.recorded_year).
 """
 
 from __future__ import annotations
