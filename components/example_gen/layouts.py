@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from components.example_gen.coco import is_coco, read_coco
 from components.example_gen.files import FileRecord, list_folder, printable, walk_folder
 from components.example_gen.manifest import read_manifest
 from components.example_gen.settings import SPLITS, IngestSettings
@@ -27,6 +28,7 @@ class Listing:
         ignored: Paths at the side of the class folders, which are not read.
         manifest_sha256: Hex digest of the manifest, if there is one.
         plans: Of each span, by its name.
+        odd_annotations: How many annotations of a manifest in COCO's format are odd in which way.
         spans, span_digests, waiting: See `spans.DataSpans`; empty where the root has no place for a span.
     """
 
@@ -37,6 +39,7 @@ class Listing:
     ignored: list[str]
     manifest_sha256: str | None = None
     plans: Mapping[str, SplitPlan] = field(default_factory=dict)
+    odd_annotations: Mapping[str, int] = field(default_factory=dict)
     spans: Sequence[Span] = ()
     span_digests: Sequence[str] = ()
     waiting: Sequence[str] = ()
@@ -60,13 +63,13 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
     folders, others = _entries(root)
     layout = _choose_layout(root, folders, settings)
     if layout == "manifest":
-        manifest = read_manifest(root, settings)
+        manifest = (read_coco if is_coco(settings.manifest or "") else read_manifest)(root, settings)
         classes = sorted({label for record in manifest.files for label in record.labels})
         plan = plan_splits(
             settings.splits, manifest.split_values, settings.split_salt, f"values in column {settings.split_column!r}"
         )
         files = sorted(manifest.files, key=_order)
-        return Listing(layout, files, classes, plan, [], manifest.sha256)
+        return Listing(layout, files, classes, plan, [], manifest.sha256, odd_annotations=manifest.odd_annotations)
 
     offered = folders if layout == "splits" else None
     plan = plan_splits(settings.splits, offered, settings.split_salt, f"folders of {root!r}")

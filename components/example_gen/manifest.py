@@ -7,8 +7,8 @@ import hashlib
 import io
 import os
 import posixpath
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from components.example_gen.columns import check_columns, common_columns
 from components.example_gen.files import (
@@ -30,11 +30,13 @@ class Manifest:
         files: One record a row; rows that cannot be used say why.
         split_values: Distinct values in the split column; None when none is configured.
         sha256: Hex digest of the manifest's bytes.
+        odd_annotations: How many annotations are odd in which way, where a manifest has some.
     """
 
     files: list[FileRecord]
     split_values: list[str] | None
     sha256: str
+    odd_annotations: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_manifest(root: str, settings: IngestSettings) -> Manifest:
@@ -43,15 +45,7 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     Raises:
         DataError: The manifest is missing, is not CSV in UTF-8, or lacks a column.
     """
-    assert settings.manifest is not None
-    path = os.path.join(root, settings.manifest)
-    try:
-        data = read_file(path)
-    except FileProblem as problem:
-        raise DataError(
-            f"data.manifest: got {settings.manifest!r} ({problem}); expected a CSV file; its path is "
-            f"relative to data.root {root!r}."
-        ) from None
+    path, data = manifest_bytes(root, settings)
     rows = csv.DictReader(io.StringIO(_decode(path, data), newline=""))
     try:
         rows.fieldnames = [name.strip() for name in rows.fieldnames or []]
@@ -66,6 +60,23 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     if settings.split_column:
         split_values = sorted({record.folder for record in files if record.folder})
     return Manifest(files, split_values, hashlib.sha256(data).hexdigest())
+
+
+def manifest_bytes(root: str, settings: IngestSettings) -> tuple[str, bytes]:
+    """Returns path and content of the manifest that `settings` names.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    assert settings.manifest is not None
+    path = os.path.join(root, settings.manifest)
+    try:
+        return path, read_file(path)
+    except FileProblem as problem:
+        raise DataError(
+            f"data.manifest: got {settings.manifest!r} ({problem}); expected a CSV file, or a JSON file as COCO has "
+            f"it; its path is relative to data.root {root!r}."
+        ) from None
 
 
 def _decode(path: str, data: bytes) -> str:
@@ -98,7 +109,7 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
             group=values[settings.group_column] if settings.group_column else None,
         )
         key = (record.path, record.labels, record.folder)
-        problem = _path_problem(values[settings.path_column], record.path) or label_problem
+        problem = path_problem(values[settings.path_column], record.path) or label_problem
         if None in row:
             problem = FileProblem("bad row", "it has more fields than columns; put a field with commas in quotes")
         if not problem and key in seen:
@@ -111,8 +122,13 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
         yield record
 
 
-def _path_problem(given: str, path: str) -> FileProblem | None:
-    """Args: given: as in the manifest. path: the same, normalized."""
+def path_problem(given: str, path: str) -> FileProblem | None:
+    """Says what is wrong with a path.
+
+    Args:
+        given: As in the manifest.
+        path: The same, normalized.
+    """
     if not given:
         return FileProblem("empty path", "expected the path of a file")
     if path.startswith("/") or path == ".." or path.startswith("../"):

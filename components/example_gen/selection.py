@@ -130,6 +130,7 @@ def select_examples(
         *_divided_groups(listing, examples),
     ]
     warnings = [
+        *_odd_annotations(report),
         *_too_rare(listing, report),
         *_few_groups(report),
         *_odd_spans(report),
@@ -282,6 +283,13 @@ def _few_groups(report: IngestReport) -> list[str]:
     ]
 
 
+def _odd_annotations(report: IngestReport) -> list[str]:
+    if not report.odd_annotations:
+        return []
+    found = "; ".join(f"{count:,} {what}" for what, count in sorted(report.odd_annotations.items()))
+    return [f"data.manifest: annotations: {found}."]
+
+
 def _odd_spans(report: IngestReport) -> list[str]:
     """Returns which spans are not read yet, and which hold nothing that could be used."""
     found = []
@@ -365,6 +373,7 @@ def _report(
         ignored=[printable(path) for path in listing.ignored],
         spans=_spans(listing, examples),
         waiting=list(listing.waiting),
+        odd_annotations=dict(listing.odd_annotations),
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from components.example_gen.files import FileRecord, list_folder
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import IngestSettings
 from finetune.buckets import is_bucket
-from finetune.errors import DataError
+from finetune.errors import ConfigError, DataError
 from finetune.spans import Span, SpanPattern, Window, is_pattern, seconds_of
 
 
@@ -79,6 +80,11 @@ def resolve_spans(root: str, settings: IngestSettings, fingerprint: Callable[[st
         pattern = SpanPattern(root)
     except ValueError as error:
         raise DataError(f"data.root: got {root!r}; {error}") from None
+    try:
+        for text in settings.spans:
+            pattern.check_choice(text)
+    except ValueError as error:
+        raise ConfigError([f"data.spans: {error}"]) from None
     window = Window(
         last=settings.window if isinstance(settings.window, int) and settings.replay is None else None,
         chosen=settings.spans,
@@ -147,6 +153,7 @@ def list_spans(data: DataSpans, settings: IngestSettings, list_one: Callable[[st
         spans=data.spans,
         span_digests=data.digests,
         waiting=data.waiting,
+        odd_annotations=sum((Counter(listing.odd_annotations) for listing in listings.values()), Counter()),
     )
 
 

@@ -56,7 +56,8 @@ class IngestReport(Artifact, file="ingest_report.json"):
     """What became of the data: of so many `files`, or rows as `unit` says, `used` became examples.
 
     `bad_fraction` is the share of unusable ones; `ignored` are files beside the class folders. `spans` are in their
-    order, and none where the root has no place for one; `waiting` are those that were not complete.
+    order, and none where the root has no place for one; `waiting` are those that were not complete. `odd_annotations`
+    says of a manifest in COCO's format how many annotations are odd in which way.
     """
 
     unit: str = "files"
@@ -70,6 +71,7 @@ class IngestReport(Artifact, file="ingest_report.json"):
     ignored: list[str] = []
     spans: list[SpanCounts] = []
     waiting: list[str] = []
+    odd_annotations: dict[str, int] = {}
 
     @property
     def classes(self) -> list[str]:

@@ -101,7 +101,7 @@ class DataConfig(Section):
     )
     layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
         "auto",
-        description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a CSV manifest. "
+        description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a manifest. "
         "Texts: tables, of which those called train, val and test are splits. `auto` looks",
     )
     splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
@@ -111,7 +111,11 @@ class DataConfig(Section):
         "without any",
     )
     split_salt: str = Field("", description="another salt cuts other random splits")
-    manifest: LocalPath | None = Field(None, description="CSV file, relative to `root`")
+    manifest: LocalPath | None = Field(
+        None,
+        description="CSV file, relative to `root`; or of pictures a JSON file as COCO has it, of which each has the "
+        "classes of its boxes, and whose keys of `images` are the columns",
+    )
     columns: list[str] | None = Field(
         None, min_length=1, description="names of a CSV or TSV table's columns, when its first line does not hold them"
     )

@@ -64,6 +64,7 @@ def test_it_is_taught_pushed_and_judged_beside_its_teacher(taught, first_run, un
     assert (folder / UNLABELLED_FILE).is_file()
 
 
+@pytest.mark.long
 def test_only_another_teacher_trains_anew(taught, runner, first_run):
     summary, overrides = taught
     RunBasis.path(Path(summary["report"]).parent).unlink(missing_ok=True)
@@ -86,6 +87,7 @@ def test_a_folder_without_a_model_is_told_before_anything_runs(runner, first_run
     assert f"Did you mean {first_run['pushed_model']!r}?" in str(refused.value)
 
 
+@pytest.mark.long
 def test_the_champion_teaches_the_next_model_and_the_same_again_is_taken_from_the_cache(first_run, runner, tmp_path):
     pushed = tmp_path / "pushed"
     shutil.copytree(Path(first_run["pushed_model"]).parent, pushed)

@@ -191,6 +191,7 @@ def draw_several(labels: list[str], seed: int) -> Image.Image:
     return Image.fromarray((shape * 150 + random.integers(0, 80, shape.shape)).astype(np.uint8))
 
 
+@pytest.mark.long
 def test_pictures_of_a_manifest_become_a_pushed_model(run_of_images):
     assert run_of_images["error"] is None
     assert run_of_images["status"] == "pushed", run_of_images["gates"]

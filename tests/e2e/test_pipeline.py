@@ -319,8 +319,13 @@ def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, run
     gain = shown.disagreement.better - shown.disagreement.worse
     assert gain == pytest.approx(24 * relative["value"])
     assert all(Path(each.image).is_file() and each.champion for each in shown.differing)
-    # One more look at the test split; judging the same candidate again, by other gates or from the cache, is none.
     assert changed["reuse"]["examples"] == 24
+
+
+@pytest.mark.long
+def test_judging_the_same_candidate_again_is_no_look_at_the_test_split(first_run, runner, tmp_path):
+    """Neither by other gates nor from the cache; another candidate is one."""
+    changed = runner.run("training.seed=2")
     judged_again = runner.run("training.seed=2", "evaluation.mode=report_only")
     assert states(judged_again)["GateKeeper"] == "ran"
     RunBasis.path(Path(changed["report"]).parent).unlink()

@@ -83,6 +83,7 @@ def test_no_test_example_was_ever_trained_on(weeks):
     assert weeks[2][1]["reuse"]["learned"] == 0
 
 
+@pytest.mark.long
 def test_what_is_cut_anew_is_left_out_of_the_comparison(weeks):
     _, runner, _ = weeks
     run = runner.run("data.split_salt=other")

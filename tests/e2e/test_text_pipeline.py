@@ -150,6 +150,7 @@ def test_predict_answers_for_files_and_texts(text_run, tmp_path):
     assert table.exit_code == 0
 
 
+@pytest.mark.long
 def test_auto_searches_on_texts_and_serves_what_it_calibrated(runner, text_run):
     raw = {**text_run["_raw"], "training": {"strategy": "auto", "batch_size": 16, "budget_minutes": 60}}
     found = runner.run(raw=raw)

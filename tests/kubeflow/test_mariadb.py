@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from command_line import finetune
 
+from finetune.artifacts.run_summary import RunSummary
 from finetune_kubeflow.replay.run import replay
 
 pytestmark = pytest.mark.long
 
 PASSWORD = "correct-horse-battery"
+REFUSAL = "mlmd; the metadata store there cannot be reached, or it refuses this user"
 
 
 def program(*names: str) -> str:
@@ -78,10 +80,17 @@ def test_metadata_in_mariadb(tiny: Path, tmp_path: Path, secrets: Path):
     assert not list(tmp_path.rglob("metadata.sqlite"))
     (secrets / "finetune-metadata" / "password").write_text(f"not-{PASSWORD}")
     runs.append(replay(package, tmp_path / "w", volumes={"finetune": volume}, secrets_dir=secrets))
-    (refused,) = runs[-1]
-    assert (refused.state, refused.attempts) == ("failed", [1])
-    assert "mlmd; the metadata store there cannot be reached, or it refuses this user" in refused.log.read_text()
-    written = [package, *(tmp_path / "w" / "logs").rglob("*.log")]
-    assert len(written) == 1 + sum(len(results) for results in runs)  # the package
-    for file in written:
+    for refused in runs[-1]:
+        assert (refused.state, refused.attempts, refused.exit_code) == ("failed", [1], 1)
+        assert REFUSAL in refused.log.read_text()
+    assert [refused.name for refused in runs[-1]] == ["image-example-gen-to-data-gate", "run-report"]
+    summary = RunSummary.read(max((volume / "runs" / "tiny" / "runs").iterdir()))
+    assert summary.status == "failed"
+    assert REFUSAL in (summary.error or "")
+    logs = list((tmp_path / "w" / "logs").rglob("*.log"))
+    assert len(logs) == sum(len(results) for results in runs)
+    told = [
+        file for place in (volume / "runs", tmp_path / "w" / "outputs") for file in place.rglob("*") if file.is_file()
+    ]
+    for file in [package, *logs, *told]:
         assert PASSWORD not in file.read_text(errors="replace"), file

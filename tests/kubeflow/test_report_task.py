@@ -17,6 +17,7 @@ from finetune.config import load_config
 from finetune_kubeflow.client.outcome import exit_code_in
 from finetune_kubeflow.package.packed import pack, pack_config
 from finetune_kubeflow.task import process, report, run_nodes
+from pipeline import run_metadata
 from pipeline.metadata_connection import METADATA_ENV, sqlite_connection
 from pipeline.retraining.lineage import Lineage
 from pipeline.run_ids import start_of
@@ -40,23 +41,31 @@ class Place:
         self.connection = sqlite_connection(folder / "metadata.sqlite")
         self.config = load_config(tiny / "tiny.yaml", ["output_dir=out"])
 
-    def told(self) -> tuple[int | None, dict]:
-        """Runs the last task; returns the exit code that it tells of, and the metadata of its outputs."""
+    def arguments(self) -> list[str]:
+        """What the package gives the last task."""
         artifacts = {
             name: {"artifacts": [{"name": name, "type": {"schemaTitle": kind}, "uri": str(self.folder / "kfp" / name)}]}
             for name, kind in OUTPUTS.items()
         }
-        file = self.folder / "kfp" / "output.json"
-        given = json.dumps({"outputs": {"artifacts": artifacts, "outputFile": str(file)}})
+        given = json.dumps(
+            {"outputs": {"artifacts": artifacts, "outputFile": str(self.folder / "kfp" / "output.json")}}
+        )
+        return ["--run-id", "kfp-id", "--config", pack_config(self.config), "--executor-input", given]
+
+    def told(self) -> tuple[int | None, dict]:
+        """Runs the last task; returns the exit code that it tells of, and the metadata of its outputs."""
         options = process.parser("report", None)
         for name in ("--config", "--executor-input"):
             options.add_argument(name)
-        packed = ["--config", pack_config(self.config), "--executor-input", given]
-        parsed = options.parse_args(["--run-id", "kfp-id", *packed])
+        parsed = options.parse_args(self.arguments())
         with process.logs_to_stderr():
             assert process.attempt(parsed, lambda task: report.report(parsed, task)) == 0
-        told = json.loads(file.read_text())["artifacts"]
-        return exit_code_in(self._read_log()), {name: one["artifacts"][0]["metadata"] for name, one in told.items()}
+        return exit_code_in(self._read_log()), self.metadata()
+
+    def metadata(self) -> dict:
+        """What the outputs of the last task say of themselves to KFP, by name."""
+        told = json.loads((self.folder / "kfp" / "output.json").read_text())["artifacts"]
+        return {name: one["artifacts"][0]["metadata"] for name, one in told.items()}
 
     def summary(self) -> RunSummary:
         (folder,) = (self.volume / "out" / "runs").iterdir()
@@ -103,6 +112,22 @@ def test_a_pod_that_was_lost_is_told_by_its_node(place: Place):
     error = place.summary().error
     assert error is not None
     assert error.startswith("ImageExampleGen: did not run to its end, and its task left no word of why")
+
+
+def test_where_the_store_stays_away_the_report_says_that_and_the_task_fails(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_metadata, "_ATTEMPTS", 1)
+    monkeypatch.setenv("FINETUNE_MLMD_DATABASE", str(place.folder / "nowhere" / "metadata.sqlite"))
+    assert report.main(place.arguments()) == 1
+    summary = place.summary()
+    assert summary.status == "failed"
+    assert summary.error is not None
+    assert summary.error.startswith(
+        "what became of the run cannot be said. FINETUNE_MLMD_HOST, _PORT, _DATABASE, _USER: got"
+    )
+    assert "cannot be said" in (place.folder / "kfp" / "report").read_text()
+    assert place.metadata()["model"]["outcome"] == "failed"
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import pytest
 from command_line import finetune
 from fake_kfp import FakeKfp
 from kfp import compiler, dsl, kubernetes
+from typer.testing import CliRunner
 
 from finetune.errors import ConfigError, RunError
 from finetune.events import RunEnded, to_line
+from finetune_cli.main import app
 from finetune_kubeflow.client import submit
 
 
@@ -138,14 +140,14 @@ def test_links_open_in_the_interface(access: submit.Access, link: str):
     assert access.link("runs/details/1") == link
 
 
-def test_schedules_are_listed_paused_resumed_and_deleted(package: Path, tmp_path: Path):
+def test_schedules_are_listed_paused_resumed_and_deleted(package: Path):
     with FakeKfp() as kfp:
         submit.Server(submit.Access(kfp.host), "team").schedule(package, request(package, cron="0 3 * * 1"))
         id = kfp.stored["recurringruns"][0]["recurring_run_id"]
 
         def schedules(*arguments: str) -> tuple[int, str]:
-            ran = finetune("schedules", *arguments, "--host", kfp.host, cwd=tmp_path)
-            return ran.returncode, ran.stdout or ran.stderr
+            ran = CliRunner().invoke(app, ["schedules", *arguments, "--host", kfp.host])
+            return ran.exit_code, ran.stdout or ran.stderr
 
         assert schedules("list") == (0, f"made\t{id}\t0 0 3 * * 1\tactive\n")
         assert schedules("pause", "made") == (0, f"paused made ({id})\n")

@@ -24,7 +24,7 @@ from finetune.config.kubernetes import Retries
 from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune.events import RunEnded, emit
 from finetune.run_time import Place
-from finetune_kubeflow.environment import RETRIES_ENV, ROOT_ENV, UMASK
+from finetune_kubeflow.environment import RETRIES_ENV, ROOT_ENV, SPANS_SEPARATOR, UMASK
 from finetune_kubeflow.package.packed import unpack
 from finetune_kubeflow.task.attempts import code_of, run_attempts
 from finetune_kubeflow.task.log import logs_to_stderr
@@ -61,21 +61,37 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     made.add_argument("--run-id", required=True, help="of the KFP run")
     made.add_argument("--nodes", help="the nodes, as `finetune compile` packs them; by default none")
-    for name, what in (("--text", "a text"), ("--value", "JSON: a number, true or false")):
+    kinds = {"--text": "a text", "--texts": "a list of texts", "--value": "JSON: a number, true or false"}
+    for name, what in kinds.items():
         made.add_argument(
             name, nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help=f"value of a config key: {what}"
         )
     return made
 
 
-def run_task(options: argparse.Namespace, work: Work) -> int:
-    """Works, again where that may help; the exit code is 0 if that ended well."""
+def listed(text: str) -> list[str]:
+    """Returns the texts that stand in one, parted by commas; a text without any is an empty list."""
+    return [part.strip() for part in text.split(SPANS_SEPARATOR) if part.strip()]
+
+
+def run_task(
+    options: argparse.Namespace, work: Work, without_store: Callable[[Place, str], None] = lambda place, cause: None
+) -> int:
+    """Works, again where that may help; the exit code is 0 if that ended well.
+
+    Args:
+        options: See `parser`.
+        work: Gets the metadata store, which is there.
+        without_store: Does what is left to do where the store stayed away in every attempt; the task has failed.
+    """
     os.umask(UMASK)
     retries = Retries.model_validate_json(os.environ.get(RETRIES_ENV, '{"count": 0}'))
     with logs_to_stderr():
         code = termination.EXIT_CODE
         try:
             code = run_attempts(lambda: attempt(options, work), retries.pauses)
+            if code:
+                _go_without_store(options, without_store)
         finally:
             if code:
                 _end_executions(options)
@@ -88,21 +104,31 @@ def attempt(options: argparse.Namespace, work: Work) -> int:
     logger = logging.getLogger(__name__)
     ended: list[ComponentRun] = []
     try:
-        values = {**dict(options.text), **{key: _json(key, text) for key, text in options.value}}
-        root = variables([ROOT_ENV], os.environ)[ROOT_ENV]
-        try:
-            os.makedirs(root, exist_ok=True)
-            os.chdir(root)
-        except OSError as error:
-            raise RunError(f"{ROOT_ENV}: got {root!r}, which cannot be used as working directory: {error}") from None
+        place = _enter(options)
         nodes = unpack(options.nodes) if options.nodes else None
-        work(Task(nodes, options.run_id, place_at(Path(root), values), _reached(os.environ), ended))
+        work(Task(nodes, options.run_id, place, _reached(os.environ), ended))
     except Exception as failure:
         told, ours = isinstance(failure, FinetuneError), own_error(failure)
         logger.error("%s", readable(failure, ended, "The traceback is above."), exc_info=None if told else failure)
         _note(options, readable(failure, ended, "The log of the task has the whole story."), ours)
         return code_of(ours)
     return 0
+
+
+def _enter(options: argparse.Namespace) -> Place:
+    """Makes the shared folder the working directory; returns it with the run-time values of config keys."""
+    values = {
+        **dict(options.text),
+        **{key: listed(text) for key, text in options.texts},
+        **{key: _json(key, text) for key, text in options.value},
+    }
+    root = variables([ROOT_ENV], os.environ)[ROOT_ENV]
+    try:
+        os.makedirs(root, exist_ok=True)
+        os.chdir(root)
+    except OSError as error:
+        raise RunError(f"{ROOT_ENV}: got {root!r}, which cannot be used as working directory: {error}") from None
+    return place_at(Path(root), values)
 
 
 def _reached(environ: Mapping[str, str]) -> metadata_store_pb2.ConnectionConfig:
@@ -117,6 +143,18 @@ def _reached(environ: Mapping[str, str]) -> metadata_store_pb2.ConnectionConfig:
             "it refuses this user or password."
         ) from None
     return connection
+
+
+def _go_without_store(options: argparse.Namespace, work: Callable[[Place, str], None]) -> None:
+    """Works without the metadata store if it is away; that the task has failed is known, whatever becomes of this."""
+    try:
+        place = _enter(options)
+        try:
+            _reached(os.environ)
+        except FinetuneError as error:
+            work(place, str(error))
+    except Exception:
+        logging.getLogger(__name__).info("nothing could be done without the metadata store", exc_info=True)
 
 
 def _note(options: argparse.Namespace, sentence: str, failure: FinetuneError | None) -> None:

@@ -21,6 +21,7 @@ from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.config import Config
 from finetune.errors import DataRefused, FinetuneError
 from finetune.events import RunEnded, emit
+from finetune.run_time import Place
 from finetune_kubeflow.package.packed import unpack_config
 from finetune_kubeflow.task.kfp_outputs import Shown, confusion_matrix, metrics, write_outputs
 from finetune_kubeflow.task.process import Task, parser, run_task
@@ -30,7 +31,7 @@ from pipeline.notify.message import message_of
 from pipeline.plan import node_ids
 from pipeline.retraining.lineage import Lineage
 from pipeline.retraining.retrain import started_from
-from pipeline.run_ids import start_of
+from pipeline.run_ids import new_run_id, start_of
 from pipeline.run_metadata import RunMetadata, end_executions, open_store
 from pipeline.saved_report import REPORT_FILE, save_report
 from pipeline.summary import collect
@@ -39,12 +40,12 @@ from registry.versions import CARD_TEXT_FILE, read_record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Tells of the run, again where that may help; the exit code is 0, whatever became of the run."""
+    """Tells of the run, again where that may help; the exit code is 0, whatever became of the run, if that is known."""
     made = parser("finetune_kubeflow.task.report", __doc__)
     made.add_argument("--config", required=True, help="of the pipeline, as `finetune compile` packs it")
     made.add_argument("--executor-input", required=True, help="what KFP says of the task's outputs, as JSON")
     options = made.parse_args(arguments)
-    return run_task(options, partial(report, options))
+    return run_task(options, partial(report, options), partial(report_unknown, options))
 
 
 def report(options: argparse.Namespace, task: Task) -> None:
@@ -70,6 +71,23 @@ def report(options: argparse.Namespace, task: Task) -> None:
     emit(RunEnded(exit_code=data.summary.exit_code))
     send(config.notify, config.output_path, message_of(data.summary))
     end_well(config, cleans=config.keep.is_set and data.summary.error is None and not _another_runs(task))
+
+
+def report_unknown(options: argparse.Namespace, place: Place, cause: str) -> None:
+    """Writes summary, report and outputs, and tells the webhook, of a run whose metadata nobody can read.
+
+    Args:
+        options: Of the task.
+        place: Where it runs.
+        cause: Why the metadata store cannot be read.
+    """
+    config, name = unpack_config(options.config, place.values), new_run_id()
+    folder = _folder_of(config, name)
+    error = f"what became of the run cannot be said. {cause}"
+    data = _without_log(collect(config, name, folder, {}, [], 0.0, error))
+    save_report(folder, data)
+    write_outputs(options.executor_input, shown(folder, data))
+    send(config.notify, config.output_path, message_of(data.summary))
 
 
 def shown(folder: Path, data: ReportData) -> dict[str, Shown]:
@@ -99,8 +117,7 @@ def _of_run(config: Config, task: Task, decision: RetrainDecision | None) -> tup
         config = started_from(config, decision)
     metadata, nodes = RunMetadata(task.connection, task.run_id), node_ids(config)
     name = metadata.folder()
-    folder = config.output_path / "runs" / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder_of(config, name)
     began = start_of(name)
     seconds = (datetime.now(timezone.utc) - began).total_seconds() if began else 0.0
     components = [one for one in metadata.components() if one.id in nodes]
@@ -108,8 +125,18 @@ def _of_run(config: Config, task: Task, decision: RetrainDecision | None) -> tup
     error, code = failure_of(missing, nodes, *metadata.failure())
     ending: Literal["refused"] | None = "refused" if error and code == DataRefused.exit_code else None
     data = collect(config, name, folder, metadata.outputs(), components, seconds, error, ending, decision)
-    # The logs are KFP's.
-    return folder, data.model_copy(update={"summary": data.summary.model_copy(update={"log_file": ""})})
+    return folder, _without_log(data)
+
+
+def _folder_of(config: Config, name: str) -> Path:
+    folder = config.output_path / "runs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _without_log(data: ReportData) -> ReportData:
+    """The same; the logs are KFP's."""
+    return data.model_copy(update={"summary": data.summary.model_copy(update={"log_file": ""})})
 
 
 def failure_of(missing: Collection[str], nodes: Sequence[str], said: str, code: int) -> tuple[str | None, int]:

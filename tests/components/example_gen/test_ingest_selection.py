@@ -54,6 +54,7 @@ def test_everything_usable(select, three_splits):
         "ignored": [],
         "spans": [],
         "waiting": [],
+        "odd_annotations": {},
     }
     digests = [file.sha256 for file in selection.examples["train"]]
     assert digests == sorted(digests)

@@ -77,7 +77,7 @@ def adapt(folder: Path, config: BackboneConfig) -> tuple[dict, Path]:
     return json.loads((folder / "run" / "history.json").read_text()), folder
 
 
-@pytest.fixture(scope="module", params=["strings", "bert", "hugging face"])
+@pytest.fixture(scope="module", params=["strings", "bert", pytest.param("hugging face", marks=pytest.mark.long)])
 def adapted(request, tmp_path_factory) -> tuple[dict, Path, int]:
     """The history, the folder, and how many numbers the encoder's weights hold."""
     folder = tmp_path_factory.mktemp("encoder")

@@ -89,6 +89,7 @@ def test_the_curves_are_those_of_training_with_the_encoder_and_tuning_it_goes_on
         assert one["val_loss"] == pytest.approx(other["val_loss"], rel=1e-4)
 
 
+@pytest.mark.long
 def test_blocks_that_do_not_train_run_once_and_the_curves_are_those_of_training_with_them(tmp_path):
     """Texts are of several lengths, so that batches are: what is kept of each is of one size all the same."""
     backbone = BackboneConfig(name="BERT", weights=save_encoder(tmp_path / "encoder"), text={"max_pieces": 24})

@@ -101,7 +101,7 @@ def test_several_labels_are_searched_as_well(tmp_path, quick):
     np.testing.assert_allclose(np.concatenate(batches), served, atol=1e-5)
 
 
-@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("refit", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_killed_search_goes_on_to_the_same_weights_with_the_same_candidates(
     splits, tmp_path, quick, monkeypatch, refit
 ):

@@ -92,7 +92,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# Each of the others changes one more key.
+QUICK = ("hidden layers", "decay and warm-up", "a second phase")
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.long) for case in CASES]
+)
 def test_a_batched_trial_is_what_the_trainer_makes_of_the_same_values(splits, tmp_path, case):
     changes, values = CASES[case]
     config = training(**changes)
@@ -157,7 +163,9 @@ def tuned(splits, folder, config: TrainingConfig, tuning: TuningConfig, key="key
 SPACE = {RATE: {"min": 1e-4, "max": 1.0, "log": True}, "training.head.dropout": [0, 0.5]}
 
 
-@pytest.mark.parametrize("method", ["random", "bayesian", "hyperband"])
+@pytest.mark.parametrize(
+    "method", ["random", *(pytest.param(each, marks=pytest.mark.long) for each in ("bayesian", "hyperband"))]
+)
 def test_a_killed_search_goes_on_to_the_same_trials(splits, tmp_path, monkeypatch, method):
     tuning = TuningConfig(space=SPACE, trials=8, method=method)
     expected = tuned(splits, tmp_path / "a", training(), tuning)
