@@ -260,7 +260,12 @@ def test_what_ends_replay_ends_its_tasks(tmp_path: Path):
     code = f"import os, pathlib, time; pathlib.Path({str(process_id)!r}).write_text(str(os.getpid())); time.sleep(600)"
     package = package_of(tmp_path, code)
     command = [sys.executable, "-m", "finetune_cli.main", "replay", package, "--workspace", tmp_path / "w"]
-    replaying = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    # What a script starts in the background ignores it, and so would all that this process starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        replaying = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGINT, before)
     while replaying.poll() is None and not (process_id.exists() and process_id.read_text()):
         time.sleep(0.05)
     replaying.send_signal(signal.SIGINT)

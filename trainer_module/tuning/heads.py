@@ -383,7 +383,7 @@ class Heads:
         return new_weights, new_slots
 
 
-def _of_trials(of_all: _Tensors, trials: int, places: Sequence[int]) -> _Tensors:
+def _of_trials(of_all: _Tensors, trials: int, places: Sequence[int] | np.ndarray) -> _Tensors:
     """Takes the values of some trials, where those of all stand side by side."""
     found = []
     for each in of_all:
