@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= logical
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-cluster test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -27,10 +27,13 @@ demo: setup  ## fine-tune a small model on data that comes along, and push it
 	$(BIN)/finetune demo
 
 test: setup  ## run the tests, without the long ones
-	$(PYTEST) $(PARALLEL) -m "not long"
+	$(PYTEST) $(PARALLEL) -m "not long and not cluster"
 
 test-all: setup  ## run every test, and print which lines none of them runs
-	$(PYTEST) $(PARALLEL) -m "" --cov --cov-report term-missing
+	$(PYTEST) $(PARALLEL) -m "not cluster" --cov --cov-report term-missing
+
+test-cluster: setup  ## run the tests that hold us against real parts of a cluster, which Go builds first (10 minutes, once)
+	$(PYTEST) -m cluster tests/kubeflow/real
 
 test-current:  ## run the tests with current Python and TFX (lane B), in a Debian 13 root where the host is older
 	@scripts/test_current.sh

@@ -22,12 +22,13 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def own_temporary_folder() -> Iterator[None]:
     """Processes that tests kill leave files in the folder for temporary files; they go with this one."""
-    folder = tmp_path_factory.mktemp("t")
+    folder = tempfile.mkdtemp(prefix="finetune-tests-")
+    os.chmod(folder, 0o755)  # Some tests give up their rights.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
-        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
         yield
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -14,7 +14,7 @@ from components.example_gen.files import FileRecord, list_folder
 from components.example_gen.layouts import Listing
 from components.example_gen.settings import IngestSettings
 from finetune.buckets import is_bucket
-from finetune.errors import DataError
+from finetune.errors import ConfigError, DataError
 from finetune.spans import Span, SpanPattern, Window, is_pattern, seconds_of
 
 
@@ -80,6 +80,11 @@ def resolve_spans(root: str, settings: IngestSettings, fingerprint: Callable[[st
         pattern = SpanPattern(root)
     except ValueError as error:
         raise DataError(f"data.root: got {root!r}; {error}") from None
+    try:
+        for text in settings.spans:
+            pattern.check_choice(text)
+    except ValueError as error:
+        raise ConfigError([f"data.spans: {error}"]) from None
     window = Window(
         last=settings.window if isinstance(settings.window, int) and settings.replay is None else None,
         chosen=settings.spans,

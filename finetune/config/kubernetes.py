@@ -159,7 +159,11 @@ class KubernetesConfig(Section):
     group_light_nodes: bool = Field(
         True, description="nodes that do not train, and that `components` does not name, share tasks"
     )
-    runtime: list[str] = Field(["data.root"], description="keys that are parameters of the KFP pipeline")
+    runtime: list[str] = Field(
+        ["data.root"],
+        description="keys that are parameters of the KFP pipeline; where data come in spans, `data.spans` too by "
+        "default, whose parameter is a text such as `3,7..9`",
+    )
     defaults: Placement = Placement()
     components: dict[str, Placement] = Field(
         {}, description="per node of the DAG, what differs from `defaults`; such a node has a task of its own"

@@ -60,17 +60,23 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _spans_have_defaults_of_their_own(cls, whole: Any) -> Any:
-        """Spans bring test examples that have judged nothing; a gate on `retention` asks for those of earlier ones."""
+        """Spans bring test examples that have judged nothing; a gate on `retention` asks for those of earlier ones.
+
+        A backfill chooses them for a run of a package.
+        """
         data = whole.get("data") if isinstance(whole, dict) else None
         evaluation = whole.get("evaluation", {}) if isinstance(whole, dict) else None
         if not isinstance(data, dict) or not isinstance(evaluation, dict) or not is_pattern(str(data.get("root", ""))):
             return whole
         evaluation = {"promotion_risk": None, **evaluation}
+        kubernetes = whole.get("kubernetes", {})
+        if isinstance(kubernetes, dict):
+            kubernetes = {"runtime": ["data.root", "data.spans"], **kubernetes}
         gates = evaluation.get("gates")
         metrics = [gate.get("metric") for gate in gates if isinstance(gate, dict)] if isinstance(gates, list) else []
         if "retention" in metrics and isinstance(data.get("window"), int) and data.get("replay") is None:
             data = {**data, "replay": {"share": 0}}
-        return {**whole, "data": data, "evaluation": evaluation}
+        return {**whole, "data": data, "evaluation": evaluation, "kubernetes": kubernetes}
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:

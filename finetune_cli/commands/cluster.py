@@ -158,7 +158,7 @@ def replay(
         Path | None, typer.Option(help="Folder of files SECRET/KEY; default: metadata in SQLite.")
     ] = None,
 ) -> None:
-    """Runs a compiled package without a cluster, each task as a process of its own.
+    """Runs a compiled package without a cluster, each task as a process of its own, side by side where they may.
 
     Exit code, as that of `retrain`: 0 pushed, 3 refused by a gate or a check of the data, 4 waits for approval, 5
     nothing to do, 2 bad package or usage, 1 failed.
@@ -170,6 +170,7 @@ def replay(
         for node, state in result.nodes.items() if len(result.nodes) > 1 else ():
             print(f"        {state:7} {node}", flush=True)
 
+    from finetune_kubeflow.replay.run import exit_code_of
     from finetune_kubeflow.replay.run import replay as replay_package
 
     parameters, volumes = _pairs("--parameter", parameter), _pairs("--volume", volume)
@@ -177,7 +178,7 @@ def replay(
     results = or_exit(lambda: replay_package(package, workspace, parameters, folders, secrets, on_result=show))
     for failed in (result for result in results if result.state == "failed"):
         print(f"the log: {failed.log}", file=sys.stderr)
-    raise typer.Exit(results[-1].exit_code)
+    raise typer.Exit(exit_code_of(results))
 
 
 def _compile(config: Config, output: Path, decides: bool) -> None:

@@ -13,6 +13,8 @@ COMMANDS = (TASK_COMMAND, DECIDE_COMMAND, REPORT_COMMAND)
 REPORT = "RunReport"
 # What a decision not to train gives in place of `training.start_from`.
 NOWHERE = "nowhere"
+# The one config key with a list that a run may set: its parameter is a text, such as `3,7..9`.
+SPANS, SPANS_SEPARATOR = "data.spans", ","
 
 ROOT_ENV = "FINETUNE_ROOT"
 RETRIES_ENV = "FINETUNE_RETRIES"  # `kubernetes...retries` of the task as JSON

@@ -22,6 +22,7 @@ def training(kind: str, fixed: list[int], tested: list[int]) -> Training:
         kind=kind,
         labels=np.zeros(TESTED, int),
         spans=np.repeat([0, 1], TESTED // 2),
+        ordinary=np.arange(TESTED) < 20,
         in_test=np.ones(TESTED, bool),
         held_out=np.full((TESTED, 2), np.nan),
         answers=[answers(each) for each in tested],
@@ -60,5 +61,7 @@ def test_what_the_champion_learned_from_is_no_evidence():
     one.learned[0][:50] = True
     look = one.look(champion=0, number=1)
     assert (len(look.test.labels), len(look.held_out.labels)) == (10, 10)
+    assert len(look.ordinary.labels) == 0, "all of the weeks without a fault was learned from"
+    assert len(year()[1].look(0, 1).ordinary.labels) == 20
     assert len(look.remembered.labels) == 0, "the first span was learned from"
     assert len(year()[1].look(0, 1).remembered.labels) == 0, "it has learned no class"

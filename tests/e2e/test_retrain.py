@@ -111,7 +111,6 @@ def test_decisions_follow_the_data_as_they_come(place, retrain, tmp_path):
     assert (again.status, again.decision.reasons[0].value) == ("nothing_to_do", 0)
 
 
-@pytest.mark.long
 def test_a_candidate_that_waits_is_the_only_one(place, retrain):
     time.sleep(0.01)
     add(place, 4, seed=7000)

@@ -23,9 +23,10 @@ from finetune_kubeflow.environment import TRAIN_JOB_ENV
 from finetune_kubeflow.package.packed import unpack, unpack_config
 from finetune_kubeflow.package.read import read_package
 from finetune_kubeflow.replay.run import replay
+from finetune_kubeflow.task.process import listed
 from pipeline import code_digest
 from pipeline.metadata_connection import METADATA_ENV
-from pipeline.nodes import place_at, resolved, run_time_values
+from pipeline.nodes import alone, place_at, resolved, run_time_values
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]
@@ -321,3 +322,18 @@ def test_paths_on_the_volume_are_open_and_others_stay(tmp_path: Path):
     pusher = str(unpack(executors["exec-champion-resolver-to-pusher"]["container"]["args"][3]))
     assert 'string_value: "out/artifacts"' in pusher
     assert "/models/digits" in pusher
+
+
+def test_a_run_says_which_spans_it_is_about(tmp_path):
+    config = load_config(ROOT / "configs" / "digits.yaml", ["data.root=store/{SPAN}", "data.spans=[3, 7..9]"])
+    assert config.kubernetes.runtime == ["data.root", "data.spans"]
+    file = tmp_path / "p.yaml"
+    kfp_compile.compile_package(config, file)
+    parameter = read_package(file).pipeline.root.input_definitions.parameters["data_spans"]
+    assert parameter.default_value.string_value == "3,7..9"
+    ir = kfp_compile.open_ir(config, config.kubernetes.runtime)
+    place = Place(tmp_path, lambda _: "", {"data.root": "store/{SPAN}", "data.spans": listed(" ..12, 20")})
+    node = resolved(alone(ir, "ImageExampleGen"), place, "run").nodes[0].pipeline_node
+    settings = json.loads(node.parameters.parameters["settings"].field_value.string_value)
+    assert settings["spans"] == ["..12", "20"]
+    assert listed("") == []

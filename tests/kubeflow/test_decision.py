@@ -162,10 +162,10 @@ def test_a_replayed_decision_leaves_what_a_local_one_leaves(tiny: Path, tmp_path
     compiled = finetune("compile", "tiny.yaml", "--retrain", "-o", package, cwd=cluster)
     assert compiled.returncode == 0, compiled.stderr
 
-    def both() -> tuple[list[TaskResult], int]:
-        results = replay(package, tmp_path / "w", volumes={"finetune": cluster})
+    def both(spans: str = "") -> tuple[list[TaskResult], int]:
+        results = replay(package, tmp_path / "w", {"data_spans": spans}, {"finetune": cluster})
         assert results[-1].state != "failed", results[-1].log.read_text()[-3000:]
-        ran = finetune("retrain", "tiny.yaml", cwd=local)
+        ran = finetune("retrain", "tiny.yaml", *([f"data.spans={spans}"] if spans else []), cwd=local)
         assert results[-1].exit_code == ran.returncode, ran.stdout + ran.stderr
         there = decisions(tmp_path / "w/metadata.sqlite", cluster)
         assert there == decisions(local / "runs/tiny/metadata.sqlite", local)
@@ -200,4 +200,9 @@ def test_a_replayed_decision_leaves_what_a_local_one_leaves(tiny: Path, tmp_path
             (broken / f"{number}.png").write_bytes(f"no picture {number}".encode())
     refused, code = both()
     assert (code, [result.name for result in refused]) == (3, [DECISION, REPORT])
+
+    backfilled, code = both("..1")
+    assert (code, [result.name for result in backfilled]) == (5, [DECISION, REPORT])
+    *_, spans = decisions(tmp_path / "w/metadata.sqlite", cluster)[-1]
+    assert len(spans) == 1, "the same package, and the spans of this run alone"
     shutil.rmtree(tmp_path / "w")

@@ -20,7 +20,7 @@ from finetune.artifacts.pushed_version import ModelCard, PushRecord
 from finetune.artifacts.run_summary import RunSummary
 from finetune.errors import ConfigError
 from finetune_kubeflow.replay import tasks
-from finetune_kubeflow.replay.run import TIMED_OUT, replay
+from finetune_kubeflow.replay.run import TIMED_OUT, exit_code_of, replay
 from registry.versions import CARD_TEXT_FILE
 
 
@@ -227,6 +227,52 @@ def test_an_exit_task_runs_whichever_way_the_others_end(tmp_path: Path):
     assert [result.name for result in well] == ["step-2", "step", "last"]
 
 
+def test_tasks_run_side_by_side_and_none_begins_after_a_failure(tmp_path: Path):
+    """Each of two waits for a file of the other; where one fails, the other goes on, and nothing follows it."""
+    meet = (
+        "import pathlib, sys, time; mine, other = map(pathlib.Path, sys.argv[1:3]); mine.touch()\n"
+        "while not other.exists(): time.sleep(0.05)\n"
+        "time.sleep(float(sys.argv[3])); sys.exit(int(sys.argv[4]))"
+    )
+
+    @dsl.container_component
+    def step(mine: str, other: str, seconds: str, code: str):
+        return dsl.ContainerSpec(image="x", command=["python", "-c", meet], args=[mine, other, seconds, code])
+
+    @dsl.pipeline(name="made")
+    def pipeline(code: str = "0"):
+        one, two = str(tmp_path / "one"), str(tmp_path / "two")
+        step(mine=one, other=two, seconds="0", code=code)
+        step(mine=one, other=one, seconds="0", code="0").after(step(mine=two, other=one, seconds="2", code="0"))
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "package.yaml"))
+    ended: list[str] = []
+    well = replay(tmp_path / "package.yaml", tmp_path / "w", on_result=lambda result: ended.append(result.name))
+    assert [(result.name, result.state) for result in well] == [("step", "ran"), ("step-3", "ran"), ("step-2", "ran")]
+    assert ended == ["step", "step-3", "step-2"]
+    failed = replay(tmp_path / "package.yaml", tmp_path / "w", {"code": "3"})
+    assert [(result.name, result.state) for result in failed] == [("step", "failed"), ("step-3", "ran")]
+    assert exit_code_of(failed) == 1
+
+
+def test_what_ends_replay_ends_its_tasks(tmp_path: Path):
+    process_id = tmp_path / "id"
+    code = f"import os, pathlib, time; pathlib.Path({str(process_id)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    package = package_of(tmp_path, code)
+    command = [sys.executable, "-m", "finetune_cli.main", "replay", package, "--workspace", tmp_path / "w"]
+    # What a script starts in the background ignores it, and so would all that this process starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        replaying = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    while replaying.poll() is None and not (process_id.exists() and process_id.read_text()):
+        time.sleep(0.05)
+    replaying.send_signal(signal.SIGINT)
+    assert replaying.wait(60)
+    assert not _runs(int(process_id.read_text()))
+
+
 def test_retries_pause_and_end_as_argo_has_it():
     task = tasks.Task("a", (), [], {}, retries=3, backoff=30, factor=2, window=600)
     assert [task.pause_after(attempts, elapsed=0) for attempts in (1, 2, 3, 4)] == [30, 60, 120, None]
@@ -272,8 +318,8 @@ def states(output: str) -> dict[str, str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["tiny", "tiny_pairs"])
-def test_a_whole_pipeline(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
+@pytest.mark.parametrize(("kind", "classes"), [("tiny", ["dark", "light"]), ("tiny_pairs", ["alike", "other"])])
+def test_a_whole_pipeline(kind: str, classes: list[str], request: pytest.FixtureRequest, tmp_path: Path):
     """Killed while it trains, it resumes from its checkpoint and pushes what a local run pushes, byte for byte."""
     here, package = tmp_path / "volume", tmp_path / "tiny-package.yaml"
     tiny: Path = request.getfixturevalue(kind)
@@ -328,10 +374,8 @@ def test_a_whole_pipeline(kind: str, request: pytest.FixtureRequest, tmp_path: P
     told = json.loads((shown / tasks.OUTPUT_FILE).read_text())["artifacts"]
     metadata = {name: one["artifacts"][0]["metadata"] for name, one in told.items()}
     assert metadata["metrics"] == there_told.metrics
-    assert [one["displayName"] for one in metadata["confusion_matrix"]["confusionMatrix"]["annotationSpecs"]] == [
-        "dark",
-        "light",
-    ]
+    specs = metadata["confusion_matrix"]["confusionMatrix"]["annotationSpecs"]
+    assert [one["displayName"] for one in specs] == classes
     assert metadata["model"]["folder"] == again_told.pushed_model
     assert (shown / "report").read_text() == Path(again_told.report).read_text()
     assert (shown / "model_card").read_text() == Path(again_told.pushed_model, CARD_TEXT_FILE).read_text()
@@ -358,10 +402,9 @@ def kill_when_training(workspace: Path) -> None:
 
 
 def _is_trainer(process: Path, workspace: Path) -> bool:
-    """Whether a process is a task of this workspace; one runs at a time."""
+    """Whether a process writes the log of the Trainer's first attempt in this workspace."""
     try:
-        here = Path(os.readlink(process / "cwd"))
-        command = (process / "cmdline").read_bytes()
+        log = Path(os.readlink(process / "fd" / "1"))
     except OSError:
         return False
-    return b"finetune_kubeflow.task.run_nodes" in command and workspace.parent in (here, *here.parents)
+    return log.name == "trainer.1.log" and workspace in log.parents

@@ -76,6 +76,7 @@ def test_the_job_is_complete_and_owned_by_its_creator():
     ]
     assert actions == [("FailJob", [FINAL_EXIT_CODE]), ("Ignore", [termination.EXIT_CODE]), ("Ignore", None)]
     assert spec["ttlSecondsAfterFinished"] == 3600
+    assert spec["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
     pod = spec["template"]["spec"]
     assert (pod["subdomain"], pod["restartPolicy"]) == ("train", "Never")
     (container,) = pod["containers"]

@@ -21,6 +21,7 @@ from tensorflow.python.saved_model import fingerprinting_utils
 
 _NUMBERED = re.compile(r"(.*?)[_-]?(\d+)")
 _GRADIENT = "_gradient_op_type"
+_PLACES = "_class"
 _SPECIFIED_NAME = "_user_specified_name"
 
 
@@ -131,6 +132,7 @@ def _canonical_graph(meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
     map_strings(meta_graph, lambda text: names.get(text, text))
     for function in library.function:
         _name_arguments(function)
+        _drop_lost_places(function)
         _in_order(function.node_def)
     _sort(library.function, lambda function: function.signature.name)
     _sort(library.gradient, lambda gradient: gradient.function_name)
@@ -171,6 +173,17 @@ def _name_arguments(function: function_pb2.FunctionDef) -> None:
     # A copy: setting an entry of a map while it is walked can lose entries.
     for output, value in dict(function.ret).items():
         function.ret[output] = renamed(value)
+
+
+def _drop_lost_places(function: function_pb2.FunctionDef) -> None:
+    """A lookup of rows asks for the place of the tensor that it captured, by a number that names no node in here."""
+    known = {f"loc:@{node.name}".encode() for node in function.node_def}
+    for node in function.node_def:
+        if _PLACES in node.attr:
+            kept = [place for place in node.attr[_PLACES].list.s if place in known]
+            del node.attr[_PLACES]
+            if kept:
+                node.attr[_PLACES].list.s.extend(kept)
 
 
 def _in_order(nodes: Any) -> None:

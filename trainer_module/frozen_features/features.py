@@ -34,7 +34,7 @@ from trainer_module.frozen_features.rows import Rows, left_behind, missing_rows
 from transforms.inputs import NetworkInput
 
 SECONDS_BETWEEN_EVENTS = 0.5
-# Examples that go through the frozen layers together.
+# Examples that go through the frozen layers together, where memory suffices to train on a quarter of them.
 FILL_BATCH = 32
 FrozenPart = Callable[[NetworkInput], list[tf.Tensor]]
 
@@ -270,8 +270,11 @@ class FrozenFeatures:
 
     @property
     def _fill_batch(self) -> int:
-        """Returns a power of two, so that trainings in batches of about the same size share what is kept."""
-        return 2 ** (min(FILL_BATCH, self._at_once).bit_length() - 1)
+        """Returns a power of two, the same for all but the smallest batches of training, which share what is kept.
+
+        Nothing has to be held for gradients: of four examples that is less than training holds of one.
+        """
+        return 2 ** (min(FILL_BATCH, 4 * self._at_once).bit_length() - 1)
 
     def _row_bytes(self, cut: Cut) -> int:
         return cut.row_bytes(self.planner.item_bytes)

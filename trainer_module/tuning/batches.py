@@ -11,11 +11,11 @@ from trainer_module.heads import regularizers_of
 OPTIMIZERS = ("adam", "adamw", "sgd")
 # What trials of a batch may differ in, by section; everything else they have in common.
 _OWN_OF_PHASE = {"name", "epochs", "steps", "examples", "learning_rate", "schedule", "early_stopping", "keep"}
-_OWN_OF_TRAINING = {"strategy", "phases", "head", "calibration"}
+_OWN_OF_TRAINING = {"strategy", "phases", "head", "calibration", "batch_size", "label_smoothing"}
 
 
 def common(training: TrainingConfig, augmentation: AugmentationConfig, examples: int) -> str | None:
-    """Returns what trials whose first phase runs in one batch have in common; None where it must run by itself.
+    """Returns what trials whose first phase is compiled once have in common; None where it must run by itself.
 
     Args:
         training: Of a trial.

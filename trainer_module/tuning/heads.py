@@ -100,59 +100,68 @@ def initial_weights(training: TrainingConfig, features: int, classes: int) -> li
     return weights
 
 
-def train_heads(
-    frozen: Frozen, task: TrainingTask, objective: Objective, trials: Sequence[TrainingConfig], start: list[np.ndarray]
-) -> list[Head]:
-    """Trains the first phase of each trial.
+class Heads:
+    """Trains the first phase of trials that have all in common that `batches.common` says; compiled once for all.
 
-    Args:
-        frozen: What they train on.
-        task: Of the labels.
-        objective: Which all of them have in common, as all that `batches.common` says.
-        trials: At least one.
-        start: Kernel and offset of each layer that all begin with.
+    A kernel is held as [inputs, trials * outputs], an offset as [trials * outputs]: what all trials take is multiplied
+    with the kernels of all at once.
     """
-    return _Batch(frozen, task, objective, trials, start).run()
 
-
-class _Batch:
     def __init__(
-        self, frozen: Frozen, task: TrainingTask, objective: Objective, trials: Sequence[TrainingConfig], start: list
+        self,
+        frozen: Frozen,
+        task: TrainingTask,
+        objective_at: Callable[[float], Objective],
+        trials: Sequence[TrainingConfig],
+        start: Sequence[np.ndarray],
     ):
-        self._frozen, self._task, self._objective, self._trials = frozen, task, objective, list(trials)
-        first = self._trials[0]
-        self._batch_size, self._seed = first.batch_size, first.seed
-        self._steps = frozen.split.steps(first.batch_size)
+        """Compiles nothing yet.
+
+        Args:
+            frozen: What they train on.
+            task: Of the labels.
+            objective_at: Gives what is minimised at some label smoothing.
+            trials: All that will be trained, at least one.
+            start: Kernel and offset of each layer that all begin with.
+        """
+        self._frozen, self._task, self._start = frozen, task, start
+        # Losses are linear in their targets: that of any smoothing lies between those of none and of all.
+        self._objective = objective_at(0.0)
+        self._all_smoothed = objective_at(1.0) if any(trial.label_smoothing for trial in trials) else None
+        first = trials[0]
         self._optimizer = first.phases[0].optimizer.name
         hidden = len(first.head.units)
         # As `add_head` seeds them; without hidden layers dropout stands before the last.
         self._mask_seeds = [first.seed + number for number in range(1, hidden + 1)] or [first.seed]
-        self._drops = regularizers_of(first.head, first.phases[0])["dropout"] > 0
-        self._start = start
+        regularizers = [regularizers_of(trial.head, trial.phases[0]) for trial in trials]
+        self._drops, self._l1, self._l2 = (any(each[name] for each in regularizers) for name in ("dropout", "l1", "l2"))
         self._epoch: Callable[..., Any] = self._compiled_epoch()
         self._validate: Callable[..., Any] = self._compiled_validation()
 
-    def run(self) -> list[Head]:
+    def train(self, trials: Sequence[TrainingConfig]) -> list[Head]:
+        """Trains some of the trials, whose batches have one size; at least one."""
         started = time.monotonic()
-        trials = self._trials
+        size = trials[0].batch_size
+        steps = self._frozen.split.steps(size)
         heads = [Head(EarlyStopping(trial.phases[0].early_stopping)) for trial in trials]
         alive = list(range(len(trials)))
-        weights: _Tensors = [tf.repeat(tf.constant(each)[tf.newaxis], len(trials), axis=0) for each in self._start]
+        copies = [[1] * (each.ndim - 1) + [len(trials)] for each in self._start]
+        weights: _Tensors = [tf.tile(tf.constant(each), times) for each, times in zip(self._start, copies, strict=True)]
         slots: _Tensors = [tf.zeros_like(each) for each in weights for _ in range(2)]
         losses, accuracies = self._validate(weights)
         for head, loss, accuracy in zip(heads, losses.numpy(), accuracies.numpy(), strict=True):
             head.before = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
             head.stopping.is_best(0, float(loss))
         best, best_slots = weights, slots
-        orders = iter(self._orders())
+        orders = iter(self._orders(trials[0].seed, size))
         rates = [self._rates(trial) for trial in trials]
         epoch = 0
         while alive:
             epoch += 1
-            of_epoch = np.stack([rates[each][epoch - 1] for each in alive], axis=1)
-            own = [tf.constant(each) for each in self._own(alive)]
-            updates = tf.constant((epoch - 1) * self._steps, tf.int64)
-            weights, slots, mean = self._epoch(next(orders), updates, tf.constant(of_epoch), own, weights, slots)
+            of_epoch = tf.constant(np.stack([rates[each][epoch - 1] for each in alive], axis=1))
+            own = [tf.constant(each) for each in self._own([trials[each] for each in alive])]
+            updates = tf.constant((epoch - 1) * steps, tf.int64)
+            weights, slots, mean = self._epoch(next(orders), tf.constant(size), updates, of_epoch, own, weights, slots)
             losses, _ = self._validate(weights)
             improved, ended = np.zeros(len(alive), bool), np.zeros(len(alive), bool)
             for place, (each, loss, train_loss) in enumerate(zip(alive, losses.numpy(), mean.numpy(), strict=True)):
@@ -169,47 +178,49 @@ class _Batch:
             if ended.any():
                 for place in map(int, np.flatnonzero(ended)):
                     if not heads[alive[place]].failed:
-                        self._finish(heads[alive[place]], trials[alive[place]], place, best, best_slots)
+                        of_head = (_of_trials(each, len(alive), [place]) for each in (best, best_slots))
+                        self._finish(heads[alive[place]], trials[alive[place]], *of_head)
                 stay = np.flatnonzero(~ended)
-                alive = [alive[place] for place in stay]
                 weights, slots, best, best_slots = (
-                    [tf.gather(each, stay) for each in of_all] for of_all in (weights, slots, best, best_slots)
+                    _of_trials(of_all, len(alive), stay) for of_all in (weights, slots, best, best_slots)
                 )
+                alive = [alive[place] for place in stay]
         seconds = (time.monotonic() - started) / len(trials)
         for head in heads:
             head.seconds = seconds
         return heads
 
-    def _finish(self, head: Head, trial: TrainingConfig, place: int, best: _Tensors, best_slots: _Tensors) -> None:
+    def _finish(self, head: Head, trial: TrainingConfig, best: _Tensors, best_slots: _Tensors) -> None:
         """Copies out the weights of a head that is done."""
-        phase = trial.phases[0]
-        head.weights = [each[place].numpy() for each in best]
+        phase, steps = trial.phases[0], self._frozen.split.steps(trial.batch_size)
+        head.weights = [each.numpy() for each in best]
         epochs = head.epochs if phase.keep == "last" else head.stopping.best_epoch
-        values = [each[place].numpy() for each in best_slots]
+        values = [each.numpy() for each in best_slots]
         count = 2 if phase.optimizer.name != "sgd" else 1 if phase.optimizer.momentum else 0
-        head.slots = [
-            Slots(epochs * self._steps, tuple(values[2 * each : 2 * each + count])) for each in range(len(best))
-        ]
-        head.calls = epochs * self._steps
-        head.logits = self._logits(self._frozen.val, [each[place : place + 1] for each in best], None)[0].numpy()
+        head.slots = [Slots(epochs * steps, tuple(values[2 * each : 2 * each + count])) for each in range(len(best))]
+        head.calls = epochs * steps
+        head.logits = self._logits(self._frozen.val, best, tf.constant(1), None)[:, 0].numpy()
 
     def _rates(self, trial: TrainingConfig) -> np.ndarray:
         """Returns the rate of each step of each epoch, float32 [epochs, steps]."""
-        phase = trial.phases[0]
+        phase, per_epoch = trial.phases[0], self._frozen.split.steps(trial.batch_size)
         steps = total_steps(phase, self._frozen.split.examples, trial.batch_size)
-        rates = [learning_rate(phase, step, steps, self._steps) for step in range(steps)]
-        return np.array(rates, np.float32).reshape(-1, self._steps)
+        rates = [learning_rate(phase, step, steps, per_epoch) for step in range(steps)]
+        return np.array(rates, np.float32).reshape(-1, per_epoch)
 
-    def _own(self, alive: Sequence[int]) -> list[np.ndarray]:
-        """Returns what trials have of their own, each float32 [trials]: dropout, L1, L2, momentum, weight decay."""
-        trials = [self._trials[each] for each in alive]
+    def _own(self, trials: Sequence[TrainingConfig]) -> list[np.ndarray]:
+        """Returns what trials have of their own, each float32 [trials].
+
+        These are dropout, L1, L2, label smoothing, momentum and weight decay.
+        """
         regularizers = [regularizers_of(trial.head, trial.phases[0]) for trial in trials]
         optimizers = [trial.phases[0].optimizer for trial in trials]
         columns = [[each[name] for each in regularizers] for name in ("dropout", "l1", "l2")]
+        columns += [[trial.label_smoothing for trial in trials]]
         columns += [[each.momentum for each in optimizers], [each.weight_decay for each in optimizers]]
         return [np.array(column, np.float32) for column in columns]
 
-    def _orders(self) -> tf.data.Dataset:
+    def _orders(self, seed: int, batch_size: int) -> tf.data.Dataset:
         """Returns the numbers of the training examples in the order of each epoch, int64 [examples]."""
         split = self._frozen.split
 
@@ -217,74 +228,80 @@ class _Batch:
             take = tf.autograph.experimental.do_not_convert(lambda _, number: number)
             return numbers.map(take).batch(split.examples)
 
-        return endless(split, tf.data.Dataset.range(split.examples), self._seed, self._batch_size, 0, 0, of_epoch)
+        return endless(split, tf.data.Dataset.range(split.examples), seed, batch_size, 0, 0, of_epoch)
 
-    def _logits(self, values: tf.Tensor, weights: _Tensors, masks: list[tf.Tensor] | None) -> tf.Tensor:
-        """Returns float32 [trials, examples, classes] of values, float32 [examples, features]."""
-        layers = list(zip(weights[::2], weights[1::2], strict=True))
+    def _logits(
+        self, values: tf.Tensor, weights: _Tensors, trials: tf.Tensor, masks: list[tf.Tensor] | None
+    ) -> tf.Tensor:
+        """Returns float32 [examples, trials, classes] of values, float32 [examples, features]."""
+        layers = list(zip(weights[::2], weights[1::2], self._start[::2], strict=True))
         x = values
-        for number, (kernel, offset) in enumerate(layers):
+        for number, (kernel, offset, start) in enumerate(layers):
+            inputs, outputs = start.shape
             last = number == len(layers) - 1
             if masks and last and len(layers) == 1:
-                x = masks[0] * x
-            equation = "bd,tdc->tbc" if x.shape.rank == 2 else "tbd,tdc->tbc"
-            x = tf.einsum(equation, x, kernel) + offset[:, tf.newaxis]
+                x = masks[0] * x[:, tf.newaxis]
+            if x.shape.rank == 2:
+                x = tf.reshape(x @ kernel + offset, [-1, trials, outputs])
+            else:
+                x = tf.einsum("bti,ito->bto", x, tf.reshape(kernel, [inputs, trials, outputs]))
+                x += tf.reshape(offset, [trials, outputs])
             if not last:
                 x = tf.nn.relu(x)
                 if masks:
                     x = masks[number] * x
         return x
 
-    def _masks(self, rates: tf.Tensor, count: tf.Tensor, calls: tf.Tensor, weights: _Tensors) -> list[tf.Tensor] | None:
-        """Returns what `SeededDropout` multiplies with: float32 [trials, examples, numbers] of each layer."""
+    def _masks(self, rates: tf.Tensor, count: tf.Tensor, calls: tf.Tensor) -> list[tf.Tensor] | None:
+        """Returns what `SeededDropout` multiplies with: float32 [examples, trials, numbers] of each layer."""
         if not self._drops:
             return None
-        widths = [kernel.shape[2] for kernel in weights[:-2:2]] or [weights[0].shape[1]]
-        kept = 1.0 - rates[:, tf.newaxis, tf.newaxis]
-        masks = []
+        widths = [kernel.shape[1] for kernel in self._start[:-2:2]] or [self._start[0].shape[0]]
+        of_trials, masks = rates[:, tf.newaxis], []
         for seed, width in zip(self._mask_seeds, widths, strict=True):
             drawn = tf.random.stateless_uniform([count, width], tf.stack([tf.constant(seed, tf.int64), calls]))
-            masks.append(tf.where(drawn >= rates[:, tf.newaxis, tf.newaxis], 1.0 / kept, 0.0))
+            masks.append(tf.where(drawn[:, tf.newaxis] >= of_trials, 1.0 / (1.0 - of_trials), 0.0))
         return masks
 
     def _of_each(self, of_example: Callable[..., tf.Tensor], targets: Target, logits: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [trials, examples] of what the objective says of each example."""
-        trials, examples = tf.shape(logits)[0], tf.shape(logits)[1]
+        """Returns float32 [examples, trials] of what the objective says of each example."""
+        examples, trials = tf.shape(logits)[0], tf.shape(logits)[1]
         probabilities = keras.activations.get(self._task.activation)(logits)
-        flat = tf.reshape(probabilities, [trials * examples, logits.shape[2]])
+        flat = tf.reshape(probabilities, [examples * trials, logits.shape[2]])
+        repeated = tf.nest.map_structure(lambda each: tf.repeat(each, trials, axis=0), targets)
+        return tf.reshape(of_example(repeated, flat), [examples, trials])
 
-        def tiled(each: tf.Tensor) -> tf.Tensor:
-            return tf.tile(each, tf.concat([[trials], tf.ones([tf.rank(each) - 1], tf.int32)], axis=0))
-
-        return tf.reshape(of_example(tf.nest.map_structure(tiled, targets), flat), [trials, examples])
+    def _specs(self) -> list[tf.TensorSpec]:
+        return [tf.TensorSpec([*each.shape[:-1], None], tf.float32) for each in self._start]
 
     def _compiled_validation(self) -> Callable[..., Any]:
-        specs = [tf.TensorSpec([None, *each.shape], tf.float32) for each in self._start]
-
-        @tf.function(autograph=False, input_signature=[specs])
+        @tf.function(autograph=False, input_signature=[self._specs()])
         def validate(weights: _Tensors) -> tuple[tf.Tensor, tf.Tensor]:
-            logits = self._logits(self._frozen.val, weights, None)
+            trials = tf.size(weights[-1]) // self._start[-1].size
+            logits = self._logits(self._frozen.val, weights, trials, None)
             found = (
                 self._of_each(each, self._frozen.val_labels, logits)
                 for each in (self._objective.val_loss, self._objective.accuracy)
             )
-            losses, hits = (tf.reduce_mean(each, axis=1) for each in found)
+            losses, hits = (tf.reduce_mean(each, axis=0) for each in found)
             return losses, hits
 
         return validate
 
     def _compiled_epoch(self) -> Callable[..., Any]:
-        """Compiles an epoch: a function of the order, updates so far, rates, trials' own settings, weights, slots."""
-        frozen, size, examples = self._frozen, self._batch_size, self._frozen.split.examples
-        of_all = [tf.TensorSpec([None, *each.shape], tf.float32) for each in self._start]
-        scalars = [tf.TensorSpec([None], tf.float32)] * 5
+        """Compiles an epoch.
+
+        It is a function of the order, examples a batch, updates so far, rates, trials' own settings, weights, slots.
+        """
+        frozen, examples = self._frozen, self._frozen.split.examples
         signature = [
             tf.TensorSpec([examples], tf.int64),
+            tf.TensorSpec([], tf.int32),
             tf.TensorSpec([], tf.int64),
-            tf.TensorSpec([self._steps, None], tf.float32),
-            scalars,
-            of_all,
-            [each for each in of_all for _ in range(2)],
+            tf.TensorSpec([None, None], tf.float32),
+            [tf.TensorSpec([None], tf.float32)] * 6,
+            self._specs(),
+            [each for each in self._specs() for _ in range(2)],
         ]
 
         def gradients(
@@ -292,21 +309,31 @@ class _Batch:
         ) -> tuple[_Tensors, tf.Tensor]:
             values = tf.gather(frozen.train, numbers)
             targets = tf.nest.map_structure(lambda each: tf.gather(each, numbers), frozen.train_targets)
-            dropout, l1, l2, *_ = own
-            masks = self._masks(dropout, tf.size(numbers), calls, weights)
+            dropout, l1, l2, smoothing, *_ = own
+            masks = self._masks(dropout, tf.size(numbers), calls)
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                losses = self._of_each(self._objective.loss, targets, self._logits(values, weights, masks))
-                kernels = weights[::2]
-                large = tf.add_n([tf.reduce_sum(tf.abs(each), axis=[1, 2]) for each in kernels])
-                larger = tf.add_n([tf.reduce_sum(tf.square(each), axis=[1, 2]) for each in kernels])
-                of_trials = tf.reduce_mean(losses, axis=1) + l1 * large + l2 * larger
+                logits = self._logits(values, weights, tf.size(dropout), masks)
+                losses = self._of_each(self._objective.loss, targets, logits)
+                if self._all_smoothed:
+                    losses += smoothing * (self._of_each(self._all_smoothed.loss, targets, logits) - losses)
+                of_trials = tf.reduce_mean(losses, axis=0)
+                if self._l1:
+                    of_trials += l1 * self._of_kernels(tf.abs, weights)
+                if self._l2:
+                    of_trials += l2 * self._of_kernels(tf.square, weights)
                 together = tf.reduce_sum(of_trials)
             return tape.gradient(together, weights), of_trials
 
         @tf.function(autograph=False, input_signature=signature)
         def epoch(
-            order: tf.Tensor, updates: tf.Tensor, rates: tf.Tensor, own: _Tensors, weights: _Tensors, slots: _Tensors
+            order: tf.Tensor,
+            size: tf.Tensor,
+            updates: tf.Tensor,
+            rates: tf.Tensor,
+            own: _Tensors,
+            weights: _Tensors,
+            slots: _Tensors,
         ) -> tuple[_Tensors, _Tensors, tf.Tensor]:
             def body(step: tf.Tensor, weights: _Tensors, slots: _Tensors, total: tf.Tensor) -> tuple:
                 numbers = order[step * size : (step + 1) * size]
@@ -316,12 +343,18 @@ class _Batch:
                 return step + 1, *changed, total + losses * tf.cast(tf.size(numbers), tf.float32)
 
             start = tf.constant(0), weights, slots, tf.zeros_like(own[0])
-            _, weights, slots, total = tf.while_loop(
-                lambda step, *_: step < self._steps, body, start, parallel_iterations=1
-            )
+            steps = tf.shape(rates)[0]
+            _, weights, slots, total = tf.while_loop(lambda step, *_: step < steps, body, start, parallel_iterations=1)
             return weights, slots, total / examples
 
         return epoch
+
+    def _of_kernels(self, of_number: Callable[[tf.Tensor], tf.Tensor], weights: _Tensors) -> tf.Tensor:
+        """Returns the sum over the kernels of each trial, float32 [trials]."""
+        columns = [tf.reduce_sum(of_number(kernel), axis=0) for kernel in weights[::2]]
+        widths = [start.shape[1] for start in self._start[::2]]
+        of_layers = [tf.reshape(each, [-1, width]) for each, width in zip(columns, widths, strict=True)]
+        return tf.add_n([tf.reduce_sum(each, axis=1) for each in of_layers])
 
     def _updated(
         self, weights: _Tensors, slots: _Tensors, gradients: _Tensors, rates: tf.Tensor, count: tf.Tensor, own: _Tensors
@@ -331,34 +364,40 @@ class _Batch:
         new_weights: _Tensors = []
         new_slots: _Tensors = []
         steps = tf.cast(count, tf.float32)
-        for place, (before, gradient) in enumerate(zip(weights, gradients, strict=True)):
-            weight, rank = before, before.shape.rank
-
-            def each(of_trials: tf.Tensor, rank: int = rank) -> tf.Tensor:
-                return tf.reshape(of_trials, [-1, *[1] * (rank - 1)])
-
+        for place, (before, gradient, start) in enumerate(zip(weights, gradients, self._start, strict=True)):
+            outputs, weight = start.shape[-1], before
+            rate = tf.repeat(rates, outputs)
             first, second = slots[2 * place : 2 * place + 2]
             if self._optimizer == "sgd":
-                first = first * each(momentum) - gradient * each(rates)
+                first = first * tf.repeat(momentum, outputs) - gradient * rate
                 weight = weight + first
             else:
-                if self._optimizer == "adamw" and rank == 3:
-                    weight = weight - weight * each(decay * rates)
+                if self._optimizer == "adamw" and start.ndim == 2:
+                    weight = weight - weight * (tf.repeat(decay, outputs) * rate)
                 first = first + (gradient - first) * (1.0 - BETA_1)
                 second = second + (tf.square(gradient) - second) * (1.0 - BETA_2)
-                alpha = rates * tf.sqrt(1.0 - BETA_2**steps) / (1.0 - BETA_1**steps)
-                weight = weight - first * each(alpha) / (tf.sqrt(second) + EPSILON)
+                alpha = rate * tf.sqrt(1.0 - BETA_2**steps) / (1.0 - BETA_1**steps)
+                weight = weight - first * alpha / (tf.sqrt(second) + EPSILON)
             new_weights.append(weight)
             new_slots += [first, second]
         return new_weights, new_slots
+
+
+def _of_trials(of_all: _Tensors, trials: int, places: Sequence[int] | np.ndarray) -> _Tensors:
+    """Takes the values of some trials, where those of all stand side by side."""
+    found = []
+    for each in of_all:
+        apart = tf.reshape(each, [*each.shape[:-1], trials, -1])
+        chosen = tf.gather(apart, places, axis=-2)
+        found.append(tf.reshape(chosen, [*each.shape[:-1], len(places) * apart.shape[-1]]))
+    return found
 
 
 def _chosen(improved: np.ndarray, new: _Tensors, old: _Tensors) -> _Tensors:
     """Takes the new values of those that improved."""
     if improved.all():
         return new
-    masks = tf.constant(improved)
     return [
-        tf.where(tf.reshape(masks, [-1, *[1] * (one.shape.rank - 1)]), one, other)
+        tf.where(tf.repeat(tf.constant(improved), one.shape[-1] // len(improved)), one, other)
         for one, other in zip(new, old, strict=True)
     ]

@@ -26,8 +26,9 @@ from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot, State
 from trainer_module.recipe import make_deterministic
+from trainer_module.tasks.objective import Objective
 from trainer_module.tuning.batches import common
-from trainer_module.tuning.heads import Frozen, Head, at_once, initial_weights, train_heads
+from trainer_module.tuning.heads import Frozen, Head, Heads, at_once, initial_weights
 from trainer_module.tuning.proposals import Proposal
 from trainer_module.warm_start.course import shortened
 
@@ -112,29 +113,41 @@ class Trials:
             yield [self._alone(trial, None)]
 
     def _batch(self, trials: Sequence[_Trial]) -> Iterator[list[Outcome]]:
+        """Trains heads of one shape, those with batches of one size at once."""
         frozen = self._frozen_for(trials[0])
         assert frozen is not None
-        features, classes = int(frozen.train.shape[1]), len(self._base.classes)
-        size = at_once(trials[0].training.head.units, features, classes)
-        for first in range(0, len(trials), size):
-            part = trials[first : first + size]
-            setup = self._setup_of(part[0])
-            start = initial_weights(part[0].training, features, classes)
-            if part[0].training.head.start == "fitted":
-                self._begin(part[0])
-                start = setup.model.layers[-1].get_weights()
-            heads = train_heads(frozen, setup.task, setup.objective, [each.training for each in part], start)
-            short = [(trial, head) for trial, head in zip(part, heads, strict=True) if _ends_with(trial, head)]
-            yield [
-                Outcome(
-                    trial.proposal, None if head.failed else head.logits, head.seconds, head.epochs, True, head.failed
-                )
-                for trial, head in short
-            ]
-            head_of = {trial.proposal.number: head for trial, head in zip(part, heads, strict=True)}
-            longer = [trial for trial in part if not _ends_with(trial, head_of[trial.proposal.number])]
-            for trial in self._in_order(longer):
-                yield [self._alone(trial, head_of[trial.proposal.number])]
+        features, classes, first = int(frozen.train.shape[1]), len(self._base.classes), trials[0]
+        start = initial_weights(first.training, features, classes)
+        if first.training.head.start == "fitted":
+            self._begin(first)
+            start = self._base.model.layers[-1].get_weights()
+        setup = self._setup_of(first)
+
+        def objective_at(smoothing: float) -> Objective:
+            changed = first.training.model_copy(update={"label_smoothing": smoothing})
+            return dataclasses.replace(setup, training=changed).objective
+
+        heads = Heads(frozen, setup.task, objective_at, [trial.training for trial in trials], start)
+        by_size: dict[int, list[_Trial]] = {}
+        for trial in trials:
+            by_size.setdefault(trial.training.batch_size, []).append(trial)
+        most = at_once(first.training.head.units, features, classes)
+        for of_size in by_size.values():
+            for place in range(0, len(of_size), most):
+                part = of_size[place : place + most]
+                yield from self._after_heads(part, heads.train([trial.training for trial in part]))
+
+    def _after_heads(self, trials: Sequence[_Trial], heads: Sequence[Head]) -> Iterator[list[Outcome]]:
+        """Yields what ends with its head at once, then the others, whose later phases are trained."""
+        yield [
+            Outcome(trial.proposal, None if head.failed else head.logits, head.seconds, head.epochs, True, head.failed)
+            for trial, head in zip(trials, heads, strict=True)
+            if _ends_with(trial, head)
+        ]
+        head_of = {trial.proposal.number: head for trial, head in zip(trials, heads, strict=True)}
+        longer = [trial for trial in trials if not _ends_with(trial, head_of[trial.proposal.number])]
+        for trial in self._in_order(longer):
+            yield [self._alone(trial, head_of[trial.proposal.number])]
 
     def _in_order(self, trials: Sequence[_Trial]) -> list[_Trial]:
         """Puts trials of one network together, those of the one that is built before the others."""
@@ -195,7 +208,9 @@ class Trials:
         kind = trial.training.batch_norm
         if kind not in self._frozen:
             base = self._as_it_is
-            training = base.training.model_copy(update={"phases": [HEAD_ALONE], "batch_norm": kind})
+            # What later phases read is kept in the same pass.
+            phases = [HEAD_ALONE, *trial.training.phases[1:]]
+            training = base.training.model_copy(update={"phases": phases, "batch_norm": kind})
             feeds = base.frozen_features.of(training, base.train, base.val, AugmentationConfig()).feeds(0, 0, 0)
             train, val = feeds.train.kept, feeds.val.kept
             self._frozen[kind] = Frozen.of(train, val, base.train) if train and val else None

@@ -10,7 +10,7 @@ from typing import Any
 from finetune.config import Config
 from finetune.errors import ConfigError
 from finetune.run_time import ConfigValue
-from finetune_kubeflow.environment import DECIDE_COMMAND, REPORT, REPORT_COMMAND, TASK_COMMAND
+from finetune_kubeflow.environment import DECIDE_COMMAND, REPORT, REPORT_COMMAND, SPANS, TASK_COMMAND
 from finetune_kubeflow.package import placement
 from finetune_kubeflow.package.packed import pack, pack_config
 from finetune_kubeflow.package.runtime_keys import parameter_name
@@ -142,10 +142,12 @@ def _arguments(run_id: Any, packed: str, defaults: Mapping[str, Any], values: Se
 def _values(defaults: Mapping[str, Any], values: Sequence[Any]) -> list[Any]:
     """The arguments that give config keys their values."""
     pairs = zip(defaults.items(), values, strict=True)
-    return [word for (key, default), value in pairs for word in (_option(default), key, value)]
+    return [word for (key, default), value in pairs for word in (_option(key, default), key, value)]
 
 
-def _option(default: Any) -> str:
+def _option(key: str, default: Any) -> str:
+    if key == SPANS:
+        return "--texts"
     return "--text" if isinstance(default, str) else "--value"
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from finetune.config import Config, keys
 from finetune.errors import did_you_mean
+from finetune_kubeflow.environment import SPANS, SPANS_SEPARATOR
 
 _RUNTIME_TYPES = (bool, int, float, str)
 
@@ -23,13 +24,14 @@ def runtime_parameters(config: Config) -> tuple[dict[str, Any], list[str]]:
         except (KeyError, ValueError) as error:
             problems.append(f"kubernetes.runtime: {key}: {error.args[0]}")
             continue
-        if type(value) not in _RUNTIME_TYPES:
+        if type(value) not in _RUNTIME_TYPES and key != SPANS:
             problems.append(
-                f"kubernetes.runtime: {key} holds {value!r}; expected a key with a text, a number, true or false"
+                f"kubernetes.runtime: {key} holds {value!r}; expected a key with a text, a number, true or false, or "
+                f"{SPANS}"
             )
         elif key.startswith(("kubernetes.", "output_dir", "name", "push.", "distribution.")):
             problems.append(f"kubernetes.runtime: {key} shapes the package itself; it cannot change from run to run")
-        parameters[key] = value
+        parameters[key] = SPANS_SEPARATOR.join(value) if key == SPANS and isinstance(value, list) else value
     return parameters, problems
 
 

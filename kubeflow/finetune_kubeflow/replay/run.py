@@ -1,4 +1,4 @@
-"""Runs a compiled package without a cluster, task by task, each as a process of its own.
+"""Runs a compiled package without a cluster, each task as a process of its own, side by side where they may.
 
 What the cluster would give a task is given here: the declared environment and nothing else of this one's, placeholders
 resolved as KFP resolves them, claims as folders of the workspace, Secrets from files, retries with their pauses, time
@@ -7,17 +7,18 @@ limits.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune.events import ComponentFinished, State, from_line
@@ -55,6 +56,11 @@ class TaskResult:
         return told if told is not None else FinetuneError.exit_code if self.state == "failed" else 0
 
 
+def exit_code_of(results: Sequence[TaskResult]) -> int:
+    """What `finetune run` would exit with: what the last task says, of those that say anything but 0."""
+    return next((result.exit_code for result in reversed(results) if result.exit_code), 0)
+
+
 def replay(
     package_file: Path,
     workspace: Path,
@@ -64,7 +70,9 @@ def replay(
     cluster_environment: Mapping[str, str] | None = None,
     on_result: Callable[[TaskResult], None] = lambda result: None,
 ) -> list[TaskResult]:
-    """Runs the tasks one after the other that their conditions let run; after one that fails for good, exit tasks only.
+    """Runs the tasks that their conditions let run, each as soon as those before it have ended.
+
+    After one that fails for good no other begins, exit tasks excepted; those that run go on.
 
     Args:
         package_file: From `finetune compile`.
@@ -77,6 +85,9 @@ def replay(
         cluster_environment: What a cluster would add by itself. Tasks with a Job of workers need KUBECONFIG, in place
             of their service account.
         on_result: Is told of each task as it ends.
+
+    Returns:
+        What became of each task that ran, in an order in which they could have run one after the other.
 
     Raises:
         ConfigError: The package, or what it is given, cannot be used.
@@ -107,49 +118,73 @@ def replay(
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--workspace: {workspace} cannot be written: {error}") from None
-    results: list[TaskResult] = []
-    for task in tasks:
-        if _runs(task, results, outputs):
-            results.append(_run(task, workspace, logs, outputs))
-            on_result(results[-1])
-    return results
+    return asyncio.run(
+        _run_all(tasks, partial(_run, workspace=workspace, logs=logs, outputs=outputs), outputs, on_result)
+    )
 
 
-def _runs(task: Task, results: Sequence[TaskResult], outputs: Path) -> bool:
+async def _run_all(
+    tasks: Sequence[Task],
+    run: Callable[[Task], Awaitable[TaskResult]],
+    outputs: Path,
+    on_result: Callable[[TaskResult], None],
+) -> list[TaskResult]:
+    """Runs each task as soon as those that it waits for have ended; returns what became of them in the tasks' order."""
+    results: dict[str, TaskResult | None] = {}  # None: it is not run
+    running: dict[str, asyncio.Future[TaskResult]] = {}
+    while True:
+        for task in tasks:
+            if task.name not in running and task.name not in results and results.keys() >= set(task.after):
+                if _runs(task, results, outputs):
+                    running[task.name] = asyncio.ensure_future(run(task))
+                else:
+                    results[task.name] = None
+        if not running:
+            return [result for task in tasks if (result := results[task.name])]
+        await asyncio.wait(running.values(), return_when=asyncio.FIRST_COMPLETED)
+        for name in [name for name, future in running.items() if future.done()]:
+            result = running.pop(name).result()
+            results[name] = result
+            on_result(result)
+
+
+def _runs(task: Task, results: Mapping[str, TaskResult | None], outputs: Path) -> bool:
     """Whether a task runs, as Argo has it: nothing follows a failure, nor a task that a condition has kept back."""
     if task.always:
         return True
-    if any(result.state == "failed" for result in results) or not {one.name for one in results}.issuperset(task.after):
+    if any(result and result.state == "failed" for result in results.values()):
+        return False
+    if not all(results[name] for name in task.after):
         return False
     return all(condition.holds(partial(read_output, outputs)) for condition in task.conditions)
 
 
-def _run(task: Task, workspace: Path, logs: Path, outputs: Path) -> TaskResult:
+async def _run(task: Task, workspace: Path, logs: Path, outputs: Path) -> TaskResult:
     """Runs a task until it ends well, fails by itself, or has no retries left for a death by a signal: a lost pod."""
     start = time.monotonic()
     codes: list[int] = []
     nodes: dict[str, State] = {}
     while True:
         log = logs / f"{task.name}.{len(codes) + 1}.log"
-        codes.append(_attempt(task, workspace, log, outputs))
+        codes.append(await _attempt(task, workspace, log, outputs))
         nodes |= {node: state for node, state in states_in(log).items() if nodes.get(node) != "ran"}
         pause = task.pause_after(len(codes), time.monotonic() - start) if codes[-1] < 0 else None
         if pause is None:
             all_cached = nodes and set(nodes.values()) == {"cached"}
             state = "failed" if codes[-1] else "cached" if all_cached else "ran"
             return TaskResult(task.name, state, round(time.monotonic() - start, 2), codes, log, nodes)
-        time.sleep(pause)
+        await asyncio.sleep(pause)
 
 
-def _attempt(task: Task, workspace: Path, log: Path, outputs: Path) -> int:
+async def _attempt(task: Task, workspace: Path, log: Path, outputs: Path) -> int:
     """Runs the process once and returns its exit code; negative for a signal, as subprocess has it."""
     # What the image gives: an interpreter on PATH, and a home.
     image = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]), "HOME": str(workspace)}
     # As KFP's launcher does.
     (outputs / task.name).mkdir(exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            task.command(outputs),
+        process = await asyncio.create_subprocess_exec(
+            *task.command(outputs),
             env={**image, **task.environment},
             cwd=workspace,
             stdin=subprocess.DEVNULL,
@@ -158,22 +193,15 @@ def _attempt(task: Task, workspace: Path, log: Path, outputs: Path) -> int:
             start_new_session=True,
         )
         try:
-            return process.wait(task.timeout)
-        except subprocess.TimeoutExpired:
+            return await asyncio.wait_for(process.wait(), task.timeout)
+        except asyncio.TimeoutError:
             output.write(f"replay: ended after its time limit of {task.timeout:g} s\n".encode())
             return TIMED_OUT
         finally:
-            # Nothing that the task has started may outlive it, as in a container.
-            _kill_group(process)
-
-
-def _kill_group(process: subprocess.Popen[Any]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    finally:
-        process.wait()
+            # Nothing that the task has started may outlive it, as in a container; nor the task this process.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
 
 def states_in(log: Path) -> dict[str, State]:

@@ -24,7 +24,7 @@ from finetune.config.kubernetes import Retries
 from finetune.errors import ConfigError, FinetuneError, RunError
 from finetune.events import RunEnded, emit
 from finetune.run_time import Place
-from finetune_kubeflow.environment import RETRIES_ENV, ROOT_ENV, UMASK
+from finetune_kubeflow.environment import RETRIES_ENV, ROOT_ENV, SPANS_SEPARATOR, UMASK
 from finetune_kubeflow.package.packed import unpack
 from finetune_kubeflow.task.attempts import code_of, run_attempts
 from finetune_kubeflow.task.log import logs_to_stderr
@@ -61,11 +61,17 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     made.add_argument("--run-id", required=True, help="of the KFP run")
     made.add_argument("--nodes", help="the nodes, as `finetune compile` packs them; by default none")
-    for name, what in (("--text", "a text"), ("--value", "JSON: a number, true or false")):
+    kinds = {"--text": "a text", "--texts": "a list of texts", "--value": "JSON: a number, true or false"}
+    for name, what in kinds.items():
         made.add_argument(
             name, nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help=f"value of a config key: {what}"
         )
     return made
+
+
+def listed(text: str) -> list[str]:
+    """Returns the texts that stand in one, parted by commas; a text without any is an empty list."""
+    return [part.strip() for part in text.split(SPANS_SEPARATOR) if part.strip()]
 
 
 def run_task(
@@ -111,7 +117,11 @@ def attempt(options: argparse.Namespace, work: Work) -> int:
 
 def _enter(options: argparse.Namespace) -> Place:
     """Makes the shared folder the working directory; returns it with the run-time values of config keys."""
-    values = {**dict(options.text), **{key: _json(key, text) for key, text in options.value}}
+    values = {
+        **dict(options.text),
+        **{key: listed(text) for key, text in options.texts},
+        **{key: _json(key, text) for key, text in options.value},
+    }
     root = variables([ROOT_ENV], os.environ)[ROOT_ENV]
     try:
         os.makedirs(root, exist_ok=True)

@@ -20,6 +20,8 @@ CONTAINER = "node"  # as Kubeflow Trainer calls it
 EXECUTOR = "finetune_kubeflow.workers.executor.JobExecutor"
 # The task deletes its Job; one that a killed task has left is there for a while to be looked at.
 TTL_SECONDS = 3600
+# Istio's proxy would outlive the worker beside it, and so the Job; workers need nothing that it gives.
+_NO_SIDECAR = {"sidecar.istio.io/inject": "false"}
 
 
 def _on_exit(action: str, code: int) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
             "ttlSecondsAfterFinished": TTL_SECONDS,
             **({"activeDeadlineSeconds": round(placed.timeout_minutes * 60)} if placed.timeout_minutes else {}),
             "template": {
-                "metadata": {"labels": labels, "annotations": placed.annotations},
+                "metadata": {"labels": {**_NO_SIDECAR, **labels}, "annotations": placed.annotations},
                 "spec": {key: value for key, value in pod.items() if value not in (None, {}, [])},
             },
         },

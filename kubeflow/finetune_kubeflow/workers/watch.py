@@ -214,7 +214,7 @@ def _quietly() -> Iterator[None]:
         yield
     except (client.ApiException, *UNREACHABLE) as error:
         if getattr(error, "status", None) != 404:
-            _logger.warning("not deleted: %s", getattr(error, "reason", None) or error)
+            _logger.warning("not deleted: %s", _message(error))
 
 
 def _follow(
@@ -254,11 +254,13 @@ def _follow(
 
 def _tell_events(core: Any, namespace: str, name: str, told: set[str]) -> None:
     """Says why a Job has no pods, such as a quota or a policy of the namespace; each reason once."""
-    events: list[Any] = []
-    with _unless(403):
-        selector = f"involvedObject.kind=Job,involvedObject.name={name},type=Warning"
+    selector = f"involvedObject.kind=Job,involvedObject.name={name},type=Warning"
+    try:
         events = patiently(core.list_namespaced_event, namespace, field_selector=selector).items
-    for message in [f"{event.reason}: {event.message}" for event in events]:
+        messages = [f"{event.reason}: {event.message}" for event in events]
+    except client.ApiException as error:
+        messages = [f"why cannot be said: {_message(error)}"]
+    for message in messages:
         if message not in told:
             told.add(message)
             _logger.warning("Job %s has no pods: %s", name, message)
@@ -270,10 +272,15 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except client.ApiException as error:
-        message = error.reason
-        with contextlib.suppress(TypeError, ValueError, KeyError):
-            message = json.loads(error.body)["message"]
         raise RunError(
-            f"Kubernetes refused ({error.status}): {message}. "
+            f"Kubernetes refused ({error.status}): {_message(error)}. "
             "kubeflow/manifests/base/rbac.yaml has the rights that workers need."
         ) from error
+
+
+def _message(error: Exception) -> str:
+    """What the API server says, which names the right that lacks; or why it says nothing."""
+    if isinstance(error, client.ApiException):
+        with contextlib.suppress(TypeError, ValueError, KeyError):
+            return str(json.loads(error.body)["message"])
+    return str(getattr(error, "reason", None) or error)

@@ -16,7 +16,7 @@ from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import DataSpans, data_fingerprint, list_spans, resolve_spans
 from components.example_gen.tables import fingerprint_tables, read_tables
 from components.example_gen.tasks.single_label import SingleLabel
-from finetune.errors import DataError
+from finetune.errors import ConfigError, DataError
 
 
 def spans_of(base: str, settings: IngestSettings, pattern: str = "{SPAN}") -> DataSpans:
@@ -165,3 +165,8 @@ def test_spans_are_numbered_as_tfx_numbers_them(tmp_path):
         split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
         _, latest, _ = utils.calculate_splits_fingerprint_span_and_version(str(base), [split])
         assert spans_of(str(base), IngestSettings(), pattern).spans[-1].number == latest
+
+
+def test_spans_that_a_run_names_wrongly_are_a_mistake_of_the_user():
+    with pytest.raises(ConfigError, match=r"data\.spans: got '9\.\.3'; expected spans of .*, such as 7, 3\.\.7"):
+        resolve_spans("store/{SPAN}", IngestSettings(spans=["9..3"]), lambda root: "")

@@ -15,7 +15,7 @@ from trainer_module.export.canonical import make_canonical, map_strings, renumbe
 
 
 class Lookup(tf.Module):
-    """Everything whose name TensorFlow makes from a counter or a path: a table, a loop, a custom gradient, captures."""
+    """What TensorFlow names by a counter or a path: a table, a loop, a custom gradient, captures, a lookup of rows."""
 
     def __init__(self, vocabulary: Path):
         self.weight = tf.Variable([2.0, 3.0], name="weight")
@@ -32,7 +32,8 @@ class Lookup(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")], autograph=False)
     def serve(self, words: tf.Tensor) -> tf.Tensor:
         numbers = tf.cast(self.table.lookup(words), tf.float32)
-        return tf.nn.silu(tf.map_fn(lambda number: tf.reduce_sum(number * self.weight), numbers))
+        rows = tf.nn.embedding_lookup(self.weight, tf.zeros_like(numbers, tf.int32))
+        return tf.nn.silu(tf.map_fn(lambda number: tf.reduce_sum(number * self.weight), numbers)) * rows
 
 
 def exported(folder: Path, *, busy: bool) -> Path:

@@ -74,7 +74,7 @@ def test_epochs_of_the_head_call_the_encoder_once_for_each_text(data, encoded, t
     encoded.assign(0)
     state, setup = train(data, mode, tmp_path / "kept", tmp_path / "checkpoints")
     # The last batch of each split is filled up.
-    assert encoded.numpy() == sum(8 * split.steps(8) for split in (setup.train, setup.val))
+    assert encoded.numpy() == sum(32 * split.steps(32) for split in (setup.train, setup.val))
     (row,) = state.rows
     assert row["cached_trunk"]
     assert row["epochs"] == EPOCHS

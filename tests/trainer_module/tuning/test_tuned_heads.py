@@ -86,7 +86,9 @@ CASES = {
         {"head": {"units": [8], "dropout": 0.2}, "phases": [training().phases[0].model_dump(mode="json"), TUNE]},
         {RATE: 0.03},
     ),
-    "smoothing": ({"label_smoothing": 0.1}, {RATE: 0.02}),
+    "smoothing": ({"label_smoothing": 0.1}, {RATE: 0.02, "training.label_smoothing": 0.3}),
+    "smoothing of one alone": ({}, {RATE: 0.02, "training.label_smoothing": 0.2}),
+    "batches of another size": ({"head": {"units": [6], "dropout": 0.3}}, {"training.batch_size": 5}),
 }
 
 
