@@ -41,6 +41,6 @@ class CommandModality(Protocol):
 MODALITIES: dict[str, CommandModality] = {
     "audio": Audio(),
     "image": Image(),
+    "image_text": ImageText(Image()),
     "text": Text(),
 }
-MODALITIES["image_text"] = ImageText()

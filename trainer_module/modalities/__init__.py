@@ -49,6 +49,6 @@ class Modality(Protocol):
 MODALITIES: dict[str, Modality] = {
     "audio": Audio(),
     "image": Image(),
+    "image_text": ImageText(Image(), Text()),
     "text": Text(),
 }
-MODALITIES["image_text"] = ImageText(MODALITIES["image"], MODALITIES["text"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetune.config import AugmentationConfig
+from trainer_module.modalities.image import Image
+from trainer_module.modalities.text import Text
 from transforms.backbone import Backbone
 from transforms.features import IMAGE, TEXT
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras as keras
 
-    from trainer_module.modalities import Modality
 
 # Halfway between two examples lies no sentence.
 _OF_PAIRS = frozenset({"mixup", "cutmix"})
@@ -21,9 +22,9 @@ _OF_PAIRS = frozenset({"mixup", "cutmix"})
 class ImageText:
     """What `transforms.inputs.SideInputs` reads."""
 
-    def __init__(self, image: Modality, text: Modality):
+    def __init__(self, image: Image, text: Text):
         """Takes the modalities of the sides."""
-        self._of_sides = {IMAGE: image, TEXT: text}
+        self._of_sides: dict[str, Image | Text] = {IMAGE: image, TEXT: text}
         self.augments = (image.augments | text.augments) - _OF_PAIRS
 
     def network_input(self, tensor: keras.KerasTensor) -> keras.KerasTensor:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from transforms import features
 from transforms.backbone import Backbone
+from transforms.modalities.image import Image
+from transforms.modalities.text import Text
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tensorflow_transform as tft
 
     from transforms.inputs import SideInputs
-    from transforms.modalities import Modality
 
 # What is decoded where there is no picture: a grey one of one pixel, as a PNG file.
 NO_PICTURE = bytes.fromhex(
@@ -28,9 +29,9 @@ class ImageText:
     raw = features.IMAGE_TEXT
     kept = True
 
-    def __init__(self, image: Modality, text: Modality):
+    def __init__(self, image: Image, text: Text):
         """Takes the modalities of the sides."""
-        self._of_sides = {features.IMAGE: image, features.TEXT: text}
+        self._of_sides: dict[str, Image | Text] = {features.IMAGE: image, features.TEXT: text}
         self.keys = (*image.keys, *text.keys)
 
     def describe(self, record: Backbone) -> str:

@@ -33,6 +33,6 @@ class PreviewModality(Protocol):
 MODALITIES: dict[str, PreviewModality] = {
     "audio": Audio(),
     "image": Image(),
+    "image_text": ImageText(Image(), Text()),
     "text": Text(),
 }
-MODALITIES["image_text"] = ImageText(MODALITIES["image"], MODALITIES["text"])

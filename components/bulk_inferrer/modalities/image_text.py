@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from components.bulk_inferrer.modalities.image import Image
+from components.bulk_inferrer.modalities.text import Text
 from transforms.features import IMAGE, TEXT
-
-if TYPE_CHECKING:
-    from components.bulk_inferrer.modalities import PreviewModality
 
 
 class ImageText:
     """What both sides show; of a side that is not there nothing."""
 
-    def __init__(self, image: PreviewModality, text: PreviewModality):
+    def __init__(self, image: Image, text: Text):
         """Takes those of the sides."""
-        self._of_sides = {IMAGE: image, TEXT: text}
+        self._of_sides: dict[str, Image | Text] = {IMAGE: image, TEXT: text}
 
     def preview(self, value: bytes, stem: Path) -> dict[str, str]:
         """Makes those of both sides."""

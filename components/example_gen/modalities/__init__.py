@@ -65,5 +65,5 @@ MODALITIES: dict[str, IngestModality] = {
     "audio": Audio(),
     "image": Image(),
     "text": Text(),
+    "image_text": ImageText(Image()),
 }
-MODALITIES["image_text"] = ImageText(MODALITIES["image"])

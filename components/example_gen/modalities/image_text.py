@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.example_gen.modalities.image import Image
+
 if TYPE_CHECKING:
     from components.example_gen.image_text_component import ImageTextExampleGen
-    from components.example_gen.modalities import IngestModality
     from components.example_gen.settings import IngestSettings
 
 
@@ -19,7 +20,7 @@ class ImageText:
     shown = "pictures with words"
     layouts: tuple[str, ...] = ("auto", "manifest")
 
-    def __init__(self, image: IngestModality):
+    def __init__(self, image: Image):
         """Takes what judges pictures, of which most of it is."""
         self._image = image
         self.judge = image.judge

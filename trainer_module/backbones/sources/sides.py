@@ -21,7 +21,6 @@ class Sides(BackboneSource):
     """What the section `backbones` names, each from a source of its own."""
 
     name = "two networks"
-    kernels_by = None
 
     def __init__(self, source_of: Callable[[BackboneConfig], BackboneSource]):
         """Takes what finds the source of a network by itself."""
