@@ -131,11 +131,15 @@ def main() -> None:
         measured = Verdict.read(max((config.output_path / "pipeline" / "GateKeeper").glob("*/*")))
         shown = {"both": measured.metrics["accuracy"], **measured.alone}
         found[name] = {side: each.model_dump(mode="json") for side, each in shown.items()}
-        found[name] |= {"status": summary.status, "cpu_seconds": round(time.process_time() - start)}
+        found[name] |= {
+            "majority": measured.baselines["majority"]["accuracy"],
+            "status": summary.status,
+            "cpu_seconds": round(time.process_time() - start),
+        }
         print(name, json.dumps(found[name]), flush=True)
-    columns = ("run", "both", "picture alone", "words alone")
+    columns = ("run", "both", "picture alone", "words alone", "most frequent class")
     rows = [
-        [name, *(_shown(each.get(side)) for side in ("both", "image_alone", "text_alone"))]
+        [name, *(_shown(each.get(side)) for side in ("both", "image_alone", "text_alone")), f"{each['majority']:.3f}"]
         for name, each in found.items()
     ]
     save("fusion", table(columns, rows), {"machine": machine(), "found": found})
