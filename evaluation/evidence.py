@@ -37,6 +37,7 @@ class TestSet:
         columns: Column to its value for each example, str [examples]; of `group`, intervals resample the values.
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
+        ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
         trained: The classes that the candidate was trained on; None for all of them.
         known: The classes that the champion was trained on; None where there is no champion, or for all of them.
         learned: bool [examples], those that the champion learned from; None where that is not known.
@@ -49,6 +50,7 @@ class TestSet:
     columns: Mapping[str, np.ndarray]
     probabilities: Mapping[str, np.ndarray]
     said: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
     task: str = SINGLE_LABEL
     trained: Sequence[str] | None = None
     known: Sequence[str] | None = None
@@ -74,6 +76,7 @@ class TestSet:
             columns={name: values[chosen] for name, values in self.columns.items()},
             probabilities={name: rows[chosen] for name, rows in self.probabilities.items()},
             said={name: rows[chosen] for name, rows in self.said.items()},
+            ranks={name: rows[chosen] for name, rows in self.ranks.items()},
             learned=part_of(self.learned, chosen),
             digests=part_of(self.digests, chosen),
         )
@@ -81,6 +84,8 @@ class TestSet:
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
         found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        if model in self.ranks:
+            found = found.of_ranks(self.ranks[model])
         if GROUP in self.columns:
             found = found.of_groups(self.columns[GROUP])
         if CHAMPION in self.probabilities:
