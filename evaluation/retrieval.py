@@ -36,13 +36,18 @@ def ranks(vectors: np.ndarray, contents: np.ndarray) -> np.ndarray:
 
 
 def by_chance(contents: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Returns ranks, as `ranks` does, of a model that knows nothing: each place is as likely as any other."""
+    """Returns ranks, as `ranks` does, of a model that knows nothing: every order is as likely, for each by itself."""
     found = np.full(contents.shape, NO_RANK, np.int32)
-    pairs = (contents != 0).all(axis=1)
+    pairs = np.flatnonzero((contents != 0).all(axis=1))
     draw = np.random.default_rng(seed)
     for side in (0, 1):
-        count = len(np.unique(contents[pairs, 1 - side]))
-        found[pairs, side] = draw.integers(0, max(count, 1), int(pairs.sum()))
+        asked, answers = contents[pairs, side], contents[pairs, 1 - side]
+        known = np.unique(np.stack([asked, answers], axis=1), axis=0)
+        values, counts = np.unique(known[:, 0], return_counts=True)
+        right = counts[np.searchsorted(values, asked)]
+        # In an order by uniform numbers, where the first of the right ones is, and how many others are before it.
+        first = 1 - draw.random(len(pairs)) ** (1 / right)
+        found[pairs, side] = draw.binomial(len(np.unique(answers)) - right, first)
     return found
 
 

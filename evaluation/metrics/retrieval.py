@@ -37,7 +37,7 @@ def recall_at(k: int, way: str) -> Metric:
         name=f"{way}_recall_at_{k}",
         label=f"recall@{k}, {asked} to {found}",
         meaning=f"of `fusion: contrastive`: share of {asked}s whose {found} is among the {k} nearest of all {found}s "
-        f"in the test split, each of which counts once; by chance it is {k} in their number",
+        f"in the test split, each of which counts once; the baseline `majority` finds it by chance",
         higher_is_better=True,
         tasks=(SINGLE_LABEL,),
         overall=overall,
