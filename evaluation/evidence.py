@@ -37,12 +37,12 @@ class TestSet:
         columns: Column to its value for each example, str [examples]; of `group`, intervals resample the values.
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
-        ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
         trained: The classes that the candidate was trained on; None for all of them.
         known: The classes that the champion was trained on; None where there is no champion, or for all of them.
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
+        ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
     """
 
     classes: list[str]
@@ -50,13 +50,13 @@ class TestSet:
     columns: Mapping[str, np.ndarray]
     probabilities: Mapping[str, np.ndarray]
     said: Mapping[str, np.ndarray] = field(default_factory=dict)
-    ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
     task: str = SINGLE_LABEL
     trained: Sequence[str] | None = None
     known: Sequence[str] | None = None
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     learned: np.ndarray | None = None
     digests: np.ndarray | None = None
+    ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     # pytest would take it for tests.
     __test__ = False

@@ -129,4 +129,8 @@ def _world(task: str, test: Sizes, train: Sizes, best: bool, first: bool) -> Tes
     rivals = [name for name in BASELINES if name != MAJORITY] + ([] if first else [CHAMPION])
     said = {CANDIDATE: right if best else wrong, MAJORITY: majority, **dict.fromkeys(rivals, wrong if best else right)}
     probabilities = {name: each.astype(np.float64) for name, each in said.items()}
-    return TestSet(classes, labels, {}, probabilities, said if several else {}, task)
+    if several:
+        return TestSet(classes, labels, {}, probabilities, said, task)
+    nearest = {CANDIDATE: best, MAJORITY: False, **dict.fromkeys(rivals, not best)}
+    ranks = {name: np.full((len(labels), 2), 0 if is_nearest else len(labels)) for name, is_nearest in nearest.items()}
+    return TestSet(classes, labels, {}, probabilities, task=task, ranks=ranks)

@@ -22,7 +22,7 @@ METRICS: dict[str, Metric] = {
         ranking.PR_AUC,
         accuracy.top_k(3),
         accuracy.top_k(5),
-        *(retrieval.recall_at(k, way) for way in ("image_to_text", "text_to_image") for k in (1, 5)),
+        *retrieval.RECALLS,
         accuracy.EXACT_MATCH,
         accuracy.HAMMING_LOSS,
         calibration.ECE,

@@ -45,3 +45,6 @@ def recall_at(k: int, way: str) -> Metric:
         undefined="where no model has vectors of pictures and texts",
         advice="give training more pairs, or let a phase unfreeze the last blocks of both networks",
     )
+
+
+RECALLS = tuple(recall_at(k, way) for way in _SIDES for k in (1, 5))
