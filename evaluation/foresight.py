@@ -131,6 +131,8 @@ def _world(task: str, test: Sizes, train: Sizes, best: bool, first: bool) -> Tes
     probabilities = {name: each.astype(np.float64) for name, each in said.items()}
     if several:
         return TestSet(classes, labels, {}, probabilities, said, task)
-    nearest = {CANDIDATE: best, MAJORITY: False, **dict.fromkeys(rivals, not best)}
-    ranks = {name: np.full((len(labels), 2), 0 if is_nearest else len(labels)) for name, is_nearest in nearest.items()}
+    nearest = {CANDIDATE: best, **dict.fromkeys(rivals, not best)}
+    ranks = {name: np.full((len(labels), 2), 0 if found else len(labels)) for name, found in nearest.items()}
+    # By chance, each place is taken once.
+    ranks[MAJORITY] = np.arange(len(labels))[:, np.newaxis].repeat(2, axis=1)
     return TestSet(classes, labels, {}, probabilities, task=task, ranks=ranks)
