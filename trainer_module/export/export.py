@@ -38,12 +38,12 @@ class ServedModel(tf.Module):
         task: TrainingTask,
         decision: dict[str, Any],
     ):
-        """Takes the network from inputs to probabilities, and what lies before and behind it.
+        """Takes the network, and what lies before and behind it.
 
         Args:
             inputs: How transformed examples become what the network takes.
             labels: How they become what the Evaluator compares with.
-            decision: What the task needs to decode probabilities.
+            decision: What the task needs to decode what the network gives.
         """
         super().__init__(name="served_model")
         self._has_sides = inputs.modality == features.IMAGE_TEXT
@@ -60,9 +60,10 @@ class ServedModel(tf.Module):
         self._is_example = _Untracked(inputs.is_example)
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
-        self._labels = _Untracked(labels.read)
+        self._labels = _Untracked(labels.compared)
         self._label_key = labels.task.key
-        self._decode = _Untracked(lambda probabilities: task.decode(probabilities, self._classes, decision))
+        self._probabilities = _Untracked(task.probabilities)
+        self._decode = _Untracked(lambda output: task.decode(output, self._classes, decision))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -81,11 +82,11 @@ class ServedModel(tf.Module):
         spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
         parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
         raw = tf.where(is_example, parsed[self._raw_name], examples)
-        probabilities = self._network(self._transform({self._raw_name: self._as_parsed(raw)}))
+        output = self._network(self._transform({self._raw_name: self._as_parsed(raw)}))
         return {
-            "probabilities": probabilities,
+            "probabilities": self._probabilities(output),
             "classes": tf.tile(self._classes[tf.newaxis], [tf.shape(examples)[0], 1]),
-            **self._decode(probabilities),
+            **self._decode(output),
         }
 
     @tf.function(

@@ -10,8 +10,8 @@ import tf_keras as keras
 
 from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks import TrainingTask
-from transforms import features
 from transforms.tasks import Labels, TransformTask
+from transforms.tasks.contract import record
 
 # Of three classes; digits, so that a task may read them as numbers.
 NAMES = ("1", "2", "3")
@@ -96,10 +96,6 @@ def _check_divergence(task: TrainingTask) -> None:
 
 
 def _labels(labels: Labels) -> tf.Tensor:
-    def record(index: int) -> bytes:
-        value = tf.train.Feature(int64_list=tf.train.Int64List(value=[index]))
-        return tf.train.Example(features=tf.train.Features(feature={features.LABEL_INDEX: value})).SerializeToString()
-
     records = [record(index) for index in range(CLASSES) for _ in range(EACH)]
     return labels.read(tf.io.parse_example(records, labels.feature_spec()))
 
