@@ -200,7 +200,8 @@ def _join(
         if majority:
             models[MAJORITY] = _for_all(majority, len(shard))
         known = None if learned is None else np.array([learned.get(digest) is not None for digest in shard.digests])
-        return make_test_set(task, shard.labels, shard.columns, models, classes, known, shard.digests)
+        facts = classes, known, shard.digests, shard.objects
+        return make_test_set(task, shard.labels, shard.columns, models, *facts)
 
     save_test_set((part(shard) for shard in map(Shard.read, shards)), examples, folder)
     return load_test_set(folder)

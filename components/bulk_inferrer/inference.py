@@ -52,6 +52,7 @@ class AskModels(beam.DoFn):
         paths: list[str] = []
         digests: list[str] = []
         labels: list[list[str]] = []
+        objects: list[str] = []
         columns: dict[str, list[str]] = {column: [] for column in self._columns}
         outputs: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
         for batch in read_records([file]).batch(BATCH).prefetch(1):
@@ -60,6 +61,7 @@ class AskModels(beam.DoFn):
                 paths.append(_text(feature[features.PATH]))
                 digests.append(_text(feature[features.SHA256]))
                 labels.append([value.decode("utf-8", "replace") for value in feature[features.LABEL].bytes_list.value])
+                objects.append(_text(feature[features.BOXES]))
                 for column, values in columns.items():
                     values.append(_text(feature[column]))
             for name, model in self._models.of_name.items():
@@ -72,7 +74,7 @@ class AskModels(beam.DoFn):
         if not any(columns.get(features.SPAN, ())):
             columns.pop(features.SPAN, None)
         models = {name: self._answers(name, found) for name, found in outputs.items()}
-        Shard(paths, digests, labels, columns, models).write(Path(target))
+        Shard(paths, digests, labels, columns, models, objects).write(Path(target))
         yield from ()
 
     def _load(self) -> _Models:
@@ -81,6 +83,7 @@ class AskModels(beam.DoFn):
     def _answers(self, name: str, batches: list[dict[str, np.ndarray]]) -> Answers:
         try:
             said = [TASKS[self._task].said(batch) for batch in batches]
+            boxes = [TASKS[self._task].boxes(batch) for batch in batches]
         except KeyError as missing:
             raise RunError(
                 f"{self._paths.get(name, name)} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a "
@@ -89,9 +92,13 @@ class AskModels(beam.DoFn):
             ) from None
         probabilities = np.concatenate([batch["probabilities"] for batch in batches])
         classes = [name.decode() for name in batches[0]["classes"][0]]
-        # A task says something of every batch, or of none.
-        rows = [batch for batch in said if batch is not None]
-        return Answers(probabilities, classes, np.concatenate(rows) if rows else None)
+        return Answers(probabilities, classes, _joined(said), _joined(boxes))
+
+
+def _joined(batches: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """A task says something of every batch, or of none."""
+    rows = [batch for batch in batches if batch is not None]
+    return np.concatenate(rows) if rows else None
 
 
 class _Models:

@@ -25,6 +25,7 @@ class Shard:
         labels: True labels of each.
         columns: Values of each to slice by, by column; an empty text where there is none.
         models: Answers of each model, by its name.
+        objects: What is in each picture, as `transforms.objects` writes it; empty texts where the data do not say it.
     """
 
     paths: Sequence[str]
@@ -32,6 +33,7 @@ class Shard:
     labels: Sequence[Sequence[str]]
     columns: Mapping[str, Sequence[str]]
     models: Mapping[str, Answers]
+    objects: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -43,6 +45,7 @@ class Shard:
             "digests": self.digests,
             "labels": self.labels,
             "columns": self.columns,
+            "objects": self.objects,
         }
         facts["classes"] = {name: list(answers.classes) for name, answers in self.models.items()}
         arrays: dict[str, Any] = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
@@ -50,6 +53,8 @@ class Shard:
             arrays[f"model/{name}"] = answers.probabilities
             if answers.said is not None:
                 arrays[f"said/{name}"] = answers.said
+            if answers.boxes is not None:
+                arrays[f"boxes/{name}"] = answers.boxes
         unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
         with unfinished.open("wb") as file:
             np.savez(file, **arrays)
@@ -61,7 +66,9 @@ class Shard:
         with np.load(path) as saved:
             facts = json.loads(saved["facts"].tobytes())
             models = {
-                name: Answers(saved[f"model/{name}"], classes, saved.get(f"said/{name}"))
+                name: Answers(
+                    saved[f"model/{name}"], classes, saved.get(f"said/{name}"), saved.get(f"boxes/{name}")
+                )
                 for name, classes in facts.pop("classes").items()
             }
         return cls(**facts, models=models)
