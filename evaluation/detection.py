@@ -1,8 +1,8 @@
 """What a detector found in pictures, held against what is in them as COCO does it. No TensorFlow here.
 
 Which box is a hit is decided by pycocotools, picture by picture. What follows from the hits, average precision, is
-computed here for many weightings of the pictures at once, as intervals need it; of a weight of 1 each it is pycocotools'
-own (`tests/evaluation/test_detection.py`).
+computed here for many weightings of the pictures at once, as intervals need it; of a weight of 1 each it is what
+pycocotools says.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Place: TypeAlias = tuple[int, int]
 
 
 def renumbered(boxes: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Returns boxes [..., at least 5], whose classes are columns of `names`, with columns of `classes` in their place."""
+    """Returns boxes [..., 5 or more], whose classes are columns of `names`, with columns of `classes` instead."""
     # The last place is that of -1, where there is no box.
     columns = np.array([*(classes.index(name) for name in names), NONE], boxes.dtype)
     changed = np.array(boxes)
@@ -243,7 +243,10 @@ def average_precisions(
     size = max(1, _HELD // found.matches.columns.size)
     blocks = [weights[start : start + size] for start in range(0, len(weights), size)]
     return np.concatenate(
-        [np.stack([_of_class(found.matches, block, column, place, wanted) for column in columns], 1) for block in blocks]
+        [
+            np.stack([_of_class(found.matches, block, column, place, wanted) for column in columns], 1)
+            for block in blocks
+        ]
     )
 
 

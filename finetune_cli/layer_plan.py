@@ -44,9 +44,7 @@ def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayer
 
     training = config.training.model_copy(update={"phases": list(phases)})
     head = TASKS[config.task].head()
-    backbone, model = build_network(
-        source_of(config.backbone).with_random_weights(config.backbone), training, 1, head
-    )
+    backbone, model = build_network(source_of(config.backbone).with_random_weights(config.backbone), training, 1, head)
     check_phases(layers_of(backbone), training)
     of_backbone = {id(variable) for variable in backbone.variables}
     per_class = sum(variable.shape.num_elements() for variable in model.get_layer(head.of_classes).variables)

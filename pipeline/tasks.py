@@ -12,7 +12,8 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.serving_gate.tasks import TASKS as SERVED_TASKS
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS as EVALUATION_TASKS
-from finetune.config import Config
+from finetune.config import STRATEGIES, AugmentationConfig, Config, EvaluationConfig, TrainingConfig
+from finetune.config.keys import value_at
 from finetune.errors import RunError, did_you_mean
 from pipeline.report.tasks import TASKS as REPORT_TASKS
 from registry.versions import FACTS_FILE, newest_version
@@ -41,7 +42,35 @@ def task_fits(raw: dict[str, Any]) -> list[str]:
     if problems:
         return problems
     data = raw.get("data")
-    return INGEST_TASKS[name].problems(data if isinstance(data, dict) else {})
+    return [*INGEST_TASKS[name].problems(data if isinstance(data, dict) else {}), *refused(raw, name)]
+
+
+def refused(raw: dict[str, Any], name: str) -> list[str]:
+    """Says what a raw config asks of training that a task does not have, phase by phase."""
+    keys = TRAINING_TASKS[name].refused
+    sections = {"training": TrainingConfig(), "augmentation": AugmentationConfig(), "evaluation": EvaluationConfig()}
+    defaults = {section: model.model_dump(mode="json") for section, model in sections.items()}
+    phases = value_at(raw, "training.phases")
+    asked = [(key, key, expected) for key, expected in keys.items()]
+    for index in range(len(phases) if isinstance(phases, list) else 0):
+        asked += [
+            (f"training.phases[{index}].{key}", key, expected)
+            for key, expected in keys.items()
+            if key.startswith("augmentation.")
+        ]
+        if keys:
+            asked.append((f"training.phases[{index}].regularizers", "", keys["training.head"]))
+    return [
+        f"{place}: got {value!r}; with task {name} expected {expected}"
+        for place, key, expected in asked
+        if (value := value_at(raw, place)) not in (None, False, {}, [], 0, "none", *_default(key, defaults))
+    ]
+
+
+def _default(key: str, defaults: dict[str, Any]) -> list[Any]:
+    if key == "training.strategy":
+        return list(STRATEGIES)
+    return [value_at(defaults, key)] if key else []
 
 
 def check_champion(config: Config) -> None:

@@ -1,7 +1,7 @@
 """Objects in a picture, as they travel in the raw feature `boxes`: one text a picture. No TensorFlow here.
 
-The first line has height and width in pixels, and each other line a box: its upper, left, lower and right edge in shares
-of height and width, whether it is around a crowd, and the name of its class, which may have spaces in it.
+The first line has height and width in pixels, and each other line a box: its upper, left, lower and right edge in
+shares of height and width, whether it is around a crowd, and the name of its class, which may have spaces in it.
 """
 
 from __future__ import annotations

@@ -66,9 +66,7 @@ class Shard:
         with np.load(path) as saved:
             facts = json.loads(saved["facts"].tobytes())
             models = {
-                name: Answers(
-                    saved[f"model/{name}"], classes, saved.get(f"said/{name}"), saved.get(f"boxes/{name}")
-                )
+                name: Answers(saved[f"model/{name}"], classes, saved.get(f"said/{name}"), saved.get(f"boxes/{name}"))
                 for name, classes in facts.pop("classes").items()
             }
         return cls(**facts, models=models)

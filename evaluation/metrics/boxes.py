@@ -36,8 +36,8 @@ def _mean_average_precision(
         per_class=per_class,
         interval=Bootstrap(),
         undefined="where there is no object of the class and size",
-        advice="train longer, unfreeze more of the backbone, or take a larger backbone.image_size: objects of less than "
-        "8 pixels are hardly found",
+        advice="train longer, unfreeze more of the backbone, or take a larger backbone.image_size: what is less than 8 "
+        "pixels of it is hardly found",
         slow=True,
     )
 

@@ -89,7 +89,9 @@ def test_a_weight_is_how_often_a_picture_is_there():
     truth, found = made_up(0.1)
     weights = np.random.default_rng(2).integers(0, 4, PICTURES)
     repeated = np.repeat(np.arange(PICTURES), weights)
-    ours = average_precisions(detection(truth, found), weights[np.newaxis].astype(float), range(CLASSES), "all", OVERLAPS)
+    ours = average_precisions(
+        detection(truth, found), weights[np.newaxis].astype(float), range(CLASSES), "all", OVERLAPS
+    )
     again = by_pycocotools(truth[repeated], found[repeated])[..., ALL].mean(axis=(0, 1))
     assert ours[0] == pytest.approx(again)
 
@@ -112,7 +114,11 @@ def test_a_crowd_is_neither_to_be_found_nor_wrong_to_find():
 
 def test_mistakes_are_objects_that_are_missed_and_boxes_that_hit_nothing():
     truth = picture((0.0, 0.0, 0.5, 0.5, 0), (0.5, 0.5, 1.0, 1.0, 1))
-    right, elsewhere, unsaid = (0.0, 0.0, 0.5, 0.5, 0, 0.9, 1), (0.6, 0.0, 0.9, 0.2, 0, 0.8, 1), (0.5, 0.5, 1, 1, 1, 0.2, 0)
+    right, elsewhere, unsaid = (
+        (0.0, 0.0, 0.5, 0.5, 0, 0.9, 1),
+        (0.6, 0.0, 0.9, 0.2, 0, 0.8, 1),
+        (0.5, 0.5, 1, 1, 1, 0.2, 0),
+    )
     one = detection(truth, np.array([[right, elsewhere, unsaid]]))
     assert one.mistakes.tolist() == [2]
     assert one.missed.tolist() == [[False, True, False]]

@@ -20,7 +20,7 @@ def test_no_part_lacks_a_task():
 def test_a_task_that_nobody_knows():
     (problem,) = task_fits({"task": "multi_lable"})
     assert problem == (
-        "task: got 'multi_lable'; expected one of multi_label, single_label. Did you mean 'multi_label'?"
+        "task: got 'multi_lable'; expected one of detection, multi_label, single_label. Did you mean 'multi_label'?"
     )
 
 

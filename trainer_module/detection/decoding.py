@@ -41,13 +41,13 @@ def decode(answer: tf.Tensor) -> dict[str, tf.Tensor]:
 
     Returns:
         `boxes` float32 [batch, MOST_BOXES, 4] in [0, 1], `scores` float32 [batch, MOST_BOXES] from the largest down,
-        `places` int64 [batch, MOST_BOXES], the column of each one's class, and `number` int64 [batch], how many of
-        them are boxes; the others are zeros.
+        `columns` int64 [batch, MOST_BOXES], those of the classes, and `there` bool [batch, MOST_BOXES], which of them
+        are boxes; the others are zeros.
     """
     scores, boxes = split(answer)
     classes = scores.shape[-1]
     cells = answer.shape[1] * answer.shape[2]
-    boxes, scores, places, number = tf.image.combined_non_max_suppression(
+    boxes, scores, columns, number = tf.image.combined_non_max_suppression(
         tf.reshape(boxes, [-1, cells, 1, 4]),
         tf.reshape(scores, [-1, cells, classes]),
         max_output_size_per_class=MOST_BOXES,
@@ -55,4 +55,5 @@ def decode(answer: tf.Tensor) -> dict[str, tf.Tensor]:
         iou_threshold=SAME_OBJECT,
         score_threshold=LEAST_SCORE,
     )
-    return {"boxes": boxes, "scores": scores, "places": tf.cast(places, tf.int64), "number": tf.cast(number, tf.int64)}
+    there = tf.range(MOST_BOXES) < number[:, tf.newaxis]
+    return {"boxes": boxes, "scores": scores, "columns": tf.cast(columns, tf.int64), "there": there}

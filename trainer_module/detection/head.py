@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
+from finetune.config import HeadConfig
 from finetune.errors import BackboneError
 
 # Coarse to fine; the grid has the last one's cells. Objects smaller than a cell are hardly found.
@@ -20,13 +23,13 @@ PRIOR = 0.01
 LARGEST_LOG = 5.0
 
 
-def taps(backbone: keras.Model, image_size: int) -> list[tf.Tensor]:
+def taps(backbone: keras.Model) -> list[tf.Tensor]:
     """Returns the features to build on: of each stride of STRIDES the output of the backbone's last layer that has it.
 
     Raises:
         BackboneError: The backbone gives no map at one of them.
     """
-    found = {}
+    found, image_size = {}, backbone.inputs[0].shape[1]
     for layer in backbone.layers:
         output = layer.output
         if isinstance(output, list | dict) or len(output.shape) != 4 or None in output.shape[1:]:
@@ -40,10 +43,28 @@ def taps(backbone: keras.Model, image_size: int) -> list[tf.Tensor]:
     if missing:
         raise BackboneError(
             f"backbone: {backbone.name} has no feature map of {' and '.join(map(str, missing))} pixels a cell; boxes "
-            f"are found on maps of {', '.join(map(str, STRIDES))}. Take a convolutional network that Keras builds layer "
-            "by layer, such as MobileNetV2."
+            f"are found on maps of {', '.join(map(str, STRIDES))}. Take a convolutional network that Keras builds "
+            "layer by layer, such as MobileNetV2."
         )
     return [found[stride] for stride in STRIDES]
+
+
+@dataclass(frozen=True)
+class DetectionHead:
+    """Boxes are found on the last map of each stride that the backbone gives."""
+
+    of_classes: str = "centre"
+
+    def opened(self, backbone: keras.Model) -> keras.Model:
+        """Returns the backbone with a map of each of STRIDES as outputs."""
+        maps = taps(backbone)
+        opened = keras.Model(backbone.inputs, maps, name=backbone.name)
+        opened.weights_sha256 = backbone.weights_sha256
+        return opened
+
+    def add(self, features: list[tf.Tensor], pool: Any, head: HeadConfig, classes: int, seed: int) -> tf.Tensor:
+        """See `add_detection_head`; nothing is pooled, and of the config's head there is nothing in it."""
+        return add_detection_head(features, classes, seed)
 
 
 def add_detection_head(features: list[tf.Tensor], classes: int, seed: int) -> tf.Tensor:
@@ -83,8 +104,11 @@ def add_detection_head(features: list[tf.Tensor], classes: int, seed: int) -> tf
         classes, 1, activation="sigmoid", kernel_initializer=small, bias_initializer=unsure, name="centre"
     )(centre)
     logs = keras.layers.Conv2D(
-        4, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=next(seeds)),
-        bias_initializer=keras.initializers.Constant(1.0), name="edges",
+        4,
+        1,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=next(seeds)),
+        bias_initializer=keras.initializers.Constant(1.0),
+        name="edges",
     )(edges)
     distances = keras.layers.Lambda(lambda x: tf.exp(tf.minimum(x, LARGEST_LOG)), name="distances")(logs)
     return keras.layers.Concatenate(name="answer")([heat, distances])

@@ -62,7 +62,9 @@ def assign(
 
     sizes = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
     wanted = hill >= LEAST
-    owner = tf.argmin(tf.where(wanted, sizes[:, :, tf.newaxis, tf.newaxis], tf.float32.max), axis=1, output_type=tf.int32)
+    owner = tf.argmin(
+        tf.where(wanted, sizes[:, :, tf.newaxis, tf.newaxis], tf.float32.max), axis=1, output_type=tf.int32
+    )
     owned = wanted & (owner[:, tf.newaxis] == tf.range(tf.shape(boxes)[1])[:, tf.newaxis, tf.newaxis])
     share = tf.where(owned, hill, 0.0)
     share = tf.math.divide_no_nan(share, tf.reduce_sum(share, axis=[2, 3], keepdims=True))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from finetune.config import EvaluationConfig, TrainingConfig
+from trainer_module.tasks.detection import Detection
 from trainer_module.tasks.logits import OfLogits
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
@@ -28,6 +29,7 @@ class TrainingTask(Protocol):
 
     activation: str  # Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
     accuracy: str  # What is counted as `accuracy` in training, in words.
+    refused: Mapping[str, str]  # Keys of a config that do not go with it, and what is expected in their place.
 
     def head(self) -> Head:
         """Returns what stands on top of the backbone."""
@@ -102,4 +104,5 @@ class TrainingTask(Protocol):
 TASKS: dict[str, TrainingTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ class Classification:
     """The output of the network is probabilities, float32 [batch, classes]."""
 
     activation: str
+    refused: Mapping[str, str] = {}
 
     def head(self) -> DenseHead:
         """Returns dense layers."""

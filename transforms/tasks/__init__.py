@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from transforms import features
+from transforms.tasks.detection import Detection
 from transforms.tasks.multi_label import MultiLabel
 from transforms.tasks.single_label import SingleLabel
 
@@ -22,6 +22,7 @@ class TransformTask(Protocol):
     """What the Transform graph and its readers ask of a task."""
 
     key: str  # Name of what the Evaluator compares with.
+    has_places: bool  # Whether `read` gives places in a picture, which move with it.
 
     def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
         """Makes the features that say what is true of examples.
@@ -49,6 +50,7 @@ class TransformTask(Protocol):
 TASKS: dict[str, TransformTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }
 
 

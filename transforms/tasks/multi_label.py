@@ -19,6 +19,7 @@ class MultiLabel:
     """
 
     key = features.LABELS
+    has_places = False
 
     def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.SparseTensor]:
         """Returns `label_index` int64 [batch, labels of each]."""

@@ -15,6 +15,7 @@ class SingleLabel:
     """The label is the line of its name in the vocabulary: int64, a scalar or [batch]."""
 
     key = features.LABEL_INDEX
+    has_places = False
 
     def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
         """Returns `label_index` int64 [batch]."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks.multi_label import MultiLabel
 from evaluation.detection import ALL, CLASS, NONE, SCORE
 from evaluation.detection import Detection as Found
@@ -35,7 +34,10 @@ class Detection(MultiLabel):
         # Unused places have no name.
         columns = outputs["labels"][:, :, np.newaxis] == outputs["classes"][:, np.newaxis, :]
         column = np.where(columns.any(axis=2), columns.argmax(axis=2), NONE)
-        rows = [outputs["boxes"], *(each[..., np.newaxis] for each in (column, outputs["scores"], outputs["predicted"]))]
+        rows = [
+            outputs["boxes"],
+            *(each[..., np.newaxis] for each in (column, outputs["scores"], outputs["predicted"])),
+        ]
         return np.concatenate(rows, axis=2).astype(np.float32)
 
     def said(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:

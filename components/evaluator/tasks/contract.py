@@ -30,7 +30,10 @@ def check_task(task: EvaluatorTask, transform_task: TransformTask) -> None:
     ]
     probabilities = np.eye(CLASSES, dtype=np.float32) * 0.8 + 0.1
     names = np.array([b"a", b"b", b"c"])
-    served = [{"classes": names, "label": names[k : k + 1], "predicted": np.eye(CLASSES)[k]} for k in range(CLASSES)]
+    served = [
+        {"classes": names, "label": names[k : k + 1], "labels": names, "predicted": np.eye(CLASSES)[k]}
+        for k in range(CLASSES)
+    ]
     said = np.stack([task.said(outputs) for outputs in served])
     assert said.dtype == bool, f"what is said is {said.dtype}; expected bool"
     right = task.answered(labels, probabilities, said)

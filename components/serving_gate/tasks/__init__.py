@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from components.serving_gate.shapes import Shape
+from components.serving_gate.tasks.detection import Detection
 from components.serving_gate.tasks.multi_label import MultiLabel
 from components.serving_gate.tasks.single_label import SingleLabel
 
@@ -47,4 +48,5 @@ class ServedTask(Protocol):
 TASKS: dict[str, ServedTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }
