@@ -115,7 +115,7 @@ def _judged_by_coco(
     categories = [{"id": number, "name": str(number)} for number in range(1, classes + 1)]
 
     def indexed(boxes: np.ndarray, scored: bool, places: dict[int, Place]) -> COCO:
-        annotations = []
+        annotations: list[dict[str, Any]] = []
         for picture, place in np.argwhere(boxes[..., CLASS] >= 0).tolist():
             size = np.array([images[picture]["height"], images[picture]["width"]] * 2, np.float64)
             upper, left, lower, right = (boxes[picture, place, :4].astype(np.float64) * size).tolist()
@@ -168,9 +168,16 @@ class Detection(Predictions):
     remembered: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> Detection:
-        rows = self.actual, self.probabilities, self.said, self.matches, self.truth, self.found
-        groups, remembered = part_of(self.groups, chosen), part_of(self.remembered, chosen)
-        return Detection(*(each[chosen] for each in rows), groups, remembered)
+        return Detection(
+            self.actual[chosen],
+            self.probabilities[chosen],
+            self.said[chosen],
+            self.matches[chosen],
+            self.truth[chosen],
+            self.found[chosen],
+            part_of(self.groups, chosen),
+            part_of(self.remembered, chosen),
+        )
 
     @cached_property
     def mistakes(self) -> np.ndarray:

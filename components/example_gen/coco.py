@@ -61,10 +61,10 @@ def read_coco(root: str, settings: IngestSettings) -> Manifest:
     counts: Counter[str] = Counter()
     by_image = _by_id(path, "images", images)
     found = _boxes(by_image, names, annotations, counts)
-    if TASKS[settings.task].has_boxes:
-        objects = {number: _objects(by_image[number], boxes, counts) for number, boxes in found.items()}
-    else:
-        objects = dict.fromkeys(by_image)
+    has_boxes = TASKS[settings.task].has_boxes
+    objects = {
+        number: _objects(by_image[number], boxes, counts) if has_boxes else None for number, boxes in found.items()
+    }
     files = list(_records(root, by_image, found, objects, settings))
     split_values = None
     if settings.split_column:

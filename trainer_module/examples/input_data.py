@@ -176,6 +176,7 @@ def training_batches(
             if config.is_active:
                 own = [views.seed, views.row(number, epoch)] if views else [epoch_seed, position]
                 if split.labels.task.has_places:
+                    assert not isinstance(value, dict), "places are in a picture"
                     label = moved(label, tf.stack(own), config, value.shape[0], value.shape[1])
                 value = augment(value, tf.stack(own), config)
             if teacher:

@@ -29,7 +29,8 @@ class TrainingTask(Protocol):
 
     activation: str  # Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
     accuracy: str  # What is counted as `accuracy` in training, in words.
-    refused: Mapping[str, str]  # Keys of a config that do not go with it, and what is expected in their place.
+    # Keys of a config that do not go with it, `training.phases.KEY` of each phase, and what is expected in their place.
+    refused: Mapping[str, str]
 
     def head(self) -> Head:
         """Returns what stands on top of the backbone."""

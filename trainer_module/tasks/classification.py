@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from trainer_module.heads import DenseHead
+    from trainer_module.heads import Head
 
 
 class Classification:
@@ -17,7 +17,7 @@ class Classification:
     activation: str
     refused: Mapping[str, str] = {}
 
-    def head(self) -> DenseHead:
+    def head(self) -> Head:
         """Returns dense layers."""
         from trainer_module.heads import DenseHead
 

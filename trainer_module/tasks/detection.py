@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.detection import best_thresholds
-from evaluation.tasks import TASKS as EVALUATION_TASKS
+from evaluation.tasks.detection import DetectionTask
 from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
@@ -19,7 +19,7 @@ from trainer_module.tasks.objective import Objective
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from trainer_module.detection.head import DetectionHead
+    from trainer_module.heads import Head
 
 
 class Detection(MultiLabel):
@@ -28,10 +28,11 @@ class Detection(MultiLabel):
     accuracy = (
         "share of a picture's objects at whose centre their class is the likeliest, with a box that overlaps by half"
     )
-    refused = {
+    refused: Mapping[str, str] = {
         "training.strategy": "another strategy, or phases: `auto` fits a head to labels",
         "training.start_from": "`backbone`",
         "training.head": "no such section: the head of boxes is convolutions, and has none of its layers",
+        "training.phases.regularizers": "no such section: they are of the layers of `training.head`",
         "training.label_smoothing": "0: the loss of boxes has its own smooth targets",
         "training.focal_gamma": "0: the loss of boxes is focal already",
         "training.class_weights": "none",
@@ -43,6 +44,7 @@ class Detection(MultiLabel):
         "tuning.space": "none: trials are of labels",
         "evaluation.threshold": "none: the threshold of each class is chosen on validation",
         "evaluation.costs": "none",
+        "evaluation.baselines": "`[majority]`, which finds no box, or `from_scratch`: the others draw none",
         **{
             f"augmentation.{key}": "flips, crops or colours: `horizontal_flip`, `random_resized_crop`, `brightness`, "
             "`contrast`, `saturation`"
@@ -50,7 +52,7 @@ class Detection(MultiLabel):
         },
     }
 
-    def head(self) -> DetectionHead:  # type: ignore[override]  # another one, as the protocol allows
+    def head(self) -> Head:
         """Returns a pyramid of features with a heat map of centres and the edges around each place."""
         from trainer_module.detection.head import DetectionHead
 
@@ -95,7 +97,7 @@ class Detection(MultiLabel):
         # Overlaps are the same in shares of whatever size.
         truth = np.concatenate([objects, np.ones_like(objects[..., :2])], axis=2)
         unused = np.zeros((len(objects), len(names)), np.float32)
-        found = EVALUATION_TASKS["detection"].predictions(truth, unused, None, boxes)
+        found = DetectionTask().predictions(truth, unused, None, boxes)
         return {"thresholds": best_thresholds(found)}
 
     def decode(self, output: tf.Tensor, names: tf.Tensor, decision: Mapping[str, Any]) -> dict[str, tf.Tensor]:

@@ -35,7 +35,7 @@ class Detection:
         vocabulary = tft.vocabulary(names, vocab_filename=features.CLASSES)
         # The first line is the size of the picture.
         lines = tf.strings.split(column(raw[features.BOXES]), "\n")[:, 1:]
-        fields = tf.strings.split(lines.flat_values, " ", maxsplit=NUMBERS - 1).to_tensor("", [None, NUMBERS])
+        fields = tf.strings.split(lines.flat_values, " ", maxsplit=NUMBERS - 1).to_tensor(shape=[None, NUMBERS])
         numbers = tf.strings.to_number(fields[:, : NUMBERS - 1])
         places = tft.apply_vocabulary(fields[:, NUMBERS - 1], vocabulary)
         rows = tf.concat([numbers[:, :4], tf.cast(places, tf.float32)[:, tf.newaxis], numbers[:, 4:]], axis=1)

@@ -45,15 +45,15 @@ class Detection:
         return []
 
     def row(self, answer: Mapping[str, Any]) -> dict[str, Any]:
-        """Gives `objects`, those that reach their thresholds, from the surest on.
+        """Gives `objects`, those that reach their thresholds, from the surest on, and their `labels`, each once.
 
-        Each has its `label`, its `score`, and its `box`: upper, left, lower and right edge in shares of the picture.
+        An object has its `label`, its `score`, and its `box`: upper, left, lower and right edge in shares of the
+        picture.
         """
         places = zip(answer["labels"], answer["scores"], answer["boxes"], answer["predicted"], strict=True)
-        return {
-            "objects": [
-                {"label": label, "score": float(score), "box": [float(edge) for edge in box]}
-                for label, score, box, said in places
-                if said
-            ]
-        }
+        objects = [
+            {"label": label, "score": float(score), "box": [float(edge) for edge in box]}
+            for label, score, box, said in places
+            if said
+        ]
+        return {"labels": list(dict.fromkeys(each["label"] for each in objects)), "objects": objects}
