@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.flowers import real_data
+from benchmarks.flowers import real_data, weights_file
 from benchmarks.tables import machine, save, table
 from finetune.artifacts.findings import Interval, Measured, Verdict
 from finetune.config import load_config
@@ -29,8 +29,8 @@ def main() -> None:
     folder = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else FOLDER.absolute()
     overrides = [
         f"output_dir={folder}",
-        f"data.root={real_data('images/bccd')}",
-        f"backbone.weights={real_data('weights/mobilenet_v2_0.35_224_no_top.h5')}",
+        f"data.root={real_data() / 'images' / 'bccd'}",
+        f"backbone.weights={weights_file()}",
         "evaluation.baselines=[majority, from_scratch]",
     ]
     config = load_config(CONFIG, overrides, checks=LOCAL_CHECKS)
