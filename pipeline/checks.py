@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from components.example_gen.coco import is_coco
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
@@ -143,14 +144,17 @@ def sides_fit(raw: dict[str, Any]) -> list[str]:
         if value not in (None, False, {}, [], "off", *_harmless(key, defaults))
     ]
     baselines = value_at(raw, "evaluation.baselines")
-    if isinstance(baselines, list) and "logistic_regression" in baselines:
+    of_one = ("logistic_regression", "from_scratch", "teacher")
+    if taken := [name for name in of_one if isinstance(baselines, list) and name in baselines]:
         problems.append(
-            "evaluation.baselines: `logistic_regression` is on the features of one network; expected `majority`. The "
-            "report shows what each side does alone"
+            f"evaluation.baselines: got {', '.join(map(repr, taken))}, a model of one network; expected `majority`. "
+            "The report shows what each side does alone"
         )
-    if not value_at(raw, "data.manifest"):
+    manifest = value_at(raw, "data.manifest")
+    if not manifest or is_coco(str(manifest)):
+        given = f"got {manifest!r}, which has no texts" if manifest else "missing"
         problems.append(
-            "data.manifest: missing; pictures with words are rows of a CSV file with the columns `data.path_column`, "
+            f"data.manifest: {given}; pictures with words are rows of a CSV file with the columns `data.path_column`, "
             "`data.text_column` and `data.label_column`"
         )
     training = _parsed(TrainingConfig, raw, "training")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -38,7 +39,7 @@ def fuse(
         float32 [batch, channels].
 
     Raises:
-        BackboneError: Cross attention is asked for of a network that gives a vector.
+        BackboneError: Cross attention is asked for of a network that gives a vector, or a map of one place.
     """
     there = LeaveOutSides(fusion.missing, seed, name="sides_left")(there)
     if fusion.name == "concat":
@@ -46,10 +47,11 @@ def fuse(
         both = [StandIn(side, name=f"{side}_or_stand_in")([vector, there]) for side, vector in pooled.items()]
         return keras.layers.Concatenate(name="both_sides")(both)
     for side, features, ranks in ((IMAGE, picture, (3, 4)), (TEXT, words, (3,))):
-        if len(features.shape) not in ranks:
+        shape = list(features.shape)
+        if len(shape) not in ranks or (side == IMAGE and math.prod(shape[1:-1]) == 1):
             raise BackboneError(
-                f"training.fusion: got 'cross_attention'; {record.sides[side].name} gives a vector "
-                f"{list(features.shape)}, and words look at places. Expected `concat`, or a backbone of {side} with "
+                f"training.fusion: got 'cross_attention'; {record.sides[side].name} gives a vector {shape}, and words "
+                f"look at places. Expected `concat`, or a backbone of {side} with "
                 f"{'a map of features' if side == IMAGE else 'a vector of each word, such as BERT or GloVe'}."
             )
     places = picture
