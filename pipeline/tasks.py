@@ -67,7 +67,13 @@ def refused(raw: dict[str, Any], name: str) -> list[str]:
 
 # What each phase may say, in the keys that tasks refuse.
 _OF_PHASES = "training.phases."
-_UNTRAINED = ([], ["majority"], ["from_scratch"], ["majority", "from_scratch"], ["from_scratch", "majority"])
+_UNTRAINED: tuple[list[str], ...] = (
+    [],
+    ["majority"],
+    ["from_scratch"],
+    ["majority", "from_scratch"],
+    ["from_scratch", "majority"],
+)
 
 
 def _with_baselines(raw: dict[str, Any]) -> dict[str, Any]:

@@ -43,16 +43,16 @@ def _mean_average_precision(
 
 
 BOX_MAP = _mean_average_precision(
-    "box_map", "mAP@[.5:.95]", "average precision of boxes, mean over ten overlaps (IoU) from 0.5 to 0.95"
+    "box_map", "box mAP@[.5:.95]", "average precision of boxes, mean over ten overlaps (IoU) from 0.5 to 0.95"
 )
 BOX_MAP_50 = _mean_average_precision(
-    "box_map_50", "mAP@.5", "average precision of boxes that overlap an object by an IoU of 0.5", overlaps=(0.5,)
+    "box_map_50", "box mAP@.5", "average precision of boxes that overlap an object by an IoU of 0.5", overlaps=(0.5,)
 )
 BOX_MAP_75 = _mean_average_precision(
-    "box_map_75", "mAP@.75", "average precision of boxes that overlap an object by an IoU of 0.75", overlaps=(0.75,)
+    "box_map_75", "box mAP@.75", "average precision of boxes that overlap an object by an IoU of 0.75", overlaps=(0.75,)
 )
 OF_SIZES = [
-    _mean_average_precision(f"box_map_{size}", f"mAP of {size} objects", f"`box_map` of {objects}", size)
+    _mean_average_precision(f"box_map_{size}", f"box mAP of {size} objects", f"`box_map` of {objects}", size)
     for size, objects in (
         ("small", "objects of less than 32 x 32 pixels of the picture"),
         ("medium", "objects of 32 x 32 to 96 x 96 pixels of the picture"),

@@ -45,7 +45,7 @@ class Detection:
     def spec(self) -> dict[str, Any]:
         import tensorflow as tf
 
-        return {features.BOXES: tf.io.VarLenFeature(tf.float32)}
+        return {**MultiLabel().spec(), features.BOXES: tf.io.VarLenFeature(tf.float32)}
 
     def read(self, parsed: Mapping[str, tf.SparseTensor], classes: int) -> tf.Tensor:
         """Returns float32 [MOST_OBJECTS, NUMBERS], or [batch, ...] of it: the class is -1 where there is no object."""

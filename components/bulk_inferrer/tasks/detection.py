@@ -59,7 +59,7 @@ class Detection(MultiLabel):
             boxes = [
                 {
                     "label": classes[int(box[CLASS])],
-                    "edges": box[:4].round(4).tolist(),
+                    "edges": box[:4].astype(np.float64).round(4).tolist(),
                     "mark": mark,
                     "score": None if mark == "missed" else round(float(box[SCORE]), 4),
                 }
