@@ -44,6 +44,7 @@ class TestSet:
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
         boxes: Model to float [examples, boxes, 7], what it found where; empty where nothing is looked for.
+        ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
     """
 
     classes: list[str]
@@ -57,6 +58,7 @@ class TestSet:
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     learned: np.ndarray | None = None
     digests: np.ndarray | None = None
+    ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
     boxes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     # pytest would take it for tests.
@@ -78,6 +80,7 @@ class TestSet:
             probabilities={name: rows[chosen] for name, rows in self.probabilities.items()},
             said={name: rows[chosen] for name, rows in self.said.items()},
             boxes={name: rows[chosen] for name, rows in self.boxes.items()},
+            ranks={name: rows[chosen] for name, rows in self.ranks.items()},
             learned=part_of(self.learned, chosen),
             digests=part_of(self.digests, chosen),
         )
@@ -88,6 +91,8 @@ class TestSet:
             answers = self.probabilities[model], self.said.get(model), self.boxes.get(model)
             self._joined[model] = TASKS[self.task].predictions(self.labels, *answers)
         found = self._joined[model]
+        if model in self.ranks:
+            found = found.of_ranks(self.ranks[model])
         if GROUP in self.columns:
             found = found.of_groups(self.columns[GROUP])
         if CHAMPION in self.probabilities:

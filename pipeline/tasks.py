@@ -67,6 +67,7 @@ def refused(raw: dict[str, Any], name: str) -> list[str]:
 
 # What each phase may say, in the keys that tasks refuse.
 _OF_PHASES = "training.phases."
+# Lists of baselines of which each answers as the task does.
 _UNTRAINED: tuple[list[str], ...] = (
     [],
     ["majority"],

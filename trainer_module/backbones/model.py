@@ -7,13 +7,14 @@ import tf_keras as keras
 
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.errors import BackboneError
+from trainer_module.alignment.network import align
 from trainer_module.backbones.sources import record_of, source_of
-from trainer_module.fusion import fuse
+from trainer_module.fusion import fuse, pooled_side
 from trainer_module.heads import DenseHead, Head, with_all_regularizers
 from trainer_module.modalities import MODALITIES
 from trainer_module.peft.adapters import attach
 from transforms.backbone import Backbone
-from transforms.features import THERE
+from transforms.features import IMAGE, TEXT, THERE
 
 SOFTMAX = DenseHead()
 
@@ -79,7 +80,8 @@ def build_model(
 
     Returns:
         A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to what the head
-        gives, such as probabilities float32 [batch, classes].
+        gives, such as probabilities float32 [batch, classes]; with `fusion: contrastive`, to what
+        `trainer_module.alignment.vectors` reads.
     """
     mode = {} if training.batch_norm == "train" else {"training": False}
     if record.sides:
@@ -99,7 +101,7 @@ def _model_of_sides(
     head: Head,
     mode: dict[str, bool],
 ) -> keras.Model:
-    """Puts each side's own input before it, and behind both what joins them."""
+    """Puts each side's own input before it, and behind both what joins them, or what brings them into one space."""
     inputs, prepared = {}, []
     for (side, own), tensor in zip(record.sides.items(), backbone.inputs, strict=True):
         modality = MODALITIES[side]
@@ -107,6 +109,9 @@ def _model_of_sides(
         prepared.append(modality.prepare(inputs[side], own))
     inputs[THERE] = keras.Input((len(record.sides),), dtype=tf.int64, name=THERE)
     picture, words = backbone(prepared, **mode)
-    fused = fuse(picture, words, inputs[THERE], record, training.fusion, training.seed)
     layers = with_all_regularizers(training)
+    if training.fusion.is_contrastive:
+        vectors = pooled_side(picture, IMAGE, record), pooled_side(words, TEXT, record)
+        return keras.Model(inputs, align(*vectors, inputs[THERE], training.fusion, layers, training.seed))
+    fused = fuse(picture, words, inputs[THERE], record, training.fusion, training.seed)
     return keras.Model(inputs, head.add(fused, MODALITIES[record.modality].pool, layers, classes, training.seed))
