@@ -108,6 +108,7 @@ class Beginning:
             preprocessing=preprocessing_of(record),
             units=setup.training.head.units,
             moved=moved,
+            pooled_blocks=self._config.pooled_blocks,
             peft=setup.training.peft,
         )
 
