@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 from yaml import YAMLError
 
 from finetune.config import strict_yaml
+from finetune.config.base import Section
+from finetune.config.kubernetes import KubernetesConfig
 from finetune.config.overrides import apply_override
 from finetune.config.prose import describe
 from finetune.config.whole import Config
 from finetune.errors import ConfigError
 
 Check = Callable[[dict[str, Any]], list[str]]
+_Checked = TypeVar("_Checked", bound=Section)
+
+
+class _Placed(Section):
+    model_config = ConfigDict(extra="ignore")
+    kubernetes: KubernetesConfig = KubernetesConfig()
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = (), checks: Iterable[Check] = ()) -> Config:
@@ -37,15 +45,37 @@ def checked_config(raw: dict[str, Any], overrides: Iterable[str] = (), checks: I
     Raises:
         ConfigError: With every problem found, one line each.
     """
+    return _checked(Config, raw, overrides, checks)
+
+
+def load_placement(path: Path | None, overrides: Iterable[str] = ()) -> KubernetesConfig:
+    """Reads the section `kubernetes:` of a YAML file that has no other, and applies overrides.
+
+    Args:
+        path: None for the defaults.
+        overrides: Such as ``kubernetes.defaults.image=mine``.
+
+    Raises:
+        ConfigError: With every problem found, one line each.
+    """
+
+    def nothing_else(raw: dict[str, Any]) -> list[str]:
+        others = (key for key in raw if key != "kubernetes")
+        return [f"{key}: the pipeline says that by itself; expected `kubernetes:` and nothing else" for key in others]
+
+    return _checked(_Placed, _read(path) if path else {}, overrides, [nothing_else]).kubernetes
+
+
+def _checked(model: type[_Checked], raw: dict[str, Any], overrides: Iterable[str], checks: Iterable[Check]) -> _Checked:
     problems: list[str] = []
     for override in overrides:
         try:
             apply_override(raw, override)
         except ValueError as error:
             problems.append(str(error))
-    config: Config | None = None
+    config: _Checked | None = None
     try:
-        config = Config.model_validate(raw)
+        config = model.model_validate(raw)
     except ValidationError as error:
         problems += [describe(detail) for detail in error.errors()]
     for check in checks:
