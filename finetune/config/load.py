@@ -45,7 +45,8 @@ def checked_config(raw: dict[str, Any], overrides: Iterable[str] = (), checks: I
     Raises:
         ConfigError: With every problem found, one line each.
     """
-    return _checked(Config, raw, overrides, checks)
+    problems = _apply(overrides, raw)
+    return _validated(Config, _with_one_backbone(raw, problems), problems, checks)
 
 
 def load_placement(path: Path | None, overrides: Iterable[str] = ()) -> KubernetesConfig:
@@ -63,16 +64,38 @@ def load_placement(path: Path | None, overrides: Iterable[str] = ()) -> Kubernet
         others = (key for key in raw if key != "kubernetes")
         return [f"{key}: the pipeline says that by itself; expected `kubernetes:` and nothing else" for key in others]
 
-    return _checked(_Placed, _read(path) if path else {}, overrides, [nothing_else]).kubernetes
+    raw = _read(path) if path else {}
+    return _validated(_Placed, raw, _apply(overrides, raw), [nothing_else]).kubernetes
 
 
-def _checked(model: type[_Checked], raw: dict[str, Any], overrides: Iterable[str], checks: Iterable[Check]) -> _Checked:
-    problems: list[str] = []
+def _apply(overrides: Iterable[str], raw: dict[str, Any]) -> list[str]:
+    """Changes a mapping by overrides, and returns what is wrong with them."""
+    problems = []
     for override in overrides:
         try:
             apply_override(raw, override)
         except ValueError as error:
             problems.append(str(error))
+    return problems
+
+
+def _with_one_backbone(raw: dict[str, Any], problems: Iterable[str]) -> dict[str, Any]:
+    """The mapping with `backbones` as the two sides of one backbone; what is wrong already is told beside."""
+    if isinstance(raw, dict) and "backbones" in raw:
+        if "backbone" in raw:
+            raise ConfigError(
+                [
+                    *problems,
+                    "backbone, backbones: got both; expected exactly one: `backbone`, or "
+                    "`backbones` with `image` and `text` for pictures with words",
+                ]
+            )
+        raw = {**raw, "backbone": {"sides": raw["backbones"]}}
+        del raw["backbones"]
+    return raw
+
+
+def _validated(model: type[_Checked], raw: dict[str, Any], problems: list[str], checks: Iterable[Check]) -> _Checked:
     config: _Checked | None = None
     try:
         config = model.model_validate(raw)
@@ -81,7 +104,8 @@ def _checked(model: type[_Checked], raw: dict[str, Any], overrides: Iterable[str
     for check in checks:
         problems += check(raw)
     if problems:
-        raise ConfigError(dict.fromkeys(problems))
+        # As it was written.
+        raise ConfigError(dict.fromkeys(problem.replace("backbone.sides", "backbones") for problem in problems))
     assert config is not None
     return config
 

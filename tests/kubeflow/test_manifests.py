@@ -176,6 +176,19 @@ def test_the_job_that_owns_the_volume_says_whether_tasks_can_write(writable: boo
     assert not list(tmp_path.iterdir())
 
 
+def test_the_database_is_known_by_its_bytes_watched_and_reached_by_its_namespace_alone():
+    database = DOCUMENTS["mysql.yaml:StatefulSet/finetune-mysql"]["spec"]["template"]
+    policy = DOCUMENTS["mysql.yaml:NetworkPolicy/finetune-mysql"]["spec"]
+    (container,) = database["spec"]["containers"]
+    assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"])
+    # It is not ended while it is busy.
+    assert container["livenessProbe"]["failureThreshold"] * container["livenessProbe"]["periodSeconds"] >= 120
+    assert policy["podSelector"]["matchLabels"].items() <= database["metadata"]["labels"].items()
+    (port,) = container["ports"]
+    assert policy["ingress"] == [{"from": [{"podSelector": {}}], "ports": [{"port": port["containerPort"]}]}]
+    assert (policy["policyTypes"], policy["egress"]) == (["Ingress", "Egress"], [])
+
+
 def test_a_wrong_key_is_noticed():
     wrong = manifests.service("train", "1")
     wrong["spec"]["clusterIp"] = wrong["spec"].pop("clusterIP")

@@ -7,11 +7,14 @@ import tf_keras as keras
 
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.errors import BackboneError
+from trainer_module.alignment.network import align
 from trainer_module.backbones.sources import record_of, source_of
+from trainer_module.fusion import fuse, pooled_side
 from trainer_module.heads import add_head, with_all_regularizers
 from trainer_module.modalities import MODALITIES
 from trainer_module.peft.adapters import attach
 from transforms.backbone import Backbone
+from transforms.features import IMAGE, TEXT, THERE
 
 
 def build_network(
@@ -78,11 +81,38 @@ def build_model(
 
     Returns:
         A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
-        float32 [batch, classes].
+        float32 [batch, classes]; with `fusion: contrastive`, to what `trainer_module.alignment.vectors` reads.
     """
     mode = {} if training.batch_norm == "train" else {"training": False}
+    if record.sides:
+        return _model_of_sides(backbone, record, training, classes, activation, mode)
     modality = MODALITIES[record.modality]
     inputs = tf.nest.map_structure(modality.network_input, backbone.input)
     features = backbone(tf.nest.map_structure(lambda value: modality.prepare(value, record), inputs), **mode)
     head = with_all_regularizers(training)
     return keras.Model(inputs, add_head(features, modality.pool, head, classes, training.seed, activation))
+
+
+def _model_of_sides(
+    backbone: keras.Model,
+    record: Backbone,
+    training: TrainingConfig,
+    classes: int,
+    activation: str,
+    mode: dict[str, bool],
+) -> keras.Model:
+    """Puts each side's own input before it, and behind both what joins them, or what brings them into one space."""
+    inputs, prepared = {}, []
+    for (side, own), tensor in zip(record.sides.items(), backbone.inputs, strict=True):
+        modality = MODALITIES[side]
+        inputs[side] = modality.network_input(tensor)
+        prepared.append(modality.prepare(inputs[side], own))
+    inputs[THERE] = keras.Input((len(record.sides),), dtype=tf.int64, name=THERE)
+    picture, words = backbone(prepared, **mode)
+    head = with_all_regularizers(training)
+    if training.fusion.is_contrastive:
+        vectors = pooled_side(picture, IMAGE, record), pooled_side(words, TEXT, record)
+        return keras.Model(inputs, align(*vectors, inputs[THERE], training.fusion, head, training.seed))
+    fused = fuse(picture, words, inputs[THERE], record, training.fusion, training.seed)
+    pool = MODALITIES[record.modality].pool
+    return keras.Model(inputs, add_head(fused, pool, head, classes, training.seed, activation))
