@@ -11,6 +11,7 @@ import numpy as np
 from evaluation.metrics.metric import IntervalMethod, Metric
 from evaluation.metrics.references import Answered
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
+from evaluation.retrieval import NO_RANK
 from finetune.artifacts.findings import Interval
 
 _EXAMPLES, _CLASSES = 90, 7
@@ -151,8 +152,11 @@ def _single_label(skill: float, seed: int) -> SingleLabel:
     costs = np.abs(np.subtract.outer(np.arange(_CLASSES), np.arange(_CLASSES))).astype(np.float64)
     given = {"costs": costs, "remembered": labels % 3 > 0}
     if math.isinf(skill):
-        return SingleLabel(labels, truth, **given)
+        return SingleLabel(labels, truth, ranks=np.zeros((_EXAMPLES, 2), int), **given)
     odds = np.exp(random.normal(size=truth.shape) + skill * truth)
+    given["ranks"] = random.geometric(0.1 + 0.2 * skill, (_EXAMPLES, 2)) - 1
+    # Some lack a side.
+    given["ranks"][::9] = NO_RANK
     return SingleLabel(labels, odds / odds.sum(axis=1, keepdims=True), **given)
 
 

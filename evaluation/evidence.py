@@ -42,6 +42,7 @@ class TestSet:
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
+        ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
     """
 
     classes: list[str]
@@ -55,6 +56,7 @@ class TestSet:
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     learned: np.ndarray | None = None
     digests: np.ndarray | None = None
+    ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     # pytest would take it for tests.
     __test__ = False
@@ -74,6 +76,7 @@ class TestSet:
             columns={name: values[chosen] for name, values in self.columns.items()},
             probabilities={name: rows[chosen] for name, rows in self.probabilities.items()},
             said={name: rows[chosen] for name, rows in self.said.items()},
+            ranks={name: rows[chosen] for name, rows in self.ranks.items()},
             learned=part_of(self.learned, chosen),
             digests=part_of(self.digests, chosen),
         )
@@ -81,6 +84,8 @@ class TestSet:
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
         found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        if model in self.ranks:
+            found = found.of_ranks(self.ranks[model])
         if GROUP in self.columns:
             found = found.of_groups(self.columns[GROUP])
         if CHAMPION in self.probabilities:

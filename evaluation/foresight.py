@@ -129,4 +129,10 @@ def _world(task: str, test: Sizes, train: Sizes, best: bool, first: bool) -> Tes
     rivals = [name for name in BASELINES if name != MAJORITY] + ([] if first else [CHAMPION])
     said = {CANDIDATE: right if best else wrong, MAJORITY: majority, **dict.fromkeys(rivals, wrong if best else right)}
     probabilities = {name: each.astype(np.float64) for name, each in said.items()}
-    return TestSet(classes, labels, {}, probabilities, said if several else {}, task)
+    if several:
+        return TestSet(classes, labels, {}, probabilities, said, task)
+    nearest = {CANDIDATE: best, **dict.fromkeys(rivals, not best)}
+    ranks = {name: np.full((len(labels), 2), 0 if found else len(labels)) for name, found in nearest.items()}
+    # By chance, each place is taken once.
+    ranks[MAJORITY] = np.arange(len(labels))[:, np.newaxis].repeat(2, axis=1)
+    return TestSet(classes, labels, {}, probabilities, task=task, ranks=ranks)

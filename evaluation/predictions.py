@@ -59,6 +59,10 @@ class Predictions(ABC):
         """Returns these predictions where mistakes have costs, float [classes, classes]; of one label an example."""
         return replace(self, costs=costs)  # type: ignore[type-var]  # the same
 
+    def of_ranks(self, ranks: np.ndarray) -> Predictions:
+        """Returns these predictions with where the counterpart of each side stands; of one label an example."""
+        return replace(self, ranks=ranks)  # type: ignore[type-var]  # the same
+
     @property
     def classes(self) -> int:
         """The number of columns."""
@@ -98,6 +102,7 @@ class SingleLabel(Predictions):
         probabilities: float [examples, classes], rows add up to 1.
         costs: float [classes, classes], of what is true (row) and what is said; None where nobody said.
         served: bool [examples, classes], the class that the model says; None where it is the most probable one.
+        ranks: int [examples, 2], as `evaluation.retrieval` has them; None where the model has no vectors of both sides.
     """
 
     labels: np.ndarray
@@ -106,10 +111,11 @@ class SingleLabel(Predictions):
     costs: np.ndarray | None = None
     served: np.ndarray | None = None
     remembered: np.ndarray | None = None
+    ranks: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> SingleLabel:
-        groups, served, remembered = (part_of(each, chosen) for each in (self.groups, self.served, self.remembered))
-        return SingleLabel(self.labels[chosen], self.probabilities[chosen], groups, self.costs, served, remembered)
+        kept = {name: part_of(getattr(self, name), chosen) for name in ("groups", "served", "remembered", "ranks")}
+        return replace(self, labels=self.labels[chosen], probabilities=self.probabilities[chosen], **kept)
 
     @cached_property
     def actual(self) -> np.ndarray:  # type: ignore[override]  # computed when it is asked for; nobody sets it

@@ -27,12 +27,14 @@ from finetune.config import (
 from finetune.config.space import decoded, with_values
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
+from trainer_module.alignment.prompts import with_classes
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
 from trainer_module.distillation.answers import UNLABELLED_FILE, Answers
 from trainer_module.distillation.taught import Taught
 from trainer_module.examples.input_data import Split, both, evaluation_batches, labels, load_split, with_teacher
+from trainer_module.export.aligned import AlignedModel
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -108,7 +110,10 @@ def run_fn(fn_args: FnArgs) -> None:
         os.makedirs(fn_args.model_run_dir, exist_ok=True)
         beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
         adapting.leave(fn_args.model_run_dir)
-        model = in_float32(setup.model, backbone_config, training)
+        network = in_float32(setup.model, backbone_config, training)
+        model = network
+        if training.fusion.is_contrastive:
+            model = with_classes(network, setup.classes, training.fusion.prompts, transform_output, val.inputs)
         batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
         # One signature for all batches: the last one is smaller, and would have the network traced once more.
         predict = tf.function(
@@ -129,7 +134,8 @@ def run_fn(fn_args: FnArgs) -> None:
         history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
         history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
         TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
-        served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
+        parts = transform_output, val.inputs, val.labels, task, decision
+        served = AlignedModel(model, network, *parts) if model is not network else ServedModel(model, *parts)
         facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
         export_model(served, fn_args.serving_model_dir, facts)
     open_checkpoints(settings, setup, key).clear()

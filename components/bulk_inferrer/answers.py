@@ -16,8 +16,10 @@ class Answers:
         probabilities: float [examples, classes].
         classes: Name of each column.
         said: bool [examples, classes], what the model decided; None where the task leaves that to probabilities.
+        vectors: float32 [examples, 2, width] of picture and text, where the model serves `embed`; else None.
     """
 
     probabilities: np.ndarray
     classes: Sequence[str]
     said: np.ndarray | None = None
+    vectors: np.ndarray | None = None

@@ -47,6 +47,7 @@ def make_test_set(
     classes: Sequence[str] | None = None,
     learned: np.ndarray | None = None,
     digests: Sequence[str] | None = None,
+    ranks: Mapping[str, np.ndarray] | None = None,
 ) -> TestSet:
     """Puts the models' answers side by side, with the same columns.
 
@@ -58,6 +59,7 @@ def make_test_set(
         classes: The columns; by default those of these labels and models.
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: The SHA-256 of each example, in hexadecimal digits; None keeps none.
+        ranks: int [examples, 2] of each model that has vectors of pictures and texts; None where none has.
     """
     classes = list(classes or classes_of(labels, models.values()))
     return TestSet(
@@ -70,6 +72,7 @@ def make_test_set(
             for name, one in models.items()
             if one.said is not None
         },
+        ranks=ranks or {},
         task=task,
         trained=list(models[CANDIDATE].classes) if CANDIDATE in models else None,
         known=list(models[CHAMPION].classes) if CHAMPION in models else None,
@@ -108,6 +111,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         "known": part.known,
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
+        "ranks": list(part.ranks),
         "learned": part.learned is not None,
         "digests": part.digests is not None,
     }
@@ -128,6 +132,7 @@ def load_test_set(folder: str) -> TestSet:
         columns={name: np.array(values, np.str_)[mapped(f"column-{place}")] for place, (name, values) in columns},
         probabilities={name: mapped(f"model-{name}") for name in facts["models"]},
         said={name: mapped(f"said-{name}") for name, has_said in facts["models"].items() if has_said},
+        ranks={name: np.array(mapped(f"ranks-{name}")) for name in facts.get("ranks", ())},
         task=facts["task"],
         trained=facts["trained"],
         known=facts.get("known"),
@@ -149,6 +154,7 @@ def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.nd
         **({} if part.digests is None else {"digests": part.digests}),
         **{f"model-{name}": rows for name, rows in part.probabilities.items()},
         **{f"said-{name}": rows for name, rows in part.said.items()},
+        **{f"ranks-{name}": rows for name, rows in part.ranks.items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluation.metrics import accuracy, calibration, cost, f1, operating_points, ranking, retention, serving
+from evaluation.metrics import accuracy, calibration, cost, f1, operating_points, ranking, retention, retrieval, serving
 from evaluation.metrics.metric import Metric, TfmaMetric
 from evaluation.tasks import TASKS
 from finetune.config.evaluation import GateConfig
@@ -22,6 +22,7 @@ METRICS: dict[str, Metric] = {
         ranking.PR_AUC,
         accuracy.top_k(3),
         accuracy.top_k(5),
+        *retrieval.RECALLS,
         accuracy.EXACT_MATCH,
         accuracy.HAMMING_LOSS,
         calibration.ECE,

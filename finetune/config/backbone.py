@@ -188,6 +188,13 @@ class BackbonesConfig(Section):
     image: CandidateConfig = Field(description="the network of pictures", json_schema_extra={"keys_of": "backbone"})
     text: CandidateConfig = Field(description="the network of texts", json_schema_extra={"keys_of": "backbone"})
 
+    @field_validator("image", "text")
+    @classmethod
+    def _networks_are_named(cls, side: CandidateConfig) -> CandidateConfig:
+        if side.name and side.name.casefold() == AUTO:
+            raise ValueError("got `name: auto`, which ranks networks by themselves; expected the name of one")
+        return side
+
 
 class BackboneConfig(CandidateConfig):
     """The pretrained network: `name`, `handle` or `file`; or `name: auto`, which ranks candidates on your data."""

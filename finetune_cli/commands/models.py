@@ -81,6 +81,12 @@ def predict(
     text_pair: Annotated[
         list[str] | None, typer.Option(help="The second text of a pair; one for each --text, in their order.")
     ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A text that stands for a class, repeated for each: classifies by these (`fusion: contrastive`)."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
     output: Annotated[
         Path | None,
@@ -103,7 +109,7 @@ def predict(
 
     def answers() -> Iterator[dict[str, Any]]:
         nonlocal errors
-        for row in predict_each(model_dir, files_in(files or []), texts):
+        for row in predict_each(model_dir, files_in(files or []), texts, prompt or []):
             errors += "error" in row
             yield row
 

@@ -7,13 +7,14 @@ import tf_keras as keras
 
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.errors import BackboneError
+from trainer_module.alignment.network import align
 from trainer_module.backbones.sources import record_of, source_of
-from trainer_module.fusion import fuse
+from trainer_module.fusion import fuse, pooled_side
 from trainer_module.heads import add_head, with_all_regularizers
 from trainer_module.modalities import MODALITIES
 from trainer_module.peft.adapters import attach
 from transforms.backbone import Backbone
-from transforms.features import THERE
+from transforms.features import IMAGE, TEXT, THERE
 
 
 def build_network(
@@ -80,7 +81,7 @@ def build_model(
 
     Returns:
         A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
-        float32 [batch, classes].
+        float32 [batch, classes]; with `fusion: contrastive`, to what `trainer_module.alignment.vectors` reads.
     """
     mode = {} if training.batch_norm == "train" else {"training": False}
     if record.sides:
@@ -100,7 +101,7 @@ def _model_of_sides(
     activation: str,
     mode: dict[str, bool],
 ) -> keras.Model:
-    """Puts each side's own input before it, and behind both what joins them."""
+    """Puts each side's own input before it, and behind both what joins them, or what brings them into one space."""
     inputs, prepared = {}, []
     for (side, own), tensor in zip(record.sides.items(), backbone.inputs, strict=True):
         modality = MODALITIES[side]
@@ -108,7 +109,10 @@ def _model_of_sides(
         prepared.append(modality.prepare(inputs[side], own))
     inputs[THERE] = keras.Input((len(record.sides),), dtype=tf.int64, name=THERE)
     picture, words = backbone(prepared, **mode)
-    fused = fuse(picture, words, inputs[THERE], record, training.fusion, training.seed)
     head = with_all_regularizers(training)
+    if training.fusion.is_contrastive:
+        vectors = pooled_side(picture, IMAGE, record), pooled_side(words, TEXT, record)
+        return keras.Model(inputs, align(*vectors, inputs[THERE], training.fusion, head, training.seed))
+    fused = fuse(picture, words, inputs[THERE], record, training.fusion, training.seed)
     pool = MODALITIES[record.modality].pool
     return keras.Model(inputs, add_head(fused, pool, head, classes, training.seed, activation))
