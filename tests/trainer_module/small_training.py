@@ -95,9 +95,17 @@ def setup_of(
     )
 
 
-def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, folder="unused"):
+def fit(
+    splits,
+    config: TrainingConfig,
+    augmentation=STRONG,
+    after_phase=None,
+    strategy=None,
+    folder="unused",
+    network=SMALL,
+):
     """Trains all phases; returns the model, its backbone, the rows and the curves."""
-    setup = setup_of(splits, config, augmentation, strategy, folder)
+    setup = setup_of(splits, config, augmentation, strategy, folder, network)
     progress = State()
     for index in range(len(config.phases)):
         before = {layer.name: layer.get_weights() for layer in setup.backbone.layers}
