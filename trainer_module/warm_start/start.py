@@ -109,6 +109,7 @@ class Beginning:
             preprocessing=preprocessing_of(record),
             units=setup.training.head.units,
             moved=moved,
+            pooled_blocks=self._config.pooled_blocks,
             peft=setup.training.peft,
         )
 
