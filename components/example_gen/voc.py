@@ -1,7 +1,7 @@
 """Files and boxes from a folder of XML files as Pascal VOC has them, brought into COCO's lists.
 
 The format is that of http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html, and of the tools that
-write it: one file a picture, with `filename`, `size` and an `object` for each box, whose pixels count from 1 to the last.
+write it: one file a picture, with `filename`, `size` and an `object` for each box, whose pixels count from 1 on.
 """
 
 from __future__ import annotations
@@ -87,14 +87,14 @@ class VocFolder:
             )
         image: dict[str, Any] = {"id": name, "file_name": posixpath.join(self._pictures, picture)}
         for side in ("width", "height"):
-            number = _text(annotation, f"size/{side}")
-            if number.isdigit():
-                image[side] = int(number)
-        objects = annotation.findall("object")
-        for number, each in enumerate(objects):
+            pixels = _text(annotation, f"size/{side}")
+            if pixels.isdecimal():
+                image[side] = int(pixels)
+        for number, each in enumerate(annotation.findall("object")):
             one: dict[str, Any] = {"id": f"{name}:{number}", "image_id": name, "category_id": _text(each, "name")}
-            edges = [_number(_text(each, f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")]
-            left, top, right, bottom = edges
+            left, top, right, bottom = (
+                _number(_text(each, f"bndbox/{edge}")) for edge in ("xmin", "ymin", "xmax", "ymax")
+            )
             # The first pixel and the last are both of the object.
             one["bbox"] = [left - 1, top - 1, right - left + 1, bottom - top + 1]
             # VOC leaves difficult objects out of what is counted.
