@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scipy.sparse import spmatrix
 
 # The tasks by name, as in the config's `task`.
-SINGLE_LABEL, MULTI_LABEL = "single_label", "multi_label"
+SINGLE_LABEL, MULTI_LABEL, DETECTION = "single_label", "multi_label", "detection"
 # As Keras: probabilities below do not make the loss infinite.
 SMALLEST_PROBABILITY = 1e-7
 
@@ -82,6 +82,11 @@ class Predictions(ABC):
     def correct(self) -> np.ndarray:
         """bool [examples]: whether exactly the right classes are said."""
         return (self.actual == self.said).all(axis=1)
+
+    @cached_property
+    def mistakes(self) -> np.ndarray:
+        """int [examples]: how many classes are missed or wrongly said."""
+        return (self.actual != self.said).sum(axis=1)
 
     def counts(self, weights: np.ndarray, columns: Sequence[int] | None = None) -> Counts:
         """Counts examples per class, for some columns or all; weights are float [replicates, examples]."""

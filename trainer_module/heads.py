@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import tensorflow as tf
 import tf_keras as keras
@@ -14,6 +15,51 @@ from finetune.errors import BackboneError
 Pool = Callable[[Any, str], Any]
 
 _REGULARIZERS = ("dropout", "spatial_dropout", "l1", "l2")
+
+
+class Head(Protocol):
+    """What a task puts on top of a backbone.
+
+    Attributes:
+        of_classes: Name of the layer that has so many weights for each class.
+    """
+
+    @property
+    def of_classes(self) -> str: ...
+
+    def opened(self, backbone: keras.Model) -> keras.Model:
+        """Returns the backbone with the outputs that the head takes, and with its digest as `weights_sha256`.
+
+        Raises:
+            BackboneError: It has no such outputs.
+        """
+
+    def add(self, features: Any, pool: Pool, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
+        """Adds the layers to what the opened backbone gives; returns the output of the network.
+
+        Args:
+            features: One tensor, or one for each output.
+            pool: `Modality.pool`.
+            head: The section of the config, with each regularizer at its strongest.
+            classes: How many there are.
+            seed: Seeds initial weights and dropout.
+        """
+
+
+@dataclass(frozen=True)
+class DenseHead:
+    """Dense layers on pooled features, with a probability for each class."""
+
+    activation: str = "softmax"  # Keras' name of what makes probabilities.
+    of_classes: str = "probabilities"
+
+    def opened(self, backbone: keras.Model) -> keras.Model:
+        """Returns the backbone as it is."""
+        return backbone
+
+    def add(self, features: Any, pool: Pool, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
+        """See `add_head`."""
+        return add_head(features, pool, head, classes, seed, self.activation)
 
 
 def add_head(

@@ -205,7 +205,8 @@ def _join(
             models[MAJORITY] = _for_all(majority, len(shard))
         known = None if learned is None else np.array([learned.get(digest) is not None for digest in shard.digests])
         ranks = {name: rows[start : start + len(shard)] for name, rows in ranked.items()}
-        return make_test_set(task, shard.labels, shard.columns, models, classes, known, shard.digests, ranks)
+        facts = classes, known, shard.digests, ranks, shard.objects
+        return make_test_set(task, shard.labels, shard.columns, models, *facts)
 
     def parts() -> Iterator[TestSet]:
         start = 0

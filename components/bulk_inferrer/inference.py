@@ -55,6 +55,7 @@ class AskModels(beam.DoFn):
         paths: list[str] = []
         digests: list[str] = []
         labels: list[list[str]] = []
+        objects: list[str] = []
         columns: dict[str, list[str]] = {column: [] for column in self._columns}
         outputs: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
         vectors: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -65,6 +66,7 @@ class AskModels(beam.DoFn):
                 paths.append(_text(feature[features.PATH]))
                 digests.append(_text(feature[features.SHA256]))
                 labels.append([value.decode("utf-8", "replace") for value in feature[features.LABEL].bytes_list.value])
+                objects.append(_text(feature[features.BOXES]))
                 for column, values in columns.items():
                     values.append(_text(feature[column]))
                 if features.IMAGE_TEXT in feature:
@@ -84,7 +86,7 @@ class AskModels(beam.DoFn):
             columns.pop(features.SPAN, None)
         models = {name: self._answers(name, found, vectors[name]) for name, found in outputs.items()}
         known = np.array(contents) if contents else None
-        Shard(paths, digests, labels, columns, models, known).write(Path(target))
+        Shard(paths, digests, labels, columns, models, objects, known).write(Path(target))
         yield from ()
 
     def _load(self) -> _Models:
@@ -93,6 +95,7 @@ class AskModels(beam.DoFn):
     def _answers(self, name: str, batches: list[dict[str, np.ndarray]], vectors: list[np.ndarray]) -> Answers:
         try:
             said = [TASKS[self._task].said(batch) for batch in batches]
+            boxes = [TASKS[self._task].boxes(batch) for batch in batches]
         except KeyError as missing:
             raise RunError(
                 f"{self._paths.get(name, name)} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a "
@@ -101,14 +104,14 @@ class AskModels(beam.DoFn):
             ) from None
         probabilities = np.concatenate([batch["probabilities"] for batch in batches])
         classes = [name.decode() for name in batches[0]["classes"][0]]
-        # A task says something of every batch, or of none.
-        rows = [batch for batch in said if batch is not None]
-        return Answers(
-            probabilities,
-            classes,
-            np.concatenate(rows) if rows else None,
-            np.concatenate(vectors) if vectors else None,
-        )
+        of_sides = np.concatenate(vectors) if vectors else None
+        return Answers(probabilities, classes, _joined(said), _joined(boxes), of_sides)
+
+
+def _joined(batches: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """A task says something of every batch, or of none."""
+    rows = [batch for batch in batches if batch is not None]
+    return np.concatenate(rows) if rows else None
 
 
 class _Models:

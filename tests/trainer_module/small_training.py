@@ -87,7 +87,7 @@ def setup_of(
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        backbone, model = backbone_model.build_network(network, config, 2, TASKS[task].activation)
+        backbone, model = backbone_model.build_network(network, config, 2, TASKS[task].head())
     frozen_features = FrozenFeatures(folder, model, backbone, config, augmentation, *splits, "Trainer")
     counted = TASKS[task], ["dark", "bright"], None
     return Setup(

@@ -39,12 +39,12 @@ class ServedModel(tf.Module):
         task: TrainingTask,
         decision: dict[str, Any],
     ):
-        """Takes the network from inputs to probabilities, and what lies before and behind it.
+        """Takes the network, and what lies before and behind it.
 
         Args:
             inputs: How transformed examples become what the network takes.
             labels: How they become what the Evaluator compares with.
-            decision: What the task needs to decode probabilities.
+            decision: What the task needs to decode what the network gives.
         """
         super().__init__(name="served_model")
         self._has_sides = inputs.modality == features.IMAGE_TEXT
@@ -62,9 +62,10 @@ class ServedModel(tf.Module):
         self._is_example = _Untracked(inputs.is_example)
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
-        self._labels = _Untracked(labels.read)
+        self._labels = _Untracked(labels.compared)
         self._label_key = labels.task.key
-        self._decode = _Untracked(lambda probabilities: task.decode(probabilities, self._classes, decision))
+        self._probabilities = _Untracked(task.probabilities)
+        self._decode = _Untracked(lambda output: task.decode(output, self._classes, decision))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -79,11 +80,11 @@ class ServedModel(tf.Module):
             class or that of a threshold; of multi_label `predicted` int64 [batch, classes], 1 for each label that is
             there.
         """
-        probabilities = self._network(self._raw_of(examples))
+        output = self._network(self._raw_of(examples))
         return {
-            "probabilities": probabilities,
+            "probabilities": self._probabilities(output),
             "classes": tf.tile(self._classes[tf.newaxis], [tf.shape(examples)[0], 1]),
-            **self._decode(probabilities),
+            **self._decode(output),
         }
 
     @tf.function(
