@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import tf_keras as keras
 from finetune.config import AugmentationConfig, BackboneConfig, TrainingConfig
 from finetune.config.space import reason, with_values
 from finetune.errors import BackboneError
+from finetune.events import TrialStarted, emit
 from trainer_module.backbones.model import build_network
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import HEAD_ALONE, LastLayer
@@ -74,6 +76,11 @@ class _Trial:
         )
 
 
+def name_of(number: int) -> str:
+    """Returns what a trial is called in events, and by trackers."""
+    return f"trial {number}"
+
+
 class Trials:
     """Trains trials of one network on the same examples."""
 
@@ -101,6 +108,7 @@ class Trials:
                 trials.append(_trial(proposal, self._as_it_is.training, self._as_it_is.augmentation))
             except ValueError as error:
                 # Each value is sound by itself, and these do not go together.
+                self._tell(proposal)
                 yield [Outcome(proposal, None, 0.0, failed=reason(error))]
         batches: dict[str, list[_Trial]] = {}
         alone: list[_Trial] = []
@@ -142,6 +150,9 @@ class Trials:
 
     def _after_heads(self, trials: Sequence[_Trial], heads: Sequence[Head]) -> Iterator[list[Outcome]]:
         """Yields what ends with its head at once, then the others, whose later phases are trained."""
+        for trial, head in zip(trials, heads, strict=True):
+            if _ends_with(trial, head):
+                self._tell(trial.proposal)
         yield [
             Outcome(trial.proposal, None if head.failed else head.logits, head.seconds, head.epochs, True, head.failed)
             for trial, head in zip(trials, heads, strict=True)
@@ -152,6 +163,12 @@ class Trials:
         for trial in self._in_order(longer):
             yield [self._alone(trial, head_of[trial.proposal.number])]
 
+    def _tell(self, proposal: Proposal) -> None:
+        # As trackers name those of the Trainer.
+        values = {re.sub(r"\[(\d+)\]", r".\1", key): value for key, value in proposal.values.items()}
+        component = self._as_it_is.component
+        emit(TrialStarted(component=component, trial=name_of(proposal.number), parameters=values))
+
     def _in_order(self, trials: Sequence[_Trial]) -> list[_Trial]:
         """Puts trials of one network together, those of the one that is built before the others."""
         return sorted(trials, key=lambda each: (each.network != self._network, each.network))
@@ -159,6 +176,7 @@ class Trials:
     def _alone(self, trial: _Trial, head: Head | None) -> Outcome:
         """Trains the phases of a trial, or those after its head."""
         started = time.monotonic() - (head.seconds if head else 0.0)
+        self._tell(trial.proposal)
         try:
             self._begin(trial)
             setup = self._shared.by(self._setup_of(trial))
@@ -203,7 +221,7 @@ class Trials:
             augmentation=trial.augmentation,
             class_weights=weights,
             frozen_features=frozen_features,
-            trial=f"trial {trial.proposal.number}",
+            trial=name_of(trial.proposal.number),
         )
 
     def _frozen_for(self, trial: _Trial) -> Frozen | None:

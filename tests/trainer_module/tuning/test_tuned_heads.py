@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from finetune.config import AugmentationConfig, CheckpointConfig, EvaluationConfig, TrainingConfig, TuningConfig
+from finetune.events import Epoch, TrialFinished, TrialStarted, subscribe
 
 pytest.importorskip("tensorflow")
 
@@ -248,6 +249,22 @@ def test_the_search_ends_where_patience_does(splits, tmp_path):
     assert found.best == 0
     assert len(found.trials) == 4
     assert "2 trials in a row gained nothing" in found.ended_because
+
+
+def test_each_trial_is_told_from_its_start_to_its_score(splits, tmp_path):
+    config = training(phases=[training().phases[0].model_dump(mode="json"), TUNE])
+    told = []
+    with subscribe(told.append):
+        found = tuned(splits, tmp_path, config, TuningConfig(space={RATE: SPACE[RATE]}, trials=2))
+    for trial in found.trials:
+        name = f"trial {trial.number}"
+        own = [each for each in told if getattr(each, "trial", None) == name]
+        assert isinstance(own[0], TrialStarted)
+        assert own[0].parameters == {key.replace("[0]", ".0"): value for key, value in trial.values.items()}
+        assert any(isinstance(each, Epoch) for each in own[1:-1]), "its second phase"
+        assert isinstance(own[-1], TrialFinished)
+        assert own[-1].metrics["loss"] == trial.score
+        assert sum(isinstance(each, TrialStarted | TrialFinished) for each in own) == 2
 
 
 def test_after_its_minutes_no_trial_begins(splits, tmp_path):
