@@ -4,7 +4,11 @@
 IMAGE = "image"
 AUDIO = "audio"
 TEXT = "text"
+# Both of a picture with words: see `transforms.sides`.
+IMAGE_TEXT = "image_text"
 LABEL = "label"
+# Raw and transformed: the objects in a picture, where the task asks where they are (`transforms.objects`).
+BOXES = "boxes"
 PATH = "path"
 SHA256 = "sha256"
 # What several examples share, such as a patient: see `data.group_column`.
@@ -21,6 +25,8 @@ MEL = "mel"
 WORD_IDS = "word_ids"
 PIECE_IDS = "piece_ids"
 CLEAN_TEXT = "clean_text"
+# Which sides of a picture with words there are.
+THERE = "there"
 LABEL_INDEX = "label_index"
 # What the Evaluator compares several labels with: made of `label_index`, not written.
 LABELS = "labels"

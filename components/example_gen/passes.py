@@ -21,6 +21,7 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 
+from components.example_gen.boxes import check_size
 from components.example_gen.file_kind import FileKind
 from components.example_gen.files import FileProblem, FileRecord, read_file
 from components.example_gen.progress import Progress
@@ -28,6 +29,7 @@ from components.example_gen.settings import IngestSettings
 from finetune.buckets import is_bucket
 from finetune.example_cache import ExampleCache
 from transforms import features
+from transforms.sides import pack
 
 # Objects that a worker asks a bucket for at a time.
 READERS = 8
@@ -64,7 +66,14 @@ class ReadFiles(Pass):
         """Yields the completed records."""
         for listed, read in read_files(self._root, map(FileRecord.from_json, lines)):
             try:
-                record = dataclasses.replace(listed, **self._judged(read()))
+                data = read()
+                record = dataclasses.replace(listed, **(self._judged(data) if listed.has_file else {}))
+                if record.objects is not None and not record.reason:
+                    check_size(data, record.objects)
+                if record.text is not None and not record.reason:
+                    record = dataclasses.replace(
+                        record, sha256=hashlib.sha256(raw_of(record, data, self._kind)).hexdigest()
+                    )
             except FileProblem as problem:
                 record = listed.without(problem)
             Progress.step()
@@ -103,14 +112,24 @@ class WriteShard(Pass):
         with tf.io.TFRecordWriter(unfinished) as writer:
             for record, read in read_files(self._root, map(FileRecord.from_json, lines)):
                 try:
-                    content = self._kind.content(read())
+                    content = raw_of(record, read(), self._kind)
                     if hashlib.sha256(content).hexdigest() != record.sha256:
                         raise FileProblem("changed", "it was changed while the data was read")
-                    writer.write(make_example(record, content, self._kind.feature))
+                    writer.write(
+                        make_example(
+                            record, content, features.IMAGE_TEXT if record.text is not None else self._kind.feature
+                        )
+                    )
                 except FileProblem as problem:
                     yield record.without(problem).to_json()
                 Progress.step()
         tf.io.gfile.rename(unfinished, shard, overwrite=True)
+
+
+def raw_of(record: FileRecord, data: bytes, kind: FileKind) -> bytes:
+    """Returns the raw feature of a file, with the words that come with it where there are any."""
+    content = kind.content(data) if record.has_file else b""
+    return content if record.text is None else pack({features.IMAGE: content, features.TEXT: record.text.encode()})
 
 
 def read_files(root: str, records: Iterable[FileRecord]) -> Iterator[tuple[FileRecord, Callable[[], bytes]]]:
@@ -118,14 +137,17 @@ def read_files(root: str, records: Iterable[FileRecord]) -> Iterator[tuple[FileR
 
     Of a bucket, several files are on their way at a time: each takes longer to come than to judge.
     """
-    paths = ((record, os.path.join(root, record.path)) for record in records)
+
+    def reading(record: FileRecord) -> Callable[[], bytes]:
+        return partial(read_file, os.path.join(root, record.path)) if record.has_file else bytes
+
     if not is_bucket(root):
-        yield from ((record, partial(read_file, path)) for record, path in paths)
+        yield from ((record, reading(record)) for record in records)
         return
     waiting: deque[tuple[FileRecord, Callable[[], bytes]]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
-        for record, path in paths:
-            waiting.append((record, pool.submit(read_file, path).result))
+        for record in records:
+            waiting.append((record, pool.submit(reading(record)).result))
             if len(waiting) == READERS:
                 yield waiting.popleft()
         yield from waiting
@@ -165,7 +187,8 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
 def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
     """Returns a serialized tf.Example of bytes: `label`, and with one value each `name`, path, sha256, slice columns.
 
-    With a group column also `group`; an example whose group is not known is one by itself. With spans also `span`.
+    With a group column also `group`; an example whose group is not known is one by itself. With spans also `span`, and
+    where it is known where objects are, `boxes`.
 
     Args:
         record: A usable file or row. Its path is written as the bytes that the file system has.
@@ -182,6 +205,8 @@ def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
         values[features.GROUP] = (record.group or record.sha256).encode()
     if record.span is not None:
         values[features.SPAN] = record.span.encode()
+    if record.objects is not None:
+        values[features.BOXES] = record.objects.encode()
     lists = {name: [value] for name, value in values.items()}
     lists[features.LABEL] = [label.encode() for label in record.labels]
     feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in lists.items()}

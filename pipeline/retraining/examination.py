@@ -217,7 +217,7 @@ def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Cham
         asking.setup()
         list(asking.process((str(file), str(target))))
         shard = Shard.read(target)
-    now = make_test_set(config.task, shard.labels, shard.columns, shard.models).of(CHAMPION)
+    now = make_test_set(config.task, shard.labels, shard.columns, shard.models, objects=shard.objects).of(CHAMPION)
     effects = [1.0 if one.groups is None else design_effect(one.correct, one.groups) for one in (now, then)]
     right, tested = ((int(one.correct.sum()), len(one)) for one in (now, then))
     return OnNew(right, tested, (effects[0], effects[1]))

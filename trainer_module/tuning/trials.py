@@ -71,9 +71,8 @@ class _Trial:
         head = with_all_regularizers(self.training)
         drops = (head.dropout > 0, head.spatial_dropout > 0, bool(head.l1 or head.l2))
         training = self.training
-        return repr(
-            (training.seed, training.mixed_precision, training.batch_norm, training.peft, head.units, head.start, drops)
-        )
+        of_all = training.seed, training.mixed_precision, training.batch_norm, training.peft, training.fusion
+        return repr((*of_all, head.units, head.start, drops))
 
 
 def name_of(number: int) -> str:
@@ -202,7 +201,7 @@ class Trials:
         make_deterministic(trial.training.seed)
         base = self._as_it_is
         with base.strategy.scope():
-            backbone, model = build_network(self._backbone, trial.training, len(base.classes), base.task.activation)
+            backbone, model = build_network(self._backbone, trial.training, len(base.classes), base.task.head())
         frozen_features = base.frozen_features.around(model, backbone)
         self._base = dataclasses.replace(base, model=model, backbone=backbone, frozen_features=frozen_features)
         self._network, self._shared = trial.network, _Shared()

@@ -202,7 +202,7 @@ def test_the_backbone_may_compute_in_half_precision_and_what_is_left_is_float32(
     half = setup.model(pixels, training=False).numpy()
     adapting.leave(str(tmp_path))
     assert any(value.any() for name, value in Adapter.read(tmp_path).arrays.items() if name.endswith("_lora_b"))
-    whole = in_float32(setup.model, SMALL, config)
+    whole = in_float32(setup.model, SMALL, config, classes=2)
     assert {layer.compute_dtype for layer in whole.get_layer("SmallCNN").layers} == {"float32"}
     np.testing.assert_allclose(whole(pixels).numpy(), half, atol=0.05)
 
@@ -245,7 +245,7 @@ def test_below_the_first_update_the_frozen_features_are_read_and_shared_with_tra
     peft = {"rank": 2, "targets": last}
     config = training(phases=TUNE, peft=peft, frozen_features={"cache": "on"})
     setup = setup_of(splits, config, AugmentationConfig())
-    cuts = [cut.node.layer for cut in setup.frozen_features.planner.cuts]
+    cuts = [cut.layer for cut in setup.frozen_features.planner.cuts]
     names = [layer.name for layer in setup.backbone.layers]
     assert names.index(cuts[1]) == names.index("block3_conv_b") - 1
     head_alone = setup.frozen_features.planner.cuts[0]
