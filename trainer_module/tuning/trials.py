@@ -71,8 +71,9 @@ class _Trial:
         head = with_all_regularizers(self.training)
         drops = (head.dropout > 0, head.spatial_dropout > 0, bool(head.l1 or head.l2))
         training = self.training
-        of_all = training.seed, training.mixed_precision, training.batch_norm, training.peft, training.fusion
-        return repr((*of_all, head.units, head.start, drops))
+        return repr(
+            (training.seed, training.mixed_precision, training.batch_norm, training.peft, head.units, head.start, drops)
+        )
 
 
 def name_of(number: int) -> str:
