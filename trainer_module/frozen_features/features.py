@@ -219,7 +219,11 @@ class FrozenFeatures:
         batches = numbered_inputs(self._splits[split], wanted, self._fill_batch, config, self._training.seed)
         cuts = [gap.cut for gap in gaps]
         spec = repr(batches.element_spec)
-        what = (self._fill_batch, spec, *(f"{cut.name} {self._stored(cut).name}" for cut in cuts))
+        what: tuple[int | str, ...] = (
+            self._fill_batch,
+            spec,
+            *(f"{cut.name} {self._stored(cut).name}" for cut in cuts),
+        )
         if what not in self._known.compiled:
             self._known.compiled[what] = self._frozen_part(cuts, batches.element_spec[1])
         done, told = 0, 0.0
