@@ -199,6 +199,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],
         earlier=champion.outputs["verdicts"],
+        decisions=champion.outputs["decisions"],
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
         serving=serving_gate.outputs["findings"],

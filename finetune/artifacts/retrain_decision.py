@@ -32,6 +32,18 @@ class RetrainReason(Record):
     decisive: bool = False
 
 
+class LookedAtSpan(Record):
+    """A span whose examples were compared with those that the champion was made with.
+
+    Attributes:
+        name: Of the span.
+        differs_in: Names of the reasons by which it is not like them; empty for an ordinary span.
+    """
+
+    name: str
+    differs_in: list[str] = []
+
+
 class RetrainDecision(Artifact, file="decision.json"):
     """What follows from the data, the champion and the policy, and why.
 
@@ -40,12 +52,14 @@ class RetrainDecision(Artifact, file="decision.json"):
         reasons: Those that the action follows from first.
         at: When it was made (ISO 8601).
         champion: The version that is served; None while there is none.
+        spans: Those that were looked at, each by itself.
     """
 
     action: Action
     reasons: list[RetrainReason]
     at: str = ""
     champion: int | None = None
+    spans: list[LookedAtSpan] = []
 
     @property
     def trains(self) -> bool:

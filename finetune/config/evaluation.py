@@ -14,6 +14,13 @@ BASELINES: tuple[str, ...] = get_args(Baseline)
 # The model of `training.distillation`. Nobody expects its pupil to be better.
 TEACHER = "teacher"
 EACH = "*"
+# Of the column `span` a value that no span is called like: those that no decision has found to differ.
+ORDINARY = "ordinary"
+
+
+def is_ordinary(column: str, value: str | int | float) -> bool:
+    """Whether a slice is that of all spans which are like what the champion was made with."""
+    return column == "span" and value == ORDINARY
 
 
 class GateConfig(Section):
@@ -38,7 +45,9 @@ class GateConfig(Section):
         "difference", description="with `relative_to`: candidate minus the other, or candidate divided by the other"
     )
     slice: dict[str, str | int | float] = Field(
-        {}, description="only these examples, such as `{label: rose}`; `*` makes one gate of each value"
+        {},
+        description="only these examples, such as `{label: rose}`; `*` makes one gate of each value, and `{span: "
+        "ordinary}` takes the spans that `finetune retrain` has not found to differ",
     )
     min_examples: int = Field(1, ge=1, description="a smaller slice (or class) is not judged")
     on_missing: Literal["refuse", "tell"] = Field(
