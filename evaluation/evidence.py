@@ -23,6 +23,8 @@ from finetune.spans import place_of
 from transforms.features import GROUP, SPAN
 
 CANDIDATE, CHAMPION = "candidate", "champion"
+# The candidate without the words, or without the picture, of examples that have both.
+ALONE = {"image": "image_alone", "text": "text_alone"}
 
 
 @dataclass(frozen=True)

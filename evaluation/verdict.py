@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.evidence import CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
+from evaluation.evidence import ALONE, CANDIDATE, CHAMPION, TestSet, change_interval, evidence_for, value_interval
 from evaluation.gates import expand, judge
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.calibration import reliability
@@ -135,6 +135,11 @@ def findings(test_set: TestSet, slices: Sequence[Sequence[str]]) -> Findings:
             name: {metric.name: value for metric in overall if np.isfinite(value := metric.value(test_set.of(name)))}
             for name in BASELINES
             if name in test_set.probabilities
+        },
+        alone={
+            name: found
+            for name in ALONE.values()
+            if name in test_set.probabilities and (found := _metric(leading, test_set.of(name), None))
         },
         classes=_classes(test_set.classes, candidate, [metric for metric in asked if metric.per_class]),
         slices=[_slice(leading, *part, test_set) for place, part in enumerate(parts) if place not in left_out],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.serving_gate.tasks import TASKS, ServedTask
 from finetune.errors import RunError
 from finetune_cli.modalities import MODALITIES
 from registry.versions import FACTS_FILE, versions
+from transforms.features import IMAGE, IMAGE_TEXT, TEXT
 
 BATCH = 32
 
@@ -63,9 +65,12 @@ def predict(model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = 
                 return [{"error": MODALITIES[modality].why_not(contents[0])}]
             return [row for content in contents for row in classify_each([content])]
 
-    rows = chain(({"file": str(file)} for file in files), ({"text": text} for text in texts))
+    if modality == IMAGE_TEXT:
+        rows = pairs_of(files, list(texts))
+    else:
+        rows = chain(({"file": str(file)} for file in files), ({"text": text} for text in texts))
     while batch := list(islice(rows, BATCH)):
-        yield from _answered(batch, INGEST_MODALITIES[modality].raw, classify_each)
+        yield from _answered(batch, INGEST_MODALITIES[modality].raw, classify_each, modality == IMAGE_TEXT)
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:
@@ -79,18 +84,54 @@ def files_in(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
+def pairs_of(files: Iterable[Path], texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yields pictures with their words: the rows of CSV files with the columns `path` and `text`, and files with a
+    text each; of files without texts, or texts without files, that side alone. Paths in a CSV file are relative to it.
+
+    Raises:
+        RunError: A CSV file cannot be read or lacks a column, or there are not as many texts as files.
+    """
+    pictures: list[Path] = []
+    for file in files:
+        if file.suffix.lower() != ".csv":
+            pictures.append(file)
+            continue
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as opened:
+                table = csv.DictReader(opened)
+                if missing := {"path", "text"} - set(table.fieldnames or ()):
+                    raise RunError(f"FILE: {str(file)!r} has no column {' and '.join(sorted(missing))}")
+                for row in table:
+                    path, text = (row["path"] or "").strip(), (row["text"] or "").strip()
+                    yield {**({"file": str(file.parent / path)} if path else {}), **({"text": text} if text else {})}
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise RunError(f"FILE: {str(file)!r} cannot be read as CSV in UTF-8: {error}") from None
+    if pictures and texts and len(pictures) != len(texts):
+        raise RunError(f"--text: got {len(texts)} for {len(pictures)} pictures; expected one for each, or none")
+    for picture, text in zip_longest(pictures, texts):
+        yield {**({"file": str(picture)} if picture else {}), **({"text": text} if text else {})}
+
+
 def _answered(
     rows: list[dict[str, Any]],
     raw: Callable[[bytes], bytes],
     classify: Callable[[list[bytes]], list[dict[str, Any]]],
+    of_sides: bool = False,
 ) -> list[dict[str, Any]]:
     """Returns rows with what the model says of each, or why it says nothing."""
+    if of_sides:
+        from transforms.sides import pack
     readable, contents = [], []
     for row in rows:
         try:
             # Bytes of an argument that are not UTF-8 arrive as surrogates, and go on as they came.
-            data = read_file(row["file"]) if "file" in row else row["text"].encode("utf-8", "surrogateescape")
-            contents.append(raw(data))
+            if not row:
+                raise FileProblem("empty row", "there is neither a picture nor a text")
+            if not row:
+                raise FileProblem("empty row", "there is neither a picture nor a text")
+            text = row["text"].encode("utf-8", "surrogateescape") if "text" in row else b""
+            data = read_file(row["file"]) if "file" in row else b""
+            contents.append(pack({IMAGE: data, TEXT: text}) if of_sides else raw(data or text))
             readable.append(row)
         except FileProblem as problem:
             row["error"] = str(problem)

@@ -29,12 +29,17 @@ def config_reference() -> str:
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        key = f"{prefix}{name}"
+        key, told = f"{prefix}{name}", field.json_schema_extra
+        told = told if isinstance(told, dict) else {}
+        if "internal" in told:
+            continue
         section, is_list = _section(field.annotation)
         nested = section is not None and field.description is None
         meaning = field.description or (section.__doc__ or "").split("\n")[0] if section else field.description or ""
         yield f"| `{key}` | {_type(field.annotation)} | {_default(field, section, nested)} | {_cell(meaning)} |\n"
-        if section is not None and section is not Unfreeze:
+        if "keys_of" in told:
+            yield f"| `{key}.*` | | | as those of `{told['keys_of']}` |\n"
+        elif section is not None and section is not Unfreeze:
             yield from _rows(section, f"{key}[].") if is_list else _rows(section, f"{key}.")
 
 

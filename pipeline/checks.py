@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from components.example_gen.coco import is_coco
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
@@ -23,6 +24,7 @@ from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
 from finetune.config.space import space_problems, variants
+from finetune.config.strategies import AUTO, STRATEGIES
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
 from pipeline.data_roots import roots_of
 from pipeline.modalities import keys_of, modality_of
@@ -111,6 +113,68 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
             if isinstance(section, dict) and section.get(key)
         ]
     return problems
+
+
+def sides_fit(raw: dict[str, Any]) -> list[str]:
+    """What the config asks of a picture with words is what two networks can be asked."""
+    config = _parsed(BackboneConfig, raw, "backbone")
+    if config is None or config.sides is None:
+        fusion = value_at(raw, "training.fusion")
+        return (
+            []
+            if fusion is None or config is None
+            else [
+                f"training.fusion: got {fusion!r}; it joins two networks, and there is one. Leave it out, or give "
+                "`backbones` in place of `backbone`"
+            ]
+        )
+    defaults = TrainingConfig()
+    problems = [
+        f"{key}: got {value!r}; with `backbones` expected {expected}"
+        for key, value, expected in (
+            ("training.strategy", value_at(raw, "training.strategy"), "another strategy, or phases"),
+            ("training.head.start", value_at(raw, "training.head.start"), "`random`"),
+            ("training.start_from", value_at(raw, "training.start_from"), "`backbone`"),
+            ("training.peft", value_at(raw, "training.peft"), "none"),
+            ("training.distillation", value_at(raw, "training.distillation"), "none"),
+            ("training.mixed_precision", value_at(raw, "training.mixed_precision"), "`off`"),
+            ("tuning.space", value_at(raw, "tuning.space"), "none: trials are of one network"),
+            ("data.text_columns", value_at(raw, "data.text_columns"), "`data.text_column`"),
+        )
+        if value not in (None, False, {}, [], "off", *_harmless(key, defaults))
+    ]
+    baselines = value_at(raw, "evaluation.baselines")
+    of_one = ("logistic_regression", "from_scratch", "teacher")
+    if taken := [name for name in of_one if isinstance(baselines, list) and name in baselines]:
+        problems.append(
+            f"evaluation.baselines: got {', '.join(map(repr, taken))}, a model of one network; expected `majority`. "
+            "The report shows what each side does alone"
+        )
+    manifest = value_at(raw, "data.manifest")
+    if not manifest or is_coco(str(manifest)):
+        given = f"got {manifest!r}, which has no texts" if manifest else "missing"
+        problems.append(
+            f"data.manifest: {given}; pictures with words are rows of a CSV file with the columns `data.path_column`, "
+            "`data.text_column` and `data.label_column`"
+        )
+    training = _parsed(TrainingConfig, raw, "training")
+    try:
+        vectors = [record for record in record_of(config).sides.values() if record.gives_vector]
+    except BackboneError:
+        vectors = []
+    if training and training.fusion.name == "cross_attention" and vectors:
+        problems.append(
+            f"training.fusion: got 'cross_attention'; {vectors[0].name} gives one vector, and words look at places. "
+            "Expected `concat`, or BERT or GloVe with a network of pictures that gives a map"
+        )
+    return problems
+
+
+def _harmless(key: str, defaults: TrainingConfig) -> list[Any]:
+    if key == "training.strategy":
+        return [name for name in STRATEGIES if name != AUTO]
+    section = value_at({"training": defaults.model_dump(mode="json")}, key)
+    return [section]
 
 
 def beam_components_exist(raw: dict[str, Any]) -> list[str]:
@@ -211,6 +275,7 @@ _OF_ALL = (
     tuning_can_be_measured,
     decisions_go_with_task,
     beam_components_exist,
+    sides_fit,
 )
 CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
 LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))

@@ -38,6 +38,7 @@ from evaluation.metrics import METRICS
 from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.tasks import gates_of
 from finetune.config import Config, DistillationConfig, EvaluationConfig
+from finetune.config.backbone import CandidateConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.evaluation import TEACHER
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
@@ -257,7 +258,7 @@ def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
         **_corrections(config),
         **({"judged_by": CodeDigest(modules=(judge,))} if judge else {}),
     }
-    return {**settings, "task": config.task, **plain(ours)}
+    return {**settings, "task": config.task, "with_text": config.backbone.sides is not None, **plain(ours)}
 
 
 def _columns(config: Config) -> list[str]:
@@ -363,9 +364,15 @@ def trainer_settings(config: Config) -> dict[str, Any]:
     }
 
 
-def _weights_digest(config: Config) -> FileDigest | None:
-    source = config.backbone.source
-    if isinstance(source, str) and config.backbone.local_path is None:
+def _weights_digest(config: Config) -> FileDigest | dict[str, FileDigest | None] | None:
+    if config.backbone.sides:
+        return {side: _digest_of(each) for side, each in config.backbone.of_sides.items()}
+    return _digest_of(config.backbone)
+
+
+def _digest_of(backbone: CandidateConfig) -> FileDigest | None:
+    source = backbone.source
+    if isinstance(source, str) and backbone.local_path is None:
         return None
     return FileDigest(path=source)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from components.example_gen.modalities import MODALITIES
 from components.example_gen.settings import IngestSettings
 from components.example_gen.spans import DataSpans, resolve_spans
@@ -36,7 +38,7 @@ def spans_of(config: Config) -> DataSpans | None:
 
 def ingest_settings(config: Config) -> IngestSettings:
     """Returns the settings of the ingest as far as the section `data` says them."""
-    return _settings(config.data, config.task)
+    return replace(_settings(config.data, config.task), with_text=bool(config.backbone.sides))
 
 
 def _settings(data: DataConfig, task: str = IngestSettings.task) -> IngestSettings:

@@ -98,4 +98,4 @@ def judged_held_out(setup: Setup, split: Split, probe: Probe) -> OfLogits:
 
 
 def _below_last_layer(model: keras.Model) -> keras.Model:
-    return keras.Model(model.inputs, model.output.node.keras_inputs[0])
+    return keras.Model(model.input, model.output.node.keras_inputs[0])

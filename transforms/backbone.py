@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune.config.backbone import Scaling
+from finetune.config.backbone import Pooling, Scaling
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class Backbone:
     # Key of `trainer_module.search.candidates.CANDIDATES`, by which `training.strategy: auto` knows what to try; empty
     # where that is the modality.
     own_kind: str = ""
+
+    gives_vector: bool = False  # Whether its features are known to have no places.
+    # How the vectors of word pieces become one, of encoders whose last layer does that; None for others.
+    pooling: Pooling | None = None
+    # Of a network that is made of two, the record of each by what it is shown.
+    sides: Mapping[str, Backbone] = field(default_factory=dict)
 
     # Keys of the section `augmentation` that its modality has, and that spoil what it takes.
     spoiled_by: tuple[str, ...] = ()

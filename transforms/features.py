@@ -4,6 +4,8 @@
 IMAGE = "image"
 AUDIO = "audio"
 TEXT = "text"
+# Both of a picture with words: see `transforms.sides`.
+IMAGE_TEXT = "image_text"
 LABEL = "label"
 PATH = "path"
 SHA256 = "sha256"
@@ -21,6 +23,8 @@ MEL = "mel"
 WORD_IDS = "word_ids"
 PIECE_IDS = "piece_ids"
 CLEAN_TEXT = "clean_text"
+# Which sides of a picture with words there are.
+THERE = "there"
 LABEL_INDEX = "label_index"
 # What the Evaluator compares several labels with: made of `label_index`, not written.
 LABELS = "labels"

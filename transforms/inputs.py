@@ -162,6 +162,45 @@ class TensorInputs:
         return self.read(transformed)
 
 
+@dataclass(frozen=True)
+class SideInputs:
+    """Pictures with words: `image` and `text` as their own inputs have them, and `there`, int64 [2], by name."""
+
+    image: Inputs
+    text: Inputs
+    there: dict[str, tf.io.FixedLenFeature]  # Of the feature that says which sides there are.
+    modality: str = features.IMAGE_TEXT
+    raw: str = features.IMAGE_TEXT
+
+    def feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
+        return {**self.image.feature_spec(), **self.text.feature_spec(), **self.there}
+
+    def read(self, parsed: Mapping[str, tf.Tensor]) -> NetworkInput:
+        return {
+            features.IMAGE: self.image.read(parsed),
+            features.TEXT: self.text.read(parsed),
+            features.THERE: parsed[features.THERE],
+        }
+
+    def finish(self, value: NetworkInput) -> NetworkInput:
+        sides = {features.IMAGE: self.image, features.TEXT: self.text}
+        return {**value, **{side: inputs.finish(value[side]) for side, inputs in sides.items()}}
+
+    def length(self, example: Mapping[str, tf.train.Feature]) -> int:
+        return self.text.length(example)
+
+    def is_example(self, served: tf.Tensor) -> tf.Tensor:
+        """A raw value is a tf.Example itself, of the sides: the key of both together must be there."""
+        return TensorInputs({}, self.modality, self.raw).is_example(served)
+
+    def read_batch(self, transformed: Mapping[str, tf.Tensor]) -> NetworkInput:
+        return {
+            features.IMAGE: self.image.read_batch(transformed),
+            features.TEXT: self.text.read_batch(transformed),
+            features.THERE: transformed[features.THERE],
+        }
+
+
 def made_features(transform_output: tft.TFTransformOutput) -> dict[str, tf.io.FixedLenFeature]:
     """Returns the specs of the transformed features that were made of the raw one, by name."""
     spec = transform_output.transformed_feature_spec()

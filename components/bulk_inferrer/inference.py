@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from apache_beam.utils.shared import Shared
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.shard import Shard
 from components.bulk_inferrer.tasks import TASKS
+from evaluation.evidence import ALONE, CANDIDATE
 from finetune.errors import RunError
 from transforms import features
 from transforms.records import read_records
+from transforms.sides import side_alone
 
 BATCH = 32
 
@@ -50,7 +53,7 @@ class AskModels(beam.DoFn):
         digests: list[str] = []
         labels: list[list[str]] = []
         columns: dict[str, list[str]] = {column: [] for column in self._columns}
-        outputs: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in self._paths}
+        outputs: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
         for batch in read_records([file]).batch(BATCH).prefetch(1):
             for record in batch.numpy():
                 feature = tf.train.Example.FromString(record).features.feature
@@ -62,6 +65,10 @@ class AskModels(beam.DoFn):
             for name, model in self._models.of_name.items():
                 served = model.signatures["serving_default"](examples=batch)
                 outputs[name].append({key: value.numpy() for key, value in served.items()})
+                for side, alone in ALONE.items() if name == CANDIDATE and features.IMAGE_TEXT in feature else ():
+                    of_side = tf.constant([side_alone(record, side) for record in batch.numpy()])
+                    served = model.signatures["serving_default"](examples=of_side)
+                    outputs[alone].append({key: value.numpy() for key, value in served.items()})
         if not any(columns.get(features.SPAN, ())):
             columns.pop(features.SPAN, None)
         models = {name: self._answers(name, found) for name, found in outputs.items()}
@@ -76,8 +83,8 @@ class AskModels(beam.DoFn):
             said = [TASKS[self._task].said(batch) for batch in batches]
         except KeyError as missing:
             raise RunError(
-                f"{self._paths[name]} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a model of "
-                "the task that the config names. Where the champion is of another task, take a new `name` or "
+                f"{self._paths.get(name, name)} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a "
+                "model of the task that the config names. Where the champion is of another task, take a new `name` or "
                 "`output_dir`."
             ) from None
         probabilities = np.concatenate([batch["probabilities"] for batch in batches])

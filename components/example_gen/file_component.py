@@ -139,9 +139,8 @@ def _shard_lines(shards: Iterable[tuple[str, list[FileRecord]]]) -> Iterator[lis
         yield [json.dumps(path), *(record.to_json() for record in records)]
 
 
-def _by_row(records: Iterable[FileRecord]) -> dict[tuple[str, tuple[str, ...], str | None], FileRecord]:
-    """Keys records by what is unique: a manifest may list a path under several labels or splits."""
-    return {(record.path, record.labels, record.folder): record for record in records}
+def _by_row(records: Iterable[FileRecord]) -> dict[tuple[str, tuple[str, ...], str, str], FileRecord]:
+    return {record.row: record for record in records}
 
 
 class FileExampleGen(base_beam_component.BaseBeamComponent):

@@ -49,6 +49,8 @@ class FileRecord:
         readable: Whether this process may read the file.
         slices: Value of each slice column.
         span: Name of the span that it came with; None where the root has no place for one.
+        text: The words that come with a picture; empty where there are none, None where the data have none.
+        has_file: Whether there is a file at the path; False of words without a picture.
         group: Value of the group column, empty where it is not known; None when there is no such column.
         sha256: Hex digest of the bytes; empty until they are read.
         reason, detail: Why the file cannot be used (see FileProblem); None while nothing speaks against it.
@@ -62,6 +64,8 @@ class FileRecord:
     readable: bool = True
     slices: dict[str, str] = field(default_factory=dict)
     group: str | None = None
+    text: str | None = None
+    has_file: bool = True
     span: str | None = None
     sha256: str = ""
     reason: str | None = None
@@ -74,6 +78,11 @@ class FileRecord:
     def to_json(self) -> str:
         """Returns one line of ASCII, also for names that are not UTF-8."""
         return json.dumps(vars(self))
+
+    @property
+    def row(self) -> tuple[str, tuple[str, ...], str, str]:
+        """Returns what is unique: a manifest may list a path under several labels, splits or texts."""
+        return self.path, self.labels, self.folder or "", self.text or ""
 
     @classmethod
     def from_json(cls, line: str) -> FileRecord:

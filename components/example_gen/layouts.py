@@ -68,7 +68,7 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
         plan = plan_splits(
             settings.splits, manifest.split_values, settings.split_salt, f"values in column {settings.split_column!r}"
         )
-        files = sorted(manifest.files, key=_order)
+        files = sorted(manifest.files, key=lambda record: record.row)
         return Listing(layout, files, classes, plan, [], manifest.sha256, odd_annotations=manifest.odd_annotations)
 
     offered = folders if layout == "splits" else None
@@ -89,7 +89,7 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
             names.update(labels or [name])
             walk = walk_folder(root, prefix + name, labels, split_folder=top)
             found += [record.without(problem) for record in walk] if problem else walk
-    return Listing(layout, sorted(found, key=_order), sorted(names), plan, sorted(ignored))
+    return Listing(layout, sorted(found, key=lambda record: record.row), sorted(names), plan, sorted(ignored))
 
 
 def _choose_layout(root: str, folders: list[str], settings: IngestSettings) -> str:
@@ -113,7 +113,3 @@ def _entries(folder: str) -> tuple[list[str], list[str]]:
             "folder on this machine, with one subfolder per class. Mend the path, or mount the data there."
         ) from None
     return [name for name, is_folder in kinds if is_folder], [name for name, is_folder in kinds if not is_folder]
-
-
-def _order(record: FileRecord) -> tuple[str, tuple[str, ...], str]:
-    return record.path, record.labels, record.folder or ""

@@ -19,6 +19,7 @@ from components.example_gen.files import (
 )
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tasks import read_labels
+from components.example_gen.text_problem import text_problem
 from finetune.errors import DataError
 
 
@@ -49,7 +50,10 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     rows = csv.DictReader(io.StringIO(_decode(path, data), newline=""))
     try:
         rows.fieldnames = [name.strip() for name in rows.fieldnames or []]
-        check_columns(path, rows.fieldnames, {"path_column": settings.path_column, **common_columns(settings)})
+        wanted = {"path_column": settings.path_column, **common_columns(settings)}
+        if settings.with_text:
+            wanted["text_column"] = settings.text_column
+        check_columns(path, rows.fieldnames, wanted)
         files = list(_records(root, rows, settings))
     except csv.Error as error:
         raise DataError(
@@ -101,22 +105,32 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
         # A short row has None in its last columns; a long one has the rest under the key None.
         values = {name: (row[name] or "").strip() for name in rows.fieldnames or ()}
         labels, label_problem = read_labels(values[settings.label_column], settings)
+        given = values[settings.path_column]
+        text = values[settings.text_column] if settings.with_text else None
+        # Words without a picture are known by their row, as those in tables are.
+        row_alone = text is not None and not given
         record = FileRecord(
-            path=posixpath.normpath(values[settings.path_column]),
+            path=f"{settings.manifest}:{rows.line_num}" if row_alone else posixpath.normpath(given),
+            text=text,
+            has_file=not row_alone,
             labels=labels,
             folder=values[settings.split_column] if settings.split_column else None,
             slices={name: values[name] for name in settings.slice_columns},
             group=values[settings.group_column] if settings.group_column else None,
         )
-        key = (record.path, record.labels, record.folder)
-        problem = path_problem(values[settings.path_column], record.path) or label_problem
+        key = (given, record.labels, record.folder, text)
+        problem = label_problem or (None if row_alone else path_problem(given, record.path))
+        if not problem and text:
+            problem = text_problem(text, settings)
+        if row_alone and not text:
+            problem = FileProblem("empty row", "it has neither the path of a picture nor a text")
         if None in row:
             problem = FileProblem("bad row", "it has more fields than columns; put a field with commas in quotes")
         if not problem and key in seen:
             problem = FileProblem("duplicate row", "an earlier row says the same")
         seen.add(key)
         where = f"line {rows.line_num} of the manifest"
-        record = record.without(problem) if problem else describe(record)
+        record = record.without(problem) if problem else record if row_alone else describe(record)
         if record.reason:
             record = record.without(FileProblem(record.reason, f"{where}: {record.detail}"))
         yield record

@@ -28,6 +28,7 @@ from components.example_gen.settings import IngestSettings
 from finetune.buckets import is_bucket
 from finetune.example_cache import ExampleCache
 from transforms import features
+from transforms.sides import pack
 
 # Objects that a worker asks a bucket for at a time.
 READERS = 8
@@ -64,7 +65,12 @@ class ReadFiles(Pass):
         """Yields the completed records."""
         for listed, read in read_files(self._root, map(FileRecord.from_json, lines)):
             try:
-                record = dataclasses.replace(listed, **self._judged(read()))
+                data = read()
+                record = dataclasses.replace(listed, **(self._judged(data) if listed.has_file else {}))
+                if record.text is not None and not record.reason:
+                    record = dataclasses.replace(
+                        record, sha256=hashlib.sha256(raw_of(record, data, self._kind)).hexdigest()
+                    )
             except FileProblem as problem:
                 record = listed.without(problem)
             Progress.step()
@@ -103,14 +109,24 @@ class WriteShard(Pass):
         with tf.io.TFRecordWriter(unfinished) as writer:
             for record, read in read_files(self._root, map(FileRecord.from_json, lines)):
                 try:
-                    content = self._kind.content(read())
+                    content = raw_of(record, read(), self._kind)
                     if hashlib.sha256(content).hexdigest() != record.sha256:
                         raise FileProblem("changed", "it was changed while the data was read")
-                    writer.write(make_example(record, content, self._kind.feature))
+                    writer.write(
+                        make_example(
+                            record, content, features.IMAGE_TEXT if record.text is not None else self._kind.feature
+                        )
+                    )
                 except FileProblem as problem:
                     yield record.without(problem).to_json()
                 Progress.step()
         tf.io.gfile.rename(unfinished, shard, overwrite=True)
+
+
+def raw_of(record: FileRecord, data: bytes, kind: FileKind) -> bytes:
+    """Returns the raw feature of a file, with the words that come with it where there are any."""
+    content = kind.content(data) if record.has_file else b""
+    return content if record.text is None else pack({features.IMAGE: content, features.TEXT: record.text.encode()})
 
 
 def read_files(root: str, records: Iterable[FileRecord]) -> Iterator[tuple[FileRecord, Callable[[], bytes]]]:
@@ -118,14 +134,17 @@ def read_files(root: str, records: Iterable[FileRecord]) -> Iterator[tuple[FileR
 
     Of a bucket, several files are on their way at a time: each takes longer to come than to judge.
     """
-    paths = ((record, os.path.join(root, record.path)) for record in records)
+
+    def reading(record: FileRecord) -> Callable[[], bytes]:
+        return partial(read_file, os.path.join(root, record.path)) if record.has_file else bytes
+
     if not is_bucket(root):
-        yield from ((record, partial(read_file, path)) for record, path in paths)
+        yield from ((record, reading(record)) for record in records)
         return
     waiting: deque[tuple[FileRecord, Callable[[], bytes]]] = deque()
     with ThreadPoolExecutor(READERS) as pool:
-        for record, path in paths:
-            waiting.append((record, pool.submit(read_file, path).result))
+        for record in records:
+            waiting.append((record, pool.submit(reading(record)).result))
             if len(waiting) == READERS:
                 yield waiting.popleft()
         yield from waiting

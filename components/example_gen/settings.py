@@ -26,6 +26,7 @@ class IngestSettings:
         path_column: Column of the manifest.
         text_column: Column of tables of texts.
         text_columns: Columns of the two texts of a pair, in place of `text_column`; None where each row is one text.
+        with_text: Whether each picture of a manifest comes with the words in `text_column`.
         label_column, split_column: Columns of either.
         label_separator: Stands between the labels in a cell of the label column; None for the task's own.
         group_column: Column of either; examples that share its value stay in one split.
@@ -58,6 +59,7 @@ class IngestSettings:
     path_column: str = "path"
     text_column: str = "text"
     text_columns: list[str] | None = None
+    with_text: bool = False
     label_column: str = "label"
     split_column: str | None = None
     label_separator: str | None = None

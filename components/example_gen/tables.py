@@ -22,6 +22,7 @@ from components.example_gen.layouts import Listing
 from components.example_gen.settings import IngestSettings
 from components.example_gen.splits import plan_splits
 from components.example_gen.tasks import read_labels
+from components.example_gen.text_problem import not_utf8, text_problem
 from finetune.buckets import is_bucket
 from finetune.errors import DataError
 from transforms.features import BETWEEN_TEXTS
@@ -75,22 +76,6 @@ def find_tables(root: str) -> tuple[str, list[str], list[str]]:
         there = ", ".join(map(printable, names[:5])) or "no file"
         raise DataError(f"data.root: got the folder {printable(root)!r} with {there}; {expected}.")
     return root, tables, [name for name in names if name not in tables]
-
-
-def text_problem(text: str, settings: IngestSettings) -> FileProblem | None:
-    """Says why a text, or a pair of them, cannot be used; None for one that can."""
-    max_characters = settings.max_characters
-    if _not_utf8(text):
-        return FileProblem("not text", "it has bytes that are not UTF-8; convert the file: iconv -f LATIN1 -t UTF-8")
-    if not text.strip():
-        return FileProblem("empty text", "expected at least one letter")
-    if len(text) > max_characters:
-        return FileProblem(
-            "too long",
-            f"it has {len(text):,} characters; expected at most {max_characters:,}. Cut it, or raise "
-            "data.max_characters",
-        )
-    return None
 
 
 def read_tables(root: str, settings: IngestSettings, problem_of: ProblemOf = text_problem) -> Tables:
@@ -164,7 +149,7 @@ def _records(
         group = row.get(settings.group_column, "").strip() if settings.group_column else None
         record = FileRecord(f"{name}:{line}", labels, where, slices=slices, group=group)
         problem = label_problem or problem_of(text, settings)
-        if not problem and any(_not_utf8(value) for value in (*slices.values(), where or "", group or "")):
+        if not problem and any(not_utf8(value) for value in (*slices.values(), where or "", group or "")):
             problem = FileProblem("not text", "a column has bytes that are not UTF-8")
         if problem:
             yield record.without(problem), ""
@@ -179,10 +164,6 @@ def _text(row: dict[str, str], settings: IngestSettings) -> str:
     if settings.text_columns is None:
         return row.get(settings.text_column, "")
     return BETWEEN_TEXTS.join(row.get(column, "").replace(BETWEEN_TEXTS, " ") for column in settings.text_columns)
-
-
-def _not_utf8(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _rows(folder: str, name: str, settings: IngestSettings) -> Iterator[tuple[int, Row]]:

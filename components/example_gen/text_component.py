@@ -7,7 +7,7 @@ from tfx.dsl.components.base import executor_spec
 from components.example_gen.files import FileProblem
 from components.example_gen.settings import IngestSettings
 from components.example_gen.table_component import TableExampleGen, TableExecutor
-from components.example_gen.tables import text_problem
+from components.example_gen.text_problem import text_problem
 from transforms import features
 
 
@@ -18,7 +18,7 @@ class TextExecutor(TableExecutor):
     FEATURE = features.TEXT
 
     def problem_of(self, value: str, settings: IngestSettings) -> FileProblem | None:
-        """See `tables.text_problem`."""
+        """See `text_problem.text_problem`."""
         return text_problem(value, settings)
 
 

@@ -112,13 +112,15 @@ class Findings(Record):
     """All that was measured on the test split beside the gates: metrics by name, those of baselines by baseline first.
 
     `leading` is the metric that says in one number how good a model is: slices are measured by it. `slices` are the
-    largest, and `slices_left_out` counts the others; `reliability` has bins by model.
+    largest, and `slices_left_out` counts the others; `reliability` has bins by model. `alone` has that metric of the
+    candidate without the words, or without the pictures, of examples that have both.
     """
 
     examples: int = 0
     leading: str = "accuracy"
     metrics: dict[str, Measured] = {}
     baselines: dict[str, dict[str, float]] = {}
+    alone: dict[str, Measured] = {}
     classes: list[ClassFindings] = []
     slices: list[SliceFindings] = []
     slices_left_out: int = 0

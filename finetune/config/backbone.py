@@ -132,7 +132,7 @@ class CandidateConfig(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if self.is_open:
+        if self.is_open or self.is_made_of_others:
             return self
         kinds = [kind for kind in ("name", "handle", "file") if getattr(self, kind)]
         if len(kinds) != 1:
@@ -159,6 +159,11 @@ class CandidateConfig(Section):
         return False
 
     @property
+    def is_made_of_others(self) -> bool:
+        """Whether other networks are all that it has."""
+        return False
+
+    @property
     def source(self) -> str:
         """Where the weights come from: a path, a URL, `imagenet` or `random`."""
         source = self.file or self.handle or self.weights
@@ -171,8 +176,25 @@ class CandidateConfig(Section):
         return None if self.source in ("imagenet", "random") or "://" in self.source else Path(self.source)
 
 
+class BackbonesConfig(Section):
+    """In place of `backbone`, for pictures with words: one network of each side, with the keys of `backbone`."""
+
+    image: CandidateConfig = Field(description="the network of pictures", json_schema_extra={"keys_of": "backbone"})
+    text: CandidateConfig = Field(description="the network of texts", json_schema_extra={"keys_of": "backbone"})
+
+    @field_validator("image", "text")
+    @classmethod
+    def _networks_are_named(cls, side: CandidateConfig) -> CandidateConfig:
+        if side.name and side.name.casefold() == AUTO:
+            raise ValueError("got `name: auto`, which ranks networks by themselves; expected the name of one")
+        return side
+
+
 class BackboneConfig(CandidateConfig):
     """The pretrained network: `name`, `handle` or `file`; or `name: auto`, which ranks candidates on your data."""
+
+    # What the section `backbones` says: a network that is made of two.
+    sides: BackbonesConfig | None = Field(None, json_schema_extra={"internal": True})
 
     candidates: list[CandidateConfig] = Field(
         [], description="of `name: auto`: networks to rank, each with the keys of `backbone`; default: `weights_dir`"
@@ -191,6 +213,26 @@ class BackboneConfig(CandidateConfig):
     def is_open(self) -> bool:
         """Whether a ranking of candidates is still to say which network it is."""
         return self.name is not None and self.name.casefold() == AUTO
+
+    @property
+    def is_made_of_others(self) -> bool:
+        """Whether the section `backbones` says what it is."""
+        return self.sides is not None
+
+    @property
+    def of_sides(self) -> dict[str, CandidateConfig]:
+        """The networks that this one is made of, by what they are shown; empty for most."""
+        return {side: getattr(self.sides, side) for side in type(self.sides).model_fields} if self.sides else {}
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from; of two networks, both places."""
+        return " and ".join(each.source for each in self.of_sides.values()) or super().source
+
+    @property
+    def local_path(self) -> Path | None:
+        """The file or folder on this machine that holds the weights; None also where two networks have one each."""
+        return None if self.sides else super().local_path
 
     @model_validator(mode="after")
     def _auto_alone_has_candidates(self) -> Self:

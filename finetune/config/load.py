@@ -43,6 +43,17 @@ def checked_config(raw: dict[str, Any], overrides: Iterable[str] = (), checks: I
             apply_override(raw, override)
         except ValueError as error:
             problems.append(str(error))
+    if isinstance(raw, dict) and "backbones" in raw:
+        if "backbone" in raw:
+            raise ConfigError(
+                [
+                    *problems,
+                    "backbone, backbones: got both; expected exactly one: `backbone`, or "
+                    "`backbones` with `image` and `text` for pictures with words",
+                ]
+            )
+        raw = {**raw, "backbone": {"sides": raw["backbones"]}}
+        del raw["backbones"]
     config: Config | None = None
     try:
         config = Config.model_validate(raw)
@@ -51,7 +62,8 @@ def checked_config(raw: dict[str, Any], overrides: Iterable[str] = (), checks: I
     for check in checks:
         problems += check(raw)
     if problems:
-        raise ConfigError(dict.fromkeys(problems))
+        # As it was written.
+        raise ConfigError(dict.fromkeys(problem.replace("backbone.sides", "backbones") for problem in problems))
     assert config is not None
     return config
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from finetune.config.base import Section
 from finetune.config.distillation import DistillationConfig
+from finetune.config.fusion import FusionConfig
 from finetune.config.head import HeadConfig
 from finetune.config.peft import PeftConfig
 from finetune.config.phases import PhaseConfig
@@ -103,6 +104,7 @@ class TrainingConfig(Section):
         "size each, and read from files above it",
     )
     head: HeadConfig = HeadConfig()
+    fusion: FusionConfig = FusionConfig()
     strategy: str = Field(
         "two_phase",
         description=f"phases by name: {', '.join(STRATEGIES)}; `finetune plan` prints them. `auto` measures: from a "

@@ -11,7 +11,7 @@ from finetune.config.base import Section
 
 UNFREEZE_FORMS = (
     "`none`, `all`, `{last_layers: N}`, `{last_blocks: N}`, `{fraction: X}`, `{from_layer: NAME}` or "
-    "`{variables: REGEX}`"
+    "`{variables: REGEX}`; with `backbones` one of these for both, or `{image: ..., text: ...}`"
 )
 
 
@@ -23,6 +23,8 @@ class Unfreeze(Section):
     fraction: float | None = Field(None, gt=0, le=1, description="share of the layers, rounded up")
     from_layer: str | None = Field(None, min_length=1, description="a layer or block, and all that follows it")
     variables: str | None = Field(None, min_length=1, description="regular expression, found in a variable's name")
+    image: Unfreeze | None = Field(None, description="with `backbones`: of the network of pictures; default: nothing")
+    text: Unfreeze | None = Field(None, description="with `backbones`: of the network of texts; default: nothing")
 
     @model_validator(mode="before")
     @classmethod
@@ -54,16 +56,31 @@ class Unfreeze(Section):
     @model_validator(mode="after")
     def _one_form(self) -> Unfreeze:
         others = [self.last_blocks, self.fraction, self.from_layer, self.variables]
-        if sum(form is not None for form in others) + (self.last_layers != 0) > 1:
+        forms = sum(form is not None for form in others) + (self.last_layers != 0)
+        if self.names_sides and (forms or any(side.names_sides for side in (self.image, self.text) if side)):
+            raise ValueError(f"expected `image` and `text` alone, each with one of {UNFREEZE_FORMS}")
+        if forms > 1:
             raise ValueError(f"expected exactly one of {UNFREEZE_FORMS}")
         return self
 
     @property
     def is_nothing(self) -> bool:
         """Whether the head alone trains."""
-        return self == Unfreeze()
+        sides = [side for side in (self.image, self.text) if side]
+        return all(side.is_nothing for side in sides) if sides else self == Unfreeze()
+
+    @property
+    def names_sides(self) -> bool:
+        """Whether it says of each of two networks what trains."""
+        return self.image is not None or self.text is not None
+
+    def of(self, side: str) -> Unfreeze:
+        """Returns what trains of the network that is shown pictures or texts; a form without a side is of each."""
+        return (getattr(self, side) or Unfreeze()) if self.names_sides else self
 
     def __str__(self) -> str:
+        if self.names_sides:
+            return ", ".join(f"{side}: {of}" for side, of in (("image", self.image), ("text", self.text)) if of)
         if self.last_blocks:
             return f"the last {self.last_blocks} blocks" if self.last_blocks > 1 else "the last block"
         if self.fraction:

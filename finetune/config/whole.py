@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from finetune.buckets import folder, is_bucket
 from finetune.config.augmentation import AugmentationConfig
-from finetune.config.backbone import BackboneConfig
+from finetune.config.backbone import BackboneConfig, BackbonesConfig
 from finetune.config.base import LocalPath, Section
 from finetune.config.beam import BeamConfig
 from finetune.config.data import DataConfig
@@ -41,7 +41,8 @@ class Config(Section):
         description="`single_label`: each example has one class; `multi_label`: any number of them, none included",
     )
     data: DataConfig
-    backbone: BackboneConfig
+    backbone: BackboneConfig = Field(description="the pretrained network; or `backbones`, and not both")
+    backbones: BackbonesConfig | None = Field(None, exclude=True)
     training: TrainingConfig = TrainingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     tuning: TuningConfig = TuningConfig()
@@ -146,5 +147,10 @@ class Config(Section):
         return folder(self.push.directory).absolute()
 
     def to_yaml(self) -> str:
-        """The config with its defaults filled in."""
-        return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False, allow_unicode=True)
+        """The config with its defaults filled in, as it is written by hand."""
+        whole = json.loads(self.model_dump_json())
+        sides = whole["backbone"].pop("sides")
+        if sides:
+            whole = {("backbones" if key == "backbone" else key): value for key, value in whole.items()}
+            whole["backbones"] = sides
+        return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)

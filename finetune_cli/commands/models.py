@@ -198,7 +198,8 @@ def _print_predictions(rows: Iterable[dict[str, Any]], top: int) -> None:
     table = Table("file or text", "label", "next", box=None, pad_edge=False, header_style="bold")
     for row in rows:
         # Without markup: a text may have brackets in it.
-        shown = Text(row["file"] if "file" in row else " ".join(row["text"].split())[:60])
+        said_in = " ".join(row.get("text", "").split())[:60]
+        shown = Text(": ".join(each for each in (row.get("file", ""), said_in) if each))
         if row.get("error"):
             table.add_row(shown, "[red]not used[/red]", Text(row["error"]))
             continue

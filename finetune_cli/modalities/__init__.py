@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from finetune_cli.modalities.audio import Audio
 from finetune_cli.modalities.image import Image
+from finetune_cli.modalities.image_text import ImageText
 from finetune_cli.modalities.text import Text
 
 
@@ -40,5 +41,6 @@ class CommandModality(Protocol):
 MODALITIES: dict[str, CommandModality] = {
     "audio": Audio(),
     "image": Image(),
+    "image_text": ImageText(Image()),
     "text": Text(),
 }

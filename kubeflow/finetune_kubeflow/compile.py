@@ -204,5 +204,7 @@ def _paths(config: Config) -> dict[str, str | None]:
         "data.schema_file": config.data.schema_file,
         "backbone.weights": config.backbone.weights,
         "backbone.file": config.backbone.file,
+        **{f"backbone.sides.{side}.weights": each.weights for side, each in config.backbone.of_sides.items()},
+        **{f"backbone.sides.{side}.file": each.file for side, each in config.backbone.of_sides.items()},
         "push.directory": config.push.directory,
     }

@@ -105,6 +105,21 @@ def _gate(row: GateResult) -> View:
     }
 
 
+def alone(measured: Findings) -> View | None:
+    """What each side of pictures with words does without the other, beside both; None of other data."""
+    if not measured.alone:
+        return None
+    rows = {"both": measured.metrics.get(measured.leading), **measured.alone}
+    return {
+        "metric": wording.label(measured.leading),
+        "rows": [
+            {"name": wording.label(name), "value": found.value, "interval": _interval(found.interval)}
+            for name, found in rows.items()
+            if found
+        ],
+    }
+
+
 def cards(summary: RunSummary, measured: Findings) -> list[View]:
     """One card per metric: the candidate's value and interval, and the same metric of all it can be compared with."""
     metrics = summary.metrics

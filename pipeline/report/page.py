@@ -99,6 +99,7 @@ def page(data: ReportData) -> View:
         "shown": {
             name: title for name, title in sections.items() if name not in hidden and (name != "missing" or absent)
         },
+        "alone": evaluation.alone(measured),
         "absent": [sections[name].lower() for name in absent],
         "report": data,
         "summary": summary,

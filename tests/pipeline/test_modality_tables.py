@@ -18,6 +18,7 @@ from finetune_cli.modalities import MODALITIES as COMMAND_MODALITIES
 from finetune_cli.modalities.contract import check_modality as check_command
 from pipeline.modalities import MODALITY_TABLES
 from trainer_module.backbones.sources import record_of
+from transforms.sides import pack
 
 TABLES = {**MODALITY_TABLES, "finetune_cli.modalities": COMMAND_MODALITIES}
 # Of a modality that it lacks, checks of the data know the features alone.
@@ -81,15 +82,35 @@ def patches(folder: Path) -> BackboneConfig:
     return BackboneConfig(file=str(path), modality="audio", audio=audio)
 
 
-ROOTS = {"audio": sound_root, "image": image_root, "text": text_root}
+def pair_root(folder: Path) -> Path:
+    root = image_root(folder)
+    rows = [f"{('disc', 'ring')[n % 2]}/{n}.png,the boat {n},{('sea', 'sky')[n % 2]}" for n in range(24)]
+    (root / "manifest.csv").write_text("\n".join(["path,text,label", *rows, ",words alone,sea", "disc/0.png,,sky"]))
+    return root
+
+
+def both(folder: Path) -> BackboneConfig:
+    image = {"name": "SmallCNN", "weights": "random", "image_size": 8}
+    text = {"name": "GloVe", "weights": words(folder).weights, "text": {"max_words": 4}}
+    return BackboneConfig.model_validate({"sides": {"image": image, "text": text}})
+
+
+ROOTS = {"audio": sound_root, "image": image_root, "image_text": pair_root, "text": text_root}
+SETTINGS = {"image_text": {"manifest": "manifest.csv", "with_text": True}}
 CONFIGS = {
     "audio": patches,
+    "image_text": both,
     "image": lambda _: BackboneConfig(name="SmallCNN", weights="random", image_size=8),
     "text": words,
 }
 VALUES = {
     "audio": [wav(1), wav(2, 44100, 2, 0.01), wav(3, 48000), wav(4, 11025, seconds=3), wav(5, 8001)],
     "image": [picture(1), picture(2, "JPEG"), picture(3, "BMP")],
+    "image_text": [
+        pack({"image": picture(1), "text": b"the boat"}),
+        pack({"text": b"\n\nbird"}),
+        pack({"image": picture(2)}),
+    ],
     "text": [b"the boat", b"", b"\xff\xfe not utf-8", b"\n\nbird", "🙂 boat".encode()],
 }
 SOUND_BATCH = np.random.default_rng(0).normal(size=(2, 3, 20, 16)).astype(np.float32)
@@ -97,11 +118,17 @@ SOUND_BATCH[1, 1:] = 0
 BATCHES = {
     "audio": SOUND_BATCH,
     "image": np.full((2, 8, 8, 3), 7, np.float32),
+    "image_text": {
+        "image": np.full((2, 8, 8, 3), 7, np.float32),
+        "text": np.array([[1, 2, 0, 0], [0, 0, 0, 0]]),
+        "there": np.array([[1, 1], [1, 0]]),
+    },
     "text": np.array([[1, 2, 0, 0], [0, 0, 0, 0]]),
 }
 EXAMPLES = {
     "audio": np.random.default_rng(0).uniform(0, 1, (30, 16)).astype(np.float32),
     "image": np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8),
+    "image_text": None,
     "text": np.array([1, 2, 0, 0]),
 }
 
@@ -117,7 +144,7 @@ def test_no_part_lacks_a_modality():
 @pytest.mark.parametrize("name", TABLES["components.example_gen.modalities"])
 def test_the_ingest_has_what_it_asks_of_a_modality(name, tmp_path):
     contract = pytest.importorskip("components.example_gen.modalities.contract")
-    contract.check_modality(name, ROOTS[name](tmp_path), tmp_path / "out")
+    contract.check_modality(name, ROOTS[name](tmp_path), tmp_path / "out", SETTINGS.get(name, {}))
 
 
 @pytest.mark.parametrize("name", TABLES["transforms.modalities"])
@@ -130,7 +157,9 @@ def test_transform_has_what_it_asks_of_a_modality(name, tmp_path):
 def test_the_trainer_has_what_it_asks_of_a_modality(name, tmp_path):
     contract = pytest.importorskip("trainer_module.modalities.contract")
     tf = pytest.importorskip("tensorflow")
-    contract.check_modality(CONFIGS[name](tmp_path), tf.constant(EXAMPLES[name]), tf.constant(BATCHES[name]))
+    value = EXAMPLES[name]
+    batch = tf.nest.map_structure(tf.constant, BATCHES[name])
+    contract.check_modality(CONFIGS[name](tmp_path), None if value is None else tf.constant(value), batch)
 
 
 @pytest.mark.parametrize("name", TABLES["components.bulk_inferrer.modalities"])

@@ -43,7 +43,7 @@ def phase_problems(config: BackboneConfig, training: TrainingConfig) -> list[str
                 f"unfreeze: got {str(phase.unfreeze)!r}; the layers of {source.record(config).name} cannot be told "
                 f"apart; expected {shown}"
             )
-        looked_at = form or (may_train and not phase.unfreeze.is_nothing)
+        looked_at = form or phase.unfreeze.names_sides or (may_train and not phase.unfreeze.is_nothing)
         return _not_there(layers, phase.unfreeze, training.batch_norm, may_train) if looked_at and layers else None
 
     fitting = [name for name, strategy in STRATEGIES.items() if not any(map(refusal, strategy.phases))]

@@ -8,10 +8,12 @@ import tf_keras as keras
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.errors import BackboneError
 from trainer_module.backbones.sources import record_of, source_of
+from trainer_module.fusion import fuse
 from trainer_module.heads import add_head, with_all_regularizers
 from trainer_module.modalities import MODALITIES
 from trainer_module.peft.adapters import attach
 from transforms.backbone import Backbone
+from transforms.features import THERE
 
 
 def build_network(
@@ -81,8 +83,32 @@ def build_model(
         float32 [batch, classes].
     """
     mode = {} if training.batch_norm == "train" else {"training": False}
+    if record.sides:
+        return _model_of_sides(backbone, record, training, classes, activation, mode)
     modality = MODALITIES[record.modality]
     inputs = tf.nest.map_structure(modality.network_input, backbone.input)
     features = backbone(tf.nest.map_structure(lambda value: modality.prepare(value, record), inputs), **mode)
     head = with_all_regularizers(training)
     return keras.Model(inputs, add_head(features, modality.pool, head, classes, training.seed, activation))
+
+
+def _model_of_sides(
+    backbone: keras.Model,
+    record: Backbone,
+    training: TrainingConfig,
+    classes: int,
+    activation: str,
+    mode: dict[str, bool],
+) -> keras.Model:
+    """Puts each side's own input before it, and behind both what joins them."""
+    inputs, prepared = {}, []
+    for (side, own), tensor in zip(record.sides.items(), backbone.inputs, strict=True):
+        modality = MODALITIES[side]
+        inputs[side] = modality.network_input(tensor)
+        prepared.append(modality.prepare(inputs[side], own))
+    inputs[THERE] = keras.Input((len(record.sides),), dtype=tf.int64, name=THERE)
+    picture, words = backbone(prepared, **mode)
+    fused = fuse(picture, words, inputs[THERE], record, training.fusion, training.seed)
+    head = with_all_regularizers(training)
+    pool = MODALITIES[record.modality].pool
+    return keras.Model(inputs, add_head(fused, pool, head, classes, training.seed, activation))

@@ -20,7 +20,9 @@ from registry.versions import FACTS_FILE
 from trainer_module.export.canonical import make_canonical
 from trainer_module.tasks import TrainingTask
 from transforms import features
+from transforms.features import IMAGE, TEXT
 from transforms.inputs import Inputs
+from transforms.sides import SIDES, packed
 from transforms.tasks import Labels
 
 
@@ -44,6 +46,7 @@ class ServedModel(tf.Module):
             decision: What the task needs to decode probabilities.
         """
         super().__init__(name="served_model")
+        self._has_sides = inputs.modality == features.IMAGE_TEXT
         # The variables alone are tracked, not the Keras model, so that no Keras metadata is saved.
         self._weights = list(model.variables)
         self._tables = _tables(model)
@@ -85,11 +88,25 @@ class ServedModel(tf.Module):
             **self._decode(probabilities),
         }
 
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], tf.string, name=side) for side in SIDES],
+    )
+    def serve_sides(self, image: tf.Tensor, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies pictures with words as `serve` does: string [batch] each, "" for a side that is not there."""
+        outputs: dict[str, tf.Tensor] = self.serve(packed({IMAGE: image, TEXT: text}))
+        return outputs
+
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Looks up the labels of raw examples for the Evaluator: string [batch] to labels as training has them."""
         raw = tf.io.parse_example(examples, {features.LABEL: self._raw_spec[features.LABEL]})
         return {self._label_key: self._labels(self._transform(raw))}
+
+    def signatures_of(self) -> dict[str, Any]:
+        """Returns what is served, by name: `image_text` where a picture comes with words."""
+        of_sides = {"image_text": self.serve_sides} if self._has_sides else {}
+        return {"serving_default": self.serve, "transform_features": self.transform_features, **of_sides}
 
     def _as_parsed(self, raw: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
         """Shapes a string [batch] as the schema parses the feature."""
@@ -131,8 +148,7 @@ def export_model(served: ServedModel, directory: str, facts: dict[str, Any]) -> 
 
     What is said of its origin goes beside it as FACTS_FILE, in the folder that TensorFlow leaves to others.
     """
-    signatures = {"serving_default": served.serve, "transform_features": served.transform_features}
-    tf.saved_model.save(served, directory, signatures=signatures)
+    tf.saved_model.save(served, directory, signatures=served.signatures_of())
     make_canonical(directory)
     path = os.path.join(directory, FACTS_FILE)
     tf.io.gfile.makedirs(os.path.dirname(path))

@@ -179,10 +179,10 @@ class FrozenFeatures:
         gaps: dict[str, Gap] = {}
         for later in self.planner.filled_together(index, split):
             cut = self.planner.cut(later)
-            if cut.node.name not in gaps:
+            if cut.name not in gaps:
                 cache = self._cache(cut, views)
-                into = rows if cut.node.name == own.node.name else None
-                gaps[cut.node.name] = self._gap(cut, cache, keys, into)
+                into = rows if cut.name == own.name else None
+                gaps[cut.name] = self._gap(cut, cache, keys, into)
         left = [gap for gap in gaps.values() if gap.missing.any()]
         if left:
             self._fill(split, left, keys, index)
@@ -195,7 +195,7 @@ class FrozenFeatures:
         missing = missing_rows(len(keys), lambda number: cache.get(keys[number]), self._row_bytes(cut), into)
         if damaged := cache.damaged - before:
             self._say(
-                f"what {cut.node.layer} gave for {damaged:,} examples, kept in {self._folder}, is damaged and is "
+                f"what {cut.layer} gave for {damaged:,} examples, kept in {self._folder}, is damaged and is "
                 "computed anew",
                 level="warning",
             )
@@ -208,7 +208,7 @@ class FrozenFeatures:
         config = self.planner.augmentation_of(index) if split == "train" else None
         batches = numbered_inputs(self._splits[split], wanted, self._fill_batch, config, self._training.seed)
         cuts = [gap.cut for gap in gaps]
-        what: tuple[int | str, ...] = (self._fill_batch, *(cut.node.name for cut in cuts))
+        what: tuple[int | str, ...] = (self._fill_batch, *(cut.name for cut in cuts))
         if what not in self._compiled:
             self._compiled[what] = self._frozen_part(cuts, batches.element_spec[1])
         done, told = 0, 0.0
@@ -222,7 +222,7 @@ class FrozenFeatures:
                 emit(Progress(component=self._component, done=done, total=total, unit=unit))
         for gap in gaps:
             gap.cache.tidy()
-        layers = ", ".join(dict.fromkeys(cut.node.layer for cut in cuts))
+        layers = ", ".join(dict.fromkeys(cut.layer for cut in cuts))
         size = sum(int(gap.missing.sum()) * self._row_bytes(gap.cut) for gap in gaps)
         self._say(
             f"the frozen layers ran once over {total:,} examples in {time.monotonic() - start:.1f} s; "
@@ -256,7 +256,7 @@ class FrozenFeatures:
         facts: dict[str, Any] = {
             "views": views,
             "frozen": self._network.digest(cut),
-            "cut": cut.node.layer,
+            "cut": cut.layer,
             "shape": list(cut.shape),
             "dtype": self._stored(cut).name,
             "batch": self._fill_batch,

@@ -92,7 +92,7 @@ def decide(mode: str, needs: Sequence[PhaseNeed], train: int, val: int, budget: 
     def decision(size: _Size | None, pay: bool) -> Decision:
         if size is None:
             return Decision.off("nothing below the first layer that trains is worth keeping")
-        layer = size.cut.node.layer
+        layer = size.cut.layer
         if not pay:
             return Decision.off(f"reading back what {layer} gives takes longer than computing it")
         if too_short:
@@ -136,7 +136,7 @@ class _Size:
         val: Place = "memory" if val_bytes <= budget.memory_bytes else "disk"
         in_memory = train_bytes + (val_bytes if val == "memory" else 0) <= budget.memory_bytes
         train: Place = "off" if not self.train_rows else "memory" if in_memory else "disk"
-        reason = f"the network up to {self.cut.node.layer} runs once"
+        reason = f"the network up to {self.cut.layer} runs once"
         if train == "off":
             reason += " for validation, and always for training: augmentation makes new pictures in every epoch"
         return Decision(train, val, train_bytes, val_bytes, reason)
@@ -144,4 +144,4 @@ class _Size:
 
 def _on_disk(sizes: Sequence[_Size]) -> int:
     """Counts the bytes of all; phases that share a cut share what is kept."""
-    return sum({(size.cut.node.name, size.train_rows): size.rows * size.row_bytes for size in sizes}.values())
+    return sum({(size.cut.name, size.train_rows): size.rows * size.row_bytes for size in sizes}.values())

@@ -112,7 +112,7 @@ class Planner:
         """Returns what the summary says of a phase."""
         cut, config = self.cuts[index], self.augmentation_of(index)
         return {
-            "cut": cut.node.layer if cut else None,
+            "cut": cut.layer if cut else None,
             "views": config.views if config.is_active else None,
             "train": decision.train,
             "val": decision.val,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from finetune.config import AugmentationConfig
 from trainer_module.modalities.audio import Audio
 from trainer_module.modalities.image import Image
+from trainer_module.modalities.image_text import ImageText
 from trainer_module.modalities.text import Text
 from transforms.backbone import Backbone
 
@@ -48,5 +49,6 @@ class Modality(Protocol):
 MODALITIES: dict[str, Modality] = {
     "audio": Audio(),
     "image": Image(),
+    "image_text": ImageText(Image(), Text()),
     "text": Text(),
 }

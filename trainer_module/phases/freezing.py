@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from finetune.config import PhaseConfig, TrainingConfig, Unfreeze
@@ -36,6 +36,7 @@ class Layer:
     name: str
     variables: tuple[str, ...] = ()  # Names of its variables, such as `block_7_expand/kernel`.
     is_batch_norm: bool = False  # Whether it is a BatchNorm layer.
+    side: str = ""  # Of a backbone that is made of two networks, what that of the layer is shown.
 
     def may_train(self, variable: str, batch_norm: str) -> bool:
         """Says whether the BatchNorm policy lets a variable train.
@@ -72,10 +73,17 @@ def block_names(layers: Sequence[str]) -> list[str]:
     return blocks
 
 
+def of_side(layers: Sequence[Layer], side: str) -> list[Layer]:
+    """Returns the layers as those of one side."""
+    return [replace(layer, side=side) for layer in layers]
+
+
 def trainable_layers(
     layers: Sequence[Layer], unfreeze: Unfreeze, batch_norm: str = "train", may_train: str = ""
 ) -> list[bool]:
     """Decides for each layer, from input to output, whether it trains; BatchNorm `frozen` never does.
+
+    Of a backbone that is made of two networks, each is counted by itself.
 
     Args:
         layers: Of the backbone.
@@ -86,6 +94,17 @@ def trainable_layers(
     Raises:
         BackboneError: More is asked for than there is, or a name that no layer, block or variable has.
     """
+    if sides := _sides(layers):
+        trains: dict[int, bool] = {}
+        for side, own in sides.items():
+            try:
+                of_own = trainable_layers(of_side(own, ""), unfreeze.of(side), batch_norm, may_train)
+            except BackboneError as error:
+                raise BackboneError(str(error).replace("unfreeze", f"unfreeze.{side}", 1)) from None
+            trains |= {id(layer): each for layer, each in zip(own, of_own, strict=True)}
+        return [trains[id(layer)] for layer in layers]
+    if unfreeze.names_sides:
+        raise BackboneError(f"unfreeze: got {str(unfreeze)!r}; `image` and `text` go with `backbones` alone")
     chosen = [
         trains and (not layer.variables or bool(_trained(layer, unfreeze, batch_norm, may_train)))
         for trains, layer in zip(_chosen(layers, unfreeze), layers, strict=True)
@@ -116,6 +135,22 @@ def rate_factors(layers: Sequence[str], factor: float) -> list[float]:
     return [factor ** (1 + from_output.index(block)) for block in blocks]
 
 
+def _sides(layers: Sequence[Layer]) -> dict[str, list[Layer]]:
+    """Returns the layers of each network that the backbone is made of, by what it is shown; empty for most."""
+    sides = dict.fromkeys(layer.side for layer in layers if layer.side)
+    return {side: [layer for layer in layers if layer.side == side] for side in sides}
+
+
+def _factors(layers: Sequence[Layer], factor: float) -> list[float]:
+    """Returns `rate_factors` of each network by itself."""
+    of_layer = {
+        id(layer): each
+        for own in (_sides(layers) or {"": list(layers)}).values()
+        for layer, each in zip(own, rate_factors([layer.name for layer in own], factor), strict=True)
+    }
+    return [of_layer[id(layer)] for layer in layers]
+
+
 def check_phases(layers: Sequence[Layer], training: TrainingConfig) -> None:
     """Holds every phase against the backbone, before anything is trained.
 
@@ -138,7 +173,10 @@ def layers_of(backbone: Any) -> list[Layer]:
 
     return [
         Layer(
-            layer.name, tuple(map(variable_name, layer.variables)), isinstance(layer, keras.layers.BatchNormalization)
+            layer.name,
+            tuple(map(variable_name, layer.variables)),
+            isinstance(layer, keras.layers.BatchNormalization),
+            getattr(layer, "side", ""),
         )
         for layer in backbone.layers
     ]
@@ -155,11 +193,11 @@ def apply_freeze(
     backbone.trainable = True
     described, how = layers_of(backbone), (phase.unfreeze, training.batch_norm, training.may_train)
     trains = trainable_layers(described, *how)
-    factors = rate_factors([layer.name for layer in described], phase.block_rate_factor)
+    factors = _factors(described, phase.block_rate_factor)
     factor_of, left_out = {}, set()
     for layer, description, trainable, factor in zip(backbone.layers, described, trains, factors, strict=True):
         layer.trainable = trainable
-        trained = _trained(description, *how)
+        trained = _trained(description, phase.unfreeze.of(description.side), *how[1:])
         for variable in layer.trainable_variables:
             factor_of[id(variable)] = factor
             if variable_name(variable) not in trained:

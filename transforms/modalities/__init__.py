@@ -14,6 +14,7 @@ from finetune.run_time import plain
 from transforms.backbone import Backbone
 from transforms.modalities.audio import Audio
 from transforms.modalities.image import Image
+from transforms.modalities.image_text import ImageText
 from transforms.modalities.text import Text
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Modality(Protocol):
 MODALITIES: dict[str, Modality] = {
     "audio": Audio(),
     "image": Image(),
+    "image_text": ImageText(Image(), Text()),
     "text": Text(),
 }
 

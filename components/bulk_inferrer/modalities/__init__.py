@@ -11,6 +11,7 @@ from typing import Protocol
 
 from components.bulk_inferrer.modalities.audio import Audio
 from components.bulk_inferrer.modalities.image import Image
+from components.bulk_inferrer.modalities.image_text import ImageText
 from components.bulk_inferrer.modalities.text import Text
 
 
@@ -25,12 +26,13 @@ class PreviewModality(Protocol):
             stem: Path of what to write, without its extension; its folder is there.
 
         Returns:
-            `text`; or `image`, the name of a picture that it wrote, and maybe `sound`, that of a sound.
+            `text`; or `image`, the name of a picture that it wrote, and maybe `sound`, that of a sound, or `text` too.
         """
 
 
 MODALITIES: dict[str, PreviewModality] = {
     "audio": Audio(),
     "image": Image(),
+    "image_text": ImageText(Image(), Text()),
     "text": Text(),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from components.example_gen.modalities.audio import Audio
 from components.example_gen.modalities.image import Image
+from components.example_gen.modalities.image_text import ImageText
 from components.example_gen.modalities.text import Text
 
 if TYPE_CHECKING:
@@ -64,4 +65,5 @@ MODALITIES: dict[str, IngestModality] = {
     "audio": Audio(),
     "image": Image(),
     "text": Text(),
+    "image_text": ImageText(Image()),
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from pydantic import BaseModel
@@ -18,13 +20,14 @@ from transforms.modalities import MODALITIES as TRANSFORM_MODALITIES
 from transforms.records import read_records
 
 
-def check_modality(name: str, root: Path, folder: Path) -> None:
+def check_modality(name: str, root: Path, folder: Path, chosen: Mapping[str, Any] | None = None) -> None:
     """Holds a modality against what the pipeline relies on, and ingests a small data set.
 
     Args:
         name: Key of the table.
         root: Data of the modality, with two classes and enough of each for three splits.
         folder: Empty; the examples go there.
+        chosen: Settings of the ingest without which it reads nothing.
 
     Raises:
         AssertionError: The modality breaks the contract; the message says how.
@@ -44,7 +47,7 @@ def check_modality(name: str, root: Path, folder: Path) -> None:
     on_beam = issubclass(component, base_beam_component.BaseBeamComponent)
     assert modality.on_beam == on_beam, f"{name}: {modality.node_id} runs on Beam: {on_beam}"
 
-    node = component(str(root), {})
+    node = component(str(root), dict(chosen or {}))
     driver = component.DRIVER_CLASS(None)
     settings = {"root": str(root), "settings": node.exec_properties["settings"]}
     found = [driver.resolve_exec_properties(dict(settings), None, None)["input_fingerprint"] for _ in range(2)]

@@ -85,6 +85,15 @@ EXAMPLES = {
     ),
     "strings": ("TF Hub, texts", lambda f: {"handle": str(save_string_encoder(f / "encoder")), "modality": "text"}),
     "bert": ("TF Hub, texts", bert),
+    "picture and words": (
+        "two networks",
+        lambda f: {
+            "sides": {
+                "image": {"name": "SmallCNN", "weights": "random", "image_size": 8},
+                "text": {"name": "GloVe", "weights": words(f), "text": {"max_words": 4}},
+            }
+        },
+    ),
 }
 
 

@@ -228,7 +228,7 @@ def test_frozen_part_and_tail_together_are_the_whole(trained, expected):
     model = keras.Model(pixels, keras.layers.Dense(2, "softmax", name="probabilities")(pooled))
     graph = network.Network(model, backbone)
     found = cuts.deepest_cut(graph.nodes, graph.nodes[-1].name, cuts.constancy(trained, graph.graph.in_inference_mode))
-    assert (found and found.node.layer) == expected
+    assert (found and found.layer) == expected
     if found:
         inputs = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
         (kept,) = tf.nest.flatten(graph.frozen_part([found])(inputs))

@@ -22,7 +22,7 @@ def graph(*edges: str, **marks) -> list[Node]:
 
 def cut_of(nodes, *trained, inference_mode=True):
     cut = deepest_cut(nodes, nodes[-1].name, constancy(trained, inference_mode))
-    return cut and cut.node.name
+    return cut and cut.name
 
 
 CHAIN = graph("in:", "a: in", "b: a", "c: b", "out: c")
@@ -53,7 +53,7 @@ SIDE_INPUT = graph("in:", "a: in", "b: a", "mask:", "c: b mask", "out: c")
         (SKIPS_ALL, ["out"], "in"),
         # What begins behind a node passes it by.
         (SIDE_INPUT, ["out"], "c"),
-        (SIDE_INPUT, ["c"], None),
+        (SIDE_INPUT, ["c"], "b and mask"),
     ],
 )
 def test_the_deepest_cut_below_the_first_layer_that_trains(nodes, trained, expected):

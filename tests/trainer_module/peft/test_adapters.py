@@ -245,7 +245,7 @@ def test_below_the_first_update_the_frozen_features_are_read_and_shared_with_tra
     peft = {"rank": 2, "targets": last}
     config = training(phases=TUNE, peft=peft, frozen_features={"cache": "on"})
     setup = setup_of(splits, config, AugmentationConfig())
-    cuts = [cut.node.layer for cut in setup.frozen_features.planner.cuts]
+    cuts = [cut.layer for cut in setup.frozen_features.planner.cuts]
     names = [layer.name for layer in setup.backbone.layers]
     assert names.index(cuts[1]) == names.index("block3_conv_b") - 1
     head_alone = setup.frozen_features.planner.cuts[0]

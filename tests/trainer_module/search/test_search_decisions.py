@@ -24,6 +24,7 @@ from trainer_module.search.candidates import (
     training_of,
 )
 from trainer_module.search.decisions import Measured, Scores, choose, compare, expected_seconds, that_fit
+from transforms.features import IMAGE_TEXT
 from transforms.modalities import MODALITIES
 
 AUTO = TrainingConfig(strategy="auto")
@@ -128,7 +129,7 @@ def test_each_is_held_against_the_one_taken_so_far():
 
 
 def test_every_modality_has_candidates():
-    assert set(MODALITIES) <= set(CANDIDATES)
+    assert set(MODALITIES) - {IMAGE_TEXT} <= set(CANDIDATES), "`auto` is refused for two networks"
 
 
 @pytest.mark.parametrize("kind", CANDIDATES)

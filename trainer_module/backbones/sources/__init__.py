@@ -10,6 +10,7 @@ from trainer_module.backbones.sources.hub_pictures import HubPictures
 from trainer_module.backbones.sources.hub_texts import HubTexts
 from trainer_module.backbones.sources.keras_applications import KerasApplications
 from trainer_module.backbones.sources.keras_file import KerasFile
+from trainer_module.backbones.sources.sides import Sides
 from trainer_module.backbones.sources.small_cnn import SmallCNN
 from trainer_module.backbones.sources.sound_file import SoundFile
 from trainer_module.backbones.sources.word_vectors import WordVectors
@@ -26,6 +27,7 @@ SOURCES: dict[str, BackboneSource] = {
         HubTexts(),
         KerasFile(),
         SoundFile(),
+        Sides(lambda config: source_of(config)),  # noqa: PLW0108 (it stands below)
     )
 }
 

@@ -44,7 +44,7 @@ class Bert(NamedSource):
     def record(self, config: BackboneConfig) -> Backbone:
         """Returns the record with the folder of the tokenizer."""
         preprocessing = {"tokenizer": _described_in(config), "max_pieces": config.text.max_pieces}
-        return replace(self.records["BERT"], preprocessing=preprocessing)
+        return replace(self.records["BERT"], preprocessing=preprocessing, pooling=config.text.pooling)
 
     def build(self, config: BackboneConfig) -> tuple[keras.Model, str | None]:
         """Builds the encoder: ids of pieces int64 [batch, max_pieces] to float32 [batch, channels]."""

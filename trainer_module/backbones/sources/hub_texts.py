@@ -22,7 +22,9 @@ class HubTexts(HandleSource):
     modality = "text"
 
     def record(self, config: BackboneConfig) -> Backbone:
-        return Backbone(config.source, modality="text", preprocessing={"preprocessor": config.text.preprocessor})
+        return Backbone(
+            config.source, modality="text", gives_vector=True, preprocessing={"preprocessor": config.text.preprocessor}
+        )
 
     def problems(self, config: BackboneConfig) -> list[str]:
         """Finds what the section `text` says of tables of words."""
