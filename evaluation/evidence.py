@@ -42,7 +42,7 @@ class TestSet:
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
-        drifted: The spans that differ from what their champion was made with, by their names, and the reasons.
+        drifted: Names of the spans that have drifted from what their champion was made with, and all that differs.
     """
 
     classes: list[str]
@@ -172,8 +172,8 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
             return Evidence(None, examples=0, missing="the champion learned from all test examples", unseen=True)
     members = test_set.members(gate.slice)
     if any(is_ordinary(*each) for each in gate.slice.items()) and len(members) and test_set.of_drifted.all():
-        every = "every span of the test split differs from what the champion was made with"
-        return Evidence(None, examples=0, missing=every, unseen=True)
+        moved = "every span of the test split has drifted from what the champion was made with"
+        return Evidence(None, examples=0, missing=moved, unseen=True)
     where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():
         return Evidence(None, examples=0, missing=f"the test split has no example{where}", unseen=True)

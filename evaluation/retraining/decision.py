@@ -9,7 +9,7 @@ from evaluation.data_checks.two_sample import TwoSample
 from evaluation.retraining.label_shift import LabelShift, difference
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import Interval
-from finetune.artifacts.retrain_decision import TRAINS, Action, LookedAtSpan, RetrainDecision, RetrainReason
+from finetune.artifacts.retrain_decision import DRIFT, TRAINS, Action, LookedAtSpan, RetrainDecision, RetrainReason
 from finetune.config.retrain import RetrainConfig
 
 # The tests that share `retrain.level`: labels, frozen features, what the champion gets right.
@@ -139,11 +139,14 @@ def _spans(examined: Examined, policy: RetrainConfig) -> list[LookedAtSpan]:
 
 
 def _of_spans(spans: Sequence[LookedAtSpan]) -> RetrainReason:
+    names, drifted = ", ".join(span.name for span in spans), [span.name for span in spans if span.drifted]
     differing = [f"{span.name} ({', '.join(span.differs_in)})" for span in spans if span.differs_in]
-    text = f"Of the spans that came, {', '.join(span.name for span in spans)}, each by itself, none differs"
+    text = f"Of the spans that came, {names}, each by itself, none differs"
     if differing:
-        text = f"Of the spans that came, these differ: {', '.join(differing)}; they are no part of `span: ordinary`"
-    return RetrainReason(name="spans", sentence=f"{text}.", value=len(differing))
+        text = f"Of the spans that came, {names}, these differ: {'; '.join(differing)}"
+    if drifted:
+        text += f". No part of `span: ordinary`, as inputs differ: {', '.join(drifted)}"
+    return RetrainReason(name="spans", sentence=f"{text}.", value=len(drifted))
 
 
 def differences(compared: Compared, policy: RetrainConfig, level: float) -> Iterator[str]:
@@ -151,7 +154,7 @@ def differences(compared: Compared, policy: RetrainConfig, level: float) -> Iter
     if compared.labels and compared.labels.differ:
         yield "labels"
     if compared.features and compared.features.differ:
-        yield "frozen features"
+        yield DRIFT
     if compared.on_new and _drop(compared.on_new, level)[1].high < -policy.max_drop:
         yield "champion on new examples"
 
@@ -168,7 +171,7 @@ def _action(facts: Facts, policy: RetrainConfig) -> tuple[Action, list[str]]:
     if facts.champion is None:
         return "cold", ["champion"]
     if examined and examined.features and examined.features.differ and policy.on_drift == "stop":
-        return "stop: data", ["frozen features"]
+        return "stop: data", [DRIFT]
     speaking = list(_speaking(facts, policy))
     if speaking:
         return "cold" if _why_cold(facts, policy) else "warm", speaking
@@ -221,7 +224,7 @@ def _reasons(facts: Facts, policy: RetrainConfig) -> Iterator[RetrainReason]:
         yield RetrainReason(name="data", sentence=f"The data were refused: {examined.refused}")
     compared = {
         "labels": _labels(examined.labels) if examined.labels else None,
-        "frozen features": _features(examined.features) if examined.features else None,
+        DRIFT: _features(examined.features) if examined.features else None,
         "champion on new examples": _on_new(examined.on_new, policy) if examined.on_new else None,
     }
     for name, reason in compared.items():
@@ -286,7 +289,7 @@ def _labels(shift: LabelShift) -> RetrainReason:
 def _features(tested: TwoSample) -> RetrainReason:
     can = "can" if tested.differ else "cannot"
     text = f"New examples {can} be told from those before by frozen features: {tested.sentence}."
-    return RetrainReason(name="frozen features", sentence=text, value=tested.auc, bound=tested.bound)
+    return RetrainReason(name=DRIFT, sentence=text, value=tested.auc, bound=tested.bound)
 
 
 def _on_new(on_new: OnNew, policy: RetrainConfig) -> RetrainReason:

@@ -150,11 +150,11 @@ class Reuse(Record):
 
 
 class DriftedSpan(Record):
-    """A span that differs from what its champion was made with, so that it is no part of `span: ordinary`.
+    """A span that has drifted from what its champion was made with, so that it is no part of `span: ordinary`.
 
     Attributes:
         name: Of the span.
-        differs_in: Names of the reasons to train that say so.
+        differs_in: Names of the reasons to train by which it differs.
         examples: Test examples of it.
     """
 

@@ -14,12 +14,12 @@ BASELINES: tuple[str, ...] = get_args(Baseline)
 # The model of `training.distillation`. Nobody expects its pupil to be better.
 TEACHER = "teacher"
 EACH = "*"
-# Of the column `span` a value that no span is called like: those that no decision has found to differ.
+# Of the column `span` a value that no span is called like: those that no decision has found to drift.
 ORDINARY = "ordinary"
 
 
-def is_ordinary(column: str, value: str | int | float) -> bool:
-    """Whether a slice is that of all spans which are like what the champion was made with."""
+def is_ordinary(column: str, value: object) -> bool:
+    """Whether a slice is that of all spans whose inputs are like those that the champion was made with."""
     return column == "span" and value == ORDINARY
 
 
@@ -47,7 +47,7 @@ class GateConfig(Section):
     slice: dict[str, str | int | float] = Field(
         {},
         description="only these examples, such as `{label: rose}`; `*` makes one gate of each value, and `{span: "
-        "ordinary}` takes the spans that `finetune retrain` has not found to differ",
+        "ordinary}` takes the spans that `finetune retrain` has not found to drift",
     )
     min_examples: int = Field(1, ge=1, description="a smaller slice (or class) is not judged")
     on_missing: Literal["refuse", "tell"] = Field(

@@ -192,12 +192,12 @@ def drifted_sentences(summary: RunSummary) -> list[str]:
     if summary.drifted is None:
         return []
     if not summary.drifted:
-        return ["No span is left out of `span: ordinary`: `finetune retrain` has found none of them to differ."]
+        return ["No span is left out of `span: ordinary`: `finetune retrain` has found none of them to drift."]
     of_which = ", ".join(
         f"{span.name} ({plural(span.examples, 'test example')}: {listing(span.differs_in)})" for span in summary.drifted
     )
     return [
-        "Left out of `span: ordinary`, as `finetune retrain` found them to differ from what the champion was made "
+        "Left out of `span: ordinary`, as `finetune retrain` found them to drift from what the champion was made "
         f"with: {of_which}."
     ]
 

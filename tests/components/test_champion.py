@@ -99,9 +99,9 @@ def test_verdicts_beside_a_champion_before_the_first_on_this_candidate_are_earli
     assert earlier(third, known, models, tmp_path) == [5, 9], "beside another champion it is judged anew"
 
 
-def test_of_the_decisions_those_are_found_that_say_something_of_spans_that_have_differed(models, tmp_path):
+def test_of_the_decisions_those_are_found_that_say_something_of_spans_that_have_drifted(models, tmp_path):
     decisions = []
-    for number, said in ((4, '{"6": ["labels"]}'), (5, '{"7": []}'), (2, '{"6": []}'), (8, "")):
+    for number, said in ((4, '{"6": ["frozen features"]}'), (5, '{"7": []}'), (2, '{"6": []}'), (8, "")):
         one = DecisionFolder()
         one.id = number
         if said:

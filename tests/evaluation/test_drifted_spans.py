@@ -11,6 +11,7 @@ from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.test_set import make_test_set
 from components.champion.drifted import latest_of_each, that_count, to_text
 from components.evaluator.eval_config import tfma_decides
+from evaluation.data_checks.two_sample import TwoSample
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet, evidence_for
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.retraining.decision import Compared, Examined, Facts, OnNew, decide
@@ -28,6 +29,7 @@ FACTS = Facts(examples=130, new=30, changed=0, undecided=30, champion=1, made_wi
 BEFORE = [("a",)] * 50 + [("b",)] * 50
 LIKE_BEFORE = label_shift(BEFORE, [("a",)] * 15 + [("b",)] * 15, 0.01)
 MOVED = label_shift(BEFORE, [("b",)] * 30, 0.01)
+OTHER = Compared(features=TwoSample(auc=0.9, bound=0.7, p_value=0.001, level=0.01, telling=np.arange(30)))
 WORSE = OnNew((10, 30), (95, 100))
 # Spans 1 to 4 of 30 test examples each: the candidate has all of 3 and 4, and two in three of the others.
 SPANS = np.repeat(["1", "2", "3", "4"], 30)
@@ -42,7 +44,7 @@ GATE = GateConfig(
     slice={"span": "ordinary"},
     on_missing="tell",
 )
-FAULTY = {"3": ["frozen features"], "4": ["labels", "champion on new examples"]}
+FAULTY = {"3": ["frozen features"], "4": ["frozen features", "labels"]}
 
 
 def answers(right: np.ndarray) -> Answers:
@@ -61,13 +63,15 @@ def judged(test_set: TestSet, *gates: GateConfig):
 
 
 def test_a_decision_names_spans_by_what_each_of_them_shows_by_itself():
-    spans = {"7": Compared(labels=LIKE_BEFORE), "8": Compared(labels=MOVED, on_new=WORSE), "9": Compared()}
+    spans = {"7": Compared(labels=LIKE_BEFORE), "8": Compared(labels=MOVED, on_new=WORSE), "9": OTHER}
     decision = decide(replace(FACTS, examined=Examined(labels=LIKE_BEFORE, spans=spans)), RetrainConfig())
     found = {span.name: span.differs_in for span in decision.spans}
-    assert found == {"7": [], "8": ["labels", "champion on new examples"], "9": []}
+    assert found == {"7": [], "8": ["labels", "champion on new examples"], "9": ["frozen features"]}
+    assert [span.name for span in decision.spans if span.drifted] == ["9"]
     (reason,) = [one for one in decision.reasons if one.name == "spans"]
     assert (reason.value, reason.decisive) == (1, False)
-    assert "8 (labels, champion on new examples)" in reason.sentence
+    assert "8 (labels, champion on new examples); 9 (frozen features)" in reason.sentence
+    assert reason.sentence.endswith("No part of `span: ordinary`, as inputs differ: 9.")
     assert decision.action == "warm", "30 of 100 are enough; a span alone is no reason"
     quiet = decide(replace(FACTS, examined=Examined(spans={"7": Compared(labels=LIKE_BEFORE)})), RetrainConfig())
     assert "Of the spans that came, 7, each by itself, none differs." in [one.sentence for one in quiet.reasons]
@@ -100,13 +104,14 @@ def said(**spans: list[str]) -> str:
 
 
 def test_the_latest_decision_on_a_span_counts():
-    decisions = {3: said(_6=["labels"], _7=["frozen features"]), 9: said(_6=[]), 5: "", 4: said(_8=[])}
-    assert latest_of_each(decisions.items()) == {"7": ["frozen features"]}
+    drifted = ["frozen features", "labels"]
+    decisions = {3: said(_6=drifted, _7=drifted), 9: said(_6=[]), 5: "", 4: said(_8=["labels"])}
+    assert latest_of_each(decisions.items()) == {"7": drifted}
     assert latest_of_each([]) == {}
     # Without those that change nothing the answer is the same.
     counting = that_count(decisions)
     assert counting == [3, 9]
-    assert latest_of_each((number, decisions[number]) for number in counting) == {"7": ["frozen features"]}
+    assert latest_of_each((number, decisions[number]) for number in counting) == {"7": drifted}
 
 
 @pytest.mark.parametrize("forged", ["{", "[]", '{"7": 3}', '"7"'])
@@ -144,10 +149,10 @@ def test_where_all_are_named_nothing_is_judged_or_refused_as_the_gate_says(test_
     told = replace(test_set, drifted={name: ["labels"] for name in "1234"})
     (tells,) = judged(told, GATE)
     assert (tells.passed, tells.judged) == (True, False)
-    assert tells.reason == "not judged: every span of the test split differs from what the champion was made with"
+    assert tells.reason == "not judged: every span of the test split has drifted from what the champion was made with"
     (refuses,) = judged(told, GATE.model_copy(update={"on_missing": "refuse"}))
     assert not refuses.passed
-    assert "every span of the test split differs" in refuses.reason
+    assert "every span of the test split has drifted" in refuses.reason
 
 
 def test_names_that_the_test_split_does_not_have_change_nothing(test_set):
@@ -175,6 +180,6 @@ def test_the_report_says_which_spans_are_left_out_and_why(test_set):
     told = drifted_spans([GATE], replace(test_set, drifted=FAULTY))
     (sentence,) = drifted_sentences(summary.model_copy(update={"drifted": told}))
     assert "3 (30 test examples: frozen features)" in sentence
-    assert "4 (30 test examples: labels and champion on new examples)" in sentence
+    assert "4 (30 test examples: frozen features and labels)" in sentence
     (none,) = drifted_sentences(summary.model_copy(update={"drifted": []}))
     assert none.startswith("No span is left out")
