@@ -131,7 +131,8 @@ class EvaluationConfig(Section):
         None,
         description="conditions on the test split; all must hold. Default, by accuracy (`multi_label`: micro F1) at "
         "95 %: a first model is better than `majority` and not shown to be worse than `logistic_regression`; a later "
-        "one is shown to be at most 0.01 below the champion (at 90 % with `promotion_risk: null`)",
+        "one is shown to be at most 0.01 below the champion (at 90 % with `promotion_risk: null`), and where data "
+        "come in spans at most 0.04 on those that have not drifted",
     )
     promotion_risk: float | None = Field(
         0.05,
