@@ -128,7 +128,8 @@ def main() -> None:
         config = checked_config(config_of(name, folder / "data", folder / "runs"), checks=LOCAL_CHECKS)
         start = time.process_time()
         summary = run_pipeline(config)
-        measured = Verdict.read(max((config.output_path / "pipeline" / "GateKeeper").glob("*/*")))
+        verdicts = (config.output_path / "artifacts" / "GateKeeper" / "verdict").iterdir()
+        measured = Verdict.read(max(verdicts, key=lambda folder: int(folder.name)))
         shown = {"both": measured.metrics["accuracy"], **measured.alone}
         found[name] = {side: each.model_dump(mode="json") for side, each in shown.items()}
         found[name] |= {

@@ -33,7 +33,8 @@ class TestSet:
 
     Attributes:
         classes: Class names, in the order of the columns of probabilities.
-        labels: As the task has them: int [examples], or multi-hot [examples, classes].
+        labels: As the task has them: int [examples], or multi-hot [examples, classes], or objects [examples, objects,
+            8].
         columns: Column to its value for each example, str [examples]; of `group`, intervals resample the values.
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
@@ -43,6 +44,8 @@ class TestSet:
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
         drifted: Names of the spans that have drifted from what their champion was made with, and all that differs.
+        boxes: Model to float [examples, boxes, 7], what it found where; empty where nothing is looked for.
+        ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
     """
 
     classes: list[str]
@@ -57,6 +60,8 @@ class TestSet:
     learned: np.ndarray | None = None
     digests: np.ndarray | None = None
     drifted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    boxes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     # pytest would take it for tests.
     __test__ = False
@@ -76,18 +81,30 @@ class TestSet:
             columns={name: values[chosen] for name, values in self.columns.items()},
             probabilities={name: rows[chosen] for name, rows in self.probabilities.items()},
             said={name: rows[chosen] for name, rows in self.said.items()},
+            boxes={name: rows[chosen] for name, rows in self.boxes.items()},
+            ranks={name: rows[chosen] for name, rows in self.ranks.items()},
             learned=part_of(self.learned, chosen),
             digests=part_of(self.digests, chosen),
         )
 
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
-        found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        if model not in self._joined:
+            answers = self.probabilities[model], self.said.get(model), self.boxes.get(model)
+            self._joined[model] = TASKS[self.task].predictions(self.labels, *answers)
+        found = self._joined[model]
+        if model in self.ranks:
+            found = found.of_ranks(self.ranks[model])
         if GROUP in self.columns:
             found = found.of_groups(self.columns[GROUP])
         if CHAMPION in self.probabilities:
             found = found.of_memory(self._remembered(found.actual))
         return found.at_costs(cost_matrix(self.costs, self.classes)) if self.costs else found
+
+    @cached_property
+    def _joined(self) -> dict[str, Predictions]:
+        """What was asked for before, by model: boxes take a while to match."""
+        return {}
 
     def _remembered(self, actual: np.ndarray) -> np.ndarray:
         """Says which examples, bool [examples], are of classes that the champion knows and of no span but earlier."""

@@ -301,7 +301,8 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
     log = config.data.serving_log
     training = ("batch_size", "mixed_precision", "batch_norm", "frozen_features", "memory_mb")
     return {
-        **{name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")},
+        **{name: settings[name] for name in ("backbone", "weights_sha256", "code")},
+        "task": INGEST_TASKS[config.task].examined_as,
         "augmentation": {},
         "training": {name: settings["training"][name] for name in training},
         "distribution": {"strategy": "one_device"},

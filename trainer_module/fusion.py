@@ -43,7 +43,7 @@ def fuse(
     """
     there = LeaveOutSides(fusion.missing, seed, name="sides_left")(there)
     if fusion.name == "concat":
-        pooled = {IMAGE: _pooled(picture, IMAGE, record), TEXT: _pooled(words, TEXT, record)}
+        pooled = {IMAGE: pooled_side(picture, IMAGE, record), TEXT: pooled_side(words, TEXT, record)}
         both = [StandIn(side, name=f"{side}_or_stand_in")([vector, there]) for side, vector in pooled.items()]
         return keras.layers.Concatenate(name="both_sides")(both)
     for side, features, ranks in ((IMAGE, picture, (3, 4)), (TEXT, words, (3,))):
@@ -68,7 +68,8 @@ def fuse(
     return PoolPieces("mean", name="answered_pool")(answered)
 
 
-def _pooled(features: keras.KerasTensor, side: str, record: Backbone) -> keras.KerasTensor:
+def pooled_side(features: keras.KerasTensor, side: str, record: Backbone) -> keras.KerasTensor:
+    """Makes one vector, float32 [batch, channels], of the features of a side's network, as the network has it."""
     if len(features.shape) == 2:
         return features
     if pooling := record.sides[side].pooling:

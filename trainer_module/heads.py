@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import tensorflow as tf
 import tf_keras as keras
@@ -14,6 +15,51 @@ from finetune.errors import BackboneError
 Pool = Callable[[Any, str], Any]
 
 _REGULARIZERS = ("dropout", "spatial_dropout", "l1", "l2")
+
+
+class Head(Protocol):
+    """What a task puts on top of a backbone.
+
+    Attributes:
+        of_classes: Name of the layer that has so many weights for each class.
+    """
+
+    @property
+    def of_classes(self) -> str: ...
+
+    def opened(self, backbone: keras.Model) -> keras.Model:
+        """Returns the backbone with the outputs that the head takes, and with its digest as `weights_sha256`.
+
+        Raises:
+            BackboneError: It has no such outputs.
+        """
+
+    def add(self, features: Any, pool: Pool, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
+        """Adds the layers to what the opened backbone gives; returns the output of the network.
+
+        Args:
+            features: One tensor, or one for each output.
+            pool: `Modality.pool`.
+            head: The section of the config, with each regularizer at its strongest.
+            classes: How many there are.
+            seed: Seeds initial weights and dropout.
+        """
+
+
+@dataclass(frozen=True)
+class DenseHead:
+    """Dense layers on pooled features, with a probability for each class."""
+
+    activation: str = "softmax"  # Keras' name of what makes probabilities.
+    of_classes: str = "probabilities"
+
+    def opened(self, backbone: keras.Model) -> keras.Model:
+        """Returns the backbone as it is."""
+        return backbone
+
+    def add(self, features: Any, pool: Pool, head: HeadConfig, classes: int, seed: int) -> keras.KerasTensor:
+        """See `add_head`."""
+        return add_head(features, pool, head, classes, seed, self.activation)
 
 
 def add_head(
@@ -41,26 +87,39 @@ def add_head(
             f"training.head.spatial_dropout: got {head.spatial_dropout:g}; this backbone gives a vector, which has no "
             "channels over a space. Leave it out, or use dropout."
         )
-    penalty = _Penalty(head.l1, head.l2) if head.l1 or head.l2 else None
-
-    def dense(units: int, activation: str, name: str, layer_seed: int) -> keras.layers.Dense:
-        initial = keras.initializers.GlorotUniform(seed=layer_seed)
-        return keras.layers.Dense(
-            units, activation, kernel_initializer=initial, kernel_regularizer=penalty, dtype="float32", name=name
-        )
-
     x = features
     if head.spatial_dropout:
         x = SeededDropout(head.spatial_dropout, seed, spatial=True, name="head_spatial_dropout")(x)
     if rank > 2:
         x = pool(x, "head_pool")
+    x = _hidden(x, head, seed, "head")
+    return _dense(classes, activation, "probabilities", seed, head)(x)
+
+
+def add_projection(vector: keras.KerasTensor, head: HeadConfig, width: int, seed: int, side: str) -> keras.KerasTensor:
+    """Puts the hidden layers of a head, and a last one of `width` without activation, on float32 [batch, channels].
+
+    Layers are named after the side.
+    """
+    return _dense(width, "linear", f"{side}_projection", seed, head)(_hidden(vector, head, seed, side))
+
+
+def _hidden(x: keras.KerasTensor, head: HeadConfig, seed: int, name: str) -> keras.KerasTensor:
     for number, units in enumerate(head.units, start=1):
-        x = dense(units, "relu", f"head_dense_{number}", seed + number)(x)
+        x = _dense(units, "relu", f"{name}_dense_{number}", seed + number, head)(x)
         if head.dropout:
-            x = SeededDropout(head.dropout, seed + number, name=f"head_dropout_{number}")(x)
+            x = SeededDropout(head.dropout, seed + number, name=f"{name}_dropout_{number}")(x)
     if head.dropout and not head.units:
-        x = SeededDropout(head.dropout, seed, name="head_dropout")(x)
-    return dense(classes, activation, "probabilities", seed)(x)
+        x = SeededDropout(head.dropout, seed, name=f"{name}_dropout")(x)
+    return x
+
+
+def _dense(units: int, activation: str, name: str, seed: int, head: HeadConfig) -> keras.layers.Dense:
+    penalty = _Penalty(head.l1, head.l2) if head.l1 or head.l2 else None
+    initial = keras.initializers.GlorotUniform(seed=seed)
+    return keras.layers.Dense(
+        units, activation, kernel_initializer=initial, kernel_regularizer=penalty, dtype="float32", name=name
+    )
 
 
 def with_all_regularizers(training: TrainingConfig) -> HeadConfig:

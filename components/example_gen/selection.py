@@ -333,7 +333,9 @@ def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]
     for record in records:
         if record.reason is None:
             copies[record.sha256].append(record)
-    return {sha256: files for sha256, files in copies.items() if len({file.labels for file in files}) > 1}
+    return {
+        sha256: files for sha256, files in copies.items() if len({(file.labels, file.objects) for file in files}) > 1
+    }
 
 
 def _shown(labels: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from evaluation.predictions import Predictions
+from evaluation.tasks.detection import DetectionTask
 from evaluation.tasks.multi_label import MultiLabelTask
 from evaluation.tasks.single_label import SingleLabelTask
 from finetune.config.evaluation import ORDINARY, EvaluationConfig, GateConfig
@@ -19,26 +20,31 @@ class EvaluationTask(Protocol):
     """What the evaluation asks of a task.
 
     Attributes:
-        measured_as: `single_label` or `multi_label`: the task whose metrics measure it.
+        measured_as: `single_label`, `multi_label` or `detection`: the task whose metrics measure it.
         leading: The metric that says in one number how good a model is: of slices, of the default gate, of sentences.
     """
 
     measured_as: str
     leading: str
 
-    def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> Predictions:
+    def predictions(
+        self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None, boxes: np.ndarray | None = None
+    ) -> Predictions:
         """Joins what is true and what a model says.
 
         Args:
             labels: Of the examples, as the bulk inferrer's task writes them.
             probabilities: float [examples, classes].
             said: bool [examples, classes], what the model decided; None where probabilities alone decide.
+            boxes: float [examples, boxes, 7], what the model found where in each (`evaluation.detection`); None where
+                it finds none.
         """
 
 
 TASKS: dict[str, EvaluationTask] = {
     "single_label": SingleLabelTask(),
     "multi_label": MultiLabelTask(),
+    "detection": DetectionTask(),
 }
 
 # Of a candidate by itself: what passes of candidates in simulated years of retraining (benchmarks.replacements).

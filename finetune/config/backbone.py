@@ -99,6 +99,12 @@ class CandidateConfig(Section):
     cut_at: str | None = Field(
         None, min_length=1, description="of `file`: the layer whose output the head takes; default: the last"
     )
+    pooled_blocks: int = Field(
+        1,
+        ge=1,
+        description="of pictures: from so many blocks, counted from the output, the head takes what each ends with, "
+        "averaged over its places; default: the output alone",
+    )
     modality: str = Field(
         "image", description="of `handle` and `file`: what it is shown, `image` or `text`; of `file` also `audio`"
     )

@@ -278,5 +278,5 @@ def _ask(config: Config, ingest: Any, unseen: Collection[str], champion: Champio
         asking.setup()
         list(asking.process((str(file), str(target))))
         shard = Shard.read(target)
-    now = make_test_set(config.task, shard.labels, shard.columns, shard.models).of(CHAMPION)
+    now = make_test_set(config.task, shard.labels, shard.columns, shard.models, objects=shard.objects).of(CHAMPION)
     return _Answers(np.array(shard.digests), now, then)

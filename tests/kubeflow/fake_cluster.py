@@ -35,7 +35,8 @@ class FakeCluster:
         self.refuse = refuse
         self.refused_train_jobs = ""  # why they fail before there is a Job
         self.queued_train_jobs = False  # whether they wait until somebody looks at them
-        self.away = 0  # how many requests to come are answered with 503
+        self.away = 0  # how many requests to come are answered with `away_with`
+        self.away_with = (503, "the server is currently unable to handle the request")
         self.cut_logs: list[int] = []  # after how many lines the next streams of a log break
         self.events: list[str] = []  # messages of warnings about the Job
         self.no_pods = False  # whether no pod is admitted
@@ -206,7 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
         fake.requests.append((self.command, url.path, body))
         if fake.away > 0:
             fake.away -= 1
-            self._send(503, {"kind": "Status", "message": "the server is currently unable to handle the request"})
+            status, message = fake.away_with
+            self._send(status, {"kind": "Status", "message": message})
         elif fake.refuse:
             self._send(fake.refuse[0], {"kind": "Status", "message": fake.refuse[1]})
         elif "jobs" in parts:

@@ -215,8 +215,12 @@ def test_a_job_that_runs_is_taken_over(cluster: FakeCluster, as_train_job: bool,
     assert capfd.readouterr().err.count("trained") == 1
 
 
-def test_a_server_that_is_away_for_a_while_is_borne(cluster: FakeCluster, capfd: pytest.CaptureFixture[str]):
-    """The stream of the log breaks, and the two requests after that are answered with 503; twice."""
+@pytest.mark.parametrize("status", [503, 403, 401], ids=["away", "starting", "starting, and knows no token yet"])
+def test_a_server_that_is_away_for_a_while_is_borne(
+    cluster: FakeCluster, status: int, capfd: pytest.CaptureFixture[str]
+):
+    """The stream of the log breaks, and the two requests after that are answered with an error; twice."""
+    cluster.away_with = (status, "not now")
     code = "import time\nfor line in range(30): print('line', line, flush=True); time.sleep(0.1)"
     cluster.away, cluster.cut_logs = 2, [5, 12]
     watch.run_job(api(cluster), "kubeflow", manifest(code), poll_seconds=0.1)
@@ -329,7 +333,8 @@ def without_defaults(read: Any, sent: Any) -> Any:
     return read
 
 
-def test_a_refusal_is_a_sentence(tmp_path: Path):
+def test_a_refusal_that_lasts_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(patience, "REFUSAL_SECONDS", 0.5)
     sentence = r"Kubernetes refused \(403\): jobs\.batch is forbidden\. .*rbac\.yaml"
     with (
         FakeCluster(tmp_path, refuse=(403, "jobs.batch is forbidden")) as fake,

@@ -61,7 +61,11 @@ def test_what_fits_is_taken(whole, load):
             ["a", "b"],
             "data.text_columns: got ['a', 'b']; with `backbones` expected `data.text_column`",
         ),
-        ("training.fusion", "late", "training.fusion.name: got 'late'; expected 'concat' or 'cross_attention'"),
+        (
+            "training.fusion",
+            "late",
+            "training.fusion.name: got 'late'; expected 'concat', 'cross_attention' or 'contrastive'",
+        ),
         ("training.fusion.heads", 3, "heads: got 3, which do not divide the width 128 evenly"),
         ("training.fusion.missing", 1, "training.fusion.missing: got 1; expected less than 1"),
         ("training.strategy", "auto", "training.strategy: got 'auto'; with `backbones` expected another strategy"),
@@ -111,3 +115,32 @@ def test_fusion_is_of_two_networks(whole, problems):
     whole["backbone"] = whole.pop("backbones")["image"]
     found = problems(whole, checks=LOCAL_CHECKS)
     assert any("it joins two networks, and there is one" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("task", "multi_label", "task: got 'multi_label'; prompts exclude each other; expected single_label"),
+        ("training.fusion.prompts", ["a photo"], "got 'a photo'; expected {} once, where the name of a class belongs"),
+        ("training.fusion.prompts", [], "training.fusion.prompts: "),
+        ("training.fusion.heads", 2, "heads does not go with `contrastive`; leave it out"),
+        ("training.fusion.missing", 0.5, "missing does not go with `contrastive`; leave it out"),
+        ("training.class_weights", "balanced", "training.class_weights: got 'balanced'; with `fusion: contrastive` no"),
+        ("training.label_smoothing", 0.1, "training.label_smoothing: got 0.1; with `fusion: contrastive` no class has"),
+        ("training.calibration", "temperature", "with `fusion: contrastive` the temperature is learned. Leave it out"),
+        ("training.refit", True, "training.refit: got True; with `fusion: contrastive`"),
+        ("training.gradient_accumulation_steps", 2, "told from the others of its part of the batch, so that all of it"),
+        ("training.head.spatial_dropout", 0.1, "both sides are pooled below the head. Leave it out"),
+    ],
+)
+def test_what_does_not_go_with_prompts_is_said(whole, load, problems, key, value, expected):
+    whole["training"]["fusion"] = {"name": "contrastive"}
+    load(whole, checks=LOCAL_CHECKS)
+    set_at(whole, key, value)
+    found = problems(whole, checks=LOCAL_CHECKS)
+    assert any(expected in problem for problem in found), json.dumps(found, indent=1)
+
+
+def test_prompts_go_with_contrastive_alone(whole, problems):
+    whole["training"]["fusion"]["prompts"] = ["the {}"]
+    assert "prompts does not go with `cross_attention`; leave it out" in problems(whole, checks=LOCAL_CHECKS)[0]

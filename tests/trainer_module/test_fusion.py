@@ -50,7 +50,7 @@ def test_what_is_missing_has_no_say(fusion, tmp_path):
     assert differ.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
+@pytest.mark.parametrize("fusion", ["concat", "cross_attention", "contrastive"])
 def test_every_phase_goes_on_from_what_is_kept_of_both_sides(fusion, tmp_path):
     from finetune.config import AugmentationConfig
     from trainer_module.frozen_features.plan import RATES

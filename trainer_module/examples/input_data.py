@@ -19,6 +19,7 @@ from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
 from trainer_module.distillation.taught import Taught, TaughtLabels
+from trainer_module.examples.augmentation import moved
 from trainer_module.examples.by_length import by_length
 from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
@@ -172,12 +173,14 @@ def training_batches(
         def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, Target]:
             number, record = example
             value, label = parse(record, split)
+            if config.is_active:
+                own = [views.seed, views.row(number, epoch)] if views else [epoch_seed, position]
+                if split.labels.task.has_places:
+                    assert not isinstance(value, dict), "places are in a picture"
+                    label = moved(label, tf.stack(own), config, value.shape[0], value.shape[1])
+                value = augment(value, tf.stack(own), config)
             if teacher:
                 label = TaughtLabels(label, *(tf.gather(each, number) for each in teacher))
-            if views:
-                value = augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
-            elif config.is_active:
-                value = augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
         @tf.autograph.experimental.do_not_convert

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig, TrainingConfig
+from trainer_module.alignment.objective import contrastive_objective
 from trainer_module.distillation.taught import taught_objective
 from trainer_module.examples.input_data import Split, both
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -46,6 +47,8 @@ class Setup:
     @cached_property
     def objective(self) -> Objective:
         """Returns what is minimised, and what is counted."""
+        if self.training.fusion.is_contrastive:
+            return contrastive_objective()
         objective = self.task.objective(self.training, self.classes, self.class_weights)
         distillation = self.training.distillation
         if self.train.taught is None or distillation is None:

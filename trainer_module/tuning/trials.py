@@ -181,7 +181,7 @@ class Trials:
         make_deterministic(trial.training.seed)
         base = self._as_it_is
         with base.strategy.scope():
-            backbone, model = build_network(self._backbone, trial.training, len(base.classes), base.task.activation)
+            backbone, model = build_network(self._backbone, trial.training, len(base.classes), base.task.head())
         frozen_features = base.frozen_features.around(model, backbone)
         self._base = dataclasses.replace(base, model=model, backbone=backbone, frozen_features=frozen_features)
         self._network = trial.network

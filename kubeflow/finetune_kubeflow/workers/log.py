@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from kubernetes import client
 
 from finetune_kubeflow.workers import manifests
-from finetune_kubeflow.workers.patience import TIMEOUTS, UNREACHABLE, may_pass, patiently
+from finetune_kubeflow.workers.patience import UNREACHABLE, patiently
 
 _ENDED = ("Succeeded", "Failed")
 # Clocks of machines differ; what is read twice is written once.
@@ -46,14 +46,14 @@ class ChiefLog:
         lines, last = 0, self._read.get(pod, _Place())
         since = {"since_seconds": math.ceil(time.monotonic() - last.read_at) + _OVERLAP_SECONDS} if last.stamp else {}
         try:
-            stream = self._core.read_namespaced_pod_log(
+            stream = patiently(
+                self._core.read_namespaced_pod_log,
                 pod,
                 self._namespace,
                 container=manifests.CONTAINER,
                 follow=True,
                 timestamps=True,
                 _preload_content=False,
-                _request_timeout=TIMEOUTS,
                 **since,
             )
             for line in stream:
@@ -69,6 +69,6 @@ class ChiefLog:
             pass
         except client.ApiException as error:
             # The pod may be gone, or not begun; the Job says what is to be done.
-            if not may_pass(error) and error.status not in (400, 404):
+            if error.status not in (400, 404):
                 raise
         return lines

@@ -1,4 +1,4 @@
-"""Calls of the Kubernetes API that bear a server that is away, busy or starting for minutes."""
+"""Calls of the Kubernetes API that bear a server that is away or busy for minutes, and one that starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _Result = TypeVar("_Result")
 # To connect, and to answer.
 TIMEOUTS = (10.0, 60.0)
 PATIENCE_SECONDS = 600.0
+# A server that has just started refuses everybody until it has read its roles.
+REFUSAL_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 30.0
+_REFUSALS = (401, 403)
 UNREACHABLE = (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
 
@@ -36,7 +39,7 @@ def patiently(
 
     Raises:
         RunError: It did not answer in that time.
-        ApiException: It refused.
+        ApiException: It refused; for want of rights, for REFUSAL_SECONDS.
     """
     start = time.monotonic()
     pause = 0.5
@@ -44,11 +47,13 @@ def patiently(
         try:
             return call(*arguments, _request_timeout=TIMEOUTS, **options)
         except (client.ApiException, *UNREACHABLE) as error:
-            if not may_pass(error):
+            waited = time.monotonic() - start
+            refused = getattr(error, "status", None) in _REFUSALS
+            if waited > REFUSAL_SECONDS if refused else not may_pass(error):
                 raise
             reason = " ".join(str(getattr(error, "reason", None) or error).split())
-            if time.monotonic() - start > patience:
+            if waited > patience:
                 raise RunError(f"the API server has not answered for {patience:g} s: {reason}") from error
-            _logger.warning("the API server does not answer (%s); it is asked again", reason)
+            _logger.warning("the API server does not answer as it should (%s); it is asked again", reason)
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

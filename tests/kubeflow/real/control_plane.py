@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,16 @@ class ControlPlane:
             )
         )
         return file
+
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """Stops the API server for the time of the block."""
+        self._stop("kube-apiserver")
+        try:
+            yield
+        finally:
+            self._start("kube-apiserver")
+            self._wait_until_ready()
 
     def _start(self, name: str) -> None:
         with (self._folder / f"{name}.log").open("ab") as log:

@@ -1,8 +1,9 @@
 """Plays scheduler and kubelet to a real API server: each pod's command is a process of this machine.
 
-A pod gets the environment that it declares, and nothing else of this one's. Host names of workers become ports of the
-loopback device. Statuses are patched as a kubelet patches them, and logs are served as one serves them, to the API
-server alone.
+A pod gets the environment that it declares, and nothing else of this one's; where a token of its account is mounted,
+KUBECONFIG stands in for it. Host names of workers become ports of the loopback device. What Argo's executor does for a
+task is play, too, but for its umask. Statuses are patched as a kubelet patches them, and logs are served as one serves
+them, to the API server alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ from control_plane import NAMESPACE, ControlPlane, free_port
 from kubernetes import client
 
 NODE = "player"
+# Where a pod has several containers, what works.
+MAIN = "main"
 _EVERY_SECONDS = 0.2
+_TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 @dataclass
@@ -38,6 +42,9 @@ class Played:
         started: When, in UTC, as Kubernetes writes it.
         exit_code: As Kubernetes has it, 128 and a signal's number; None while it runs.
         told: When it was told to end, on this machine's clock.
+        others: Containers beside it, Argo's own, which have nothing to do here.
+        message: Why it was ended, where Kubernetes says so.
+        reported: The phase that the API server knows.
     """
 
     name: str
@@ -46,9 +53,11 @@ class Played:
     process: subprocess.Popen[bytes]
     log: Path
     started: str
+    others: list[str] = field(default_factory=list)
+    message: str = ""
     exit_code: int | None = None
     told: float | None = None
-    reported: bool = False
+    reported: str = "Pending"
 
 
 @dataclass
@@ -121,34 +130,38 @@ class PodPlayer:
             elif "deletionTimestamp" in pod["metadata"]:
                 self._core.delete_namespaced_pod(pod["metadata"]["name"], NAMESPACE, grace_period_seconds=0)
         for uid, played in self.pods.items():
-            if uid not in found:
+            if uid not in found and played.exit_code is None:
                 _kill(played)
+                played.exit_code = _exit_code(played)
 
     def _start(self, uid: str, pod: dict[str, Any]) -> None:
         name, spec, labels = pod["metadata"]["name"], pod["spec"], pod["metadata"].get("labels", {})
         if not spec.get("nodeName"):
             binding = {"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}}
             self._core.create_namespaced_binding(NAMESPACE, binding, _preload_content=False)
-        container = spec["containers"][0]
+        container, *others = sorted(spec["containers"], key=lambda one: one["name"] != MAIN)
         log = self.folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*container["command"], *container.get("args", [])],
+                _command(container),
                 env=self._environment(container, pod),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0,
             )
-        played = Played(name, labels, container["name"], process, log, _now())
+        played = Played(name, labels, container["name"], process, log, _now(), [one["name"] for one in others])
         self.pods[uid] = played
-        self._report(played, {"running": {"startedAt": played.started}}, "Running")
+        self._report(played, "Running")
 
     def _environment(self, container: dict[str, Any], pod: dict[str, Any]) -> dict[str, str]:
         # What the image gives: an interpreter on PATH, and a home.
         path = os.pathsep.join([str(Path(sys.executable).parent), os.defpath])
         environment = {"PATH": path, "HOME": str(self.folder)}
+        if any(mount["mountPath"] == _TOKEN_FOLDER for mount in container.get("volumeMounts", [])):
+            environment["KUBECONFIG"] = str(self.plane.account(NAMESPACE, pod["spec"]["serviceAccountName"]))
         for one in container.get("env", []):
             source = one.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
             environment[one["name"]] = _field(pod, source) if source else one.get("value", "")
@@ -160,6 +173,8 @@ class PodPlayer:
     def _follow(self, played: Played, pod: dict[str, Any]) -> None:
         code = played.process.poll()
         deleted = "deletionTimestamp" in pod["metadata"]
+        if code is None and played.reported == "Pending":
+            self._report(played, "Running")
         if code is None and deleted:
             grace = pod["metadata"].get("deletionGracePeriodSeconds", 30)
             if played.told is None:
@@ -169,25 +184,46 @@ class PodPlayer:
             if time.monotonic() - played.told >= grace:
                 _kill(played)
         elif code is not None:
-            if not played.reported:
-                played.exit_code = code if code >= 0 else 128 - code
-                ended = {"exitCode": played.exit_code, "startedAt": played.started, "finishedAt": _now()}
-                self._report(played, {"terminated": ended}, "Failed" if code else "Succeeded")
-                played.reported = True
+            if played.reported in ("Pending", "Running"):
+                played.exit_code = _exit_code(played)
+                self._report(played, "Failed" if code else "Succeeded")
             if deleted:
                 self._core.delete_namespaced_pod(played.name, NAMESPACE, grace_period_seconds=0)
 
-    def _report(self, played: Played, state: dict[str, Any], phase: str) -> None:
-        status = {"name": played.container, "image": "image", "imageID": "", "restartCount": 0, "state": state}
+    def _report(self, played: Played, phase: str) -> None:
+        codes = {played.container: played.exit_code} | dict.fromkeys(played.others, 0)
         ready = phase == "Running"
-        body = {
-            "status": {
-                "phase": phase,
-                "containerStatuses": [{**status, "ready": ready, "started": ready}],
-                "conditions": [{"type": "Ready", "status": str(ready)}],
-            }
+        states = {
+            name: {"running": {"startedAt": played.started}}
+            if ready
+            else {"terminated": {"exitCode": code, "startedAt": played.started, "finishedAt": _now()}}
+            for name, code in codes.items()
         }
-        self._core.patch_namespaced_pod_status(played.name, NAMESPACE, body, _preload_content=False)
+        about = {"image": "image", "imageID": "", "restartCount": 0, "ready": ready, "started": ready}
+        body = {
+            "phase": phase,
+            "message": played.message or None,
+            "containerStatuses": [{**about, "name": name, "state": state} for name, state in states.items()],
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+        }
+        self._core.patch_namespaced_pod_status(played.name, NAMESPACE, {"status": body}, _preload_content=False)
+        played.reported = phase
+
+    @staticmethod
+    def end(played: Played, message: str) -> None:
+        """Ends a pod as a kubelet does by itself, for a reason that its status then has; the pod stays."""
+        played.message = message
+        played.process.terminate()
+
+    def lose(self, played: Played) -> None:
+        """Ends a pod as one whose node is gone: Kubernetes' collector of pods writes its status, no kubelet does."""
+        played.reported = "Failed"
+        _kill(played)
+        played.exit_code = _exit_code(played)
+        disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
+        status = {"phase": "Failed", "conditions": [disrupted]}
+        self._core.patch_namespaced_pod_status(played.name, NAMESPACE, {"status": status}, _preload_content=False)
+        self._core.delete_namespaced_pod(played.name, NAMESPACE, grace_period_seconds=0)
 
 
 class _Logs(BaseHTTPRequestHandler):
@@ -219,6 +255,12 @@ class _Logs(BaseHTTPRequestHandler):
                 time.sleep(0.2)
 
 
+def _command(container: dict[str, Any]) -> list[str]:
+    """The command of a container, without that of Argo's executor before it."""
+    words = [*container["command"], *container.get("args", [])]
+    return words[words.index("--") + 1 :] if Path(words[0]).name == "argoexec" else words
+
+
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -231,7 +273,13 @@ def _field(pod: dict[str, Any], path: str) -> str:
     return str(value[match[2]] if match[2] else value)
 
 
+def _exit_code(pod: Played) -> int:
+    code = pod.process.wait()
+    return code if code >= 0 else 128 - code
+
+
 def _kill(pod: Played) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    # The number of a process that has ended may be another's.
+    if pod.process.poll() is None:
         os.killpg(pod.process.pid, signal.SIGKILL)
     pod.process.wait()

@@ -17,7 +17,7 @@ from pod_player import PodPlayer
 from real_jobs import worker_job
 
 from finetune.errors import RunError
-from finetune_kubeflow.workers import train_job, watch
+from finetune_kubeflow.workers import patience, train_job, watch
 
 FILE = ROOT / "kubeflow" / "manifests" / "base" / "rbac.yaml"
 ACCOUNT, ROLE, *BINDINGS = yaml.safe_load_all(FILE.read_text())
@@ -137,8 +137,14 @@ def test_what_the_role_grants_is_enough_and_all_that_there_is(
 
 @pytest.mark.parametrize("right", sorted(rights(ROLE["rules"])), ids=" ".join)
 def test_a_right_that_lacks_is_named(
-    control_plane: ControlPlane, account: Path, player: PodPlayer, right: Right, caplog: pytest.LogCaptureFixture
+    control_plane: ControlPlane,
+    account: Path,
+    player: PodPlayer,
+    right: Right,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(patience, "REFUSAL_SECONDS", 0)
     grant(control_plane, account, rights(ROLE["rules"]) - {right})
     with caplog.at_level("WARNING"):
         said = do_everything(control_plane, account)

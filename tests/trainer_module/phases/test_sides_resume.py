@@ -54,14 +54,16 @@ def split(file: Path, count: int) -> Split:
     return load_split([write(file, records)], INPUTS, LABELS)
 
 
-@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
+@pytest.mark.parametrize(
+    "fusion", [{"name": "concat", "missing": 0.5}, {"name": "cross_attention", "width": 8}, {"name": "contrastive"}]
+)
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, fusion):
     (tmp_path / "words.txt").write_text("left 1 0.5\nright 0 -1\nflower 2 2\n")
     image = {"name": "SmallCNN", "weights": "random", "image_size": SIZE}
     text = {"name": "GloVe", "weights": str(tmp_path / "words.txt"), "text": {"max_words": WORDS}}
     network = BackboneConfig.model_validate({"sides": {"image": image, "text": text}})
     # Which side is left out is drawn anew for each example and step, so that it has to go on where it was.
-    config = TrainingConfig.model_validate({**TRAINING, "fusion": {"name": fusion, "width": 8, "missing": 0.5}})
+    config = TrainingConfig.model_validate({**TRAINING, "fusion": fusion})
     splits = [split(tmp_path / f"{name}.gz", count) for name, count in (("train", 20), ("val", 8))]
 
     def trained(name: str, kills: tuple[int, ...] = ()) -> list[bytes]:
