@@ -152,6 +152,26 @@ class _Space:
         first, second = (np.array([self.groups.get(key, "") for key in side]) for side in sides)
         return first, second
 
+    def features(self, seen: Collection[str], unseen: Collection[str], level: float) -> TwoSample | str:
+        """Tests frozen features of new examples beside those before them at a level, or says why it cannot."""
+        found = []
+        for (keys, values), wanted in ((self.before, seen), (self.fresh, unseen)):
+            rows = np.flatnonzero(np.isin(keys, list(wanted)))
+            found.append((keys[rows], values[rows]))
+        before, new = found
+        if min(len(before[0]), len(new[0])) < FEWEST:
+            return (
+                f"it takes {FEWEST} examples on each side, and there are {len(before[0]):,} that the champion was made "
+                f"with and {len(new[0]):,} new ones"
+            )
+        drawn = [at_most(np.arange(len(keys)), MOST_EXAMPLES) for keys, _ in found]
+        (first, second), (keys, others) = (
+            [one[part][rows] for one, rows in zip(found, drawn, strict=True)] for part in (1, 0)
+        )
+        directions = leading_directions(np.concatenate([first, second]))
+        groups = self.groups_of(keys, others)
+        return two_sample_test(directions[: len(first)], directions[len(first) :], level, groups=groups)
+
 
 def _embedded(config: Config, transformed: Any, graph: Any) -> Embedding:
     """Returns all transformed examples in the space of frozen features."""
@@ -212,7 +232,7 @@ class _Look:
     def at(self, fresh: Sequence[ListedExample], level: float) -> tuple[Compared, dict[str, str]]:
         """Compares some new examples, at least one, each test at a level; and says why not, by the reason's name."""
         unseen = {one.sha256 for one in fresh} - set(self.seen)
-        features = self._features(unseen, level)
+        features = self.space.features(self.seen, unseen, level)
         on_new: OnNew | str = "all new examples are those that the champion was made with, with other labels"
         if unseen:
             on_new = self.answers if isinstance(self.answers, str) else self.answers.on(unseen)
@@ -228,26 +248,6 @@ class _Look:
             on_new=None if isinstance(on_new, str) else on_new,
         )
         return compared, why_not
-
-    def _features(self, unseen: Collection[str], level: float) -> TwoSample | str:
-        """Tests frozen features, or says why it cannot."""
-        found = []
-        for (keys, values), wanted in ((self.space.before, self.seen), (self.space.fresh, unseen)):
-            rows = np.flatnonzero(np.isin(keys, list(wanted)))
-            found.append((keys[rows], values[rows]))
-        before, new = found
-        if min(len(before[0]), len(new[0])) < FEWEST:
-            return (
-                f"it takes {FEWEST} examples on each side, and there are {len(before[0]):,} that the champion was made "
-                f"with and {len(new[0]):,} new ones"
-            )
-        drawn = [at_most(np.arange(len(keys)), MOST_EXAMPLES) for keys, _ in found]
-        (first, second), (keys, others) = (
-            [one[part][rows] for one, rows in zip(found, drawn, strict=True)] for part in (1, 0)
-        )
-        directions = leading_directions(np.concatenate([first, second]))
-        groups = self.space.groups_of(keys, others)
-        return two_sample_test(directions[: len(first)], directions[len(first) :], level, groups=groups)
 
 
 def _ask(config: Config, ingest: Any, unseen: Collection[str], champion: Champion) -> _Answers | str:

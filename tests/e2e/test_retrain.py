@@ -185,7 +185,7 @@ def test_a_span_of_another_kind_is_named_and_a_gate_judges_by_the_others(raw_con
     assert "frozen features" in named["3"]
     (drifted,) = second.drifted
     assert (drifted.name, drifted.differs_in) == ("3", named["3"])
-    (gate,) = second.gates
+    gate = second.gates[0]
     assert gate.judged
     assert gate.examples == second.splits["test"] - drifted.examples
     assert "Left out of `span: ordinary`" in Path(second.report).read_text()
