@@ -322,16 +322,18 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
 
 
 def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str, inputs: Mapping[str, Any]) -> Trainer:
+    own = {**settings, **_places(config, node_id), **_tracking(config)}
+    node: Trainer = Trainer(run_fn=run_fn, settings=plain(own), **inputs).with_id(node_id)
+    return node
+
+
+def _tracking(config: Config) -> dict[str, Any]:
     output = config.output_dir or f"runs/{config.name}"
-    tracking = {
+    return {
         "tracking": config.tracking.model_dump(mode="json"),
         "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
         "mlflow_dir": SharedPath(path=f"{output}/mlflow"),
     }
-    node: Trainer = Trainer(
-        run_fn=run_fn, settings=plain({**settings, **_places(config, node_id), **tracking}), **inputs
-    ).with_id(node_id)
-    return node
 
 
 def _tuner_settings(config: Config) -> dict[str, Any]:
@@ -342,7 +344,7 @@ def _tuner_settings(config: Config) -> dict[str, Any]:
         # Beside that of the Trainer, with which frozen features are kept: trials and Trainer share them.
         "search_code": CodeDigest(modules=("trainer_module.tuning.recipe",)),
     }
-    return {**trainer_settings(config), **plain({**own, **_places(config, "Tuner")})}
+    return {**trainer_settings(config), **plain({**own, **_places(config, "Tuner"), **_tracking(config)})}
 
 
 def _places(config: Config, node_id: str) -> dict[str, Any]:

@@ -136,24 +136,32 @@ def regularizers_of(head: HeadConfig, phase: PhaseConfig) -> dict[str, float]:
 
 
 def regularize(model: keras.Model, head: HeadConfig, phase: PhaseConfig) -> None:
-    """Sets the regularizers of a phase in the head of a model; to be called before its step is compiled."""
+    """Sets the regularizers of a phase in the head of a model; compiled steps follow."""
     strength = regularizers_of(head, phase)
     for layer in model.layers:
         if isinstance(layer, SeededDropout):
-            layer.rate = strength["spatial_dropout" if layer.spatial else "dropout"]
+            layer.strength.rate.assign(strength["spatial_dropout" if layer.spatial else "dropout"])
         penalty = getattr(layer, "kernel_regularizer", None)
         if isinstance(penalty, _Penalty):
-            penalty.l1, penalty.l2 = strength["l1"], strength["l2"]
+            penalty.l1.assign(strength["l1"])
+            penalty.l2.assign(strength["l2"])
 
 
 class _Penalty(keras.regularizers.Regularizer):
     """Computes `l1 * sum(|x|) + l2 * sum(x^2)`, with factors that a phase may change."""
 
     def __init__(self, l1: float, l2: float):
-        self.l1, self.l2 = l1, l2
+        self.l1, self.l2 = (tf.Variable(value, trainable=False, dtype=tf.float32) for value in (l1, l2))
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         return self.l1 * tf.reduce_sum(tf.abs(x)) + self.l2 * tf.reduce_sum(tf.square(x))
+
+
+class _Strength:
+    """Holds how much is dropped, out of sight of Keras, which would take it for a weight of the model."""
+
+    def __init__(self, rate: float):
+        self.rate = tf.Variable(rate, trainable=False, dtype=tf.float32)
 
 
 class SeededDropout(keras.layers.Layer):
@@ -166,7 +174,7 @@ class SeededDropout(keras.layers.Layer):
     def __init__(self, rate: float, seed: int, spatial: bool = False, **kwargs: Any):
         """Drops single numbers at `rate`, or with `spatial`, whole channels of [batch, ..., channels]."""
         super().__init__(**kwargs)
-        self.rate = rate
+        self.strength = _Strength(rate)
         self.spatial = spatial
         self._seed = seed
 
@@ -189,6 +197,7 @@ class SeededDropout(keras.layers.Layer):
             shape = tf.concat([shape[:1], tf.ones_like(shape[1:-1]), shape[-1:]], axis=0)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([self._seed + 1_000_003 * tf.cast(replica, tf.int64), self._calls])
-        kept = tf.random.stateless_uniform(shape, seed) >= self.rate
+        rate = self.strength.rate
+        kept = tf.random.stateless_uniform(shape, seed) >= rate
         self._calls.assign_add(1)
-        return tf.where(kept, x / (1.0 - self.rate), 0.0)
+        return tf.where(kept, x / tf.cast(1.0 - rate, x.dtype), tf.zeros([], x.dtype))

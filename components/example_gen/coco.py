@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from components.example_gen.columns import check_columns, common_columns
@@ -20,6 +21,7 @@ from components.example_gen.files import FileProblem, FileRecord, check_label, d
 from components.example_gen.manifest import Manifest, manifest_bytes, path_problem
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tasks import TASKS
+from components.example_gen.voc import VocFolder
 from finetune.errors import DataError
 from transforms.objects import MOST_OBJECTS, Box, Objects
 
@@ -52,7 +54,25 @@ def read_coco(root: str, settings: IngestSettings) -> Manifest:
             no picture has a column.
     """
     path, data = manifest_bytes(root, settings)
-    images, categories, annotations = _lists(path, data)
+    return _manifest(root, settings, path, _lists(path, data), hashlib.sha256(data).hexdigest())
+
+
+def read_voc(root: str, settings: IngestSettings) -> Manifest:
+    """Reads the XML files of the folder that `settings.manifest` names, as Pascal VOC has them, like `read_coco`.
+
+    Raises:
+        DataError: There is none.
+    """
+    assert settings.manifest is not None, "a manifest is named"
+    folder = VocFolder(root, settings.manifest)
+    found = _manifest(root, settings, os.path.join(root, settings.manifest), folder.lists, folder.sha256)
+    return replace(found, files=[*found.files, *folder.unread])
+
+
+def _manifest(
+    root: str, settings: IngestSettings, path: str, lists: list[list[dict[str, Any]]], sha256: str
+) -> Manifest:
+    images, categories, annotations = lists
     columns = {key: name for key, name in common_columns(settings).items() if key != "label_column"}
     check_columns(path, sorted({key for image in images for key in image}), columns)
     names = {
@@ -69,7 +89,7 @@ def read_coco(root: str, settings: IngestSettings) -> Manifest:
     split_values = None
     if settings.split_column:
         split_values = sorted({record.folder for record in files if record.folder})
-    return Manifest(files, split_values, hashlib.sha256(data).hexdigest(), dict(+counts))
+    return Manifest(files, split_values, sha256, dict(+counts))
 
 
 def _lists(path: str, data: bytes) -> list[list[dict[str, Any]]]:

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -51,6 +52,17 @@ class Split:
     lengths: np.ndarray  # int64 [examples]: the words of each, in their order; 0 where all examples cost the same.
     groups: Sequence[str]  # What several examples share, in their order; empty where the data do not say it.
     taught: Taught | None = None  # What a teacher said of each, where there is one.
+
+    @cached_property
+    def label_of_each(self) -> tf.Tensor:
+        """Reads the label of each example, in their order; `labels` says more."""
+
+        @tf.autograph.experimental.do_not_convert
+        def one(record: tf.Tensor) -> tf.Tensor:
+            return self.labels.read(tf.io.parse_single_example(record, self.labels.feature_spec()))
+
+        batches = self.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
+        return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
 
     @property
     def shuffle_window(self) -> int:
@@ -271,14 +283,11 @@ def numbered_inputs(
 
 
 def labels(split: Split) -> tf.Tensor:
-    """Returns the label of each example in the order of the split: int64 [examples], or as the task has it."""
+    """Returns the label of each example in the order of the split: int64 [examples], or as the task has it.
 
-    @tf.autograph.experimental.do_not_convert
-    def one(record: tf.Tensor) -> tf.Tensor:
-        return split.labels.read(tf.io.parse_single_example(record, split.labels.feature_spec()))
-
-    batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
-    return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
+    They are read once.
+    """
+    return split.label_of_each
 
 
 def targets(split: Split) -> Target:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from components.example_gen.tasks.multi_label import MultiLabel
 
 
 class Detection(MultiLabel):
-    """Boxes come from a manifest in COCO's format, and splits are cut as for several labels."""
+    """Boxes come from a manifest as COCO or Pascal VOC has it, and splits are cut as for several labels."""
 
     has_boxes = True
 
@@ -17,11 +18,11 @@ class Detection(MultiLabel):
         """Folders and tables say nothing of places, and corrections name labels alone."""
         manifest = data.get("manifest")
         found = []
-        if data and not (isinstance(manifest, str) and manifest.lower().endswith(".json")):
+        if data and not (isinstance(manifest, str) and PurePosixPath(manifest.lower()).suffix in (".json", "")):
             given = "missing" if manifest is None else f"got {manifest!r}"
             found.append(
                 f"data.manifest: {given}; detection takes boxes from a JSON file in COCO's format, such as "
-                "`coco.json`, its path relative to data.root"
+                "`coco.json`, or from a folder of XML files as Pascal VOC has them; its path is relative to data.root"
             )
         if data.get("corrections"):
             found.append(

@@ -55,7 +55,9 @@ def split(file: Path, count: int) -> Split:
 
 
 @pytest.mark.parametrize(
-    "fusion", [{"name": "concat", "missing": 0.5}, {"name": "cross_attention", "width": 8}, {"name": "contrastive"}]
+    "fusion",
+    [{"name": "concat", "missing": 0.5}, {"name": "cross_attention", "width": 8}, {"name": "contrastive"}],
+    ids=lambda fusion: fusion["name"],
 )
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, fusion):
     (tmp_path / "words.txt").write_text("left 1 0.5\nright 0 -1\nflower 2 2\n")
