@@ -18,7 +18,7 @@ from evaluation.power import Counted, PairedShares, Share
 from evaluation.predictions import SINGLE_LABEL, Predictions, part_of
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
-from finetune.config.evaluation import BASELINES, TEACHER, GateConfig
+from finetune.config.evaluation import BASELINES, TEACHER, GateConfig, is_ordinary
 from finetune.spans import place_of
 from transforms.features import GROUP, SPAN
 
@@ -43,6 +43,7 @@ class TestSet:
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
+        drifted: Names of the spans that have drifted from what their champion was made with, and all that differs.
         boxes: Model to float [examples, boxes, 7], what it found where; empty where nothing is looked for.
         ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
     """
@@ -58,6 +59,7 @@ class TestSet:
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     learned: np.ndarray | None = None
     digests: np.ndarray | None = None
+    drifted: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
     boxes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -113,11 +115,25 @@ class TestSet:
         return remembered
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
-        """bool [examples], those that have these values in these columns; of `label`, those that have this label."""
+        """bool [examples], those that have these values in these columns.
+
+        Of `label`, they have this label; `span: ordinary` are those of no span that has drifted.
+        """
         found = np.ones(len(self.labels), dtype=bool)
         for column, value in where.items():
-            found &= self._with_label(str(value)) if column == "label" else self.columns[column] == str(value)
+            if column == "label":
+                found &= self._with_label(str(value))
+            elif is_ordinary(column, value):
+                found &= ~self.of_drifted
+            else:
+                found &= self.columns[column] == str(value)
         return found
+
+    @property
+    def of_drifted(self) -> np.ndarray:
+        """bool [examples], those of spans that have drifted; none where data come in no spans."""
+        spans = self.columns.get(SPAN, np.full(len(self.labels), ""))
+        return np.isin(spans, np.array(list(self.drifted), dtype=np.str_))
 
     def combinations(self, columns: Sequence[str]) -> list[list[str]]:
         """The combinations of the columns' values that occur, in order."""
@@ -172,6 +188,9 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         if len(every.labels) and not len(test_set.labels):
             return Evidence(None, examples=0, missing="the champion learned from all test examples", unseen=True)
     members = test_set.members(gate.slice)
+    if any(is_ordinary(*each) for each in gate.slice.items()) and len(members) and test_set.of_drifted.all():
+        moved = "every span of the test split has drifted from what the champion was made with"
+        return Evidence(None, examples=0, missing=moved, unseen=True)
     where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():
         return Evidence(None, examples=0, missing=f"the test split has no example{where}", unseen=True)

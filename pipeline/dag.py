@@ -164,9 +164,10 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         baselines["from_scratch"] = nodes[-1].outputs["model"]
     root = config.data.root
     # Where a run of a package says the root, it may have spans or none.
-    spans = [SPAN] if isinstance(root, str) and is_pattern(root) else []
+    in_spans = isinstance(root, str) and is_pattern(root)
+    spans = [SPAN] if in_spans else []
     slices = config.evaluation.report_slices([*config.data.slice_columns, *spans])
-    gates = gates_of(config.task, config.evaluation)
+    gates = gates_of(config.task, config.evaluation, in_spans)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
@@ -200,6 +201,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],
         earlier=champion.outputs["verdicts"],
+        decisions=champion.outputs["decisions"],
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
         serving=serving_gate.outputs["findings"],

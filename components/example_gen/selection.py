@@ -187,7 +187,8 @@ def _told(left_behind: Sequence[str]) -> list[str]:
 def listed(record: FileRecord, split: str = "") -> ListedExample:
     """Returns what is kept of a file for later runs."""
     labels = tuple(map(printable, record.labels))
-    return ListedExample(printable(record.path), record.size, record.mtime_ns, record.sha256, labels, split)
+    path, span = printable(record.path), record.span or ""
+    return ListedExample(path, record.size, record.mtime_ns, record.sha256, labels, split, span)
 
 
 def make_shards(examples: Iterable[FileRecord]) -> Iterator[list[FileRecord]]:

@@ -42,6 +42,10 @@ def test_gates_of_the_config_stand_in_place_of_the_default():
     assert only.name == "micro_f1 - champion >= -0.01 at 95 %"
     *_, later = gates_of("single_label", EvaluationConfig(promotion_risk=None))
     assert later.name == "accuracy - champion >= -0.01 at 90 %", "each candidate by itself risks 5 %"
+    *_, overall, ordinary = gates_of("single_label", EvaluationConfig(promotion_risk=None), in_spans=True)
+    assert overall == later
+    assert ordinary.name == "accuracy - champion >= -0.04 on span=ordinary at 90 %"
+    assert ordinary.on_missing == "tell", "a world that has moved for good is judged by itself"
     own = GateConfig(metric="ece", max=0.1)
     assert gates_of("multi_label", EvaluationConfig(gates=[own])) == [own]
 

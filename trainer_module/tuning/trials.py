@@ -256,8 +256,8 @@ class _Shared:
         key = own, f"{bool(smoothing)} {setup.class_weights}"
         if key not in self._objectives:
             at = [training.model_copy(update={"label_smoothing": each}) for each in (0.0, 1.0)]
-            ends = [dataclasses.replace(setup, training=each).objective for each in at[: 1 + bool(smoothing)]]
-            self._objectives[key] = between(*ends, self._smoothing.read_value) if smoothing else ends[0]
+            none, *rest = (dataclasses.replace(setup, training=each).objective for each in at[: 1 + bool(smoothing)])
+            self._objectives[key] = between(none, rest[0], self._smoothing.read_value) if rest else none
         return dataclasses.replace(setup, shared_steps=self._steps, shared_objective=self._objectives[key])
 
     def below(self, feed: Feed) -> Callable[[Any], Any]:

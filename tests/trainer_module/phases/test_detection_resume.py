@@ -46,6 +46,7 @@ def split(file: Path, count: int) -> Split:
     return load_split([write(file, records)], ImageInputs(SIZE), Labels(TRANSFORM_TASKS["detection"], 2))
 
 
+@pytest.mark.long
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     config = TrainingConfig.model_validate(TRAINING)
     splits = [split(tmp_path / f"{name}.gz", count) for name, count in (("train", 12), ("val", 4))]
