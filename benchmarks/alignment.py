@@ -123,10 +123,8 @@ def asked(model: Path, held_out: str) -> dict[str, Any]:
     prompts = tf.constant([PROMPT.format(NAMES[name]) for name in classes])
 
     def said(files: list[Path]) -> np.ndarray:
-        found = [
-            signatures["zero_shot"](examples=tf.constant([file.read_bytes() for file in batch]), prompts=prompts)
-            for batch in batched(files)
-        ]
+        pictures = [pack({"image": file.read_bytes()}) for file in files]
+        found = [signatures["zero_shot"](examples=tf.constant(batch), prompts=prompts) for batch in batched(pictures)]
         return np.concatenate([each["probabilities"] for each in found]).argmax(axis=1)
 
     new = said([file for files in photographs(held_out).values() for file in files])
