@@ -44,10 +44,15 @@ def by_chance(contents: np.ndarray, seed: int = 0) -> np.ndarray:
         asked, answers = contents[pairs, side], contents[pairs, 1 - side]
         known = np.unique(np.stack([asked, answers], axis=1), axis=0)
         values, counts = np.unique(known[:, 0], return_counts=True)
-        right = counts[np.searchsorted(values, asked)]
-        # In an order by uniform numbers, where the first of the right ones is, and how many others are before it.
-        first = 1 - draw.random(len(pairs)) ** (1 / right)
-        found[pairs, side] = draw.binomial(len(np.unique(answers)) - right, first)
+        right, total = counts[np.searchsorted(values, asked)], len(np.unique(answers))
+        # Spread evenly, so that few examples have what many would.
+        drawn = (draw.permutation(len(pairs)) + 0.5) / len(pairs)
+        for count in np.unique(right):
+            places = np.arange(total - count)
+            # How likely it is that none of the right ones is among so many and one more.
+            none = np.cumprod((total - count - places) / (total - places))
+            chosen = right == count
+            found[pairs[chosen], side] = np.searchsorted(1 - none, drawn[chosen], side="right")
     return found
 
 

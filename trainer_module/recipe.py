@@ -27,6 +27,7 @@ from finetune.config import (
 from finetune.config.space import decoded, with_values
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
+from trainer_module.alignment.objective import ACCURACY
 from trainer_module.alignment.prompts import with_classes
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
@@ -135,7 +136,8 @@ def run_fn(fn_args: FnArgs) -> None:
             "backbone": origin,
             "tracking_run": tracking.run if tracking.is_kept else "",
         }
-        history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
+        counted = ACCURACY if training.fusion.is_contrastive else task.accuracy
+        history |= {"accuracy": counted, "classes": class_names(transform_output)}
         history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
         TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
         parts = transform_output, val.inputs, val.labels, task, decision

@@ -86,6 +86,7 @@ def test_the_report_has_recall_with_its_interval(run):
     page = Path(run["report"]).read_text()
     assert "recall@1, picture to text" in page
     assert "What each side does alone" in page
+    assert "share of pictures whose own text is the nearest" in page
 
 
 def test_vectors_are_served_and_those_that_belong_together_are_near(run):

@@ -66,9 +66,16 @@ def test_by_chance_every_order_is_as_likely():
     contents = np.stack([np.arange(1, 4001), np.arange(4000) % 5 + 1], axis=1)
     found = by_chance(contents)
     shares = np.bincount(found[:, 0], minlength=5) / 4000
-    assert np.abs(shares - 0.2).max() < 0.03
+    assert np.abs(shares - 0.2).max() < 0.001
     for k in (1, 5):
-        assert np.mean(found[:, 1] < k) == pytest.approx(1 - 0.8**k, abs=0.03)
+        assert np.mean(found[:, 1] < k) == pytest.approx(1 - 0.8**k, abs=0.002)
+
+
+def test_of_few_examples_chance_is_as_of_many():
+    contents = np.stack([np.arange(1, 41), np.arange(40) % 4 + 1], axis=1)
+    found = by_chance(contents)
+    assert [np.mean(found[:, side] < 1) for side in (0, 1)] == pytest.approx([0.25, 0.25])
+    assert not np.array_equal(found, by_chance(contents, seed=1))
 
 
 def test_recall_counts_those_that_have_both_sides():

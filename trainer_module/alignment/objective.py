@@ -9,6 +9,8 @@ from trainer_module.tasks.objective import Objective
 
 # A similarity of what is not there: it has no share in any softmax, and makes no infinity less infinity.
 _NEVER = -1e9
+# What is counted as `accuracy` in training, in words.
+ACCURACY = "share of pictures whose own text is the nearest of those in their batch"
 
 
 def contrastive_loss(image: tf.Tensor, text: tf.Tensor, pairs: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
