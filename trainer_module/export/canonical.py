@@ -19,6 +19,8 @@ from tensorflow.core.framework import function_pb2, node_def_pb2
 from tensorflow.core.protobuf import fingerprint_pb2, meta_graph_pb2, saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils
 
+# What fills a table that was made outside of a graph.
+_FILLING = re.compile(r"key_value_init(\d+)")
 _NUMBERED = re.compile(r"(.*?)[_-]?(\d+)")
 _GRADIENT = "_gradient_op_type"
 _PLACES = "_class"
@@ -124,7 +126,21 @@ def _changed(value: str | bytes, change: Callable[[str], str]) -> str | bytes:
         return value
 
 
+def _renumber_filling(meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
+    """Numbers what fills tables from 0, in the order in which they were made."""
+    found: set[int] = set()
+
+    def find(text: str) -> str:
+        found.update(map(int, _FILLING.findall(text)))
+        return text
+
+    map_strings(meta_graph, find)
+    places = {number: place for place, number in enumerate(sorted(found))}
+    map_strings(meta_graph, lambda text: _FILLING.sub(lambda name: f"key_value_init{places[int(name[1])]}", text))
+
+
 def _canonical_graph(meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
+    _renumber_filling(meta_graph)
     library = meta_graph.graph_def.library
     gradients = {gradient.registered_op_type for gradient in library.registered_gradients}
     gradients |= {node.attr[_GRADIENT].s.decode() for node in _nodes(meta_graph.graph_def) if _GRADIENT in node.attr}

@@ -15,7 +15,7 @@ from trainer_module.export.canonical import make_canonical, map_strings, renumbe
 
 
 class Lookup(tf.Module):
-    """What TensorFlow names by a counter or a path: a table, a loop, a custom gradient, captures, a lookup of rows."""
+    """What TensorFlow names by a counter or a path: tables, a loop, a custom gradient, captures, a lookup of rows."""
 
     def __init__(self, vocabulary: Path):
         self.weight = tf.Variable([2.0, 3.0], name="weight")
@@ -28,10 +28,15 @@ class Lookup(tf.Module):
             tf.lookup.TextFileIndex.LINE_NUMBER,
         )
         self.table = tf.lookup.StaticHashTable(entries, -1)
+        self.of_tensors = [
+            tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(tf.constant(["b"]), tf.constant([value])), 0)
+            for value in (1, 2)
+        ]
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")], autograph=False)
     def serve(self, words: tf.Tensor) -> tf.Tensor:
         numbers = tf.cast(self.table.lookup(words), tf.float32)
+        numbers += tf.cast(tf.add_n([table.lookup(words) for table in self.of_tensors]), tf.float32)
         rows = tf.nn.embedding_lookup(self.weight, tf.zeros_like(numbers, tf.int32))
         return tf.nn.silu(tf.map_fn(lambda number: tf.reduce_sum(number * self.weight), numbers)) * rows
 
