@@ -35,7 +35,7 @@ def main() -> None:
     ]
     config = load_config(CONFIG, overrides, checks=LOCAL_CHECKS)
     summary = run_pipeline(config)
-    verdict = Verdict.read(max((config.output_path / "pipeline" / "GateKeeper").glob("*/*")))
+    verdict = Verdict.read(max((config.output_path / "artifacts" / "GateKeeper" / "verdict").glob("*")))
     scratch = verdict.baselines.get("from_scratch", {})
     rows = [
         [name, _shown(verdict.metrics.get(name)), f"{scratch[name]:.3f}" if name in scratch else ""] for name in METRICS
