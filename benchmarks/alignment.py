@@ -131,7 +131,7 @@ def transformed(graph: tft.TFTransformOutput, folder: Path) -> dict[tuple[str, s
     draw, files = random.Random(1), {}
     for of_class, name in NAMES.items():
         for split, found in photographs(of_class).items():
-            path = folder / f"{of_class}_{split}"
+            path = folder / f"{of_class}_{split}.gz"
             with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
                 for batch in batched(found):
                     texts = [draw.choice(TEMPLATES[split]).format(name).encode() for _ in batch]
