@@ -15,8 +15,8 @@ BATCH = 20
 
 
 def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Scales each feature to mean 0 and variance 1; the label stays."""
-    return {**{name: tft.scale_to_z_score(inputs[name]) for name in FEATURES}, LABEL: inputs[LABEL]}
+    """Scales each feature to the range from 0 to 1; the label stays."""
+    return {**{name: tft.scale_to_0_1(inputs[name]) for name in FEATURES}, LABEL: inputs[LABEL]}
 
 
 def run_fn(fn_args: Any) -> None:

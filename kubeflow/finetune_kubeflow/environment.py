@@ -16,6 +16,8 @@ NOWHERE = "nowhere"
 # The one config key with a list that a run may set: its parameter is a text, such as `3,7..9`.
 SPANS, SPANS_SEPARATOR = "data.spans", ","
 
+# Has `tf.keras` be Keras 2, which our own components want; a pipeline of others has what LocalDagRunner would have.
+KERAS_ENV = "TF_USE_LEGACY_KERAS"
 ROOT_ENV = "FINETUNE_ROOT"
 RETRIES_ENV = "FINETUNE_RETRIES"  # `kubernetes...retries` of the task as JSON
 POD_FIELDS = {

@@ -61,7 +61,7 @@ def compile_pipeline(pipeline: Any, output: Path, settings: KubernetesConfig | N
     defaults = {name: default_of(one) for name, one in open_parameters.items()}
     name = ir.pipeline_info.id
     description = f"Runs {len(node_ids)} nodes of the TFX pipeline {name}."
-    write_package(Contents(name, description, ir, settings, defaults, code=code), output)
+    write_package(Contents(name, description, ir, settings, defaults, code=code, ours=False), output)
 
 
 def load_pipeline(place: str) -> Any:

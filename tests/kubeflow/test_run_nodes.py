@@ -14,7 +14,7 @@ import small_components
 from command_line import ROOT
 
 from finetune.config.kubernetes import Retries
-from finetune_kubeflow.environment import RETRIES_ENV
+from finetune_kubeflow.environment import KERAS_ENV, RETRIES_ENV
 from finetune_kubeflow.package.packed import pack
 from finetune_kubeflow.replay.run import states_in
 from finetune_kubeflow.task import process, run_nodes
@@ -57,6 +57,17 @@ def test_a_failure_names_its_node_and_a_retry_runs_that_node_alone(task, tmp_pat
     code, log = task()
     assert (code, states_in(log)) == (0, {"Write": "cached", "Measure": "ran"})
     assert [file.read_text() for file in (tmp_path / "volume").rglob("length/*/length")] == ["3 letters"]
+
+
+@pytest.mark.parametrize(("given", "seen"), [(None, "1"), ("", None), ("0", "0")])
+def test_keras_is_what_a_pipeline_that_is_not_ours_has_elsewhere(
+    given: str | None, seen: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(KERAS_ENV, "1")
+    found: list[str | None] = []
+    monkeypatch.setattr(run_nodes, "run_task", lambda *_: found.append(os.environ.get(KERAS_ENV)) or 0)
+    assert run_nodes.main(["--run-id", "one", *([] if given is None else ["--keras", given])]) == 0
+    assert found == [seen]
 
 
 def test_a_task_tries_again_and_writes_nothing_that_others_may_change(task, tmp_path: Path):

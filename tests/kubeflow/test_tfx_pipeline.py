@@ -129,6 +129,8 @@ def test_runtime_parameters_are_parameters_of_the_package(tmp_path: Path):
         "--text",
         "text",
         "{{$.inputs.parameters['text']}}",
+        "--keras",
+        "",
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from finetune.config import Config
 from finetune.config.kubernetes import KubernetesConfig
 from finetune.errors import ConfigError
-from finetune_kubeflow.environment import DECIDE_COMMAND, REPORT, REPORT_COMMAND, SPANS, TASK_COMMAND
+from finetune_kubeflow.environment import DECIDE_COMMAND, KERAS_ENV, REPORT, REPORT_COMMAND, SPANS, TASK_COMMAND
 from finetune_kubeflow.package import placement
 from finetune_kubeflow.package.packed import pack, pack_config
 from finetune_kubeflow.package.runtime_keys import parameter_name
@@ -33,6 +33,7 @@ def task_component(
     parameters: Mapping[str, Any],
     watches: bool,
     code: Iterable[UserCode],
+    ours: bool,
 ) -> Any:
     """The nodes of a task as one KFP component.
 
@@ -43,6 +44,7 @@ def task_component(
         parameters: Default values of what is left open; what the nodes ask for becomes inputs.
         watches: Whether the task only watches over the Job that trains.
         code: That the nodes import.
+        ours: Whether the nodes are those of a config.
 
     Raises:
         ConfigError: The nodes are too large.
@@ -57,6 +59,8 @@ def task_component(
     packed, texts = pack(nodes), dict.fromkeys(one.packed() for one in code)
     _check_size([packed, *texts], group)
     carried = [word for text in texts for word in ("--code", text)]
+    if not ours:
+        carried += ["--keras", placement.placement(settings, group[0]).env.get(KERAS_ENV, "")]
     asked = left_open(nodes)
     used = {key: value for key, value in parameters.items() if key in asked}
 

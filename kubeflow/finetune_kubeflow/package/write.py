@@ -42,6 +42,7 @@ class Contents:
         opened: Default values of what else is open, which `around` gives.
         jobs: The Job of each node that trains on several machines.
         code: What nodes import that is in no image.
+        ours: Whether the nodes are those of a config.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Contents:
     opened: Mapping[str, Any] = field(default_factory=dict)
     jobs: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, UserCode] = field(default_factory=dict)
+    ours: bool = True
 
 
 def check_output(output: Path) -> None:
@@ -90,7 +92,7 @@ def write_package(
     for group in groups:
         code = [contents.code[node_id] for node_id in group if node_id in contents.code]
         watches = group[0] in contents.jobs
-        components.append(task_component(contents.ir, group, settings, everything_open, watches, code))
+        components.append(task_component(contents.ir, group, settings, everything_open, watches, code, contents.ours))
 
     def tasks_of(given: Given) -> None:
         tasks: dict[str, dsl.PipelineTask] = {}

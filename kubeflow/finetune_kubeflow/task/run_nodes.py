@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from finetune.errors import PENDING, REFUSED
 from finetune.events import RunEnded, emit
+from finetune_kubeflow.environment import KERAS_ENV
 from finetune_kubeflow.package.user_code import CODE_FOLDER, put_on_path
 from finetune_kubeflow.task.process import Task, parser, run_task
 from pipeline.node_runs import run_nodes
@@ -22,7 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the nodes, again where that may help; the exit code is 0 if all of them ended well or were cached."""
     made = parser("finetune_kubeflow.task.run_nodes", __doc__)
     made.add_argument("--code", action="append", default=[], help="Python files that the nodes import, packed")
+    made.add_argument("--keras", help=f"{KERAS_ENV} of a pipeline that is not ours; empty: not set")
     options = made.parse_args(arguments)
+    if options.keras:
+        os.environ[KERAS_ENV] = options.keras
+    elif options.keras is not None:
+        # `finetune` has set it; TensorFlow reads it when the first node has to run.
+        os.environ.pop(KERAS_ENV, None)
     return run_task(options, partial(run, code=options.code))
 
 
