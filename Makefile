@@ -32,7 +32,7 @@ test: setup  ## run the tests, without the long ones
 test-all: setup  ## run every test, and print which lines none of them runs
 	$(PYTEST) $(PARALLEL) -m "not cluster" --cov --cov-report term-missing
 
-test-cluster: setup  ## run the tests that hold us against real parts of a cluster, which Go builds first (10 minutes, once)
+test-cluster: setup  ## run the tests that hold us against real parts of a cluster, which Go builds first (15 minutes, once)
 	$(PYTEST) -m cluster tests/kubeflow/real
 
 test-current:  ## run the tests with current Python and TFX (lane B), in a Debian 13 root where the host is older

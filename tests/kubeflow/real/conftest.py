@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import ROOT
 from control_plane import NAMESPACE, ControlPlane, wait_for
 from go_programs import built
 
@@ -31,3 +35,13 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
                 assert done.returncode == 0, done.stderr
         wait_for(lambda: running.kubectl("-n", NAMESPACE, "get", "serviceaccount", "default").returncode == 0, 30)
         yield running
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shared volume with the demo's pictures and its backbone."""
+    volume = tmp_path_factory.mktemp("digits") / "volume"
+    code = "import sys, pathlib; from finetune_cli.demo import prepare; prepare(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, volume / "runs" / "digits"]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    return volume

@@ -112,6 +112,10 @@ class PodPlayer:
         self._core.delete_collection_namespaced_pod(NAMESPACE, grace_period_seconds=0)
         self._core.delete_node(NODE)
 
+    def started(self) -> list[Played]:
+        """All pods that were started, in their order; for other threads than that of the player."""
+        return list(self.pods.values())
+
     def _play(self) -> None:
         while not self._over.wait(_EVERY_SECONDS):
             # A server that is away changes nothing of what runs.
@@ -239,7 +243,7 @@ class _Logs(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         _, _, _, name, _ = url.path.split("/")
         query = parse_qs(url.query)
-        pod = next(pod for pod in self.played.pods.values() if pod.name == name)
+        pod = next(pod for pod in self.played.started() if pod.name == name)
         self.send_response(200)
         self.end_headers()
         with pod.log.open("rb") as log, contextlib.suppress(OSError):
