@@ -178,7 +178,7 @@ class ControlPlane:
                 raise RuntimeError((self._folder / "kube-apiserver.log").read_text()[-3000:])
             return self.kubectl("get", "--raw", "/readyz").returncode == 0
 
-        wait_for(ready, 120)
+        wait_for(ready, 600)
 
 
 def wait_for(holds: Callable[[], Any], seconds: float, every: float = 0.2) -> Any:
