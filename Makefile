@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= logical
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all test-cluster test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-cluster test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-alignment bench-detection bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -115,5 +115,11 @@ clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 	rm -rf build *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage .import_linter_cache
 	find . -path ./.git -prune -o -path ./runs -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
+bench-detection: setup  ## find blood cells, beside the same network from scratch; half an hour, and it goes on after a kill
+	$(BIN)/python -m benchmarks.detection
+
 bench-fusion: setup  ## ask for one of two flowers in a picture, and compare both sides with each alone; a quarter of an hour
 	$(BIN)/python -m benchmarks.fusion
+
+bench-alignment: setup  ## find a class of flowers by its prompt that training never saw, five times; a quarter of an hour
+	$(BIN)/python -m benchmarks.alignment

@@ -63,7 +63,7 @@ IMAGE = {"name": "MobileNetV2", "arguments": {"alpha": 0.35}, "image_size": SIZE
 
 def write_data(folder: Path) -> Path:
     """Writes the pictures and `manifest.csv`: `path`, `text`, `label`, `split`. The same each time."""
-    flowers = real_data("images/flower_photos")
+    flowers = real_data() / "images/flower_photos"
     draw = random.Random(1)
     photographs: dict[str, list[tuple[Path, str]]] = {split: [] for split in EXAMPLES}
     for of_class in sorted((flowers / "train").iterdir()):
@@ -97,8 +97,8 @@ def write_data(folder: Path) -> Path:
 
 def config_of(name: str, data: Path, output: Path) -> dict[str, Any]:
     """Returns the config of one of `cross_attention`, `concat` and `image`."""
-    image = {**IMAGE, "weights": str(real_data("weights/mobilenet_v2_0.35_224_no_top.h5"))}
-    text = {"name": "BERT", "weights": str(real_data("weights/minilm")), "text": {"max_pieces": 32}}
+    image = {**IMAGE, "weights": str(real_data() / "weights/mobilenet_v2_0.35_224_no_top.h5")}
+    text = {"name": "BERT", "weights": str(real_data() / "weights/minilm"), "text": {"max_pieces": 32}}
     sides: dict[str, Any] = {"backbone": image}
     if name != "image":
         sides = {"backbones": {"image": image, "text": text}}
@@ -128,14 +128,19 @@ def main() -> None:
         config = checked_config(config_of(name, folder / "data", folder / "runs"), checks=LOCAL_CHECKS)
         start = time.process_time()
         summary = run_pipeline(config)
-        measured = Verdict.read(max((config.output_path / "pipeline" / "GateKeeper").glob("*/*")))
+        verdicts = (config.output_path / "artifacts" / "GateKeeper" / "verdict").iterdir()
+        measured = Verdict.read(max(verdicts, key=lambda folder: int(folder.name)))
         shown = {"both": measured.metrics["accuracy"], **measured.alone}
         found[name] = {side: each.model_dump(mode="json") for side, each in shown.items()}
-        found[name] |= {"status": summary.status, "cpu_seconds": round(time.process_time() - start)}
+        found[name] |= {
+            "majority": measured.baselines["majority"]["accuracy"],
+            "status": summary.status,
+            "cpu_seconds": round(time.process_time() - start),
+        }
         print(name, json.dumps(found[name]), flush=True)
-    columns = ("run", "both", "picture alone", "words alone")
+    columns = ("run", "both", "picture alone", "words alone", "most frequent class")
     rows = [
-        [name, *(_shown(each.get(side)) for side in ("both", "image_alone", "text_alone"))]
+        [name, *(_shown(each.get(side)) for side in ("both", "image_alone", "text_alone")), f"{each['majority']:.3f}"]
         for name, each in found.items()
     ]
     save("fusion", table(columns, rows), {"machine": machine(), "found": found})

@@ -9,8 +9,9 @@ not learn from, the candidate by cross-validation (`held out`). What is true is 
 span: a promotion is bad where the candidate gets more than a point less of them right, and a candidate is missed that
 gets a point more right and is refused. The rule was chosen on one half of the draws; the other half is the proof.
 
-Rules on weeks without a fault are told which weeks these are; what decides on trainings would have to find them, and is
-not asked here (see benchmarks.recorded_year).
+Rules on weeks without a fault are told which weeks these are. Rules on spans that have not drifted know what `finetune
+retrain` has found of each span when it came, beside the champion of its day, by the product's own tests: that frozen
+features differ, or also that the champion gets fewer right, or also that labels do.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import argparse
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -31,14 +33,16 @@ from benchmarks.flowers import SIZE, pictures, weights_file
 from benchmarks.planted import blurred, dark
 from benchmarks.simulate_year import AFTER, AGAIN, FIRST, FIXED, PLAN, WEEK, backbone_of
 from benchmarks.tables import machine, save, table
+from benchmarks.year_drift import Decisions
 from evaluation.intervals import paired_ends
 from evaluation.reuse import share_of_risk
+from finetune.artifacts.retrain_decision import DRIFT
 
 FOLDER = Path("runs/benchmarks/replacements")
 # Seeds of the years to choose by, and of those to prove by.
 SEEDS = {
-    "To choose by": {"flowers": [*range(60), *range(500, 560)], "digits": [*range(150)]},
-    "To prove by": {"flowers": [*range(1000, 1100)], "digits": [*range(1000, 1150)]},
+    "To choose by": {"flowers": [*range(50)], "digits": [*range(150)]},
+    "To prove by": {"flowers": [*range(1000, 1060)], "digits": [*range(1000, 1150)]},
 }
 SETS = ("flowers", "digits")
 TEST_SHARE = 0.15
@@ -52,8 +56,16 @@ TRAINS = {"start": "", "dark": "dark", "blurred": "blurred", "wrong labels": "",
 # Weeks that the decision to train speaks of: those beside them in test are like what the champion was made with.
 FAULTS = frozenset({"dark", "blurred", "wrong labels", "killed"})
 POINT = 0.01
+# What makes a span one that has drifted: that of the product, and what else a decision looks at.
+DRIFTED = {
+    "": frozenset({DRIFT}),
+    ", by what the champion gets right too": frozenset({DRIFT, "champion on new examples"}),
+    ", by that and labels too": frozenset({DRIFT, "champion on new examples", "labels"}),
+}
 
 Answers = np.ndarray  # float [examples, classes].
+# Takes names of reasons to train, and returns the spans that decisions name by one of them.
+Drifted = Callable[[frozenset[str]], frozenset[int]]
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,7 @@ class Look:
         remembered: On those of its examples that are of spans before the latest and of classes that the champion knows.
         ordinary: On those of its examples that are of no week with a fault.
         held_out: On the test split, and on what the champion did not learn from.
+        told: On those of the test split that are of no span of which `drifted` says that it is of another kind.
     """
 
     test: Compared
@@ -103,6 +116,7 @@ class Look:
     ordinary: Compared
     held_out: Compared
     number: int  # In the year, from 1.
+    told: Callable[[frozenset[str]], Compared]
 
 
 Rule = Callable[[Look], bool]
@@ -114,7 +128,9 @@ class Training:
 
     Attributes:
         kind: Of the week.
-        labels: int [examples], of all examples so far.
+        pictures: int [examples], of all examples so far.
+        changes: str [examples], what was done to each picture, as in CHANGES.
+        labels: int [examples].
         spans: int [examples], from 0.
         ordinary: bool [examples], of a week without a fault.
         in_test: bool [examples].
@@ -125,6 +141,8 @@ class Training:
     """
 
     kind: str
+    pictures: np.ndarray
+    changes: np.ndarray
     labels: np.ndarray
     spans: np.ndarray
     ordinary: np.ndarray
@@ -134,7 +152,7 @@ class Training:
     learned: list[np.ndarray]
     fixed: list[np.ndarray]
 
-    def look(self, champion: int, number: int) -> Look:
+    def look(self, champion: int, number: int, drifted: Drifted = lambda _: frozenset()) -> Look:
         """The candidate beside one of the models before it."""
         learned, theirs = self.learned[champion], self.answers[champion]
         test, fresh = self.in_test & ~learned, ~self.in_test & ~learned
@@ -144,7 +162,10 @@ class Training:
         def on(chosen: np.ndarray) -> Compared:
             return Compared(self.labels[chosen], ours[chosen], theirs[chosen])
 
-        return Look(on(test), on(test & known), on(test & self.ordinary), on(test | fresh), number)
+        def told(reasons: frozenset[str]) -> Compared:
+            return on(test & ~np.isin(self.spans, list(drifted(reasons))))
+
+        return Look(on(test), on(test & known), on(test & self.ordinary), on(test | fresh), number, told)
 
     def gain(self, champion: int) -> float:
         """How many more of the pictures that enter no span the candidate gets right, as a share."""
@@ -173,6 +194,16 @@ def proven(margin: float, confidence: float, of: str = "test", risk: float | Non
     def rule(look: Look) -> bool:
         held = confidence if risk is None else max(confidence, 1 - 2 * share_of_risk(risk, look.number))
         return bool(paired_ends(getattr(look, of).counts, held)[0] >= -margin)
+
+    return rule
+
+
+def proven_on_others(margin: float, confidence: float, reasons: frozenset[str]) -> Rule:
+    """It is shown on spans that have not drifted, for one of these reasons, where the test split has an example."""
+
+    def rule(look: Look) -> bool:
+        compared = look.told(reasons)
+        return not len(compared.labels) or bool(paired_ends(compared.counts, confidence)[0] >= -margin)
 
     return rule
 
@@ -218,6 +249,14 @@ RULES: dict[str, Rule] = {
     "shown to be at most a point worse, 90%, and 5 points on weeks without a fault": both(
         proven(POINT, 0.9), proven(0.05, 0.9, of="ordinary")
     ),
+    **{
+        f"shown to be at most {worse} worse, 90%, and {points:g} points on spans that have not drifted{by}": both(
+            proven(overall, 0.9), proven_on_others(points / 100, 0.9, reasons)
+        )
+        for by, reasons in DRIFTED.items()
+        for overall, worse in ((0.01, "a point"), (0.03, "3 points"), (0.05, "5 points"))
+        for points in (3, 4, 5)
+    },
     **{f"Brier score shown to be lower, {level:.1%} one-sided": sharper(level) for level in (0.9, 0.95, 0.975)},
     **{
         f"shown to be at most a point worse, {level:.0%}, held out too": proven(POINT, level, of="held_out")
@@ -227,6 +266,16 @@ RULES: dict[str, Rule] = {
 
 
 def recorded(name: str) -> Recorded:
+    """Reads the features of a set, or records them."""
+    path = FOLDER / f"{name}.pkl"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(_record(name)))
+    found: Recorded = pickle.loads(path.read_bytes())
+    return found
+
+
+def _record(name: str) -> Recorded:
     """Runs the backbone over all pictures of a set: flowers, and their mirror images, or the digits 5 to 9."""
     import tensorflow as tf
     import tf_keras as keras
@@ -349,6 +398,8 @@ class Year:
         fixed = self.of.features[""][0, self._fixed]
         return Training(
             kind=kind,
+            pictures=places,
+            changes=np.array(self.kinds),
             labels=labels,
             spans=np.array(self.spans),
             ordinary=np.array(self.ordinary),
@@ -367,31 +418,40 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 
 def drawn(name: str, seeds: Sequence[int]) -> list[list[Training]]:
     """Draws years, or reads those that were drawn."""
-    path = FOLDER / f"{name}-{seeds[0]}-{len(seeds)}.pkl"
+    return [_drawn(name, seed) for seed in seeds]
+
+
+def _drawn(name: str, seed: int) -> list[Training]:
+    path = FOLDER / "years" / f"{name}-{seed}.pkl"
     if not path.is_file():
-        of = recorded(name)
-        found = [Year(of, seed).trainings(FIRST[name], name == "digits") for seed in seeds]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(pickle.dumps(found))
-    return pickle.loads(path.read_bytes())
+        path.write_bytes(pickle.dumps(Year(recorded(name), seed).trainings(FIRST[name], name == "digits")))
+    found: list[Training] = pickle.loads(path.read_bytes())
+    return found
 
 
-def promoted(year: Sequence[Training], rule: Rule) -> Iterator[tuple[float, bool]]:
+def promoted(year: Sequence[Training], rule: Rule, decisions: Decisions | None = None) -> Iterator[tuple[float, bool]]:
     """Yields by how much each candidate is better than the champion of its day, and whether it is promoted."""
     champion = before = 0
+    champions: list[int] = []
     for number, training in enumerate(year[1:], start=1):
         if training.kind == "wrong labels":
             # The champion was rolled back the week before.
             champion = before
-        passes = rule(training.look(champion, number))
+        champions.append(champion)
+        drifted = partial(decisions.drifted, tuple(champions)) if decisions else lambda _: frozenset()
+        passes = rule(training.look(champion, number, drifted))
         yield training.gain(champion), passes
         if passes:
             before, champion = champion, number
 
 
-def figures_of(years: Sequence[Sequence[Training]], rule: Rule) -> dict[str, float]:
-    """Counts what a rule does in some years."""
-    of_years = [list(promoted(year, rule)) for year in years]
+def figures_of(
+    years: Sequence[Sequence[Training]], rule: Rule, decisions: Sequence[Decisions | None] | None = None
+) -> dict[str, float]:
+    """Counts what a rule does in some years, each with its decisions where the rule asks for them."""
+    pairs = zip(years, decisions or [None] * len(years), strict=True)
+    of_years = [list(promoted(year, rule, decided)) for year, decided in pairs]
     every = [one for year in of_years for one in year]
     # Shares of 200 are whole multiples of half a point, but for rounding.
     bad = [gain < -POINT - 1e-6 and passes for gain, passes in every]
@@ -435,8 +495,9 @@ def main() -> None:
     found = {
         half: {
             name: {
-                rule: figures_of(years, judged)
+                rule: figures_of(years, judged, decisions)
                 for years in [drawn(name, seeds[name][: asked.years])]
+                for decisions in [[Decisions(recorded(name), year) for year in years]]
                 for rule, judged in RULES.items()
             }
             for name in asked.set or SETS

@@ -22,6 +22,7 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
+from benchmarks.imports import measured
 from benchmarks.tables import machine, save, spread, table
 from finetune.files import write_text
 
@@ -55,6 +56,7 @@ SEARCHES = {
         "most": 1 / 4,
     },
 }
+WITH_IMPORTS = "processor, with imports"
 # Runs of the Trainer that a search is held against: with the values of the first so many trials.
 COMPARED = 2
 
@@ -179,6 +181,8 @@ def measure(folder: Path, seeds: int) -> Iterator[dict[str, Any]]:
     # What TensorFlow does once in a process belongs to no run.
     bench.train("head alone", 0, "warm-up")
     yield bench.done
+    modules = {"search": "trainer_module.tuning.recipe", "run": "trainer_module.recipe"}
+    bench.once("imports", lambda: {of: measured(f"import finetune, {name}", 3)[0] for of, name in modules.items()})
     for which in SEARCHES:
         search = bench.once(f"{which}, search 1", lambda which=which: bench.search(which, 1, f"{which}, search"))
         yield bench.done
@@ -210,6 +214,7 @@ def figures_of(done: dict[str, Any]) -> dict[str, Any]:
         if runs:
             quality = [_quality(done, which, seed) for seed in seeds]
             figures[which] = {"search": done[f"{which}, search 1"], "runs": runs, "quality": quality}
+            figures[which]["imports"] = done["imports"]
     return figures
 
 
@@ -232,10 +237,12 @@ def report(figures: dict[str, Any], where: str) -> str:
     costs, gains = [], []
     for which, found in figures.items():
         search, runs, wanted = found["search"], found["runs"], SEARCHES[which]
-        for key, unit in (("processor_seconds", "processor"), ("seconds", "wall")):
-            one = mean(run[key] for run in runs)
-            times = search[key] / (wanted["runs"] * one)
-            costs.append([which, wanted["trials"], unit, f"{search[key]:.1f}", f"{one:.1f} ({len(runs)})"])
+        units = ("processor_seconds", "processor"), ("processor_seconds", WITH_IMPORTS), ("seconds", "wall")
+        for key, unit in units:
+            more = found["imports"] if unit == WITH_IMPORTS else {"search": 0.0, "run": 0.0}
+            whole, one = search[key] + more["search"], mean(run[key] for run in runs) + more["run"]
+            times = whole / (wanted["runs"] * one)
+            costs.append([which, wanted["trials"], unit, f"{whole:.1f}", f"{one:.1f} ({len(runs)})"])
             costs[-1] += [f"{times:.2f}", f"{wanted['most']:g} of {wanted['runs']}"]
         if quality := found["quality"]:
             difference = [100 * (each["best"] - each["default"]) for each in quality]
@@ -253,7 +260,8 @@ def report(figures: dict[str, Any], where: str) -> str:
         f"{SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random search. A run of the Trainer is "
         "the mean of several, how many stands behind it, with the values of the first trials; both sides begin without "
         "frozen features, and the runs share theirs as the trials do. `search in runs` is the search as a share of so "
-        f"many runs as stand behind it.\n\n{table(head, costs)}"
+        f"many runs as stand behind it. All ran in one process; `{WITH_IMPORTS}` adds what a process takes to import "
+        f"the code, which each run of a user is.\n\n{table(head, costs)}"
     )
     if gains:
         text += (

@@ -7,9 +7,11 @@ from typing import Any
 from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.metrics.retention import RETENTION
+from evaluation.metrics.retrieval import RECALLS
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS
 from finetune.config.evaluation import TEACHER
+from finetune.config.fusion import CONTRASTIVE
 from finetune.config.keys import value_at
 from finetune.errors import did_you_mean
 
@@ -22,12 +24,11 @@ def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
     task = raw.get("task", SINGLE_LABEL)
     if task not in TASKS:
         return []
-    costs = value_at(raw, "evaluation.costs")
     return [
         f"evaluation.gates[{place}]{problem}"
         for place, gate in enumerate(gates if isinstance(gates, list) else [])
         if isinstance(gate, dict) and isinstance(gate.get("metric"), str)
-        for problem in [*_problems(gate, task), *([] if costs else _without_costs(gate["metric"]))]
+        for problem in [*_problems(gate, task), *_without_what_it_needs(gate["metric"], raw)]
     ]
 
 
@@ -43,7 +44,7 @@ def tuning_can_be_measured(raw: dict[str, Any]) -> list[str]:
     if name not in METRICS:
         known = [each for each in metrics_of(task) if each != RETENTION.name]
         return [f"tuning.metric: got {name!r}; expected one of {', '.join(known)}.{did_you_mean(name, known)}"]
-    problems = [*_problems(tuning, task), *([] if value_at(raw, "evaluation.costs") else _without_costs(name))]
+    problems = [*_problems(tuning, task), *_without_what_it_needs(name, raw)]
     if tuning.get("of_class") == "*":
         problems = [".of_class: got '*'; expected the name of one class"]
     return [f"tuning{problem}" for problem in problems]
@@ -65,10 +66,15 @@ def decisions_go_with_task(raw: dict[str, Any]) -> list[str]:
     ]
 
 
-def _without_costs(metric: str) -> list[str]:
-    if metric != EXPECTED_COST.name:
-        return []
-    return [f".metric: got {metric!r}; expected what mistakes cost in evaluation.costs, such as {{spam: {{ham: 10}}}}"]
+def _without_what_it_needs(metric: str, raw: dict[str, Any]) -> list[str]:
+    """Says what else in a config a metric needs, where it is not there."""
+    if metric == EXPECTED_COST.name and not value_at(raw, "evaluation.costs"):
+        wants = "what mistakes cost in evaluation.costs, such as {spam: {ham: 10}}"
+        return [f".metric: got {metric!r}; expected {wants}"]
+    fusion = value_at(raw, "training.fusion")
+    if metric in (each.name for each in RECALLS) and CONTRASTIVE not in (fusion, value_at(raw, "training.fusion.name")):
+        return [f".metric: got {metric!r}; expected `backbones` and `training.fusion: contrastive`, or another metric"]
+    return []
 
 
 def _problems(gate: dict[str, Any], task: str) -> list[str]:

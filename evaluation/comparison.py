@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from evaluation.detection import renumbered
 from evaluation.evidence import CANDIDATE, TestSet, change_interval
 from evaluation.metrics import metrics_of
 from evaluation.metrics.cost import cost_matrix
@@ -40,7 +41,7 @@ def compare_answers(
     first, second = first.part(places), second.part(others)
     classes = sorted({*first.classes, *second.classes})
     actual = _actual(second, classes)
-    pair = _predictions(second, classes, actual), _predictions(first, classes, actual)
+    pair = _predictions(second, classes, second), _predictions(first, classes, second)
     if GROUP in second.columns:
         pair = pair[0].of_groups(second.columns[GROUP]), pair[1].of_groups(second.columns[GROUP])
     named = {*(costs or {}), *(said for of_said in (costs or {}).values() for said in of_said)}
@@ -86,15 +87,23 @@ def _actual(test_set: TestSet, classes: Sequence[str]) -> np.ndarray:
     return _in_columns(test_set.of(CANDIDATE).actual, test_set.classes, classes)
 
 
-def _predictions(test_set: TestSet, classes: Sequence[str], actual: np.ndarray) -> Predictions:
-    said = test_set.said.get(CANDIDATE)
-    # Of one label each, the labels are its column.
-    labels = actual if test_set.labels.ndim > 1 else actual.argmax(axis=1)
+def _predictions(test_set: TestSet, classes: Sequence[str], truth: TestSet) -> Predictions:
+    """Returns what the candidate of one test set says of the examples of another, in the order of classes."""
+    said, boxes = test_set.said.get(CANDIDATE), test_set.boxes.get(CANDIDATE)
     return TASKS[test_set.task].predictions(
-        labels,
+        _labels(truth, classes),
         _in_columns(test_set.probabilities[CANDIDATE], test_set.classes, classes),
         None if said is None else _in_columns(said, test_set.classes, classes),
+        None if boxes is None else renumbered(boxes, test_set.classes, classes),
     )
+
+
+def _labels(test_set: TestSet, classes: Sequence[str]) -> np.ndarray:
+    if test_set.labels.ndim == 3:
+        return renumbered(test_set.labels, test_set.classes, classes)
+    actual = _actual(test_set, classes)
+    # Of one label each, the labels are its column.
+    return actual if test_set.labels.ndim > 1 else actual.argmax(axis=1)
 
 
 def _in_columns(rows: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:

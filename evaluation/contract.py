@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from evaluation.detection import Detection, Matches
 from evaluation.metrics.metric import IntervalMethod, Metric
 from evaluation.metrics.references import Answered
-from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
+from evaluation.predictions import DETECTION, MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
+from evaluation.retrieval import NO_RANK
 from finetune.artifacts.findings import Interval
 
 _EXAMPLES, _CLASSES = 90, 7
@@ -151,8 +153,11 @@ def _single_label(skill: float, seed: int) -> SingleLabel:
     costs = np.abs(np.subtract.outer(np.arange(_CLASSES), np.arange(_CLASSES))).astype(np.float64)
     given = {"costs": costs, "remembered": labels % 3 > 0}
     if math.isinf(skill):
-        return SingleLabel(labels, truth, **given)
+        return SingleLabel(labels, truth, ranks=np.zeros((_EXAMPLES, 2), int), **given)
     odds = np.exp(random.normal(size=truth.shape) + skill * truth)
+    given["ranks"] = random.geometric(0.1 + 0.2 * skill, (_EXAMPLES, 2)) - 1
+    # Some lack a side.
+    given["ranks"][::9] = NO_RANK
     return SingleLabel(labels, odds / odds.sum(axis=1, keepdims=True), **given)
 
 
@@ -167,4 +172,24 @@ def _multi_label(skill: float, seed: int) -> MultiLabel:
     return MultiLabel(actual, probabilities, said, remembered=remembered)
 
 
-_MADE_UP: dict[str, MadeUp] = {SINGLE_LABEL: _single_label, MULTI_LABEL: _multi_label}
+def _detection(skill: float, seed: int) -> Detection:
+    """Each picture has an object of some classes, side by side; boxes are as far off as the skill is small."""
+    random = np.random.default_rng(seed)
+    actual = random.random((_EXAMPLES, _CLASSES)) < np.linspace(0.2, 0.6, _CLASSES)
+    columns = np.arange(_CLASSES)
+    sides = random.choice([0.02, 0.1, 0.13], (_EXAMPLES, _CLASSES))
+    start = np.broadcast_to(columns / _CLASSES, sides.shape)
+    edges = np.stack([np.zeros(sides.shape), start, sides, start + sides], axis=2)
+    truth = np.zeros((_EXAMPLES, _CLASSES, 8))
+    truth[..., :4], truth[..., 4], truth[..., 6:] = edges, np.where(actual, columns, -1), 800
+    found = np.zeros((_EXAMPLES, _CLASSES, 7))
+    off = 0.0 if math.isinf(skill) else random.normal(0, 0.3 / (1 + 2 * skill), (_EXAMPLES, _CLASSES, 4))
+    found[..., :4] = edges + off * sides[..., np.newaxis]
+    found[..., 4] = np.where(actual, columns, -1) if math.isinf(skill) else columns
+    found[..., 5], found[..., 6] = random.random((_EXAMPLES, _CLASSES)), 1
+    matches = Matches.of(truth, found, _CLASSES)
+    said = (found[..., 4, np.newaxis] == columns).any(axis=1)
+    return Detection(actual, found[..., 5], said, matches, truth, found, remembered=~actual[:, -1])
+
+
+_MADE_UP: dict[str, MadeUp] = {SINGLE_LABEL: _single_label, MULTI_LABEL: _multi_label, DETECTION: _detection}

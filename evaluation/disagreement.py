@@ -61,8 +61,7 @@ def contrast(test_set: TestSet) -> Contrast | None:
     if CHAMPION not in test_set.probabilities:
         return None
     candidate, champion = test_set.of(CANDIDATE), test_set.of(CHAMPION)
-    mistakes, others = ((one.actual != one.said).sum(axis=1) for one in (candidate, champion))
-    gain = others - mistakes
+    gain = champion.mistakes - candidate.mistakes
     if test_set.learned is not None:
         # What the champion learned from speaks for neither.
         gain = np.where(test_set.learned, 0, gain)

@@ -18,7 +18,7 @@ from evaluation.power import Counted, PairedShares, Share
 from evaluation.predictions import SINGLE_LABEL, Predictions, part_of
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
-from finetune.config.evaluation import BASELINES, TEACHER, GateConfig
+from finetune.config.evaluation import BASELINES, TEACHER, GateConfig, is_ordinary
 from finetune.spans import place_of
 from transforms.features import GROUP, SPAN
 
@@ -33,7 +33,8 @@ class TestSet:
 
     Attributes:
         classes: Class names, in the order of the columns of probabilities.
-        labels: As the task has them: int [examples], or multi-hot [examples, classes].
+        labels: As the task has them: int [examples], or multi-hot [examples, classes], or objects [examples, objects,
+            8].
         columns: Column to its value for each example, str [examples]; of `group`, intervals resample the values.
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
@@ -42,6 +43,9 @@ class TestSet:
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
+        drifted: Names of the spans that have drifted from what their champion was made with, and all that differs.
+        boxes: Model to float [examples, boxes, 7], what it found where; empty where nothing is looked for.
+        ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
     """
 
     classes: list[str]
@@ -55,6 +59,9 @@ class TestSet:
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     learned: np.ndarray | None = None
     digests: np.ndarray | None = None
+    drifted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    boxes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     # pytest would take it for tests.
     __test__ = False
@@ -74,18 +81,30 @@ class TestSet:
             columns={name: values[chosen] for name, values in self.columns.items()},
             probabilities={name: rows[chosen] for name, rows in self.probabilities.items()},
             said={name: rows[chosen] for name, rows in self.said.items()},
+            boxes={name: rows[chosen] for name, rows in self.boxes.items()},
+            ranks={name: rows[chosen] for name, rows in self.ranks.items()},
             learned=part_of(self.learned, chosen),
             digests=part_of(self.digests, chosen),
         )
 
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
-        found = TASKS[self.task].predictions(self.labels, self.probabilities[model], self.said.get(model))
+        if model not in self._joined:
+            answers = self.probabilities[model], self.said.get(model), self.boxes.get(model)
+            self._joined[model] = TASKS[self.task].predictions(self.labels, *answers)
+        found = self._joined[model]
+        if model in self.ranks:
+            found = found.of_ranks(self.ranks[model])
         if GROUP in self.columns:
             found = found.of_groups(self.columns[GROUP])
         if CHAMPION in self.probabilities:
             found = found.of_memory(self._remembered(found.actual))
         return found.at_costs(cost_matrix(self.costs, self.classes)) if self.costs else found
+
+    @cached_property
+    def _joined(self) -> dict[str, Predictions]:
+        """What was asked for before, by model: boxes take a while to match."""
+        return {}
 
     def _remembered(self, actual: np.ndarray) -> np.ndarray:
         """Says which examples, bool [examples], are of classes that the champion knows and of no span but earlier."""
@@ -96,11 +115,25 @@ class TestSet:
         return remembered
 
     def members(self, where: Mapping[str, object]) -> np.ndarray:
-        """bool [examples], those that have these values in these columns; of `label`, those that have this label."""
+        """bool [examples], those that have these values in these columns.
+
+        Of `label`, they have this label; `span: ordinary` are those of no span that has drifted.
+        """
         found = np.ones(len(self.labels), dtype=bool)
         for column, value in where.items():
-            found &= self._with_label(str(value)) if column == "label" else self.columns[column] == str(value)
+            if column == "label":
+                found &= self._with_label(str(value))
+            elif is_ordinary(column, value):
+                found &= ~self.of_drifted
+            else:
+                found &= self.columns[column] == str(value)
         return found
+
+    @property
+    def of_drifted(self) -> np.ndarray:
+        """bool [examples], those of spans that have drifted; none where data come in no spans."""
+        spans = self.columns.get(SPAN, np.full(len(self.labels), ""))
+        return np.isin(spans, np.array(list(self.drifted), dtype=np.str_))
 
     def combinations(self, columns: Sequence[str]) -> list[list[str]]:
         """The combinations of the columns' values that occur, in order."""
@@ -155,6 +188,9 @@ def evidence_for(gate: GateConfig, test_set: TestSet, confidence: float | None =
         if len(every.labels) and not len(test_set.labels):
             return Evidence(None, examples=0, missing="the champion learned from all test examples", unseen=True)
     members = test_set.members(gate.slice)
+    if any(is_ordinary(*each) for each in gate.slice.items()) and len(members) and test_set.of_drifted.all():
+        moved = "every span of the test split has drifted from what the champion was made with"
+        return Evidence(None, examples=0, missing=moved, unseen=True)
     where = " with " + ", ".join(f"{column}={value}" for column, value in gate.slice.items()) if gate.slice else ""
     if not members.any():
         return Evidence(None, examples=0, missing=f"the test split has no example{where}", unseen=True)

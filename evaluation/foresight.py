@@ -17,7 +17,7 @@ from evaluation.metrics import METRICS
 from evaluation.metrics.interval_methods import Share
 from evaluation.power import Counted, PairedShares, power_of
 from evaluation.power import Share as ShareOf
-from evaluation.predictions import MULTI_LABEL
+from evaluation.predictions import DETECTION, MULTI_LABEL
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, EACH, GateConfig
@@ -48,9 +48,10 @@ def foresee(gates: Sequence[GateConfig], task: str, test: Sizes, train: Sizes) -
         train: Of the train split, which says what the majority is.
 
     Returns:
-        A sentence for each such gate, those that come from one `*` in one; none of a split without two classes.
+        A sentence for each such gate, those that come from one `*` in one; none of a split without two classes, and
+        none of boxes, whose worst and best there is no saying.
     """
-    if len(test.classes) < 2 or not test.examples:
+    if len(test.classes) < 2 or not test.examples or TASKS[task].measured_as == DETECTION:
         return []
     worlds = {
         (best, first): _world(task, test, train, best, first) for best in (True, False) for first in (True, False)
@@ -129,4 +130,10 @@ def _world(task: str, test: Sizes, train: Sizes, best: bool, first: bool) -> Tes
     rivals = [name for name in BASELINES if name != MAJORITY] + ([] if first else [CHAMPION])
     said = {CANDIDATE: right if best else wrong, MAJORITY: majority, **dict.fromkeys(rivals, wrong if best else right)}
     probabilities = {name: each.astype(np.float64) for name, each in said.items()}
-    return TestSet(classes, labels, {}, probabilities, said if several else {}, task)
+    if several:
+        return TestSet(classes, labels, {}, probabilities, said, task)
+    nearest = {CANDIDATE: best, **dict.fromkeys(rivals, not best)}
+    ranks = {name: np.full((len(labels), 2), 0 if found else len(labels)) for name, found in nearest.items()}
+    # By chance, each place is taken once.
+    ranks[MAJORITY] = np.arange(len(labels))[:, np.newaxis].repeat(2, axis=1)
+    return TestSet(classes, labels, {}, probabilities, task=task, ranks=ranks)

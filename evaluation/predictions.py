@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scipy.sparse import spmatrix
 
 # The tasks by name, as in the config's `task`.
-SINGLE_LABEL, MULTI_LABEL = "single_label", "multi_label"
+SINGLE_LABEL, MULTI_LABEL, DETECTION = "single_label", "multi_label", "detection"
 # As Keras: probabilities below do not make the loss infinite.
 SMALLEST_PROBABILITY = 1e-7
 
@@ -59,6 +59,10 @@ class Predictions(ABC):
         """Returns these predictions where mistakes have costs, float [classes, classes]; of one label an example."""
         return replace(self, costs=costs)  # type: ignore[type-var]  # the same
 
+    def of_ranks(self, ranks: np.ndarray) -> Predictions:
+        """Returns these predictions with where the counterpart of each side stands; of one label an example."""
+        return replace(self, ranks=ranks)  # type: ignore[type-var]  # the same
+
     @property
     def classes(self) -> int:
         """The number of columns."""
@@ -79,6 +83,11 @@ class Predictions(ABC):
         """bool [examples]: whether exactly the right classes are said."""
         return (self.actual == self.said).all(axis=1)
 
+    @cached_property
+    def mistakes(self) -> np.ndarray:
+        """int [examples]: how many classes are missed or wrongly said."""
+        return (self.actual != self.said).sum(axis=1)
+
     def counts(self, weights: np.ndarray, columns: Sequence[int] | None = None) -> Counts:
         """Counts examples per class, for some columns or all; weights are float [replicates, examples]."""
         chosen = slice(None) if columns is None else list(columns)
@@ -98,6 +107,7 @@ class SingleLabel(Predictions):
         probabilities: float [examples, classes], rows add up to 1.
         costs: float [classes, classes], of what is true (row) and what is said; None where nobody said.
         served: bool [examples, classes], the class that the model says; None where it is the most probable one.
+        ranks: int [examples, 2], as `evaluation.retrieval` has them; None where the model has no vectors of both sides.
     """
 
     labels: np.ndarray
@@ -106,10 +116,11 @@ class SingleLabel(Predictions):
     costs: np.ndarray | None = None
     served: np.ndarray | None = None
     remembered: np.ndarray | None = None
+    ranks: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> SingleLabel:
-        groups, served, remembered = (part_of(each, chosen) for each in (self.groups, self.served, self.remembered))
-        return SingleLabel(self.labels[chosen], self.probabilities[chosen], groups, self.costs, served, remembered)
+        kept = {name: part_of(getattr(self, name), chosen) for name in ("groups", "served", "remembered", "ranks")}
+        return replace(self, labels=self.labels[chosen], probabilities=self.probabilities[chosen], **kept)
 
     @cached_property
     def actual(self) -> np.ndarray:  # type: ignore[override]  # computed when it is asked for; nobody sets it

@@ -18,6 +18,7 @@ from evaluation.reuse import at_look
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import (
     ClassFindings,
+    DriftedSpan,
     Findings,
     GateResult,
     Interval,
@@ -26,7 +27,9 @@ from finetune.artifacts.findings import (
     Reuse,
     SliceFindings,
 )
-from finetune.config.evaluation import BASELINES, GateConfig
+from finetune.config.evaluation import BASELINES, GateConfig, is_ordinary
+from finetune.spans import place_of
+from transforms.features import SPAN
 
 # Of the intervals in the report, where no gate asks for another.
 CONFIDENCE = 0.95
@@ -72,6 +75,22 @@ def judge_all(
     quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.cells)
     results = judge(quality, lambda gate: evidence_for(at_look(gate, reuse), test_set, CONFIDENCE))
     return [*results, *_disagreement(results, tfma), *serving]
+
+
+def drifted_spans(gates: Sequence[GateConfig], test_set: TestSet) -> list[DriftedSpan] | None:
+    """Says which spans of the test split are set aside; None where no gate asks for the others, or without a champion.
+
+    A span of which the test split has no example, such as one that is gone, sets nothing aside.
+    """
+    asked = any(is_ordinary(*each) for gate in gates for each in gate.slice.items())
+    if not asked or CHAMPION not in test_set.probabilities:
+        return None
+    found = [
+        DriftedSpan(name=name, differs_in=list(reasons), examples=int(test_set.members({SPAN: name}).sum()))
+        for name, reasons in sorted(test_set.drifted.items(), key=lambda one: place_of(one[0]))
+        if SPAN in test_set.columns
+    ]
+    return [span for span in found if span.examples]
 
 
 def _disagreement(results: Sequence[GateResult], tfma: Tfma) -> list[GateResult]:

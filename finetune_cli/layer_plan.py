@@ -40,15 +40,14 @@ def layer_plan(config: Config, phases: Sequence[PhaseConfig]) -> list[PhaseLayer
     from trainer_module.backbones.model import build_network
     from trainer_module.backbones.sources import source_of
     from trainer_module.phases.freezing import apply_freeze, block_names, check_phases, layers_of
+    from trainer_module.tasks import TASKS
 
     training = config.training.model_copy(update={"phases": list(phases)})
-    backbone, model = build_network(
-        source_of(config.backbone).with_random_weights(config.backbone), training, classes=1
-    )
+    head = TASKS[config.task].head()
+    backbone, model = build_network(source_of(config.backbone).with_random_weights(config.backbone), training, 1, head)
     check_phases(layers_of(backbone), training)
     of_backbone = {id(variable) for variable in backbone.variables}
-    last_kernel = model.layers[-1].kernel
-    per_class = int(last_kernel.shape[0]) + 1
+    per_class = sum(variable.shape.num_elements() for variable in model.get_layer(head.of_classes).variables)
     names = [layer.name for layer in backbone.layers]
     blocks = dict(zip(names, block_names(names), strict=True))
     plans = []

@@ -22,15 +22,20 @@ from registry.versions import FACTS_FILE, versions
 from transforms.features import IMAGE, IMAGE_TEXT, TEXT
 
 BATCH = 32
+# Signature of models that classify by prompts which come with the request.
+ZERO_SHOT = "zero_shot"
 
 
-def predict(model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+def predict(
+    model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = (), prompts: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Predicts each file, then each text; a batch is in memory at a time, however many there are.
 
     Args:
         model_dir: A pushed version, or a folder of versions, of which the newest is used.
         files: Pictures or sounds, or files with one text each.
         texts: Texts.
+        prompts: Texts that stand for classes in place of the model's own; empty for those.
 
     Yields:
         A row for each in order: `file` or `text`, `probabilities` by class, and what the model says: `label` and its
@@ -40,13 +45,29 @@ def predict(model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = 
     Raises:
         RunError: There is no model in `model_dir`, or one that serves something else.
     """
+    if len(set(prompts)) < len(prompts) or len(prompts) == 1:
+        raise RunError(f"--prompt: got {', '.join(map(repr, prompts))}; expected at least two, each once")
     path = find_version(model_dir)
     modality = _modality(path)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(path)).signatures
+    serve = signatures["serving_default"]
     task = _task_of(path, serve.structured_outputs)
+    if prompts and ZERO_SHOT not in signatures:
+        raise RunError(
+            f"--prompt: {str(path)!r} knows no prompts; expected a model of pictures with words that was trained with "
+            "`training.fusion: contrastive`"
+        )
+
+    def by_prompts(contents: list[bytes]) -> list[dict[str, Any]]:
+        found = signatures[ZERO_SHOT](examples=tf.constant(contents), prompts=tf.constant(prompts))
+        rows = (dict(zip(prompts, row, strict=True)) for row in found["probabilities"].numpy().tolist())
+        return [
+            {"label": max(row, key=row.__getitem__), "probability": max(row.values()), "probabilities": row}
+            for row in rows
+        ]
 
     def classify(contents: list[bytes]) -> list[dict[str, Any]]:
         outputs = {name: _plain(value.numpy()) for name, value in serve(tf.constant(contents)).items()}
@@ -59,7 +80,7 @@ def predict(model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = 
     def classify_each(contents: list[bytes]) -> list[dict[str, Any]]:
         """One bad example fails its whole batch; then each is tried by itself."""
         try:
-            return classify(contents)
+            return by_prompts(contents) if prompts else classify(contents)
         except tf.errors.OpError:
             if len(contents) == 1:
                 return [{"error": MODALITIES[modality].why_not(contents[0])}]

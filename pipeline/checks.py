@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from components.example_gen.coco import is_coco
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
+from evaluation.predictions import SINGLE_LABEL
 from finetune.buckets import is_bucket
 from finetune.config import (
     AugmentationConfig,
@@ -143,17 +145,22 @@ def sides_fit(raw: dict[str, Any]) -> list[str]:
         if value not in (None, False, {}, [], "off", *_harmless(key, defaults))
     ]
     baselines = value_at(raw, "evaluation.baselines")
-    if isinstance(baselines, list) and "logistic_regression" in baselines:
+    of_one = ("logistic_regression", "from_scratch", "teacher")
+    if taken := [name for name in of_one if isinstance(baselines, list) and name in baselines]:
         problems.append(
-            "evaluation.baselines: `logistic_regression` is on the features of one network; expected `majority`. The "
-            "report shows what each side does alone"
+            f"evaluation.baselines: got {', '.join(map(repr, taken))}, a model of one network; expected `majority`. "
+            "The report shows what each side does alone"
         )
-    if not value_at(raw, "data.manifest"):
+    manifest = value_at(raw, "data.manifest")
+    if not manifest or is_coco(str(manifest)):
+        given = f"got {manifest!r}, which has no texts" if manifest else "missing"
         problems.append(
-            "data.manifest: missing; pictures with words are rows of a CSV file with the columns `data.path_column`, "
+            f"data.manifest: {given}; pictures with words are rows of a CSV file with the columns `data.path_column`, "
             "`data.text_column` and `data.label_column`"
         )
     training = _parsed(TrainingConfig, raw, "training")
+    if training and training.fusion.is_contrastive:
+        problems += _contrastive_problems(raw)
     try:
         vectors = [record for record in record_of(config).sides.values() if record.gives_vector]
     except BackboneError:
@@ -163,6 +170,29 @@ def sides_fit(raw: dict[str, Any]) -> list[str]:
             f"training.fusion: got 'cross_attention'; {vectors[0].name} gives one vector, and words look at places. "
             "Expected `concat`, or BERT or GloVe with a network of pictures that gives a map"
         )
+    return problems
+
+
+def _contrastive_problems(raw: dict[str, Any]) -> list[str]:
+    """What goes with a last layer of classes, or with examples that are learned one by one."""
+    task = raw.get("task", SINGLE_LABEL)
+    problems = (
+        [] if task == SINGLE_LABEL else [f"task: got {task!r}; prompts exclude each other; expected {SINGLE_LABEL}"]
+    )
+    defaults = TrainingConfig()
+    for key, why in {
+        "class_weights": "no class has a part in the loss",
+        "label_smoothing": "no class has a part in the loss",
+        "focal_gamma": "no class has a part in the loss",
+        "calibration": "the temperature is learned",
+        "refit": "validation is by the same batches in each epoch",
+        "gradient_accumulation_steps": "an example is told from the others of its part of the batch, so that all of it "
+        "must be there at once",
+        "head.spatial_dropout": "both sides are pooled below the head",
+    }.items():
+        value = value_at(raw, f"training.{key}")
+        if value not in (None, value_at(defaults.model_dump(mode="json"), key)):
+            problems.append(f"training.{key}: got {value!r}; with `fusion: contrastive` {why}. Leave it out")
     return problems
 
 

@@ -164,9 +164,10 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         baselines["from_scratch"] = nodes[-1].outputs["model"]
     root = config.data.root
     # Where a run of a package says the root, it may have spans or none.
-    spans = [SPAN] if isinstance(root, str) and is_pattern(root) else []
+    in_spans = isinstance(root, str) and is_pattern(root)
+    spans = [SPAN] if in_spans else []
     slices = config.evaluation.report_slices([*config.data.slice_columns, *spans])
-    gates = gates_of(config.task, config.evaluation)
+    gates = gates_of(config.task, config.evaluation, in_spans)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],
@@ -200,6 +201,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         model=trainer.outputs["model"],
         champion=champion.outputs["model"],
         earlier=champion.outputs["verdicts"],
+        decisions=champion.outputs["decisions"],
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
         serving=serving_gate.outputs["findings"],
@@ -299,7 +301,8 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
     log = config.data.serving_log
     training = ("batch_size", "mixed_precision", "batch_norm", "frozen_features", "memory_mb")
     return {
-        **{name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")},
+        **{name: settings[name] for name in ("backbone", "weights_sha256", "code")},
+        "task": INGEST_TASKS[config.task].examined_as,
         "augmentation": {},
         "training": {name: settings["training"][name] for name in training},
         "distribution": {"strategy": "one_device"},
@@ -319,16 +322,18 @@ def data_gate_settings(config: Config) -> dict[str, Any]:
 
 
 def _trainer(config: Config, node_id: str, settings: dict[str, Any], run_fn: str, inputs: Mapping[str, Any]) -> Trainer:
+    own = {**settings, **_places(config, node_id), **_tracking(config)}
+    node: Trainer = Trainer(run_fn=run_fn, settings=plain(own), **inputs).with_id(node_id)
+    return node
+
+
+def _tracking(config: Config) -> dict[str, Any]:
     output = config.output_dir or f"runs/{config.name}"
-    tracking = {
+    return {
         "tracking": config.tracking.model_dump(mode="json"),
         "tracking_dir": SharedPath(path=f"{output}/tensorboard"),
         "mlflow_dir": SharedPath(path=f"{output}/mlflow"),
     }
-    node: Trainer = Trainer(
-        run_fn=run_fn, settings=plain({**settings, **_places(config, node_id), **tracking}), **inputs
-    ).with_id(node_id)
-    return node
 
 
 def _tuner_settings(config: Config) -> dict[str, Any]:
@@ -339,7 +344,7 @@ def _tuner_settings(config: Config) -> dict[str, Any]:
         # Beside that of the Trainer, with which frozen features are kept: trials and Trainer share them.
         "search_code": CodeDigest(modules=("trainer_module.tuning.recipe",)),
     }
-    return {**trainer_settings(config), **plain({**own, **_places(config, "Tuner")})}
+    return {**trainer_settings(config), **plain({**own, **_places(config, "Tuner"), **_tracking(config)})}
 
 
 def _places(config: Config, node_id: str) -> dict[str, Any]:

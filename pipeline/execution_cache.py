@@ -147,14 +147,15 @@ def _looked_up(store: mlmd.MetadataStore, single: pipeline_pb2.Pipeline, inputs:
     if node.node_info.id in deployment.custom_driver_specs:
         modality = next((one for one in MODALITIES.values() if one.node_id == node.node_info.id), None)
         values = {name: value.field_value.string_value for name, value in node.parameters.parameters.items()}
-        settings = IngestSettings.from_json(values["settings"])
-        if modality is None:
+        if modality is None or "settings" not in values:
             return None
+        settings = IngestSettings.from_json(values["settings"])
         return data_fingerprint(values["root"], settings, partial(modality.fingerprint, settings=settings))
     operations = [step.op_node for graph in node.inputs.input_graphs.values() for step in graph.nodes.values()]
     operations = [operation for operation in operations if operation.op_type]
     if not operations:
-        return ""
+        # Without an executor: an Importer, which looks at what is in the store.
+        return "" if node.node_info.id in deployment.executor_specs else None
     kind = operations[0].op_type
     if len(operations) > 1 or kind not in _FOUND_BY:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,6 +20,8 @@ METADATA_ENV = {
     "FINETUNE_MLMD_USER": "user",
     "FINETUNE_MLMD_PASSWORD": "password",
 }
+# Set by `kubernetes.defaults.env` of a config, if at all.
+AUTHORITIES_ENV = "FINETUNE_MLMD_CA"
 
 
 def connection_of(config: Config) -> metadata_store_pb2.ConnectionConfig:
@@ -34,6 +37,8 @@ def connection_of(config: Config) -> metadata_store_pb2.ConnectionConfig:
 def connection_from(environ: Mapping[str, str]) -> metadata_store_pb2.ConnectionConfig:
     """Returns the connection that an environment names; an empty host means SQLite, and the database is then a file.
 
+    FINETUNE_MLMD_CA, where it is set, names the certificates that the one of a MySQL server has to be signed by.
+
     Raises:
         ConfigError: Variables are missing, or the port is no number.
     """
@@ -43,8 +48,12 @@ def connection_from(environ: Mapping[str, str]) -> metadata_store_pb2.Connection
     if not host:
         return sqlite_connection(Path(database))
     connection = metadata_store_pb2.ConnectionConfig()
-    connection.mysql.host, connection.mysql.port, connection.mysql.database = host, int(port), database
+    # ml-metadata puts the name into SQL as it is.
+    name = database if re.fullmatch(r"[0-9A-Za-z_$]+", database) else f"`{database.replace('`', '``')}`"
+    connection.mysql.host, connection.mysql.port, connection.mysql.database = host, int(port), name
     connection.mysql.user, connection.mysql.password = user, password
+    if environ.get(AUTHORITIES_ENV):
+        connection.mysql.ssl_options.ca = environ[AUTHORITIES_ENV]
     return connection
 
 

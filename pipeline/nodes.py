@@ -16,7 +16,7 @@ from tfx.dsl.compiler.constants import PIPELINE_ROOT_PARAMETER_NAME, PIPELINE_RU
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from finetune import run_time
-from finetune.run_time import Place
+from finetune.run_time import ConfigValue, Place
 from pipeline.code_digest import node_digest
 
 
@@ -74,14 +74,22 @@ def resolved(pipeline: pipeline_pb2.Pipeline, place: Place, run_id: str) -> pipe
     """
     made = pipeline_pb2.Pipeline()
     made.CopyFrom(pipeline)
-    root = pipeline.runtime_spec.pipeline_root.runtime_parameter.default_value.string_value
-    _fill_in(made, {PIPELINE_ROOT_PARAMETER_NAME: str(place.root / root), PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    root = str(place.root / root_of(pipeline))
+    where = {PIPELINE_ROOT_PARAMETER_NAME: root, PIPELINE_RUN_ID_PARAMETER_NAME: run_id}
+    for value in list(_parameters(made)):
+        _fill_in(value, {**place.values, **where})
     for message, field in _texts(made):
         data = _json(getattr(message, field))
         filled = run_time.resolve(data, place)
         if filled != data:
             setattr(message, field, filled if isinstance(filled, str) else json.dumps(filled, sort_keys=True))
     return made
+
+
+def left_open(pipeline: pipeline_pb2.Pipeline) -> set[str]:
+    """Returns the config keys, and the names of TFX's runtime parameters, whose values a pipeline leaves open."""
+    keys = {value.key for value in run_time_values(pipeline) if isinstance(value, ConfigValue)}
+    return keys | {parameter.name for parameter in runtime_parameters(pipeline)}
 
 
 def run_time_values(pipeline: pipeline_pb2.Pipeline) -> list[Any]:
@@ -91,11 +99,42 @@ def run_time_values(pipeline: pipeline_pb2.Pipeline) -> list[Any]:
     ]
 
 
-def _fill_in(message: Message, texts: Mapping[str, str]) -> None:
-    """Puts texts where runtime parameters of TFX have these names, as its `substitute_runtime_parameter` does."""
+def root_of(pipeline: pipeline_pb2.Pipeline) -> str:
+    """Returns the root of a pipeline that is not resolved."""
+    return str(pipeline.runtime_spec.pipeline_root.runtime_parameter.default_value.string_value)
+
+
+def _fill_in(value: pipeline_pb2.Value, values: Mapping[str, Any]) -> None:
+    """Puts a value where a runtime parameter of TFX has its name, else its default, as LocalDagRunner does."""
+    parameter = value.runtime_parameter
+    given = values.get(parameter.name, default_of(parameter))
+    kind = parameter.type
+    if kind == parameter.INT:
+        value.field_value.int_value = int(given)
+    elif kind == parameter.DOUBLE:
+        value.field_value.double_value = float(given)
+    else:
+        value.field_value.string_value = given
+
+
+def default_of(parameter: pipeline_pb2.RuntimeParameter) -> Any:
+    """Returns the default value of a runtime parameter of TFX; None where it has none."""
+    kind = parameter.default_value.WhichOneof("value")
+    return getattr(parameter.default_value, kind) if kind else None
+
+
+def runtime_parameters(pipeline: pipeline_pb2.Pipeline) -> list[pipeline_pb2.RuntimeParameter]:
+    """Returns the runtime parameters of TFX that a pipeline's nodes have, without those of its root and run."""
+    own = (PIPELINE_ROOT_PARAMETER_NAME, PIPELINE_RUN_ID_PARAMETER_NAME)
+    found = (value.runtime_parameter for value in _parameters(pipeline))
+    return [parameter for parameter in found if parameter.name not in own]
+
+
+def _parameters(message: Message) -> Iterator[pipeline_pb2.Value]:
+    """Yields the values that are runtime parameters of TFX."""
     if isinstance(message, pipeline_pb2.Value):
         if message.WhichOneof("value") == "runtime_parameter":
-            message.field_value.string_value = texts[message.runtime_parameter.name]
+            yield message
         return
     for field, value in message.ListFields():
         if field.message_type is None:
@@ -103,7 +142,7 @@ def _fill_in(message: Message, texts: Mapping[str, str]) -> None:
         is_map = field.message_type.GetOptions().map_entry
         for part in value.values() if is_map else [value] if isinstance(value, Message) else value:
             if isinstance(part, Message):
-                _fill_in(part, texts)
+                yield from _parameters(part)
 
 
 def _texts(pipeline: pipeline_pb2.Pipeline) -> Iterator[tuple[Any, str]]:

@@ -103,7 +103,7 @@ def print_warnings(config: Config, sizes: Mapping[str, Sizes] | None, console: C
         sizes: Of its splits, as they are expected; None prints nothing.
         console: Where to.
     """
-    gates = gates_of(config.task, config.evaluation)
+    gates = gates_of(config.task, config.evaluation, is_pattern(config.data.root))
     for sentence in foresee(gates, config.task, sizes["test"], sizes["train"]) if sizes else []:
         console.print(f"[yellow]warning[/yellow]    {escape(sentence)}", highlight=False, soft_wrap=True)
 
@@ -143,7 +143,7 @@ def print_plan(config: Config, console: Console) -> None:
             soft_wrap=True,
         )
     gates = Table(f"gate on the test split{of_how_many}", "shows a distance from", box=None, pad_edge=False)
-    for gate in gates_of(config.task, config.evaluation):
+    for gate in gates_of(config.task, config.evaluation, is_pattern(config.data.root)):
         least = will_show(gate, sizes["test"]) if sizes else None
         assumed = f", if the models differ on {APART:.0%}" if gate.relative_to else ""
         gates.add_row(gate.name, f"{least:.3f}{assumed}" if least is not None else "")

@@ -19,6 +19,7 @@ from finetune.artifacts.run_summary import ComponentRun
 from finetune.errors import RunError
 from finetune.events import State
 from pipeline.metadata_connection import is_missing
+from pipeline.metadata_tls import check_certificate
 from pipeline.run_ids import new_run_id, run_id_of, start_of
 
 # The types of the contexts that say in which run, and as which node, an execution was.
@@ -100,8 +101,12 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.Metadata
     """Returns the metadata store of a connection, once processes that create it at the same time are out of the way.
 
     Raises:
+        ConfigError: It is not the server that FINETUNE_MLMD_CA vouches for.
         RunError: It cannot be opened.
     """
+    server = connection.mysql
+    if server.ssl_options.ca:
+        check_certificate(server.host, server.port, server.ssl_options.ca)
     for attempt in range(_ATTEMPTS):
         try:
             return mlmd.MetadataStore(connection)

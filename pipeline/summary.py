@@ -98,6 +98,7 @@ def collect(
         gates=verdict.gates if verdict else [],
         report_only=verdict.report_only if verdict else False,
         reuse=verdict.reuse if verdict else None,
+        drifted=verdict.drifted if verdict else None,
         serving=serving or ServingMetrics(),
         phases=history.phases if history else [],
         ranking=_ranking(config),

@@ -20,6 +20,17 @@ def artifact_files(root: Path) -> dict[str, Path]:
     return found
 
 
+def artifact_files_of_runs(root: Path) -> dict[str, Path]:
+    """Returns the same of several runs, by `<node>/<output>/<number of the execution, from 0>/<path inside>`."""
+    found: dict[str, Path] = {}
+    for output in sorted(one for one in root.glob("*/*") if not one.name.startswith(".")):
+        executions = sorted((one for one in output.iterdir() if one.name.isdecimal()), key=lambda one: int(one.name))
+        for place, execution in enumerate(executions):
+            inner = (path for path in execution.rglob("*") if path.is_file())
+            found |= {f"{output.relative_to(root)}/{place}/{file.relative_to(execution)}": file for file in inner}
+    return found
+
+
 def same_content(one: Path, other: Path) -> bool:
     """Tells whether two files hold the same bytes; TFMA writes the slices of an evaluation in any order."""
     if one.match("Evaluator/evaluation/*/*.tfrecord"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -38,18 +39,19 @@ def fuse(
         float32 [batch, channels].
 
     Raises:
-        BackboneError: Cross attention is asked for of a network that gives a vector.
+        BackboneError: Cross attention is asked for of a network that gives a vector, or a map of one place.
     """
     there = LeaveOutSides(fusion.missing, seed, name="sides_left")(there)
     if fusion.name == "concat":
-        pooled = {IMAGE: _pooled(picture, IMAGE, record), TEXT: _pooled(words, TEXT, record)}
+        pooled = {IMAGE: pooled_side(picture, IMAGE, record), TEXT: pooled_side(words, TEXT, record)}
         both = [StandIn(side, name=f"{side}_or_stand_in")([vector, there]) for side, vector in pooled.items()]
         return keras.layers.Concatenate(name="both_sides")(both)
     for side, features, ranks in ((IMAGE, picture, (3, 4)), (TEXT, words, (3,))):
-        if len(features.shape) not in ranks:
+        shape = list(features.shape)
+        if len(shape) not in ranks or (side == IMAGE and math.prod(shape[1:-1]) == 1):
             raise BackboneError(
-                f"training.fusion: got 'cross_attention'; {record.sides[side].name} gives a vector "
-                f"{list(features.shape)}, and words look at places. Expected `concat`, or a backbone of {side} with "
+                f"training.fusion: got 'cross_attention'; {record.sides[side].name} gives a vector {shape}, and words "
+                f"look at places. Expected `concat`, or a backbone of {side} with "
                 f"{'a map of features' if side == IMAGE else 'a vector of each word, such as BERT or GloVe'}."
             )
     places = picture
@@ -66,7 +68,8 @@ def fuse(
     return PoolPieces("mean", name="answered_pool")(answered)
 
 
-def _pooled(features: keras.KerasTensor, side: str, record: Backbone) -> keras.KerasTensor:
+def pooled_side(features: keras.KerasTensor, side: str, record: Backbone) -> keras.KerasTensor:
+    """Makes one vector, float32 [batch, channels], of the features of a side's network, as the network has it."""
     if len(features.shape) == 2:
         return features
     if pooling := record.sides[side].pooling:

@@ -24,6 +24,23 @@ class Scale(keras.layers.Layer):
         return scale(pixels, self._scaling)
 
 
+class PoolBlocks(keras.layers.Layer):
+    """Averages maps over their places and puts the vectors in a row, each brought to a root mean square of 1.
+
+    Without that, the maps of the largest numbers would have the say (Head2Toe, arXiv 2201.03529, section 3.2, which
+    brings each to a length of 1).
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(dtype="float32", **kwargs)
+
+    def call(self, maps: list[tf.Tensor]) -> tf.Tensor:
+        """From maps [batch, height, width, channels] or vectors to float32 [batch, sum of channels]."""
+        pooled = [tf.reduce_mean(each, range(1, each.shape.rank - 1)) for each in maps]
+        lengths = [tf.sqrt(tf.reduce_mean(tf.square(each), axis=-1, keepdims=True)) for each in pooled]
+        return tf.concat([tf.math.divide_no_nan(*each) for each in zip(pooled, lengths, strict=True)], axis=-1)
+
+
 class PoolWords(keras.layers.Layer):
     """Mean and maximum over the words of a text.
 

@@ -42,7 +42,7 @@ def run_fn(fn_args: FnArgs) -> None:
     inputs = MODALITIES[record.modality].inputs(record, transform_output)
     task, of_labels = TASKS[settings["task"]], Labels(TRANSFORM_TASKS[settings["task"]], classes)
     train = load_split(fn_args.train_files, inputs, of_labels)
-    backbone, model = build_network(backbone_config, training, classes, task.activation)
+    backbone, model = build_network(backbone_config, training, classes, task.head())
     output = model.layers[-1]
 
     values, labels = _answers(keras.Model(model.inputs, output.input), train, training.batch_size)

@@ -122,7 +122,7 @@ def _rotated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     if len(flat) >= flat.shape[1]:
         return values, None
     left, size, basis = np.linalg.svd(flat.astype(np.float64), full_matrices=False)
-    kept = size > 1e-6 * size[0]
+    kept = size >= 1e-6 * size[0]
     turned = (left[:, kept] * size[kept]).astype(np.float32)
     return turned.reshape(*values.shape[:2], -1), basis[kept]
 

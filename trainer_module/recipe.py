@@ -27,12 +27,14 @@ from finetune.config import (
 from finetune.config.space import decoded, with_values
 from finetune.config.strategies import AUTO
 from finetune.errors import DataError
+from trainer_module.alignment.prompts import with_classes
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
 from trainer_module.distillation.answers import UNLABELLED_FILE, Answers
 from trainer_module.distillation.taught import Taught
 from trainer_module.examples.input_data import Split, both, evaluation_batches, labels, load_split, with_teacher
+from trainer_module.export.aligned import AlignedModel
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
@@ -108,15 +110,22 @@ def run_fn(fn_args: FnArgs) -> None:
         os.makedirs(fn_args.model_run_dir, exist_ok=True)
         beginning.state(setup, unseen.weights, temperature, recipe).write(fn_args.model_run_dir)
         adapting.leave(fn_args.model_run_dir)
-        model = in_float32(setup.model, backbone_config, training)
+        task = setup.task
+        network = in_float32(setup.model, backbone_config, training, len(setup.classes), task.head())
+        model = network
+        if training.fusion.is_contrastive:
+            model = with_classes(network, setup.classes, training.fusion.prompts, transform_output, val.inputs)
         batches = evaluation_batches(val, math.ceil(training.batch_size / trained.gradient_accumulation_steps))
         # One signature for all batches: the last one is smaller, and would have the network traced once more.
-        predict = tf.function(
-            lambda value: model(value, training=False), autograph=False, input_signature=[batches.element_spec[0]]
-        )
-        probabilities = np.concatenate([predict(value).numpy() for value, _ in batches])
-        task = setup.task
-        judged = _validation(setup, trained, temperature, probabilities)
+
+        @tf.function(autograph=False, input_signature=[batches.element_spec[0]])
+        def predict(value: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            output = model(value, training=False)
+            return task.probabilities(output), task.answers(output)
+
+        predicted = [tuple(each.numpy() for each in predict(value)) for value, _ in batches]
+        probabilities, answers = map(np.concatenate, zip(*predicted, strict=True))
+        judged = _validation(setup, trained, temperature, answers)
         decision = task.decision(lambda: judged, setup.classes, evaluation)
         tell_pictures(tracking, of_mistakes(*judged, setup.classes, tracking.run))
         np.savez(os.path.join(fn_args.model_run_dir, VAL_PREDICTIONS_FILE), keys=val.keys, probabilities=probabilities)
@@ -129,7 +138,8 @@ def run_fn(fn_args: FnArgs) -> None:
         history |= {"accuracy": task.accuracy, "classes": class_names(transform_output)}
         history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
         TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
-        served = ServedModel(model, transform_output, val.inputs, val.labels, task, decision)
+        parts = transform_output, val.inputs, val.labels, task, decision
+        served = AlignedModel(model, network, *parts) if model is not network else ServedModel(model, *parts)
         facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
         export_model(served, fn_args.serving_model_dir, facts)
     open_checkpoints(settings, setup, key).clear()
@@ -177,12 +187,12 @@ def tuned(settings: dict[str, Any], hyperparameters: Mapping[str, Any] | None) -
 
 
 def _validation(
-    setup: Setup, trained: Trained, temperature: float, probabilities: np.ndarray
+    setup: Setup, trained: Trained, temperature: float, answers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns labels and probabilities of examples that training had not seen."""
+    """Returns labels and answers of examples that training had not seen."""
     held_out = trained.held_out
     if held_out is None or trained.refit is None:
-        return labels(setup.val).numpy(), probabilities
+        return labels(setup.val).numpy(), answers
     targets = setup.task.targets(held_out.labels, len(setup.classes))
     return held_out.labels, setup.task.of_logits(targets, held_out.logits / temperature).probabilities
 
@@ -221,7 +231,7 @@ def make_setup(
             unlabelled = _taught(unlabelled, answers, known=False)
 
     with strategy.scope():
-        backbone, model = build_network(backbone_config, training, len(names), task.activation)
+        backbone, model = build_network(backbone_config, training, len(names), task.head())
     check_phases(layers_of(backbone), training)
 
     wanted = training.class_weights

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 
@@ -10,3 +12,10 @@ def column(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
     if isinstance(values, tf.SparseTensor):
         values = tf.sparse.to_dense(values, default_value="")
     return tf.reshape(values, [-1])
+
+
+def as_parsed(values: tf.Tensor, spec: Any) -> tf.Tensor | tf.SparseTensor:
+    """Shapes string [batch] as the schema parses the feature: what `column` undoes."""
+    if isinstance(spec, tf.io.VarLenFeature):
+        return tf.sparse.from_dense(values[:, tf.newaxis])
+    return tf.reshape(values, [-1, *spec.shape])

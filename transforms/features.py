@@ -7,6 +7,8 @@ TEXT = "text"
 # Both of a picture with words: see `transforms.sides`.
 IMAGE_TEXT = "image_text"
 LABEL = "label"
+# Raw and transformed: the objects in a picture, where the task asks where they are (`transforms.objects`).
+BOXES = "boxes"
 PATH = "path"
 SHA256 = "sha256"
 # What several examples share, such as a patient: see `data.group_column`.

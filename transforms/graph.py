@@ -13,7 +13,7 @@ from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 from transforms import features
 from transforms.records import serialise
 
-_OTHERS = (features.LABEL, features.SHA256, features.GROUP)
+_OTHERS = (features.LABEL, features.BOXES, features.SHA256, features.GROUP)
 
 Part: TypeAlias = Callable[[tf.Tensor], dict[str, tf.Tensor | tf.SparseTensor]]
 
@@ -42,7 +42,7 @@ class TransformGraph:
         return _rows(self._of_raw(tf.constant(records)))
 
     def of_others(self, records: Sequence[bytes]) -> list[bytes]:
-        """Returns `label_index`, `key` and, where there are groups, `group` of each, as serialised tf.Examples."""
+        """Returns what the task makes of labels, `key` and, where there are groups, `group` of each, as tf.Examples."""
         return _rows(self._of_others(tf.constant(records)))
 
     def _part(self, spec: Mapping[str, Any]) -> Part:

@@ -22,7 +22,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Returns:
         What the modality makes of its raw feature.
-        `label_index`: int64, the lines of the labels in the vocabulary `classes` (`transforms.tasks`).
+        What the task makes of labels: `label_index` int64, their lines in the vocabulary `classes`, among it.
         `key`: string [batch], which identifies the example.
         `group`: string [batch], what examples share, where the data say it.
     """
@@ -30,7 +30,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     grouped = {features.GROUP: column(inputs[features.GROUP])} if features.GROUP in inputs else {}
     return {
         **modality.transform(column(inputs[modality.raw]), custom_config),
-        features.LABEL_INDEX: TASKS[custom_config["task"]].transform(inputs[features.LABEL]),
+        **TASKS[custom_config["task"]].transform(inputs),
         features.KEY: column(inputs[features.SHA256]),
         **grouped,
     }

@@ -16,8 +16,13 @@ class Answers:
         probabilities: float [examples, classes].
         classes: Name of each column.
         said: bool [examples, classes], what the model decided; None where the task leaves that to probabilities.
+        boxes: float32 [examples, boxes, 7], what it found where (`evaluation.detection`); None where the task looks for
+            nothing.
+        vectors: float32 [examples, 2, width] of picture and text, where the model serves `embed`; else None.
     """
 
     probabilities: np.ndarray
     classes: Sequence[str]
     said: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+    vectors: np.ndarray | None = None

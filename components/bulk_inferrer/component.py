@@ -6,7 +6,8 @@ import csv
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from components.bulk_inferrer.tasks import TASKS
 from components.bulk_inferrer.test_set import classes_of, load_test_set, make_test_set, save_test_set
 from components.champion.choice import learned_from
 from components.split_files import split_files
+from evaluation import retrieval
 from evaluation.disagreement import contrast, examples_to_show
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.scores import choose_samples
@@ -195,15 +197,47 @@ def _join(
         examples += len(shard)
     classes = sorted(known)
 
-    def part(shard: Shard) -> TestSet:
+    ranked = _ranks(shards, bool(majority))
+
+    def part(shard: Shard, start: int) -> TestSet:
         models = dict(shard.models)
         if majority:
             models[MAJORITY] = _for_all(majority, len(shard))
         known = None if learned is None else np.array([learned.get(digest) is not None for digest in shard.digests])
-        return make_test_set(task, shard.labels, shard.columns, models, classes, known, shard.digests)
+        ranks = {name: rows[start : start + len(shard)] for name, rows in ranked.items()}
+        facts = classes, known, shard.digests, ranks, shard.objects
+        return make_test_set(task, shard.labels, shard.columns, models, *facts)
 
-    save_test_set((part(shard) for shard in map(Shard.read, shards)), examples, folder)
+    def parts() -> Iterator[TestSet]:
+        start = 0
+        for shard in map(Shard.read, shards):
+            yield part(shard, start)
+            start += len(shard)
+
+    save_test_set(parts(), examples, folder)
     return load_test_set(folder)
+
+
+def _ranks(shards: Sequence[Path], by_chance: bool) -> dict[str, np.ndarray]:
+    """Ranks what belongs together among all examples, for each model with vectors, and for one that knows nothing.
+
+    Returns:
+        int [examples, 2] by model, as `evaluation.retrieval` has them; nothing where no model has vectors.
+    """
+    contents: list[np.ndarray] = []
+    vectors: dict[str, list[np.ndarray]] = defaultdict(list)
+    for shard in map(Shard.read, shards):
+        if shard.contents is None:
+            return {}
+        contents.append(shard.contents)
+        for name, answers in shard.models.items():
+            if answers.vectors is not None:
+                vectors[name].append(answers.vectors)
+    if not vectors:
+        return {}
+    known = np.concatenate(contents)
+    found = {name: retrieval.ranks(np.concatenate(rows), known) for name, rows in vectors.items()}
+    return {**found, MAJORITY: retrieval.by_chance(known)} if by_chance else found
 
 
 def _for_all(one: Answers, count: int) -> Answers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,11 @@ from evaluation.evidence import ALONE, CANDIDATE
 from finetune.errors import RunError
 from transforms import features
 from transforms.records import read_records
-from transforms.sides import side_alone
+from transforms.sides import SIDES, side_alone, unpack
 
 BATCH = 32
+# Signature of models that have vectors of pictures and texts.
+EMBED = "embed"
 
 
 class AskModels(beam.DoFn):
@@ -52,35 +55,47 @@ class AskModels(beam.DoFn):
         paths: list[str] = []
         digests: list[str] = []
         labels: list[list[str]] = []
+        objects: list[str] = []
         columns: dict[str, list[str]] = {column: [] for column in self._columns}
         outputs: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
+        vectors: dict[str, list[np.ndarray]] = defaultdict(list)
+        contents: list[tuple[int, ...]] = []
         for batch in read_records([file]).batch(BATCH).prefetch(1):
             for record in batch.numpy():
                 feature = tf.train.Example.FromString(record).features.feature
                 paths.append(_text(feature[features.PATH]))
                 digests.append(_text(feature[features.SHA256]))
                 labels.append([value.decode("utf-8", "replace") for value in feature[features.LABEL].bytes_list.value])
+                objects.append(_text(feature[features.BOXES]))
                 for column, values in columns.items():
                     values.append(_text(feature[column]))
+                if features.IMAGE_TEXT in feature:
+                    sides = unpack(feature[features.IMAGE_TEXT].bytes_list.value[0])
+                    contents.append(tuple(_number_of(sides[side]) for side in SIDES))
             for name, model in self._models.of_name.items():
                 served = model.signatures["serving_default"](examples=batch)
                 outputs[name].append({key: value.numpy() for key, value in served.items()})
+                if EMBED in model.signatures:
+                    embedded = model.signatures[EMBED](examples=batch)
+                    vectors[name].append(np.stack([embedded[side].numpy() for side in SIDES], axis=1))
                 for side, alone in ALONE.items() if name == CANDIDATE and features.IMAGE_TEXT in feature else ():
                     of_side = tf.constant([side_alone(record, side) for record in batch.numpy()])
                     served = model.signatures["serving_default"](examples=of_side)
                     outputs[alone].append({key: value.numpy() for key, value in served.items()})
         if not any(columns.get(features.SPAN, ())):
             columns.pop(features.SPAN, None)
-        models = {name: self._answers(name, found) for name, found in outputs.items()}
-        Shard(paths, digests, labels, columns, models).write(Path(target))
+        models = {name: self._answers(name, found, vectors[name]) for name, found in outputs.items()}
+        known = np.array(contents) if contents else None
+        Shard(paths, digests, labels, columns, models, objects, known).write(Path(target))
         yield from ()
 
     def _load(self) -> _Models:
         return _Models({name: tf.saved_model.load(path) for name, path in self._paths.items()})
 
-    def _answers(self, name: str, batches: list[dict[str, np.ndarray]]) -> Answers:
+    def _answers(self, name: str, batches: list[dict[str, np.ndarray]], vectors: list[np.ndarray]) -> Answers:
         try:
             said = [TASKS[self._task].said(batch) for batch in batches]
+            boxes = [TASKS[self._task].boxes(batch) for batch in batches]
         except KeyError as missing:
             raise RunError(
                 f"{self._paths.get(name, name)} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a "
@@ -89,9 +104,14 @@ class AskModels(beam.DoFn):
             ) from None
         probabilities = np.concatenate([batch["probabilities"] for batch in batches])
         classes = [name.decode() for name in batches[0]["classes"][0]]
-        # A task says something of every batch, or of none.
-        rows = [batch for batch in said if batch is not None]
-        return Answers(probabilities, classes, np.concatenate(rows) if rows else None)
+        of_sides = np.concatenate(vectors) if vectors else None
+        return Answers(probabilities, classes, _joined(said), _joined(boxes), of_sides)
+
+
+def _joined(batches: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """A task says something of every batch, or of none."""
+    rows = [batch for batch in batches if batch is not None]
+    return np.concatenate(rows) if rows else None
 
 
 class _Models:
@@ -99,6 +119,11 @@ class _Models:
 
     def __init__(self, of_name: dict[str, Any]):
         self.of_name = of_name
+
+
+def _number_of(content: bytes) -> int:
+    """Returns the same number for the same content, 0 for none."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big", signed=True) if content else 0
 
 
 def _text(feature: Any) -> str:

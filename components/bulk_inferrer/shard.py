@@ -25,6 +25,9 @@ class Shard:
         labels: True labels of each.
         columns: Values of each to slice by, by column; an empty text where there is none.
         models: Answers of each model, by its name.
+        objects: What is in each picture, as `transforms.objects` writes it; empty texts where the data do not say it.
+        contents: int [examples, 2], what the sides of each are, as `evaluation.retrieval` has it; None where a model
+            has no vectors of sides.
     """
 
     paths: Sequence[str]
@@ -32,6 +35,8 @@ class Shard:
     labels: Sequence[Sequence[str]]
     columns: Mapping[str, Sequence[str]]
     models: Mapping[str, Answers]
+    objects: Sequence[str]
+    contents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -43,6 +48,7 @@ class Shard:
             "digests": self.digests,
             "labels": self.labels,
             "columns": self.columns,
+            "objects": self.objects,
         }
         facts["classes"] = {name: list(answers.classes) for name, answers in self.models.items()}
         arrays: dict[str, Any] = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
@@ -50,6 +56,12 @@ class Shard:
             arrays[f"model/{name}"] = answers.probabilities
             if answers.said is not None:
                 arrays[f"said/{name}"] = answers.said
+            if answers.boxes is not None:
+                arrays[f"boxes/{name}"] = answers.boxes
+            if answers.vectors is not None:
+                arrays[f"vectors/{name}"] = answers.vectors
+        if self.contents is not None:
+            arrays["contents"] = self.contents
         unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
         with unfinished.open("wb") as file:
             np.savez(file, **arrays)
@@ -61,7 +73,12 @@ class Shard:
         with np.load(path) as saved:
             facts = json.loads(saved["facts"].tobytes())
             models = {
-                name: Answers(saved[f"model/{name}"], classes, saved.get(f"said/{name}"))
+                name: Answers(
+                    saved[f"model/{name}"],
+                    classes,
+                    *(saved.get(f"{kind}/{name}") for kind in ("said", "boxes", "vectors")),
+                )
                 for name, classes in facts.pop("classes").items()
             }
-        return cls(**facts, models=models)
+            contents = saved.get("contents")
+        return cls(**facts, models=models, contents=contents)

@@ -12,6 +12,7 @@ import numpy as np
 
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import TASKS
+from evaluation.detection import renumbered
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from finetune.artifacts.split_digests import DIGITS
 
@@ -47,6 +48,8 @@ def make_test_set(
     classes: Sequence[str] | None = None,
     learned: np.ndarray | None = None,
     digests: Sequence[str] | None = None,
+    ranks: Mapping[str, np.ndarray] | None = None,
+    objects: Sequence[str] | None = None,
 ) -> TestSet:
     """Puts the models' answers side by side, with the same columns.
 
@@ -58,11 +61,13 @@ def make_test_set(
         classes: The columns; by default those of these labels and models.
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: The SHA-256 of each example, in hexadecimal digits; None keeps none.
+        objects: What is in each picture, as `transforms.objects` writes it; None where the data do not say it.
+        ranks: int [examples, 2] of each model that has vectors of pictures and texts; None where none has.
     """
     classes = list(classes or classes_of(labels, models.values()))
     return TestSet(
         classes=classes,
-        labels=TASKS[task].labels(labels, classes),
+        labels=TASKS[task].labels(labels, objects or [""] * len(labels), classes),
         columns={name: np.array(values, dtype=np.str_) for name, values in columns.items()},
         probabilities={name: align(one.probabilities, one.classes, classes) for name, one in models.items()},
         said={
@@ -70,6 +75,10 @@ def make_test_set(
             for name, one in models.items()
             if one.said is not None
         },
+        boxes={
+            name: renumbered(one.boxes, one.classes, classes) for name, one in models.items() if one.boxes is not None
+        },
+        ranks=ranks or {},
         task=task,
         trained=list(models[CANDIDATE].classes) if CANDIDATE in models else None,
         known=list(models[CHAMPION].classes) if CHAMPION in models else None,
@@ -108,6 +117,8 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         "known": part.known,
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
+        "boxes": list(part.boxes),
+        "ranks": list(part.ranks),
         "learned": part.learned is not None,
         "digests": part.digests is not None,
     }
@@ -128,6 +139,8 @@ def load_test_set(folder: str) -> TestSet:
         columns={name: np.array(values, np.str_)[mapped(f"column-{place}")] for place, (name, values) in columns},
         probabilities={name: mapped(f"model-{name}") for name in facts["models"]},
         said={name: mapped(f"said-{name}") for name, has_said in facts["models"].items() if has_said},
+        boxes={name: mapped(f"boxes-{name}") for name in facts.get("boxes", ())},
+        ranks={name: np.array(mapped(f"ranks-{name}")) for name in facts.get("ranks", ())},
         task=facts["task"],
         trained=facts["trained"],
         known=facts.get("known"),
@@ -149,6 +162,8 @@ def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.nd
         **({} if part.digests is None else {"digests": part.digests}),
         **{f"model-{name}": rows for name, rows in part.probabilities.items()},
         **{f"said-{name}": rows for name, rows in part.said.items()},
+        **{f"boxes-{name}": rows for name, rows in part.boxes.items()},
+        **{f"ranks-{name}": rows for name, rows in part.ranks.items()},
     }
 
 

@@ -8,7 +8,8 @@ Comparing it with itself would be a new evaluation, a new blessing and a second 
 Evaluator sees the inputs that it saw before, and is served from the cache too.
 
 It also finds the verdicts on the candidates before this one, by which the GateKeeper counts how often the test examples
-have judged one; and another resolver finds what the champion was trained on.
+have judged one, and the decisions that have found spans to differ; and another resolver finds what the champion was
+trained on.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from tfx.dsl.components.common import resolver
 from tfx.types import Channel, standard_artifacts
 
 from components.champion.choice import champion_uri
+from components.champion.decision_folder import DecisionFolder
+from components.champion.drifted import SPANS, that_count
 from components.champion.looks import CHAMPION_URI, MODEL_URI, before
 from components.champion.pushed import PushedStrategy
 from components.champion.training_data import champion_statistics
 from components.gate_keeper.verdict_folder import VerdictFolder
 
-MODEL, CANDIDATE, VERDICTS = "model", "candidate", "verdicts"
+MODEL, CANDIDATE, VERDICTS, DECISIONS = "model", "candidate", "verdicts", "decisions"
 CURRENT, STATISTICS = "current", "statistics"
 
 
@@ -35,7 +38,7 @@ class ChampionStrategy(PushedStrategy):
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Returns the champion under `model`, or none, earlier `verdicts`, and the candidate as it came."""
+        """Returns the champion under `model`, or none, earlier `verdicts` and `decisions`, and the candidate."""
         models = {artifact.uri: artifact for artifact in input_dict[MODEL]}
         candidates = {candidate.uri for candidate in input_dict[CANDIDATE]}
         champion = champion_uri(self._directory, candidates, models.__contains__)
@@ -45,11 +48,20 @@ class ChampionStrategy(PushedStrategy):
             for number, one in verdicts.items()
         ]
         earlier = [verdicts[number] for number in before(judged, candidates, champion)]
-        return {**input_dict, MODEL: [models[champion]] if champion else [], VERDICTS: earlier}
+        decisions = {decision.id: decision for decision in input_dict.get(DECISIONS, [])}
+        said = {number: one.get_string_custom_property(SPANS) for number, one in decisions.items()}
+        return {
+            **input_dict,
+            MODEL: [models[champion]] if champion else [],
+            VERDICTS: earlier,
+            DECISIONS: [decisions[number] for number in that_count(said)],
+        }
 
 
 def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> resolver.Resolver:
     """Returns the resolver node; its output `model` is the champion, and is empty when there is none, as `verdicts` is.
+
+    Its output `decisions` are those on spans that have differed, with a champion and without.
 
     Args:
         candidate: The model of this run.
@@ -58,7 +70,12 @@ def champion_resolver(candidate: types.BaseChannel, push_directory: str) -> reso
     return resolver.Resolver(
         strategy_class=ChampionStrategy,
         config={"push_directory": push_directory},
-        **{MODEL: Channel(type=standard_artifacts.Model), CANDIDATE: candidate, VERDICTS: Channel(type=VerdictFolder)},
+        **{
+            MODEL: Channel(type=standard_artifacts.Model),
+            CANDIDATE: candidate,
+            VERDICTS: Channel(type=VerdictFolder),
+            DECISIONS: Channel(type=DecisionFolder),
+        },
     ).with_id("ChampionResolver")
 
 

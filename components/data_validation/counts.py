@@ -12,7 +12,14 @@ from transforms.modalities import MODALITIES
 FILE_NAME = "FeatureStats.pb"
 # Features that are other in each example, and contents, which statistics leave out.
 NO_COLUMNS = frozenset(
-    {features.PATH, features.SHA256, features.GROUP, features.SPAN, *(modality.raw for modality in MODALITIES.values())}
+    {
+        features.BOXES,
+        features.PATH,
+        features.SHA256,
+        features.GROUP,
+        features.SPAN,
+        *(modality.raw for modality in MODALITIES.values()),
+    }
 )
 
 

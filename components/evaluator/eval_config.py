@@ -13,7 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluator.tasks import TASKS
 from evaluation.gates import ROUNDING, SliceKey, slice_key
 from evaluation.metrics import METRICS, Metric, metrics_of
-from finetune.config.evaluation import EACH, GateConfig
+from finetune.config.evaluation import EACH, GateConfig, is_ordinary
 from transforms.tasks import TASKS as TRANSFORM_TASKS
 
 CANDIDATE = "candidate"
@@ -31,7 +31,7 @@ def in_tfma(metric: Metric) -> bool:
 def tfma_decides(gate: GateConfig) -> bool:
     """Whether a gate can be a threshold of TFMA, which knows no intervals, baselines, classes or smallest slices.
 
-    Nor does it find the examples of a slice whose value reads as a number, such as `span: 7`.
+    Nor does it find the examples of a slice whose value reads as a number, such as `span: 7`, or which decisions name.
     """
     return (
         in_tfma(METRICS[gate.metric])
@@ -43,6 +43,7 @@ def tfma_decides(gate: GateConfig) -> bool:
         and gate.min_examples == 1
         and gate.on_missing == "refuse"
         and EACH not in gate.slice.values()
+        and not any(is_ordinary(*each) for each in gate.slice.items())
         and not any(map(_reads_as_number, gate.slice.values()))
     )
 

@@ -1,4 +1,4 @@
-"""Files and labels from a JSON file in COCO's format: a picture has the classes of the boxes in it.
+"""Files and labels from a JSON file in COCO's format: a picture has the classes of the boxes in it, or those boxes.
 
 The format is that of https://cocodataset.org/#format-data: lists `images`, `categories` and `annotations`, which refer
 to the other two by `id`. Files like it come from many tools, so nothing in one is trusted.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from components.example_gen.columns import check_columns, common_columns
@@ -19,7 +21,9 @@ from components.example_gen.files import FileProblem, FileRecord, check_label, d
 from components.example_gen.manifest import Manifest, manifest_bytes, path_problem
 from components.example_gen.settings import IngestSettings
 from components.example_gen.tasks import TASKS
+from components.example_gen.voc import VocFolder
 from finetune.errors import DataError
+from transforms.objects import MOST_OBJECTS, Box, Objects
 
 EXTENSION = ".json"
 _LISTS = ("images", "categories", "annotations")
@@ -29,6 +33,10 @@ OUTSIDE = "outside of their picture, left out"
 REPEATED = "with the id of an earlier one, left out"
 NO_PICTURE = "of a picture that is not listed, left out"
 NO_NUMBERS = "with a box that is not four finite numbers, left out"
+# Of boxes that are looked for.
+NO_BOX = "without a box, left out"
+CUT_OFF = "partly outside of their picture, cut off at its border"
+CROWD = "around a crowd, neither learned nor counted"
 
 
 def is_coco(manifest: str) -> bool:
@@ -46,7 +54,25 @@ def read_coco(root: str, settings: IngestSettings) -> Manifest:
             no picture has a column.
     """
     path, data = manifest_bytes(root, settings)
-    images, categories, annotations = _lists(path, data)
+    return _manifest(root, settings, path, _lists(path, data), hashlib.sha256(data).hexdigest())
+
+
+def read_voc(root: str, settings: IngestSettings) -> Manifest:
+    """Reads the XML files of the folder that `settings.manifest` names, as Pascal VOC has them, like `read_coco`.
+
+    Raises:
+        DataError: There is none.
+    """
+    assert settings.manifest is not None, "a manifest is named"
+    folder = VocFolder(root, settings.manifest)
+    found = _manifest(root, settings, os.path.join(root, settings.manifest), folder.lists, folder.sha256)
+    return replace(found, files=[*found.files, *folder.unread])
+
+
+def _manifest(
+    root: str, settings: IngestSettings, path: str, lists: list[list[dict[str, Any]]], sha256: str
+) -> Manifest:
+    images, categories, annotations = lists
     columns = {key: name for key, name in common_columns(settings).items() if key != "label_column"}
     check_columns(path, sorted({key for image in images for key in image}), columns)
     names = {
@@ -54,12 +80,16 @@ def read_coco(root: str, settings: IngestSettings) -> Manifest:
     }
     counts: Counter[str] = Counter()
     by_image = _by_id(path, "images", images)
-    classes = _classes(by_image, names, annotations, counts)
-    files = list(_records(root, by_image, classes, settings))
+    found = _boxes(by_image, names, annotations, counts)
+    has_boxes = TASKS[settings.task].has_boxes
+    objects = {
+        number: _objects(by_image[number], boxes, counts) if has_boxes else None for number, boxes in found.items()
+    }
+    files = list(_records(root, by_image, found, objects, settings))
     split_values = None
     if settings.split_column:
         split_values = sorted({record.folder for record in files if record.folder})
-    return Manifest(files, split_values, hashlib.sha256(data).hexdigest(), dict(counts))
+    return Manifest(files, split_values, sha256, dict(+counts))
 
 
 def _lists(path: str, data: bytes) -> list[list[dict[str, Any]]]:
@@ -94,14 +124,22 @@ def _by_id(path: str, kind: str, objects: list[dict[str, Any]]) -> dict[Any, dic
     return found
 
 
-def _classes(
+@dataclass(frozen=True)
+class _Annotated:
+    """What shows something: its class, and the annotation."""
+
+    name: str
+    annotation: Mapping[str, Any]
+
+
+def _boxes(
     images: Mapping[Any, Mapping[str, Any]],
     names: Mapping[Any, str],
     annotations: list[dict[str, Any]],
     counts: Counter[str],
-) -> dict[Any, set[str] | FileProblem]:
-    """Returns the classes in each picture, or why they are not known; counts what is odd about annotations."""
-    found: dict[Any, set[str] | FileProblem] = {number: set() for number in images}
+) -> dict[Any, list[_Annotated] | FileProblem]:
+    """Returns what each picture shows, or why it is not known; counts what is odd about annotations."""
+    found: dict[Any, list[_Annotated] | FileProblem] = {number: [] for number in images}
     seen = set()
     for annotation in annotations:
         number, image = annotation.get("id"), annotation.get("image_id")
@@ -119,15 +157,47 @@ def _classes(
         if category not in names:
             # What else is in the picture is known, and whether a class is absent is not.
             found[image] = FileProblem("unknown category", f"annotation {number!r} has the category {category!r}")
-        elif isinstance(there, set):
-            there.add(names[category])
+        elif isinstance(there, list):
+            there.append(_Annotated(names[category], annotation))
     return found
+
+
+def _objects(
+    image: Mapping[str, Any], shown: list[_Annotated] | FileProblem, counts: Counter[str]
+) -> Objects | FileProblem:
+    """Returns where the objects are, cut off at the borders of the picture, or why that is not known."""
+    if isinstance(shown, FileProblem):
+        return shown
+    height, width = image.get("height"), image.get("width")
+    if not all(isinstance(side, int) and side > 0 for side in (height, width)):
+        return FileProblem(
+            "no size", f"got {width!r} x {height!r}; boxes are in pixels, of so many `width` and `height`"
+        )
+    assert isinstance(height, int), "as was just seen"
+    assert isinstance(width, int), "as was just seen"
+    boxes = []
+    for each in shown:
+        if each.annotation.get("bbox") is None:
+            counts[NO_BOX] += 1
+            continue
+        left, top, across, down = each.annotation["bbox"]
+        whole = (top / height, left / width, (top + down) / height, (left + across) / width)
+        upper, start, lower, end = (min(max(float(edge), 0.0), 1.0) for edge in whole)
+        # A pixel's hundredth beyond the border is how numbers were rounded.
+        counts[CUT_OFF] += max(abs(a - b) for a, b in zip(whole, (upper, start, lower, end), strict=True)) > 1e-4
+        is_crowd = bool(each.annotation.get("iscrowd"))
+        counts[CROWD] += is_crowd
+        boxes.append(Box(each.name, (upper, start, lower, end), is_crowd))
+    if len(boxes) > MOST_OBJECTS:
+        return FileProblem("too many boxes", f"got {len(boxes)}; expected at most {MOST_OBJECTS}. Cut the picture up")
+    return Objects(height, width, tuple(boxes))
 
 
 def _odd(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> str | None:
     """Says why the box of an annotation shows nothing; None where it shows something, or there is no box but a mask.
 
-    One that is partly outside of its picture, and one around a crowd, show their class like any other.
+    One that is partly outside of its picture, and one around a crowd, show their class like any other. Where boxes are
+    looked for, the first is cut off at the border, and the second is neither learned nor counted (`_objects`).
     """
     box = annotation.get("bbox")
     if box is None:
@@ -148,19 +218,24 @@ def _odd(annotation: Mapping[str, Any], image: Mapping[str, Any]) -> str | None:
 def _records(
     root: str,
     images: Mapping[Any, Mapping[str, Any]],
-    classes: Mapping[Any, set[str] | FileProblem],
+    shown: Mapping[Any, list[_Annotated] | FileProblem],
+    objects: Mapping[Any, Objects | FileProblem | None],
     settings: IngestSettings,
 ) -> Iterator[FileRecord]:
     seen, describe = set(), describer(root)
     for number, image in images.items():
         given = str(image.get("file_name") or "").strip()
-        labels, problem = _labels(classes[number], settings)
+        labels, problem = _labels(shown[number], settings)
+        where = objects[number]
+        if isinstance(where, FileProblem):
+            problem = problem or where
         record = FileRecord(
             path=posixpath.normpath(given) if given else "",
             labels=labels,
             folder=_cell(image, settings.split_column) if settings.split_column else None,
             slices={name: _cell(image, name) for name in settings.slice_columns},
             group=_cell(image, settings.group_column) if settings.group_column else None,
+            objects=where.to_text() if isinstance(where, Objects) else None,
         )
         problem = path_problem(given, record.path) or problem
         if not problem and record.path in seen:
@@ -172,11 +247,13 @@ def _records(
         yield record
 
 
-def _labels(found: set[str] | FileProblem, settings: IngestSettings) -> tuple[tuple[str, ...], FileProblem | None]:
+def _labels(
+    found: list[_Annotated] | FileProblem, settings: IngestSettings
+) -> tuple[tuple[str, ...], FileProblem | None]:
     """Returns the labels of a picture, as many as the task wants; none, and why, where that does not go."""
     if isinstance(found, FileProblem):
         return (), found
-    names = tuple(sorted(found))
+    names = tuple(sorted({each.name for each in found}))
     try:
         for name in names:
             check_label(name)

@@ -51,6 +51,7 @@ class FileRecord:
         span: Name of the span that it came with; None where the root has no place for one.
         text: The words that come with a picture; empty where there are none, None where the data have none.
         has_file: Whether there is a file at the path; False of words without a picture.
+        objects: What is where in a picture, as `transforms.objects` writes it; None where the data do not say it.
         group: Value of the group column, empty where it is not known; None when there is no such column.
         sha256: Hex digest of the bytes; empty until they are read.
         reason, detail: Why the file cannot be used (see FileProblem); None while nothing speaks against it.
@@ -66,6 +67,7 @@ class FileRecord:
     group: str | None = None
     text: str | None = None
     has_file: bool = True
+    objects: str | None = None
     span: str | None = None
     sha256: str = ""
     reason: str | None = None

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.example_gen.coco import is_coco, read_coco
+from components.example_gen.coco import is_coco, read_coco, read_voc
 from components.example_gen.files import FileRecord, list_folder, printable, walk_folder
 from components.example_gen.manifest import read_manifest
 from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.splits import SplitPlan, plan_splits
 from components.example_gen.tasks import read_labels
+from components.example_gen.voc import is_voc
 from finetune.errors import DataError
 from finetune.spans import Span
 
@@ -63,7 +64,9 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
     folders, others = _entries(root)
     layout = _choose_layout(root, folders, settings)
     if layout == "manifest":
-        manifest = (read_coco if is_coco(settings.manifest or "") else read_manifest)(root, settings)
+        named = settings.manifest or ""
+        read = read_coco if is_coco(named) else read_voc if is_voc(root, named) else read_manifest
+        manifest = read(root, settings)
         classes = sorted({label for record in manifest.files for label in record.labels})
         plan = plan_splits(
             settings.splits, manifest.split_values, settings.split_salt, f"values in column {settings.split_column!r}"

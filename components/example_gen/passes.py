@@ -21,6 +21,7 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 
+from components.example_gen.boxes import check_size
 from components.example_gen.file_kind import FileKind
 from components.example_gen.files import FileProblem, FileRecord, read_file
 from components.example_gen.progress import Progress
@@ -67,6 +68,8 @@ class ReadFiles(Pass):
             try:
                 data = read()
                 record = dataclasses.replace(listed, **(self._judged(data) if listed.has_file else {}))
+                if record.objects is not None and not record.reason:
+                    check_size(data, record.objects)
                 if record.text is not None and not record.reason:
                     record = dataclasses.replace(
                         record, sha256=hashlib.sha256(raw_of(record, data, self._kind)).hexdigest()
@@ -184,7 +187,8 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
 def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
     """Returns a serialized tf.Example of bytes: `label`, and with one value each `name`, path, sha256, slice columns.
 
-    With a group column also `group`; an example whose group is not known is one by itself. With spans also `span`.
+    With a group column also `group`; an example whose group is not known is one by itself. With spans also `span`, and
+    where it is known where objects are, `boxes`.
 
     Args:
         record: A usable file or row. Its path is written as the bytes that the file system has.
@@ -201,6 +205,8 @@ def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
         values[features.GROUP] = (record.group or record.sha256).encode()
     if record.span is not None:
         values[features.SPAN] = record.span.encode()
+    if record.objects is not None:
+        values[features.BOXES] = record.objects.encode()
     lists = {name: [value] for name, value in values.items()}
     lists[features.LABEL] = [label.encode() for label in record.labels]
     feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in lists.items()}

@@ -187,7 +187,8 @@ def _told(left_behind: Sequence[str]) -> list[str]:
 def listed(record: FileRecord, split: str = "") -> ListedExample:
     """Returns what is kept of a file for later runs."""
     labels = tuple(map(printable, record.labels))
-    return ListedExample(printable(record.path), record.size, record.mtime_ns, record.sha256, labels, split)
+    path, span = printable(record.path), record.span or ""
+    return ListedExample(path, record.size, record.mtime_ns, record.sha256, labels, split, span)
 
 
 def make_shards(examples: Iterable[FileRecord]) -> Iterator[list[FileRecord]]:
@@ -332,7 +333,9 @@ def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]
     for record in records:
         if record.reason is None:
             copies[record.sha256].append(record)
-    return {sha256: files for sha256, files in copies.items() if len({file.labels for file in files}) > 1}
+    return {
+        sha256: files for sha256, files in copies.items() if len({(file.labels, file.objects) for file in files}) > 1
+    }
 
 
 def _shown(labels: Sequence[str]) -> str:

@@ -15,12 +15,14 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components.bulk_inferrer.component import TestPredictions
 from components.bulk_inferrer.test_set import load_test_set
 from components.champion import looks
+from components.champion.decision_folder import DecisionFolder
+from components.champion.drifted import SPANS, latest_of_each
 from components.evaluator.eval_config import tfma_decides
 from components.evaluator.results import tfma_failures
 from components.gate_keeper.verdict_folder import VerdictFolder
 from components.serving_gate.component import ServingFindingsFolder
 from evaluation.reuse import Look, reuse_of
-from evaluation.verdict import Tfma, findings, judge_all
+from evaluation.verdict import Tfma, drifted_spans, findings, judge_all
 from finetune.artifacts.findings import Reuse, ServingFindings, Verdict
 from finetune.artifacts.test_sketch import TestSketch
 from finetune.config.evaluation import GateConfig
@@ -44,6 +46,7 @@ class GateKeeperSpec(component_spec.ComponentSpec):
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "champion": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True),
         "earlier": component_spec.ChannelParameter(type=VerdictFolder, optional=True),
+        "decisions": component_spec.ChannelParameter(type=DecisionFolder, optional=True),
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "tfma_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "serving": component_spec.ChannelParameter(type=ServingFindingsFolder),
@@ -67,7 +70,8 @@ class Executor(base_executor.BaseExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         gates = [GateConfig.model_validate(gate) for gate in json.loads(exec_properties["gates"])]
         test_set = load_test_set(artifact_utils.get_single_uri(input_dict["predictions"]))
-        test_set = replace(test_set, costs=json.loads(exec_properties["costs"]))
+        said = [(one.id, one.get_string_custom_property(SPANS)) for one in input_dict.get("decisions", [])]
+        test_set = replace(test_set, costs=json.loads(exec_properties["costs"]), drifted=latest_of_each(said))
         evaluation = artifact_utils.get_single_uri(input_dict["evaluation"])
         learned = None if test_set.learned is None else int(test_set.learned.sum())
         asked = [
@@ -103,6 +107,7 @@ class Executor(base_executor.BaseExecutor):
             report_only=blessed and bool(failed),
             gates=results,
             reuse=reuse,
+            drifted=drifted_spans(gates, test_set),
             **findings(test_set, json.loads(exec_properties["slices"])).plain(),
         )
         verdict.write(verdict_folder.uri)
@@ -123,6 +128,7 @@ class GateKeeper(base_component.BaseComponent):
         model: types.BaseChannel,
         champion: types.BaseChannel,
         earlier: types.BaseChannel,
+        decisions: types.BaseChannel,
         evaluation: types.BaseChannel,
         tfma_blessing: types.BaseChannel,
         serving: types.BaseChannel,
@@ -139,6 +145,7 @@ class GateKeeper(base_component.BaseComponent):
             model: The candidate.
             champion: Empty when there is none.
             earlier: The verdicts before, each a look at a test split.
+            decisions: To train or not, which say of spans whether they are like what the champion was made with.
             evaluation: TFMA's metrics and validation.
             tfma_blessing: TFMA's verdict.
             serving: The gates on the exported model, judged.
@@ -153,6 +160,7 @@ class GateKeeper(base_component.BaseComponent):
             model=model,
             champion=champion,
             earlier=earlier,
+            decisions=decisions,
             evaluation=evaluation,
             tfma_blessing=tfma_blessing,
             serving=serving,

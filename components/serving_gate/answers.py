@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from components.serving_gate.server import Answer
+from components.serving_gate.shapes import CLASSES, Shape
 from components.serving_gate.tasks import ServedTask
 
 # What every client relies on, whatever the task; `ServedModel.serve` of the Trainer's export documents it.
-OUTPUTS = {"probabilities": ("float32", True), "classes": ("string", True)}
+OUTPUTS: Mapping[str, tuple[str, Shape]] = {"probabilities": ("float32", (CLASSES,)), "classes": ("string", (CLASSES,))}
 
 
 def problems(task: ServedTask, answer: Answer, batch: int, decision: Mapping[str, Any]) -> list[str]:
@@ -33,7 +34,9 @@ def problems(task: ServedTask, answer: Answer, batch: int, decision: Mapping[str
         if answer[name].dtype not in (dtype, None)
     ]
     count = answer["probabilities"].shape[-1] if len(answer["probabilities"].shape) == 2 else None
-    expected = {name: (batch, count) if of_classes else (batch,) for name, (_, of_classes) in outputs.items()}
+    expected = {
+        name: (batch, *(count if size == CLASSES else size for size in shape)) for name, (_, shape) in outputs.items()
+    }
     found += [
         f"for {batch} requests its output {name} has the shape {_shape(answer[name].shape)}; expected {_shape(shape)}"
         for name, shape in expected.items()

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from evaluation.metrics import accuracy, calibration, cost, f1, operating_points, ranking, retention, serving
+from evaluation.metrics import (
+    accuracy,
+    boxes,
+    calibration,
+    cost,
+    f1,
+    operating_points,
+    ranking,
+    retention,
+    retrieval,
+    serving,
+)
 from evaluation.metrics.metric import Metric, TfmaMetric
 from evaluation.tasks import TASKS
 from finetune.config.evaluation import GateConfig
@@ -22,12 +33,17 @@ METRICS: dict[str, Metric] = {
         ranking.PR_AUC,
         accuracy.top_k(3),
         accuracy.top_k(5),
+        *retrieval.RECALLS,
         accuracy.EXACT_MATCH,
         accuracy.HAMMING_LOSS,
         calibration.ECE,
         calibration.BRIER,
         calibration.LOSS,
         cost.EXPECTED_COST,
+        boxes.BOX_MAP,
+        boxes.BOX_MAP_50,
+        boxes.BOX_MAP_75,
+        *boxes.OF_SIZES,
         retention.RETENTION,
         f1.PRECISION,
         f1.RECALL,

@@ -13,7 +13,8 @@ from evaluation.metrics.references import Reference
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions, mean
 from finetune.artifacts.findings import Interval
 
-EVERY_TASK = (SINGLE_LABEL, MULTI_LABEL)
+# Those of examples that have labels.
+OF_LABELS = (SINGLE_LABEL, MULTI_LABEL)
 # Classes, or None for the metric over all of them.
 Columns = Sequence[int] | None
 # The candidate's predictions, and those that they are compared with.
@@ -84,7 +85,7 @@ class Metric:
     label: str
     meaning: str
     higher_is_better: bool
-    tasks: tuple[str, ...] = EVERY_TASK
+    tasks: tuple[str, ...] = OF_LABELS
     overall: Overall | None = None
     per_class: PerClass | None = None
     bounds: tuple[float, float] = (0.0, 1.0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evaluation.data_checks.two_sample import TwoSample
 from evaluation.retraining.label_shift import LabelShift, difference
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import Interval
-from finetune.artifacts.retrain_decision import TRAINS, Action, RetrainDecision, RetrainReason
+from finetune.artifacts.retrain_decision import DRIFT, TRAINS, Action, LookedAtSpan, RetrainDecision, RetrainReason
 from finetune.config.retrain import RetrainConfig
 
 # The tests that share `retrain.level`: labels, frozen features, what the champion gets right.
@@ -34,23 +34,35 @@ class OnNew:
 
 
 @dataclass(frozen=True)
-class Examined:
-    """What a look into new examples showed; None for what could not be had, and `why_not` says why, by reason's name.
+class Compared:
+    """New examples beside those that the champion was made with; None for what could not be had.
 
     Attributes:
-        refused: Why the data were refused; empty if they were not.
-        labels: Beside those of what the champion was made with.
-        features: The same of frozen features.
-        on_new: What the champion says of them.
-        findings: Of the checks of the data that found something, and of that of the champion's statistics.
+        labels: Of both.
+        features: Of both, as the frozen backbone gives them.
+        on_new: What the champion says of the new ones.
     """
 
-    refused: str = ""
     labels: LabelShift | None = None
     features: TwoSample | None = None
     on_new: OnNew | None = None
+
+
+@dataclass(frozen=True)
+class Examined(Compared):
+    """What a look into all new examples showed.
+
+    Attributes:
+        refused: Why the data were refused; empty if they were not.
+        findings: Of the checks of the data that found something, and of that of the champion's statistics.
+        why_not: Why something could not be had, by the reason's name.
+        spans: The new examples of each span by themselves, by its name; of k spans each test has a k-th of its level.
+    """
+
+    refused: str = ""
     findings: Sequence[DataFinding] = ()
     why_not: dict[str, str] = field(default_factory=dict)
+    spans: Mapping[str, Compared] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,12 +115,48 @@ def decide(facts: Facts, policy: RetrainConfig) -> RetrainDecision:
     """Returns what follows, with the reasons that it follows from first."""
     action, decisive = _action(facts, policy)
     looked_at = list(_reasons(facts, policy))
+    spans = _spans(facts.examined, policy) if facts.examined else []
+    if spans:
+        looked_at.append(_of_spans(spans))
     if action in TRAINS and facts.champion is not None:
         looked_at.append(_start(facts, policy))
     reasons = [reason.model_copy(update={"decisive": reason.name in decisive}) for reason in looked_at]
     return RetrainDecision(
-        action=action, reasons=sorted(reasons, key=lambda reason: not reason.decisive), champion=facts.champion
+        action=action,
+        reasons=sorted(reasons, key=lambda reason: not reason.decisive),
+        champion=facts.champion,
+        spans=spans,
     )
+
+
+def _spans(examined: Examined, policy: RetrainConfig) -> list[LookedAtSpan]:
+    """Says of each span whether it is like what the champion was made with, or in what it differs."""
+    level = level_of_each(policy) / max(len(examined.spans), 1)
+    return [
+        LookedAtSpan(name=name, differs_in=list(differences(one, policy, level)))
+        for name, one in examined.spans.items()
+    ]
+
+
+def _of_spans(spans: Sequence[LookedAtSpan]) -> RetrainReason:
+    names, drifted = ", ".join(span.name for span in spans), [span.name for span in spans if span.drifted]
+    differing = [f"{span.name} ({', '.join(span.differs_in)})" for span in spans if span.differs_in]
+    text = f"Of the spans that came, {names}, each by itself, none differs"
+    if differing:
+        text = f"Of the spans that came, {names}, these differ: {'; '.join(differing)}"
+    if drifted:
+        text += f". No part of `span: ordinary`, as inputs differ: {', '.join(drifted)}"
+    return RetrainReason(name="spans", sentence=f"{text}.", value=len(drifted))
+
+
+def differences(compared: Compared, policy: RetrainConfig, level: float) -> Iterator[str]:
+    """Yields the names of what speaks for new examples of another kind than those that the champion was made with."""
+    if compared.labels and compared.labels.differ:
+        yield "labels"
+    if compared.features and compared.features.differ:
+        yield DRIFT
+    if compared.on_new and _drop(compared.on_new, level)[1].high < -policy.max_drop:
+        yield "champion on new examples"
 
 
 def _action(facts: Facts, policy: RetrainConfig) -> tuple[Action, list[str]]:
@@ -123,7 +171,7 @@ def _action(facts: Facts, policy: RetrainConfig) -> tuple[Action, list[str]]:
     if facts.champion is None:
         return "cold", ["champion"]
     if examined and examined.features and examined.features.differ and policy.on_drift == "stop":
-        return "stop: data", ["frozen features"]
+        return "stop: data", [DRIFT]
     speaking = list(_speaking(facts, policy))
     if speaking:
         return "cold" if _why_cold(facts, policy) else "warm", speaking
@@ -149,13 +197,7 @@ def _speaking(facts: Facts, policy: RetrainConfig) -> Iterator[str]:
         yield "new classes"
     if policy.max_age_days is not None and facts.age_days is not None and facts.age_days >= policy.max_age_days:
         yield "age"
-    examined = facts.examined or Examined()
-    if examined.labels and examined.labels.differ:
-        yield "labels"
-    if examined.features and examined.features.differ:
-        yield "frozen features"
-    if examined.on_new and _drop(examined.on_new, policy)[1].high < -policy.max_drop:
-        yield "champion on new examples"
+    yield from differences(facts.examined or Compared(), policy, level_of_each(policy))
 
 
 def _reasons(facts: Facts, policy: RetrainConfig) -> Iterator[RetrainReason]:
@@ -182,7 +224,7 @@ def _reasons(facts: Facts, policy: RetrainConfig) -> Iterator[RetrainReason]:
         yield RetrainReason(name="data", sentence=f"The data were refused: {examined.refused}")
     compared = {
         "labels": _labels(examined.labels) if examined.labels else None,
-        "frozen features": _features(examined.features) if examined.features else None,
+        DRIFT: _features(examined.features) if examined.features else None,
         "champion on new examples": _on_new(examined.on_new, policy) if examined.on_new else None,
     }
     for name, reason in compared.items():
@@ -247,11 +289,11 @@ def _labels(shift: LabelShift) -> RetrainReason:
 def _features(tested: TwoSample) -> RetrainReason:
     can = "can" if tested.differ else "cannot"
     text = f"New examples {can} be told from those before by frozen features: {tested.sentence}."
-    return RetrainReason(name="frozen features", sentence=text, value=tested.auc, bound=tested.bound)
+    return RetrainReason(name=DRIFT, sentence=text, value=tested.auc, bound=tested.bound)
 
 
 def _on_new(on_new: OnNew, policy: RetrainConfig) -> RetrainReason:
-    value, interval = _drop(on_new, policy)
+    value, interval = _drop(on_new, level_of_each(policy))
     new, tested = (right / of for right, of in (on_new.new, on_new.tested))
     text = (
         f"The champion gets {new:.1%} of {on_new.new[1]:,} new examples right, and {tested:.1%} of its "
@@ -263,11 +305,11 @@ def _on_new(on_new: OnNew, policy: RetrainConfig) -> RetrainReason:
     )
 
 
-def _drop(on_new: OnNew, policy: RetrainConfig) -> tuple[float, Interval]:
+def _drop(on_new: OnNew, level: float) -> tuple[float, Interval]:
     """Returns the difference of the shares, and its interval, whose upper end a true value exceeds at the level."""
     new, tested = (
         (right / effect, of / effect)
         for (right, of), effect in zip((on_new.new, on_new.tested), on_new.effects, strict=True)
     )
-    interval = difference(new, tested, 1 - 2 * level_of_each(policy))
+    interval = difference(new, tested, 1 - 2 * level)
     return on_new.new[0] / on_new.new[1] - on_new.tested[0] / on_new.tested[1], interval

@@ -9,6 +9,10 @@ from evaluation.predictions import Predictions
 from evaluation.tasks import TASKS, gates_of
 from finetune.config.evaluation import EvaluationConfig
 
+EDGES = (0.25, 0.25, 0.75, 0.75)
+# What a model finds that finds all of it.
+BOXES = np.array([[(*EDGES, column, 0.9, 1.0)] for column in (0, 1, 2, 0, 1, 2)], np.float32)
+
 
 def check_task(name: str, labels: np.ndarray) -> None:
     """Holds a task against what gates, findings and report rely on.
@@ -16,14 +20,14 @@ def check_task(name: str, labels: np.ndarray) -> None:
     Args:
         name: Of an entry of `TASKS`.
         labels: Of six examples, as the bulk inferrer's task writes them: each has one class, and these are
-            0, 1, 2, 0, 1, 2.
+            0, 1, 2, 0, 1, 2; where there are objects, each has one, with the edges of `EDGES`.
 
     Raises:
         AssertionError: The task breaks the contract; the message says how.
     """
     task = TASKS[name]
     truth = np.eye(3)[[0, 1, 2, 0, 1, 2]]
-    found = task.predictions(labels, 0.1 + 0.8 * truth, truth > 0)
+    found = task.predictions(labels, 0.1 + 0.8 * truth, truth > 0, BOXES)
     assert isinstance(found, Predictions), f"{name}: expected Predictions, and got {type(found).__name__}"
     assert found.probabilities.shape == (6, 3), f"{name}: expected 6 examples of 3 classes"
     assert (found.actual == truth).all(), f"{name}: reads other labels than were given"

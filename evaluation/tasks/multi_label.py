@@ -13,7 +13,9 @@ class MultiLabelTask:
     measured_as = MULTI_LABEL
     leading = "micro_f1"
 
-    def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> MultiLabel:
+    def predictions(
+        self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None, boxes: np.ndarray | None = None
+    ) -> MultiLabel:
         """Joins labels, probabilities and decisions."""
         assert said is not None, "a model of several labels serves what it decided"
         return MultiLabel(labels.astype(bool), probabilities, said.astype(bool))

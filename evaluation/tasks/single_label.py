@@ -13,6 +13,8 @@ class SingleLabelTask:
     measured_as = SINGLE_LABEL
     leading = "accuracy"
 
-    def predictions(self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None) -> SingleLabel:
+    def predictions(
+        self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None, boxes: np.ndarray | None = None
+    ) -> SingleLabel:
         """Joins labels, probabilities and, where the model was asked, what it says."""
         return SingleLabel(labels, probabilities, served=said)

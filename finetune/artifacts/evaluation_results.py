@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from finetune.artifacts.base import Artifact, Record
@@ -9,11 +11,21 @@ from finetune.artifacts.disagreement import Disagreement
 from finetune.artifacts.preview import Preview
 
 
+class ShownBox(Record):
+    """A box in a picture: `edges` are upper, left, lower and right in shares of it; an object that is missed has no
+    `score`."""
+
+    label: str
+    edges: tuple[float, float, float, float]
+    mark: Literal["right", "wrong", "missed"]
+    score: float | None = None
+
+
 class Sample(Preview):
     """An example to show, and what the candidate says of it; `probability` is that of the predicted class.
 
     Of several labels, `label` and `predicted` name them all, `labels` and `said` name them one by one, and
-    `probability` is that of the least sure decision.
+    `probability` is that of the least sure decision. Of objects, `label` and `predicted` count them.
     """
 
     path: str
@@ -22,6 +34,7 @@ class Sample(Preview):
     probability: float
     labels: list[str] = []
     said: list[str] = []
+    boxes: list[ShownBox] = []
 
     @property
     def correct(self) -> bool:

@@ -19,6 +19,7 @@ class ListedExample:
         sha256: Hex digest of the bytes; empty where they were not read.
         labels: Names of classes, sorted.
         split: That it became an example of; empty where it was left out, or was not divided into splits.
+        span: Name of the span that it came with; empty where data come in none.
     """
 
     path: str
@@ -27,6 +28,7 @@ class ListedExample:
     sha256: str
     labels: tuple[str, ...]
     split: str = ""
+    span: str = ""
 
 
 class ExampleList(Artifact, file="example_list.json"):
@@ -38,6 +40,7 @@ class ExampleList(Artifact, file="example_list.json"):
     digests: list[str]
     labels: list[list[str]]
     splits: list[str]
+    spans: list[str] = []
 
     @classmethod
     def of(cls, examples: Iterable[ListedExample]) -> ExampleList:
@@ -50,11 +53,14 @@ class ExampleList(Artifact, file="example_list.json"):
             digests=[one.sha256 for one in kept],
             labels=[list(one.labels) for one in kept],
             splits=[one.split for one in kept],
+            spans=[one.span for one in kept],
         )
 
     @property
     def examples(self) -> list[ListedExample]:
         """The examples, in their order."""
         labels = map(tuple, self.labels)
-        rows = zip(self.paths, self.sizes, self.times_ns, self.digests, labels, self.splits, strict=True)
+        # A list of a version before has none.
+        spans = self.spans or [""] * len(self.paths)
+        rows = zip(self.paths, self.sizes, self.times_ns, self.digests, labels, self.splits, spans, strict=True)
         return [ListedExample(*row) for row in rows]

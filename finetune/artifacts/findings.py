@@ -149,11 +149,25 @@ class Reuse(Record):
     used_up: bool = False
 
 
+class DriftedSpan(Record):
+    """A span that has drifted from what its champion was made with, so that it is no part of `span: ordinary`.
+
+    Attributes:
+        name: Of the span.
+        differs_in: Names of the reasons to train by which it differs.
+        examples: Test examples of it.
+    """
+
+    name: str
+    differs_in: list[str]
+    examples: int
+
+
 class Verdict(Findings, Artifact, file="verdict.json"):
     """`verdict.json`: whether a candidate `passed` all gates, and is `blessed`, which is to go out.
 
     `report_only` says that it goes out although it did not pass; `reuse` is None where nothing is compared with a
-    champion.
+    champion; `drifted` are spans with test examples, None as well where no gate asks for the others.
     """
 
     schema_version: int = 2
@@ -162,6 +176,7 @@ class Verdict(Findings, Artifact, file="verdict.json"):
     report_only: bool
     gates: list[GateResult]
     reuse: Reuse | None = None
+    drifted: list[DriftedSpan] | None = None
 
 
 class ServingMetrics(Record):

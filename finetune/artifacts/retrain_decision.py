@@ -11,6 +11,9 @@ from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED
 Action = Literal["nothing to do", "warm", "cold", "stop: data", "waiting"]
 # Those that a run follows from.
 TRAINS = ("warm", "cold")
+# The reason that makes a span one that has drifted. Other shares of labels do not, nor does what the champion gets
+# wrong: to set these aside leaves less evidence, and none that is better (benchmarks.replacements).
+DRIFT = "frozen features"
 # Of a command that ends with the others.
 _EXIT_CODES: dict[Action, int] = {"nothing to do": NOTHING_TO_DO, "stop: data": REFUSED, "waiting": PENDING}
 
@@ -32,6 +35,23 @@ class RetrainReason(Record):
     decisive: bool = False
 
 
+class LookedAtSpan(Record):
+    """A span whose examples were compared with those that the champion was made with.
+
+    Attributes:
+        name: Of the span.
+        differs_in: Names of the reasons by which it is not like them.
+    """
+
+    name: str
+    differs_in: list[str] = []
+
+    @property
+    def drifted(self) -> bool:
+        """Whether it is no ordinary span: inputs themselves differ, be it in labels too or in what is right."""
+        return DRIFT in self.differs_in
+
+
 class RetrainDecision(Artifact, file="decision.json"):
     """What follows from the data, the champion and the policy, and why.
 
@@ -40,12 +60,14 @@ class RetrainDecision(Artifact, file="decision.json"):
         reasons: Those that the action follows from first.
         at: When it was made (ISO 8601).
         champion: The version that is served; None while there is none.
+        spans: Those that were looked at, each by itself.
     """
 
     action: Action
     reasons: list[RetrainReason]
     at: str = ""
     champion: int | None = None
+    spans: list[LookedAtSpan] = []
 
     @property
     def trains(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
-from finetune.artifacts.findings import GateResult, Reuse, ServingMetrics, SliceFindings
+from finetune.artifacts.findings import DriftedSpan, GateResult, Reuse, ServingMetrics, SliceFindings
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
 from finetune.artifacts.tuning import Tuning
@@ -52,6 +52,7 @@ class RunSummary(Artifact, file="summary.json"):
         spans: Of candidate and champion, by the task's leading metric, on the test examples of each span.
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
+        drifted: Spans that are set aside where a gate asks for `span: ordinary`; None where none does.
         splits: Number of examples.
         left_out: How many files or rows of the data became no example, by reason.
         start: What training began with; None where the config does not ask for the champion.
@@ -75,6 +76,7 @@ class RunSummary(Artifact, file="summary.json"):
     gates: list[GateResult] = []
     report_only: bool = False
     reuse: Reuse | None = None
+    drifted: list[DriftedSpan] | None = None
     serving: ServingMetrics = ServingMetrics()
     phases: list[PhaseRow] = []
     ranking: BackboneRanking | None = None

@@ -11,7 +11,7 @@ from finetune.config.distribution import DistributionConfig
 from finetune.config.evaluation import EvaluationConfig
 from finetune.config.head import HeadConfig
 from finetune.config.keep import KeepConfig
-from finetune.config.load import Check, checked_config, load_config
+from finetune.config.load import Check, checked_config, load_config, load_placement
 from finetune.config.peft import PeftConfig
 from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseConfig
 from finetune.config.strategies import STRATEGIES
@@ -44,4 +44,5 @@ __all__ = [
     "Unfreeze",
     "checked_config",
     "load_config",
+    "load_placement",
 ]

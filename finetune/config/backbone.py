@@ -99,6 +99,12 @@ class CandidateConfig(Section):
     cut_at: str | None = Field(
         None, min_length=1, description="of `file`: the layer whose output the head takes; default: the last"
     )
+    pooled_blocks: int = Field(
+        1,
+        ge=1,
+        description="of pictures: from so many blocks, counted from the output, the head takes what each ends with, "
+        "averaged over its places; default: the output alone",
+    )
     modality: str = Field(
         "image", description="of `handle` and `file`: what it is shown, `image` or `text`; of `file` also `audio`"
     )
@@ -181,6 +187,13 @@ class BackbonesConfig(Section):
 
     image: CandidateConfig = Field(description="the network of pictures", json_schema_extra={"keys_of": "backbone"})
     text: CandidateConfig = Field(description="the network of texts", json_schema_extra={"keys_of": "backbone"})
+
+    @field_validator("image", "text")
+    @classmethod
+    def _networks_are_named(cls, side: CandidateConfig) -> CandidateConfig:
+        if side.name and side.name.casefold() == AUTO:
+            raise ValueError("got `name: auto`, which ranks networks by themselves; expected the name of one")
+        return side
 
 
 class BackboneConfig(CandidateConfig):

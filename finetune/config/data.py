@@ -114,7 +114,8 @@ class DataConfig(Section):
     manifest: LocalPath | None = Field(
         None,
         description="CSV file, relative to `root`; or of pictures a JSON file as COCO has it, of which each has the "
-        "classes of its boxes, and whose keys of `images` are the columns",
+        "classes of its boxes, and whose keys of `images` are the columns; or a folder of XML files as Pascal VOC has "
+        "them",
     )
     columns: list[str] | None = Field(
         None, min_length=1, description="names of a CSV or TSV table's columns, when its first line does not hold them"

@@ -14,6 +14,13 @@ BASELINES: tuple[str, ...] = get_args(Baseline)
 # The model of `training.distillation`. Nobody expects its pupil to be better.
 TEACHER = "teacher"
 EACH = "*"
+# Of the column `span` a value that no span is called like: those that no decision has found to drift.
+ORDINARY = "ordinary"
+
+
+def is_ordinary(column: str, value: object) -> bool:
+    """Whether a slice is that of all spans whose inputs are like those that the champion was made with."""
+    return column == "span" and value == ORDINARY
 
 
 class GateConfig(Section):
@@ -38,7 +45,9 @@ class GateConfig(Section):
         "difference", description="with `relative_to`: candidate minus the other, or candidate divided by the other"
     )
     slice: dict[str, str | int | float] = Field(
-        {}, description="only these examples, such as `{label: rose}`; `*` makes one gate of each value"
+        {},
+        description="only these examples, such as `{label: rose}`; `*` makes one gate of each value, and `{span: "
+        "ordinary}` takes the spans that `finetune retrain` has not found to drift",
     )
     min_examples: int = Field(1, ge=1, description="a smaller slice (or class) is not judged")
     on_missing: Literal["refuse", "tell"] = Field(
@@ -122,7 +131,8 @@ class EvaluationConfig(Section):
         None,
         description="conditions on the test split; all must hold. Default, by accuracy (`multi_label`: micro F1) at "
         "95 %: a first model is better than `majority` and not shown to be worse than `logistic_regression`; a later "
-        "one is shown to be at most 0.01 below the champion (at 90 % with `promotion_risk: null`)",
+        "one is shown to be at most 0.01 below the champion (at 90 % with `promotion_risk: null`), and where data "
+        "come in spans at most 0.04 on those that have not drifted",
     )
     promotion_risk: float | None = Field(
         0.05,

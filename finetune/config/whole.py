@@ -38,7 +38,8 @@ class Config(Section):
     output_dir: LocalPath | None = Field(None, description="default: ./runs/<name>")
     task: str = Field(
         "single_label",
-        description="`single_label`: each example has one class; `multi_label`: any number of them, none included",
+        description="`single_label`: each example has one class; `multi_label`: any number of them, none included; "
+        "`detection`: boxes around objects of some classes (docs/detection.md)",
     )
     data: DataConfig
     backbone: BackboneConfig = Field(description="the pretrained network; or `backbones`, and not both")

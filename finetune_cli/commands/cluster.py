@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from finetune.config import Config
+from finetune.config import load_placement
+from finetune.config.kubernetes import KubernetesConfig
 from finetune.errors import ConfigError
-from finetune_cli.commands.common import ConfigFile, Overrides, fail, load_for_cluster, named, or_exit
+from finetune_cli.commands.common import Overrides, fail, load_for_cluster, named, or_exit
 from finetune_cli.commands.kfp_access import with_access
 from finetune_kubeflow.client.submit import ZONE, Access, Server
 from finetune_kubeflow.client.submit import request as make_request
@@ -35,6 +36,22 @@ ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="Of the pipeli
 KfpParameters = Annotated[
     list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of the package; may be repeated.")
 ]
+ConfigOrPlacement = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="CONFIG",
+        help="YAML file, such as configs/flowers.yaml; with --pipeline, one of `kubernetes:` alone, or none.",
+    ),
+]
+OwnPipeline = Annotated[
+    str | None,
+    typer.Option(
+        "--pipeline",
+        metavar="MODULE:FUNCTION",
+        help="A TFX pipeline of yours in place of a config: the function that returns it, which takes no arguments; "
+        "its module is in this folder, or installed.",
+    ),
+]
 Decides = Annotated[
     bool,
     typer.Option("--retrain", help="Decide first, as `finetune retrain` does, and run where it says to train."),
@@ -43,27 +60,32 @@ Send = Annotated[bool, typer.Option("--send/--dry-run", help="Send it, or show w
 
 
 def compile_(
-    config: ConfigFile,
+    config: ConfigOrPlacement = None,
     overrides: Overrides = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="YAML file to write.")] = Path("pipeline.yaml"),
+    pipeline: OwnPipeline = None,
     retrain: Decides = False,
 ) -> None:
     """Writes the pipeline as a package for Kubeflow Pipelines; `kubernetes:` in the config says where nodes run.
 
     Relative paths in the config are then paths on the volume that all nodes share.
+
+    With `--pipeline taxi.pipeline:create_pipeline` it is the TFX pipeline that the function returns, of whichever
+    components, and its nodes run as TFX's LocalDagRunner runs them: `finetune compile --pipeline
+    taxi.pipeline:create_pipeline kubernetes.defaults.image=IMAGE`. Docs: any-pipeline.md.
     """
-    loaded = named(load_for_cluster(config, overrides))
-    _compile(loaded, output, retrain)
+    _source(config, overrides, pipeline, retrain).compile(output)
     Console().print(f"[green]compiled[/green]  {output}: {output.stat().st_size / 1024:.0f} KiB", soft_wrap=True)
 
 
 @with_access
 def submit(
     access: Access,
-    config: ConfigFile,
+    config: ConfigOrPlacement = None,
     overrides: Overrides = None,
     ui: KfpInterface = None,
     parameter: KfpParameters = None,
+    pipeline: OwnPipeline = None,
     retrain: Decides = False,
     send: Send = False,
     follow: Annotated[bool, typer.Option(help="Wait for the end of the run.")] = True,
@@ -74,8 +96,10 @@ def submit(
     with `--retrain`, 5 is nothing to do, and 3 says that the data were refused, too.
     Without `--follow`, 0 says that it was sent.
     """
-    with _request(config, overrides, parameter, None, access.host, send, retrain) as (package, request):
+    source = _source(config, overrides, pipeline, retrain)
+    with _request(source, parameter, None, access.host, send) as (package, request):
         server = _server(replace(access, interface=ui), request.namespace)
+        _tell_about_account(server, request)
         run_id, link = or_exit(lambda: server.run(package, request))
     print(f"run {run_id}\n{link}", flush=True)
     if follow:
@@ -85,23 +109,25 @@ def submit(
 @with_access
 def schedule(
     access: Access,
-    config: ConfigFile,
     cron: Annotated[str, typer.Option(help="Minute, hour, day, month, weekday, such as '0 3 * * 1'.")],
+    config: ConfigOrPlacement = None,
     overrides: Overrides = None,
     ui: KfpInterface = None,
     parameter: KfpParameters = None,
+    pipeline: OwnPipeline = None,
     send: Send = False,
 ) -> None:
     """Retrains on Kubernetes again and again, in place of the pipeline's earlier schedule.
 
-    Each time it decides first, as `finetune retrain` does, and the run ends there if there is nothing to do.
+    Each time it decides first, as `finetune retrain` does, and the run ends there if there is nothing to do. A pipeline
+    of `--pipeline` runs each time; its cache says what there is to do.
 
     The hours of `--cron` are those of the server, UTC as a rule.
     """
-    with _request(config, overrides, parameter, cron, access.host, send, True) as (package, request):
+    source = _source(config, overrides, pipeline, pipeline is None)
+    with _request(source, parameter, cron, access.host, send) as (package, request):
         server = _server(replace(access, interface=ui), request.namespace)
-        if told := or_exit(lambda: server.account_of_schedules(request)):
-            Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
+        _tell_about_account(server, request)
         schedule_id, link = or_exit(lambda: server.schedule(package, request))
     print(f"recurring run {schedule_id}, {ZONE}\n{link}")
 
@@ -143,6 +169,11 @@ def _change(change: Literal["pause", "resume", "delete"], name: str, server: Ser
     print(f"{change}d {changed.name} ({changed.id})")
 
 
+def _tell_about_account(server: Server, request: Any) -> None:
+    if told := or_exit(lambda: server.about_account(request)):
+        Console(stderr=True).print(told, style="yellow", markup=False, soft_wrap=True)
+
+
 def _server(access: Access, namespace: str) -> Server:
     return or_exit(lambda: Server(access, namespace))
 
@@ -181,30 +212,57 @@ def replay(
     raise typer.Exit(exit_code_of(results))
 
 
-def _compile(config: Config, output: Path, decides: bool) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from finetune_kubeflow.compile import compile_package
+@dataclass(frozen=True)
+class _Source:
+    """What a package is made of, and where its nodes run."""
 
-    with Console(stderr=True).status("Compiling: loading TFX"):
-        or_exit(lambda: compile_package(config, output, decides))
+    settings: KubernetesConfig
+    write: Callable[[Path], None]
+
+    def compile(self, output: Path) -> None:
+        """Writes the package."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with Console(stderr=True).status("Compiling: loading TFX"):
+            or_exit(lambda: self.write(output))
+
+
+def _source(config: Path | None, overrides: list[str] | None, pipeline: str | None, decides: bool) -> _Source:
+    """The config, or the TFX pipeline `module:function` with the placement in place of a config."""
+    if pipeline is None:
+        if config is None:
+            fail(ConfigError(["CONFIG: missing; expected a YAML file, or --pipeline MODULE:FUNCTION"]))
+        loaded = named(load_for_cluster(config, overrides))
+
+        def write_config(output: Path) -> None:
+            from finetune_kubeflow.compile import compile_package
+
+            compile_package(loaded, output, decides)
+
+        return _Source(loaded.kubernetes, write_config)
+    if decides:
+        fail(ConfigError(["--retrain: decides about the pipeline of a config; leave it out, or --pipeline"]))
+    if config is not None and "=" in str(config) and not config.exists():
+        # The file may be left out before overrides.
+        config, overrides = None, [str(config), *(overrides or [])]
+    settings = or_exit(lambda: load_placement(config, overrides or []))
+
+    def write_own(output: Path) -> None:
+        from finetune_kubeflow.tfx_pipeline import compile_pipeline, load_pipeline
+
+        compile_pipeline(load_pipeline(pipeline), output, settings)
+
+    return _Source(settings, write_own)
 
 
 @contextmanager
 def _request(
-    config: Path,
-    overrides: list[str] | None,
-    parameters: list[str] | None,
-    cron: str | None,
-    host: str,
-    send: bool,
-    decides: bool,
+    source: _Source, parameters: list[str] | None, cron: str | None, host: str, send: bool
 ) -> Iterator[tuple[Path, Any]]:
     """Compiles a package for the time of the block, and ends the program after showing it if nothing is to be sent."""
-    loaded = named(load_for_cluster(config, overrides))
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "pipeline.yaml"
-        _compile(loaded, package, decides)
-        settings = loaded.kubernetes
+        source.compile(package)
+        settings = source.settings
         given = _pairs("--parameter", parameters)
         request = or_exit(lambda: make_request(package, settings.namespace, settings.service_account, given, cron))
         if not send:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -81,6 +82,12 @@ def predict(
     text_pair: Annotated[
         list[str] | None, typer.Option(help="The second text of a pair; one for each --text, in their order.")
     ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A text that stands for a class, repeated for each: classifies by these (`fusion: contrastive`)."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
     output: Annotated[
         Path | None,
@@ -103,7 +110,7 @@ def predict(
 
     def answers() -> Iterator[dict[str, Any]]:
         nonlocal errors
-        for row in predict_each(model_dir, files_in(files or []), texts):
+        for row in predict_each(model_dir, files_in(files or []), texts, prompt or []):
             errors += "error" in row
             yield row
 
@@ -206,6 +213,11 @@ def _print_predictions(rows: Iterable[dict[str, Any]], top: int) -> None:
         said = row["labels"] if "labels" in row else [row["label"]]
         ranked = sorted(row["probabilities"], key=lambda name: -row["probabilities"][name])
         others = [name for name in ranked if name not in said][: max(top - len(said), 0)]
-        answers = ("  ".join(f"{name} {row['probabilities'][name]:.3f}" for name in names) for names in (said, others))
+        found = Counter(each["label"] for each in row.get("objects", ()))
+        counted = {name: f"{count} x {name}" for name, count in found.items()}
+        answers = (
+            "  ".join(f"{counted.get(name, name)} {row['probabilities'][name]:.3f}" for name in names)
+            for names in (said, others)
+        )
         table.add_row(shown, *map(Text, answers))
     Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from tfx.components.example_gen.utils import FINGERPRINT_PROPERTY_NAME
 from tfx.orchestration.portable import beam_executor_operator, data_types
 from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
@@ -15,6 +16,9 @@ from finetune import cpus
 from finetune.buckets import is_bucket
 from pipeline.beam.arguments import IN_THIS_PROCESS, direct_arguments, direct_workers
 from pipeline.beam.probe import check_workers
+
+# Options that say how many workers the direct runner has.
+_WORKERS = ("--direct_num_workers", "--direct_running_mode")
 
 
 class BeamOperator(beam_executor_operator.BeamExecutorOperator):
@@ -40,14 +44,20 @@ class BeamOperator(beam_executor_operator.BeamExecutorOperator):
         Raises:
             RunError: The workers cannot do the work; see `probe.check_workers`.
         """
-        if f"--runner={IN_THIS_PROCESS}" in self._arguments:
-            if not any(argument.startswith("--direct_num_workers=") for argument in self._arguments):
+        if runs_here(self._arguments):
+            self._arguments.append(f"--runner={IN_THIS_PROCESS}")
+            if not any(argument.startswith(_WORKERS) for argument in self._arguments):
                 self._arguments += direct_arguments(direct_workers(_examples(execution_info), cpus.available()))
         else:
             inputs = [artifact.uri for artifacts in execution_info.input_dict.values() for artifact in artifacts]
             paths = [*inputs, *_roots(execution_info.exec_properties)]
             check_workers(self._arguments, execution_info.tmp_dir, paths)
         return super().run_executor(execution_info, lambda: beam.Pipeline(argv=self._arguments))
+
+
+def runs_here(arguments: list[str]) -> bool:
+    """Tells whether the options leave the work to this process, as they do where they name no runner."""
+    return PipelineOptions(arguments).view_as(StandardOptions).runner in (None, "DirectRunner", IN_THIS_PROCESS)
 
 
 def _examples(execution_info: data_types.ExecutionInfo) -> int:

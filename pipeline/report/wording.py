@@ -187,6 +187,21 @@ def _learned(reuse: Reuse) -> list[str]:
     return [f"The champion learned from {of_how_many}, which no comparison of the two counts."]
 
 
+def drifted_sentences(summary: RunSummary) -> list[str]:
+    """Which spans a gate on `span: ordinary` has left out, and why; none where no gate asks for these."""
+    if summary.drifted is None:
+        return []
+    if not summary.drifted:
+        return ["No span is left out of `span: ordinary`: `finetune retrain` has found none of them to drift."]
+    of_which = ", ".join(
+        f"{span.name} ({plural(span.examples, 'test example')}: {listing(span.differs_in)})" for span in summary.drifted
+    )
+    return [
+        "Left out of `span: ordinary`, as `finetune retrain` found them to drift from what the champion was made "
+        f"with: {of_which}."
+    ]
+
+
 def _looks(reuse: Reuse) -> list[str]:
     of_these = f"beside a champion on these {plural(reuse.examples, 'test example')}"
     counted = f"It is the first candidate judged {of_these}"
@@ -417,7 +432,7 @@ def _gate_sentence(gate: GateResult) -> str:
 
 
 def _measured(summary: RunSummary) -> list[str]:
-    return [*_quality(summary), *reuse_sentences(summary.reuse)]
+    return [*_quality(summary), *reuse_sentences(summary.reuse), *drifted_sentences(summary)]
 
 
 def _quality(summary: RunSummary) -> list[str]:

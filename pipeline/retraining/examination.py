@@ -17,12 +17,14 @@ from evaluation.data_checks.space import leading_directions
 from evaluation.data_checks.two_sample import FEWEST, TwoSample, two_sample_test
 from evaluation.evidence import CANDIDATE, CHAMPION
 from evaluation.intervals import design_effect
-from evaluation.retraining.decision import Examined, OnNew, level_of_each
+from evaluation.predictions import Predictions
+from evaluation.retraining.decision import Compared, Examined, OnNew, level_of_each
 from evaluation.retraining.label_shift import label_shift
 from finetune.artifacts.data_findings import DataFinding, DataFindings
-from finetune.artifacts.example_list import ExampleList
+from finetune.artifacts.example_list import ExampleList, ListedExample
 from finetune.config import Config
 from finetune.errors import DataError, FinetuneError
+from finetune.spans import place_of
 from pipeline.local import GATE, run_through
 from pipeline.node_runs import own_error
 from pipeline.plan import ingest_node_id, node_ids
@@ -93,22 +95,22 @@ def _compared(config: Config, situation: Situation, outputs: Outputs) -> Examine
         return Examined(findings=found, why_not=dict.fromkeys(_NAMES, why))
     seen = {one.sha256 for one in before}
     unseen = {one.sha256 for one in fresh} - seen
-    space = _Space.around(config, outputs, seen, champion)
-    features = _features(config, space, seen, unseen)
-    on_new = _on_new(config, ingest, unseen, champion)
+    look = _Look(before, seen, _Space.around(config, outputs, seen, champion), _ask(config, ingest, unseen, champion))
+    names = sorted({one.span for one in fresh if one.span}, key=place_of)
     level = level_of_each(config.retrain)
-    why_not = {name: one for name, one in zip(_NAMES[1:], (features, on_new), strict=True) if isinstance(one, str)}
+    whole, why_not = look.at(fresh, level)
     return Examined(
-        labels=label_shift(
-            [one.labels for one in before],
-            [one.labels for one in fresh],
-            level,
-            groups=space.groups_of([one.sha256 for one in before], [one.sha256 for one in fresh]),
-        ),
-        features=None if isinstance(features, str) else features,
-        on_new=None if isinstance(on_new, str) else on_new,
+        labels=whole.labels,
+        features=whole.features,
+        on_new=whole.on_new,
         findings=found,
         why_not=why_not,
+        spans={
+            name: whole
+            if len(names) == 1
+            else look.at([one for one in fresh if one.span == name], level / len(names))[0]
+            for name in names
+        },
     )
 
 
@@ -150,27 +152,25 @@ class _Space:
         first, second = (np.array([self.groups.get(key, "") for key in side]) for side in sides)
         return first, second
 
-
-def _features(config: Config, space: _Space, seen: Collection[str], unseen: Collection[str]) -> TwoSample | str:
-    """Tests frozen features of new examples beside those that the champion was made with, or says why it cannot."""
-    found = []
-    for (keys, values), wanted in ((space.before, seen), (space.fresh, unseen)):
-        rows = np.flatnonzero(np.isin(keys, list(wanted)))
-        found.append((keys[rows], values[rows]))
-    before, new = found
-    if min(len(before[0]), len(new[0])) < FEWEST:
-        return (
-            f"it takes {FEWEST} examples on each side, and there are {len(before[0]):,} that the champion was made "
-            f"with and {len(new[0]):,} new ones"
+    def features(self, seen: Collection[str], unseen: Collection[str], level: float) -> TwoSample | str:
+        """Tests frozen features of new examples beside those before them at a level, or says why it cannot."""
+        found = []
+        for (keys, values), wanted in ((self.before, seen), (self.fresh, unseen)):
+            rows = np.flatnonzero(np.isin(keys, list(wanted)))
+            found.append((keys[rows], values[rows]))
+        before, new = found
+        if min(len(before[0]), len(new[0])) < FEWEST:
+            return (
+                f"it takes {FEWEST} examples on each side, and there are {len(before[0]):,} that the champion was made "
+                f"with and {len(new[0]):,} new ones"
+            )
+        drawn = [at_most(np.arange(len(keys)), MOST_EXAMPLES) for keys, _ in found]
+        (first, second), (keys, others) = (
+            [one[part][rows] for one, rows in zip(found, drawn, strict=True)] for part in (1, 0)
         )
-    drawn = [at_most(np.arange(len(keys)), MOST_EXAMPLES) for keys, _ in found]
-    (first, second), (keys, others) = (
-        [one[part][rows] for one, rows in zip(found, drawn, strict=True)] for part in (1, 0)
-    )
-    directions = leading_directions(np.concatenate([first, second]))
-    groups = space.groups_of(keys, others)
-    level = level_of_each(config.retrain)
-    return two_sample_test(directions[: len(first)], directions[len(first) :], level, groups=groups)
+        directions = leading_directions(np.concatenate([first, second]))
+        groups = self.groups_of(keys, others)
+        return two_sample_test(directions[: len(first)], directions[len(first) :], level, groups=groups)
 
 
 def _embedded(config: Config, transformed: Any, graph: Any) -> Embedding:
@@ -189,8 +189,69 @@ def _embedded(config: Config, transformed: Any, graph: Any) -> Embedding:
     return embed(settings, tft.TFTransformOutput(graph.uri), files)
 
 
-def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Champion) -> OnNew | str:
-    """Asks the champion about examples that it was not made with, or says why that says nothing."""
+@dataclass(frozen=True)
+class _Answers:
+    """What the champion says.
+
+    Attributes:
+        keys: SHA-256 of the new examples that it was asked about, str [examples].
+        now: Of these.
+        then: Of the examples that it was tested on.
+    """
+
+    keys: np.ndarray[Any, Any]
+    now: Predictions
+    then: Predictions
+
+    def on(self, wanted: Collection[str]) -> OnNew | str:
+        """Counts what it gets right of some new examples and of its test examples, or says why there are none."""
+        chosen = np.isin(self.keys, list(wanted))
+        if not chosen.any():
+            return "of its new examples, the champion was asked about none"
+        both = self.now[chosen], self.then
+        effects = [1.0 if one.groups is None else design_effect(one.correct, one.groups) for one in both]
+        right, tested = ((int(one.correct.sum()), len(one)) for one in both)
+        return OnNew(right, tested, (effects[0], effects[1]))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """New examples beside those that the champion was made with.
+
+    Attributes:
+        before: What the champion was made with, `seen` by its SHA-256.
+        space: Of both.
+        answers: Of the champion, or why there are none.
+    """
+
+    before: Sequence[ListedExample]
+    seen: Collection[str]
+    space: _Space
+    answers: _Answers | str
+
+    def at(self, fresh: Sequence[ListedExample], level: float) -> tuple[Compared, dict[str, str]]:
+        """Compares some new examples, at least one, each test at a level; and says why not, by the reason's name."""
+        unseen = {one.sha256 for one in fresh} - set(self.seen)
+        features = self.space.features(self.seen, unseen, level)
+        on_new: OnNew | str = "all new examples are those that the champion was made with, with other labels"
+        if unseen:
+            on_new = self.answers if isinstance(self.answers, str) else self.answers.on(unseen)
+        why_not = {name: one for name, one in zip(_NAMES[1:], (features, on_new), strict=True) if isinstance(one, str)}
+        compared = Compared(
+            labels=label_shift(
+                [one.labels for one in self.before],
+                [one.labels for one in fresh],
+                level,
+                groups=self.space.groups_of([one.sha256 for one in self.before], [one.sha256 for one in fresh]),
+            ),
+            features=None if isinstance(features, str) else features,
+            on_new=None if isinstance(on_new, str) else on_new,
+        )
+        return compared, why_not
+
+
+def _ask(config: Config, ingest: Any, unseen: Collection[str], champion: Champion) -> _Answers | str:
+    """Asks the champion about examples that it was not made with, or says why that cannot be."""
     import tensorflow as tf
 
     from components.bulk_inferrer.inference import AskModels
@@ -199,10 +260,10 @@ def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Cham
     from transforms import features
     from transforms.records import read_records
 
-    if not unseen:
-        return "all new examples are those that the champion was made with, with other labels"
     if champion.tested is None or not Path(champion.tested).is_dir():
         return "what the champion said of its test examples is gone"
+    if not unseen:
+        return "there is nothing to ask the champion about"
     then = load_test_set(champion.tested).of(CANDIDATE)
     asked = set(np.random.default_rng(0).permutation(sorted(unseen))[:MOST_ASKED].tolist())
     with TemporaryDirectory() as made:
@@ -217,7 +278,5 @@ def _on_new(config: Config, ingest: Any, unseen: Collection[str], champion: Cham
         asking.setup()
         list(asking.process((str(file), str(target))))
         shard = Shard.read(target)
-    now = make_test_set(config.task, shard.labels, shard.columns, shard.models).of(CHAMPION)
-    effects = [1.0 if one.groups is None else design_effect(one.correct, one.groups) for one in (now, then)]
-    right, tested = ((int(one.correct.sum()), len(one)) for one in (now, then))
-    return OnNew(right, tested, (effects[0], effects[1]))
+    now = make_test_set(config.task, shard.labels, shard.columns, shard.models, objects=shard.objects).of(CHAMPION)
+    return _Answers(np.array(shard.digests), now, then)

@@ -1,8 +1,8 @@
 """What the metadata store knows of the champion and of what runs and decisions have looked at. No TensorFlow.
 
 A decision is an execution of the type `NODE_ID` with an artifact of that type, whose folder has the decision, and the
-list of the examples that were there where it looked into them. Which data it was about, and how the run ended that it
-led to, are properties of the artifact, as folders go earlier than what the store says.
+list of the examples that were there where it looked into them. Which data it was about, what it found of each span, and
+how the run ended that it led to, are properties of the artifact, as folders go earlier than what the store says.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
 from components.champion.choice import champion_uri
+from components.champion.drifted import DECISION_TYPE, SPANS, to_text
 from components.champion.lineage import execution_of
 from components.champion.looks import VERDICT_TYPE
 from finetune.artifacts.example_list import ExampleList, ListedExample
@@ -27,7 +28,7 @@ from pipeline.metadata_connection import connection_of
 from pipeline.run_metadata import NODE, RUN, artifacts_of, has_succeeded, open_store, put_context
 
 # Of executions and artifacts of decisions.
-NODE_ID = "RetrainDecision"
+NODE_ID = DECISION_TYPE
 ACTION, DATA, ENDED, REASONS = "action", "data", "ended", "reasons"
 _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
 _PUSHER = "AtomicPusher"
@@ -159,7 +160,13 @@ class Lineage:
         name, artifact_live = f"{NODE_ID}:{run_id}", metadata_store_pb2.Artifact.LIVE
         artifact = metadata_store_pb2.Artifact(type_id=kind, uri=str(folder), name=name, state=artifact_live)
         reasons = "\n".join(reason.sentence for reason in decision.decisive)
-        for key, text in {ACTION: decision.action, REASONS: reasons, DATA: json.dumps(dict(data))}.items():
+        spans = to_text(decision.spans)
+        for key, text in {
+            ACTION: decision.action,
+            REASONS: reasons,
+            DATA: json.dumps(dict(data)),
+            SPANS: spans,
+        }.items():
             artifact.custom_properties[key].string_value = text
         execution = metadata_store_pb2.Execution(
             type_id=work, name=name, last_known_state=metadata_store_pb2.Execution.COMPLETE

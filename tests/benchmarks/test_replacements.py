@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
 
-from benchmarks.replacements import RULES, Training, all_pass, as_good, figures_of, promoted
+from benchmarks.replacements import RULES, Recorded, Training, all_pass, as_good, figures_of, promoted
+from benchmarks.year_drift import Decisions
+from finetune.artifacts.retrain_decision import DRIFT
 
 TESTED = 60
 
@@ -20,6 +24,8 @@ def training(kind: str, fixed: list[int], tested: list[int]) -> Training:
 
     return Training(
         kind=kind,
+        pictures=np.arange(TESTED),
+        changes=np.full(TESTED, ""),
         labels=np.zeros(TESTED, int),
         spans=np.repeat([0, 1], TESTED // 2),
         ordinary=np.arange(TESTED) < 20,
@@ -65,3 +71,21 @@ def test_what_the_champion_learned_from_is_no_evidence():
     assert len(year()[1].look(0, 1).ordinary.labels) == 20
     assert len(look.remembered.labels) == 0, "the first span was learned from"
     assert len(year()[1].look(0, 1).remembered.labels) == 0, "it has learned no class"
+
+
+def test_decisions_find_the_span_whose_pictures_differ_until_a_champion_was_made_with_it():
+    """Of 60 examples the last 30 are a span of another kind, which came with the second training."""
+    random = np.random.default_rng(0)
+    features = {change: random.normal(size=(1, TESTED, 6)) + apart for change, apart in (("", 0), ("dark", 3))}
+    weeks = year()[:3]
+    first = {name: getattr(weeks[0], name)[:30] for name in ("pictures", "changes", "labels", "spans", "in_test")}
+    weeks[0] = replace(weeks[0], **first, answers=[weeks[0].answers[0][:30]])
+    for number in (1, 2):
+        weeks[number] = replace(weeks[number], changes=np.repeat(["", "dark"], 30))
+    decisions = Decisions(Recorded(features, np.zeros(TESTED, int)), weeks)
+    assert decisions.drifted((0,), frozenset({DRIFT})) == {1}
+    assert decisions.drifted((0, 1), frozenset({DRIFT})) == {1}, "named when it came, it stays so"
+    assert decisions.drifted((0,), frozenset({"labels"})) == frozenset()
+    drifted = decisions.drifted
+    told = weeks[1].look(0, 1, lambda reasons: drifted((0,), reasons)).told
+    assert (len(told(frozenset({DRIFT})).labels), len(told(frozenset()).labels)) == (30, TESTED)

@@ -18,12 +18,14 @@ def searched(seconds: float) -> dict:
     return {"seconds": 2 * seconds, "processor_seconds": seconds, "tuning": tuning, "best": {"values": {}}}
 
 
-COSTS = {"head alone, search 1": searched(30.0), "head alone, run 0": trained(10.0, 0.8)}
+IMPORTS = {"search": 6.0, "run": 5.0}
+COSTS = {"imports": IMPORTS, "head alone, search 1": searched(30.0), "head alone, run 0": trained(10.0, 0.8)}
 
 
 def test_a_search_is_told_in_runs_of_the_trainer():
     text = report(figures_of({**COSTS, "head alone, run 1": trained(20.0, 0.8)}), "here")
     assert "| head alone | 200 | processor | 30.0 | 15.0 (2) | 2.00 | 1.5 of 1 |" in text
+    assert "| head alone | 200 | processor, with imports | 36.0 | 20.0 (2) | 1.80 | 1.5 of 1 |" in text
     assert "test accuracy" not in text, "no seed is done"
 
 

@@ -13,6 +13,8 @@ pytest.importorskip("tfx")
 
 from tfx.types import standard_artifacts
 
+from components.champion.decision_folder import DecisionFolder
+from components.champion.drifted import SPANS
 from components.champion.looks import CHAMPION_URI, MODEL_URI
 from components.champion.resolver import ChampionStrategy
 from components.gate_keeper.verdict_folder import VerdictFolder
@@ -95,3 +97,18 @@ def test_verdicts_beside_a_champion_before_the_first_on_this_candidate_are_earli
     assert earlier(first, known, models, tmp_path) == [], "no champion, no look"
     push(second, tmp_path)
     assert earlier(third, known, models, tmp_path) == [5, 9], "beside another champion it is judged anew"
+
+
+def test_of_the_decisions_those_are_found_that_say_something_of_spans_that_have_drifted(models, tmp_path):
+    decisions = []
+    for number, said in ((4, '{"6": ["frozen features"]}'), (5, '{"7": []}'), (2, '{"6": []}'), (8, "")):
+        one = DecisionFolder()
+        one.id = number
+        if said:
+            one.set_string_custom_property(SPANS, said)
+        decisions.append(one)
+    given = {"model": list(models), "candidate": [models[0]], "decisions": decisions}
+    found = ChampionStrategy(str(tmp_path / "pushed")).resolve_artifacts(None, given)
+    assert [one.id for one in found["decisions"]] == [4]
+    without = ChampionStrategy(str(tmp_path / "pushed")).resolve_artifacts(None, {**given, "decisions": []})
+    assert without["decisions"] == []

@@ -29,7 +29,7 @@ class Asked(subject.Executor):
             of_file = DIGESTS[3 * place : 3 * place + 3]
             answers = Answers(np.tile([0.7, 0.3], (3, 1)), ["a", "b"])
             columns = {"span": [str(place + 1)] * 3}
-            Shard(of_file, of_file, [["a"]] * 3, columns, dict.fromkeys(models, answers)).write(Path(target))
+            Shard(of_file, of_file, [["a"]] * 3, columns, dict.fromkeys(models, answers), [""] * 3).write(Path(target))
 
 
 @pytest.fixture

@@ -150,3 +150,42 @@ def test_decisions_are_in_the_metadata_store(place):
         *("cold", "waiting", "stop: data", nothing),
     ]
     assert all(Path(one.uri, "decision.json").is_file() for one in recorded)
+
+
+def test_a_span_of_another_kind_is_named_and_a_gate_judges_by_the_others(raw_config, tmp_path):
+    from pipeline.retraining.retrain import retrain
+
+    store = tmp_path / "store"
+
+    def add_span(number: int, change: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels) -> None:
+        for kind in CLASSES:
+            folder = store / str(number) / kind
+            folder.mkdir(parents=True)
+            for index in range(20):
+                pixels = change(np.asarray(draw(kind, 10_000 * number + index)))
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+
+    ordinary = {"metric": "accuracy", "min": -1.0, "relative_to": "champion", "slice": {"span": "ordinary"}}
+    raw = {
+        **raw_config,
+        "output_dir": str(tmp_path / "out"),
+        "data": {"root": f"{store}/{{SPAN}}", "checks": {}},
+        "evaluation": {"gates": [ordinary]},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(raw))
+    config = load_config(tmp_path / "config.yaml", [])
+    add_span(1)
+    first = retrain(config)
+    assert (first.status, first.decision.spans, first.drifted) == ("pushed", [], None)
+    add_span(2)
+    add_span(3, change=lambda pixels: 255 - pixels // 2)
+    second = retrain(config)
+    named = {span.name: span.differs_in for span in second.decision.spans}
+    assert named["2"] == []
+    assert "frozen features" in named["3"]
+    (drifted,) = second.drifted
+    assert (drifted.name, drifted.differs_in) == ("3", named["3"])
+    gate = second.gates[0]
+    assert gate.judged
+    assert gate.examples == second.splits["test"] - drifted.examples
+    assert "Left out of `span: ordinary`" in Path(second.report).read_text()

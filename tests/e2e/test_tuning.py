@@ -25,6 +25,7 @@ def searched(runner, tmp_path_factory):
     """A run with a search, and the overrides that make it."""
     overrides = (
         f"output_dir={tmp_path_factory.mktemp('searched')}",
+        f"tracking.mlflow.uri=file://{tmp_path_factory.mktemp('tracked')}",
         "training.phases[1].learning_rate=1e-7",
         f"tuning={json.dumps({'space': SPACE, 'trials': 4})}",
     )
@@ -52,6 +53,23 @@ def test_the_trainer_takes_the_best_values(searched, runner):
     assert rates["tune"] == pytest.approx(best.values["training.phases[1].learning_rate"])
     # A trial is the Trainer's run with its values.
     assert min(point["val_loss"] for point in history["curves"]) == pytest.approx(best.score, rel=2e-3)
+
+
+def test_mlflow_has_the_trials_within_the_run_of_the_search(searched):
+    mlflow = pytest.importorskip("mlflow")
+    summary, overrides = searched
+    client = mlflow.MlflowClient(overrides[1].partition("=")[2])
+    (experiment,) = (each for each in client.search_experiments() if each.name == "finetune")
+    runs = client.search_runs([experiment.experiment_id])
+    (search,) = (run for run in runs if run.info.run_name == "Tuner")
+    nested = {run.info.run_name: run for run in runs if run.data.tags.get("mlflow.parentRunId") == search.info.run_id}
+    found = Tuning.model_validate(summary["tuning"])
+    assert nested.keys() == {f"trial {trial.number}" for trial in found.trials}
+    for trial in found.trials:
+        of_trial = nested[f"trial {trial.number}"]
+        assert of_trial.info.status == "FINISHED"
+        assert of_trial.data.metrics["final/loss"] == pytest.approx(trial.score)
+        assert len(of_trial.data.params) == len(trial.values)
 
 
 def test_its_artifacts_are_those_of_tfx(searched):

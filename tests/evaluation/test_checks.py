@@ -65,6 +65,10 @@ def test_a_config_of_another_shape_is_left_to_other_checks(raw):
         ({"metric": "recall", "of_class": "*"}, "tuning.of_class: got '*'; expected the name of one class"),
         ({"metric": "accuracy", "at": 0.9}, "tuning.at: got 0.9"),
         ({"metric": "expected_cost"}, "tuning.metric: got 'expected_cost'; expected what mistakes cost"),
+        (
+            {"metric": "image_to_text_recall_at_1"},
+            "tuning.metric: got 'image_to_text_recall_at_1'; expected `backbones` and `training.fusion: contrastive`",
+        ),
     ],
 )
 def test_a_search_goes_by_what_the_validation_split_can_tell(tuning, problem):
@@ -85,3 +89,11 @@ def test_a_search_goes_by_what_the_validation_split_can_tell(tuning, problem):
 )
 def test_what_a_search_can_go_by_is_no_mistake(raw):
     assert not tuning_can_be_measured(raw)
+
+
+@pytest.mark.parametrize("fusion", ["contrastive", {"name": "contrastive", "width": 64}])
+def test_recall_is_measured_where_both_sides_have_vectors(fusion):
+    gates = {"gates": [{"metric": "image_to_text_recall_at_1", "min": 0}]}
+    assert gates_can_be_measured({"evaluation": gates, "training": {"fusion": fusion}}) == []
+    (found,) = gates_can_be_measured({"evaluation": gates})
+    assert found.startswith("evaluation.gates[0].metric: got 'image_to_text_recall_at_1'; expected `backbones`")

@@ -45,6 +45,8 @@ PASS, FAIL = "no candidate could pass", "no candidate could fail"
         ({"metric": "macro_f1", "min": 0.9, "confidence": 0.95}, sizes(8, 8), PASS),
         ({"metric": "ece", "max": 0.1}, sizes(50, 50), ""),
         ({"metric": "size_mb", "max": 0.1}, sizes(50, 50), ""),
+        ({"metric": "image_to_text_recall_at_1", "min": 0, "relative_to": "majority"}, sizes(50, 50), ""),
+        ({"metric": "text_to_image_recall_at_5", "min": 0.9, "confidence": 0.95}, sizes(10, 10), PASS),
         ({"metric": "accuracy", "min": 1.1, "slice": {"site": "north"}}, sizes(50, 50), ""),
         ({"metric": "accuracy", "min": 0.9, "min_examples": 500}, sizes(50, 50), FAIL),
     ],

@@ -13,15 +13,17 @@ from evaluation import verdict
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.metrics import metrics_of
 from evaluation.tasks import TASKS, gates_of
-from evaluation.tasks.contract import check_task
+from evaluation.tasks.contract import EDGES, check_task
 from finetune.config.evaluation import EvaluationConfig, GateConfig
+from transforms.objects import Box, Objects
 
 NAMES = [["a"], ["b"], ["c"], ["a"], ["b"], ["c"]]
+OBJECTS = [Objects(480, 640, (Box(name, EDGES),)).to_text() for (name,) in NAMES]
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_keeps_the_contract(name):
-    check_task(name, INFERRER_TASKS[name].labels(NAMES, ["a", "b", "c"]))
+    check_task(name, INFERRER_TASKS[name].labels(NAMES, OBJECTS, ["a", "b", "c"]))
 
 
 def test_a_task_led_by_a_metric_of_another_task_is_told_so(monkeypatch):
@@ -40,6 +42,10 @@ def test_gates_of_the_config_stand_in_place_of_the_default():
     assert only.name == "micro_f1 - champion >= -0.01 at 95 %"
     *_, later = gates_of("single_label", EvaluationConfig(promotion_risk=None))
     assert later.name == "accuracy - champion >= -0.01 at 90 %", "each candidate by itself risks 5 %"
+    *_, overall, ordinary = gates_of("single_label", EvaluationConfig(promotion_risk=None), in_spans=True)
+    assert overall == later
+    assert ordinary.name == "accuracy - champion >= -0.04 on span=ordinary at 90 %"
+    assert ordinary.on_missing == "tell", "a world that has moved for good is judged by itself"
     own = GateConfig(metric="ece", max=0.1)
     assert gates_of("multi_label", EvaluationConfig(gates=[own])) == [own]
 

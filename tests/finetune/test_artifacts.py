@@ -132,7 +132,7 @@ def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
     data = ReportData.read(tmp_path)
     assert data.ingest is None
     added = dict.fromkeys(
-        ("approval", "search", "tuning", "refit", "calibration", "reuse", "ranking", "start", "decision")
+        ("approval", "search", "tuning", "refit", "calibration", "reuse", "drifted", "ranking", "start", "decision")
     )
     serving = {**summary["serving"], "teacher_metrics": None}
     assert data.summary.plain() == {

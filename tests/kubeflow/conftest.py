@@ -71,3 +71,40 @@ kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
 """
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of pictures with words, joined by `concat`; some lack the picture and some the words."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("tiny_sides")
+    draw = np.random.default_rng(0)
+    lines = ["path,text,label"]
+    for number in range(96):
+        label, grey = (("dark", 60), ("light", 190))[number % 2]
+        pixels = (grey + draw.integers(-50, 50, (32, 32, 3))).astype("uint8")
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        path, text = f"{number}.png", f"a {label} one {number}"
+        lines.append(f"{'' if number % 8 == 1 else path},{'' if number % 8 == 4 else text},{label}")
+    (folder / "sides.csv").write_text("\n".join(lines))
+    (folder / "words.txt").write_text("a 1 0 0\ndark 0 1 0\nlight 0 -1 1\none 0 0 1\n")
+    (folder / "tiny.yaml").write_text(
+        """
+name: tiny
+data: {root: ., manifest: sides.csv}
+backbones:
+  image: {name: SmallCNN, weights: random}
+  text: {name: GloVe, weights: words.txt, text: {max_words: 6}}
+training:
+  batch_size: 8
+  fusion: concat
+  head: {units: [8]}
+  calibration: temperature
+  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
+evaluation: {gates: [{metric: accuracy, min: 0.0}], baselines: [majority]}
+kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
+"""
+    )
+    return folder

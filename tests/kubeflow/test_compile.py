@@ -20,6 +20,7 @@ from finetune.errors import ConfigError
 from finetune.run_time import CodeDigest, ConfigValue, Place
 from finetune_kubeflow import compile as kfp_compile
 from finetune_kubeflow.environment import TRAIN_JOB_ENV
+from finetune_kubeflow.package import write
 from finetune_kubeflow.package.packed import unpack, unpack_config
 from finetune_kubeflow.package.read import read_package
 from finetune_kubeflow.replay.run import replay
@@ -267,7 +268,7 @@ def test_what_cannot_be_compiled_is_said(tmp_path: Path, override: str, message:
 
 
 def test_a_package_that_is_too_large_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(kfp_compile, "MAX_PACKAGE_BYTES", 10_000)
+    monkeypatch.setattr(write, "MAX_PACKAGE_BYTES", 10_000)
     with pytest.raises(ConfigError, match="bytes; expected at most 10,000"):
         compiled(tmp_path, "digits")
     assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,11 @@ JUDGEMENT = ("ChampionResolver", "BulkInferrer", "Evaluator", "ServingGate", "Ga
 
 
 def grouped(*overrides: str) -> list[tuple[str, ...]]:
-    return groups_of(load_config(ROOT / "configs" / "digits.yaml", overrides), DAG)
+    return groups_of(load_config(ROOT / "configs" / "digits.yaml", overrides).kubernetes, DAG, kinds(DAG))
+
+
+def kinds(nodes: Iterable[str]) -> dict[str, str]:
+    return {node: "Trainer" if node.endswith("Trainer") else node for node in nodes}
 
 
 def test_light_nodes_share_tasks_and_each_trainer_has_its_own():
@@ -46,7 +51,7 @@ def test_light_nodes_share_tasks_and_each_trainer_has_its_own():
 def test_the_tuner_has_a_task_of_its_own_before_the_trainer():
     tuned = {**DAG, "Tuner": DAG["Trainer"], "Trainer": [*DAG["Trainer"], "Tuner"]}
     order = {node: tuned[node] for node in [*list(DAG)[:9], "Tuner", *list(DAG)[9:]]}
-    found = groups_of(load_config(ROOT / "configs" / "digits.yaml"), order)
+    found = groups_of(load_config(ROOT / "configs" / "digits.yaml").kubernetes, order, kinds(order))
     assert found.index(("Tuner",)) < found.index(("Trainer",))
 
 

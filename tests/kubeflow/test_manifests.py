@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -153,6 +154,26 @@ def test_the_worker_pool_is_where_beam_looks_for_it_and_has_what_the_nodes_have(
     assert spec["volumes"][0]["persistentVolumeClaim"]["claimName"] == settings.volume.claim
     for container in spec["containers"]:
         assert container["volumeMounts"] == [{"name": "shared", "mountPath": settings.volume.mount_path}]
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_job_that_owns_the_volume_says_whether_tasks_can_write(writable: bool, tmp_path: Path):
+    job = DOCUMENTS["volume-owner.yaml:Job/finetune-volume-owner"]
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    settings = load_config(ROOT / "configs" / "digits.yaml").kubernetes
+    assert container["image"] == settings.defaults.image
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == settings.volume.claim
+    assert container["volumeMounts"] == [{"name": "shared", "mountPath": settings.volume.mount_path}]
+    (user,) = re.findall(r"(?m)^USER (\d+):\1$", (ROOT / "kubeflow" / "Dockerfile").read_text())
+    assert {pod["securityContext"][one] for one in ("runAsUser", "runAsGroup", "fsGroup")} == {int(user)}
+    *shell, script = container["command"]
+    folder = tmp_path if writable else tmp_path / "absent"
+    command = [*shell, script.replace("/finetune/", f"{folder}/")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == (0 if writable else 1)
+    assert ("tasks can write" in ran.stdout, "does not look at fsGroup" in ran.stderr) == (writable, not writable)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_database_is_known_by_its_bytes_watched_and_reached_by_its_namespace_alone():

@@ -10,6 +10,7 @@ import pytest
 from finetune.config import Config, load_config
 from finetune.errors import ConfigError
 from finetune_kubeflow.package import placement, pod_checks
+from finetune_kubeflow.workers import manifests
 from pipeline.plan import node_ids
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ def config(*overrides: str, file: str = "digits.yaml") -> Config:
 
 def problems(*overrides: str, file: str = "digits.yaml") -> list[str]:
     made = config(*overrides, file=file)
-    return placement.problems(made, node_ids(made))
+    return placement.problems(made.kubernetes, node_ids(made), manifests.jobs(made, node_ids(made)))
 
 
 def test_a_component_replaces_only_the_keys_that_it_sets():
@@ -29,22 +30,23 @@ def test_a_component_replaces_only_the_keys_that_it_sets():
         "kubernetes.defaults={image: a, memory: 2Gi, tolerations: [{key: x, operator: Exists}]}",
         "kubernetes.components.Trainer={image: b, tolerations: []}",
     )
-    trainer, other = placement.placement(made, "Trainer"), placement.placement(made, "Pusher")
+    trainer, other = placement.placement(made.kubernetes, "Trainer"), placement.placement(made.kubernetes, "Pusher")
     assert (trainer.image, trainer.memory, trainer.tolerations) == ("b", "2Gi", [])
     assert (other.image, other.memory, other.tolerations[0].key) == ("a", "2Gi", "x")
 
 
 def test_the_tuner_is_placed_as_the_trainer_unless_it_says_otherwise():
     made = config("kubernetes.components.Trainer={memory: 8Gi, cpu: 4}", "kubernetes.defaults.cpu=1")
-    assert placement.placement(made, "Tuner") == placement.placement(made, "Trainer")
+    assert placement.placement(made.kubernetes, "Tuner") == placement.placement(made.kubernetes, "Trainer")
     own = config("kubernetes.components.Trainer={memory: 8Gi, cpu: 4}", "kubernetes.components.Tuner={memory: 2Gi}")
-    assert placement.placement(own, "Tuner").memory == "2Gi"
+    assert placement.placement(own.kubernetes, "Tuner").memory == "2Gi"
 
 
 def test_only_a_component_with_an_accelerator_sees_a_gpu():
     made = config("kubernetes.components.Trainer.accelerator.count=1")
     for node_id in node_ids(made):
-        hidden = placement.environment(made, placement.placement(made, node_id)).get("CUDA_VISIBLE_DEVICES")
+        placed = placement.placement(made.kubernetes, node_id)
+        hidden = placement.environment(made.kubernetes, placed).get("CUDA_VISIBLE_DEVICES")
         assert hidden == (None if node_id == "Trainer" else "-1"), node_id
 
 
@@ -55,7 +57,7 @@ def test_an_accelerator_for_everyone_is_refused():
 
 def test_kueue_labels_come_from_queue_and_priority():
     made = config("kubernetes.defaults={queue: team, queue_priority: batch, labels: {a: b}}")
-    labels = placement.pod_labels(placement.placement(made, "Trainer"))
+    labels = placement.pod_labels(placement.placement(made.kubernetes, "Trainer"))
     expected = {"a": "b", "kueue.x-k8s.io/queue-name": "team", "kueue.x-k8s.io/priority-class": "batch"}
     assert labels == expected
 
@@ -124,8 +126,8 @@ def test_workers_may_have_what_a_kfp_task_may_not():
 
 
 def test_the_task_that_watches_workers_asks_for_no_gpu():
-    made = config(file="flowers_gpu.yaml")
-    watching, working = placement.task_placement(made, "Trainer"), placement.placement(made, "Trainer")
+    settings = config(file="flowers_gpu.yaml").kubernetes
+    working, watching = placement.placement(settings, "Trainer"), placement.task_placement(settings, "Trainer", True)
     assert working.accelerator
     assert watching.accelerator is None
     assert not watching.node_selector

@@ -318,7 +318,10 @@ def states(output: str) -> dict[str, str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("kind", "classes"), [("tiny", ["dark", "light"]), ("tiny_pairs", ["alike", "other"])])
+@pytest.mark.parametrize(
+    ("kind", "classes"),
+    [("tiny", ["dark", "light"]), ("tiny_pairs", ["alike", "other"]), ("tiny_sides", ["dark", "light"])],
+)
 def test_a_whole_pipeline(kind: str, classes: list[str], request: pytest.FixtureRequest, tmp_path: Path):
     """Killed while it trains, it resumes from its checkpoint and pushes what a local run pushes, byte for byte."""
     here, package = tmp_path / "volume", tmp_path / "tiny-package.yaml"

@@ -202,8 +202,16 @@ def test_what_a_release_would_silently_drop_is_refused_before_anything_is_sent(l
 def test_a_schedule_that_runs_as_another_account_is_told(package: Path, tag: str, other: bool):
     with FakeKfp() as kfp:
         kfp.tag = tag
-        told = submit.Server(submit.Access(kfp.host), "team").account_of_schedules(request(package, cron="0 3 * * 1"))
+        server = submit.Server(submit.Access(kfp.host), "team")
+        told = server.about_account(request(package, cron="0 3 * * 1"))
         assert ("have the account 'pipeline-runner', not 'runner'" in told) is other
+        # Such a server takes any account of a single run; later ones take those that they list.
+        expected = "" if other else "it takes 'runner' only where ALLOWEDSERVICEACCOUNTS"
+        assert expected in server.about_account(request(package))
+        assert bool(server.about_account(request(package))) is not other
+        own = submit.request(package, "team", "pipeline-runner", {})
+        assert server.about_account(own) == ""
+        assert [one for one in kfp.requests if one[0] == "POST"] == []
 
 
 @pytest.mark.parametrize(
@@ -212,6 +220,11 @@ def test_a_schedule_that_runs_as_another_account_is_told(package: Path, tag: str
         (400, "Invalid input error\nat server.go:1", r"refused \(400\): Invalid input error\.$"),
         (401, "Unauthorized", "Set KF_PIPELINES_TOKEN"),
         (403, "User is not allowed", "has no right to that in this namespace"),
+        (
+            400,
+            "service account runner is not allowed",
+            "Have ALLOWEDSERVICEACCOUNTS of its deployment ml-pipeline list",
+        ),
     ],
 )
 def test_what_the_server_refuses_is_a_sentence(package: Path, status: int, message: str, sentence: str):

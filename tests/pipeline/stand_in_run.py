@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -63,7 +64,7 @@ class StandIn:
             repr(sorted((one.path, one.sha256, one.labels) for one in examples)).encode()
         ).hexdigest()
         folder = config.output_path / "artifacts" / digest[:12]
-        listed = [type(one)(*[*vars(one).values()][:-1], "train") for one in examples]
+        listed = [replace(one, split="train") for one in examples]
         ExampleList.of(listed).write(folder / "examples")
         model = folder / "model"
         model.mkdir(parents=True, exist_ok=True)

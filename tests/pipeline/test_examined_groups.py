@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 pytest.importorskip("tfx")
 
-from finetune.config.retrain import RetrainConfig
-from pipeline.retraining.examination import _features, _Space
+from pipeline.retraining.examination import _Space
 
 PATIENTS, PICTURES, BEFORE = 24, 20, 16
 
@@ -21,11 +18,10 @@ def test_other_patients_are_no_drift_and_a_group_that_is_not_known_is_none() -> 
     values = random.normal(size=(PATIENTS, 6))[patient] + 0.3 * random.normal(size=(len(patient), 6))
     keys = np.array([f"{place:03}" for place in range(len(patient))])
     seen, unseen = set(keys[patient < BEFORE]), set(keys[patient >= BEFORE])
-    config = SimpleNamespace(retrain=RetrainConfig())
 
     def differ(groups: dict[str, str]) -> bool:
         space = _Space((keys, values), (keys, values), groups)
-        return _features(config, space, seen, unseen).differ
+        return space.features(seen, unseen, level=0.05 / 3).differ
 
     assert differ({})
     assert not differ(dict(zip(keys, patient.astype(str), strict=True)))

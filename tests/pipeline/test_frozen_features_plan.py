@@ -8,9 +8,10 @@ import io
 import pytest
 from rich.console import Console
 
-from finetune.config import Config
+from finetune.config import BackboneConfig, Config, TrainingConfig
 from pipeline.frozen_features_plan import count_examples, frozen_features_lines
 from pipeline.plan import print_plan
+from trainer_module.backbones.sources import source_of
 from trainer_module.frozen_features import recorded
 
 
@@ -110,3 +111,23 @@ def test_recorded_graphs_are_those_of_the_networks(name, arguments):
     pytest.importorskip("tensorflow")
     record = importlib.import_module("trainer_module.frozen_features.record")
     assert recorded.recorded(name, arguments) == record.graph_of(name, arguments)
+
+
+def test_a_plan_with_pooled_blocks_has_the_graph_that_is_built():
+    pytest.importorskip("tensorflow")
+    model = importlib.import_module("trainer_module.backbones.model")
+    network = importlib.import_module("trainer_module.frozen_features.network")
+    own = BackboneConfig(name="SmallCNN", weights="random", pooled_blocks=3)
+    planned = source_of(own).graph(own)
+    built = network.Network(*reversed(model.build_network(own, TrainingConfig(), classes=2)))
+    assert planned.layers == tuple(built.graph.layers)
+    found = [(node.name, node.shape, set(node.inputs)) for node in built.nodes if node.in_backbone]
+    assert found[1:] == [(node.name, node.shape, set(node.inputs)) for node in planned.nodes[1:]]
+
+
+def test_of_pooled_blocks_a_phase_keeps_what_lies_below_the_lowest_or_all(tmp_path):
+    backbone = {"name": "MobileNetV2", "weights": "random", "arguments": {"alpha": 0.35}, "pooled_blocks": 3}
+    head, tune = frozen_features_lines(config(folders(tmp_path, train=80, val=20), backbone=backbone))
+    # 1280 of the output, and 56 of each of the two blocks below it, four bytes each.
+    assert head.startswith("head: the network up to pooled_blocks runs once; 5.6 kB a picture")
+    assert "the network up to block_14_add runs once" in tune

@@ -20,6 +20,7 @@ from finetune.errors import RunError
 from pipeline.report import page
 from pipeline.report.tasks import TASKS, multi_label
 from pipeline.report.tasks.contract import check_task
+from transforms.objects import Box, Objects
 
 CLASSES = ["bird, wild", "<b>cat</b>", "dog"]
 # True labels, and the probability of each class: of the first example nothing is right, of the next one cat is missed
@@ -34,14 +35,32 @@ EXAMPLES = [
 THRESHOLDS = dict(zip(CLASSES, [0.5, 0.4, 0.6], strict=True))
 
 
+def places(labels: list[list[str]], probabilities: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Objects side by side, and boxes there of the classes whose probability reaches the threshold."""
+    edges = [(0.1, 0.3 * column, 0.4, 0.3 * column + 0.2) for column in range(len(CLASSES))]
+    boxes = np.array(
+        [
+            [(*edges[column], column, score, score >= THRESHOLDS[CLASSES[column]]) for column, score in enumerate(row)]
+            for row in probabilities
+        ]
+    )
+    found = [tuple(Box(name, edges[CLASSES.index(name)]) for name in names) for names in labels]
+    return boxes, [Objects(480, 640, each).to_text() for each in found]
+
+
 @functools.cache
 def data(task: str) -> ReportData:
     """A run of a task: single labels are the first one of each example that has any."""
-    examples = EXAMPLES if task == "multi_label" else [(names[:1], values) for names, values in EXAMPLES if names]
+    examples = EXAMPLES if task != "single_label" else [(names[:1], values) for names, values in EXAMPLES if names]
     probabilities = np.array([values for _, values in examples])
     said = probabilities >= list(THRESHOLDS.values()) if task == "multi_label" else None
+    boxes, objects = places([names for names, _ in examples], probabilities)
     test_set = make_test_set(
-        task, [names for names, _ in examples], {}, {CANDIDATE: Answers(probabilities, CLASSES, said)}
+        task,
+        [names for names, _ in examples],
+        {},
+        {CANDIDATE: Answers(probabilities, CLASSES, said, boxes if task == "detection" else None)},
+        objects=objects,
     )
     candidate = test_set.of(CANDIDATE)
     asked = INFERRER_TASKS[task]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 
-from finetune.config import Config
+from finetune.config import AugmentationConfig, Config, TrainingConfig
+from finetune.config.keys import set_at
 from finetune.errors import RunError
 from pipeline.tasks import TASK_TABLES, check_champion, task_fits, task_problems
 from registry.versions import FACTS_FILE
@@ -20,7 +22,7 @@ def test_no_part_lacks_a_task():
 def test_a_task_that_nobody_knows():
     (problem,) = task_fits({"task": "multi_lable"})
     assert problem == (
-        "task: got 'multi_lable'; expected one of multi_label, single_label. Did you mean 'multi_label'?"
+        "task: got 'multi_lable'; expected one of detection, multi_label, single_label. Did you mean 'multi_label'?"
     )
 
 
@@ -53,3 +55,53 @@ def test_a_champion_of_another_task_is_refused(tmp_path):
     facts.write_text(json.dumps({"backbone": {}}))
     with pytest.raises(RunError, match=r"task: got 'multi_label', and '.*/pushed/3', .* is of task 'single_label'"):
         check_champion(config)
+
+
+BOXES = {
+    "task": "detection",
+    "data": {"root": "cells", "manifest": "coco.json"},
+    "evaluation": {"gates": [{"metric": "box_map_50", "min": 0.5}]},
+}
+
+
+def test_a_config_of_boxes_fits_as_it_is_and_with_its_defaults_written_out():
+    assert task_fits(BOXES) == []
+    training = TrainingConfig().model_dump(mode="json")
+    augmentation = AugmentationConfig(horizontal_flip=True).model_dump(mode="json")
+    assert task_fits({**BOXES, "training": training, "augmentation": augmentation}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.strategy", "auto"),
+        ("training.start_from", "champion"),
+        ("training.head", {"units": [64]}),
+        ("training.label_smoothing", 0.1),
+        ("training.class_weights", "balanced"),
+        ("training.calibration", "temperature"),
+        ("training.peft", "lora"),
+        ("training.frozen_features.cache", "on"),
+        ("tuning.space", {"training.seed": [1, 2]}),
+        ("evaluation.costs", {"a": {"b": 2}}),
+        ("evaluation.baselines", ["logistic_regression"]),
+        ("augmentation.rotation", 0.1),
+        ("augmentation.mixup", 0.2),
+    ],
+)
+def test_what_boxes_do_not_go_with_is_told_with_its_key(key, value):
+    raw = copy.deepcopy(BOXES)
+    set_at(raw, key, value)
+    (problem,) = task_fits(raw)
+    assert problem.startswith(f"{key}: got {value!r}; with task detection expected ")
+
+
+def test_so_is_what_a_phase_of_its_own_asks_for_and_a_baseline_that_nobody_named():
+    phases = [{"name": "head", "augmentation": {"zoom": 0.1}, "regularizers": {"dropout": 0.5}}]
+    problems = task_fits({**BOXES, "training": {"phases": phases}})
+    assert sorted(problem.partition(":")[0] for problem in problems) == [
+        "training.phases[0].augmentation.zoom",
+        "training.phases[0].regularizers",
+    ]
+    (problem,) = task_fits({**BOXES, "evaluation": {}})
+    assert problem.startswith("evaluation.baselines: got ['majority', 'logistic_regression']; with task detection")

@@ -87,7 +87,7 @@ def setup_of(
     recipe.make_deterministic(config.seed)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        backbone, model = backbone_model.build_network(network, config, 2, TASKS[task].activation)
+        backbone, model = backbone_model.build_network(network, config, 2, TASKS[task].head())
     frozen_features = FrozenFeatures(folder, model, backbone, config, augmentation, *splits, "Trainer")
     counted = TASKS[task], ["dark", "bright"], None
     return Setup(
@@ -95,9 +95,17 @@ def setup_of(
     )
 
 
-def fit(splits, config: TrainingConfig, augmentation=STRONG, after_phase=None, strategy=None, folder="unused"):
+def fit(
+    splits,
+    config: TrainingConfig,
+    augmentation=STRONG,
+    after_phase=None,
+    strategy=None,
+    folder="unused",
+    network=SMALL,
+):
     """Trains all phases; returns the model, its backbone, the rows and the curves."""
-    setup = setup_of(splits, config, augmentation, strategy, folder)
+    setup = setup_of(splits, config, augmentation, strategy, folder, network)
     progress = State()
     for index in range(len(config.phases)):
         before = {layer.name: layer.get_weights() for layer in setup.backbone.layers}

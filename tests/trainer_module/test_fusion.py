@@ -22,9 +22,9 @@ PHASES = [
 ]
 
 
-def network(folder, fusion):
+def network(folder, fusion, image_size=16):
     (folder / "words.txt").write_text("left 1 0.5\nright 0 -1\nflower 2 2\n")
-    image = {"name": "SmallCNN", "weights": "random", "image_size": 16}
+    image = {"name": "SmallCNN", "weights": "random", "image_size": image_size}
     text = {"name": "GloVe", "weights": str(folder / "words.txt"), "text": {"max_words": 4}}
     config = BackboneConfig.model_validate({"sides": {"image": image, "text": text}})
     training = TrainingConfig.model_validate({"fusion": fusion, "frozen_features": "on", "phases": PHASES})
@@ -50,7 +50,7 @@ def test_what_is_missing_has_no_say(fusion, tmp_path):
     assert differ.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
+@pytest.mark.parametrize("fusion", ["concat", "cross_attention", "contrastive"])
 def test_every_phase_goes_on_from_what_is_kept_of_both_sides(fusion, tmp_path):
     from finetune.config import AugmentationConfig
     from trainer_module.frozen_features.plan import RATES
@@ -100,3 +100,9 @@ def test_words_cannot_look_at_a_vector(tmp_path):
     config = BackboneConfig.model_validate({"sides": {"image": image, "text": text}})
     with pytest.raises(BackboneError, match="Expected `concat`"):
         build_network(config, TrainingConfig.model_validate({"fusion": "cross_attention"}), classes=3)
+
+
+def test_words_cannot_look_around_in_a_map_of_one_place(tmp_path):
+    network(tmp_path, "concat", image_size=8)
+    with pytest.raises(BackboneError, match=r"SmallCNN gives a vector \[None, 1, 1, \d+\], and words look at places"):
+        network(tmp_path, "cross_attention", image_size=8)

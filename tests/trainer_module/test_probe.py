@@ -123,6 +123,12 @@ def test_what_is_held_out_is_of_groups_that_the_fit_has_not_seen(monkeypatch):
     assert len(set(probe._folds(labels, 1, ["one patient"] * 320)[1])) == probe.FOLDS
 
 
+def test_features_that_are_the_same_for_all_tell_no_more_than_how_frequent_classes_are():
+    labels = np.arange(40) % 4 // 3
+    logits = probe.held_out_logits(SINGLE, np.ones((40, 100), np.float32), labels, 2, seed=1)
+    assert (logits.argmax(axis=1) == 0).all()
+
+
 def test_the_same_seed_fits_the_same_layer():
     values, labels = clusters(60, 100, 3)
     one, again, other = (fit_probe(SINGLE, values[np.newaxis], labels, 3, seed) for seed in (1, 1, 2))

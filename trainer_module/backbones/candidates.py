@@ -85,7 +85,8 @@ def label_of(config: BackboneConfig) -> str:
     size = [f"at {record.image_size}"] if record.image_size else []
     # Of a name that stands for a kind of models, the folder says which.
     folder = [config.local_path.name] if config.name and config.local_path and config.local_path.is_dir() else []
-    return " ".join([name, *folder, *arguments, *size])
+    pooled = [f"{config.pooled_blocks} blocks"] if config.pooled_blocks > 1 else []
+    return " ".join([name, *folder, *arguments, *size, *pooled])
 
 
 def _of_file(path: Path) -> BackboneConfig | str:

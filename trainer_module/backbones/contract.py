@@ -12,6 +12,7 @@ from finetune.config.backbone import BackboneConfig
 from finetune.errors import BackboneError
 from trainer_module.backbones.source import UNFREEZE_FORMS
 from trainer_module.backbones.sources import SOURCES, source_of
+from trainer_module.backbones.sources.pooled_blocks import PooledBlocks
 
 if TYPE_CHECKING:
     import tf_keras as keras
@@ -90,7 +91,8 @@ def _check_selection(config: BackboneConfig) -> None:
     source = source_of(config)
     selecting = [name for name, other in SOURCES.items() if other.selects(config)]
     assert selecting == [source.name], f"a config selects several sources: {selecting}"
-    assert SOURCES[source.name] is source, f"{source.name} stands in the table under another name"
+    itself = source.itself if isinstance(source, PooledBlocks) else source
+    assert SOURCES[source.name] is itself, f"{source.name} stands in the table under another name"
     unknown = set(source.unfreeze_forms) - set(UNFREEZE_FORMS)
     assert not unknown, f"{source.name} allows forms of `unfreeze` that there are not: {sorted(unknown)}"
     for name, record in source.records.items():

@@ -7,19 +7,22 @@ import tf_keras as keras
 
 from finetune.config import BackboneConfig, TrainingConfig
 from finetune.errors import BackboneError
+from trainer_module.alignment.network import align
 from trainer_module.backbones.sources import record_of, source_of
-from trainer_module.fusion import fuse
-from trainer_module.heads import add_head, with_all_regularizers
+from trainer_module.fusion import fuse, pooled_side
+from trainer_module.heads import DenseHead, Head, with_all_regularizers
 from trainer_module.modalities import MODALITIES
 from trainer_module.peft.adapters import attach
 from transforms.backbone import Backbone
-from transforms.features import THERE
+from transforms.features import IMAGE, TEXT, THERE
+
+SOFTMAX = DenseHead()
 
 
 def build_network(
-    config: BackboneConfig, training: TrainingConfig, classes: int, activation: str = "softmax"
+    config: BackboneConfig, training: TrainingConfig, classes: int, head: Head = SOFTMAX
 ) -> tuple[keras.Model, keras.Model]:
-    """Builds the backbone, and the whole network around it; with LoRA, its kernels have their updates.
+    """Builds the backbone as the head takes it, and the whole network around it; with LoRA, its kernels have updates.
 
     With `training.mixed_precision`, the backbone alone computes in half precision: its variables, the scaling of pixels
     and the head are float32. A SavedModel computes in what it was saved with.
@@ -27,15 +30,17 @@ def build_network(
     policy = {"off": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}[training.mixed_precision]
     keras.mixed_precision.set_global_policy(policy)
     try:
-        backbone = build_backbone(config)
+        backbone = head.opened(build_backbone(config))
     finally:
         keras.mixed_precision.set_global_policy("float32")
     if training.peft and training.peft.method == "lora":
         attach(backbone, training.peft, training.seed)
-    return backbone, build_model(backbone, record_of(config), training, classes, activation)
+    return backbone, build_model(backbone, record_of(config), training, classes, head)
 
 
-def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingConfig) -> keras.Model:
+def in_float32(
+    model: keras.Model, config: BackboneConfig, training: TrainingConfig, classes: int, head: Head = SOFTMAX
+) -> keras.Model:
     """Returns the network with the same weights that computes in float32 throughout: what is exported.
 
     Updates of low rank are merged before.
@@ -43,12 +48,7 @@ def in_float32(model: keras.Model, config: BackboneConfig, training: TrainingCon
     if training.mixed_precision == "off":
         return model
     random, exact = source_of(config).with_random_weights(config), {"mixed_precision": "off", "peft": None}
-    _, copy = build_network(
-        random,
-        training.model_copy(update=exact),
-        model.output_shape[-1],
-        keras.activations.serialize(model.layers[-1].activation),
-    )
+    _, copy = build_network(random, training.model_copy(update=exact), classes, head)
     copy.set_weights(model.get_weights())
     return copy
 
@@ -70,7 +70,7 @@ def build_backbone(config: BackboneConfig) -> keras.Model:
 
 
 def build_model(
-    backbone: keras.Model, record: Backbone, training: TrainingConfig, classes: int, activation: str = "softmax"
+    backbone: keras.Model, record: Backbone, training: TrainingConfig, classes: int, head: Head = SOFTMAX
 ) -> keras.Model:
     """Puts input scaling before the backbone and a head behind it.
 
@@ -79,17 +79,18 @@ def build_model(
     what pretraining measured. With `train` they follow the model, and Keras keeps those of frozen layers as they are.
 
     Returns:
-        A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to probabilities
-        float32 [batch, classes].
+        A model from [batch, size, size, 3] in [0, 255], or from what the backbone of texts takes, to what the head
+        gives, such as probabilities float32 [batch, classes]; with `fusion: contrastive`, to what
+        `trainer_module.alignment.vectors` reads.
     """
     mode = {} if training.batch_norm == "train" else {"training": False}
     if record.sides:
-        return _model_of_sides(backbone, record, training, classes, activation, mode)
+        return _model_of_sides(backbone, record, training, classes, head, mode)
     modality = MODALITIES[record.modality]
     inputs = tf.nest.map_structure(modality.network_input, backbone.input)
     features = backbone(tf.nest.map_structure(lambda value: modality.prepare(value, record), inputs), **mode)
-    head = with_all_regularizers(training)
-    return keras.Model(inputs, add_head(features, modality.pool, head, classes, training.seed, activation))
+    layers = with_all_regularizers(training)
+    return keras.Model(inputs, head.add(features, modality.pool, layers, classes, training.seed))
 
 
 def _model_of_sides(
@@ -97,10 +98,10 @@ def _model_of_sides(
     record: Backbone,
     training: TrainingConfig,
     classes: int,
-    activation: str,
+    head: Head,
     mode: dict[str, bool],
 ) -> keras.Model:
-    """Puts each side's own input before it, and behind both what joins them."""
+    """Puts each side's own input before it, and behind both what joins them, or what brings them into one space."""
     inputs, prepared = {}, []
     for (side, own), tensor in zip(record.sides.items(), backbone.inputs, strict=True):
         modality = MODALITIES[side]
@@ -108,7 +109,9 @@ def _model_of_sides(
         prepared.append(modality.prepare(inputs[side], own))
     inputs[THERE] = keras.Input((len(record.sides),), dtype=tf.int64, name=THERE)
     picture, words = backbone(prepared, **mode)
+    layers = with_all_regularizers(training)
+    if training.fusion.is_contrastive:
+        vectors = pooled_side(picture, IMAGE, record), pooled_side(words, TEXT, record)
+        return keras.Model(inputs, align(*vectors, inputs[THERE], training.fusion, layers, training.seed))
     fused = fuse(picture, words, inputs[THERE], record, training.fusion, training.seed)
-    head = with_all_regularizers(training)
-    pool = MODALITIES[record.modality].pool
-    return keras.Model(inputs, add_head(fused, pool, head, classes, training.seed, activation))
+    return keras.Model(inputs, head.add(fused, MODALITIES[record.modality].pool, layers, classes, training.seed))

@@ -13,6 +13,8 @@ from trainer_module.examples.warp import warp
 # Of what random erasing takes away, and of what a random-resized crop keeps (Zhong et al. 2020; Szegedy et al. 2015).
 ERASED_AREA = (0.02, 1 / 3)
 CROP_RATIO = 4 / 3
+# Of an object that a crop cuts.
+LEAST_LEFT = 0.25
 # Apart from the seeds of all other draws, whose first number is an epoch's.
 _LATER, _NOISE = (1 << 40, 0), (1 << 41, 0)
 
@@ -45,6 +47,40 @@ def augment(pixels: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig) -> t
     if config.random_erasing:
         image = _erased(image, (more[7:12] + 1.0) / 2.0, seed, config.random_erasing)
     return tf.ensure_shape(image, pixels.shape)
+
+
+def moved(objects: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig, height: int, width: int) -> tf.Tensor:
+    """Moves objects with the picture that `augment` changes by the same seed, where that crops and flips it.
+
+    What is cut off is no longer there; of an object of which less than LEAST_LEFT is left, it is not told whether one
+    should still find it: it is marked as a crowd.
+
+    Args:
+        objects: float32 [objects, 6], as `transforms.tasks.detection` reads them.
+        height, width: Of the picture, in pixels.
+
+    Returns:
+        The same shape.
+    """
+    draws = tf.random.stateless_uniform([7], seed, -1.0, 1.0)
+    upper, left, lower, right, column, crowd = tf.unstack(objects, axis=-1)
+    if config.random_resized_crop:
+        more = tf.random.stateless_uniform([12], seed + tf.constant(_LATER, tf.int64), -1.0, 1.0)
+        across, _, offset_x, _, down, offset_y, _, _ = tf.unstack(_affine(draws, more, height, width, config))
+        # The transform is of pixels' middles, from the changed picture to the one before.
+        left, right = ((edge * width - 0.5 - offset_x) / across for edge in (left, right))
+        upper, lower = ((edge * height - 0.5 - offset_y) / down for edge in (upper, lower))
+        left, right = ((edge + 0.5) / width for edge in (left, right))
+        upper, lower = ((edge + 0.5) / height for edge in (upper, lower))
+    if config.horizontal_flip:
+        flips = draws[4] < 0
+        left, right = tf.where(flips, 1.0 - right, left), tf.where(flips, 1.0 - left, right)
+    whole = (lower - upper) * (right - left)
+    upper, left, lower, right = (tf.clip_by_value(edge, 0.0, 1.0) for edge in (upper, left, lower, right))
+    area = (lower - upper) * (right - left)
+    crowd = tf.where(area < LEAST_LEFT * whole, 1.0, crowd)
+    column = tf.where(area > 0.0, column, -1.0)
+    return tf.ensure_shape(tf.stack([upper, left, lower, right, column, crowd], axis=-1), objects.shape)
 
 
 def _affine(draws: tf.Tensor, more: tf.Tensor, height: int, width: int, config: AugmentationConfig) -> tf.Tensor:

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -19,6 +20,7 @@ from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
 from trainer_module.distillation.taught import Taught, TaughtLabels
+from trainer_module.examples.augmentation import moved
 from trainer_module.examples.by_length import by_length
 from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
@@ -50,6 +52,17 @@ class Split:
     lengths: np.ndarray  # int64 [examples]: the words of each, in their order; 0 where all examples cost the same.
     groups: Sequence[str]  # What several examples share, in their order; empty where the data do not say it.
     taught: Taught | None = None  # What a teacher said of each, where there is one.
+
+    @cached_property
+    def label_of_each(self) -> tf.Tensor:
+        """Reads the label of each example, in their order; `labels` says more."""
+
+        @tf.autograph.experimental.do_not_convert
+        def one(record: tf.Tensor) -> tf.Tensor:
+            return self.labels.read(tf.io.parse_single_example(record, self.labels.feature_spec()))
+
+        batches = self.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
+        return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
 
     @property
     def shuffle_window(self) -> int:
@@ -172,12 +185,14 @@ def training_batches(
         def one(position: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[NetworkInput, Target]:
             number, record = example
             value, label = parse(record, split)
+            if config.is_active:
+                own = [views.seed, views.row(number, epoch)] if views else [epoch_seed, position]
+                if split.labels.task.has_places:
+                    assert not isinstance(value, dict), "places are in a picture"
+                    label = moved(label, tf.stack(own), config, value.shape[0], value.shape[1])
+                value = augment(value, tf.stack(own), config)
             if teacher:
                 label = TaughtLabels(label, *(tf.gather(each, number) for each in teacher))
-            if views:
-                value = augment(value, tf.stack([views.seed, views.row(number, epoch)]), config)
-            elif config.is_active:
-                value = augment(value, tf.stack([epoch_seed, position]), config)
             return split.inputs.finish(value), label
 
         @tf.autograph.experimental.do_not_convert
@@ -268,14 +283,11 @@ def numbered_inputs(
 
 
 def labels(split: Split) -> tf.Tensor:
-    """Returns the label of each example in the order of the split: int64 [examples], or as the task has it."""
+    """Returns the label of each example in the order of the split: int64 [examples], or as the task has it.
 
-    @tf.autograph.experimental.do_not_convert
-    def one(record: tf.Tensor) -> tf.Tensor:
-        return split.labels.read(tf.io.parse_single_example(record, split.labels.feature_spec()))
-
-    batches = split.records.map(one, num_parallel_calls=PARALLEL).batch(1024)
-    return tf.constant(np.concatenate(list(iterable(batches).as_numpy_iterator())))
+    They are read once.
+    """
+    return split.label_of_each
 
 
 def targets(split: Split) -> Target:

@@ -20,6 +20,7 @@ from registry.versions import FACTS_FILE
 from trainer_module.export.canonical import make_canonical
 from trainer_module.tasks import TrainingTask
 from transforms import features
+from transforms.columns import as_parsed
 from transforms.features import IMAGE, TEXT
 from transforms.inputs import Inputs
 from transforms.sides import SIDES, packed
@@ -38,12 +39,12 @@ class ServedModel(tf.Module):
         task: TrainingTask,
         decision: dict[str, Any],
     ):
-        """Takes the network from inputs to probabilities, and what lies before and behind it.
+        """Takes the network, and what lies before and behind it.
 
         Args:
             inputs: How transformed examples become what the network takes.
             labels: How they become what the Evaluator compares with.
-            decision: What the task needs to decode probabilities.
+            decision: What the task needs to decode what the network gives.
         """
         super().__init__(name="served_model")
         self._has_sides = inputs.modality == features.IMAGE_TEXT
@@ -54,15 +55,17 @@ class ServedModel(tf.Module):
         loader = _OrderedLoader(transform_output.transform_savedmodel_dir)
         self._transform = _Untracked(loader.apply_transform_model)
         self._loaded = loader.__dict__
-        self._network = _Untracked(lambda transformed: model(inputs.read_batch(transformed), training=False))
+        self._inputs = _Untracked(inputs.read_batch)
         self._raw_spec = transform_output.raw_feature_spec()
         self._raw_name = inputs.raw
+        self._network = self._on_raw(lambda value: model(value, training=False))
         self._is_example = _Untracked(inputs.is_example)
         names = transform_output.vocabulary_by_name(features.CLASSES)
         self._classes = tf.constant([name.decode() for name in names])
-        self._labels = _Untracked(labels.read)
+        self._labels = _Untracked(labels.compared)
         self._label_key = labels.task.key
-        self._decode = _Untracked(lambda probabilities: task.decode(probabilities, self._classes, decision))
+        self._probabilities = _Untracked(task.probabilities)
+        self._decode = _Untracked(lambda output: task.decode(output, self._classes, decision))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -75,17 +78,13 @@ class ServedModel(tf.Module):
             `probabilities` float32 [batch, classes], `classes` string [batch, classes], the name of each column of
             `probabilities`, and what the task says of them: of single_label `label` string [batch], the most probable
             class or that of a threshold; of multi_label `predicted` int64 [batch, classes], 1 for each label that is
-            there.
+            there; of detection boxes (`trainer_module.tasks.detection`).
         """
-        is_example = self._is_example(examples)
-        spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
-        parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
-        raw = tf.where(is_example, parsed[self._raw_name], examples)
-        probabilities = self._network(self._transform({self._raw_name: self._as_parsed(raw)}))
+        output = self._network(self._raw_of(examples))
         return {
-            "probabilities": probabilities,
+            "probabilities": self._probabilities(output),
             "classes": tf.tile(self._classes[tf.newaxis], [tf.shape(examples)[0], 1]),
-            **self._decode(probabilities),
+            **self._decode(output),
         }
 
     @tf.function(
@@ -108,12 +107,22 @@ class ServedModel(tf.Module):
         of_sides = {"image_text": self.serve_sides} if self._has_sides else {}
         return {"serving_default": self.serve, "transform_features": self.transform_features, **of_sides}
 
-    def _as_parsed(self, raw: tf.Tensor) -> tf.Tensor | tf.SparseTensor:
-        """Shapes a string [batch] as the schema parses the feature."""
-        spec = self._raw_spec[self._raw_name]
-        if isinstance(spec, tf.io.VarLenFeature):
-            return tf.sparse.from_dense(raw[:, tf.newaxis])
-        return tf.reshape(raw, [-1, *spec.shape])
+    def _on_raw(self, network: Callable[[Any], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Makes a function of raw features, string [batch], of one of the network's input."""
+
+        def of_raw(raw: tf.Tensor) -> tf.Tensor:
+            return network(
+                self._inputs(self._transform({self._raw_name: as_parsed(raw, self._raw_spec[self._raw_name])}))
+            )
+
+        return _Untracked(of_raw)
+
+    def _raw_of(self, examples: tf.Tensor) -> tf.Tensor:
+        """Returns the raw feature of what is served, string [batch]: of a tf.Example, the one in it."""
+        is_example = self._is_example(examples)
+        spec = {self._raw_name: tf.io.FixedLenFeature([], tf.string, default_value="")}
+        parsed = tf.io.parse_example(tf.where(is_example, examples, ""), spec)
+        return tf.where(is_example, parsed[self._raw_name], examples)
 
 
 def _tables(model: keras.Model) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +57,15 @@ class Gap:
                     self.into.put(number, row.tobytes())
 
 
+@dataclass(frozen=True)
+class Known:
+    """Known is what all trainings of one network in one folder share."""
+
+    network: Network
+    caches: dict[tuple[str, float], ExampleCache] = field(default_factory=dict)
+    compiled: dict[tuple[int | str, ...], FrozenPart] = field(default_factory=dict)
+
+
 class FrozenFeatures:
     """Gives each phase its feeds.
 
@@ -75,6 +84,7 @@ class FrozenFeatures:
         val: Split,
         component: str,
         code: str = "",
+        known: Known | None = None,
     ):
         """Decides; nothing is computed yet.
 
@@ -83,6 +93,7 @@ class FrozenFeatures:
         Args:
             folder: Folder of all frozen features of a pipeline.
             code: Digest of the code that makes a network and its inputs.
+            known: What earlier trainings of the same network found out; None where there were none.
         """
         self._folder = Path(folder)
         self._model = model
@@ -92,12 +103,11 @@ class FrozenFeatures:
         self._splits = {"train": train, "val": val}
         self._component = component
         self._code = code
-        self._network = Network(model, backbone)
+        self._known = known or Known(Network(model, backbone))
+        self._network = self._known.network
         rates = RATES["gpu" if tf.config.list_logical_devices("GPU") else "cpu"]
         self.planner = Planner(training, augmentation, self._network.graph, train.examples, val.examples, rates)
-        self._caches: dict[str, ExampleCache] = {}
         self._at_once = training.batch_size
-        self._compiled: dict[tuple[int | str, ...], FrozenPart] = {}
         self._broken = ""
         if found := left_behind(self._folder):
             earlier, size = found
@@ -112,7 +122,7 @@ class FrozenFeatures:
         """
         network = self._folder, self._model, self._backbone
         changes = augmentation or self._augmentation
-        return FrozenFeatures(*network, training, changes, train, val, self._component, self._code)
+        return FrozenFeatures(*network, training, changes, train, val, self._component, self._code, self._known)
 
     def around(self, model: keras.Model, backbone: keras.Model) -> FrozenFeatures:
         """Returns the frozen features of another network on the same examples, in the same folder."""
@@ -208,12 +218,17 @@ class FrozenFeatures:
         config = self.planner.augmentation_of(index) if split == "train" else None
         batches = numbered_inputs(self._splits[split], wanted, self._fill_batch, config, self._training.seed)
         cuts = [gap.cut for gap in gaps]
-        what: tuple[int | str, ...] = (self._fill_batch, *(cut.name for cut in cuts))
-        if what not in self._compiled:
-            self._compiled[what] = self._frozen_part(cuts, batches.element_spec[1])
+        spec = repr(batches.element_spec)
+        what: tuple[int | str, ...] = (
+            self._fill_batch,
+            spec,
+            *(f"{cut.name} {self._stored(cut).name}" for cut in cuts),
+        )
+        if what not in self._known.compiled:
+            self._known.compiled[what] = self._frozen_part(cuts, batches.element_spec[1])
         done, told = 0, 0.0
         for numbers, inputs in batches:
-            for gap, output in zip(gaps, self._compiled[what](inputs), strict=True):
+            for gap, output in zip(gaps, self._known.compiled[what](inputs), strict=True):
                 gap.take(numbers.numpy(), output.numpy(), keys)
             done += len(numbers)
             if time.monotonic() - told > SECONDS_BETWEEN_EVENTS:
@@ -264,9 +279,10 @@ class FrozenFeatures:
             "tensorflow": tf.__version__,
         }
         made_by = json.dumps(facts, sort_keys=True)
-        if made_by not in self._caches:
-            self._caches[made_by] = ExampleCache(self._folder, made_by, self.planner.disk_bytes)
-        return self._caches[made_by]
+        key = made_by, self.planner.disk_bytes
+        if key not in self._known.caches:
+            self._known.caches[key] = ExampleCache(self._folder, *key)
+        return self._known.caches[key]
 
     @property
     def _fill_batch(self) -> int:

@@ -36,6 +36,8 @@ class Network:
         self._backbone = backbone
         self._tensors: dict[str, Any] = {}
         self._layers: dict[str, keras.layers.Layer] = {}
+        self._tails: dict[str, keras.Model] = {}
+        self._described: dict[str, bytes] = {}
         self._opened = _can_be_opened(backbone)
         self.nodes: list[Node] = []
         self._of_name: dict[str, Node] = {}
@@ -104,6 +106,11 @@ class Network:
 
     def tail(self, cut: Cut) -> keras.Model:
         """Returns the network from what a cut keeps to the model's output; it shares the model's layers."""
+        if cut.name not in self._tails:
+            self._tails[cut.name] = self._made_tail(cut)
+        return self._tails[cut.name]
+
+    def _made_tail(self, cut: Cut) -> keras.Model:
         inner = [node for node in cut.nodes if self._is_inside(node)]
         outer = [node for node in cut.nodes if not self._is_inside(node)]
         if len(cut.nodes) == 1 and outer:
@@ -145,7 +152,9 @@ class Network:
         digest = hashlib.sha256(repr(getattr(self._backbone, "weights_sha256", None)).encode())
         for node in cut.below:
             layer = self._layers[node.name]
-            digest.update(repr((node, type(layer).__qualname__, _settings(layer))).encode())
+            if node.name not in self._described:
+                self._described[node.name] = repr((node, type(layer).__qualname__, _settings(layer))).encode()
+            digest.update(self._described[node.name])
             for weight in plain_weights(layer):
                 digest.update(np.ascontiguousarray(weight).tobytes())
         return digest.hexdigest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,19 @@ class Recorded:
 
         return replace(self, image_size=image_size, nodes=tuple(map(resized, self.nodes)))
 
+    def with_layer(self, layer: Layer, inputs: Sequence[str]) -> Recorded:
+        """Returns the graph with one more layer at the end, of no variables: the channels of other layers in a row."""
+        taken = [node for node in self.nodes if node.layer in inputs]
+        channels = sum(node.shape[-1] for node in taken if node.shape)
+        name = self.nodes[-1].name.replace(self.nodes[-1].layer, layer.name)
+        last = Node(name, tuple(node.name for node in taken), layer.name, in_backbone=True, shape=(channels,))
+        return replace(self, nodes=(*self.nodes, last), layers=(*self.layers, layer))
+
     def with_head(self) -> list[Node]:
-        """Returns the nodes, what pools the output, and what stands for the rest of the head."""
+        """Returns the nodes, what pools the output unless it is a vector, and what stands for the rest of the head."""
         last = self.nodes[-1]
+        if last.shape and len(last.shape) == 1:
+            return [*self.nodes, Node("head", (last.name,), "head", has_variables=True)]
         pool = Node(POOL, (last.name,), POOL, shape=last.shape and last.shape[-1:], item_bytes=last.item_bytes)
         return [*self.nodes, pool, Node("head", (POOL,), "head", has_variables=True)]
 

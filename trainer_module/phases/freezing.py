@@ -73,6 +73,11 @@ def block_names(layers: Sequence[str]) -> list[str]:
     return blocks
 
 
+def block_ends(layers: Sequence[str]) -> list[str]:
+    """Returns the last layer of each block, from input to output."""
+    return list(dict(zip(block_names(layers), layers, strict=True)).values())
+
+
 def of_side(layers: Sequence[Layer], side: str) -> list[Layer]:
     """Returns the layers as those of one side."""
     return [replace(layer, side=side) for layer in layers]

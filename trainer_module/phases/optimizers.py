@@ -6,7 +6,7 @@ whatever else trains beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,19 +49,31 @@ class PhaseOptimizer:
         self._config = config
         self._rate: float | None = None
         self._variables = list(variables)
-        members: dict[tuple[float, int], list[int]] = {}
-        for index, (factor, earlier) in enumerate(zip(factors, slots, strict=True)):
-            members.setdefault((factor, earlier.updates if earlier else 0), []).append(index)
+        members = _members(factors, slots)
         self._groups = [
             _Group(_keras_optimizer(config, ema), factor, indices, [self._variables[index] for index in indices])
             for (factor, _), indices in members.items()
         ]
+        self._go_on_from(members, slots)
+
+    def restart(self, factors: Sequence[float], slots: Sequence[Slots | None]) -> None:
+        """Goes on with other factors from other slots, of variables that `grouping` puts together as it did.
+
+        Slots that are None become zeros, as those of Adam, AdamW, SGD and RMSprop are when they are new.
+        """
+        members = _members(factors, slots)
+        for (factor, _), group in zip(members, self._groups, strict=True):
+            group.factor = factor
+        self._rate = None
+        self._go_on_from(members, [each or Slots(0, ()) for each in slots])
+
+    def _go_on_from(self, members: Mapping[tuple[float, int], Sequence[int]], slots: Sequence[Slots | None]) -> None:
         for (_, updates), group in zip(members, self._groups, strict=True):
             group.optimizer.iterations.assign(updates)
             for index, own in zip(group.indices, group.slots(), strict=True):
                 earlier = slots[index]
                 if earlier:
-                    for slot, value in zip(own, earlier.values, strict=True):
+                    for slot, value in zip(own, earlier.values or [tf.zeros_like(slot) for slot in own], strict=True):
                         slot.assign(value)
 
     def set_rate(self, rate: float) -> None:
@@ -90,6 +102,18 @@ class PhaseOptimizer:
             for index, own in zip(group.indices, group.slots(), strict=True):
                 slots[index] = Slots(updates, tuple(slot.numpy() for slot in own))
         return [slots[index] for index in range(len(self._variables))]
+
+
+def grouping(factors: Sequence[float], slots: Sequence[Slots | None]) -> tuple[tuple[int, ...], ...]:
+    """Returns which variables share an optimizer, by their numbers: those with one factor and one age."""
+    return tuple(map(tuple, _members(factors, slots).values()))
+
+
+def _members(factors: Sequence[float], slots: Sequence[Slots | None]) -> dict[tuple[float, int], list[int]]:
+    members: dict[tuple[float, int], list[int]] = {}
+    for index, (factor, earlier) in enumerate(zip(factors, slots, strict=True)):
+        members.setdefault((factor, earlier.updates if earlier else 0), []).append(index)
+    return members
 
 
 def clip(gradients: Sequence[tf.Tensor], config: OptimizerConfig) -> list[tf.Tensor]:

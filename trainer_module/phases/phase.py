@@ -71,7 +71,7 @@ def run_phase(
         while state.epoch <= scope.epochs and not stopping.out_of_patience(state.epoch - 1):
             _run_epoch(course)
             save()
-            if program.leaving.agreed:
+            if program.steps.leaving.agreed:
                 termination.leave()
     state.best.assign_to(scope.everything)
     line = _end_on_the_line(course)
@@ -157,7 +157,7 @@ def _take_steps(course: _Course) -> float:
         state.step += 1
         if not math.isfinite(sums.loss):
             raise _bad_numbers(course, f"the loss of step {state.step} became {sums.loss}", rate)
-        if program.loss_scale is not None:
+        if program.steps.loss_scale is not None:
             state.loss_scale = state.loss_scale.after(overflowed=bool(sums.skipped))
             if state.loss_scale.is_exhausted:
                 raise _bad_numbers(course, f"the gradients of step {state.step} overflow float16 unscaled", rate)
@@ -166,10 +166,10 @@ def _take_steps(course: _Course) -> float:
             told = time.monotonic()
             means: dict[str, Any] = state.totals.means()
             emit(Step(**course.where, epoch=state.epoch, step=state.step, **means))
-        if state.step < steps and (program.leaving.agreed or course.is_due(state.step)):
+        if state.step < steps and (program.steps.leaving.agreed or course.is_due(state.step)):
             state.now = program.snapshot()
             course.save()
-            if program.leaving.agreed:
+            if program.steps.leaving.agreed:
                 termination.leave()
     return rate
 

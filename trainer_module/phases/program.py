@@ -18,11 +18,12 @@ from trainer_module.heads import regularize
 from trainer_module.phases.distribution import distributed
 from trainer_module.phases.freezing import apply_freeze
 from trainer_module.phases.leaving import Leaving
-from trainer_module.phases.loop import Step, Totals, eval_step, evaluate, train_step
+from trainer_module.phases.loop import Totals, eval_step, evaluate, train_step
 from trainer_module.phases.optimizers import PhaseOptimizer, Slots
 from trainer_module.phases.schedules import total_steps
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
+from trainer_module.phases.steps import Steps, What
 
 
 @dataclass(frozen=True)
@@ -60,30 +61,26 @@ class Program:
     """A program takes training steps of one phase, validates, and copies out the weights."""
 
     scope: Scope
-    optimizer: PhaseOptimizer
-    # What the loss is multiplied with while gradients are computed; None with any type but float16.
-    loss_scale: tf.Variable | None
+    steps: Steps
     batches: Iterator  # Endless training batches.
-    train: Step
     val_batches: Iterator  # Endless; making an iterator anew for each pass takes longer than validating a head.
     val_steps: int  # Batches in one pass.
-    evaluation: Step
     still: Mapping[int, np.ndarray]  # Values of the variables that no step can move, by their place among all.
-    leaving: Leaving
 
     def update(self, rate: float, loss_scale: float) -> Totals:
         """Takes one step on the next batch at a learning rate; the scale is used with float16 alone."""
-        self.optimizer.set_rate(rate)
-        if self.loss_scale is not None:
-            self.loss_scale.assign(loss_scale)
-        self.leaving.before_step()
-        sums = self.train(next(self.batches))
-        self.leaving.after_step(sums)
+        steps = self.steps
+        steps.optimizer.set_rate(rate)
+        if steps.loss_scale is not None:
+            steps.loss_scale.assign(loss_scale)
+        steps.leaving.before_step()
+        sums = steps.train(next(self.batches))
+        steps.leaving.after_step(sums)
         return sums
 
     def validate(self) -> dict[str, float]:
         """Returns `val_loss` and `val_accuracy` of the weights in the model."""
-        return evaluate(self.evaluation, itertools.islice(self.val_batches, self.val_steps)).means("val_")
+        return evaluate(self.steps.evaluation, itertools.islice(self.val_batches, self.val_steps)).means("val_")
 
     def snapshot(self) -> Snapshot:
         """Copies the weights in the model, and the optimizer's slots."""
@@ -91,7 +88,7 @@ class Program:
             self.still[place] if place in self.still else variable.numpy()
             for place, variable in enumerate(self.scope.everything)
         ]
-        return Snapshot(weights, dict(zip(self.scope.places, self.optimizer.slots(), strict=True)))
+        return Snapshot(weights, dict(zip(self.scope.places, self.steps.optimizer.slots(), strict=True)))
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -100,7 +97,7 @@ class Program:
             yield
             return
         weights = [variable.numpy() for variable in self.scope.variables]
-        self.assign(self.optimizer.averages())
+        self.assign(self.steps.optimizer.averages())
         try:
             yield
         finally:
@@ -134,33 +131,34 @@ def build_program(
         gradient_accumulation_steps: Parts that each batch is computed in.
         slots: What the optimizer goes on from, by the place of the variable among all; those missing begin anew.
     """
-    training, strategy = setup.training, setup.strategy
-    with strategy.scope():
-        earlier = [slots.get(place) for place in scope.places]
-        optimizer = PhaseOptimizer(scope.phase.optimizer, scope.variables, scope.factors, earlier, scope.phase.ema)
-        scale = tf.Variable(1.0, trainable=False) if training.mixed_precision == "float16" else None
+    strategy, phase = setup.strategy, scope.phase
     # What is trained on frozen features leaves the layers that gave them as they are.
     moving = {id(variable) for variable in feeds.train.model.variables}
     still = {place: each.numpy() for place, each in enumerate(scope.everything) if id(each) not in moving}
     batches = distributed(feeds.train.batches, strategy)
-    leaving = Leaving(strategy)
-    train = train_step(
-        feeds.train.model,
-        scope.variables,
-        optimizer,
-        setup.objective,
-        gradient_accumulation_steps,
-        strategy,
-        batches.element_spec,
-        scale,
-        leaving.told,
-    )
     val_steps = setup.val.steps(at_once(setup, gradient_accumulation_steps))
     val_batches = distributed(feeds.val.batches.repeat(), strategy)
-    evaluation = eval_step(feeds.val.model, setup.objective, strategy, val_batches.element_spec)
-    return Program(
-        scope, optimizer, scale, iter(batches), train, iter(val_batches), val_steps, evaluation, still, leaving
-    )
+    models, objective = (feeds.train.model, feeds.val.model), setup.objective
+    specs, parts = (batches.element_spec, val_batches.element_spec), gradient_accumulation_steps
+    earlier = [slots.get(place) for place in scope.places]
+
+    def compiled() -> Steps:
+        with strategy.scope():
+            optimizer = PhaseOptimizer(phase.optimizer, scope.variables, scope.factors, earlier, phase.ema)
+            scale = tf.Variable(1.0, trainable=False) if setup.training.mixed_precision == "float16" else None
+        leaving = Leaving(strategy)
+        own = optimizer, objective, parts, strategy, specs[0], scale, leaving.told
+        train = train_step(models[0], scope.variables, *own)
+        return Steps(optimizer, scale, train, eval_step(models[1], objective, strategy, specs[1]), leaving)
+
+    if setup.shared_steps is None:
+        steps = compiled()
+    else:
+        modes = [layer.trainable for layer in setup.backbone.layers]
+        numbers = (*scope.places, *modes, parts, repr(specs))
+        what = What(phase.optimizer, phase.ema, scope.factors, earlier, (*models, objective), numbers)
+        steps = setup.shared_steps.of(what, compiled)
+    return Program(scope, steps, iter(batches), iter(val_batches), val_steps, still)
 
 
 def at_once(setup: Setup, gradient_accumulation_steps: int) -> int:

@@ -11,9 +11,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig, TrainingConfig
+from trainer_module.alignment.objective import contrastive_objective
 from trainer_module.distillation.taught import taught_objective
 from trainer_module.examples.input_data import Split, both
 from trainer_module.frozen_features.features import FrozenFeatures
+from trainer_module.phases.steps import SharedSteps
 from trainer_module.tasks import TrainingTask
 from trainer_module.tasks.objective import Objective
 
@@ -37,6 +39,10 @@ class Setup:
     kind: str  # Of the backbone, by which the strategy `auto` knows what to try.
     trial: str = ""  # Name of what is trained to be compared, or of the last fit; empty for the training itself.
     unlabelled: Split | None = None  # Examples that a teacher alone says something of.
+    # Of trainings of the same network one after the other; None compiles those of this one alone.
+    shared_steps: SharedSteps | None = None
+    # What all that share steps minimise; None makes it of the config.
+    shared_objective: Objective | None = None
 
     @property
     def trained_on(self) -> Split:
@@ -46,6 +52,10 @@ class Setup:
     @cached_property
     def objective(self) -> Objective:
         """Returns what is minimised, and what is counted."""
+        if self.shared_objective:
+            return self.shared_objective
+        if self.training.fusion.is_contrastive:
+            return contrastive_objective()
         objective = self.task.objective(self.training, self.classes, self.class_weights)
         distillation = self.training.distillation
         if self.train.taught is None or distillation is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from finetune.config import EvaluationConfig, TrainingConfig
+from trainer_module.tasks.detection import Detection
 from trainer_module.tasks.logits import OfLogits
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
@@ -20,12 +21,19 @@ from trainer_module.tasks.single_label import SingleLabel
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from trainer_module.heads import Head
+
 
 class TrainingTask(Protocol):
     """What training asks of a task."""
 
     activation: str  # Keras' name of what turns the last layer's numbers, one for each class, into probabilities.
     accuracy: str  # What is counted as `accuracy` in training, in words.
+    # Keys of a config that do not go with it, `training.phases.KEY` of each phase, and what is expected in their place.
+    refused: Mapping[str, str]
+
+    def head(self) -> Head:
+        """Returns what stands on top of the backbone."""
 
     def class_weights(
         self, wanted: str | Mapping[str, float], names: Sequence[str], labels: np.ndarray
@@ -66,26 +74,36 @@ class TrainingTask(Protocol):
         The weights, from `class_weights`, count in losses and slopes as they do in `objective`.
         """
 
+    def probabilities(self, output: tf.Tensor) -> tf.Tensor:
+        """Returns what is served as `probabilities`, float32 [batch, classes], of what the network gives."""
+
+    def answers(self, output: tf.Tensor) -> tf.Tensor:
+        """Returns what `decision` looks at of what the network gives, [batch, ...]."""
+
     def decision(
         self,
         validation: Callable[[], tuple[np.ndarray, np.ndarray]],
         names: Sequence[str],
         evaluation: EvaluationConfig,
     ) -> dict[str, Any]:
-        """Chooses, on the validation split, what `decode` needs beside probabilities; JSON can hold it.
+        """Chooses, on the validation split, what `decode` needs beside the output; JSON can hold it.
 
-        `validation` gives labels, and probabilities float32 [examples, classes]. Of the section, `threshold` and
-        `costs` have a say.
+        `validation` gives labels, and `answers` of all its examples. Of the section, `threshold` and `costs` have a
+        say.
         """
 
-    def decode(self, probabilities: tf.Tensor, names: tf.Tensor, decision: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        """Returns what is served beside `probabilities` float32 [batch, classes] and `classes`, by name.
+    def decode(self, output: tf.Tensor, names: tf.Tensor, decision: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """Returns what is served beside `probabilities` and `classes`, by name.
 
-        The names are string [classes]; the decision is what `decision` chose.
+        Args:
+            output: What the network gives.
+            names: string [classes].
+            decision: What `decision` chose.
         """
 
 
 TASKS: dict[str, TrainingTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }

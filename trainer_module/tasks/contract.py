@@ -10,8 +10,8 @@ import tf_keras as keras
 
 from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks import TrainingTask
-from transforms import features
 from transforms.tasks import Labels, TransformTask
+from transforms.tasks.contract import record
 
 # Of three classes; digits, so that a task may read them as numbers.
 NAMES = ("1", "2", "3")
@@ -32,12 +32,19 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
         AssertionError: The task breaks the contract; the message says how.
     """
     labels = _labels(Labels(transform_task, CLASSES))
+    assert task.accuracy, "the report says in words what is counted as accuracy"
+    if transform_task.has_places:
+        # What its network gives has places too: for the head, the contract ends at what is made of that.
+        output = tf.random.stateless_uniform([len(labels), 4, 4, CLASSES + 4], [1, 1], 0.1, 0.9)
+        _check_losses(task, labels, output)
+        _check_served(task, labels, output)
+        return
     # The class decides the features, with some noise.
     values = np.repeat(np.eye(CLASSES), EACH, axis=0) + np.random.default_rng(1).normal(0, 0.1, (len(labels), CLASSES))
     untrained = keras.layers.Dense(CLASSES, task.activation, kernel_initializer="zeros")
     probabilities = untrained(values.astype(np.float32))
-    assert task.accuracy, "the report says in words what is counted as accuracy"
-    _check_objective(task, labels, probabilities)
+    _check_losses(task, labels, probabilities)
+    _check_weights(task, labels, probabilities)
 
     _check_divergence(task)
 
@@ -50,10 +57,16 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
 
     _check_logits(task, labels, (values @ kernel + offset).astype(np.float32))
 
-    decision = task.decision(lambda: (labels.numpy(), fitted.numpy()), NAMES, EvaluationConfig())
+    _check_served(task, labels, fitted)
+
+
+def _check_served(task: TrainingTask, labels: tf.Tensor, output: tf.Tensor) -> None:
+    probabilities = task.probabilities(output)
+    assert probabilities.shape == [len(labels), CLASSES], f"probabilities have the shape {probabilities.shape}"
+    decision = task.decision(lambda: (labels.numpy(), task.answers(output).numpy()), NAMES, EvaluationConfig())
     kept = json.loads(json.dumps(decision))
     names = tf.constant(NAMES)
-    served = tf.function(lambda each: task.decode(each, names, kept), autograph=False)(fitted)
+    served = tf.function(lambda each: task.decode(each, names, kept), autograph=False)(output)
     assert served, "something is said of the probabilities"
     for name, value in served.items():
         assert name not in SERVED_BY_ALL, f"{name} is served of every task already"
@@ -96,24 +109,23 @@ def _check_divergence(task: TrainingTask) -> None:
 
 
 def _labels(labels: Labels) -> tf.Tensor:
-    def record(index: int) -> bytes:
-        value = tf.train.Feature(int64_list=tf.train.Int64List(value=[index]))
-        return tf.train.Example(features=tf.train.Features(feature={features.LABEL_INDEX: value})).SerializeToString()
-
     records = [record(index) for index in range(CLASSES) for _ in range(EACH)]
     return labels.read(tf.io.parse_example(records, labels.feature_spec()))
 
 
-def _check_objective(task: TrainingTask, labels: tf.Tensor, probabilities: tf.Tensor) -> None:
+def _check_losses(task: TrainingTask, labels: tf.Tensor, output: tf.Tensor) -> None:
     for keys in ({}, {"label_smoothing": 0.1}, {"focal_gamma": 2.0}):
         objective = task.objective(TrainingConfig(**keys), NAMES, None)
         for name in ("loss", "val_loss", "accuracy"):
-            value = getattr(objective, name)(labels, probabilities)
+            value = getattr(objective, name)(labels, output)
             assert value.shape == [len(labels)], f"{name} has the shape {value.shape}; expected one number an example"
             assert value.dtype == tf.float32, f"{name} is {value.dtype.name}; expected float32"
             assert np.isfinite(value).all(), f"{name} is not finite where nothing is known yet, with {keys}"
-        accuracy = objective.accuracy(labels, probabilities).numpy()
+        accuracy = objective.accuracy(labels, output).numpy()
         assert ((accuracy >= 0) & (accuracy <= 1)).all(), "accuracy lies in [0, 1]"
+
+
+def _check_weights(task: TrainingTask, labels: tf.Tensor, probabilities: tf.Tensor) -> None:
     for wanted in ("balanced", {"2": 2.0}):
         weights = list(task.class_weights(wanted, NAMES, labels.numpy()))
         assert len(weights) == CLASSES, f"of {CLASSES} classes there are {len(weights)} weights"

@@ -24,6 +24,19 @@ class Objective:
     accuracy: OfEachExample  # What is shown beside it, in [0, 1].
 
 
+def between(none: Objective, all_smoothed: Objective, smoothing: Callable[[], tf.Tensor]) -> Objective:
+    """Returns the objective at a label smoothing that compiled steps ask for, in [0, 1].
+
+    Losses are linear in their targets, so that of any smoothing lies between those of none and of 1.
+    """
+
+    def loss(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        plain = none.loss(labels, probabilities)
+        return plain + smoothing() * (all_smoothed.loss(labels, probabilities) - plain)
+
+    return Objective(loss, none.val_loss, none.accuracy)
+
+
 def named_weights(wanted: Mapping[str, float], names: Sequence[str]) -> list[float]:
     """Returns the weight of each class in their order; classes that the mapping leaves out count 1.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.thresholds import two_class_decision
 from finetune.config import EvaluationConfig, TrainingConfig
+from trainer_module.tasks.classification import Classification
 from trainer_module.tasks.logits import OfLogits, softmax
 from trainer_module.tasks.objective import Objective, check_all_present, named_weights
 from trainer_module.tasks.softened import divergence_of_softmax
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _LEAST_DOUBT = 1e-7
 
 
-class SingleLabel:
+class SingleLabel(Classification):
     """Labels are int64 [batch], the column of the class."""
 
     activation = "softmax"

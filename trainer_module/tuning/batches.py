@@ -11,7 +11,7 @@ from trainer_module.heads import regularizers_of
 OPTIMIZERS = ("adam", "adamw", "sgd")
 # What trials of a batch may differ in, by section; everything else they have in common.
 _OWN_OF_PHASE = {"name", "epochs", "steps", "examples", "learning_rate", "schedule", "early_stopping", "keep"}
-_OWN_OF_TRAINING = {"strategy", "phases", "head", "calibration", "batch_size", "label_smoothing"}
+OWN_OF_TRAINING = {"strategy", "phases", "head", "calibration", "batch_size", "label_smoothing"}
 
 
 def common(training: TrainingConfig, augmentation: AugmentationConfig, examples: int) -> str | None:
@@ -26,7 +26,7 @@ def common(training: TrainingConfig, augmentation: AugmentationConfig, examples:
         return None
     phase = training.phases[0]
     facts: dict[str, Any] = {
-        "training": training.model_dump(mode="json", exclude=_OWN_OF_TRAINING),
+        "training": training.model_dump(mode="json", exclude=OWN_OF_TRAINING),
         "phase": phase.model_dump(mode="json", exclude={*_OWN_OF_PHASE, "optimizer", "regularizers"}),
         "head": training.head.model_dump(mode="json", include={"units", "start"}),
         "optimizer": phase.optimizer.name,

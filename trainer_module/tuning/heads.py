@@ -64,7 +64,7 @@ class Head:
         before: `val_loss` and `val_accuracy` of what it began with.
         epochs: That it took.
         weights: Kernel and offset of each layer, of the best epoch.
-        slots: The optimizer's, of the same epoch.
+        slots: The optimizer's, of the same epoch; none where no trial of the batch has another phase.
         calls: Steps until then.
         logits: float32 [validation examples, classes], of these weights.
         seconds: Its share of what the batch took.
@@ -152,7 +152,9 @@ class Heads:
         for head, loss, accuracy in zip(heads, losses.numpy(), accuracies.numpy(), strict=True):
             head.before = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
             head.stopping.is_best(0, float(loss))
-        best, best_slots = weights, slots
+        # Nothing goes on from the slots of trials that end here.
+        goes_on = any(len(trial.phases) > 1 for trial in trials)
+        best, best_slots = weights, slots if goes_on else []
         orders = iter(self._orders(trials[0].seed, size))
         rates = [self._rates(trial) for trial in trials]
         epoch = 0
@@ -174,7 +176,8 @@ class Heads:
                 is_best = head.stopping.is_best(epoch, float(loss))
                 improved[place] = is_best or phase.keep == "last"
                 ended[place] = epoch == len(rates[each]) or head.stopping.out_of_patience(epoch)
-            best, best_slots = (_chosen(improved, *pair) for pair in ((weights, best), (slots, best_slots)))
+            best = _chosen(improved, weights, best)
+            best_slots = _chosen(improved, slots, best_slots) if goes_on else []
             if ended.any():
                 for place in map(int, np.flatnonzero(ended)):
                     if not heads[alive[place]].failed:
@@ -197,7 +200,8 @@ class Heads:
         epochs = head.epochs if phase.keep == "last" else head.stopping.best_epoch
         values = [each.numpy() for each in best_slots]
         count = 2 if phase.optimizer.name != "sgd" else 1 if phase.optimizer.momentum else 0
-        head.slots = [Slots(epochs * steps, tuple(values[2 * each : 2 * each + count])) for each in range(len(best))]
+        places = range(0, len(values), 2)
+        head.slots = [Slots(epochs * steps, tuple(values[place : place + count])) for place in places]
         head.calls = epochs * steps
         head.logits = self._logits(self._frozen.val, best, tf.constant(1), None)[:, 0].numpy()
 
@@ -291,7 +295,8 @@ class Heads:
     def _compiled_epoch(self) -> Callable[..., Any]:
         """Compiles an epoch.
 
-        It is a function of the order, examples a batch, updates so far, rates, trials' own settings, weights, slots.
+        It is a function of the order, examples a batch, updates so far, rates, trials' own settings, weights, slots;
+        it returns weights, slots, and the mean loss of each trial with the penalties of the weights at its end.
         """
         frozen, examples = self._frozen, self._frozen.split.examples
         signature = [
@@ -318,12 +323,16 @@ class Heads:
                 if self._all_smoothed:
                     losses += smoothing * (self._of_each(self._all_smoothed.loss, targets, logits) - losses)
                 of_trials = tf.reduce_mean(losses, axis=0)
-                if self._l1:
-                    of_trials += l1 * self._of_kernels(tf.abs, weights)
-                if self._l2:
-                    of_trials += l2 * self._of_kernels(tf.square, weights)
                 together = tf.reduce_sum(of_trials)
-            return tape.gradient(together, weights), of_trials
+            found = tape.gradient(together, weights)
+            # Those of the penalties, which the tape would go through all weights several times for.
+            for place in range(0, len(weights), 2):
+                outputs = self._start[place].shape[1]
+                if self._l1:
+                    found[place] += tf.repeat(l1, outputs) * tf.sign(weights[place])
+                if self._l2:
+                    found[place] += tf.repeat(2.0 * l2, outputs) * weights[place]
+            return found, of_trials
 
         @tf.function(autograph=False, input_signature=signature)
         def epoch(
@@ -345,7 +354,13 @@ class Heads:
             start = tf.constant(0), weights, slots, tf.zeros_like(own[0])
             steps = tf.shape(rates)[0]
             _, weights, slots, total = tf.while_loop(lambda step, *_: step < steps, body, start, parallel_iterations=1)
-            return weights, slots, total / examples
+            mean = total / examples
+            _, l1, l2, *_ = own
+            if self._l1:
+                mean += l1 * self._of_kernels(tf.abs, weights)
+            if self._l2:
+                mean += l2 * self._of_kernels(tf.square, weights)
+            return weights, slots, mean
 
         return epoch
 

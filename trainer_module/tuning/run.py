@@ -21,13 +21,13 @@ from finetune.artifacts.tuning import Effect, Trial, TriedKey, Tuning
 from finetune.config import BackboneConfig, EvaluationConfig, TuningConfig
 from finetune.config.space import Dimension, dimensions, values_of
 from finetune.errors import DataError, RunError, did_you_mean
-from finetune.events import Note, Progress, emit
+from finetune.events import Note, Progress, TrialFinished, emit
 from trainer_module.calibration import fit_temperature
 from trainer_module.examples.input_data import labels
 from trainer_module.phases.setup import Setup
 from trainer_module.tuning.proposals import Proposal, proposer_of
 from trainer_module.tuning.record import TrialsRecord
-from trainer_module.tuning.trials import Opener, Outcome, Trials
+from trainer_module.tuning.trials import Opener, Outcome, Trials, name_of
 
 CONFIDENCE = 0.95
 
@@ -201,7 +201,13 @@ class _Search:
         known = {**self._record.trials, **{trial.number: trial for _, trial in trials}}
         seconds = time.monotonic() - self._started
         self._record = self._record.kept(self._folder, trials=known, seconds=seconds)
-        emit(Progress(component=self._setup.component, done=len(known), total=self._tuning.trials, unit="trials"))
+        component, metric = self._setup.component, self._scoring.metric.name
+        for _, trial in trials:
+            metrics = {"seconds": trial.seconds, "epochs": float(trial.epochs)}
+            metrics |= {} if trial.score is None else {metric: trial.score}
+            done = trial.state == "done"
+            emit(TrialFinished(component=component, trial=name_of(trial.number), metrics=metrics, succeeded=done))
+        emit(Progress(component=component, done=len(known), total=self._tuning.trials, unit="trials"))
 
     def _out_of_patience(self) -> bool:
         """Says whether the last trials gained nothing on those before."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from finetune.config import AugmentationConfig, BackboneConfig, TrainingConfig
 from finetune.config.space import reason, with_values
 from finetune.errors import BackboneError
+from finetune.events import TrialStarted, emit
 from trainer_module.backbones.model import build_network
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import HEAD_ALONE, LastLayer
@@ -25,9 +28,10 @@ from trainer_module.phases.phase import BadNumbersError
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot, State
+from trainer_module.phases.steps import SharedSteps
 from trainer_module.recipe import make_deterministic
-from trainer_module.tasks.objective import Objective
-from trainer_module.tuning.batches import common
+from trainer_module.tasks.objective import Objective, between
+from trainer_module.tuning.batches import OWN_OF_TRAINING, common
 from trainer_module.tuning.heads import Frozen, Head, Heads, at_once, initial_weights
 from trainer_module.tuning.proposals import Proposal
 from trainer_module.warm_start.course import shortened
@@ -72,6 +76,11 @@ class _Trial:
         )
 
 
+def name_of(number: int) -> str:
+    """Returns what a trial is called in events, and by trackers."""
+    return f"trial {number}"
+
+
 class Trials:
     """Trains trials of one network on the same examples."""
 
@@ -89,6 +98,7 @@ class Trials:
             LastLayer(setup).fit(setup.train)
         self._start = Snapshot.of(setup.model)
         self._frozen: dict[str, Frozen | None] = {}
+        self._shared = _Shared()
 
     def run(self, proposals: Sequence[Proposal]) -> Iterator[list[Outcome]]:
         """Trains them; yields outcomes as they come, those of a batch of heads together."""
@@ -98,6 +108,7 @@ class Trials:
                 trials.append(_trial(proposal, self._as_it_is.training, self._as_it_is.augmentation))
             except ValueError as error:
                 # Each value is sound by itself, and these do not go together.
+                self._tell(proposal)
                 yield [Outcome(proposal, None, 0.0, failed=reason(error))]
         batches: dict[str, list[_Trial]] = {}
         alone: list[_Trial] = []
@@ -139,6 +150,9 @@ class Trials:
 
     def _after_heads(self, trials: Sequence[_Trial], heads: Sequence[Head]) -> Iterator[list[Outcome]]:
         """Yields what ends with its head at once, then the others, whose later phases are trained."""
+        for trial, head in zip(trials, heads, strict=True):
+            if _ends_with(trial, head):
+                self._tell(trial.proposal)
         yield [
             Outcome(trial.proposal, None if head.failed else head.logits, head.seconds, head.epochs, True, head.failed)
             for trial, head in zip(trials, heads, strict=True)
@@ -149,6 +163,12 @@ class Trials:
         for trial in self._in_order(longer):
             yield [self._alone(trial, head_of[trial.proposal.number])]
 
+    def _tell(self, proposal: Proposal) -> None:
+        # As trackers name those of the Trainer.
+        values = {re.sub(r"\[(\d+)\]", r".\1", key): value for key, value in proposal.values.items()}
+        component = self._as_it_is.component
+        emit(TrialStarted(component=component, trial=name_of(proposal.number), parameters=values))
+
     def _in_order(self, trials: Sequence[_Trial]) -> list[_Trial]:
         """Puts trials of one network together, those of the one that is built before the others."""
         return sorted(trials, key=lambda each: (each.network != self._network, each.network))
@@ -156,15 +176,16 @@ class Trials:
     def _alone(self, trial: _Trial, head: Head | None) -> Outcome:
         """Trains the phases of a trial, or those after its head."""
         started = time.monotonic() - (head.seconds if head else 0.0)
+        self._tell(trial.proposal)
         try:
             self._begin(trial)
-            setup = self._setup_of(trial)
+            setup = self._shared.by(self._setup_of(trial))
             check_phases(layers_of(setup.backbone), setup.training)
             checkpoints = self._opened(setup, trial.proposal.number)
             if head and not checkpoints.load().phase:
                 checkpoints.save(_after(setup, head))
             state = run_phases(setup, checkpoints)
-            logits = _logits(setup)
+            logits = logits_of(setup, self._shared.below)
         except (BadNumbersError, BackboneError) as error:
             return Outcome(trial.proposal, None, time.monotonic() - started, failed=str(error))
         checkpoints.clear()
@@ -181,10 +202,10 @@ class Trials:
         make_deterministic(trial.training.seed)
         base = self._as_it_is
         with base.strategy.scope():
-            backbone, model = build_network(self._backbone, trial.training, len(base.classes), base.task.activation)
+            backbone, model = build_network(self._backbone, trial.training, len(base.classes), base.task.head())
         frozen_features = base.frozen_features.around(model, backbone)
         self._base = dataclasses.replace(base, model=model, backbone=backbone, frozen_features=frozen_features)
-        self._network = trial.network
+        self._network, self._shared = trial.network, _Shared()
         if trial.training.head.start == "fitted":
             setup = self._setup_of(trial)
             LastLayer(setup).fit(setup.train)
@@ -200,7 +221,7 @@ class Trials:
             augmentation=trial.augmentation,
             class_weights=weights,
             frozen_features=frozen_features,
-            trial=f"trial {trial.proposal.number}",
+            trial=name_of(trial.proposal.number),
         )
 
     def _frozen_for(self, trial: _Trial) -> Frozen | None:
@@ -215,6 +236,38 @@ class Trials:
             train, val = feeds.train.kept, feeds.val.kept
             self._frozen[kind] = Frozen.of(train, val, base.train) if train and val else None
         return self._frozen[kind]
+
+
+class _Shared:
+    """Holds what trials of one network compile once for all."""
+
+    def __init__(self) -> None:
+        self._steps = SharedSteps()
+        self._smoothing = tf.Variable(0.0, trainable=False)
+        self._objectives: dict[tuple[str, str], Objective] = {}
+        self._below: dict[int, tuple[keras.Model, Callable[[Any], Any]]] = {}
+
+    def by(self, setup: Setup) -> Setup:
+        """Returns the setup of a trial that is trained with steps of others, next."""
+        training, smoothing = setup.training, setup.training.label_smoothing
+        self._smoothing.assign(smoothing)
+        # Whatever the objective may depend on, but for what it reads anew.
+        own = training.model_dump_json(exclude=OWN_OF_TRAINING)
+        key = own, f"{bool(smoothing)} {setup.class_weights}"
+        if key not in self._objectives:
+            at = [training.model_copy(update={"label_smoothing": each}) for each in (0.0, 1.0)]
+            none, *rest = (dataclasses.replace(setup, training=each).objective for each in at[: 1 + bool(smoothing)])
+            self._objectives[key] = between(none, rest[0], self._smoothing.read_value) if rest else none
+        return dataclasses.replace(setup, shared_steps=self._steps, shared_objective=self._objectives[key])
+
+    def below(self, feed: Feed) -> Callable[[Any], Any]:
+        """Returns what gives the last layer's input, compiled."""
+        key = id(feed.model)
+        if key not in self._below:
+            spec = [feed.batches.element_spec[0]]
+            compiled = tf.function(below_last_layer(feed), autograph=False, input_signature=spec)
+            self._below[key] = feed.model, compiled
+        return self._below[key][1]
 
 
 def _trial(proposal: Proposal, training: TrainingConfig, augmentation: AugmentationConfig) -> _Trial:
@@ -251,20 +304,29 @@ def _head_places(model: keras.Model, place_of: dict[int, int]) -> list[int]:
     return [place_of[id(variable)] for layer in dense for variable in (layer.kernel, layer.bias)]
 
 
-def _logits(setup: Setup) -> np.ndarray:
-    """Returns what the network says of the validation examples, read from where the last phase reads them."""
+def logits_of(setup: Setup, below: Callable[[Feed], Callable[[Any], Any]]) -> np.ndarray:
+    """Returns what the network says of the validation examples, read from where the last phase reads them.
+
+    Args:
+        setup: Of a trial that is trained.
+        below: `below_last_layer`, or what has compiled it.
+    """
     last = len(setup.training.phases) - 1
     if last < 0:
         return LastLayer(setup).logits(setup.val)
     feed: Feed = setup.frozen_features.feeds(last, 0, 0).val
     kernel, offset = setup.model.layers[-1].get_weights()
-    below = _below_last_layer(feed.model)
-    found: np.ndarray = np.concatenate([below(values).numpy() for values, _ in feed.batches]).astype(np.float32)
+    features = below(feed)
+    found: np.ndarray = np.concatenate([features(values).numpy() for values, _ in feed.batches]).astype(np.float32)
     return found @ kernel + offset
 
 
-def _below_last_layer(model: keras.Model) -> Callable[[Any], Any]:
+def below_last_layer(feed: Feed) -> Callable[[Any], Any]:
     """Returns what gives the last layer's input; what stands above a cut may be a network within the network."""
+    return _below_last_layer(feed.model)
+
+
+def _below_last_layer(model: keras.Model) -> Callable[[Any], Any]:
     node = model.output.node
     first = keras.Model(model.inputs, node.keras_inputs[0])
     if not isinstance(node.layer, keras.Model):

@@ -92,7 +92,8 @@ class Beginning:
         }
         head = {layer.name: [np.asarray(value_of[id(each)]) for each in layer.weights] for layer in _dense(setup)}
         last = setup.model.layers[-1].name
-        head[last] = [value / np.float32(temperature) for value in head[last]]
+        if last in head:
+            head[last] = [value / np.float32(temperature) for value in head[last]]
         facts = self._facts(moved=bool(moved)).model_copy(
             update={"classes": list(setup.classes), "recipe": recipe or self._recipe, "flips": bool(setup.flips)}
         )
@@ -108,6 +109,7 @@ class Beginning:
             preprocessing=preprocessing_of(record),
             units=setup.training.head.units,
             moved=moved,
+            pooled_blocks=self._config.pooled_blocks,
             peft=setup.training.peft,
         )
 

@@ -39,6 +39,7 @@ class StateFacts(Record):
         moved: Whether training changed the backbone.
         recipe: The candidate of `strategy: auto` that was chosen; empty where phases were given.
         flips: Whether mirror images stood for pictures.
+        pooled_blocks: How many blocks of the backbone the head takes.
         peft: The section `training.peft`, whose factors are among the variables; None without.
     """
 
@@ -50,6 +51,7 @@ class StateFacts(Record):
     moved: bool
     recipe: str = ""
     flips: bool = False
+    pooled_blocks: int = 1
     peft: PeftConfig | None = None
 
     @classmethod
@@ -117,6 +119,7 @@ class TrainingState:
             f"{what}: the champion has {before}, the config {after}"
             for what, before, after in (
                 ("backbone", _weights(then.backbone), _weights(now.backbone)),
+                ("backbone.pooled_blocks", then.pooled_blocks, now.pooled_blocks),
                 ("training.head.units", then.units, now.units),
                 ("training.peft", then.peft or "none", now.peft or "none"),
                 *((f"preprocessing, {key}", then.preprocessing.get(key), now.preprocessing.get(key))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from transforms import features
+from transforms.tasks.detection import Detection
 from transforms.tasks.multi_label import MultiLabel
 from transforms.tasks.single_label import SingleLabel
 
@@ -22,24 +22,35 @@ class TransformTask(Protocol):
     """What the Transform graph and its readers ask of a task."""
 
     key: str  # Name of what the Evaluator compares with.
+    has_places: bool  # Whether `read` gives places in a picture, which move with it.
 
-    def transform(self, names: tf.Tensor | tf.SparseTensor) -> tf.Tensor | tf.SparseTensor:
-        """Looks names up in the vocabulary `classes`, which it makes of those of the train split.
+    def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
+        """Makes the features that say what is true of examples.
 
-        From string [batch, labels], as the schema parses the raw feature `label`, to int64, what is written as
-        `label_index`; -1 for a name that train does not have.
+        Names are looked up in the vocabulary `classes`, which it makes of those of the train split; one that train
+        does not have is -1.
+
+        Args:
+            raw: Features by name as the schema parses them, `label` string [batch, labels] among them.
+
+        Returns:
+            By name, `label_index` int64 among them.
         """
 
-    def spec(self) -> Any:
-        """Says how `label_index` of one example is parsed."""
+    def spec(self) -> dict[str, Any]:
+        """Says how those that `read` takes of one example are parsed, by name."""
 
-    def read(self, indices: tf.Tensor | tf.SparseTensor, classes: int) -> tf.Tensor:
-        """Turns parsed `label_index`, of one example or of a batch, into what training compares with."""
+    def read(self, parsed: Mapping[str, tf.Tensor | tf.SparseTensor], classes: int) -> tf.Tensor:
+        """Turns parsed features, of one example or of a batch, into what training compares with."""
+
+    def compared(self, parsed: Mapping[str, tf.Tensor | tf.SparseTensor], classes: int) -> tf.Tensor:
+        """Turns parsed `label_index` into what the Evaluator compares with."""
 
 
 TASKS: dict[str, TransformTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }
 
 
@@ -52,8 +63,12 @@ class Labels:
 
     def feature_spec(self) -> dict[str, Any]:
         """Says how the transformed label of one example is parsed."""
-        return {features.LABEL_INDEX: self.task.spec()}
+        return self.task.spec()
 
     def read(self, parsed: Mapping[str, tf.Tensor | tf.SparseTensor]) -> tf.Tensor:
         """Reads the label of one parsed example, or those of a batch."""
-        return self.task.read(parsed[features.LABEL_INDEX], self.classes)
+        return self.task.read(parsed, self.classes)
+
+    def compared(self, parsed: Mapping[str, tf.Tensor | tf.SparseTensor]) -> tf.Tensor:
+        """Reads of a batch what the Evaluator compares with."""
+        return self.task.compared(parsed, self.classes)

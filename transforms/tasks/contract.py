@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from transforms import features
+from transforms.records import serialise
 from transforms.tasks import Labels, TransformTask
 
 
@@ -16,7 +18,7 @@ def check_task(task: TransformTask) -> None:
     """
     assert task.key, "what the Evaluator compares with has a name"
     labels = Labels(task, classes=3)
-    records = [_record(index) for index in range(3)]
+    records = [record(index) for index in range(3)]
     one = [labels.read(tf.io.parse_single_example(record, labels.feature_spec())) for record in records]
     batch = labels.read(tf.io.parse_example(records, labels.feature_spec()))
     tf.debugging.assert_equal(tf.stack(one), batch, "an example alone and one in a batch are read alike")
@@ -25,7 +27,7 @@ def check_task(task: TransformTask) -> None:
     assert len(rows) == 3, "three different labels are read as three different values"
 
 
-def _record(index: int) -> bytes:
-    value = tf.train.Feature(int64_list=tf.train.Int64List(value=[index]))
-    example = tf.train.Example(features=tf.train.Features(feature={features.LABEL_INDEX: value}))
-    return example.SerializeToString()
+def record(index: int) -> bytes:
+    """Returns a transformed example of the class in one column, as any task reads it: a label, and an object."""
+    box = np.array([0.25, 0.25, 0.75, 0.75, index, 0], np.float32)
+    return serialise({features.LABEL_INDEX: index, features.BOXES: box})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from transforms import features
 
@@ -18,25 +19,30 @@ class MultiLabel:
     """
 
     key = features.LABELS
+    has_places = False
 
-    def transform(self, names: tf.SparseTensor) -> tf.SparseTensor:
-        """Returns int64 [batch, labels of each]."""
+    def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.SparseTensor]:
+        """Returns `label_index` int64 [batch, labels of each]."""
         import tensorflow as tf
         import tensorflow_transform as tft
 
+        names = raw[features.LABEL]
         if isinstance(names, tf.Tensor):
             # A schema that was given may say that each example has the same number of labels.
             names = tf.sparse.from_dense(tf.reshape(names, [tf.shape(names)[0], -1]))
-        return tft.compute_and_apply_vocabulary(names, vocab_filename=features.CLASSES)
+        return {features.LABEL_INDEX: tft.compute_and_apply_vocabulary(names, vocab_filename=features.CLASSES)}
 
-    def spec(self) -> tf.io.VarLenFeature:
+    def spec(self) -> dict[str, Any]:
         import tensorflow as tf
 
-        return tf.io.VarLenFeature(tf.int64)
+        return {features.LABEL_INDEX: tf.io.VarLenFeature(tf.int64)}
 
-    def read(self, indices: tf.SparseTensor, classes: int) -> tf.Tensor:
+    def read(self, parsed: Mapping[str, tf.SparseTensor], classes: int) -> tf.Tensor:
         """Returns the multi-hot vector; a label that the vocabulary lacks is left out."""
         import tensorflow as tf
 
-        hot = tf.one_hot(tf.sparse.to_dense(indices, default_value=-1), classes)
+        hot = tf.one_hot(tf.sparse.to_dense(parsed[features.LABEL_INDEX], default_value=-1), classes)
         return tf.minimum(tf.reduce_sum(hot, axis=-2), 1.0)
+
+    def compared(self, parsed: Mapping[str, tf.SparseTensor], classes: int) -> tf.Tensor:
+        return self.read(parsed, classes)

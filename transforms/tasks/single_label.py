@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from transforms import features
 
@@ -14,19 +15,24 @@ class SingleLabel:
     """The label is the line of its name in the vocabulary: int64, a scalar or [batch]."""
 
     key = features.LABEL_INDEX
+    has_places = False
 
-    def transform(self, names: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
-        """Returns int64 [batch]."""
+    def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
+        """Returns `label_index` int64 [batch]."""
         import tensorflow_transform as tft
 
         from transforms.columns import column
 
-        return tft.compute_and_apply_vocabulary(column(names), vocab_filename=features.CLASSES)
+        names = column(raw[features.LABEL])
+        return {features.LABEL_INDEX: tft.compute_and_apply_vocabulary(names, vocab_filename=features.CLASSES)}
 
-    def spec(self) -> tf.io.FixedLenFeature:
+    def spec(self) -> dict[str, Any]:
         import tensorflow as tf
 
-        return tf.io.FixedLenFeature([], tf.int64)
+        return {features.LABEL_INDEX: tf.io.FixedLenFeature([], tf.int64)}
 
-    def read(self, indices: tf.Tensor, classes: int) -> tf.Tensor:
-        return indices
+    def read(self, parsed: Mapping[str, tf.Tensor], classes: int) -> tf.Tensor:
+        return parsed[features.LABEL_INDEX]
+
+    def compared(self, parsed: Mapping[str, tf.Tensor], classes: int) -> tf.Tensor:
+        return self.read(parsed, classes)

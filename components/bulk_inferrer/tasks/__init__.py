@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from components.bulk_inferrer.answers import Answers
+from components.bulk_inferrer.tasks.detection import Detection
 from components.bulk_inferrer.tasks.multi_label import MultiLabel
 from components.bulk_inferrer.tasks.single_label import SingleLabel
 from evaluation.predictions import Predictions
@@ -20,11 +21,12 @@ from evaluation.predictions import Predictions
 class InferrerTask(Protocol):
     """What the bulk inferrer asks of a task."""
 
-    def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+    def labels(self, names: Sequence[Sequence[str]], objects: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Returns what is true of each example, [examples, ...], as `evaluation.tasks` takes it.
 
         Args:
             names: Labels of each example.
+            objects: What is in each picture, as `transforms.objects` writes it.
             classes: Name of each column.
         """
 
@@ -37,6 +39,9 @@ class InferrerTask(Protocol):
         Raises:
             KeyError: The model serves another task.
         """
+
+    def boxes(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Returns float32 [batch, boxes, 7] as `Answers` has them, of the same outputs; None where there are none."""
 
     def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
         """Returns the one answer of a baseline that knows how often each label is there in train, and nothing else.
@@ -59,4 +64,5 @@ class InferrerTask(Protocol):
 TASKS: dict[str, InferrerTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }

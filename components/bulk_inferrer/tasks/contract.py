@@ -8,6 +8,8 @@ from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import InferrerTask
 from components.bulk_inferrer.test_set import make_test_set
 from evaluation.evidence import CANDIDATE
+from evaluation.tasks.contract import BOXES, EDGES
+from transforms.objects import Box, Objects
 
 CLASSES = ("a", "b", "c")
 
@@ -28,7 +30,8 @@ def check_task(name: str, task: InferrerTask) -> None:
     assert answer.probabilities.shape == (1, 3), "the baseline gives one answer, which holds for all examples"
     right = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]] * 0.8 + 0.1
     said = None if answer.said is None else right > 0.5
-    test_set = make_test_set(name, names, {}, {CANDIDATE: Answers(right, CLASSES, said)})
+    objects = [Objects(480, 640, (Box(label, EDGES),)).to_text() for (label,) in names]
+    test_set = make_test_set(name, names, {}, {CANDIDATE: Answers(right, CLASSES, said, BOXES)}, objects=objects)
     candidate = test_set.of(CANDIDATE)
     assert candidate.correct.all(), "answers that are all right count as right"
     confidence = task.confidence(candidate)

@@ -16,7 +16,7 @@ NONE = "(no label)"
 class MultiLabel:
     """Each model says its labels by thresholds of its own."""
 
-    def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+    def labels(self, names: Sequence[Sequence[str]], objects: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Returns int8 [examples, classes], multi-hot."""
         places = {name: place for place, name in enumerate(classes)}
         hot = np.zeros((len(names), len(classes)), dtype=np.int8)
@@ -27,6 +27,10 @@ class MultiLabel:
     def said(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Reads what is served as `predicted`."""
         return outputs["predicted"].astype(bool)
+
+    def boxes(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Looks for no objects."""
+        return None
 
     def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
         """Gives each label its share of the examples, and says those that most examples have."""

@@ -14,7 +14,7 @@ from evaluation.predictions import Predictions
 class SingleLabel:
     """Each model says one class: the most probable one, or another by a threshold of its own."""
 
-    def labels(self, names: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+    def labels(self, names: Sequence[Sequence[str]], objects: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Returns int64 [examples], the column of each one's class."""
         places = {name: place for place, name in enumerate(classes)}
         return np.array([places[name] for (name,) in names], dtype=np.int64)
@@ -22,6 +22,9 @@ class SingleLabel:
     def said(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Looks up what is served as `label`."""
         return outputs["classes"] == outputs["label"][:, np.newaxis]
+
+    def boxes(self, outputs: Mapping[str, np.ndarray]) -> None:
+        """Looks for no objects."""
 
     def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
         """Gives each class its share."""

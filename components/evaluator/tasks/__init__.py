@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from components.evaluator.tasks.detection import DetectionInTfma
 from components.evaluator.tasks.multi_label import MultiLabelInTfma
 from components.evaluator.tasks.single_label import SingleLabelInTfma
 from evaluation.metrics.references import Answered
@@ -45,4 +46,5 @@ class EvaluatorTask(Protocol):
 TASKS: dict[str, EvaluatorTask] = {
     "single_label": SingleLabelInTfma(),
     "multi_label": MultiLabelInTfma(),
+    "detection": DetectionInTfma(),
 }

@@ -8,6 +8,7 @@ import tensorflow as tf
 from components.evaluator.tasks import EvaluatorTask
 from evaluation.metrics.references import Answered
 from transforms.tasks import TransformTask
+from transforms.tasks.contract import record
 
 CLASSES = 3
 
@@ -22,14 +23,17 @@ def check_task(task: EvaluatorTask, transform_task: TransformTask) -> None:
     Raises:
         AssertionError: The task breaks the contract; the message says how.
     """
-    spec = {"label": transform_task.spec()}
+    spec = transform_task.spec()
     labels = [
-        transform_task.read(tf.io.parse_single_example(_record(number), spec)["label"], CLASSES).numpy()
+        transform_task.compared(tf.io.parse_single_example(record(number), spec), CLASSES).numpy()
         for number in range(CLASSES)
     ]
     probabilities = np.eye(CLASSES, dtype=np.float32) * 0.8 + 0.1
     names = np.array([b"a", b"b", b"c"])
-    served = [{"classes": names, "label": names[k : k + 1], "predicted": np.eye(CLASSES)[k]} for k in range(CLASSES)]
+    served = [
+        {"classes": names, "label": names[k : k + 1], "labels": names, "predicted": np.eye(CLASSES)[k]}
+        for k in range(CLASSES)
+    ]
     said = np.stack([task.said(outputs) for outputs in served])
     assert said.dtype == bool, f"what is said is {said.dtype}; expected bool"
     right = task.answered(labels, probabilities, said)
@@ -41,8 +45,3 @@ def check_task(task: EvaluatorTask, transform_task: TransformTask) -> None:
 
 def _correct(answered: Answered) -> np.ndarray:
     return (answered.actual == answered.said).all(axis=1)
-
-
-def _record(number: int) -> bytes:
-    value = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
-    return tf.train.Example(features=tf.train.Features(feature={"label": value})).SerializeToString()

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from components.example_gen.files import FileProblem
 from components.example_gen.settings import IngestSettings
 from components.example_gen.splits import SplitPlan
+from components.example_gen.tasks.detection import Detection
 from components.example_gen.tasks.multi_label import MultiLabel
 from components.example_gen.tasks.single_label import SingleLabel
 
@@ -21,9 +22,13 @@ class IngestTask(Protocol):
 
     Attributes:
         one_label: Whether every example has exactly one label.
+        has_boxes: Whether the data must say where in a picture its objects are.
+        examined_as: The task whose questions the data gate asks of examples: one of labels.
     """
 
     one_label: bool
+    has_boxes: bool
+    examined_as: str
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:
         """Says what in a raw section `data` does not go with the task, each with its key."""
@@ -59,6 +64,7 @@ class IngestTask(Protocol):
 TASKS: dict[str, IngestTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }
 
 

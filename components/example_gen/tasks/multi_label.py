@@ -17,6 +17,8 @@ class MultiLabel:
     """Labels are joined in the cell, and rare ones are kept in every split."""
 
     one_label = False
+    has_boxes = False
+    examined_as = "multi_label"
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:
         """A line break ends a row, and cannot stand within a cell of every kind of table."""

@@ -13,6 +13,8 @@ class SingleLabel:
     """The whole cell is the label, and splits are cut by content alone."""
 
     one_label = True
+    has_boxes = False
+    examined_as = "single_label"
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:
         """A separator would never be looked for."""

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from components.serving_gate.shapes import Shape
+from components.serving_gate.tasks.detection import Detection
 from components.serving_gate.tasks.multi_label import MultiLabel
 from components.serving_gate.tasks.single_label import SingleLabel
 
@@ -19,12 +21,12 @@ class ServedTask(Protocol):
     """What the serving gate and `predict` ask of a task.
 
     Attributes:
-        outputs: What is served beside `probabilities` and `classes`: by name, TensorFlow's type, and whether there is
-            one value for each class rather than one for each example.
+        outputs: What is served beside `probabilities` and `classes`: by name, TensorFlow's type, and the shape of what
+            there is of each example.
     """
 
     @property
-    def outputs(self) -> Mapping[str, tuple[str, bool]]: ...
+    def outputs(self) -> Mapping[str, tuple[str, Shape]]: ...
 
     def wrong_values(self, answer: Mapping[str, np.ndarray], decision: Mapping[str, Any]) -> list[str]:
         """Says what is wrong with the values of an answer, each as a clause.
@@ -46,4 +48,5 @@ class ServedTask(Protocol):
 TASKS: dict[str, ServedTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }

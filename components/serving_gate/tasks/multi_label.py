@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from components.serving_gate.shapes import CLASSES
+
 
 class MultiLabel:
     """Each probability stands for itself, and `predicted` is 1 from the label's threshold on."""
 
-    outputs = {"predicted": ("int64", True)}
+    outputs = {"predicted": ("int64", (CLASSES,))}
 
     def wrong_values(self, answer: Mapping[str, np.ndarray], decision: Mapping[str, Any]) -> list[str]:
         """Looks for probabilities that are none, and for a label whose decisions no threshold explains."""

@@ -14,7 +14,7 @@ SUM_TOLERANCE = 1e-3
 class SingleLabel:
     """Probabilities add up to 1, and `label` is the most probable class, or what a threshold makes of them."""
 
-    outputs = {"label": ("string", False)}
+    outputs = {"label": ("string", ())}
 
     def wrong_values(self, answer: Mapping[str, np.ndarray], decision: Mapping[str, Any]) -> list[str]:
         """Holds the two against each other."""

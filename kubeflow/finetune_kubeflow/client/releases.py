@@ -10,6 +10,9 @@ from finetune_kubeflow.package.read import Package
 OLDEST = (2, 5)
 # The first that keep labels and annotations of pods, and that start the runs of a schedule as the account asked for.
 KEEPS_METADATA, SCHEDULES_AS_ASKED = (2, 14), (2, 17)
+# The first that take no account but their own default and those that their configuration lists.
+LISTS_ACCOUNTS = (2, 17)
+ALLOWED = "ALLOWEDSERVICEACCOUNTS"
 # What such a schedule runs as otherwise.
 OWN_ACCOUNT = "pipeline-runner"
 
@@ -41,6 +44,16 @@ def other_account(tag: str, service_account: str) -> str:
     return (
         f"kubernetes.service_account: {_who(tag)}; before {_text(SCHEDULES_AS_ASKED)} the runs of a schedule have the "
         f"account {OWN_ACCOUNT!r}, not {service_account!r}: give it the same rights"
+    )
+
+
+def listed_account(tag: str, service_account: str) -> str:
+    """Says where the account has to be listed for the server to take it; empty where it takes any, or its own."""
+    if _release(tag) < LISTS_ACCOUNTS or service_account == OWN_ACCOUNT:
+        return ""
+    return (
+        f"kubernetes.service_account: {_who(tag)}; it takes {service_account!r} only where {ALLOWED} of its deployment "
+        f"ml-pipeline lists it, and refuses the run otherwise. It always takes {OWN_ACCOUNT!r}"
     )
 
 

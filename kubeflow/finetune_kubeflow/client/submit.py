@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from finetune.errors import ConfigError, RunError
 from finetune_kubeflow.client.outcome import exit_code_of, pods_of
-from finetune_kubeflow.client.releases import dropped_metadata, other_account
+from finetune_kubeflow.client.releases import ALLOWED, dropped_metadata, listed_account, other_account
 
 POLL_SECONDS = 10.0
 # How long a server that cannot be reached, or is busy, is asked again: a port-forward breaks now and then.
@@ -206,9 +206,11 @@ class Server:
                 on_state(last)
         return exit_code_of(last == "SUCCEEDED", (self._log(run_id, pod) for pod in pods_of(run)))
 
-    def account_of_schedules(self, made: Request) -> str:
-        """Says that the runs of a schedule will have another account than asked for; empty where they have that one."""
-        return other_account(self._release(), made.service_account)
+    def about_account(self, made: Request) -> str:
+        """Says that runs may be refused for their account, or those of a schedule have another; empty where neither."""
+        release = self._release()
+        other = other_account(release, made.service_account) if made.cron else ""
+        return other or listed_account(release, made.service_account)
 
     def _check_release(self, package: Path) -> None:
         from finetune_kubeflow.package.read import read_package
@@ -363,4 +365,6 @@ def _refusal(host: str, error: Any) -> str:
         403: " The token's account has no right to that in this namespace.",
         404: " Is it the address of the KFP API, and not of another service?",
     }.get(error.status, "")
+    if re.search("service ?account", str(message), re.IGNORECASE):
+        hint = f" Have {ALLOWED} of its deployment ml-pipeline list kubernetes.service_account, or name another there."
     return f"{host} refused ({error.status}): {str(message).splitlines()[0]}.{hint}"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from finetune.config import Config
+from finetune.config.kubernetes import KubernetesConfig
 from finetune.errors import ConfigError
-from finetune.run_time import ConfigValue
 from finetune_kubeflow.environment import DECIDE_COMMAND, REPORT, REPORT_COMMAND, SPANS, TASK_COMMAND
 from finetune_kubeflow.package import placement
 from finetune_kubeflow.package.packed import pack, pack_config
 from finetune_kubeflow.package.runtime_keys import parameter_name
+from finetune_kubeflow.package.user_code import UserCode
 from finetune_kubeflow.workers import manifests
 from pipeline.plan import node_ids
 from pipeline.retraining.examination import last_examined
@@ -25,32 +26,44 @@ MAX_NODES_CHARACTERS = 50_000
 EXECUTOR_INPUT = "{{$}}"
 
 
-def task_component(ir: Any, group: Sequence[str], config: Config, parameters: Mapping[str, Any]) -> Any:
+def task_component(
+    ir: Any,
+    group: Sequence[str],
+    settings: KubernetesConfig,
+    parameters: Mapping[str, Any],
+    watches: bool,
+    code: Iterable[UserCode],
+) -> Any:
     """The nodes of a task as one KFP component.
 
     Args:
         ir: Of the pipeline.
         group: The nodes.
-        config: Of the pipeline.
-        parameters: Default values of the config keys that are left open; those that the nodes ask for become inputs.
+        settings: Of the package.
+        parameters: Default values of what is left open; what the nodes ask for becomes inputs.
+        watches: Whether the task only watches over the Job that trains.
+        code: That the nodes import.
 
     Raises:
         ConfigError: The nodes are too large.
     """
     from kfp import dsl
 
-    from pipeline.nodes import alone, run_time_values, with_executor
+    from pipeline.nodes import alone, left_open, with_executor
 
     nodes = alone(ir, *group)
-    if placement.has_workers(config, group[0]):
+    if watches:
         nodes = with_executor(nodes, group[0], manifests.EXECUTOR)
-    packed = _within_bounds(pack(nodes), group)
-    open_values = run_time_values(nodes)
-    used = {key: value for key, value in parameters.items() if ConfigValue(key=key) in open_values}
+    packed, texts = pack(nodes), dict.fromkeys(one.packed() for one in code)
+    _check_size([packed, *texts], group)
+    carried = [word for text in texts for word in ("--code", text)]
+    asked = left_open(nodes)
+    used = {key: value for key, value in parameters.items() if key in asked}
 
     def container(run_id: Any, *values: Any) -> dsl.ContainerSpec:
-        image = placement.placement(config, group[0]).image
-        return dsl.ContainerSpec(image=image, command=list(TASK_COMMAND), args=_arguments(run_id, packed, used, values))
+        image = placement.placement(settings, group[0]).image
+        arguments = [*_arguments(run_id, packed, used, values), *carried]
+        return dsl.ContainerSpec(image=image, command=list(TASK_COMMAND), args=arguments)
 
     container.__name__ = _task_name(group)
     signed = with_signature(container, {"run_id": str, **{parameter_name(key): type(used[key]) for key in used}})
@@ -73,11 +86,12 @@ def decision_component(ir: Any, config: Config, parameters: Mapping[str, Any]) -
     from pipeline.nodes import alone
 
     examined = examined_nodes(config)
-    packed, packed_config = _within_bounds(pack(alone(ir, *examined)), examined), pack_config(config)
+    packed, packed_config = pack(alone(ir, *examined)), pack_config(config)
+    _check_size([packed], examined)
 
     def container(action: Any, start_from: Any, run_id: Any, *values: Any) -> dsl.ContainerSpec:
         given = ["--config", packed_config, "--action", action, "--start-from", start_from]
-        image = placement.placement(config, NODE_ID).image
+        image = placement.placement(config.kubernetes, NODE_ID).image
         arguments = [*_arguments(run_id, packed, parameters, values), *given]
         return dsl.ContainerSpec(image=image, command=list(DECIDE_COMMAND), args=arguments)
 
@@ -109,7 +123,7 @@ def report_component(config: Config, parameters: Mapping[str, Any]) -> Any:
         run_id, *values = given[len(shown) :]
         arguments = ["--run-id", run_id, *_values(parameters, values), "--config", packed_config]
         arguments += ["--executor-input", EXECUTOR_INPUT]
-        image = placement.placement(config, REPORT).image
+        image = placement.placement(config.kubernetes, REPORT).image
         return dsl.ContainerSpec(image=image, command=list(REPORT_COMMAND), args=arguments)
 
     container.__name__ = _task_name([REPORT])
@@ -151,15 +165,17 @@ def _option(key: str, default: Any) -> str:
     return "--text" if isinstance(default, str) else "--value"
 
 
-def _within_bounds(packed: str, group: Sequence[str]) -> str:
-    if len(packed) > MAX_NODES_CHARACTERS:
+def _check_size(packed: Sequence[str], group: Sequence[str]) -> None:
+    size, carries = sum(map(len, packed)), len(packed) > 1
+    if size > MAX_NODES_CHARACTERS:
+        what = "settings, and the Python files beside `module_file`," if carries else "settings"
+        mend = ". Code that is large goes into the image: `run_fn` and `preprocessing_fn` name functions there"
         raise ConfigError(
             [
-                f"{', '.join(group)}: the settings pack into {len(packed)} characters; expected at most "
-                f"{MAX_NODES_CHARACTERS}"
+                f"{', '.join(group)}: the {what} pack into {size} characters; expected at most {MAX_NODES_CHARACTERS}"
+                f"{mend if carries else ''}"
             ]
         )
-    return packed
 
 
 def _task_name(group: Sequence[str]) -> str:

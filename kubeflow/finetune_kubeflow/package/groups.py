@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from finetune.config import Config
-from finetune_kubeflow.package.placement import DISTRIBUTED
+from finetune.config.kubernetes import KubernetesConfig
 
-# What trains: it takes long, is often placed by itself, and runs beside the others of its kind.
-TRAINERS = (*DISTRIBUTED, "LinearTrainer", "Tuner")
+# Components that train: it takes long, is often placed by itself, and runs beside the others of its kind.
+TRAINERS = ("Trainer", "Tuner")
 
 
-def groups_of(config: Config, upstream: Mapping[str, Collection[str]]) -> list[tuple[str, ...]]:
+def groups_of(
+    settings: KubernetesConfig, upstream: Mapping[str, Collection[str]], components: Mapping[str, str]
+) -> list[tuple[str, ...]]:
     """Returns the nodes of each task, in an order in which the tasks can run.
 
     A node has a task of its own where it trains, where `kubernetes.components` says anything of it, and everywhere if
     light nodes are not to be grouped. All others have the same placement, that of `kubernetes.defaults`.
 
     Args:
-        config: Of the pipeline.
+        settings: Of the package.
         upstream: The nodes that each node waits for; every node comes behind those that it waits for.
+        components: The class of each node, such as `Trainer`.
     """
-    grouping = config.kubernetes.group_light_nodes
-    return groups(upstream, {node for node in upstream if not grouping or _is_heavy(config, node)})
+    placed = settings.components
+    alone = {node for node in upstream if node in placed or components[node] in TRAINERS}
+    return groups(upstream, alone if settings.group_light_nodes else list(upstream))
 
 
 def groups(upstream: Mapping[str, Collection[str]], alone: Collection[str]) -> list[tuple[str, ...]]:
@@ -60,7 +63,3 @@ def groups(upstream: Mapping[str, Collection[str]], alone: Collection[str]) -> l
 def _in_order(needs: list[set[int]]) -> list[int]:
     """The groups with each behind those that it waits for; it waits for all that those wait for, and for more."""
     return sorted(range(len(needs)), key=lambda group: (len(needs[group]), group))
-
-
-def _is_heavy(config: Config, node_id: str) -> bool:
-    return node_id in TRAINERS or node_id in config.kubernetes.components

@@ -1,4 +1,4 @@
-"""What a task is given as text for a command line, and back: the IR of its nodes, a config."""
+"""What a task is given as text for a command line, and back: the IR of its nodes, a config, files of code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def unpack(text: str) -> Any:
 
 def pack_config(config: Config) -> str:
     """A config as text."""
-    return _packed(config.model_dump_json().encode())
+    return pack_text(config.model_dump_json())
 
 
 def unpack_config(text: str, values: Mapping[str, Any]) -> Config:
@@ -35,10 +35,20 @@ def unpack_config(text: str, values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: A value is not one that its key takes.
     """
-    raw = json.loads(_unpacked(text))
+    raw = json.loads(unpack_text(text))
     for key, value in values.items():
         keys.set_at(raw, key, value)
     return checked_config(raw)
+
+
+def pack_text(text: str) -> str:
+    """A text, shorter."""
+    return _packed(text.encode())
+
+
+def unpack_text(text: str) -> str:
+    """The text that `pack_text` packed."""
+    return _unpacked(text).decode()
 
 
 def _packed(data: bytes) -> str:

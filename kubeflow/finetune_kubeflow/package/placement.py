@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from finetune.config import Config
-from finetune.config.kubernetes import Placement
+from finetune.config.kubernetes import KubernetesConfig, Placement
 from finetune.errors import did_you_mean
 from finetune_kubeflow.environment import POD_FIELDS, RETRIES_ENV, ROOT_ENV
 from finetune_kubeflow.package.pod_checks import pod_problems
@@ -15,9 +14,6 @@ from pipeline.metadata_connection import METADATA_ENV
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
-# What trains on several machines where `distribution.workers` says so.
-DISTRIBUTED = ("Trainer", "ScratchTrainer")
-
 # Argo tries again within this time of the first attempt's start alone; KFP's SDK allows an hour at most.
 RETRY_WINDOW_SECONDS = 24 * 3600
 
@@ -25,38 +21,38 @@ RETRY_WINDOW_SECONDS = 24 * 3600
 KFP_ACCELERATOR_COUNTS = (1, 2, 4, 8, 16)
 
 
-def placement(config: Config, node_id: str) -> Placement:
+def placement(settings: KubernetesConfig, node_id: str) -> Placement:
     """The placement of a component: what it sets itself, else the default; of the Tuner, else that of the Trainer."""
-    components = config.kubernetes.components
+    components = settings.components
     own = components.get(node_id, components.get("Trainer") if node_id == "Tuner" else None)
     if own is None:
-        return config.kubernetes.defaults
-    return config.kubernetes.defaults.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+        return settings.defaults
+    return settings.defaults.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
-def task_placement(config: Config, node_id: str) -> Placement:
+def task_placement(settings: KubernetesConfig, node_id: str, watches: bool = False) -> Placement:
     """The placement of a node's KFP task.
 
-    A Trainer with several workers only watches over the Job that trains: it gets what the defaults say, with the image,
-    secrets and volumes of its workers.
+    One that only watches over the Job that trains gets what the defaults say, with the image, secrets and volumes of
+    its workers.
     """
-    whole = placement(config, node_id)
-    if not has_workers(config, node_id):
+    whole = placement(settings, node_id)
+    if not watches:
         return whole
-    defaults = config.kubernetes.defaults
     kept = ("image", "volumes", "secrets", "config_maps", "env", "timeout_minutes", "retries", "labels", "annotations")
-    return defaults.model_copy(update={name: getattr(whole, name) for name in kept})
+    return settings.defaults.model_copy(update={name: getattr(whole, name) for name in kept})
 
 
-def has_workers(config: Config, node_id: str) -> bool:
-    """Whether a node trains in the pods of an Indexed Job."""
-    return config.distribution.workers > 1 and node_id in DISTRIBUTED
+def below_volume(path: str, settings: KubernetesConfig) -> str:
+    """A path relative to the folder where the shared volume is mounted; one that is elsewhere stays as it is."""
+    mount = settings.volume.mount_path
+    return path.removeprefix(mount).lstrip("/") or "." if path == mount or path.startswith(f"{mount}/") else path
 
 
-def environment(config: Config, placed: Placement) -> dict[str, str]:
+def environment(settings: KubernetesConfig, placed: Placement) -> dict[str, str]:
     """The plain environment variables of a pod. Without an accelerator it sees no GPU, whatever the machine has."""
     hidden = {} if placed.accelerator else {"CUDA_VISIBLE_DEVICES": "-1"}
-    return {ROOT_ENV: config.kubernetes.volume.mount_path, **hidden, **placed.env}
+    return {ROOT_ENV: settings.volume.mount_path, **hidden, **placed.env}
 
 
 def pod_labels(placed: Placement) -> dict[str, str]:
@@ -68,19 +64,26 @@ def pod_labels(placed: Placement) -> dict[str, str]:
     return {**placed.labels, **{key: value for key, value in kueue.items() if value}}
 
 
-def problems(config: Config, node_ids: Iterable[str]) -> list[str]:
-    """What is wrong with the placements, or is more than KFP can express; one sentence each."""
+def problems(settings: KubernetesConfig, node_ids: Iterable[str], watching: Collection[str] = ()) -> list[str]:
+    """What is wrong with the placements, or is more than KFP can express; one sentence each.
+
+    Args:
+        settings: Of the package.
+        node_ids: All that may be placed.
+        watching: The nodes whose tasks only watch over the Jobs that train.
+    """
     node_ids = list(node_ids)
     found = [
         f"kubernetes.components.{name}: no such component; expected one of {', '.join(node_ids)}."
         f"{did_you_mean(name, node_ids)}"
-        for name in config.kubernetes.components
+        for name in settings.components
         if name not in node_ids
     ]
     for node_id in node_ids:
         key = f"kubernetes.components.{node_id}"
-        found += [f"{key}.{problem}" for problem in pod_problems(config, placement(config, node_id))]
-        found += [f"{key}.{problem}" for problem in _kfp_problems(task_placement(config, node_id))]
+        found += [f"{key}.{problem}" for problem in pod_problems(settings, placement(settings, node_id))]
+        placed = task_placement(settings, node_id, node_id in watching)
+        found += [f"{key}.{problem}" for problem in _kfp_problems(placed)]
     return found
 
 
@@ -102,12 +105,19 @@ def _kfp_problems(placed: Placement) -> list[str]:
     return found
 
 
-def place(task: PipelineTask, config: Config, node_ids: Sequence[str]) -> None:
-    """Puts the placement of a node, or of several that share it, onto their KFP task; their time limits add up."""
+def place(task: PipelineTask, settings: KubernetesConfig, node_ids: Sequence[str], watches: bool = False) -> None:
+    """Puts the placement of a node, or of several that share it, onto their KFP task; their time limits add up.
+
+    Args:
+        task: Of KFP.
+        settings: Of the package.
+        node_ids: What it runs.
+        watches: Whether it only watches over the Job that trains.
+    """
     from kfp import kubernetes
 
     node_id = node_ids[0]
-    settings, placed = config.kubernetes, task_placement(config, node_id)
+    placed = task_placement(settings, node_id, watches)
     task.set_cpu_request(placed.cpu).set_memory_request(placed.memory)
     if placed.cpu_limit:
         task.set_cpu_limit(placed.cpu_limit)
@@ -115,7 +125,7 @@ def place(task: PipelineTask, config: Config, node_ids: Sequence[str]) -> None:
         task.set_memory_limit(placed.memory_limit)
     if placed.accelerator:
         task.set_accelerator_type(placed.accelerator.type).set_accelerator_limit(placed.accelerator.count)
-    for name, value in environment(config, placed).items():
+    for name, value in environment(settings, placed).items():
         task.set_env_variable(name, value)
     if placed.retries.count:
         # For pods that were lost; a task retries its own failures. The window is `widen_retry_windows`'s to set.
@@ -151,7 +161,7 @@ def place(task: PipelineTask, config: Config, node_ids: Sequence[str]) -> None:
         kubernetes.add_pod_label(task, key, value)
     for key, value in placed.annotations.items():
         kubernetes.add_pod_annotation(task, key, value)
-    if has_workers(config, node_id):
+    if watches:
         for name, field in POD_FIELDS.items():
             kubernetes.use_field_path_as_env(task, name, field)
     kubernetes.set_image_pull_policy(task, settings.image_pull_policy)

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-from finetune.config import Config
-from finetune.config.kubernetes import Placement
+from finetune.config.kubernetes import KubernetesConfig, Placement
 from finetune_kubeflow.environment import POD_FIELDS, RETRIES_ENV, ROOT_ENV
 from pipeline.metadata_connection import METADATA_ENV
 
@@ -24,9 +23,9 @@ _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _VARIABLE = r"[A-Za-z_.-][A-Za-z0-9_.-]*"
 
 
-def pod_problems(config: Config, placed: Placement) -> list[str]:
+def pod_problems(settings: KubernetesConfig, placed: Placement) -> list[str]:
     """What is wrong with the pods of a placement; one sentence each, which begins with the key."""
-    return [*_resources(placed), *_mounts(config, placed), *_variables(placed), *_labels(placed)]
+    return [*_resources(placed), *_mounts(settings, placed), *_variables(placed), *_labels(placed)]
 
 
 def amount(quantity: str) -> Decimal:
@@ -44,8 +43,8 @@ def _resources(placed: Placement) -> list[str]:
     ]
 
 
-def _mounts(config: Config, placed: Placement) -> list[str]:
-    claims = (config.kubernetes.volume, *placed.volumes)
+def _mounts(settings: KubernetesConfig, placed: Placement) -> list[str]:
+    claims = (settings.volume, *placed.volumes)
     files = [use for use in (*placed.secrets, *placed.config_maps) if use.mount_path]
     own = [("shared-memory", "/dev/shm")] * bool(placed.shared_memory)
     own += [("temporary", "/tmp")] * bool(placed.ephemeral_storage)

@@ -140,7 +140,7 @@ def _reached(environ: Mapping[str, str]) -> metadata_store_pb2.ConnectionConfig:
         tried = " ".join(environ[name] for name in METADATA_ENV if name != "FINETUNE_MLMD_PASSWORD")
         raise RunError(
             f"FINETUNE_MLMD_HOST, _PORT, _DATABASE, _USER: got {tried}; the metadata store there cannot be reached, or "
-            "it refuses this user or password."
+            "it refuses this user or password (ml-metadata knows no login but mysql_native_password)."
         ) from None
     return connection
 

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from finetune import termination
 from finetune.config import Config
-from finetune.config.kubernetes import Claim, Mounted, NodeCondition, Placement, Toleration
+from finetune.config.kubernetes import Claim, KubernetesConfig, Mounted, NodeCondition, Placement, Toleration
 from finetune_kubeflow.environment import FINAL_EXIT_CODE, INVOCATION_ANNOTATION, ROOT_ENV, WORKERS_ENV
 from finetune_kubeflow.package.placement import environment, placement, pod_labels
 
 PORT = 2222
 CONTAINER = "node"  # as Kubeflow Trainer calls it
 EXECUTOR = "finetune_kubeflow.workers.executor.JobExecutor"
+# What trains on several machines where `distribution.workers` says so.
+DISTRIBUTED = ("Trainer", "ScratchTrainer")
 # The task deletes its Job; one that a killed task has left is there for a while to be looked at.
 TTL_SECONDS = 3600
 # Istio's proxy would outlive the worker beside it, and so the Job; workers need nothing that it gives.
@@ -36,6 +38,11 @@ _FAILURE_RULES = [
 ]
 
 
+def jobs(config: Config, node_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The Job of each node that trains on several machines."""
+    return {node: job(config, node) for node in node_ids if config.distribution.workers > 1 and node in DISTRIBUTED}
+
+
 def job(config: Config, node_id: str) -> dict[str, Any]:
     """The Indexed Job that trains a node, but for its name, owner and arguments.
 
@@ -43,8 +50,9 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
     each breakdown costs as many failures as there are workers. A pod that was told to end, and those that end with it,
     have left a checkpoint and cost none. The chief's success is the Job's.
     """
-    placed, settings, workers = placement(config, node_id), config.kubernetes, config.distribution.workers
-    mounts, volumes = _volumes(config, placed)
+    settings, workers = config.kubernetes, config.distribution.workers
+    placed = placement(settings, node_id)
+    mounts, volumes = _volumes(settings, placed)
     own_resources = {placed.accelerator.type: str(placed.accelerator.count)} if placed.accelerator else {}
     limits = {"cpu": placed.cpu_limit, "memory": placed.memory_limit, **own_resources}
     storage = {"ephemeral-storage": placed.ephemeral_storage} if placed.ephemeral_storage else {}
@@ -53,7 +61,7 @@ def job(config: Config, node_id: str) -> dict[str, Any]:
         "image": placed.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["python", "-m", "finetune_kubeflow.workers.pod"],
-        "env": [*_variables(environment(config, placed)), *_references(placed)],
+        "env": [*_variables(environment(settings, placed)), *_references(placed)],
         "ports": [{"containerPort": PORT}],
         "resources": {
             "requests": {"cpu": placed.cpu, "memory": placed.memory, **storage},
@@ -157,9 +165,9 @@ def _references(placed: Placement) -> list[dict[str, Any]]:
     ]
 
 
-def _volumes(config: Config, placed: Placement) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(settings: KubernetesConfig, placed: Placement) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The container's mounts, and the pod's volumes."""
-    sources: list[tuple[str, dict[str, Any]]] = [_claim(claim) for claim in (config.kubernetes.volume, *placed.volumes)]
+    sources: list[tuple[str, dict[str, Any]]] = [_claim(claim) for claim in (settings.volume, *placed.volumes)]
     sources += [_files("secret", "secretName", use) for use in placed.secrets if use.mount_path]
     sources += [_files("configMap", "name", use) for use in placed.config_maps if use.mount_path]
     if placed.shared_memory:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from finetune.errors import RunError, did_you_mean
+from pipeline.report.tasks.detection import Detection
 from pipeline.report.tasks.multi_label import MultiLabel
 from pipeline.report.tasks.section import Section
 from pipeline.report.tasks.single_label import SingleLabel
@@ -18,7 +19,7 @@ class ReportTask(Protocol):
     """What the report asks of a task.
 
     Attributes:
-        judged: What one probability of a model is about: `example`, or `label` of an example.
+        judged: What one probability of a model is about: `example`, `label` of an example, or `class of a picture`.
         holds: What that is when the model was justly sure: `right`, or `there`.
         sections: Of the page, by the id that links lead to, in the order in which they are shown.
     """
@@ -33,6 +34,7 @@ class ReportTask(Protocol):
 TASKS: dict[str, ReportTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
+    "detection": Detection(),
 }
 
 

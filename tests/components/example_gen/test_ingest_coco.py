@@ -1,17 +1,24 @@
 """Data sets in COCO's format: which classes a picture has, and what becomes of what makes no sense."""
 
 import csv
+import dataclasses
+import io
 import json
 
 import pytest
+from PIL import Image
 
 from components.example_gen import coco
+from components.example_gen.boxes import check_size
+from components.example_gen.files import FileProblem
 from components.example_gen.fingerprint import fingerprint
 from components.example_gen.layouts import list_files
 from components.example_gen.selection import select_examples
 from components.example_gen.settings import IngestSettings
+from components.example_gen.tasks import TASKS
 from components.example_gen.tasks.multi_label import MultiLabel
 from finetune.errors import DataError
+from transforms.objects import MOST_OBJECTS, Box, Objects
 
 CAT, DOG = 7, 9
 
@@ -175,3 +182,84 @@ def test_blood_cells_have_the_labels_that_their_publisher_lists(real_data):
         rows = {row["path"]: tuple(sorted(filter(None, row["labels"].split("|")))) for row in csv.DictReader(file)}
     assert labels(listing) == rows
     assert listing.odd_annotations == {coco.NO_AREA: 2}
+
+
+def objects(listing):
+    return {file.path: Objects.from_text(file.objects) for file in listing.files if not file.reason}
+
+
+def detected(data_set, annotations, **settings):
+    return data_set(annotations, task="detection", **settings)
+
+
+def test_where_boxes_are_asked_for_a_picture_has_them_in_shares_of_its_size(data_set):
+    listing = detected(data_set, [box(1, 0, DOG, (4, 2, 8, 4)), box(2, 0, CAT, (0, 0, 16, 16))])
+    assert objects(listing)["a.png"] == Objects(
+        16, 16, (Box("dog", (0.125, 0.25, 0.375, 0.75)), Box("cat", (0.0, 0.0, 1.0, 1.0)))
+    )
+    assert objects(listing)["b.png"] == Objects(16, 16), "a picture without a box is one that shows nothing"
+    assert labels(listing)["a.png"] == ("cat", "dog")
+
+
+def test_of_other_tasks_there_are_none(data_set):
+    assert {file.objects for file in data_set([box(1, 0, DOG)]).files} == {None}
+
+
+@pytest.mark.parametrize(
+    ("odd", "kept", "kind"),
+    [
+        (box(1, 0, DOG, (12, 2, 8, 4)), (Box("dog", (0.125, 0.75, 0.375, 1.0)),), coco.CUT_OFF),
+        (box(1, 0, DOG, (-4, -4, 8, 8)), (Box("dog", (0.0, 0.0, 0.25, 0.25)),), coco.CUT_OFF),
+        (box(1, 0, DOG, (0, 0, 8, 8), iscrowd=1), (Box("dog", (0.0, 0.0, 0.5, 0.5), True),), coco.CROWD),
+        ({"id": 1, "image_id": 0, "category_id": DOG, "segmentation": []}, (), coco.NO_BOX),
+        (box(1, 0, DOG, (3, 3, 0, 5)), (), coco.NO_AREA),
+        (box(1, 0, DOG, (16, 3, 5, 5)), (), coco.OUTSIDE),
+    ],
+)
+def test_odd_boxes_have_their_treatment_and_are_counted(data_set, odd, kept, kind):
+    listing = detected(data_set, [odd])
+    assert objects(listing)["a.png"].boxes == kept
+    assert listing.odd_annotations == {kind: 1}
+
+
+def test_a_picture_without_a_size_or_with_too_many_boxes_cannot_be_used(data_set):
+    images = [{"id": 0, "file_name": "a.png"}, {"id": 1, "file_name": "b.png", "width": 16, "height": 16}]
+    many = [box(number, 1, DOG) for number in range(MOST_OBJECTS + 1)]
+    assert reasons(detected(data_set, many, images=images)) == {"a.png": "no size", "b.png": "too many boxes"}
+
+
+def test_a_picture_of_another_size_than_its_boxes_were_drawn_in_cannot_be_used(picture):
+    check_size(picture(1), Objects(6, 8).to_text())
+    with pytest.raises(FileProblem, match="another size: got 8 x 6 pixels, and the manifest says 32 x 16"):
+        check_size(picture(1), Objects(16, 32).to_text())
+
+
+def test_a_photograph_counts_as_its_camera_says_it_is_turned():
+    content = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(content, "JPEG", exif=exif)
+    check_size(content.getvalue(), Objects(30, 20).to_text())
+    with pytest.raises(FileProblem, match="as its EXIF orientation turns it"):
+        check_size(content.getvalue(), Objects(20, 30).to_text())
+
+
+def test_the_same_picture_with_other_boxes_contradicts_itself(tree, picture):
+    one = [{"id": number, "file_name": f"{number}.png", "width": 16, "height": 16} for number in range(2)]
+    content = {
+        "images": one,
+        "categories": [{"id": DOG, "name": "dog"}],
+        "annotations": [box(1, 0, DOG), box(2, 1, DOG, (5, 5, 4, 4))],
+    }
+    root = tree({"0.png": picture(0), "1.png": picture(0), "coco.json": json.dumps(content).encode()})
+    listing = list_files(root, IngestSettings(task="detection", manifest="coco.json"))
+    records = [dataclasses.replace(record, sha256="0" * 64) for record in listing.files]
+    selection = select_examples(listing, records, 1.0, TASKS["detection"])
+    assert len(selection.report.conflicts) == 1
+
+
+@pytest.mark.parametrize("data", [{"root": "x"}, {"root": "x", "manifest": "boxes.csv"}])
+def test_detection_asks_for_a_manifest_with_boxes(data):
+    (problem,) = TASKS["detection"].problems(data)
+    assert "JSON file in COCO's format" in problem
+    assert TASKS["detection"].problems({**data, "manifest": "coco.json"}) == []

@@ -330,6 +330,12 @@ def test_answers_of_several_labels(change, problem):
 SOUND = {
     "single_label": {"label": np.array(["disc", "ring"])},
     "multi_label": {"predicted": np.array([[1, 0], [0, 1]])},
+    "detection": {
+        "boxes": np.pad(np.full((2, 1, 4), [0.1, 0.2, 0.5, 0.6], np.float32), ((0, 0), (0, 99), (0, 0))),
+        "scores": np.pad(np.full((2, 1), 0.9, np.float32), ((0, 0), (0, 99))),
+        "labels": np.array([["disc", *[""] * 99], ["ring", *[""] * 99]]),
+        "predicted": np.pad(np.ones((2, 1), np.int64), ((0, 0), (0, 99))),
+    },
 }
 
 

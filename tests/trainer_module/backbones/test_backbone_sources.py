@@ -85,6 +85,14 @@ EXAMPLES = {
     ),
     "strings": ("TF Hub, texts", lambda f: {"handle": str(save_string_encoder(f / "encoder")), "modality": "text"}),
     "bert": ("TF Hub, texts", bert),
+    "three blocks of an application": (
+        "Keras applications",
+        lambda f: {"name": "MobileNetV2", "weights": "random", "image_size": 96, "pooled_blocks": 3},
+    ),
+    "two blocks of a file": (
+        "Keras file",
+        lambda f: {"file": save(vector_network(12), f / "blocks.keras"), **FILE, "pooled_blocks": 2},
+    ),
     "picture and words": (
         "two networks",
         lambda f: {
@@ -194,6 +202,15 @@ def test_strategies_are_held_against_the_layers_too(tmp_path):
         (
             {"name": "SmallCNN", "weights": "random", "arguments": {"alpha": 1.0}},
             "backbone.arguments.alpha: got 1.0; SmallCNN takes none.",
+        ),
+        (
+            {"name": "SmallCNN", "weights": "random", "pooled_blocks": 5},
+            "backbone.pooled_blocks: got 5; the backbone has 4 blocks. Expected 1 to 4.",
+        ),
+        ({"name": "BERT", "weights": "absent", "pooled_blocks": 2}, "backbone.pooled_blocks: got 2; BERT is for text"),
+        (
+            {"handle": "https://tfhub.dev/a", "image_size": 32, "pooled_blocks": 2},
+            "backbone.pooled_blocks: got 2; the layers of",
         ),
     ],
 )

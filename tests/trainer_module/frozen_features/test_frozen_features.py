@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 import pytest
-from small_training import INPUTS, LABELS, fit, make_splits, setup_of, training, transformed, write
+from small_training import INPUTS, LABELS, SMALL, fit, make_splits, setup_of, training, transformed, write
 
 from finetune.config import AugmentationConfig, HeadConfig, PhaseConfig
 from finetune.errors import RunError
@@ -76,6 +76,15 @@ def test_what_trains_or_gathers_statistics_is_above_the_cut_whatever_the_order_o
     changes = {"batch_norm": "train", "gradient_accumulation_steps": 2, "phases": phases}
     runs = [fit(splits, training(frozen_features=mode, **changes), PLAIN, folder=tmp_path) for mode in ("off", "on")]
     assert [row["frozen_features"]["cut"] for row in runs[1][2]] == ["block3_relu_a", "head_pool"]
+    assert_same_curves(runs[0][3], runs[1][3], rtol=1e-4)
+
+
+def test_where_the_head_takes_several_blocks_all_is_kept_or_what_lies_below_the_lowest(splits, tmp_path):
+    blocks = SMALL.model_copy(update={"pooled_blocks": 2})
+    runs = [
+        fit(splits, config(mode, phases=PHASES[:2]), PLAIN, folder=tmp_path, network=blocks) for mode in ("off", "on")
+    ]
+    assert [row["frozen_features"]["cut"] for row in runs[1][2]] == ["pooled_blocks", "block2_pool"]
     assert_same_curves(runs[0][3], runs[1][3], rtol=1e-4)
 
 

@@ -202,7 +202,7 @@ def test_the_backbone_may_compute_in_half_precision_and_what_is_left_is_float32(
     half = setup.model(pixels, training=False).numpy()
     adapting.leave(str(tmp_path))
     assert any(value.any() for name, value in Adapter.read(tmp_path).arrays.items() if name.endswith("_lora_b"))
-    whole = in_float32(setup.model, SMALL, config)
+    whole = in_float32(setup.model, SMALL, config, classes=2)
     assert {layer.compute_dtype for layer in whole.get_layer("SmallCNN").layers} == {"float32"}
     np.testing.assert_allclose(whole(pixels).numpy(), half, atol=0.05)
 

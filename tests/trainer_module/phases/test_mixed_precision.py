@@ -124,7 +124,7 @@ def test_the_backbone_alone_computes_in_half_precision_and_the_export_in_float32
     assert state.loss_scale == (LossScale(2.0**13, 2) if precision == "float16" else LossScale())
 
     network = BackboneConfig(name="SmallCNN", weights="random", image_size=SIZE)
-    exact = backbone_model.in_float32(setup.model, network, config)
+    exact = backbone_model.in_float32(setup.model, network, config, classes=2)
     assert {layer.compute_dtype for layer in exact.layers} == {"float32"}
     pixels = RANDOM.uniform(0, 255, (8, SIZE, SIZE, 3)).astype(np.float32)
     half, whole = (model(pixels, training=False).numpy() for model in (setup.model, exact))

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from finetune.config import AugmentationConfig, CheckpointConfig, EvaluationConfig, TrainingConfig, TuningConfig
+from finetune.events import Epoch, TrialFinished, TrialStarted, subscribe
 
 pytest.importorskip("tensorflow")
 
 from small_training import SMALL, make_splits, setup_of
 
+from trainer_module.phases import program
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.run import run_phases
 from trainer_module.search.record import Found
@@ -20,7 +22,7 @@ from trainer_module.tuning import trials as trials_module
 from trainer_module.tuning.proposals import Proposal
 from trainer_module.tuning.record import TrialsRecord
 from trainer_module.tuning.run import run_tuning
-from trainer_module.tuning.trials import Trials, _logits
+from trainer_module.tuning.trials import Trials, below_last_layer, logits_of
 
 PLAIN = AugmentationConfig()
 RATE = "training.phases[0].learning_rate"
@@ -41,7 +43,7 @@ def trained_alone(splits, folder, config: TrainingConfig):
     """Trains as the Trainer does; returns the logits of the validation examples, and the epochs."""
     setup = setup_of(splits, config, PLAIN, folder=folder / "kept")
     state = run_phases(setup, Checkpoints(folder / "alone", "same", CheckpointConfig(), "Trainer"))
-    return _logits(setup), len(state.curves)
+    return logits_of(setup, below_last_layer), len(state.curves)
 
 
 def trials_of(splits, folder, config: TrainingConfig, task="single_label") -> Trials:
@@ -113,6 +115,29 @@ def test_a_batched_trial_is_what_the_trainer_makes_of_the_same_values(splits, tm
         assert found.epochs == epochs
         np.testing.assert_allclose(found.logits, logits, rtol=2e-3, atol=2e-3)
     assert np.abs(outcomes[1].logits - outcomes[0].logits).max() > 0.01, "the values were meant to change something"
+
+
+def test_trials_that_differ_in_numbers_alone_are_compiled_once(splits, tmp_path, monkeypatch):
+    config = training(
+        head={"units": [8], "dropout": 0.2, "l2": 0.01},
+        label_smoothing=0.1,
+        phases=[training().phases[0].model_dump(mode="json"), TUNE],
+    )
+    proposals = [
+        Proposal(0, {}),
+        Proposal(1, {"training.phases[1].learning_rate": 3e-3, "training.batch_size": 5, "training.head.l2": 0.1}),
+        Proposal(2, {"training.label_smoothing": 0.3, "training.head.dropout": 0.5, RATE: 0.03}),
+    ]
+    expected = {}
+    for each in proposals:
+        alone, _ = trials_module.with_values(config, PLAIN, each.values)
+        expected[each.number], _ = trained_alone(splits, tmp_path / f"{each.number}", alone)
+    made, compiled = program.train_step, []
+    monkeypatch.setattr(program, "train_step", lambda *given: compiled.append(given) or made(*given))
+    outcomes = outcomes_of(trials_of(splits, tmp_path, config), proposals)
+    assert len(compiled) == 1
+    for number, logits in expected.items():
+        np.testing.assert_allclose(outcomes[number].logits, logits, rtol=2e-3, atol=2e-3)
 
 
 def test_what_cannot_be_batched_is_trained_alone(splits, tmp_path):
@@ -224,6 +249,22 @@ def test_the_search_ends_where_patience_does(splits, tmp_path):
     assert found.best == 0
     assert len(found.trials) == 4
     assert "2 trials in a row gained nothing" in found.ended_because
+
+
+def test_each_trial_is_told_from_its_start_to_its_score(splits, tmp_path):
+    config = training(phases=[training().phases[0].model_dump(mode="json"), TUNE])
+    told = []
+    with subscribe(told.append):
+        found = tuned(splits, tmp_path, config, TuningConfig(space={RATE: SPACE[RATE]}, trials=2))
+    for trial in found.trials:
+        name = f"trial {trial.number}"
+        own = [each for each in told if getattr(each, "trial", None) == name]
+        assert isinstance(own[0], TrialStarted)
+        assert own[0].parameters == {key.replace("[0]", ".0"): value for key, value in trial.values.items()}
+        assert any(isinstance(each, Epoch) for each in own[1:-1]), "its second phase"
+        assert isinstance(own[-1], TrialFinished)
+        assert own[-1].metrics["loss"] == trial.score
+        assert sum(isinstance(each, TrialStarted | TrialFinished) for each in own) == 2
 
 
 def test_after_its_minutes_no_trial_begins(splits, tmp_path):

@@ -127,6 +127,7 @@ def test_what_is_left_is_read_back(tmp_path):
         ({"backbone": BackboneOrigin(name="SmallCNN")}, "the config a random SmallCNN"),
         ({"preprocessing": {"image_size": 64, "scaling": "none"}}, "image_size: the champion has 32, the config 64"),
         ({"units": [256]}, r"training.head.units: the champion has \[\], the config \[256\]"),
+        ({"pooled_blocks": 4}, "backbone.pooled_blocks: the champion has 1, the config 4"),
         ({"shapes": [[3, 3]]}, "other variables"),
     ],
 )

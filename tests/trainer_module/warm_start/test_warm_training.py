@@ -56,7 +56,7 @@ def begun(splits, folder, names, config=TUNED):
     """A new network for these classes that begins with the champion."""
     setup = setup_of(splits, config, PLAIN, folder=folder / "kept")
     with setup.strategy.scope():
-        backbone, model = backbone_model.build_network(SMALL, config, len(names), setup.task.activation)
+        backbone, model = backbone_model.build_network(SMALL, config, len(names), setup.task.head())
     setup = dataclasses.replace(setup, model=model, backbone=backbone, classes=names)
     setup = dataclasses.replace(setup, frozen_features=recipe.FrozenFeatures(
         folder / "kept", model, backbone, config, PLAIN, *splits, "Trainer"

@@ -10,6 +10,7 @@ from trainer_module.backbones.sources.hub_pictures import HubPictures
 from trainer_module.backbones.sources.hub_texts import HubTexts
 from trainer_module.backbones.sources.keras_applications import KerasApplications
 from trainer_module.backbones.sources.keras_file import KerasFile
+from trainer_module.backbones.sources.pooled_blocks import PooledBlocks
 from trainer_module.backbones.sources.sides import Sides
 from trainer_module.backbones.sources.small_cnn import SmallCNN
 from trainer_module.backbones.sources.sound_file import SoundFile
@@ -45,7 +46,7 @@ def source_of(config: BackboneConfig) -> BackboneSource:
     """
     for source in SOURCES.values():
         if source.selects(config):
-            return source
+            return PooledBlocks(source) if config.pooled_blocks > 1 else source
     if not config.name:
         kind = "handle" if config.handle else "file"
         raise BackboneError(f"backbone.modality: got {config.modality!r}; no source takes a `{kind}` for it")

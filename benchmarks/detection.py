@@ -1,0 +1,62 @@
+"""Boxes around blood cells: what is found on the test split, beside the same network from random weights.
+
+    python -m benchmarks.detection [FOLDER]
+
+The config is `configs/detection.yaml`, whose settings were chosen on the validation split; the test split is looked at
+once, by the pipeline's own gates. A run goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.flowers import real_data, weights_file
+from benchmarks.tables import machine, save, table
+from finetune.artifacts.findings import Interval, Measured, Verdict
+from finetune.config import load_config
+from pipeline.checks import LOCAL_CHECKS
+from pipeline.local import run_pipeline
+
+CONFIG = Path(__file__).parents[1] / "configs" / "detection.yaml"
+FOLDER = Path("runs/benchmarks/detection")
+METRICS = ("box_map_50", "box_map", "box_map_75", "box_map_small", "box_map_medium", "box_map_large")
+
+
+def main() -> None:
+    """Runs the pipeline, and writes `benchmarks/results/detection.json` and a table."""
+    folder = Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else FOLDER.absolute()
+    overrides = [
+        f"output_dir={folder}",
+        f"data.root={real_data() / 'images' / 'bccd'}",
+        f"backbone.weights={weights_file()}",
+        "evaluation.baselines=[majority, from_scratch]",
+    ]
+    config = load_config(CONFIG, overrides, checks=LOCAL_CHECKS)
+    summary = run_pipeline(config)
+    verdict = Verdict.read(max((config.output_path / "pipeline" / "GateKeeper").glob("*/*")))
+    scratch = verdict.baselines.get("from_scratch", {})
+    rows = [
+        [name, _shown(verdict.metrics.get(name)), f"{scratch[name]:.3f}" if name in scratch else ""] for name in METRICS
+    ]
+    rows += [
+        [f"box_map_50 of {one.name}", _shown(one.metrics.get("box_map_50")), f"{one.examples} pictures"]
+        for one in verdict.classes
+    ]
+    seconds = {part.name: round(part.seconds) for part in summary.components if "Trainer" in part.name}
+    found: dict[str, Any] = {"metrics": {name: each.model_dump(mode="json") for name, each in verdict.metrics.items()}}
+    found |= {"from_scratch": scratch, "status": summary.status, "seconds": seconds, "examples": verdict.examples}
+    found["phases"] = [phase.model_dump(mode="json") for phase in summary.phases]
+    save("detection", table(("metric", "test split", "from scratch"), rows), {"machine": machine(), "found": found})
+
+
+def _shown(measured: Measured | None) -> str:
+    if measured is None or measured.value is None:
+        return ""
+    interval: Interval | None = measured.interval
+    return f"{measured.value:.3f}" + (f" ({interval.low:.3f} to {interval.high:.3f})" if interval else "")
+
+
+if __name__ == "__main__":
+    main()

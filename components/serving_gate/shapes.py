@@ -1,0 +1,9 @@
+"""Shapes of what is served of each example. No TensorFlow here."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+# Stands for the number of classes, which a model has and a task has not.
+CLASSES: Literal["classes"] = "classes"
+Shape: TypeAlias = tuple[int | Literal["classes"], ...]

@@ -1,0 +1,77 @@
+"""A training on boxes that is killed goes on to the same weights, with objects that move with cropped pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.config import AugmentationConfig, BackboneConfig, CheckpointConfig, TrainingConfig
+
+tf = pytest.importorskip("tensorflow")
+
+from small_training import setup_of, write  # noqa: E402
+
+from trainer_module.examples.input_data import Split, load_split  # noqa: E402
+from trainer_module.phases.checkpoint import Checkpoints  # noqa: E402
+from trainer_module.phases.run import run_phases  # noqa: E402
+from transforms.inputs import ImageInputs  # noqa: E402
+from transforms.records import serialise  # noqa: E402
+from transforms.tasks import TASKS as TRANSFORM_TASKS  # noqa: E402
+from transforms.tasks import Labels  # noqa: E402
+
+SIZE = 64
+NETWORK = BackboneConfig(name="MobileNetV2", weights="random", image_size=SIZE, arguments={"alpha": 0.35})
+AUGMENTATION = AugmentationConfig(horizontal_flip=True, random_resized_crop=0.5)
+TRAINING = {
+    "batch_size": 4,
+    "checkpoint": CheckpointConfig(every_steps=1),
+    "phases": [
+        {"name": "head", "epochs": 1, "learning_rate": 1e-3},
+        {"name": "all", "unfreeze": "all", "epochs": 1, "learning_rate": 1e-3},
+    ],
+}
+
+
+def split(file: Path, count: int) -> Split:
+    """Pictures of noise with none, one or two objects."""
+    random = np.random.default_rng(count)
+    records = []
+    for number in range(count):
+        rows = [[0.1, 0.2, 0.5, 0.6, 0, 0], [0.4, 0.3, 0.9, 0.9, 1, 0]][: number % 3]
+        pixels = random.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8)
+        example = {"pixels": tf.io.serialize_tensor(pixels).numpy(), "boxes": np.array(rows, np.float32)}
+        records.append(serialise({**example, "label_index": np.array([0]), "key": f"{number:04}".encode()}))
+    return load_split([write(file, records)], ImageInputs(SIZE), Labels(TRANSFORM_TASKS["detection"], 2))
+
+
+@pytest.mark.long
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
+    config = TrainingConfig.model_validate(TRAINING)
+    splits = [split(tmp_path / f"{name}.gz", count) for name, count in (("train", 12), ("val", 4))]
+
+    def trained(name: str, kills: tuple[int, ...] = ()) -> list[bytes]:
+        lives = list(kills)
+
+        class Killed(Exception):
+            pass
+
+        class Dying(Checkpoints):
+            def save(self, state):
+                super().save(state)
+                lives[:1] = [lives[0] - 1] if lives else []
+                if lives and lives[0] == 0:
+                    raise Killed
+
+        while True:
+            setup = setup_of(splits, config, AUGMENTATION, folder=tmp_path / name, network=NETWORK, task="detection")
+            try:
+                run_phases(setup, Dying(str(tmp_path / name), "key", config.checkpoint, "Trainer"))
+            except Killed:
+                lives.pop(0)
+                continue
+            assert not lives, "it was meant to be killed more often"
+            return [value.tobytes() for value in setup.model.get_weights()]
+
+    assert trained("killed", kills=(3, 4)) == trained("whole")
