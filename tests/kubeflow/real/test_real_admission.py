@@ -37,7 +37,7 @@ def test_a_kustomization_is_taken(control_plane: ControlPlane, folder: Path):
 
 
 def test_a_pod_that_the_namespace_forbids_is_noticed(control_plane: ControlPlane):
-    (_, database) = yaml.safe_load_all((MANIFESTS / "base" / "mysql.yaml").read_text())
+    (*_, database) = yaml.safe_load_all((MANIFESTS / "base" / "mysql.yaml").read_text())
     database["metadata"]["namespace"] = NAMESPACE
     assert control_plane.apply(database, "--dry-run=server") == ""
     del database["spec"]["template"]["spec"]["securityContext"]["seccompProfile"]

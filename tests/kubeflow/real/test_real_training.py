@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 
 import pytest
 from command_line import ROOT
-from control_plane import ControlPlane, wait_for
+from control_plane import NAMESPACE, ControlPlane, wait_for
 from played_run import PATIENCE_SECONDS, PlayedRun, compile_package, epochs, text
 
 OVERRIDES = (
@@ -78,3 +80,38 @@ def test_a_training_goes_on_through_a_kill_a_drain_and_an_outage(
         assert len(run.jobs()) == 1
         assert run.weights() == undisturbed
         wait_for(lambda: not run.left(), PATIENCE_SECONDS)
+
+
+def test_workers_are_taken_over_from_a_killed_task_and_begin_anew_where_their_job_was_deleted(
+    control_plane: ControlPlane, prepared: Path, undisturbed: dict[str, bytes], tmp_path: Path
+):
+    with begun(control_plane, prepared, tmp_path / "run") as run:
+        first = run.start(TRAINER)
+        run.train(first, attempt=1)
+        os.killpg(first.process.pid, signal.SIGKILL)
+        second = run.start(TRAINER)
+        wait_for(lambda: "of an earlier attempt goes on with 2 workers" in text(second), PATIENCE_SECONDS)
+        assert len(run.jobs()) == 1
+        assert run.workers(0)[-1].process.poll() is None
+        done = control_plane.kubectl("-n", NAMESPACE, "delete", "jobs", "--all", "--cascade=background")
+        assert done.returncode == 0, done.stderr
+        assert run.end(second) == 0, text(second)
+        assert "somebody deleted it while it was watched" in text(second)
+        assert len(run.jobs()) == 2
+        assert run.weights() == undisturbed
+        wait_for(lambda: not run.left(), PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("grace", [30, 0], ids=["terminated", "node lost"])
+def test_nothing_is_left_of_a_task_whose_pod_is_gone(
+    control_plane: ControlPlane, prepared: Path, tmp_path: Path, grace: int
+):
+    with begun(control_plane, prepared, tmp_path / "run") as run:
+        task = run.start(TRAINER)
+        run.train(task, attempt=1)
+        force = [] if grace else ["--force"]
+        done = control_plane.kubectl("-n", NAMESPACE, "delete", "pod", task.name, f"--grace-period={grace}", *force)
+        assert done.returncode == 0, done.stderr
+        wait_for(lambda: not run.left(), PATIENCE_SECONDS)
+        wait_for(lambda: all(run.workers(index)[-1].process.poll() is not None for index in (0, 1)), PATIENCE_SECONDS)
+        assert list((run.volume / "runs" / "digits" / "checkpoints").rglob("*.safetensors"))
