@@ -74,7 +74,11 @@ def test_every_metric_has_intervals_of_groups(metric):
     (one, two), _ = patients(np.random.default_rng(7), 2)
     asked = METRICS[metric]
     one, two = (
-        dataclasses.replace(each.at_costs(1 - np.eye(2)), remembered=np.arange(len(each)) % 3 > 0)
+        dataclasses.replace(
+            each.at_costs(1 - np.eye(2)),
+            remembered=np.arange(len(each)) % 3 > 0,
+            ranks=np.arange(2 * len(each)).reshape(-1, 2) % 7,
+        )
         for each in (one, two)
     )
     if metric.startswith("top_"):

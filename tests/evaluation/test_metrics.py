@@ -16,7 +16,8 @@ from evaluation.metrics.calibration import CALIBRATION_BINS, reliability
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, MultiLabel, SingleLabel
 from finetune.config.evaluation import GateConfig
 
-BEYOND = {"expected_cost", "retention"}  # They need more than predictions.
+# They need more than predictions; recall at k has tests of its own, test_retrieval.py.
+BEYOND = {"expected_cost", "retention", *(name for name in METRICS if "_recall_at_" in name)}
 OVERALL = [name for name, metric in metrics_of(SINGLE_LABEL).items() if metric.overall and name not in BEYOND]
 # As many as it takes for every metric to be defined.
 CLASSES = dict.fromkeys(OVERALL, 5) | {"top_5_accuracy": 6}

@@ -118,7 +118,7 @@ def test_an_example_without_a_label_has_the_softened_part_alone():
     np.testing.assert_allclose(losses, expected, rtol=2e-4)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_sure_teachers_and_models_give_finite_losses_and_slopes(task):
     sure = 200.0 * np.eye(CLASSES)[np.arange(BATCH) % CLASSES] - 100.0
     labels = CASES[list(TASKS).index(task)][2]
