@@ -120,7 +120,7 @@ def _judged_by_coco(
             size = np.array([images[picture]["height"], images[picture]["width"]] * 2, np.float64)
             upper, left, lower, right = (boxes[picture, place, :4].astype(np.float64) * size).tolist()
             # pycocotools takes 0 for no match.
-            one = {"id": len(annotations) + 1, "image_id": picture + 1, "iscrowd": 0}
+            one: dict[str, Any] = {"id": len(annotations) + 1, "image_id": picture + 1, "iscrowd": 0}
             one |= {"category_id": int(boxes[picture, place, CLASS]) + 1, "area": (right - left) * (lower - upper)}
             one["bbox"] = [left, upper, right - left, lower - upper]
             if scored:
