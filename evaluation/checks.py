@@ -8,6 +8,7 @@ from evaluation.metrics import METRICS, Metric, metrics_of
 from evaluation.metrics.cost import EXPECTED_COST
 from evaluation.metrics.retention import RETENTION
 from evaluation.metrics.retrieval import RECALLS
+from evaluation.metrics.source import SOURCE_RETENTION
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS
 from finetune.config.evaluation import TEACHER
@@ -39,7 +40,7 @@ def tuning_can_be_measured(raw: dict[str, Any]) -> list[str]:
         return []
     name = tuning["metric"]
     if name in METRICS and (METRICS[name].of_model or name == RETENTION.name):
-        why = "is measured on the exported model" if METRICS[name].of_model else "compares with the champion"
+        why = _where(METRICS[name]) if METRICS[name].of_model else "compares with the champion"
         return [f"tuning.metric: got {name!r}, which {why}; expected a metric of the validation split, such as loss"]
     if name not in METRICS:
         known = [each for each in metrics_of(task) if each != RETENTION.name]
@@ -71,6 +72,9 @@ def _without_what_it_needs(metric: str, raw: dict[str, Any]) -> list[str]:
     if metric == EXPECTED_COST.name and not value_at(raw, "evaluation.costs"):
         wants = "what mistakes cost in evaluation.costs, such as {spam: {ham: 10}}"
         return [f".metric: got {metric!r}; expected {wants}"]
+    if metric == SOURCE_RETENTION.name and not value_at(raw, "evaluation.source_task"):
+        wants = "the folder of an earlier task in evaluation.source_task"
+        return [f".metric: got {metric!r}; expected {wants}, or another metric"]
     fusion = value_at(raw, "training.fusion")
     if metric in (each.name for each in RECALLS) and CONTRASTIVE not in (fusion, value_at(raw, "training.fusion.name")):
         return [f".metric: got {metric!r}; expected `backbones` and `training.fusion: contrastive`, or another metric"]
@@ -88,18 +92,29 @@ def _problems(gate: dict[str, Any], task: str) -> list[str]:
 
 
 def _about_model(gate: dict[str, Any]) -> list[str]:
-    name, kind = gate["metric"], "is measured on the exported model, not on test examples"
+    name, metric = gate["metric"], METRICS[gate["metric"]]
+    kind = f"{_where(metric)}, not on test examples"
+    # Of the source task there are examples too, and so an interval.
+    judged_by = ("confidence", "refuse_when") if metric.of_source else ()
     problems = [
         f".{key}: got {gate[key]!r}; {name} {kind}. Leave it out"
         for key in ("of_class", "at", *_OF_EXAMPLES)
-        if gate.get(key) not in (None, {})
+        if gate.get(key) not in (None, {}) and key not in judged_by
     ]
+    if metric.of_source and gate.get("relative_to") is not None:
+        beside = "which compares with the pretrained backbone already"
+        problems.append(f".relative_to: got {gate['relative_to']!r}; {name} {kind}, {beside}. Leave it out")
+        return problems
     if gate.get("relative_to") not in (None, "champion", TEACHER):
         problems.append(
             f".relative_to: got {gate['relative_to']!r}; {name} {kind}, and baselines that are trained to compare with "
             "are not served. Expected champion or teacher"
         )
     return problems
+
+
+def _where(metric: Metric) -> str:
+    return "is measured on evaluation.source_task" if metric.of_source else "is measured on the exported model"
 
 
 def _about_classes(gate: dict[str, Any], metric: Metric) -> list[str]:

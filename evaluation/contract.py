@@ -41,7 +41,7 @@ def _check(metric: Metric) -> None:
     assert metric.meaning, "expected a meaning, for report and docs"
     assert metric.bounds[0] < metric.bounds[1], f"expected the lower bound first, and got {metric.bounds}"
     if metric.of_model:
-        assert metric.interval is None, "is a fact about the exported model, which has no interval here"
+        assert metric.interval is None, "is a fact about the model, whose interval is made where it is measured"
         return
     assert metric.tasks, "expected at least one task"
     assert metric.interval is not None, "expected an interval method; Bootstrap() fits whatever has no formula"

@@ -25,15 +25,31 @@ _OF_MODEL = """
 """
 
 
+_OF_SOURCE = """
+## Of the trained backbone
+
+It is measured where the config has [`evaluation.source_task`](retraining.md#what-pretraining-knew).
+
+| metric | better | as |
+|---|---|---|
+"""
+
+
 def metrics_reference() -> str:
     """Returns the list as Markdown, one row a metric."""
     of_predictions = [_of_predictions(metric) for metric in METRICS.values() if not metric.of_model]
     of_model = [
         f"| `{metric.name}` | {_better(metric)} | {metric.unit} | {metric.meaning} |\n"
         for metric in METRICS.values()
-        if metric.of_model
+        if metric.of_serving
     ]
-    return _HEADER + "".join(of_predictions) + _OF_MODEL + "".join(of_model)
+    of_source = [
+        f"| `{metric.name}` | {_better(metric)} | {metric.meaning} |\n"
+        for metric in METRICS.values()
+        if metric.of_source
+    ]
+    parts = [_HEADER, *of_predictions, _OF_MODEL, *of_model, _OF_SOURCE, *of_source]
+    return "".join(parts)
 
 
 def _of_predictions(metric: Metric) -> str:

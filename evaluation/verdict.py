@@ -57,16 +57,16 @@ def judge_all(
     gates: Sequence[GateConfig],
     test_set: TestSet,
     tfma: Tfma,
-    serving: Sequence[GateResult],
+    of_model: Sequence[GateResult],
     reuse: Reuse | None = None,
 ) -> list[GateResult]:
     """Judges every gate.
 
     Args:
-        gates: From the config; those of the exported model are skipped.
+        gates: From the config; those that are not about the test split are skipped.
         test_set: Of the candidate and all it is compared with.
         tfma: Its verdict on those gates that it can decide; both verdicts must agree to bless.
-        serving: Results of the gates on the exported model.
+        of_model: Results of those.
         reuse: What is left of the test split; None where nothing was judged beside a champion before.
 
     Returns:
@@ -74,7 +74,7 @@ def judge_all(
     """
     quality = expand([gate for gate in gates if not METRICS[gate.metric].of_model], test_set.cells)
     results = judge(quality, lambda gate: evidence_for(at_look(gate, reuse), test_set, CONFIDENCE))
-    return [*results, *_disagreement(results, tfma), *serving]
+    return [*results, *_disagreement(results, tfma), *of_model]
 
 
 def drifted_spans(gates: Sequence[GateConfig], test_set: TestSet) -> list[DriftedSpan] | None:

@@ -11,7 +11,7 @@ from components.example_gen.coco import is_coco
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
-from evaluation.predictions import SINGLE_LABEL
+from evaluation.predictions import DETECTION, SINGLE_LABEL
 from finetune.buckets import is_bucket
 from finetune.config import (
     AugmentationConfig,
@@ -214,6 +214,24 @@ def beam_components_exist(raw: dict[str, Any]) -> list[str]:
     ]
 
 
+def source_task_can_be_probed(raw: dict[str, Any]) -> list[str]:
+    """One pretrained backbone alone has features that an earlier task can be probed on."""
+    given = value_at(raw, "evaluation.source_task")
+    config = _parsed(BackboneConfig, raw, "backbone")
+    if given is None or config is None or config.is_open:
+        return []
+    if config.sides is not None or raw.get("task") == DETECTION:
+        what = "a task of boxes" if config.sides is None else "`backbones`"
+        expected = "probes are of one backbone of whole examples. Leave it out"
+        return [f"evaluation.source_task: got {given!r} with {what}; {expected}"]
+    if config.weights == "random":
+        return [
+            f"evaluation.source_task: got {given!r}, and backbone.weights is {config.weights!r}; expected pretrained "
+            "weights, which know of an earlier task, or no source task"
+        ]
+    return []
+
+
 def files_exist(raw: dict[str, Any]) -> list[str]:
     """What a local run reads is there."""
     problems = []
@@ -243,6 +261,11 @@ def files_exist(raw: dict[str, Any]) -> list[str]:
             f"data.serving_log: got {log!r}, which is not a file here; expected a CSV file, as `finetune predict "
             "--output FILE.csv` writes"
         )
+    source_task = value_at(raw, "evaluation.source_task")
+    if isinstance(source_task, str) and record:
+        where = Path(source_task).expanduser()
+        if problem := INGEST_MODALITIES[record.modality].root_problem(where):
+            problems.append(f"evaluation.source_task: got {source_task!r}, {problem}")
     training = _parsed(TrainingConfig, raw, "training")
     if training and training.distillation:
         problems += _teacher_problems(training.distillation)
@@ -300,6 +323,7 @@ _OF_ALL = (
     gates_can_be_measured,
     tuning_can_be_measured,
     decisions_go_with_task,
+    source_task_can_be_probed,
     beam_components_exist,
     sides_fit,
 )

@@ -29,6 +29,8 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.gate_keeper.component import GateKeeper
 from components.pusher.component import AtomicPusher
 from components.serving_gate.component import ServingGate
+from components.source_probe.component import EXAMPLES_NODE_ID, SourceProbe
+from components.source_probe.component import NODE_ID as SOURCE_PROBE
 from components.teacher.component import Teacher
 from components.trainer.component import Trainer
 from components.transform.component import CACHE_KEY, Transform
@@ -196,6 +198,21 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         teacher=baselines.get(TEACHER),
         settings=_serving_settings(config),
     )
+    probed = None
+    if source_task := config.evaluation.source_task:
+        source_examples = ingest(
+            root=as_parameter(SharedPath(path=source_task)), settings=_source_ingest_settings(config, output)
+        ).with_id(EXAMPLES_NODE_ID)
+        # Not among the nodes of the data: what is refused trains nothing, and so has nothing to probe.
+        source_examples.add_upstream_node(trainer)
+        probe = SourceProbe(
+            examples=source_examples.outputs["examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            model_run=trainer.outputs["model_run"],
+            settings=_source_probe_settings(config, output),
+        )
+        nodes += [source_examples, probe]
+        probed = probe.outputs["findings"]
     keeper = GateKeeper(
         predictions=predictor.outputs["predictions"],
         model=trainer.outputs["model"],
@@ -205,6 +222,7 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
         evaluation=evaluator.outputs["evaluation"],
         tfma_blessing=evaluator.outputs["blessing"],
         serving=serving_gate.outputs["findings"],
+        source_task=probed,
         gates=gates,
         slices=slices,
         costs=config.evaluation.costs,
@@ -260,6 +278,33 @@ def _ingest_settings(config: Config, output: str) -> dict[str, Any]:
         **({"judged_by": CodeDigest(modules=(judge,))} if judge else {}),
     }
     return {**settings, "task": config.task, "with_text": config.backbone.sides is not None, **plain(ours)}
+
+
+def _source_ingest_settings(config: Config, output: str) -> dict[str, Any]:
+    """What of `data` is about any folder, and not about the splits, spans and columns of this one."""
+    judge = MODALITIES[record_of(config.backbone).modality].judge
+    kept = {"text_column", "label_column", "path_column"}
+    kept |= {"max_bad_fraction", "max_pixels", "max_seconds", "max_characters", "cache_gb"}
+    ours = {
+        "cache_dir": SharedPath(path=f"{output}/example_cache"),
+        **({"judged_by": CodeDigest(modules=(judge,))} if judge else {}),
+    }
+    return {**config.data.model_dump(mode="json", include=kept), **plain(ours)}
+
+
+def _source_probe_settings(config: Config, output: str) -> dict[str, Any]:
+    """What the features depend on; a phase, a rate or a gate has no say in them but by the weights."""
+    settings = trainer_settings(config)
+    training = ("batch_size", "mixed_precision", "batch_norm", "frozen_features", "memory_mb", "peft")
+    return {
+        **{name: settings[name] for name in ("task", "backbone", "weights_sha256", "code")},
+        "augmentation": {},
+        "training": {name: settings["training"][name] for name in training},
+        "distribution": {"strategy": "one_device"},
+        "component": SOURCE_PROBE,
+        "modality": record_of(config.backbone).modality,
+        **plain({"frozen_features_dir": SharedPath(path=f"{output}/frozen_features")}),
+    }
 
 
 def _columns(config: Config) -> list[str]:
@@ -399,7 +444,7 @@ def _serving_settings(config: Config) -> dict[str, Any]:
         "gates": [
             json.loads(gate.model_dump_json())
             for gate in config.evaluation.gates or []
-            if METRICS[gate.metric].of_model
+            if METRICS[gate.metric].of_serving
         ],
         "serving": json.loads(config.serving.model_dump_json()),
     }

@@ -81,9 +81,11 @@ def node_ids(config: Config) -> list[str]:
         *(["Tuner"] if config.tuning.is_on else []),
         "Trainer",
         "ChampionResolver",
+        *(["SourceExampleGen"] if config.evaluation.source_task else []),
         "BulkInferrer",
         "Evaluator",
         "ServingGate",
+        *(["SourceProbe"] if config.evaluation.source_task else []),
         "GateKeeper",
         "Pusher",
     ]
@@ -142,6 +144,8 @@ def print_plan(config: Config, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+    if config.evaluation.source_task:
+        console.print(f"probed     {config.evaluation.source_task}", highlight=False, soft_wrap=True)
     gates = Table(f"gate on the test split{of_how_many}", "shows a distance from", box=None, pad_edge=False)
     for gate in gates_of(config.task, config.evaluation, is_pattern(config.data.root)):
         least = will_show(gate, sizes["test"]) if sizes else None

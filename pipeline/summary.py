@@ -20,6 +20,7 @@ from finetune.artifacts.pushed_version import MODEL_SHA256, PENDING_MODEL
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.retrain_decision import RetrainDecision
 from finetune.artifacts.run_summary import ComponentRun, RunSummary
+from finetune.artifacts.source_task import SourceTask
 from finetune.artifacts.training_history import BackboneOrigin, TrainingHistory
 from finetune.artifacts.tuning import Tuning
 from finetune.buckets import folder
@@ -100,6 +101,7 @@ def collect(
         reuse=verdict.reuse if verdict else None,
         drifted=verdict.drifted if verdict else None,
         serving=serving or ServingMetrics(),
+        source_task=_find(SourceTask, outputs, "SourceProbe", "findings"),
         phases=history.phases if history else [],
         ranking=_ranking(config),
         start=history.start if history else None,

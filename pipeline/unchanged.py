@@ -55,7 +55,8 @@ def inputs_of(config: Config, with_bytes: bool) -> Inputs:
     in_buckets = is_bucket(config.data.root) or is_bucket(config.push_path)
     taught = config.training.distillation
     unlabelled = [Path(taught.unlabelled)] if taught and taught.unlabelled else []
-    roots = [] if in_buckets else [*_roots(config.data), *unlabelled]
+    source_task = [Path(config.evaluation.source_task)] if config.evaluation.source_task else []
+    roots = [] if in_buckets else [*_roots(config.data), *unlabelled, *source_task]
     data = [stats_of(root) for root in roots]
     schema, corrections, log = config.data.schema_file, config.data.corrections, config.data.serving_log
     digests = {

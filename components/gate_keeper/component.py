@@ -21,9 +21,12 @@ from components.evaluator.eval_config import tfma_decides
 from components.evaluator.results import tfma_failures
 from components.gate_keeper.verdict_folder import VerdictFolder
 from components.serving_gate.component import ServingFindingsFolder
+from components.source_probe.component import SourceTaskFolder
 from evaluation.reuse import Look, reuse_of
+from evaluation.source_task import judge_source
 from evaluation.verdict import Tfma, drifted_spans, findings, judge_all
 from finetune.artifacts.findings import Reuse, ServingFindings, Verdict
+from finetune.artifacts.source_task import SourceTask
 from finetune.artifacts.test_sketch import TestSketch
 from finetune.config.evaluation import GateConfig
 from finetune.events import Note, emit
@@ -50,6 +53,7 @@ class GateKeeperSpec(component_spec.ComponentSpec):
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "tfma_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
         "serving": component_spec.ChannelParameter(type=ServingFindingsFolder),
+        "source_task": component_spec.ChannelParameter(type=SourceTaskFolder, optional=True),
     }
     OUTPUTS = {
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
@@ -96,7 +100,9 @@ class Executor(base_executor.BaseExecutor):
             left_out = f"GateKeeper: the champion learned from {share}, which no comparison with it counts"
             emit(Note(text=left_out, level="warning"))
         reuse = reuse.model_copy(update={"learned": learned}) if reuse else None
-        results = judge_all(gates, test_set, tfma, serving.gates, reuse)
+        probed = input_dict.get("source_task")
+        source = SourceTask.read(artifact_utils.get_single_uri(probed)) if probed else None
+        results = judge_all(gates, test_set, tfma, [*serving.gates, *judge_source(gates, source)], reuse)
         failed = [result for result in results if not result.passed]
         blessed = not failed or bool(exec_properties["report_only"])
         for result in failed:
@@ -132,13 +138,14 @@ class GateKeeper(base_component.BaseComponent):
         evaluation: types.BaseChannel,
         tfma_blessing: types.BaseChannel,
         serving: types.BaseChannel,
+        source_task: types.BaseChannel | None,
         gates: Sequence[GateConfig],
         slices: Sequence[Sequence[str]],
         costs: Mapping[str, Mapping[str, float]],
         promotion_risk: float | None,
         report_only: bool,
     ):
-        """Takes what BulkInferrer, Evaluator and ServingGate found.
+        """Takes what BulkInferrer, Evaluator, ServingGate and SourceProbe found.
 
         Args:
             predictions: Of every model on the test split.
@@ -149,6 +156,7 @@ class GateKeeper(base_component.BaseComponent):
             evaluation: TFMA's metrics and validation.
             tfma_blessing: TFMA's verdict.
             serving: The gates on the exported model, judged.
+            source_task: What probes of it found; None where the config has none.
             gates: All of the config.
             slices: What the report cuts the test split by, each one column or a cross of two.
             costs: As `evaluation.costs`.
@@ -164,6 +172,7 @@ class GateKeeper(base_component.BaseComponent):
             evaluation=evaluation,
             tfma_blessing=tfma_blessing,
             serving=serving,
+            source_task=source_task,
             blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             verdict=types.Channel(type=VerdictFolder),
             gates=json.dumps([json.loads(gate.model_dump_json()) for gate in gates]),

@@ -13,6 +13,7 @@ from evaluation.metrics import (
     retention,
     retrieval,
     serving,
+    source,
 )
 from evaluation.metrics.metric import Metric, TfmaMetric
 from evaluation.tasks import TASKS
@@ -57,6 +58,7 @@ METRICS: dict[str, Metric] = {
         serving.PEAK_MEMORY_MB,
         serving.SIZE_MB,
         serving.PARITY,
+        source.SOURCE_RETENTION,
     )
 }
 

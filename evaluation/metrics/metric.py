@@ -71,7 +71,7 @@ class Metric:
     """One metric.
 
     It is measured on the test split where it has an `overall` computation, of one class (with `of_class`) where it has
-    a computation `per_class`, and on the exported model where it has neither.
+    a computation `per_class`, and on the model itself where it has neither.
 
     Attributes:
         name: As in the config and the summary.
@@ -90,6 +90,7 @@ class Metric:
         reference: The same by scikit-learn, for the Evaluator where TFMA has no such metric.
         unit: Of its values; empty for a pure number.
         slow: Whether a replicate takes every example of every class in turn, so that a bootstrap of many takes minutes.
+        of_source: Whether it is of the trained backbone on `evaluation.source_task`.
         at: Makes the same metric where another value in (0, 1) is held, as a gate's `at` says; None where none is.
     """
 
@@ -108,12 +109,18 @@ class Metric:
     reference: Reference | None = None
     unit: str = ""
     slow: bool = False
+    of_source: bool = False
     at: Callable[[float], Metric] | None = None
 
     @property
     def of_model(self) -> bool:
-        """Whether it is a fact about the exported model, and not about predictions."""
+        """Whether it is a fact about the model, and not about predictions on the test split."""
         return self.overall is None and self.per_class is None
+
+    @property
+    def of_serving(self) -> bool:
+        """Whether it is a fact about the model as it is served."""
+        return self.of_model and not self.of_source
 
     def replicates(self, predictions: Predictions, weights: np.ndarray, columns: Columns = None) -> np.ndarray:
         """Returns the metric for each row of weights: float [replicates, 1], or [replicates, columns] of classes.

@@ -9,6 +9,7 @@ from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import DriftedSpan, GateResult, Reuse, ServingMetrics, SliceFindings
 from finetune.artifacts.retrain_decision import RetrainDecision
+from finetune.artifacts.source_task import SourceTask
 from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
 from finetune.artifacts.tuning import Tuning
 from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, FinetuneError
@@ -53,6 +54,7 @@ class RunSummary(Artifact, file="summary.json"):
         report_only: Whether the model was pushed although a gate failed.
         reuse: How often these test examples have judged a candidate; None where there is no champion.
         drifted: Spans that are set aside where a gate asks for `span: ordinary`; None where none does.
+        source_task: What the backbone still gives for an earlier task; None where the config names none.
         splits: Number of examples.
         left_out: How many files or rows of the data became no example, by reason.
         start: What training began with; None where the config does not ask for the champion.
@@ -78,6 +80,7 @@ class RunSummary(Artifact, file="summary.json"):
     reuse: Reuse | None = None
     drifted: list[DriftedSpan] | None = None
     serving: ServingMetrics = ServingMetrics()
+    source_task: SourceTask | None = None
     phases: list[PhaseRow] = []
     ranking: BackboneRanking | None = None
     start: Start | None = None

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from finetune.config.base import Section
+from finetune.config.base import LocalPath, Section
 
 Baseline = Literal["majority", "logistic_regression", "from_scratch", "teacher"]
 BASELINES: tuple[str, ...] = get_args(Baseline)
@@ -165,6 +165,12 @@ class EvaluationConfig(Section):
         {},
         description="of `expected_cost`: what it costs to say another class than the true one, true class first, such "
         "as `{spam: {ham: 1}, ham: {spam: 20}}`. A mistake that is not listed costs 1",
+    )
+    source_task: LocalPath | None = Field(
+        None,
+        description="folder of an earlier task of the backbone, with one label an example, in any layout of "
+        "`data.root`: linear probes measure what its features still give for that task after training, and a gate may "
+        "ask for it (metric `source_retention`)",
     )
     slices: list[list[str]] | None = Field(
         None,

@@ -308,7 +308,7 @@ def gain(result: CandidateResult) -> str:
 
 
 def training_sentences(summary: RunSummary) -> list[str]:
-    """What training began with, what was chosen of several, fitted once more and calibrated, and why."""
+    """What training began with, what was chosen of several, fitted once more and calibrated, and what it forgot."""
     found = [summary.start.sentence] if summary.start else []
     if ranking := summary.ranking:
         found.append(
@@ -335,6 +335,8 @@ def training_sentences(summary: RunSummary) -> list[str]:
             f"{number(calibration.loss_after)}, the calibration error from {number(calibration.ece_before)} to "
             f"{number(calibration.ece_after)}."
         )
+    if summary.source_task:
+        found.append(summary.source_task.sentence)
     return found
 
 

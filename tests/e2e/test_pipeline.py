@@ -72,7 +72,7 @@ def test_the_nodes_that_plan_prints_are_the_nodes_that_run(first_run, raw_config
     everything = {
         **raw_config,
         "data": {**raw_config["data"], "schema_file": str(tmp_path / "schema.pbtxt")},
-        "evaluation": {"baselines": ["from_scratch", "logistic_regression"]},
+        "evaluation": {"baselines": ["from_scratch", "logistic_regression"], "source_task": str(tmp_path)},
     }
     real, planned = compiled(everything)
     assert real == planned

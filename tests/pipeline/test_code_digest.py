@@ -25,6 +25,7 @@ RECIPES = ("digits", "sms_spam", "flowers")
 SCHEMA = ("digits", "data.schema_file=schema.pbtxt")
 WARM = ("digits", "training.start_from=champion")
 TAUGHT = ("digits", "training.distillation.teacher=champion")
+PROBED = ("digits", "evaluation.source_task=digits")
 # Resolvers have no parameters; `pipeline.execution_cache` has their code in the key.
 WITHOUT_PARAMETERS = {"ChampionResolver", "TeacherResolver", "TrainingDataResolver", "WarmStartResolver"}
 # Run by TFX's own code alone.
@@ -34,7 +35,7 @@ TFX_ALONE = {"ImportSchemaGen"}
 def entries() -> dict[str, tuple[str, ...]]:
     """The modules that each node of the DAG starts with, over all kinds of nodes."""
     found: dict[str, tuple[str, ...]] = {}
-    for recipe, *overrides in [*((name,) for name in RECIPES), SCHEMA, WARM, TAUGHT]:
+    for recipe, *overrides in [*((name,) for name in RECIPES), SCHEMA, WARM, TAUGHT, PROBED]:
         baselines = "evaluation.baselines=[majority, logistic_regression]"
         ir = compile_ir(load_config(ROOT / "configs" / f"{recipe}.yaml", [baselines, *overrides]))
         for node in ir.nodes:

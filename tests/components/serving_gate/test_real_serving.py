@@ -27,7 +27,7 @@ def test_another_preprocessing_is_refused_by_parity_and_a_delay_by_the_latency_b
         models.trial(candidate, models.export("good"), budget=4.0), tmp_path, models.launch(tmp_path)
     )
     assert findings.refusal == findings.champion_refusal == ""
-    assert set(findings.metrics) == {name for name, metric in METRICS.items() if metric.of_model}
+    assert set(findings.metrics) == {name for name, metric in METRICS.items() if metric.of_serving}
     assert findings.metrics["peak_memory_mb"] > 50
     # On a busy machine the tail is the machine's, and p95 may leave the question open.
     assert failures(findings)[:2] == ["parity_max_difference", "latency_p50_ms_batch1"]

@@ -101,7 +101,7 @@ def failed(findings, *gates):
 
 
 def test_every_serving_metric_is_measured_and_can_be_a_gate(model, tmp_path):
-    facts = {name for name, metric in METRICS.items() if metric.of_model}
+    facts = {name for name, metric in METRICS.items() if metric.of_serving}
 
     findings = serve(model, tmp_path, FakeServer(), FakeServer(0.02), trained={10: [0.8, 0.2]})
     assert set(findings.metrics) == facts

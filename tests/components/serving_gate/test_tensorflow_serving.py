@@ -101,7 +101,7 @@ def trial(tmp_path, champion=False):
 def test_it_is_asked_over_rest_and_measured(launch, tmp_path):
     findings = try_to_serve(*trial(tmp_path, champion=True), launch())
     assert findings.refusal == findings.champion_refusal == ""
-    assert set(findings.metrics) == {name for name, metric in METRICS.items() if metric.of_model}
+    assert set(findings.metrics) == {name for name, metric in METRICS.items() if metric.of_serving}
     assert findings.metrics["parity_max_difference"] == pytest.approx(0, abs=1e-9)
     assert findings.metrics["peak_memory_mb"] > 1
     assert 0 < findings.metrics["load_seconds"] < 20

@@ -1,0 +1,1 @@
+"""Probes an earlier task on the features of the backbone, before and after training."""
