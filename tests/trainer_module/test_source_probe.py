@@ -47,10 +47,13 @@ def probing(splits, folder, cache):
 @pytest.mark.parametrize("cache", ["off", "on"])
 def test_a_backbone_that_stayed_as_it_was_has_forgotten_exactly_nothing(splits, tmp_path, cache):
     state = state_of(splits, tmp_path, HEAD)
-    found = probe(*probing(splits, tmp_path, cache), state)
+    setup, _ = probing(splits, tmp_path, cache)
+    # Of such labels a probe is right by chance: other folds or features would be right elsewhere.
+    labels = np.random.default_rng(3).permuted([*"ab" * 10, "c"])
+    found = probe(setup, labels, state)
     assert (found.forgotten, found.gained, found.retention) == (0, 0, 0.0)
-    assert (found.examples, found.classes) == (21, 2)
-    assert found.before > 0.9, "classes differ in brightness, which random features show"
+    assert (found.examples, found.classes) == (21, 3)
+    assert 0 < found.before < 1
 
 
 @pytest.mark.parametrize("cache", ["off", "on"])
