@@ -44,7 +44,9 @@ class Segmentation:
         def one(serialised: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
             places = tf.pad(own, [[0, VOID + 1 - tf.shape(own)[0]]], constant_values=-1)
             columns = tf.gather(places, tf.cast(tf.io.parse_tensor(serialised, tf.uint8), tf.int32))
-            return tf.ensure_shape(tf.cast(tf.where(columns < 0, VOID, columns), tf.uint8), [None, None])
+            return tf.ensure_shape(
+                tf.cast(tf.where(columns < 0, tf.constant(VOID, columns.dtype), columns), tf.uint8), [None, None]
+            )
 
         own = tf.sparse.to_dense(parsed[features.LABEL_INDEX], default_value=-1)
         if parsed[features.MASK].shape.rank == 0:
