@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap
-from evaluation.metrics.metric import Metric
+from evaluation.metrics.metric import Metric, mean_over_classes
 from evaluation.predictions import SEGMENTATION, ratio
 from evaluation.segmentation import ACTUAL, HITS, SAID, Segmentation, union
 
@@ -29,19 +29,13 @@ def _of_classes(
         part, whole = values(found.sums(weights)[:, list(columns)])
         return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
-    def overall(found: Segmentation, weights: np.ndarray) -> np.ndarray:
-        of_each = per_class(found, weights, range(found.classes))
-        defined = ~np.isnan(of_each)
-        total, count = np.where(defined, of_each, 0.0).sum(axis=1), defined.sum(axis=1)
-        return np.divide(total, count, out=np.full(len(of_each), np.nan), where=count > 0)
-
     return Metric(
         name=name,
         label=label,
         meaning=f"{meaning}, over all pixels but void ones, mean over classes. With `of_class`, that class's own",
         higher_is_better=True,
         tasks=(SEGMENTATION,),
-        overall=overall,
+        overall=mean_over_classes(per_class),
         per_class=per_class,
         interval=Bootstrap(),
         undefined="where no pixel is of the class or said to be",
