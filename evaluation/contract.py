@@ -213,7 +213,7 @@ def _segmentation(skill: float, seed: int) -> Segmentation:
     said = hits + np.roll(actual - hits, 1, axis=1)
     pixels = np.stack([hits, said, actual], axis=2)
     probabilities = np.where(said > 0, 0.9, 0.1)
-    return Segmentation(actual > 0, probabilities, said > 0, remembered=~there[:, -1], pixels=pixels)
+    return Segmentation(actual > 0, probabilities, said > 0, pixels, remembered=~there[:, -1])
 
 
 _MADE_UP: dict[str, MadeUp] = {

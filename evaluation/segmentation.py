@@ -8,12 +8,12 @@ pictures, so that metrics of all pixels of a split follow from them. Void pixels
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from evaluation.predictions import MultiLabel, part_of, ratio
+from evaluation.predictions import OfSeveralClasses, part_of, ratio
 
 # Places in the last axis of pixels.
 HITS, SAID, ACTUAL = 0, 1, 2
@@ -46,23 +46,31 @@ def count_pixels(truth: np.ndarray, said: np.ndarray, counted: np.ndarray, class
 
 
 @dataclass(frozen=True)
-class Segmentation(MultiLabel):
+class Segmentation(OfSeveralClasses):
     """Predictions of pixels; of the classes in a picture, they are those of several labels.
 
     Attributes:
+        actual: bool [pictures, classes], those of which there is a pixel.
+        probabilities: float [pictures, classes] in [0, 1], of the pixel where the class is the likeliest to be.
+        said: bool [pictures, classes], those of which a pixel is said to be.
         pixels: int64 [pictures, classes, 3], counts: HITS, SAID and ACTUAL.
     """
 
-    pixels: np.ndarray = field(kw_only=True)
+    actual: np.ndarray
+    probabilities: np.ndarray
+    said: np.ndarray
+    pixels: np.ndarray
+    groups: np.ndarray | None = None
+    remembered: np.ndarray | None = None
 
     def __getitem__(self, chosen: np.ndarray | slice) -> Segmentation:
         return Segmentation(
             self.actual[chosen],
             self.probabilities[chosen],
             self.said[chosen],
+            self.pixels[chosen],
             part_of(self.groups, chosen),
             part_of(self.remembered, chosen),
-            pixels=self.pixels[chosen],
         )
 
     @cached_property

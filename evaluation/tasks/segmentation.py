@@ -26,7 +26,7 @@ class SegmentationTask:
             found = np.stack([actual, np.broadcast_to(actual.sum(axis=1, keepdims=True), actual.shape)], axis=2)
             found = np.where(likeliest[..., np.newaxis], found, 0)
         pixels = np.concatenate([np.asarray(found), labels], axis=2).astype(np.int64)
-        return Segmentation(actual > 0, probabilities, pixels[..., SAID] > 0, pixels=pixels)
+        return Segmentation(actual > 0, probabilities, pixels[..., SAID] > 0, pixels)
 
     def in_columns(self, places: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Moves the counts of each class; of one that is not among `names` there is no pixel."""
