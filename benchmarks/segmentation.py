@@ -34,7 +34,7 @@ FOLDER = Path("runs/benchmarks/segmentation")
 METRICS = ("mean_iou", "dice", "pixel_accuracy")
 CLASSES = ("background", "flower")
 # How many pictures there are of each split, and their height and width.
-EXAMPLES = {"train": 320, "val": 60, "test": 80}
+EXAMPLES = {"train": 240, "val": 40, "test": 60}
 SIDE = 224
 
 
