@@ -23,7 +23,7 @@ from pipeline.split_sizes import expected_sizes
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.peft.targets import chosen
 from trainer_module.search.candidates import candidates_for, training_of
-from trainer_module.search.decisions import assumed, expected_seconds, that_fit
+from trainer_module.search.decisions import Room, assumed, expected_seconds, that_fit
 from transforms.modalities import MODALITIES
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
@@ -185,6 +185,9 @@ def _spans(config: Config) -> str:
     return f"{len(roots)}: {', '.join(shown)}"
 
 
+_ROOMS = {Room.NONE: "does not fit", Room.NO_LAST_FIT: "fits without a last fit on train and val", Room.ALL: "fits"}
+
+
 def _print_candidates(config: Config, console: Console) -> None:
     """Prints what `auto` tries, how long each takes as far as that is known, and what there is room for."""
     training, kind = config.training, record_of(config.backbone).kind
@@ -196,10 +199,10 @@ def _print_candidates(config: Config, console: Console) -> None:
     found = [(each, planner_of(config, training_of(each, training), counted)) for each in candidates]
     known = [(each, planner, expected_seconds(assumed(planner), planner)) for each, planner in found if planner]
     last_fits = [(1 + planner.val / planner.train) * each * training.refit for _, planner, each in known]
-    fits = that_fit([each for *_, each in known], last_fits, 0.0, 60 * training.budget_minutes)
-    for (candidate, _, each), fit in zip(known, fits, strict=True):
-        room = f"{'fits' if fit else 'does not fit'}, by about {each / 60:,.1f} min on two cores"
-        console.print(f"           {candidate.name}: {room if candidate.phases else 'always'}", highlight=False)
+    rooms = that_fit([each for *_, each in known], last_fits, 0.0, 60 * training.budget_minutes)
+    for (candidate, _, each), room in zip(known, rooms, strict=True):
+        told = f"{_ROOMS[room]}, by about {each / 60:,.1f} min on two cores"
+        console.print(f"           {candidate.name}: {told if candidate.phases else 'always'}", highlight=False)
     console.print("           What a step takes here, and so what fits, the Trainer measures.", highlight=False)
 
 

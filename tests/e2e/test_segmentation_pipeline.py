@@ -106,7 +106,7 @@ def test_the_report_has_iou_by_class_and_pictures_beside_their_masks(run):
     page = Path(run["report"]).read_text()
     assert "mean IoU" in page
     assert "pixel accuracy" in page
-    assert 'class="legend"' in page
+    assert 'class="colours"' in page
     assert 'class="samples wide"' in page
     for name in CLASSES:
         assert name in page
