@@ -85,6 +85,6 @@ def test_a_config_that_says_all_is_written_as_it_is(tmp_path, load):
     }
     raw["training"] = {"head": {"start": "fitted"}, "phases": []}
     config = load(raw)
-    path = write_chosen(config, None)
+    path = write_chosen(config, None, None)
     assert load_config(path) == config
     assert yaml.safe_load(path.read_text())["backbone"] == raw["backbone"]
