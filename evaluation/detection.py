@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from evaluation.predictions import SMALLEST_PROBABILITY, Predictions, part_of
+from evaluation.predictions import OfSeveralClasses, part_of
 
 # Overlaps (IoU) from which a box is a hit, as COCO's own.
 OVERLAPS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
@@ -146,7 +146,7 @@ def _judged_by_coco(
 
 
 @dataclass(frozen=True)
-class Detection(Predictions):
+class Detection(OfSeveralClasses):
     """Predictions of boxes; of the classes in a picture, they are those of several labels.
 
     Attributes:
@@ -203,17 +203,6 @@ class Detection(Predictions):
     def correct(self) -> np.ndarray:
         """bool [pictures]: whether every object is found and nothing else."""
         return self.mistakes == 0
-
-    @cached_property
-    def losses(self) -> np.ndarray:
-        """float [pictures], the binary cross-entropy of the classes in a picture."""
-        clipped = np.clip(self.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-        return -np.log(np.where(self.actual, clipped, 1 - clipped)).mean(axis=1)
-
-    @property
-    def decisions(self) -> tuple[np.ndarray, np.ndarray]:
-        """The probability of each class and whether the picture has it, both [pictures, classes]."""
-        return self.probabilities, self.actual
 
 
 def best_thresholds(found: Detection) -> list[float]:

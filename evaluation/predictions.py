@@ -155,8 +155,23 @@ class SingleLabel(Predictions):
         return self.probabilities.max(axis=1, keepdims=True), likeliest[:, np.newaxis]
 
 
+class OfSeveralClasses(Predictions):
+    """Predictions where an example may have several classes, each with a probability of its own."""
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """float [examples], the binary cross-entropy, mean over classes; as Keras computes it."""
+        clipped = np.clip(self.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+        return -np.log(np.where(self.actual, clipped, 1 - clipped)).mean(axis=1)
+
+    @property
+    def decisions(self) -> tuple[np.ndarray, np.ndarray]:
+        """The probability of each class and whether the example has it, both [examples, classes]."""
+        return self.probabilities, self.actual
+
+
 @dataclass(frozen=True)
-class MultiLabel(Predictions):
+class MultiLabel(OfSeveralClasses):
     """Predictions where each example has any number of classes, each of them said by a threshold of its own.
 
     Attributes:
@@ -174,17 +189,6 @@ class MultiLabel(Predictions):
     def __getitem__(self, chosen: np.ndarray | slice) -> MultiLabel:
         groups, remembered = part_of(self.groups, chosen), part_of(self.remembered, chosen)
         return MultiLabel(self.actual[chosen], self.probabilities[chosen], self.said[chosen], groups, remembered)
-
-    @cached_property
-    def losses(self) -> np.ndarray:
-        """float [examples], the binary cross-entropy, mean over classes; as Keras computes it."""
-        clipped = np.clip(self.probabilities.astype(np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-        return -np.log(np.where(self.actual, clipped, 1 - clipped)).mean(axis=1)
-
-    @property
-    def decisions(self) -> tuple[np.ndarray, np.ndarray]:
-        """The probability of each class and whether the example has it, both [examples, classes]."""
-        return self.probabilities, self.actual
 
 
 @dataclass(frozen=True)

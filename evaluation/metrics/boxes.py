@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.detection import OVERLAPS, Detection, average_precisions
 from evaluation.metrics.interval_methods import Bootstrap
-from evaluation.metrics.metric import Metric
+from evaluation.metrics.metric import Metric, mean_over_classes
 from evaluation.predictions import DETECTION
 
 _SOURCE = "as COCO's evaluation has it, by pycocotools (Lin et al. 2014, arXiv 1405.0312)"
@@ -20,19 +20,13 @@ def _mean_average_precision(
     def per_class(found: Detection, weights: np.ndarray, columns: Sequence[int]) -> np.ndarray:
         return average_precisions(found, weights, columns, area, overlaps)
 
-    def overall(found: Detection, weights: np.ndarray) -> np.ndarray:
-        values = per_class(found, weights, range(found.classes))
-        defined = ~np.isnan(values)
-        total, count = np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1)
-        return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-
     return Metric(
         name=name,
         label=label,
         meaning=f"{meaning}, mean over classes; {_SOURCE}. With `of_class`, that class's own",
         higher_is_better=True,
         tasks=(DETECTION,),
-        overall=overall,
+        overall=mean_over_classes(per_class),
         per_class=per_class,
         interval=Bootstrap(),
         undefined="where there is no object of the class and size",

@@ -91,6 +91,12 @@ class Share(Bootstrap):
     hits: Callable[[Any, Any], np.ndarray]
     judged: Callable[[Any, Any], np.ndarray]
 
+    def overall(self, predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+        """Returns the share itself over all classes, as `Metric.overall`: NaN where nothing is judged."""
+        judged = self.judged(predictions, None)
+        total, right = weights @ judged, weights @ (self.hits(predictions, None) & judged)
+        return np.divide(right, total, out=np.full(len(weights), np.nan), where=total > 0)
+
     def values(self, metric: Metric, predictions: Predictions, confidence: float, columns: Columns) -> list[Interval]:
         """Returns Wilson's intervals; the bootstrap's where examples come in groups."""
         if predictions.groups is not None:

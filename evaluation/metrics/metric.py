@@ -29,6 +29,18 @@ def mean_of(values: Callable[[Any], np.ndarray]) -> Overall:
     return lambda predictions, weights: mean(weights, values(predictions))
 
 
+def mean_over_classes(per_class: PerClass) -> Overall:
+    """Makes the mean of a metric over those classes for which it is defined; NaN where it is for none."""
+
+    def overall(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
+        values = per_class(predictions, weights, range(predictions.classes))
+        defined = ~np.isnan(values)
+        total, count = np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1)
+        return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+
+    return overall
+
+
 class IntervalMethod(Protocol):
     """Makes intervals of a metric."""
 

@@ -8,21 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from evaluation.metrics.interval_methods import Bootstrap, DeLong
-from evaluation.metrics.metric import Metric, Overall, PerClass
+from evaluation.metrics.metric import Metric, mean_over_classes
 from evaluation.metrics.references import mean_of_classes
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL, Predictions, ratio
-
-
-def _mean_over_classes(per_class: PerClass) -> Overall:
-    """The mean over those classes for which the metric is defined; NaN where it is for none."""
-
-    def overall(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
-        values = per_class(predictions, weights, range(predictions.classes))
-        defined = ~np.isnan(values)
-        total, count = np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1)
-        return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-
-    return overall
 
 
 def _areas(predictions: Predictions, weights: np.ndarray, columns: Sequence[int]) -> np.ndarray:
@@ -81,7 +69,7 @@ AUC = Metric(
     meaning="mean over classes of the area under the ROC curve, one against the rest; scikit-learn's "
     '`roc_auc_score(multi_class="ovr", average="macro")`. With `of_class`, that class\'s own',
     higher_is_better=True,
-    overall=_mean_over_classes(_areas),
+    overall=mean_over_classes(_areas),
     per_class=_areas,
     interval=DeLong(_influence),
     undefined="where all examples have the same label",
@@ -151,7 +139,7 @@ PR_AUC = Metric(
     "`of_class`, that class's own",
     higher_is_better=True,
     tasks=(SINGLE_LABEL,),
-    overall=_mean_over_classes(_average_precisions),
+    overall=mean_over_classes(_average_precisions),
     per_class=_average_precisions,
     interval=Bootstrap(),
     undefined="where no example has the label",

@@ -15,14 +15,7 @@ def _remembered(predictions: Predictions) -> np.ndarray:
     return predictions.remembered
 
 
-def _share_right(predictions: Predictions, weights: np.ndarray) -> np.ndarray:
-    held = weights * _remembered(predictions)
-    total = held.sum(axis=1)
-    return np.divide(
-        held @ predictions.correct.astype(np.float64), total, out=np.full(len(weights), np.nan), where=total > 0
-    )
-
-
+_SHARE_RIGHT = Share(lambda predictions, _: predictions.correct, lambda predictions, _: _remembered(predictions))
 RETENTION = Metric(
     name="retention",
     label="retention",
@@ -30,8 +23,8 @@ RETENTION = Metric(
     "before the latest (of several labels: all of them right); beside the champion it says what was forgotten "
     "(Lopez-Paz and Ranzato 2017, backward transfer)",
     higher_is_better=True,
-    overall=_share_right,
-    interval=Share(lambda predictions, _: predictions.correct, lambda predictions, _: _remembered(predictions)),
+    overall=_SHARE_RIGHT.overall,
+    interval=_SHARE_RIGHT,
     undefined="where there is no champion, or no test example of what it knows",
     advice="train on earlier examples too (data.replay, or a wider data.window), or move less (training.warm_share, a "
     "lower rate)",

@@ -27,12 +27,7 @@ def recall_at(k: int, way: str) -> Metric:
         none = np.zeros(len(predictions), bool)
         return none if predictions.ranks is None else predictions.ranks[:, column] != NO_RANK
 
-    def overall(predictions: SingleLabel, weights: np.ndarray) -> np.ndarray:
-        pairs = judged(predictions, None)
-        total = weights @ pairs
-        right = weights @ (hits(predictions, None) & pairs)
-        return np.divide(right, total, out=np.full(len(weights), np.nan), where=total > 0)
-
+    share = Share(hits, judged)
     return Metric(
         name=f"{way}_recall_at_{k}",
         label=f"recall@{k}, {asked} to {found}",
@@ -40,8 +35,8 @@ def recall_at(k: int, way: str) -> Metric:
         f"in the test split, each of which counts once; the baseline `majority` finds it by chance",
         higher_is_better=True,
         tasks=(SINGLE_LABEL,),
-        overall=overall,
-        interval=Share(hits, judged),
+        overall=share.overall,
+        interval=share,
         undefined="where no model has vectors of pictures and texts",
         advice="give training more pairs, or let a phase unfreeze the last blocks of both networks",
     )
