@@ -40,7 +40,14 @@ SPACE = {
     "training.label_smoothing": [0.0, 0.1],
     "training.batch_size": [16, 32, 64],
 }
-SEARCHES = {
+BLOCKS = {
+    "training": TRAINING,
+    "space": {**SPACE, BLOCK_RATE: {"min": 1e-6, "max": 1e-3, "log": True}},
+    "trials": 12,
+    "runs": 12,
+    "most": 1 / 4,
+}
+SEARCHES: dict[str, dict[str, Any]] = {
     "head alone": {
         "training": {**TRAINING, "phases": [HEAD]},
         "space": SPACE,
@@ -48,13 +55,8 @@ SEARCHES = {
         "runs": 1,
         "most": 1.5,
     },
-    "head and last block": {
-        "training": TRAINING,
-        "space": {**SPACE, BLOCK_RATE: {"min": 1e-6, "max": 1e-3, "log": True}},
-        "trials": 12,
-        "runs": 12,
-        "most": 1 / 4,
-    },
+    "head and last block": BLOCKS,
+    "head and last block, none stopped": {**BLOCKS, "early_stop": "none"},
 }
 WITH_IMPORTS = "processor, with imports"
 # Runs of the Trainer that a search is held against: with the values of the first so many trials.
@@ -84,11 +86,17 @@ class Bench:
         from trainer_module.tuning.recipe import tuner_fn
 
         wanted = SEARCHES[which]
-        tuning = {"space": wanted["space"], "trials": wanted["trials"], "seed": seed}
+        tuning = {name: wanted[name] for name in ("space", "trials", "early_stop") if name in wanted} | {"seed": seed}
         arguments = self._arguments({**wanted["training"], "seed": seed}, frozen, {"tuning": tuning})
         (found, best), took = _timed(lambda: tuner_fn(arguments))
         shutil.rmtree(self._folder / "run", ignore_errors=True)
         return {**took, "tuning": found.plain(), "best": best}
+
+    def trained(self, which: str, seed: int, best: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Returns what `train` does, of searches of the same recipe once."""
+        recipe, values = SEARCHES[which]["training"], (best or {}).get("values", {})
+        name = json.dumps(["trained", recipe, seed, values], sort_keys=True)
+        return self.once(name, lambda: self.train(which, seed, f"{len(recipe['phases'])} phases, runs", best))
 
     def train(self, which: str, seed: int, frozen: str, best: dict[str, Any] | None = None) -> dict[str, Any]:
         """Runs the Trainer; returns what it took, and the accuracy on the test split."""
@@ -190,7 +198,7 @@ def measure(folder: Path, seeds: int) -> Iterator[dict[str, Any]]:
             values = _as_hyperparameters(trial["values"])
             bench.once(
                 f"{which}, run {trial['number']}",
-                lambda which=which, values=values: bench.train(which, 1, f"{which}, runs", values),
+                lambda which=which, values=values: bench.trained(which, 1, values),
             )
             yield bench.done
     for seed, which in itertools.product(range(1, seeds + 1), SEARCHES):
@@ -200,7 +208,7 @@ def measure(folder: Path, seeds: int) -> Iterator[dict[str, Any]]:
         for name, values in (("default", None), ("best", search["best"])):
             bench.once(
                 f"{which}, {name} {seed}",
-                lambda which=which, seed=seed, values=values: bench.train(which, seed, f"{which}, runs", values),
+                lambda which=which, seed=seed, values=values: bench.trained(which, seed, values),
             )
         yield bench.done
 
@@ -242,7 +250,8 @@ def report(figures: dict[str, Any], where: str) -> str:
             more = found["imports"] if unit == WITH_IMPORTS else {"search": 0.0, "run": 0.0}
             whole, one = search[key] + more["search"], mean(run[key] for run in runs) + more["run"]
             times = whole / (wanted["runs"] * one)
-            costs.append([which, wanted["trials"], unit, f"{whole:.1f}", f"{one:.1f} ({len(runs)})"])
+            stopped = sum(trial.get("state") == "stopped" for trial in search["tuning"]["trials"])
+            costs.append([which, wanted["trials"], stopped, unit, f"{whole:.1f}", f"{one:.1f} ({len(runs)})"])
             costs[-1] += [f"{times:.2f}", f"{wanted['most']:g} of {wanted['runs']}"]
         if quality := found["quality"]:
             difference = [100 * (each["best"] - each["default"]) for each in quality]
@@ -250,7 +259,10 @@ def report(figures: dict[str, Any], where: str) -> str:
             default, best, *losses = (spread(each[name] for each in quality) for name in columns)
             change = f"{median(difference):+.1f} ({min(difference):+.1f} to {max(difference):+.1f}) points"
             gains.append([which, len(quality), default, best, change, *losses])
-    head = ["search", "trials", "seconds of", "search", "a run of the Trainer", "search in runs", "wanted, at most"]
+    head = [
+        "search", "trials", "ended early", "seconds of", "search", "a run of the Trainer", "search in runs",
+        "wanted, at most",
+    ]  # fmt: skip
     of_gains = [
         "search", "seeds", "test accuracy, default", "test accuracy, retrained best", "best - default",
         "val loss, default", "val loss, best trial", "nested estimate",
@@ -261,7 +273,8 @@ def report(figures: dict[str, Any], where: str) -> str:
         "the mean of several, how many stands behind it, with the values of the first trials; both sides begin without "
         "frozen features, and the runs share theirs as the trials do. `search in runs` is the search as a share of so "
         f"many runs as stand behind it. All ran in one process; `{WITH_IMPORTS}` adds what a process takes to import "
-        f"the code, which each run of a user is.\n\n{table(head, costs)}"
+        f"the code, which each run of a user is. `none stopped` is the same search with `early_stop: "
+        f"none`; where both find the same values best, the run with these stands for both.\n\n{table(head, costs)}"
     )
     if gains:
         text += (

@@ -25,11 +25,12 @@ from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
 from finetune.config.space import space_problems, variants
-from finetune.config.strategies import AUTO, STRATEGIES
+from finetune.config.strategies import AUTO
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
 from pipeline.data_roots import roots_of
 from pipeline.modalities import keys_of, modality_of
 from pipeline.plan import BEAM_NODES
+from pipeline.refused_keys import asked_at, refused
 from pipeline.tasks import task_fits
 from trainer_module.backbones.candidates import candidates_of
 from trainer_module.backbones.fit import phase_problems
@@ -142,6 +143,19 @@ def averaging_fits(raw: dict[str, Any]) -> list[str]:
     ]
 
 
+# With what is expected in place of each.
+_NOT_OF_SIDES = {
+    "training.strategy": "another strategy, or phases",
+    "training.head.start": "`random`",
+    "training.start_from": "`backbone`",
+    "training.peft": "none",
+    "training.distillation": "none",
+    "training.mixed_precision": "`off`",
+    "tuning.space": "none: trials are of one network",
+    "data.text_columns": "`data.text_column`",
+}
+
+
 def sides_fit(raw: dict[str, Any]) -> list[str]:
     """What the config asks of a picture with words is what two networks can be asked."""
     config = _parsed(BackboneConfig, raw, "backbone")
@@ -155,21 +169,7 @@ def sides_fit(raw: dict[str, Any]) -> list[str]:
                 "`backbones` in place of `backbone`"
             ]
         )
-    defaults = TrainingConfig()
-    problems = [
-        f"{key}: got {value!r}; with `backbones` expected {expected}"
-        for key, value, expected in (
-            ("training.strategy", value_at(raw, "training.strategy"), "another strategy, or phases"),
-            ("training.head.start", value_at(raw, "training.head.start"), "`random`"),
-            ("training.start_from", value_at(raw, "training.start_from"), "`backbone`"),
-            ("training.peft", value_at(raw, "training.peft"), "none"),
-            ("training.distillation", value_at(raw, "training.distillation"), "none"),
-            ("training.mixed_precision", value_at(raw, "training.mixed_precision"), "`off`"),
-            ("tuning.space", value_at(raw, "tuning.space"), "none: trials are of one network"),
-            ("data.text_columns", value_at(raw, "data.text_columns"), "`data.text_column`"),
-        )
-        if value not in (None, False, {}, [], "off", *_harmless(key, defaults))
-    ]
+    problems = refused(raw, _NOT_OF_SIDES, "`backbones`")
     baselines = value_at(raw, "evaluation.baselines")
     of_one = ("logistic_regression", "from_scratch", "teacher")
     if taken := [name for name in of_one if isinstance(baselines, list) and name in baselines]:
@@ -205,7 +205,6 @@ def _contrastive_problems(raw: dict[str, Any]) -> list[str]:
     problems = (
         [] if task == SINGLE_LABEL else [f"task: got {task!r}; prompts exclude each other; expected {SINGLE_LABEL}"]
     )
-    defaults = TrainingConfig()
     for key, why in {
         "class_weights": "no class has a part in the loss",
         "label_smoothing": "no class has a part in the loss",
@@ -216,17 +215,9 @@ def _contrastive_problems(raw: dict[str, Any]) -> list[str]:
         "must be there at once",
         "head.spatial_dropout": "both sides are pooled below the head",
     }.items():
-        value = value_at(raw, f"training.{key}")
-        if value not in (None, value_at(defaults.model_dump(mode="json"), key)):
+        if (value := asked_at(raw, f"training.{key}")) is not None:
             problems.append(f"training.{key}: got {value!r}; with `fusion: contrastive` {why}. Leave it out")
     return problems
-
-
-def _harmless(key: str, defaults: TrainingConfig) -> list[Any]:
-    if key == "training.strategy":
-        return [name for name in STRATEGIES if name != AUTO]
-    section = value_at({"training": defaults.model_dump(mode="json")}, key)
-    return [section]
 
 
 def beam_components_exist(raw: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from evaluation.predictions import Predictions
 from evaluation.tasks.detection import DetectionTask
 from evaluation.tasks.multi_label import MultiLabelTask
 from evaluation.tasks.single_label import SingleLabelTask
+from finetune.config import Config
 from finetune.config.evaluation import ORDINARY, EvaluationConfig, GateConfig
 
 
@@ -51,6 +52,11 @@ TASKS: dict[str, EvaluationTask] = {
 RISK_OF_EACH = 0.05
 # On spans that have not drifted there are fewer test examples to show it by; chosen on the same years.
 ON_ORDINARY = 0.04
+
+
+def gates_for(config: Config) -> list[GateConfig]:
+    """Returns the gates of a whole config, as `gates_of` has them."""
+    return gates_of(config.task, config.evaluation, config.data.in_spans)
 
 
 def gates_of(task: str, evaluation: EvaluationConfig, in_spans: bool = False) -> list[GateConfig]:

@@ -32,22 +32,25 @@ class Trial(Record):
     Attributes:
         values: Of keys that differ from the config.
         share: Of each phase's time that it was trained for.
-        state: `left_out` where the budget was used up before it.
+        state: `stopped` where it ended before its time, `left_out` where the budget was used up before it.
         score: Its metric on the validation split; None where it failed or was left out, or the metric is undefined.
         seconds: That it took; of several heads in one batch, each one's part.
         epochs: That were trained.
         batched: Whether its head was trained in one batch with others.
-        reason: Why it failed or was left out.
+        courses: Its score after each epoch, a list for each phase; None where the metric is undefined, empty where
+            nothing followed the phase.
+        reason: Why it was stopped, failed or was left out.
     """
 
     number: int
     values: dict[str, Any] = {}
     share: float = 1.0
-    state: Literal["done", "failed", "left_out"] = "done"
+    state: Literal["done", "stopped", "failed", "left_out"] = "done"
     score: float | None = None
     seconds: float = 0.0
     epochs: int = 0
     batched: bool = False
+    courses: list[list[float | None]] = []
     reason: str = ""
 
 
@@ -107,3 +110,8 @@ class Tuning(Artifact, file="tuning.json"):
     def done(self) -> list[Trial]:
         """The trials that have a score."""
         return [trial for trial in self.trials if trial.score is not None]
+
+    @property
+    def stopped(self) -> list[Trial]:
+        """The trials that ended before their time."""
+        return [trial for trial in self.trials if trial.state == "stopped"]

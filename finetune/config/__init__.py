@@ -17,7 +17,7 @@ from finetune.config.phases import EarlyStoppingConfig, OptimizerConfig, PhaseCo
 from finetune.config.strategies import STRATEGIES
 from finetune.config.tracking import TrackingConfig
 from finetune.config.training import CheckpointConfig, TrainingConfig
-from finetune.config.tuning import TuningConfig
+from finetune.config.tuning import EarlyStopConfig, TuningConfig
 from finetune.config.unfreeze import Unfreeze
 from finetune.config.whole import Config
 
@@ -31,6 +31,7 @@ __all__ = [
     "DataConfig",
     "DistillationConfig",
     "DistributionConfig",
+    "EarlyStopConfig",
     "EarlyStoppingConfig",
     "EvaluationConfig",
     "HeadConfig",

@@ -224,9 +224,14 @@ class DataConfig(Section):
             raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
         return self
 
+    @property
+    def in_spans(self) -> bool:
+        """Whether `root` has a place for the span; not where a run of a package says the root."""
+        return isinstance(self.root, str) and is_pattern(self.root)
+
     @model_validator(mode="after")
     def _replay_goes_with_a_window(self) -> DataConfig:
-        if self.replay is not None and (self.window == "all" or not is_pattern(self.root)):
+        if self.replay is not None and (self.window == "all" or not self.in_spans):
             raise ValueError(
                 f"replay: is of spans before the window; got window {self.window!r} of root {self.root!r}; expected a "
                 "number of spans, such as `window: 1`, of a root such as store/{SPAN}"
@@ -235,7 +240,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _spans_go_with_a_pattern(self) -> DataConfig:
-        if not is_pattern(self.root):
+        if not self.in_spans:
             given = [name for name in ("spans", "span_marker", "span_min_age") if getattr(self, name)]
             given += ["window"] if self.window != "all" else []
             if given:

@@ -46,6 +46,30 @@ class RangeConfig(Section):
         return self
 
 
+class EarlyStopConfig(Section):
+    """Which trials end before their time. Written as the rule's name, or as a section."""
+
+    rule: Literal["median", "none"] = Field(
+        "median",
+        description="`median`: those whose best epoch of a phase is worse than the median of what the other trials "
+        "averaged that far into it (Golovin et al. 2017)",
+    )
+    after_epochs: int = Field(3, ge=1, description="of a phase, that every trial gets")
+    after_trials: int = Field(3, ge=1, description="that the median is of, at least")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rule_alone(cls, value: Any) -> Any:
+        return {"rule": value} if isinstance(value, str) else value
+
+
+# Methods whose trials are never ended early, and why.
+_NO_EARLY_STOP = {
+    "hyperband": "which ends trials by a rule of its own",
+    "one_at_a_time": "which compares trials that were trained alike",
+}
+
+
 class TuningConfig(Section):
     """A search over training keys before the Trainer, which then takes the best; none where `space` is empty."""
 
@@ -72,10 +96,31 @@ class TuningConfig(Section):
     patience: int | None = Field(
         None, ge=1, description="so many trials without a better one end the search; default: none do"
     )
+    early_stop: EarlyStopConfig | None = Field(
+        None,
+        description="of trials that are trained one after the other; default: `median` with `random` and `bayesian`, "
+        "`none` with the other methods",
+    )
     points: int = Field(5, ge=2, le=100, description="of `one_at_a_time`: values of each range")
     seed: int = Field(1, ge=1, lt=2**31, description="the same config and seed give the same trials")
+
+    @model_validator(mode="after")
+    def _stops_where_that_is_fair(self) -> TuningConfig:
+        if self.stops and self.method in _NO_EARLY_STOP:
+            raise ValueError(
+                f"early_stop: got {self.stops.rule!r} beside method {self.method!r}, {_NO_EARLY_STOP[self.method]}; "
+                "expected 'none', or method 'random' or 'bayesian'"
+            )
+        return self
 
     @property
     def is_on(self) -> bool:
         """Whether there is anything to search."""
         return bool(self.space)
+
+    @property
+    def stops(self) -> EarlyStopConfig | None:
+        """The rule that ends trials before their time; None where none does."""
+        if self.early_stop is None:
+            return None if self.method in _NO_EARLY_STOP else EarlyStopConfig()
+        return None if self.early_stop.rule == "none" else self.early_stop

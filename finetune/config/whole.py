@@ -112,7 +112,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _slices_are_columns(self) -> Config:
-        known = {"label", *self.data.slice_columns, *(["span"] if is_pattern(self.data.root) else [])}
+        known = {"label", *self.data.slice_columns, *(["span"] if self.data.in_spans else [])}
         unknown = sorted(self.evaluation.columns() - known)
         if unknown:
             raise ValueError(

@@ -29,6 +29,7 @@ def tuning(found: Tuning | None) -> dict[str, Any] | None:
         "keys": [wording.key_name(key.key) for key in found.keys],
         "rows": rows,
         "left_out": len(best_first) - len(rows),
+        "stopped": found.stopped,
         "failed": [{"number": trial.number, "reason": trial.reason} for trial in failed],
         "shares": len({trial.share for trial in found.trials}) > 1,
         "sensitivity": _sensitivity(found),
@@ -72,7 +73,8 @@ def _figures(found: Tuning) -> list[dict[str, str]]:
     if len(found.done) < 2:
         return []
     alt = (
-        f"One line for each of {wording.plural(len(found.done), 'trial')}, through its value of each key to its score."
+        f"One line for each of {wording.plural(len(found.done), 'trial')}, through its value of each key to its score"
+        f"{'; dotted where it ended early' if found.stopped else ''}."
     )
     return [{"image": _parallel(found), "alt": alt}]
 
@@ -100,7 +102,7 @@ def _parallel(found: Tuning) -> str:
             alpha = 1.0 if best else 0.15 + 0.6 * rank / len(trials)
             axes.plot(
                 places, heights, color=BLUE if best else MUTED, alpha=alpha, linewidth=2.2 if best else 0.9,
-                zorder=3 if best else 2,
+                linestyle=":" if trial.state == "stopped" else "-", zorder=3 if best else 2,
             )  # fmt: skip
         for place, key in enumerate(keys):
             axes.axvline(place, color=RULE, linewidth=1, zorder=1)

@@ -357,6 +357,11 @@ def tuning_sentences(tuning: Tuning) -> list[str]:
         f"{plural(tuning.val_examples, 'validation example')}, {number(best.score, 4)}{beside}. The search took "
         f"{duration(tuning.seconds)} and ended because {tuning.ended_because}."
     ]
+    if stopped := tuning.stopped:
+        found.append(
+            f"{plural(len(stopped), 'trial')} ended early, behind the median of the others; their scores are those of "
+            "the epochs that they got."
+        )
     if tuning.nested is not None:
         found.append(
             f"It was chosen by these examples, so the score flatters it: on examples that did not choose it, about "

@@ -24,8 +24,8 @@ COSTS = {"imports": IMPORTS, "head alone, search 1": searched(30.0), "head alone
 
 def test_a_search_is_told_in_runs_of_the_trainer():
     text = report(figures_of({**COSTS, "head alone, run 1": trained(20.0, 0.8)}), "here")
-    assert "| head alone | 200 | processor | 30.0 | 15.0 (2) | 2.00 | 1.5 of 1 |" in text
-    assert "| head alone | 200 | processor, with imports | 36.0 | 20.0 (2) | 1.80 | 1.5 of 1 |" in text
+    assert "| head alone | 200 | 0 | processor | 30.0 | 15.0 (2) | 2.00 | 1.5 of 1 |" in text
+    assert "| head alone | 200 | 0 | processor, with imports | 36.0 | 20.0 (2) | 1.80 | 1.5 of 1 |" in text
     assert "test accuracy" not in text, "no seed is done"
 
 
@@ -39,3 +39,10 @@ def test_seeds_that_are_done_say_what_the_best_values_gain():
     found = figures_of({**COSTS, **seeds})
     assert found["head alone"]["quality"][0]["val_loss_best"] == 0.4
     assert "+5.0 (+5.0 to +5.0) points" in report(found, "here")
+
+
+def test_trials_that_ended_early_are_counted():
+    trials = [{"number": 0, "state": "done"}, {"number": 1, "state": "stopped"}]
+    search = {**searched(30.0), "tuning": {"trials": trials}}
+    text = report(figures_of({**COSTS, "head alone, search 1": search}), "here")
+    assert "| head alone | 200 | 1 | processor | 30.0 |" in text

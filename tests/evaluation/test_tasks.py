@@ -12,8 +12,9 @@ from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
 from evaluation import verdict
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.metrics import metrics_of
-from evaluation.tasks import TASKS, gates_of
+from evaluation.tasks import TASKS, gates_for, gates_of
 from evaluation.tasks.contract import EDGES, check_task
+from finetune.config import Config
 from finetune.config.evaluation import EvaluationConfig, GateConfig
 from transforms.objects import Box, Objects
 
@@ -30,6 +31,15 @@ def test_a_task_led_by_a_metric_of_another_task_is_told_so(monkeypatch):
     monkeypatch.setattr(type(TASKS["multi_label"]), "leading", "accuracy")
     with pytest.raises(AssertionError, match="led by 'accuracy', which is none of its metrics"):
         check_task("multi_label", np.eye(3)[[0, 1, 2, 0, 1, 2]])
+
+
+def test_the_root_says_whether_spans_have_a_gate_of_their_own():
+    whole = {"name": "wares", "backbone": {"name": "SmallCNN", "weights": "w.h5", "image_size": 32}}
+    plain, in_spans = (
+        gates_for(Config.model_validate({**whole, "data": {"root": root}})) for root in ("wares", "wares/{SPAN}")
+    )
+    assert [gate.slice for gate in in_spans if gate.slice] == [{"span": "ordinary"}]
+    assert len(in_spans) == len(plain) + 1
 
 
 def test_gates_of_the_config_stand_in_place_of_the_default():

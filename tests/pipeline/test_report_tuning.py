@@ -100,6 +100,23 @@ def test_a_run_without_a_search_has_no_such_section():
     assert "What each key explains" not in page
 
 
+def test_what_ended_early_says_so_and_is_no_failure():
+    reason = "its best score by epoch 3, 0.6100, was worse than 0.4500, the median of what others averaged by then"
+    early = searched().trials[3].model_copy(update={"state": "stopped", "reason": reason, "epochs": 7})
+    found = searched(trials=[*searched().trials[:3], early, *searched().trials[4:]])
+    view = section(found)
+    assert [trial.number for trial in view["stopped"]] == [3]
+    assert [each["number"] for each in view["failed"]] == [2]
+    assert 3 in [row["trial"].number for row in view["rows"]]
+    assert "dotted where it ended early" in view["figures"][0]["alt"]
+    assert view["figures"][0]["image"] != section(searched())["figures"][0]["image"]
+    assert "1 trial ended early" in " ".join(wording.tuning_sentences(found))
+    assert "ended early" not in " ".join(wording.tuning_sentences(searched()))
+    page = render(ReportData(title="flowers", summary=summary_of(found)))
+    assert "7 (ended early)" in page
+    assert f"Trial 3, after 7 epochs: {reason}." in page
+
+
 @pytest.mark.parametrize("width", [60, 200])
 def test_the_console_shows_the_best_trials_and_the_config_as_it_is(width):
     console = Console(file=io.StringIO(), width=width)

@@ -12,12 +12,14 @@ from finetune import termination
 from finetune.config import OptimizerConfig, TrainingConfig
 from finetune.errors import RunError
 from finetune.events import Epoch, Note, PhaseFinished, PhaseStarted, Step, emit
+from trainer_module.frozen_features.feed import Feed
 from trainer_module.phases.early_stopping import EarlyStopping
 from trainer_module.phases.loop import Totals
 from trainer_module.phases.program import Program, Scope, at_once, build_program, freeze
 from trainer_module.phases.schedules import learning_rate
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
+from trainer_module.phases.watch import Watch
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
 # Shares of the way from the start of a phase to its end that are looked at, as in WiSE-FT (Wortsman et al. 2022).
@@ -35,9 +37,10 @@ def run_phase(
 
     Args:
         setup: Where and on what.
-        state: Where training stands; moves on to the start of the next phase. Its `rows` get the phase's row of the
-            summary, its `curves` one entry an epoch with `phase`, `epoch` (from 1), `loss`, `accuracy`, `val_loss`,
-            `val_accuracy` and `learning_rate`.
+        state: Where training stands; moves on to the start of the next phase, or to the end where `setup.watch` ends
+            the training. Its `rows` get the phase's row of the summary, its `curves` one entry an epoch with `phase`,
+            `epoch` (from 1), `loss`, `accuracy`, `val_loss`, `val_accuracy`, `learning_rate`, and `score` of
+            `setup.watch`.
         keep: Called with the state at the start of the phase, at the end of each epoch, and when it is due.
         is_due: Says after how many steps of an epoch.
 
@@ -66,10 +69,10 @@ def run_phase(
         save()
 
     told: dict[str, Any] = {"trial": setup.trial, "val_is_trained_on": setup.trains_on_validation}
-    course = _Course(program, state, stopping, where, told, save, is_due)
+    course = _Course(program, state, stopping, where, told, save, is_due, feeds.val, setup.watch)
     # Asked before each epoch, not after one: a run that goes on may stand right after the last.
     with termination.saving():
-        while state.epoch <= scope.epochs and not stopping.out_of_patience(state.epoch - 1):
+        while not _is_over(course) and not course.given_up:
             _run_epoch(course)
             save()
             if program.steps.leaving.agreed:
@@ -84,8 +87,10 @@ def run_phase(
     emit(Note(text=f"{setup.component}: phase {scope.phase.name} ended because {reason}"))
     own = {"gradient_accumulation_steps": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
     own |= {"interpolation": line.share} if line else {}
+    given_up = not _is_over(course)
+    own |= {"given_up": True} if given_up else {}
     state.rows.append({"name": scope.phase.name, **outcome, **scope.parameters, **feeds.row, **own})
-    state.begin_phase(scope.index + 1)
+    state.begin_phase(len(setup.training.phases) if given_up else scope.index + 1)
 
 
 def keeps_slots(training: TrainingConfig, index: int) -> bool:
@@ -111,6 +116,23 @@ class _Course:
     told: dict[str, Any]  # What is said with each epoch, and at the end: whose they are.
     save: Callable[[], None]
     is_due: Callable[[int], bool]  # Says after how many steps of an epoch to keep it.
+    val: Feed
+    watch: Watch | None
+
+    @property
+    def given_up(self) -> str:
+        """Why the training ends before its time; "" where it goes on."""
+        if self.watch is None:
+            return ""
+        epochs = self.state.epoch - 1
+        scores = [point["score"] for point in self.state.curves[len(self.state.curves) - epochs :]]
+        return self.watch.verdict(self.program.scope.index, scores)
+
+
+def _is_over(course: _Course) -> bool:
+    """Says whether a phase has had its epochs, or gains nothing any more."""
+    epoch = course.state.epoch
+    return epoch > course.program.scope.epochs or course.stopping.out_of_patience(epoch - 1)
 
 
 def _look_before_training(program: Program, state: State) -> EarlyStopping:
@@ -131,8 +153,9 @@ def _run_epoch(course: _Course) -> None:
     rate = _take_steps(course)
     with program.averaged():
         means: dict[str, Any] = state.totals.means() | program.validate()
+        score = {"score": course.watch.score(course.val)} if course.watch else {}
         averaged = program.snapshot()
-    state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate})
+    state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate, **score})
     point: dict[str, Any] = {"epoch": state.epoch, "epochs": program.scope.epochs, "number": len(state.curves)}
     seconds = time.monotonic() - start
     emit(Epoch(**where, **point, **means, learning_rate=rate, seconds=seconds, **course.told))
@@ -190,6 +213,8 @@ def _tell_start(setup: Setup, scope: Scope, state: State, where: dict[str, Any])
 
 def _why_it_ended(course: _Course) -> str:
     phase, stopping, state = course.program.scope.phase, course.stopping, course.state
+    if not _is_over(course):
+        return course.given_up
     if phase.early_stopping is None or not stopping.out_of_patience(state.epoch - 1):
         return f"its {phase.duration} were over"
     return (

@@ -16,6 +16,7 @@ from trainer_module.distillation.taught import taught_objective
 from trainer_module.examples.input_data import Split, both
 from trainer_module.frozen_features.features import FrozenFeatures
 from trainer_module.phases.steps import SharedSteps
+from trainer_module.phases.watch import Watch
 from trainer_module.tasks import TrainingTask
 from trainer_module.tasks.objective import Objective
 
@@ -46,6 +47,8 @@ class Setup:
     shared_steps: SharedSteps | None = None
     # What all that share steps minimise; None makes it of the config.
     shared_objective: Objective | None = None
+    # What may end the training before its time; None where it is compared with no other.
+    watch: Watch | None = None
 
     @property
     def trained_on(self) -> Split:

@@ -24,7 +24,7 @@ from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.probe import Probe
 from trainer_module.search.candidates import Candidate, candidates_for, training_of
-from trainer_module.search.decisions import Measured, Scores, choose, compare, expected_seconds, that_fit
+from trainer_module.search.decisions import Measured, Room, Scores, choose, compare, expected_seconds, that_fit
 from trainer_module.search.measure import measure
 from trainer_module.search.record import Done, SearchRecord
 from trainer_module.trained import HeldOut, Trained, refit
@@ -78,6 +78,8 @@ class _Search:
         chosen, held = choose(scores)
         reasons = {name: comparison.reason(against) for name, (against, comparison) in held.items()}
         reason = reasons.get(chosen, "nothing that was tried gains on it beyond its standard error")
+        if self._goes_as_trained(chosen):
+            reason += "; training.budget_minutes has no room to train it once more on train and val together"
         self._say(f"{chosen} is chosen: {reason}")
         trained = self._trained(chosen)
         results = [self._result(candidate, scores, held) for candidate in self._candidates]
@@ -113,14 +115,16 @@ class _Search:
         both = 1 + self._setup.val.examples / self._setup.train.examples
         last_fits = [both * expected[name] * self._setup.training.refit for name in possible]
         budget = 60 * self._setup.training.budget_minutes
-        for name, fits in zip(possible, that_fit(list(expected.values()), last_fits, spent, budget), strict=True):
-            if not fits:
+        rooms = dict(zip(possible, that_fit(list(expected.values()), last_fits, spent, budget), strict=True))
+        for name, room in rooms.items():
+            if room is Room.NONE:
                 left_out[name] = (
                     f"it would take about {expected[name]:,.0f} s, for which training.budget_minutes has no room"
                 )
+        as_trained = [name for name, room in rooms.items() if room is Room.NO_LAST_FIT]
         for name, why in left_out.items():
             self._say(f"{name} is left out: {why}")
-        self._record = self._record.measured(self._folder, spent, expected, left_out)
+        self._record = self._record.measured(self._folder, spent, expected, left_out, as_trained)
 
     def _try(self, candidate: Candidate) -> None:
         """Trains a candidate, or the rest of it, and records what it gives on validation."""
@@ -174,11 +178,14 @@ class _Search:
             # Its last checkpoint has the weights; without it they are trained once more, to the same.
             run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
         trained = with_averaging(of_candidate, trained, self._last_layer)
-        if not setup.training.refit:
+        if not setup.training.refit or self._goes_as_trained(chosen):
             return trained
         trained = trained.with_unseen(Snapshot.of(setup.model))
         self._start.assign_to(setup.model.variables)
         return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+
+    def _goes_as_trained(self, name: str) -> bool:
+        return name in self._record.as_trained
 
     def _result(self, candidate: Candidate, scores: dict[str, Scores], held: dict) -> CandidateResult:
         name, record = candidate.name, self._record

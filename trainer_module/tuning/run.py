@@ -25,9 +25,10 @@ from finetune.events import Note, Progress, TrialFinished, emit
 from trainer_module.calibration import fit_temperature
 from trainer_module.examples.input_data import labels
 from trainer_module.phases.setup import Setup
+from trainer_module.tuning.early_stop import verdict
 from trainer_module.tuning.proposals import Proposal, proposer_of
 from trainer_module.tuning.record import TrialsRecord
-from trainer_module.tuning.trials import Opener, Outcome, Trials, name_of
+from trainer_module.tuning.trials import Judge, Opener, Outcome, Trials, name_of
 
 CONFIDENCE = 0.95
 
@@ -134,7 +135,8 @@ class _Search:
         self._started = time.monotonic() - self._record.seconds
         self._dimensions = dimensions(tuning, setup.training, setup.augmentation)
         self._as_it_is = values_of(tuning, setup.training, setup.augmentation)
-        self._trials = Trials(setup, backbone, opened)
+        judge = Judge(self._score, self._verdict) if tuning.stops else None
+        self._trials = Trials(setup, backbone, opened, judge)
         self._val_labels = labels(setup.val).numpy()
         self._left_out: list[Proposal] = []
 
@@ -164,10 +166,10 @@ class _Search:
 
     def _trained(self, asked: Sequence[Proposal]) -> Iterator[list[tuple[Outcome, Trial]]]:
         """Trains what has not been, until the time is used up."""
-        left = [each for each in asked if each.number not in self._record.trials]
-        if not left or self._time_is_up:
+        known = self._record.trials
+        if self._time_is_up or all(each.number in known for each in asked):
             return
-        for outcomes in self._trials.run(left):
+        for outcomes in self._trials.run(asked, known):
             yield [(outcome, self._judged(outcome)) for outcome in outcomes]
             if self._time_is_up:
                 return
@@ -187,12 +189,26 @@ class _Search:
             seconds=outcome.seconds,
             epochs=outcome.epochs,
             batched=outcome.batched,
+            courses=[[_defined(score) for score in course] for course in outcome.courses],
+            state="stopped" if outcome.stopped else "done",
+            reason=outcome.stopped,
         )
         if outcome.logits is None or not np.isfinite(outcome.logits).all():
             return trial.model_copy(update={"state": "failed", "reason": outcome.failed or "its logits are no numbers"})
-        found = self._scoring.predictions(self._val_labels, outcome.logits)
-        score = self._scoring.metric.value(found, self._scoring.column)
-        return trial.model_copy(update={"score": None if math.isnan(score) else score})
+        return trial.model_copy(update={"score": _defined(self._score(outcome.logits))})
+
+    def _score(self, logits: np.ndarray) -> float:
+        if not np.isfinite(logits).all():
+            return math.nan
+        found = self._scoring.predictions(self._val_labels, logits)
+        return self._scoring.metric.value(found, self._scoring.column)
+
+    def _verdict(self, number: int, phase: int, scores: Sequence[float]) -> str:
+        # The config as it is, which others are held against, is trained for its time.
+        if self._tuning.stops is None or not number:
+            return ""
+        courses = [each.courses[phase] for each in self._record.trials.values() if len(each.courses) > phase]
+        return verdict(self._tuning.stops, scores, courses, self._scoring.metric.higher_is_better)
 
     def _keep(self, trials: Sequence[tuple[Outcome, Trial]]) -> None:
         for outcome, trial in trials:
@@ -205,8 +221,8 @@ class _Search:
         for _, trial in trials:
             metrics = {"seconds": trial.seconds, "epochs": float(trial.epochs)}
             metrics |= {} if trial.score is None else {metric: trial.score}
-            done = trial.state == "done"
-            emit(TrialFinished(component=component, trial=name_of(trial.number), metrics=metrics, succeeded=done))
+            good = trial.state != "failed"
+            emit(TrialFinished(component=component, trial=name_of(trial.number), metrics=metrics, succeeded=good))
         emit(Progress(component=component, done=len(known), total=self._tuning.trials, unit="trials"))
 
     def _out_of_patience(self) -> bool:
@@ -291,6 +307,10 @@ class _Search:
             ((key, value),) = trial.values.items()
             effects.append(Effect(key=key, value=value, change=change, low=interval.low, high=interval.high))
         return effects
+
+
+def _defined(score: float) -> float | None:
+    return None if math.isnan(score) else score
 
 
 def sentence(tuning: Tuning) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot, State
 from trainer_module.phases.steps import SharedSteps
+from trainer_module.phases.watch import Watch
 from trainer_module.recipe import make_deterministic
 from trainer_module.tasks.objective import Objective, between
 from trainer_module.tuning.batches import OWN_OF_TRAINING, common
@@ -49,6 +50,8 @@ class Outcome:
         seconds: That it took, its part of a batch included.
         epochs: That were trained.
         batched: Whether its head was trained in one batch with others.
+        courses: Its score after each epoch, a list for each phase; empty where nothing followed the phase.
+        stopped: Why it ended before its time; "" where it did not.
     """
 
     proposal: Proposal
@@ -57,6 +60,22 @@ class Outcome:
     epochs: int = 0
     batched: bool = False
     failed: str = ""
+    courses: Sequence[Sequence[float]] = ()
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A judge follows trials while they are trained.
+
+    Attributes:
+        score: Scores logits, float32 [validation examples, classes]; NaN where that is undefined.
+        verdict: Says why a trial ends now, by its number, that of its phase, and the scores of the phase's epochs so
+            far; "" where it goes on.
+    """
+
+    score: Callable[[np.ndarray], float]
+    verdict: Callable[[int, int, Sequence[float]], str]
 
 
 @dataclass(frozen=True)
@@ -84,30 +103,39 @@ def name_of(number: int) -> str:
 class Trials:
     """Trains trials of one network on the same examples."""
 
-    def __init__(self, setup: Setup, backbone: BackboneConfig, opened: Opener):
+    def __init__(self, setup: Setup, backbone: BackboneConfig, opened: Opener, judge: Judge | None = None):
         """Args:
         setup: Of the config as it is.
         backbone: Of the network.
         opened: Opens the checkpoints of a trial.
+        judge: May end trials that are trained one after the other; None where all are trained for their time.
         """
         self._as_it_is = self._base = setup
-        self._backbone, self._opened = backbone, opened
+        self._backbone, self._opened, self._judge = backbone, opened, judge
         self._labels = labels(setup.train).numpy()
-        self._network = _Trial(Proposal(0, {}), setup.training, setup.augmentation).network
+        self._first = self._network = _Trial(Proposal(0, {}), setup.training, setup.augmentation).network
         if setup.training.head.start == "fitted":
             LastLayer(setup).fit(setup.train)
         self._start = Snapshot.of(setup.model)
         self._frozen: dict[str, Frozen | None] = {}
         self._shared = _Shared()
 
-    def run(self, proposals: Sequence[Proposal]) -> Iterator[list[Outcome]]:
-        """Trains them; yields outcomes as they come, those of a batch of heads together."""
+    def run(self, proposals: Sequence[Proposal], known: Container[int] = ()) -> Iterator[list[Outcome]]:
+        """Trains them; yields outcomes as they come, those of a batch of heads together.
+
+        Args:
+            proposals: All that can be trained now. In which order they are depends on nothing else, so that a judge who
+                compares them with those before says the same after a kill.
+            known: Numbers of those that have been trained.
+        """
         trials, examples = [], self._as_it_is.train.examples
         for proposal in proposals:
             try:
                 trials.append(_trial(proposal, self._as_it_is.training, self._as_it_is.augmentation))
             except ValueError as error:
                 # Each value is sound by itself, and these do not go together.
+                if proposal.number in known:
+                    continue
                 self._tell(proposal)
                 yield [Outcome(proposal, None, 0.0, failed=reason(error))]
         batches: dict[str, list[_Trial]] = {}
@@ -119,11 +147,13 @@ class Trials:
             else:
                 alone.append(trial)
         for batch in batches.values():
-            yield from self._batch(batch)
+            if any(trial.proposal.number not in known for trial in batch):
+                yield from self._batch(batch, known)
         for trial in self._in_order(alone):
-            yield [self._alone(trial, None)]
+            if trial.proposal.number not in known:
+                yield [self._alone(trial, None)]
 
-    def _batch(self, trials: Sequence[_Trial]) -> Iterator[list[Outcome]]:
+    def _batch(self, trials: Sequence[_Trial], known: Container[int]) -> Iterator[list[Outcome]]:
         """Trains heads of one shape, those with batches of one size at once."""
         frozen = self._frozen_for(trials[0])
         assert frozen is not None
@@ -145,8 +175,9 @@ class Trials:
         most = at_once(first.training.head.units, features, classes)
         for of_size in by_size.values():
             for place in range(0, len(of_size), most):
-                part = of_size[place : place + most]
-                yield from self._after_heads(part, heads.train([trial.training for trial in part]))
+                part = [each for each in of_size[place : place + most] if each.proposal.number not in known]
+                if part:
+                    yield from self._after_heads(part, heads.train([trial.training for trial in part]))
 
     def _after_heads(self, trials: Sequence[_Trial], heads: Sequence[Head]) -> Iterator[list[Outcome]]:
         """Yields what ends with its head at once, then the others, whose later phases are trained."""
@@ -170,8 +201,8 @@ class Trials:
         emit(TrialStarted(component=component, trial=name_of(proposal.number), parameters=values))
 
     def _in_order(self, trials: Sequence[_Trial]) -> list[_Trial]:
-        """Puts trials of one network together, those of the one that is built before the others."""
-        return sorted(trials, key=lambda each: (each.network != self._network, each.network))
+        """Puts trials of one network together, those of the config's before the others."""
+        return sorted(trials, key=lambda each: (each.network != self._first, each.network))
 
     def _alone(self, trial: _Trial, head: Head | None) -> Outcome:
         """Trains the phases of a trial, or those after its head."""
@@ -179,7 +210,7 @@ class Trials:
         self._tell(trial.proposal)
         try:
             self._begin(trial)
-            setup = self._shared.by(self._setup_of(trial))
+            setup = self._watched(self._shared.by(self._setup_of(trial)), trial)
             check_phases(layers_of(setup.backbone), setup.training)
             checkpoints = self._opened(setup, trial.proposal.number)
             if head and not checkpoints.load().phase:
@@ -190,7 +221,27 @@ class Trials:
             return Outcome(trial.proposal, None, time.monotonic() - started, failed=str(error))
         checkpoints.clear()
         epochs = len(state.curves) + (head.epochs if head else 0)
-        return Outcome(trial.proposal, logits, time.monotonic() - started, epochs, batched=head is not None)
+        last = state.rows[-1] if state.rows else {}
+        return Outcome(
+            trial.proposal,
+            logits,
+            time.monotonic() - started,
+            epochs,
+            batched=head is not None,
+            courses=_courses(setup, state),
+            stopped=last["ended_because"] if last.get("given_up") else "",
+        )
+
+    def _watched(self, setup: Setup, trial: _Trial) -> Setup:
+        """Has the judge follow a trial."""
+        judge, number = self._judge, trial.proposal.number
+        if judge is None:
+            return setup
+        watch = Watch(
+            lambda feed: judge.score(_logits(setup, feed, self._shared.below)),
+            lambda phase, scores: judge.verdict(number, phase, scores),
+        )
+        return dataclasses.replace(setup, watch=watch)
 
     def _begin(self, trial: _Trial) -> None:
         """Brings the weights that the Trainer would begin with into a network that the trial can have."""
@@ -298,6 +349,15 @@ def _after(setup: Setup, head: Head) -> State:
     return state
 
 
+def _courses(setup: Setup, state: State) -> list[list[float]]:
+    """Returns the scores of the epochs of each phase."""
+    if setup.watch is None:
+        return []
+    return [
+        [point["score"] for point in state.curves if point["phase"] == phase.name] for phase in setup.training.phases
+    ]
+
+
 def _head_places(model: keras.Model, place_of: dict[int, int]) -> list[int]:
     """Returns where kernel and offset of each dense layer of the head stand among all variables."""
     dense = [layer for layer in model.layers if layer.name == "probabilities" or layer.name.startswith("head_dense_")]
@@ -314,7 +374,10 @@ def logits_of(setup: Setup, below: Callable[[Feed], Callable[[Any], Any]]) -> np
     last = len(setup.training.phases) - 1
     if last < 0:
         return LastLayer(setup).logits(setup.val)
-    feed: Feed = setup.frozen_features.feeds(last, 0, 0).val
+    return _logits(setup, setup.frozen_features.feeds(last, 0, 0).val, below)
+
+
+def _logits(setup: Setup, feed: Feed, below: Callable[[Feed], Callable[[Any], Any]]) -> np.ndarray:
     kernel, offset = setup.model.layers[-1].get_weights()
     features = below(feed)
     found: np.ndarray = np.concatenate([features(values).numpy() for values, _ in feed.batches]).astype(np.float32)

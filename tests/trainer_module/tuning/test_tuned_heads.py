@@ -220,6 +220,70 @@ def test_a_killed_search_goes_on_to_the_same_trials(splits, tmp_path, monkeypatc
     assert found.nested == pytest.approx(expected.nested)
 
 
+# Heads of very different worth, and phases long enough to tell.
+STOPPING = {
+    "space": {RATE: {"min": 1e-5, "max": 0.3, "log": True}, "training.batch_size": [4, 8]},
+    "trials": 6,
+    "early_stop": {"after_epochs": 2, "after_trials": 2},
+}
+
+
+def long_training() -> TrainingConfig:
+    tune = {**TUNE, "epochs": 5, "early_stopping": None}
+    return training(phases=[training().phases[0].model_dump(mode="json"), tune])
+
+
+def test_trials_that_fall_behind_end_early_and_the_best_stays_the_best(splits, tmp_path):
+    found = tuned(splits, tmp_path / "a", long_training(), TuningConfig(**STOPPING))
+    whole = tuned(splits, tmp_path / "b", long_training(), TuningConfig(**{**STOPPING, "early_stop": "none"}))
+    assert {trial.state for trial in whole.trials} == {"done"}
+    assert all(not trial.courses for trial in whole.trials)
+    assert 0 < len(found.stopped) < len(found.trials) - 2
+    assert found.best == whole.best
+    for trial, other in zip(found.trials, whole.trials, strict=True):
+        (of_head, course), best = trial.courses, min(trial.courses[1])
+        assert of_head == []
+        if trial.state == "stopped":
+            assert 2 <= len(course) < 5
+            assert f"by epoch {len(course)}, {best:.4f}" in trial.reason
+            assert trial.epochs == other.epochs - 5 + len(course)
+        else:
+            assert (len(course), trial.epochs, trial.reason) == (5, other.epochs, "")
+            assert trial.score == pytest.approx(other.score, rel=1e-4)
+    assert found.as_it_is.state == "done"
+
+
+def test_a_killed_search_stops_the_same_trials(splits, tmp_path, monkeypatch):
+    expected = tuned(splits, tmp_path / "a", long_training(), TuningConfig(**STOPPING))
+    calls = [0]
+
+    def mortal(method):
+        def dies(self, *arguments, **changes):
+            found = method(self, *arguments, **changes)
+            calls[0] += 1
+            if calls[0] % 11 == 0:
+                raise KilledError
+            return found
+
+        return dies
+
+    monkeypatch.setattr(TrialsRecord, "kept", mortal(Found.kept))
+    monkeypatch.setattr(Checkpoints, "save", mortal(Checkpoints.save))
+    for _ in range(10):
+        try:
+            found = tuned(splits, tmp_path / "b", long_training(), TuningConfig(**STOPPING))
+            break
+        except KilledError:
+            continue
+    assert calls[0] > 22, "it was killed twice"
+    assert [(each.state, each.epochs) for each in found.trials] == [
+        (each.state, each.epochs) for each in expected.trials
+    ]
+    assert found.stopped
+    for one, other in zip(found.trials, expected.trials, strict=True):
+        assert one.courses[1] == pytest.approx(other.courses[1], rel=1e-4)
+
+
 def test_the_best_trial_has_the_best_score_of_those_that_were_trained_longest(splits, tmp_path):
     found = tuned(splits, tmp_path, training(), TuningConfig(space=SPACE, trials=7, method="hyperband"))
     assert {each.share for each in found.trials} == {1 / 3, 1.0}
