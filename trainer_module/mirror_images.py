@@ -11,7 +11,7 @@ from transforms.features import IMAGE
 
 def stand_for_pictures(setup: Setup) -> bool:
     """Says whether each example is a picture alone, whose mirror image has the same label."""
-    return setup.flips and setup.train.inputs.modality == IMAGE and not setup.train.labels.task.has_places
+    return setup.flips and setup.train.inputs.modality == IMAGE and setup.train.labels.task.places is None
 
 
 def mirrored(pictures: tf.Tensor) -> tf.Tensor:
