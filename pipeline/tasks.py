@@ -41,9 +41,13 @@ def task_fits(raw: dict[str, Any]) -> list[str]:
     problems = task_problems(name, TASK_TABLES)
     if problems:
         return problems
-    data = raw.get("data")
+    data = raw["data"] if isinstance(raw.get("data"), dict) else {}
+    masks = []
+    if data.get("layout") == "masks" and not INGEST_TASKS[name].has_masks:
+        masks = [f"data.layout: got 'masks', and task {name} reads none; expected task segmentation, or another layout"]
     return [
-        *INGEST_TASKS[name].problems(data if isinstance(data, dict) else {}),
+        *INGEST_TASKS[name].problems(data),
+        *masks,
         *refused(raw, TRAINING_TASKS[name].refused, f"task {name}"),
     ]
 

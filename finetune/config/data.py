@@ -99,9 +99,10 @@ class DataConfig(Section):
         description="what is read of the spans before `window`. Default: nothing; with a gate on `retention`, "
         "`{share: 0}`, their test examples alone",
     )
-    layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
+    layout: Literal["auto", "classes", "splits", "manifest", "masks", "table"] = Field(
         "auto",
-        description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a manifest. "
+        description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a manifest; "
+        "with task segmentation `masks`, as [segmentation](segmentation.md) has them. "
         "Texts: tables, of which those called train, val and test are splits. `auto` looks",
     )
     splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
@@ -121,6 +122,9 @@ class DataConfig(Section):
         None, min_length=1, description="names of a CSV or TSV table's columns, when its first line does not hold them"
     )
     path_column: str = Field("path", description="manifest column: path of a file, relative to `root`")
+    mask_column: str = Field(
+        "mask", description="manifest column, of segmentation: path of the picture's mask, relative to `root`"
+    )
     text_column: str = Field("text", description="table column: what is classified")
     text_columns: list[str] | None = Field(
         None,
