@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= logical
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all test-cluster test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-alignment bench-detection bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-cluster test-current lint format docs bench bench-pipeline bench-quality bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-alignment bench-detection bench-segmentation bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -117,6 +117,9 @@ clean:  ## remove the environment and tools' caches; keeps runs/ with its models
 
 bench-detection: setup  ## find blood cells, beside the same network from scratch; half an hour, and it goes on after a kill
 	$(BIN)/python -m benchmarks.detection
+
+bench-segmentation: setup  ## tell flowers from blood cells pixel by pixel, beside the same network from scratch; goes on after a kill
+	$(BIN)/python -m benchmarks.segmentation
 
 bench-fusion: setup  ## ask for one of two flowers in a picture, and compare both sides with each alone; a quarter of an hour
 	$(BIN)/python -m benchmarks.fusion

@@ -37,17 +37,17 @@ def main() -> None:
     config = load_config(CONFIG, overrides, checks=LOCAL_CHECKS)
     summary = run_pipeline(config)
     artifacts = config.output_path / "artifacts"
-    verdict = Verdict.read(_newest(artifacts / "GateKeeper" / "verdict"))
+    verdict = Verdict.read(newest(artifacts / "GateKeeper" / "verdict"))
     scratch = verdict.baselines.get("from_scratch", {})
     rows = [
-        [name, _shown(verdict.metrics.get(name)), f"{scratch[name]:.3f}" if name in scratch else ""] for name in METRICS
+        [name, shown(verdict.metrics.get(name)), f"{scratch[name]:.3f}" if name in scratch else ""] for name in METRICS
     ]
     rows += [
-        [f"box_map_50 of {one.name}, in {one.examples} pictures", _shown(one.metrics.get("box_map_50")), ""]
+        [f"box_map_50 of {one.name}, in {one.examples} pictures", shown(one.metrics.get("box_map_50")), ""]
         for one in verdict.classes
     ]
     histories = {
-        node: TrainingHistory.read(_newest(artifacts / node / "model_run")) for node in ("Trainer", "ScratchTrainer")
+        node: TrainingHistory.read(newest(artifacts / node / "model_run")) for node in ("Trainer", "ScratchTrainer")
     }
     seconds = {node: round(sum(phase.seconds for phase in each.phases)) for node, each in histories.items()}
     found: dict[str, Any] = {"metrics": {name: each.model_dump(mode="json") for name, each in verdict.metrics.items()}}
@@ -62,11 +62,13 @@ def main() -> None:
     save("detection", text, {"machine": machine(), "found": found})
 
 
-def _newest(folder: Path) -> Path:
+def newest(folder: Path) -> Path:
+    """Returns the folder of the latest version of an output."""
     return max(folder.iterdir(), key=lambda version: int(version.name))
 
 
-def _shown(measured: Measured | None) -> str:
+def shown(measured: Measured | None) -> str:
+    """Writes a value and its interval, as far as there are some."""
     if measured is None or measured.value is None:
         return ""
     interval: Interval | None = measured.interval

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from evaluation.detection import renumbered
 from evaluation.evidence import CANDIDATE, TestSet, change_interval
 from evaluation.metrics import metrics_of
 from evaluation.metrics.cost import cost_matrix
@@ -89,18 +88,19 @@ def _actual(test_set: TestSet, classes: Sequence[str]) -> np.ndarray:
 
 def _predictions(test_set: TestSet, classes: Sequence[str], truth: TestSet) -> Predictions:
     """Returns what the candidate of one test set says of the examples of another, in the order of classes."""
-    said, boxes = test_set.said.get(CANDIDATE), test_set.boxes.get(CANDIDATE)
-    return TASKS[test_set.task].predictions(
+    said, found = test_set.said.get(CANDIDATE), test_set.found.get(CANDIDATE)
+    task = TASKS[test_set.task]
+    return task.predictions(
         _labels(truth, classes),
         _in_columns(test_set.probabilities[CANDIDATE], test_set.classes, classes),
         None if said is None else _in_columns(said, test_set.classes, classes),
-        None if boxes is None else renumbered(boxes, test_set.classes, classes),
+        None if found is None else task.in_columns(found, test_set.classes, classes),
     )
 
 
 def _labels(test_set: TestSet, classes: Sequence[str]) -> np.ndarray:
     if test_set.labels.ndim == 3:
-        return renumbered(test_set.labels, test_set.classes, classes)
+        return TASKS[test_set.task].in_columns(test_set.labels, test_set.classes, classes)
     actual = _actual(test_set, classes)
     # Of one label each, the labels are its column.
     return actual if test_set.labels.ndim > 1 else actual.argmax(axis=1)

@@ -11,8 +11,17 @@ import numpy as np
 from evaluation.detection import Detection, Matches
 from evaluation.metrics.metric import IntervalMethod, Metric
 from evaluation.metrics.references import Answered
-from evaluation.predictions import DETECTION, MULTI_LABEL, SINGLE_LABEL, MultiLabel, Predictions, SingleLabel
+from evaluation.predictions import (
+    DETECTION,
+    MULTI_LABEL,
+    SEGMENTATION,
+    SINGLE_LABEL,
+    MultiLabel,
+    Predictions,
+    SingleLabel,
+)
 from evaluation.retrieval import NO_RANK
+from evaluation.segmentation import Segmentation
 from finetune.artifacts.findings import Interval
 
 _EXAMPLES, _CLASSES = 90, 7
@@ -192,4 +201,24 @@ def _detection(skill: float, seed: int) -> Detection:
     return Detection(actual, found[..., 5], said, matches, truth, found, remembered=~actual[:, -1])
 
 
-_MADE_UP: dict[str, MadeUp] = {SINGLE_LABEL: _single_label, MULTI_LABEL: _multi_label, DETECTION: _detection}
+def _segmentation(skill: float, seed: int) -> Segmentation:
+    """Each picture has pixels of some classes, and one that all have; a share of them is said to be of others."""
+    random = np.random.default_rng(seed)
+    there = random.random((_EXAMPLES, _CLASSES)) < np.linspace(0.2, 0.6, _CLASSES)
+    there[:, -1] |= ~there.any(axis=1)
+    actual = random.integers(50, 200, there.shape) * there
+    kept = 1.0 if math.isinf(skill) else random.random(there.shape) ** (1 / (1 + 3 * skill))
+    hits = np.floor(actual * kept).astype(np.int64)
+    # What is missed of one class is said to be of the next one.
+    said = hits + np.roll(actual - hits, 1, axis=1)
+    pixels = np.stack([hits, said, actual], axis=2)
+    probabilities = np.where(said > 0, 0.9, 0.1)
+    return Segmentation(actual > 0, probabilities, said > 0, pixels, remembered=~there[:, -1])
+
+
+_MADE_UP: dict[str, MadeUp] = {
+    SINGLE_LABEL: _single_label,
+    MULTI_LABEL: _multi_label,
+    DETECTION: _detection,
+    SEGMENTATION: _segmentation,
+}

@@ -33,8 +33,8 @@ class TestSet:
 
     Attributes:
         classes: Class names, in the order of the columns of probabilities.
-        labels: As the task has them: int [examples], or multi-hot [examples, classes], or objects [examples, objects,
-            8].
+        labels: As the task has them: int [examples], or multi-hot [examples, classes], or what is where: objects
+            [examples, objects, 8], or pixels [examples, classes, 1].
         columns: Column to its value for each example, str [examples]; of `group`, intervals resample the values.
         probabilities: Model to float [examples, classes].
         said: Model to bool [examples, classes], what it decided; empty where probabilities alone decide.
@@ -44,7 +44,8 @@ class TestSet:
         digests: bytes [examples], hexadecimal digits of the SHA-256 of each; None where they were not kept.
         costs: What it costs to say a class (inner) in place of the true one (outer); a mistake not in it costs 1.
         drifted: Names of the spans that have drifted from what their champion was made with, and all that differs.
-        boxes: Model to float [examples, boxes, 7], what it found where; empty where nothing is looked for.
+        found: Model to what it found where: boxes float [examples, boxes, 7], or pixels int [examples, classes, 2];
+            empty where no places are asked for.
         ranks: Model to int [examples, 2], as `evaluation.retrieval` has them; empty where none has vectors.
     """
 
@@ -61,7 +62,7 @@ class TestSet:
     digests: np.ndarray | None = None
     drifted: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ranks: Mapping[str, np.ndarray] = field(default_factory=dict)
-    boxes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    found: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     # pytest would take it for tests.
     __test__ = False
@@ -81,7 +82,7 @@ class TestSet:
             columns={name: values[chosen] for name, values in self.columns.items()},
             probabilities={name: rows[chosen] for name, rows in self.probabilities.items()},
             said={name: rows[chosen] for name, rows in self.said.items()},
-            boxes={name: rows[chosen] for name, rows in self.boxes.items()},
+            found={name: rows[chosen] for name, rows in self.found.items()},
             ranks={name: rows[chosen] for name, rows in self.ranks.items()},
             learned=part_of(self.learned, chosen),
             digests=part_of(self.digests, chosen),
@@ -90,7 +91,7 @@ class TestSet:
     def of(self, model: str) -> Predictions:
         """The predictions of one model."""
         if model not in self._joined:
-            answers = self.probabilities[model], self.said.get(model), self.boxes.get(model)
+            answers = self.probabilities[model], self.said.get(model), self.found.get(model)
             self._joined[model] = TASKS[self.task].predictions(self.labels, *answers)
         found = self._joined[model]
         if model in self.ranks:

@@ -17,7 +17,7 @@ from evaluation.metrics import METRICS
 from evaluation.metrics.interval_methods import Share
 from evaluation.power import Counted, PairedShares, power_of
 from evaluation.power import Share as ShareOf
-from evaluation.predictions import DETECTION, MULTI_LABEL
+from evaluation.predictions import DETECTION, MULTI_LABEL, SEGMENTATION
 from evaluation.tasks import TASKS
 from finetune.artifacts.findings import Interval
 from finetune.config.evaluation import BASELINES, EACH, GateConfig
@@ -49,9 +49,9 @@ def foresee(gates: Sequence[GateConfig], task: str, test: Sizes, train: Sizes) -
 
     Returns:
         A sentence for each such gate, those that come from one `*` in one; none of a split without two classes, and
-        none of boxes, whose worst and best there is no saying.
+        none of boxes and masks, whose worst and best there is no saying.
     """
-    if len(test.classes) < 2 or not test.examples or TASKS[task].measured_as == DETECTION:
+    if len(test.classes) < 2 or not test.examples or TASKS[task].measured_as in (DETECTION, SEGMENTATION):
         return []
     worlds = {
         (best, first): _world(task, test, train, best, first) for best in (True, False) for first in (True, False)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scipy.sparse import spmatrix
 
 # The tasks by name, as in the config's `task`.
-SINGLE_LABEL, MULTI_LABEL, DETECTION = "single_label", "multi_label", "detection"
+SINGLE_LABEL, MULTI_LABEL, DETECTION, SEGMENTATION = "single_label", "multi_label", "detection", "segmentation"
 # As Keras: probabilities below do not make the loss infinite.
 SMALLEST_PROBABILITY = 1e-7
 

@@ -17,6 +17,7 @@ from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from components.serving_gate.answers import OUTPUTS
 from components.serving_gate.tasks import TASKS, ServedTask
 from finetune.errors import RunError
+from finetune_cli.mask_files import MaskFiles
 from finetune_cli.modalities import MODALITIES
 from registry.versions import FACTS_FILE, versions
 from transforms.features import IMAGE, IMAGE_TEXT, TEXT
@@ -27,7 +28,11 @@ ZERO_SHOT = "zero_shot"
 
 
 def predict(
-    model_dir: Path, files: Iterable[Path] = (), texts: Iterable[str] = (), prompts: Sequence[str] = ()
+    model_dir: Path,
+    files: Iterable[Path] = (),
+    texts: Iterable[str] = (),
+    prompts: Sequence[str] = (),
+    masks: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Predicts each file, then each text; a batch is in memory at a time, however many there are.
 
@@ -36,6 +41,8 @@ def predict(
         files: Pictures or sounds, or files with one text each.
         texts: Texts.
         prompts: Texts that stand for classes in place of the model's own; empty for those.
+        masks: Folder that gets the masks of a model of segmentation, as `finetune_cli.mask_files` has them; a row then
+            has the path of its `mask`.
 
     Yields:
         A row for each in order: `file` or `text`, `probabilities` by class, and what the model says: `label` and its
@@ -55,6 +62,9 @@ def predict(
     signatures = tf.saved_model.load(str(path)).signatures
     serve = signatures["serving_default"]
     task = _task_of(path, serve.structured_outputs)
+    if masks and "mask" not in serve.structured_outputs:
+        raise RunError(f"--masks: {str(path)!r} gives no masks; expected a model of task segmentation")
+    mask_files = MaskFiles(masks) if masks else None
     if prompts and ZERO_SHOT not in signatures:
         raise RunError(
             f"--prompt: {str(path)!r} knows no prompts; expected a model of pictures with words that was trained with "
@@ -73,7 +83,11 @@ def predict(
         outputs = {name: _plain(value.numpy()) for name, value in serve(tf.constant(contents)).items()}
         rows = ({name: value[number] for name, value in outputs.items()} for number in range(len(contents)))
         return [
-            {**task.row(row), "probabilities": dict(zip(row["classes"], row["probabilities"], strict=True))}
+            {
+                **task.row(row),
+                "probabilities": dict(zip(row["classes"], row["probabilities"], strict=True)),
+                **({"mask": row["mask"]} if mask_files else {}),
+            }
             for row in rows
         ]
 
@@ -91,7 +105,11 @@ def predict(
     else:
         rows = chain(({"file": str(file)} for file in files), ({"text": text} for text in texts))
     while batch := list(islice(rows, BATCH)):
-        yield from _answered(batch, INGEST_MODALITIES[modality].raw, classify_each, modality == IMAGE_TEXT)
+        for row in _answered(batch, INGEST_MODALITIES[modality].raw, classify_each, modality == IMAGE_TEXT):
+            if mask_files and "mask" in row:
+                mask = np.array(row["mask"], np.uint8)
+                row["mask"] = mask_files.write(row["file"], mask, list(row["probabilities"]))
+            yield row
 
 
 def files_in(paths: Iterable[Path]) -> Iterator[Path]:

@@ -11,7 +11,8 @@ from components.example_gen.coco import is_coco
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
-from evaluation.predictions import DETECTION, SINGLE_LABEL
+from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL
+from evaluation.tasks import TASKS
 from finetune.buckets import is_bucket
 from finetune.config import (
     AugmentationConfig,
@@ -25,11 +26,12 @@ from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
 from finetune.config.space import space_problems, variants
-from finetune.config.strategies import AUTO, STRATEGIES
+from finetune.config.strategies import AUTO
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
 from pipeline.data_roots import roots_of
 from pipeline.modalities import keys_of, modality_of
 from pipeline.plan import BEAM_NODES
+from pipeline.refused_keys import asked_at, refused
 from pipeline.tasks import task_fits
 from trainer_module.backbones.candidates import candidates_of
 from trainer_module.backbones.fit import phase_problems
@@ -37,6 +39,7 @@ from trainer_module.backbones.source import missing_weights
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.modalities import MODALITIES
 from transforms.backbone import Backbone
+from transforms.features import IMAGE
 
 SAVED_MODEL = "saved_model.pb"
 
@@ -116,6 +119,44 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
     return problems
 
 
+def averaging_fits(raw: dict[str, Any]) -> list[str]:
+    """What the exported model is asked to average has the same label: pictures that may be flipped."""
+    key = "training.test_time_augmentation"
+    value, record = value_at(raw, key), _record(raw)
+    training = _parsed(TrainingConfig, raw, "training")
+    augmentation = _parsed(AugmentationConfig, raw, "augmentation")
+    if value in (None, "none") or record is None or training is None or augmentation is None:
+        return []
+    if record.modality != IMAGE:
+        shown = INGEST_MODALITIES[record.modality].shown
+        return [
+            f"{key}: got {value!r}; {record.name} is shown {shown}, and only pictures alone are averaged with their "
+            "mirror images. Leave it out"
+        ]
+    of_phases = [phase.augmentation for phase in training.phases if phase.augmentation]
+    is_measured = value == "measured" and training.strategy == AUTO and augmentation.horizontal_flip is None
+    if is_measured or any(each.horizontal_flip for each in (augmentation, *of_phases)):
+        return []
+    otherwise = "`measured`, or `none`" if training.strategy == AUTO else "`none`"
+    return [
+        f"{key}: got {value!r}, and nothing says that a mirror image has the label of its picture; expected "
+        f"augmentation.horizontal_flip true beside it, or {otherwise}"
+    ]
+
+
+# With what is expected in place of each.
+_NOT_OF_SIDES = {
+    "training.strategy": "another strategy, or phases",
+    "training.head.start": "`random`",
+    "training.start_from": "`backbone`",
+    "training.peft": "none",
+    "training.distillation": "none",
+    "training.mixed_precision": "`off`",
+    "tuning.space": "none: trials are of one network",
+    "data.text_columns": "`data.text_column`",
+}
+
+
 def sides_fit(raw: dict[str, Any]) -> list[str]:
     """What the config asks of a picture with words is what two networks can be asked."""
     config = _parsed(BackboneConfig, raw, "backbone")
@@ -129,21 +170,7 @@ def sides_fit(raw: dict[str, Any]) -> list[str]:
                 "`backbones` in place of `backbone`"
             ]
         )
-    defaults = TrainingConfig()
-    problems = [
-        f"{key}: got {value!r}; with `backbones` expected {expected}"
-        for key, value, expected in (
-            ("training.strategy", value_at(raw, "training.strategy"), "another strategy, or phases"),
-            ("training.head.start", value_at(raw, "training.head.start"), "`random`"),
-            ("training.start_from", value_at(raw, "training.start_from"), "`backbone`"),
-            ("training.peft", value_at(raw, "training.peft"), "none"),
-            ("training.distillation", value_at(raw, "training.distillation"), "none"),
-            ("training.mixed_precision", value_at(raw, "training.mixed_precision"), "`off`"),
-            ("tuning.space", value_at(raw, "tuning.space"), "none: trials are of one network"),
-            ("data.text_columns", value_at(raw, "data.text_columns"), "`data.text_column`"),
-        )
-        if value not in (None, False, {}, [], "off", *_harmless(key, defaults))
-    ]
+    problems = refused(raw, _NOT_OF_SIDES, "`backbones`")
     baselines = value_at(raw, "evaluation.baselines")
     of_one = ("logistic_regression", "from_scratch", "teacher")
     if taken := [name for name in of_one if isinstance(baselines, list) and name in baselines]:
@@ -179,7 +206,6 @@ def _contrastive_problems(raw: dict[str, Any]) -> list[str]:
     problems = (
         [] if task == SINGLE_LABEL else [f"task: got {task!r}; prompts exclude each other; expected {SINGLE_LABEL}"]
     )
-    defaults = TrainingConfig()
     for key, why in {
         "class_weights": "no class has a part in the loss",
         "label_smoothing": "no class has a part in the loss",
@@ -190,17 +216,9 @@ def _contrastive_problems(raw: dict[str, Any]) -> list[str]:
         "must be there at once",
         "head.spatial_dropout": "both sides are pooled below the head",
     }.items():
-        value = value_at(raw, f"training.{key}")
-        if value not in (None, value_at(defaults.model_dump(mode="json"), key)):
+        if (value := asked_at(raw, f"training.{key}")) is not None:
             problems.append(f"training.{key}: got {value!r}; with `fusion: contrastive` {why}. Leave it out")
     return problems
-
-
-def _harmless(key: str, defaults: TrainingConfig) -> list[Any]:
-    if key == "training.strategy":
-        return [name for name in STRATEGIES if name != AUTO]
-    section = value_at({"training": defaults.model_dump(mode="json")}, key)
-    return [section]
 
 
 def beam_components_exist(raw: dict[str, Any]) -> list[str]:
@@ -220,8 +238,10 @@ def source_task_can_be_probed(raw: dict[str, Any]) -> list[str]:
     config = _parsed(BackboneConfig, raw, "backbone")
     if given is None or config is None or config.is_open:
         return []
-    if config.sides is not None or raw.get("task") == DETECTION:
-        what = "a task of boxes" if config.sides is None else "`backbones`"
+    task = raw.get("task", SINGLE_LABEL)
+    of_parts = task in TASKS and TASKS[task].measured_as not in (SINGLE_LABEL, MULTI_LABEL)
+    if config.sides is not None or of_parts:
+        what = f"task {task}" if config.sides is None else "`backbones`"
         expected = "probes are of one backbone of whole examples. Leave it out"
         return [f"evaluation.source_task: got {given!r} with {what}; {expected}"]
     if config.weights == "random":
@@ -327,8 +347,9 @@ _OF_ALL = (
     beam_components_exist,
     sides_fit,
 )
-CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
-LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))
+_OF_BACKBONES = (backbone_fits, modality_fits, averaging_fits)
+CHECKS = (*_OF_ALL, of_each_candidate(*_OF_BACKBONES))
+LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(*_OF_BACKBONES, files_exist))
 
 
 def _record(raw: dict[str, Any]) -> Backbone | None:

@@ -38,13 +38,12 @@ from components.tuner.component import BEST, Tuner
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.metrics import METRICS
 from evaluation.metrics.cost import EXPECTED_COST
-from evaluation.tasks import gates_of
+from evaluation.tasks import gates_for
 from finetune.config import Config, DistillationConfig, EvaluationConfig
 from finetune.config.backbone import CandidateConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.evaluation import TEACHER
 from finetune.run_time import CodeDigest, FileDigest, SharedPath, as_parameter, plain
-from finetune.spans import is_pattern
 from pipeline.beam.arguments import beam_arguments
 from pipeline.code_digest import installed
 from pipeline.plan import scratch_training
@@ -164,12 +163,10 @@ def build_pipeline(config: Config) -> tfx_pipeline.Pipeline:
     if "from_scratch" in config.evaluation.baselines:
         nodes.append(trainer_of("ScratchTrainer", _scratch_settings(config)))
         baselines["from_scratch"] = nodes[-1].outputs["model"]
-    root = config.data.root
     # Where a run of a package says the root, it may have spans or none.
-    in_spans = isinstance(root, str) and is_pattern(root)
-    spans = [SPAN] if in_spans else []
+    spans = [SPAN] if config.data.in_spans else []
     slices = config.evaluation.report_slices([*config.data.slice_columns, *spans])
-    gates = gates_of(config.task, config.evaluation, in_spans)
+    gates = gates_for(config)
     champion = champion_resolver(trainer.outputs["model"], as_parameter(pushed))
     evaluator = Evaluator(
         examples=examples.outputs["examples"],

@@ -11,20 +11,19 @@ from rich.table import Table
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
 from evaluation.data_checks.chosen import chosen_checks
 from evaluation.foresight import APART, Sizes, foresee, will_show
-from evaluation.tasks import gates_of
+from evaluation.tasks import gates_for
 from finetune.buckets import is_bucket
 from finetune.config import Config, DistillationConfig, PeftConfig, PhaseConfig, TrainingConfig, TuningConfig
 from finetune.config.distillation import CHAMPION
 from finetune.config.strategies import AUTO
 from finetune.errors import BackboneError, DataError
-from finetune.spans import is_pattern
 from pipeline.data_roots import roots_of
 from pipeline.frozen_features_plan import count_examples, frozen_features_lines, planner_of
 from pipeline.split_sizes import expected_sizes
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.peft.targets import chosen
 from trainer_module.search.candidates import candidates_for, training_of
-from trainer_module.search.decisions import assumed, expected_seconds, that_fit
+from trainer_module.search.decisions import Room, assumed, expected_seconds, that_fit
 from transforms.modalities import MODALITIES
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
@@ -105,7 +104,7 @@ def print_warnings(config: Config, sizes: Mapping[str, Sizes] | None, console: C
         sizes: Of its splits, as they are expected; None prints nothing.
         console: Where to.
     """
-    gates = gates_of(config.task, config.evaluation, is_pattern(config.data.root))
+    gates = gates_for(config)
     for sentence in foresee(gates, config.task, sizes["test"], sizes["train"]) if sizes else []:
         console.print(f"[yellow]warning[/yellow]    {escape(sentence)}", highlight=False, soft_wrap=True)
 
@@ -117,7 +116,7 @@ def print_plan(config: Config, console: Console) -> None:
     console.print(f"[bold]{config.name}[/bold]", highlight=False)
     console.print("nodes      " + " > ".join(node_ids(config)), highlight=False)
     console.print(f"data       {config.data.root} ({config.data.layout})", highlight=False)
-    if is_pattern(config.data.root) and not is_bucket(config.data.root):
+    if config.data.in_spans and not is_bucket(config.data.root):
         console.print(f"spans      {escape(_spans(config))}", highlight=False, soft_wrap=True)
     console.print(f"backbone   {record.name}, {shown}, weights: {config.backbone.source}", highlight=False)
     if config.training.peft:
@@ -147,7 +146,7 @@ def print_plan(config: Config, console: Console) -> None:
     if config.evaluation.source_task:
         console.print(f"probed     {config.evaluation.source_task}", highlight=False, soft_wrap=True)
     gates = Table(f"gate on the test split{of_how_many}", "shows a distance from", box=None, pad_edge=False)
-    for gate in gates_of(config.task, config.evaluation, is_pattern(config.data.root)):
+    for gate in gates_for(config):
         least = will_show(gate, sizes["test"]) if sizes else None
         assumed = f", if the models differ on {APART:.0%}" if gate.relative_to else ""
         gates.add_row(gate.name, f"{least:.3f}{assumed}" if least is not None else "")
@@ -190,6 +189,9 @@ def _spans(config: Config) -> str:
     return f"{len(roots)}: {', '.join(shown)}"
 
 
+_ROOMS = {Room.NONE: "does not fit", Room.NO_LAST_FIT: "fits without a last fit on train and val", Room.ALL: "fits"}
+
+
 def _print_candidates(config: Config, console: Console) -> None:
     """Prints what `auto` tries, how long each takes as far as that is known, and what there is room for."""
     training, kind = config.training, record_of(config.backbone).kind
@@ -201,10 +203,10 @@ def _print_candidates(config: Config, console: Console) -> None:
     found = [(each, planner_of(config, training_of(each, training), counted)) for each in candidates]
     known = [(each, planner, expected_seconds(assumed(planner), planner)) for each, planner in found if planner]
     last_fits = [(1 + planner.val / planner.train) * each * training.refit for _, planner, each in known]
-    fits = that_fit([each for *_, each in known], last_fits, 0.0, 60 * training.budget_minutes)
-    for (candidate, _, each), fit in zip(known, fits, strict=True):
-        room = f"{'fits' if fit else 'does not fit'}, by about {each / 60:,.1f} min on two cores"
-        console.print(f"           {candidate.name}: {room if candidate.phases else 'always'}", highlight=False)
+    rooms = that_fit([each for *_, each in known], last_fits, 0.0, 60 * training.budget_minutes)
+    for (candidate, _, each), room in zip(known, rooms, strict=True):
+        told = f"{_ROOMS[room]}, by about {each / 60:,.1f} min on two cores"
+        console.print(f"           {candidate.name}: {told if candidate.phases else 'always'}", highlight=False)
     console.print("           What a step takes here, and so what fits, the Trainer measures.", highlight=False)
 
 

@@ -22,10 +22,14 @@ class Head(Protocol):
 
     Attributes:
         of_classes: Name of the layer that has so many weights for each class.
+        strides: Pixels of the picture a cell of each map that it takes, where it takes maps from inside; else empty.
     """
 
     @property
     def of_classes(self) -> str: ...
+
+    @property
+    def strides(self) -> tuple[int, ...]: ...
 
     def opened(self, backbone: keras.Model) -> keras.Model:
         """Returns the backbone with the outputs that the head takes, and with its digest as `weights_sha256`.
@@ -52,6 +56,7 @@ class DenseHead:
 
     activation: str = "softmax"  # Keras' name of what makes probabilities.
     of_classes: str = "probabilities"
+    strides: tuple[int, ...] = ()
 
     def opened(self, backbone: keras.Model) -> keras.Model:
         """Returns the backbone as it is."""

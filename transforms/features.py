@@ -9,6 +9,8 @@ IMAGE_TEXT = "image_text"
 LABEL = "label"
 # Raw and transformed: the objects in a picture, where the task asks where they are (`transforms.objects`).
 BOXES = "boxes"
+# The same: which class each pixel of a picture is of, where the task asks for that (`transforms.masks`).
+MASK = "mask"
 PATH = "path"
 SHA256 = "sha256"
 # What several examples share, such as a patient: see `data.group_column`.

@@ -13,7 +13,7 @@ from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 from transforms import features
 from transforms.records import serialise
 
-_OTHERS = (features.LABEL, features.BOXES, features.SHA256, features.GROUP)
+_OTHERS = (features.LABEL, features.BOXES, features.MASK, features.SHA256, features.GROUP)
 
 Part: TypeAlias = Callable[[tf.Tensor], dict[str, tf.Tensor | tf.SparseTensor]]
 

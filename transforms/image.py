@@ -78,6 +78,22 @@ def decode_and_resize(encoded: tf.Tensor, size: int) -> tf.Tensor:
     return tf.map_fn(one, encoded, fn_output_signature=tf.string)
 
 
+# As above.
+@tf.function(autograph=False)
+def decode_and_resize_masks(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """Decodes and resizes masks as `transforms.masks` has them, string [batch], by nearest neighbour.
+
+    Returns:
+        string [batch]: each a serialised uint8 tensor [size, size].
+    """
+
+    def one(image_bytes: tf.Tensor) -> tf.Tensor:
+        values = tf.io.decode_png(image_bytes, channels=1)
+        return tf.io.serialize_tensor(tf.image.resize(values, (size, size), method="nearest")[..., 0])
+
+    return tf.map_fn(one, encoded, fn_output_signature=tf.string)
+
+
 def parse_pixels(serialised: tf.Tensor, size: int) -> tf.Tensor:
     """Reads one result of `decode_and_resize`: scalar string to uint8 [size, size, 3]."""
     return tf.ensure_shape(tf.io.parse_tensor(serialised, tf.uint8), [size, size, 3])

@@ -204,5 +204,5 @@ class SideInputs:
 def made_features(transform_output: tft.TFTransformOutput) -> dict[str, tf.io.FixedLenFeature]:
     """Returns the specs of the transformed features that were made of the raw one, by name."""
     spec = transform_output.transformed_feature_spec()
-    others = (features.LABEL_INDEX, features.BOXES, features.KEY, features.GROUP)
+    others = (features.LABEL_INDEX, features.BOXES, features.MASK, features.KEY, features.GROUP)
     return {name: spec[name] for name in sorted(spec) if name not in others}

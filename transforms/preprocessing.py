@@ -30,7 +30,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     grouped = {features.GROUP: column(inputs[features.GROUP])} if features.GROUP in inputs else {}
     return {
         **modality.transform(column(inputs[modality.raw]), custom_config),
-        **TASKS[custom_config["task"]].transform(inputs),
+        **TASKS[custom_config["task"]].transform(inputs, custom_config),
         features.KEY: column(inputs[features.SHA256]),
         **grouped,
     }

@@ -16,13 +16,14 @@ class Answers:
         probabilities: float [examples, classes].
         classes: Name of each column.
         said: bool [examples, classes], what the model decided; None where the task leaves that to probabilities.
-        boxes: float32 [examples, boxes, 7], what it found where (`evaluation.detection`); None where the task looks for
-            nothing.
+        found: What it found where, [examples, ...] as the task has it: boxes float32 [examples, boxes, 7]
+            (`evaluation.detection`), or pixels int64 [examples, classes, 2] (`evaluation.segmentation`); None where the
+            task asks for no places.
         vectors: float32 [examples, 2, width] of picture and text, where the model serves `embed`; else None.
     """
 
     probabilities: np.ndarray
     classes: Sequence[str]
     said: np.ndarray | None = None
-    boxes: np.ndarray | None = None
+    found: np.ndarray | None = None
     vectors: np.ndarray | None = None

@@ -109,7 +109,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         differing = examples_to_show(found, confidence) if found else []
         wanted = [*chosen, *(number for number, _ in differing)]
         rows = _write_predictions(test_set, confidence, shards, wanted, Path(folder, PREDICTIONS_FILE))
-        shown = _show(dict(zip(files, map(len, map(Shard.read, shards)), strict=True)), wanted, Path(folder, "samples"))
+        masks = (models[CANDIDATE], test_set.classes) if TASKS[task].has_masks else None
+        counts = dict(zip(files, map(len, map(Shard.read, shards)), strict=True))
+        shown = _show(counts, wanted, Path(folder, "samples"), masks)
         result = TASKS[task].score(candidate, test_set.classes) | {
             "samples": [{**rows[number], **shown[number]} for number in chosen]
         }
@@ -274,19 +276,24 @@ def _champion(test_set: TestSet, number: int) -> dict[str, Any]:
     return {"champion": answer["predicted"], "champion_probability": float(task.confidence(alone)[0])}
 
 
-def _show(examples: Mapping[str, int], chosen: Iterable[int], folder: Path) -> dict[int, dict[str, str]]:
+def _show(
+    examples: Mapping[str, int], chosen: Iterable[int], folder: Path, masks: tuple[str, Sequence[str]] | None
+) -> dict[int, dict[str, str]]:
     """What the report shows of each chosen example: names of files, which are written, or a text.
 
     Args:
         examples: How many each file has, in order; files without any that is chosen are not read.
         chosen: Their numbers, over all files.
         folder: Gets the files.
+        masks: Folder of the model whose masks are shown, and all classes; None where examples have no masks.
     """
     import tensorflow as tf
 
+    from components.bulk_inferrer.shown_masks import ShownMasks
     from transforms.records import read_records
 
     folder.mkdir(exist_ok=True)
+    of_masks = ShownMasks(*masks) if masks else None
     shown, start = {}, 0
     for file, count in examples.items():
         wanted = {number for number in chosen if start <= number < start + count}
@@ -296,6 +303,8 @@ def _show(examples: Mapping[str, int], chosen: Iterable[int], folder: Path) -> d
                 modality = next(name for name, each in MODALITIES.items() if each.raw in feature)
                 value = feature[MODALITIES[modality].raw].bytes_list.value[0]
                 preview = PREVIEWS[modality].preview(value, folder / str(number))
+                if of_masks:
+                    preview |= of_masks.write(record.numpy(), folder / str(number))
                 shown[number] = {key: found if key == "text" else f"samples/{found}" for key, found in preview.items()}
         start += count
     return shown

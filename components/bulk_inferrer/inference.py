@@ -57,16 +57,16 @@ class AskModels(beam.DoFn):
         labels: list[list[str]] = []
         objects: list[str] = []
         columns: dict[str, list[str]] = {column: [] for column in self._columns}
-        outputs: dict[str, list[dict[str, np.ndarray]]] = defaultdict(list)
+        answers: dict[str, list[Answers]] = defaultdict(list)
         vectors: dict[str, list[np.ndarray]] = defaultdict(list)
         contents: list[tuple[int, ...]] = []
         for batch in read_records([file]).batch(BATCH).prefetch(1):
-            for record in batch.numpy():
-                feature = tf.train.Example.FromString(record).features.feature
+            examples = [tf.train.Example.FromString(record).features.feature for record in batch.numpy()]
+            for feature in examples:
                 paths.append(_text(feature[features.PATH]))
                 digests.append(_text(feature[features.SHA256]))
                 labels.append([value.decode("utf-8", "replace") for value in feature[features.LABEL].bytes_list.value])
-                objects.append(_text(feature[features.BOXES]))
+                objects.append(TASKS[self._task].places(feature))
                 for column, values in columns.items():
                     values.append(_text(feature[column]))
                 if features.IMAGE_TEXT in feature:
@@ -74,17 +74,17 @@ class AskModels(beam.DoFn):
                     contents.append(tuple(_number_of(sides[side]) for side in SIDES))
             for name, model in self._models.of_name.items():
                 served = model.signatures["serving_default"](examples=batch)
-                outputs[name].append({key: value.numpy() for key, value in served.items()})
+                answers[name].append(self._answer(name, served, examples))
                 if EMBED in model.signatures:
                     embedded = model.signatures[EMBED](examples=batch)
                     vectors[name].append(np.stack([embedded[side].numpy() for side in SIDES], axis=1))
-                for side, alone in ALONE.items() if name == CANDIDATE and features.IMAGE_TEXT in feature else ():
+                for side, alone in ALONE.items() if name == CANDIDATE and features.IMAGE_TEXT in examples[0] else ():
                     of_side = tf.constant([side_alone(record, side) for record in batch.numpy()])
                     served = model.signatures["serving_default"](examples=of_side)
-                    outputs[alone].append({key: value.numpy() for key, value in served.items()})
+                    answers[alone].append(self._answer(alone, served, examples))
         if not any(columns.get(features.SPAN, ())):
             columns.pop(features.SPAN, None)
-        models = {name: self._answers(name, found, vectors[name]) for name, found in outputs.items()}
+        models = {name: _joined(found, vectors[name]) for name, found in answers.items()}
         known = np.array(contents) if contents else None
         Shard(paths, digests, labels, columns, models, objects, known).write(Path(target))
         yield from ()
@@ -92,26 +92,33 @@ class AskModels(beam.DoFn):
     def _load(self) -> _Models:
         return _Models({name: tf.saved_model.load(path) for name, path in self._paths.items()})
 
-    def _answers(self, name: str, batches: list[dict[str, np.ndarray]], vectors: list[np.ndarray]) -> Answers:
+    def _answer(self, name: str, served: Mapping[str, tf.Tensor], examples: Sequence[Mapping[str, Any]]) -> Answers:
+        """Returns what a model says of a batch; of masks, which are large, what they come to."""
+        outputs = {key: value.numpy() for key, value in served.items()}
+        task = TASKS[self._task]
         try:
-            said = [TASKS[self._task].said(batch) for batch in batches]
-            boxes = [TASKS[self._task].boxes(batch) for batch in batches]
+            said, found = task.said(outputs), task.found(outputs, examples)
         except KeyError as missing:
             raise RunError(
-                f"{self._paths.get(name, name)} serves {', '.join(sorted(batches[0]))} and not {missing}; expected a "
+                f"{self._paths.get(name, name)} serves {', '.join(sorted(outputs))} and not {missing}; expected a "
                 "model of the task that the config names. Where the champion is of another task, take a new `name` or "
                 "`output_dir`."
             ) from None
-        probabilities = np.concatenate([batch["probabilities"] for batch in batches])
-        classes = [name.decode() for name in batches[0]["classes"][0]]
-        of_sides = np.concatenate(vectors) if vectors else None
-        return Answers(probabilities, classes, _joined(said), _joined(boxes), of_sides)
+        classes = [name.decode() for name in outputs["classes"][0]]
+        return Answers(outputs["probabilities"], classes, said, found)
 
 
-def _joined(batches: Sequence[np.ndarray | None]) -> np.ndarray | None:
+def _joined(batches: Sequence[Answers], vectors: Sequence[np.ndarray]) -> Answers:
     """A task says something of every batch, or of none."""
-    rows = [batch for batch in batches if batch is not None]
-    return np.concatenate(rows) if rows else None
+    said = [each.said for each in batches if each.said is not None]
+    found = [each.found for each in batches if each.found is not None]
+    return Answers(
+        np.concatenate([each.probabilities for each in batches]),
+        batches[0].classes,
+        np.concatenate(said) if said else None,
+        np.concatenate(found) if found else None,
+        np.concatenate(vectors) if vectors else None,
+    )
 
 
 class _Models:

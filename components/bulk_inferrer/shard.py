@@ -25,7 +25,8 @@ class Shard:
         labels: True labels of each.
         columns: Values of each to slice by, by column; an empty text where there is none.
         models: Answers of each model, by its name.
-        objects: What is in each picture, as `transforms.objects` writes it; empty texts where the data do not say it.
+        objects: What is where in each picture, as the task's `places` writes it; empty texts where the data do not say
+            it.
         contents: int [examples, 2], what the sides of each are, as `evaluation.retrieval` has it; None where a model
             has no vectors of sides.
     """
@@ -56,8 +57,8 @@ class Shard:
             arrays[f"model/{name}"] = answers.probabilities
             if answers.said is not None:
                 arrays[f"said/{name}"] = answers.said
-            if answers.boxes is not None:
-                arrays[f"boxes/{name}"] = answers.boxes
+            if answers.found is not None:
+                arrays[f"found/{name}"] = answers.found
             if answers.vectors is not None:
                 arrays[f"vectors/{name}"] = answers.vectors
         if self.contents is not None:
@@ -76,7 +77,7 @@ class Shard:
                 name: Answers(
                     saved[f"model/{name}"],
                     classes,
-                    *(saved.get(f"{kind}/{name}") for kind in ("said", "boxes", "vectors")),
+                    *(saved.get(f"{kind}/{name}") for kind in ("said", "found", "vectors")),
                 )
                 for name, classes in facts.pop("classes").items()
             }

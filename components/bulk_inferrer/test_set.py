@@ -12,8 +12,8 @@ import numpy as np
 
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import TASKS
-from evaluation.detection import renumbered
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
+from evaluation.tasks import TASKS as EVALUATION_TASKS
 from finetune.artifacts.split_digests import DIGITS
 
 FOLDER = "test_set"
@@ -61,7 +61,7 @@ def make_test_set(
         classes: The columns; by default those of these labels and models.
         learned: bool [examples], those that the champion learned from; None where that is not known.
         digests: The SHA-256 of each example, in hexadecimal digits; None keeps none.
-        objects: What is in each picture, as `transforms.objects` writes it; None where the data do not say it.
+        objects: What is where in each picture, as the task's `places` writes it; None where the data do not say it.
         ranks: int [examples, 2] of each model that has vectors of pictures and texts; None where none has.
     """
     classes = list(classes or classes_of(labels, models.values()))
@@ -75,8 +75,10 @@ def make_test_set(
             for name, one in models.items()
             if one.said is not None
         },
-        boxes={
-            name: renumbered(one.boxes, one.classes, classes) for name, one in models.items() if one.boxes is not None
+        found={
+            name: EVALUATION_TASKS[task].in_columns(one.found, one.classes, classes)
+            for name, one in models.items()
+            if one.found is not None
         },
         ranks=ranks or {},
         task=task,
@@ -117,7 +119,7 @@ def save_test_set(parts: Iterable[TestSet], examples: int, folder: str) -> None:
         "known": part.known,
         "columns": {name: list(of_column) for name, of_column in values.items()},
         "models": {name: name in part.said for name in part.probabilities},
-        "boxes": list(part.boxes),
+        "found": list(part.found),
         "ranks": list(part.ranks),
         "learned": part.learned is not None,
         "digests": part.digests is not None,
@@ -139,7 +141,7 @@ def load_test_set(folder: str) -> TestSet:
         columns={name: np.array(values, np.str_)[mapped(f"column-{place}")] for place, (name, values) in columns},
         probabilities={name: mapped(f"model-{name}") for name in facts["models"]},
         said={name: mapped(f"said-{name}") for name, has_said in facts["models"].items() if has_said},
-        boxes={name: mapped(f"boxes-{name}") for name in facts.get("boxes", ())},
+        found={name: mapped(f"found-{name}") for name in facts.get("found", ())},
         ranks={name: np.array(mapped(f"ranks-{name}")) for name in facts.get("ranks", ())},
         task=facts["task"],
         trained=facts["trained"],
@@ -162,7 +164,7 @@ def _arrays(part: TestSet, values: dict[str, dict[str, int]]) -> dict[str, np.nd
         **({} if part.digests is None else {"digests": part.digests}),
         **{f"model-{name}": rows for name, rows in part.probabilities.items()},
         **{f"said-{name}": rows for name, rows in part.said.items()},
-        **{f"boxes-{name}": rows for name, rows in part.boxes.items()},
+        **{f"found-{name}": rows for name, rows in part.found.items()},
         **{f"ranks-{name}": rows for name, rows in part.ranks.items()},
     }
 

@@ -12,13 +12,14 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from transforms import features
 from transforms.modalities import MODALITIES
 from transforms.records import read_records
 
 # Examples that are in memory together.
 BATCH = 32
-# The raw feature of each modality: pictures and texts, of which nothing but their number is looked at.
-CONTENTS = frozenset(modality.raw for modality in MODALITIES.values())
+# Masks, and the raw feature of each modality: pictures and texts, of which nothing but their number is looked at.
+CONTENTS = frozenset({features.MASK, *(modality.raw for modality in MODALITIES.values())})
 FILE_NAME = "FeatureStats.pb"
 
 

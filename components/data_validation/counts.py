@@ -14,6 +14,7 @@ FILE_NAME = "FeatureStats.pb"
 NO_COLUMNS = frozenset(
     {
         features.BOXES,
+        features.MASK,
         features.PATH,
         features.SHA256,
         features.GROUP,

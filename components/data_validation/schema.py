@@ -58,8 +58,8 @@ class AnyNumberOfLabelsExecutor(IdentifierAwareExecutor):
 
 
 def without_identifier_domains(schema: schema_pb2.Schema) -> schema_pb2.Schema:
-    """Returns a copy of the schema in which a modality's raw feature, boxes, path, digest, group and span are free."""
-    ours = (features.BOXES, features.PATH, features.SHA256, features.GROUP, features.SPAN)
+    """Returns a copy of the schema in which raw features, boxes, masks, paths, digests, groups and spans are free."""
+    ours = (features.BOXES, features.MASK, features.PATH, features.SHA256, features.GROUP, features.SPAN)
     identifiers = {*ours, *(modality.raw for modality in MODALITIES.values())}
     result = schema_pb2.Schema()
     result.CopyFrom(schema)

@@ -52,6 +52,9 @@ class FileRecord:
         text: The words that come with a picture; empty where there are none, None where the data have none.
         has_file: Whether there is a file at the path; False of words without a picture.
         objects: What is where in a picture, as `transforms.objects` writes it; None where the data do not say it.
+        mask: Path of the picture's mask, relative to the data root; None where the data have none.
+        mask_classes: Names by the mask's values, empty of values that are no class.
+        mask_sha256: Hex digest of the mask as it is kept; empty until it is read.
         group: Value of the group column, empty where it is not known; None when there is no such column.
         sha256: Hex digest of the bytes; empty until they are read.
         reason, detail: Why the file cannot be used (see FileProblem); None while nothing speaks against it.
@@ -68,6 +71,9 @@ class FileRecord:
     text: str | None = None
     has_file: bool = True
     objects: str | None = None
+    mask: str | None = None
+    mask_classes: tuple[str, ...] = ()
+    mask_sha256: str = ""
     span: str | None = None
     sha256: str = ""
     reason: str | None = None
@@ -90,7 +96,7 @@ class FileRecord:
     def from_json(cls, line: str) -> FileRecord:
         """Reads what `to_json` wrote."""
         values = json.loads(line)
-        return cls(**{**values, "labels": tuple(values["labels"])})
+        return cls(**{**values, **{name: tuple(values[name]) for name in ("labels", "mask_classes")}})
 
 
 def printable(path: str) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from components.example_gen.coco import is_coco, read_coco, read_voc
 from components.example_gen.files import FileRecord, list_folder, printable, walk_folder
 from components.example_gen.manifest import read_manifest
+from components.example_gen.masks import list_masks
 from components.example_gen.settings import SPLITS, IngestSettings
 from components.example_gen.splits import SplitPlan, plan_splits
-from components.example_gen.tasks import read_labels
+from components.example_gen.tasks import TASKS, read_labels
 from components.example_gen.voc import is_voc
 from finetune.errors import DataError
 from finetune.spans import Span
@@ -22,7 +23,7 @@ class Listing:
     """What the ingest is about to read.
 
     Attributes:
-        layout: `classes`, `splits`, `manifest` or `table`.
+        layout: `classes`, `splits`, `manifest`, `masks` or `table`.
         files: One record a file or manifest row, sorted by path.
         classes: All classes, also those without files, sorted.
         plan: How the files are divided into splits; where there are spans, those of the first.
@@ -67,12 +68,21 @@ def list_files(root: str, settings: IngestSettings) -> Listing:
         named = settings.manifest or ""
         read = read_coco if is_coco(named) else read_voc if is_voc(root, named) else read_manifest
         manifest = read(root, settings)
-        classes = sorted({label for record in manifest.files for label in record.labels})
+        # Of masks, those that their names say, as they are not read yet.
+        classes = sorted(
+            {label for record in manifest.files for label in (*record.labels, *filter(None, record.mask_classes))}
+        )
         plan = plan_splits(
             settings.splits, manifest.split_values, settings.split_salt, f"values in column {settings.split_column!r}"
         )
         files = sorted(manifest.files, key=lambda record: record.row)
         return Listing(layout, files, classes, plan, [], manifest.sha256, odd_annotations=manifest.odd_annotations)
+
+    if layout == "masks":
+        masks = list_masks(root)
+        plan = plan_splits(settings.splits, None, settings.split_salt, f"folders of {root!r}")
+        files = sorted(masks.files, key=lambda record: record.row)
+        return Listing(layout, files, sorted(filter(None, masks.classes)), plan, masks.ignored, masks.sha256)
 
     offered = folders if layout == "splits" else None
     plan = plan_splits(settings.splits, offered, settings.split_salt, f"folders of {root!r}")
@@ -100,6 +110,8 @@ def _choose_layout(root: str, folders: list[str], settings: IngestSettings) -> s
         return settings.layout
     if settings.manifest:
         return "manifest"
+    if TASKS[settings.task].has_masks:
+        return "masks"
     names_folders = any(isinstance(value, str) for value in (settings.splits or {}).values())
     if names_folders or ("train" in folders and _entries(os.path.join(root, "train"))[0]):
         return "splits"

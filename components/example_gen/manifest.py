@@ -17,8 +17,9 @@ from components.example_gen.files import (
     describer,
     read_file,
 )
+from components.example_gen.masks import read_classes, with_mask
 from components.example_gen.settings import IngestSettings
-from components.example_gen.tasks import read_labels
+from components.example_gen.tasks import TASKS, read_labels
 from components.example_gen.text_problem import text_problem
 from finetune.errors import DataError
 
@@ -51,6 +52,9 @@ def read_manifest(root: str, settings: IngestSettings) -> Manifest:
     try:
         rows.fieldnames = [name.strip() for name in rows.fieldnames or []]
         wanted = {"path_column": settings.path_column, **common_columns(settings)}
+        if TASKS[settings.task].has_masks:
+            del wanted["label_column"]
+            wanted["mask_column"] = settings.mask_column
         if settings.with_text:
             wanted["text_column"] = settings.text_column
         check_columns(path, rows.fieldnames, wanted)
@@ -101,10 +105,12 @@ def _decode(path: str, data: bytes) -> str:
 
 def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Iterator[FileRecord]:
     seen, describe = set(), describer(root)
+    has_masks = TASKS[settings.task].has_masks
+    classes = read_classes(root)[0] if has_masks else []
     for row in rows:
         # A short row has None in its last columns; a long one has the rest under the key None.
         values = {name: (row[name] or "").strip() for name in rows.fieldnames or ()}
-        labels, label_problem = read_labels(values[settings.label_column], settings)
+        labels, label_problem = ((), None) if has_masks else read_labels(values[settings.label_column], settings)
         given = values[settings.path_column]
         text = values[settings.text_column] if settings.with_text else None
         # Words without a picture are known by their row, as those in tables are.
@@ -124,13 +130,21 @@ def _records(root: str, rows: csv.DictReader, settings: IngestSettings) -> Itera
             problem = text_problem(text, settings)
         if row_alone and not text:
             problem = FileProblem("empty row", "it has neither the path of a picture nor a text")
+        mask = posixpath.normpath(values[settings.mask_column]) if has_masks else None
+        if mask is not None and not problem:
+            problem = path_problem(values[settings.mask_column], mask)
         if None in row:
             problem = FileProblem("bad row", "it has more fields than columns; put a field with commas in quotes")
         if not problem and key in seen:
             problem = FileProblem("duplicate row", "an earlier row says the same")
         seen.add(key)
         where = f"line {rows.line_num} of the manifest"
-        record = record.without(problem) if problem else record if row_alone else describe(record)
+        if problem:
+            record = record.without(problem)
+        elif mask is not None:
+            record = with_mask(record, mask, classes, describe)
+        elif not row_alone:
+            record = describe(record)
         if record.reason:
             record = record.without(FileProblem(record.reason, f"{where}: {record.detail}"))
         yield record

@@ -24,6 +24,7 @@ import tensorflow as tf
 from components.example_gen.boxes import check_size
 from components.example_gen.file_kind import FileKind
 from components.example_gen.files import FileProblem, FileRecord, read_file
+from components.example_gen.masks import read_mask
 from components.example_gen.progress import Progress
 from components.example_gen.settings import IngestSettings
 from finetune.buckets import is_bucket
@@ -70,6 +71,9 @@ class ReadFiles(Pass):
                 record = dataclasses.replace(listed, **(self._judged(data) if listed.has_file else {}))
                 if record.objects is not None and not record.reason:
                     check_size(data, record.objects)
+                if record.mask is not None and not record.reason:
+                    labels, mask = read_mask(self._root, record, data)
+                    record = dataclasses.replace(record, labels=labels, mask_sha256=hashlib.sha256(mask).hexdigest())
                 if record.text is not None and not record.reason:
                     record = dataclasses.replace(
                         record, sha256=hashlib.sha256(raw_of(record, data, self._kind)).hexdigest()
@@ -115,11 +119,11 @@ class WriteShard(Pass):
                     content = raw_of(record, read(), self._kind)
                     if hashlib.sha256(content).hexdigest() != record.sha256:
                         raise FileProblem("changed", "it was changed while the data was read")
-                    writer.write(
-                        make_example(
-                            record, content, features.IMAGE_TEXT if record.text is not None else self._kind.feature
-                        )
-                    )
+                    mask = None if record.mask is None else read_mask(self._root, record)[1]
+                    if mask is not None and hashlib.sha256(mask).hexdigest() != record.mask_sha256:
+                        raise FileProblem("changed", "its mask was changed while the data was read")
+                    name = features.IMAGE_TEXT if record.text is not None else self._kind.feature
+                    writer.write(make_example(record, content, name, mask))
                 except FileProblem as problem:
                     yield record.without(problem).to_json()
                 Progress.step()
@@ -184,7 +188,7 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
     tf.io.gfile.rename(unfinished, path, overwrite=True)
 
 
-def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
+def make_example(record: FileRecord, data: bytes, name: str, mask: bytes | None = None) -> bytes:
     """Returns a serialized tf.Example of bytes: `label`, and with one value each `name`, path, sha256, slice columns.
 
     With a group column also `group`; an example whose group is not known is one by itself. With spans also `span`, and
@@ -194,6 +198,7 @@ def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
         record: A usable file or row. Its path is written as the bytes that the file system has.
         data: What becomes the feature `name`, as it is.
         name: Of the feature that the model will read.
+        mask: What becomes `mask`; None where there is none.
     """
     values = {
         name: data,
@@ -207,6 +212,8 @@ def make_example(record: FileRecord, data: bytes, name: str) -> bytes:
         values[features.SPAN] = record.span.encode()
     if record.objects is not None:
         values[features.BOXES] = record.objects.encode()
+    if mask is not None:
+        values[features.MASK] = mask
     lists = {name: [value] for name, value in values.items()}
     lists[features.LABEL] = [label.encode() for label in record.labels]
     feature = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value)) for name, value in lists.items()}

@@ -334,7 +334,9 @@ def _find_conflicts(records: Sequence[FileRecord]) -> dict[str, list[FileRecord]
         if record.reason is None:
             copies[record.sha256].append(record)
     return {
-        sha256: files for sha256, files in copies.items() if len({(file.labels, file.objects) for file in files}) > 1
+        sha256: files
+        for sha256, files in copies.items()
+        if len({(file.labels, file.objects, file.mask_sha256) for file in files}) > 1
     }
 
 

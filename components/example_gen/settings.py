@@ -14,7 +14,8 @@ class IngestSettings:
 
     Attributes:
         task: Of the config, one of `tasks.TASKS`.
-        layout: `auto`, `classes` (root/<class>/*), `splits` (root/<split>/<class>/*), `manifest`, or for texts `table`.
+        layout: `auto`, `classes` (root/<class>/*), `splits` (root/<split>/<class>/*), `manifest`,
+            `masks` (see `masks.FOLDERS`), or for texts `table`.
         splits: Per split the folder under root (with a split column: the value in it; for tables: the name of the file
             without its extension) that becomes it, or the fraction cut by content. None takes the defaults of
             `splits.plan_splits`.
@@ -24,6 +25,7 @@ class IngestSettings:
         manifest: Path of a CSV file, relative to root.
         columns: Names of a table's columns when its first line does not hold them.
         path_column: Column of the manifest.
+        mask_column: Column of the manifest: path of a picture's mask.
         text_column: Column of tables of texts.
         text_columns: Columns of the two texts of a pair, in place of `text_column`; None where each row is one text.
         with_text: Whether each picture of a manifest comes with the words in `text_column`.
@@ -57,6 +59,7 @@ class IngestSettings:
     manifest: str | None = None
     columns: list[str] | None = None
     path_column: str = "path"
+    mask_column: str = "mask"
     text_column: str = "text"
     text_columns: list[str] | None = None
     with_text: bool = False

@@ -132,7 +132,12 @@ def list_spans(data: DataSpans, settings: IngestSettings, list_one: Callable[[st
         listing = listings[span.name] = list_one(root)
         prefix = span.path if _is_folder(root) else os.path.dirname(span.path)
         files += [
-            dataclasses.replace(record, path=os.path.join(prefix, record.path), span=span.name)
+            dataclasses.replace(
+                record,
+                path=os.path.join(prefix, record.path),
+                mask=record.mask and os.path.join(prefix, record.mask),
+                span=span.name,
+            )
             for record in listing.files
         ]
         ignored += [os.path.join(prefix, name) for name in listing.ignored if name != settings.span_marker]

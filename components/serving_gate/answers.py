@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from components.serving_gate.server import Answer
-from components.serving_gate.shapes import CLASSES, Shape
+from components.serving_gate.shapes import ANY, CLASSES, Shape
 from components.serving_gate.tasks import ServedTask
 
 # What every client relies on, whatever the task; `ServedModel.serve` of the Trainer's export documents it.
@@ -40,7 +40,7 @@ def problems(task: ServedTask, answer: Answer, batch: int, decision: Mapping[str
     found += [
         f"for {batch} requests its output {name} has the shape {_shape(answer[name].shape)}; expected {_shape(shape)}"
         for name, shape in expected.items()
-        if answer[name].shape != shape
+        if not _fits(answer[name].shape, shape)
     ]
     return found or _wrong_values(task, answer, decision)
 
@@ -77,5 +77,10 @@ def _listing(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _shape(shape: Iterable[int | None]) -> str:
+def _fits(shape: Sequence[int | None], expected: Sequence[int | str | None]) -> bool:
+    same = len(shape) == len(expected)
+    return same and all(wanted in (ANY, size) for size, wanted in zip(shape, expected, strict=True))
+
+
+def _shape(shape: Iterable[int | str | None]) -> str:
     return "(" + ", ".join("classes" if size is None else str(size) for size in shape) + ")"

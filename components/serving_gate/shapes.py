@@ -6,4 +6,6 @@ from typing import Literal, TypeAlias
 
 # Stands for the number of classes, which a model has and a task has not.
 CLASSES: Literal["classes"] = "classes"
-Shape: TypeAlias = tuple[int | Literal["classes"], ...]
+# Stands for any number, such as that of a picture's rows, which the backbone decides.
+ANY: Literal["any"] = "any"
+Shape: TypeAlias = tuple[int | Literal["classes", "any"], ...]

@@ -43,10 +43,13 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         arguments = fn_args_utils.get_common_fn_args(input_dict, exec_properties)
-        found = input_dict.get(TEACHER)
-        arguments.custom_config[TEACHER] = artifact_utils.get_single_uri(found) if found else None
+        teacher = input_dict.get(TEACHER)
+        arguments.custom_config[TEACHER] = artifact_utils.get_single_uri(teacher) if teacher else None
         search = udf_utils.get_fn(exec_properties, standard_component_specs.TUNER_FN_KEY)
-        tuning, best = search(arguments)
+        found = search(arguments)
+        if found is None:
+            return
+        tuning, best = found
         write_text(Path(artifact_utils.get_single_uri(output_dict[BEST]), BEST_FILE), json.dumps(best))
         results = artifact_utils.get_single_uri(output_dict[RESULTS])
         write_text(Path(results, RESULTS_FILE), json.dumps(_rows(tuning)))
@@ -62,7 +65,7 @@ class Tuner(base_component.BaseComponent):
     def __init__(self, tuner_fn: str, settings: dict[str, Any], **inputs: types.BaseChannel | None):
         """Args:
         tuner_fn: Dotted name of the function that searches: from `FnArgs` to a `Tuning` and the best values, as
-            Keras Tuner's `HyperParameters.get_config` has them.
+            Keras Tuner's `HyperParameters.get_config` has them; or to None in a process that helps another.
         settings: Its `custom_config`, plain JSON data.
         **inputs: Those of TunerSpec; the examples have the splits `train` and `val`.
         """

@@ -93,9 +93,18 @@ def _judge_one_label(labels: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarr
 def _judge_several_labels(labels: np.ndarray, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from cleanlab.multilabel_classification import filter, get_label_quality_scores
 
-    given = [np.flatnonzero(each).tolist() for each in labels]
-    scores = get_label_quality_scores(given, held_out)
-    wrong = filter.find_label_issues(given, held_out, n_jobs=1)
+    # Of a label that all examples have, or none, there is nothing to learn by which of them is wrong.
+    told = np.flatnonzero((labels != labels[0]).any(axis=0))
+    if len(told) == 0:
+        return np.ones(len(labels)), np.zeros(len(labels), bool), held_out > 0.5
+    if len(told) == 1:
+        # cleanlab takes one label alone for a class and its absence.
+        there, likely = labels[:, told[0]].astype(bool), held_out[:, told[0]]
+        pair = np.stack([~there, there], axis=1), np.stack([1 - likely, likely], axis=1)
+        return *_judge_one_label(*pair)[:2], held_out > 0.5
+    given = [np.flatnonzero(each).tolist() for each in labels[:, told]]
+    scores = get_label_quality_scores(given, held_out[:, told])
+    wrong = filter.find_label_issues(given, held_out[:, told], n_jobs=1)
     return scores, wrong, held_out > 0.5
 
 

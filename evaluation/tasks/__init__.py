@@ -5,6 +5,7 @@ One task more is one file with an object like those in `TASKS`, and one line the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from evaluation.predictions import Predictions
 from evaluation.tasks.detection import DetectionTask
 from evaluation.tasks.multi_label import MultiLabelTask
+from evaluation.tasks.segmentation import SegmentationTask
 from evaluation.tasks.single_label import SingleLabelTask
+from finetune.config import Config
 from finetune.config.evaluation import ORDINARY, EvaluationConfig, GateConfig
 
 
@@ -20,7 +23,7 @@ class EvaluationTask(Protocol):
     """What the evaluation asks of a task.
 
     Attributes:
-        measured_as: `single_label`, `multi_label` or `detection`: the task whose metrics measure it.
+        measured_as: `single_label`, `multi_label`, `detection` or `segmentation`: the task whose metrics measure it.
         leading: The metric that says in one number how good a model is: of slices, of the default gate, of sentences.
     """
 
@@ -28,7 +31,7 @@ class EvaluationTask(Protocol):
     leading: str
 
     def predictions(
-        self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None, boxes: np.ndarray | None = None
+        self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None, found: np.ndarray | None = None
     ) -> Predictions:
         """Joins what is true and what a model says.
 
@@ -36,8 +39,14 @@ class EvaluationTask(Protocol):
             labels: Of the examples, as the bulk inferrer's task writes them.
             probabilities: float [examples, classes].
             said: bool [examples, classes], what the model decided; None where probabilities alone decide.
-            boxes: float [examples, boxes, 7], what the model found where in each (`evaluation.detection`); None where
-                it finds none.
+            found: [examples, ...], what the model found where in each: boxes (`evaluation.detection`), or pixels
+                (`evaluation.segmentation`); None where it finds nothing.
+        """
+
+    def in_columns(self, places: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+        """Brings labels or findings with places, whose classes are columns of `names`, into the columns of `classes`.
+
+        All of `names` are among `classes`. Without places, nothing is to be brought.
         """
 
 
@@ -45,12 +54,18 @@ TASKS: dict[str, EvaluationTask] = {
     "single_label": SingleLabelTask(),
     "multi_label": MultiLabelTask(),
     "detection": DetectionTask(),
+    "segmentation": SegmentationTask(),
 }
 
 # Of a candidate by itself: what passes of candidates in simulated years of retraining (benchmarks.replacements).
 RISK_OF_EACH = 0.05
 # On spans that have not drifted there are fewer test examples to show it by; chosen on the same years.
 ON_ORDINARY = 0.04
+
+
+def gates_for(config: Config) -> list[GateConfig]:
+    """Returns the gates of a whole config, as `gates_of` has them."""
+    return gates_of(config.task, config.evaluation, config.data.in_spans)
 
 
 def gates_of(task: str, evaluation: EvaluationConfig, in_spans: bool = False) -> list[GateConfig]:

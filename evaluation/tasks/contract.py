@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from evaluation.metrics import metrics_of
-from evaluation.predictions import Predictions
+from evaluation.predictions import DETECTION, SEGMENTATION, Predictions
 from evaluation.tasks import TASKS, gates_of
 from finetune.config.evaluation import EvaluationConfig
 
 EDGES = (0.25, 0.25, 0.75, 0.75)
-# What a model finds that finds all of it.
-BOXES = np.array([[(*EDGES, column, 0.9, 1.0)] for column in (0, 1, 2, 0, 1, 2)], np.float32)
+# Of the one class that there is in each picture.
+PIXELS = 100
+_COLUMNS = [0, 1, 2, 0, 1, 2]
+# What a model finds that finds all of it; None of tasks that have no places.
+FOUND: dict[str, np.ndarray] = {
+    DETECTION: np.array([[(*EDGES, column, 0.9, 1.0)] for column in _COLUMNS], np.float32),
+    SEGMENTATION: np.repeat(np.eye(3, dtype=np.int64)[_COLUMNS, :, np.newaxis] * PIXELS, 2, axis=2),
+}
 
 
 def check_task(name: str, labels: np.ndarray) -> None:
@@ -20,14 +26,15 @@ def check_task(name: str, labels: np.ndarray) -> None:
     Args:
         name: Of an entry of `TASKS`.
         labels: Of six examples, as the bulk inferrer's task writes them: each has one class, and these are
-            0, 1, 2, 0, 1, 2; where there are objects, each has one, with the edges of `EDGES`.
+            0, 1, 2, 0, 1, 2; where there are objects, each has one, with the edges of `EDGES`, and where there are
+            masks, PIXELS of it.
 
     Raises:
         AssertionError: The task breaks the contract; the message says how.
     """
     task = TASKS[name]
-    truth = np.eye(3)[[0, 1, 2, 0, 1, 2]]
-    found = task.predictions(labels, 0.1 + 0.8 * truth, truth > 0, BOXES)
+    truth = np.eye(3)[_COLUMNS]
+    found = task.predictions(labels, 0.1 + 0.8 * truth, truth > 0, FOUND.get(task.measured_as))
     assert isinstance(found, Predictions), f"{name}: expected Predictions, and got {type(found).__name__}"
     assert found.probabilities.shape == (6, 3), f"{name}: expected 6 examples of 3 classes"
     assert (found.actual == truth).all(), f"{name}: reads other labels than were given"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from evaluation.predictions import SINGLE_LABEL, SingleLabel
@@ -14,7 +16,11 @@ class SingleLabelTask:
     leading = "accuracy"
 
     def predictions(
-        self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None, boxes: np.ndarray | None = None
+        self, labels: np.ndarray, probabilities: np.ndarray, said: np.ndarray | None, found: np.ndarray | None = None
     ) -> SingleLabel:
         """Joins labels, probabilities and, where the model was asked, what it says."""
         return SingleLabel(labels, probabilities, served=said)
+
+    def in_columns(self, places: np.ndarray, names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+        """Has no places to bring."""
+        return places

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,8 +25,11 @@ class Sample(Preview):
     """An example to show, and what the candidate says of it; `probability` is that of the predicted class.
 
     Of several labels, `label` and `predicted` name them all, `labels` and `said` name them one by one, and
-    `probability` is that of the least sure decision. Of objects, `label` and `predicted` count them.
+    `probability` is that of the least sure decision. Of objects, `label` and `predicted` count them. Of masks, they
+    give the shares of classes, and `true_mask` and `said_mask` are PNG files whose values are places in `classes`.
     """
+
+    FILES: ClassVar[tuple[str, ...]] = (*Preview.FILES, "true_mask", "said_mask")
 
     path: str
     label: str
@@ -35,6 +38,8 @@ class Sample(Preview):
     labels: list[str] = []
     said: list[str] = []
     boxes: list[ShownBox] = []
+    true_mask: str | None = None
+    said_mask: str | None = None
 
     @property
     def correct(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from finetune.artifacts.base import Record
 
@@ -19,11 +19,13 @@ class Preview(Record):
         text: The beginning of a text.
     """
 
+    FILES: ClassVar[tuple[str, ...]] = ("image", "sound")
+
     image: str | None = None
     sound: str | None = None
     text: str | None = None
 
     def within(self: Shown, folder: Path) -> Shown:
         """Returns this with whole paths of files that lie in a folder."""
-        files = {name: getattr(self, name) for name in ("image", "sound")}
+        files = {name: getattr(self, name) for name in self.FILES}
         return self.model_copy(update={name: str(folder / file) for name, file in files.items() if file})

@@ -99,9 +99,10 @@ class DataConfig(Section):
         description="what is read of the spans before `window`. Default: nothing; with a gate on `retention`, "
         "`{share: 0}`, their test examples alone",
     )
-    layout: Literal["auto", "classes", "splits", "manifest", "table"] = Field(
+    layout: Literal["auto", "classes", "splits", "manifest", "masks", "table"] = Field(
         "auto",
-        description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a manifest. "
+        description="pictures and sounds: `root/<class>/*`, `root/{train,val,test}/<class>/*`, or a manifest; "
+        "with task segmentation `masks`, as [segmentation](segmentation.md) has them. "
         "Texts: tables, of which those called train, val and test are splits. `auto` looks",
     )
     splits: dict[Literal["train", "val", "test"], float | str] | None = Field(
@@ -121,6 +122,9 @@ class DataConfig(Section):
         None, min_length=1, description="names of a CSV or TSV table's columns, when its first line does not hold them"
     )
     path_column: str = Field("path", description="manifest column: path of a file, relative to `root`")
+    mask_column: str = Field(
+        "mask", description="manifest column, of segmentation: path of the picture's mask, relative to `root`"
+    )
     text_column: str = Field("text", description="table column: what is classified")
     text_columns: list[str] | None = Field(
         None,
@@ -224,9 +228,14 @@ class DataConfig(Section):
             raise ValueError(f"slice_columns: {', '.join(reserved)} is a name that every example has already")
         return self
 
+    @property
+    def in_spans(self) -> bool:
+        """Whether `root` has a place for the span; not where a run of a package says the root."""
+        return isinstance(self.root, str) and is_pattern(self.root)
+
     @model_validator(mode="after")
     def _replay_goes_with_a_window(self) -> DataConfig:
-        if self.replay is not None and (self.window == "all" or not is_pattern(self.root)):
+        if self.replay is not None and (self.window == "all" or not self.in_spans):
             raise ValueError(
                 f"replay: is of spans before the window; got window {self.window!r} of root {self.root!r}; expected a "
                 "number of spans, such as `window: 1`, of a root such as store/{SPAN}"
@@ -235,7 +244,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _spans_go_with_a_pattern(self) -> DataConfig:
-        if not is_pattern(self.root):
+        if not self.in_spans:
             given = [name for name in ("spans", "span_marker", "span_min_age") if getattr(self, name)]
             given += ["window"] if self.window != "all" else []
             if given:

@@ -154,7 +154,9 @@ class KubernetesConfig(Section):
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: list[ObjectName] = []
     worker_job: Literal["Job", "TrainJob"] = Field(
-        "Job", description="what `distribution.workers` become: plain Kubernetes' Job, or Kubeflow Trainer's TrainJob"
+        "Job",
+        description="what `distribution.workers` and `tuning.parallel` become: plain Kubernetes' Job, or Kubeflow "
+        "Trainer's TrainJob",
     )
     group_light_nodes: bool = Field(
         True, description="nodes that do not train, and that `components` does not name, share tasks"

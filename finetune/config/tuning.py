@@ -54,7 +54,7 @@ class EarlyStopConfig(Section):
         description="`median`: those whose best epoch of a phase is worse than the median of what the other trials "
         "averaged that far into it (Golovin et al. 2017)",
     )
-    after_epochs: int = Field(3, ge=1, description="of a phase, that every trial gets")
+    after_epochs: int = Field(2, ge=1, description="of a phase, that every trial gets")
     after_trials: int = Field(3, ge=1, description="that the median is of, at least")
 
     @model_validator(mode="before")
@@ -68,6 +68,9 @@ _NO_EARLY_STOP = {
     "hyperband": "which ends trials by a rule of its own",
     "one_at_a_time": "which compares trials that were trained alike",
 }
+
+# Methods whose trials need no other's score.
+_KNOWN_BEFOREHAND = ("random", "one_at_a_time")
 
 
 class TuningConfig(Section):
@@ -99,17 +102,34 @@ class TuningConfig(Section):
     early_stop: EarlyStopConfig | None = Field(
         None,
         description="of trials that are trained one after the other; default: `median` with `random` and `bayesian`, "
-        "`none` with the other methods",
+        "`none` with the other methods and beside `parallel`",
+    )
+    parallel: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="so many trials at a time, of `random` and `one_at_a_time`: processes of this machine, on "
+        "Kubernetes pods with the Trainer's placement. Trials, and which is best, stay the same",
     )
     points: int = Field(5, ge=2, le=100, description="of `one_at_a_time`: values of each range")
     seed: int = Field(1, ge=1, lt=2**31, description="the same config and seed give the same trials")
 
     @model_validator(mode="after")
-    def _stops_where_that_is_fair(self) -> TuningConfig:
+    def _goes_with_its_method(self) -> TuningConfig:
         if self.stops and self.method in _NO_EARLY_STOP:
             raise ValueError(
                 f"early_stop: got {self.stops.rule!r} beside method {self.method!r}, {_NO_EARLY_STOP[self.method]}; "
                 "expected 'none', or method 'random' or 'bayesian'"
+            )
+        if self.parallel > 1 and self.method not in _KNOWN_BEFOREHAND:
+            raise ValueError(
+                f"parallel: got {self.parallel} beside method {self.method!r}, whose trials follow from the scores of "
+                f"others; expected 1, or method {' or '.join(map(repr, _KNOWN_BEFOREHAND))}"
+            )
+        if self.parallel > 1 and self.stops:
+            raise ValueError(
+                f"early_stop: got {self.stops.rule!r} beside parallel {self.parallel}, where which trials end early "
+                "would depend on which happen to be over; expected 'none', or parallel 1"
             )
         return self
 
@@ -122,5 +142,5 @@ class TuningConfig(Section):
     def stops(self) -> EarlyStopConfig | None:
         """The rule that ends trials before their time; None where none does."""
         if self.early_stop is None:
-            return None if self.method in _NO_EARLY_STOP else EarlyStopConfig()
+            return None if self.method in _NO_EARLY_STOP or self.parallel > 1 else EarlyStopConfig()
         return None if self.early_stop.rule == "none" else self.early_stop

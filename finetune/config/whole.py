@@ -39,7 +39,8 @@ class Config(Section):
     task: str = Field(
         "single_label",
         description="`single_label`: each example has one class; `multi_label`: any number of them, none included; "
-        "`detection`: boxes around objects of some classes (docs/detection.md)",
+        "`detection`: boxes around objects of some classes (docs/detection.md); `segmentation`: the class of each "
+        "pixel (docs/segmentation.md)",
     )
     data: DataConfig
     backbone: BackboneConfig = Field(description="the pretrained network; or `backbones`, and not both")
@@ -112,7 +113,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _slices_are_columns(self) -> Config:
-        known = {"label", *self.data.slice_columns, *(["span"] if is_pattern(self.data.root) else [])}
+        known = {"label", *self.data.slice_columns, *(["span"] if self.data.in_spans else [])}
         unknown = sorted(self.evaluation.columns() - known)
         if unknown:
             raise ValueError(

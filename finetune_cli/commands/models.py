@@ -88,6 +88,10 @@ def predict(
             help="A text that stands for a class, repeated for each: classifies by these (`fusion: contrastive`)."
         ),
     ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the mask of each picture there, in its own size (segmentation)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
     output: Annotated[
         Path | None,
@@ -97,7 +101,7 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 3,
 ) -> None:
-    """Classifies images or texts with a pushed model."""
+    """Asks a pushed model about images, sounds or texts."""
     from finetune_cli.predict import files_in
     from finetune_cli.predict import predict as predict_each
 
@@ -110,7 +114,7 @@ def predict(
 
     def answers() -> Iterator[dict[str, Any]]:
         nonlocal errors
-        for row in predict_each(model_dir, files_in(files or []), texts, prompt or []):
+        for row in predict_each(model_dir, files_in(files or []), texts, prompt or [], masks):
             errors += "error" in row
             yield row
 
@@ -215,6 +219,7 @@ def _print_predictions(rows: Iterable[dict[str, Any]], top: int) -> None:
         others = [name for name in ranked if name not in said][: max(top - len(said), 0)]
         found = Counter(each["label"] for each in row.get("objects", ()))
         counted = {name: f"{count} x {name}" for name, count in found.items()}
+        counted |= {name: f"{share:.0%} {name}" for name, share in row.get("shares", {}).items()}
         answers = (
             "  ".join(f"{counted.get(name, name)} {row['probabilities'][name]:.3f}" for name in names)
             for names in (said, others)

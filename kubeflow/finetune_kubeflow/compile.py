@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from evaluation.tasks import gates_of
+from evaluation.tasks import gates_for
 from finetune.buckets import is_bucket
 from finetune.config import Config
 from finetune.errors import ConfigError
@@ -124,8 +124,8 @@ def on_volume(config: Config) -> Config:
 
 
 def _description(config: Config) -> str:
-    gates = gates_of(config.task, config.evaluation)
-    return f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {len(gates)} gates."
+    gates = len(gates_for(config))
+    return f"Fine-tunes {record_of(config.backbone).name} and pushes it if it passes {gates} gates."
 
 
 def _path_problems(config: Config) -> list[str]:

@@ -30,6 +30,11 @@ INVOCATION_ANNOTATION = "finetune/invocation"
 # What a worker ends with where another attempt cannot help, or nobody waits for it any more; the Job fails then.
 FINAL_EXIT_CODE = 42
 WORKERS_ENV = "FINETUNE_WORKERS"
+# Beside the invocation: workers train for as long as the task that made them renews it. Kubernetes deletes a Job with
+# the pod that owns it, but the API server may be away when the task dies, and the pod may stay.
+LEASE_FILE = "lease"
+# Is set where each pod of a Job takes trials of a search, in place of training one network together.
+APART_ENV = "FINETUNE_APART"
 INDEX_ENV = "JOB_COMPLETION_INDEX"  # Kubernetes sets it in the pods of an Indexed Job
 JOB_ENV = "FINETUNE_WORKER_JOB"
 TRAIN_JOB_ENV = "FINETUNE_TRAIN_JOB"  # is set where the Job is to be wrapped in a TrainJob

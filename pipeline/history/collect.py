@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation.tasks import TASKS, gates_of
+from evaluation.tasks import TASKS, gates_for
 from finetune.artifacts.history import History, PastRun, PastVersion
 from finetune.artifacts.pushed_version import ModelCard
 from finetune.artifacts.run_summary import RunSummary
@@ -19,7 +19,7 @@ PAGE_FILE = "history.html"
 
 def leading_metric(config: Config) -> str:
     """Returns the metric that models of a config are told apart by: that of its first gate."""
-    gates = gates_of(config.task, config.evaluation)
+    gates = gates_for(config)
     return gates[0].metric if gates else TASKS[config.task].leading
 
 

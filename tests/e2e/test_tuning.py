@@ -12,6 +12,7 @@ pytest.importorskip("tfx")
 from finetune.artifacts.run_basis import RunBasis
 from finetune.artifacts.tuning import Tuning
 from finetune.config import load_config
+from finetune.events import Note, subscribe
 from pipeline.local import tune
 from pipeline.plan import node_ids
 
@@ -53,6 +54,26 @@ def test_the_trainer_takes_the_best_values(searched, runner):
     assert rates["tune"] == pytest.approx(best.values["training.phases[1].learning_rate"])
     # A trial is the Trainer's run with its values.
     assert min(point["val_loss"] for point in history["curves"]) == pytest.approx(best.score, rel=2e-3)
+
+
+@pytest.mark.long
+def test_processes_side_by_side_find_what_one_does(searched, runner, tmp_path):
+    summary, overrides = searched
+    tuning = f"tuning={json.dumps({'space': SPACE, 'trials': 4, 'parallel': 3})}"
+    told = []
+    with subscribe(told.append):
+        found = tune(
+            load_config(runner._folder / "config.yaml", (f"output_dir={tmp_path}", *overrides[2:3], tuning))
+        ).tuning
+    alone = Tuning.model_validate(summary["tuning"])
+    assert [trial.values for trial in found.trials] == [trial.values for trial in alone.trials]
+    whole = [(one, two) for one, two in zip(found.trials, alone.trials, strict=True) if two.state == "done"]
+    assert len(whole) >= 3
+    assert [one.score for one, _ in whole] == pytest.approx([two.score for _, two in whole], rel=1e-5)
+    notes = [each.text for each in told if isinstance(each, Note)]
+    assert any("3 processes train trials side by side" in text for text in notes)
+    assert not [text for text in notes if "failed" in text]
+    assert not list(tmp_path.glob("**/claims")), "the folder of a search that is over is gone"
 
 
 def test_mlflow_has_the_trials_within_the_run_of_the_search(searched):

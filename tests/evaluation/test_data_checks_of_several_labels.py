@@ -173,3 +173,18 @@ def test_a_picture_of_another_kind_and_a_blank_one_are_named(cells: Examples, re
     changed = replace(cells, features=features, pictures=replace(cells.pictures, thumbnails=thumbnails))
     assert found_by("exposure", changed)[0].drop.tolist() == [0]
     assert 1 in found_by("outliers", changed)[0].drop
+
+
+def test_a_label_that_all_examples_have_is_no_ones_error():
+    """Such as the background of pictures with masks; what is told by another label is told all the same."""
+    features = np.random.default_rng(2).normal(size=(120, 3)).astype(np.float32)
+    paths = [f"{number}.png" for number in range(120)]
+    everywhere = examples(paths, [["all", "sky"]] * 120, features)
+    assert CHECKS["label_errors"].find(everywhere).suspects == []
+
+    labels = [["all", *(["cat"] if value > 0 else [])] for value in features[:, 0]]
+    wrong = int(np.argmax(np.where(everywhere.splits == "train", features[:, 0], -9)))
+    labels[wrong] = ["all"]
+    suspects = CHECKS["label_errors"].find(examples(paths, labels, features)).suspects
+    assert wrong in [row for suspect in suspects for row in suspect.rows]
+    assert len(suspects) < 12

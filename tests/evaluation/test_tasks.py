@@ -9,27 +9,36 @@ import numpy as np
 import pytest
 
 from components.bulk_inferrer.tasks import TASKS as INFERRER_TASKS
+from components.bulk_inferrer.tasks.contract import places
 from evaluation import verdict
 from evaluation.evidence import CANDIDATE, CHAMPION, TestSet
 from evaluation.metrics import metrics_of
-from evaluation.tasks import TASKS, gates_of
-from evaluation.tasks.contract import EDGES, check_task
+from evaluation.tasks import TASKS, gates_for, gates_of
+from evaluation.tasks.contract import check_task
+from finetune.config import Config
 from finetune.config.evaluation import EvaluationConfig, GateConfig
-from transforms.objects import Box, Objects
 
 NAMES = [["a"], ["b"], ["c"], ["a"], ["b"], ["c"]]
-OBJECTS = [Objects(480, 640, (Box(name, EDGES),)).to_text() for (name,) in NAMES]
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_keeps_the_contract(name):
-    check_task(name, INFERRER_TASKS[name].labels(NAMES, OBJECTS, ["a", "b", "c"]))
+    check_task(name, INFERRER_TASKS[name].labels(NAMES, places(name, NAMES), ["a", "b", "c"]))
 
 
 def test_a_task_led_by_a_metric_of_another_task_is_told_so(monkeypatch):
     monkeypatch.setattr(type(TASKS["multi_label"]), "leading", "accuracy")
     with pytest.raises(AssertionError, match="led by 'accuracy', which is none of its metrics"):
         check_task("multi_label", np.eye(3)[[0, 1, 2, 0, 1, 2]])
+
+
+def test_the_root_says_whether_spans_have_a_gate_of_their_own():
+    whole = {"name": "wares", "backbone": {"name": "SmallCNN", "weights": "w.h5", "image_size": 32}}
+    plain, in_spans = (
+        gates_for(Config.model_validate({**whole, "data": {"root": root}})) for root in ("wares", "wares/{SPAN}")
+    )
+    assert [gate.slice for gate in in_spans if gate.slice] == [{"span": "ordinary"}]
+    assert len(in_spans) == len(plain) + 1
 
 
 def test_gates_of_the_config_stand_in_place_of_the_default():

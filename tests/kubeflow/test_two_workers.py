@@ -14,6 +14,7 @@ import pytest
 from command_line import finetune
 from fake_cluster import FakeCluster
 
+from finetune.artifacts.tuning import Tuning
 from finetune_kubeflow.replay.run import TaskResult, replay
 
 pytestmark = pytest.mark.long
@@ -67,6 +68,46 @@ def test_two_workers_reach_what_one_process_reaches_though_the_chief_is_killed(t
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-4, abs=1e-6)
         assert two["val_accuracy"] == one["val_accuracy"]
     assert len(list(folder.glob("runs/tiny/artifacts/Trainer/model/*/Format-Serving/saved_model.pb"))) == 2
+
+
+SEARCH = {"space": {"training.phases[0].learning_rate": {"min": 1e-4, "max": 1e-2, "log": True}}, "trials": 5}
+
+
+def searches(folder: Path) -> list[Tuning]:
+    """What each run has searched, the first one first."""
+    found = folder.glob("runs/tiny/artifacts/Tuner/tuner_results/*/tuning.json")
+    return [Tuning.read(path.parent) for path in sorted(found, key=lambda path: int(path.parent.name))]
+
+
+def test_two_pods_search_what_one_process_does_though_one_is_killed(tiny: Path, tmp_path: Path):
+    folder = tmp_path / "volume"
+    shutil.copytree(tiny, folder)
+    run_on(folder, None, f"tuning={json.dumps({**SEARCH, 'early_stop': 'none'})}")
+    with FakeCluster(tmp_path) as cluster:
+        killer = threading.Thread(target=_kill_the_helper, args=(cluster,), daemon=True)
+        killer.start()
+        run_on(folder, cluster, f"tuning={json.dumps({**SEARCH, 'parallel': 2})}")
+        killer.join(5)
+        assert not killer.is_alive(), "the helper never trained"
+        logs = [pod["log"].read_text(errors="replace") for pod in cluster.ended]
+        assert len({pod["index"] for pod in cluster.ended}) == 2
+        assert any("trial" in log for log in logs)
+    alone, together = searches(folder)
+    assert [trial.values for trial in together.trials] == [trial.values for trial in alone.trials]
+    assert [trial.score for trial in together.trials] == pytest.approx(
+        [trial.score for trial in alone.trials], rel=1e-4
+    )
+    assert together.best == alone.best
+
+
+def _kill_the_helper(cluster: FakeCluster) -> None:
+    """Kills worker 1 once it trains a trial."""
+    while True:
+        for pod in list(cluster.pods):
+            if pod["index"] == 1 and '"trial": "trial' in pod["log"].read_text(errors="replace"):
+                os.kill(pod["process"].pid, 9)
+                return
+        time.sleep(0.05)
 
 
 def _kill_the_chief(cluster: FakeCluster) -> None:

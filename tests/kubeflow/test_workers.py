@@ -21,11 +21,11 @@ from fake_cluster import FakeCluster
 from kubernetes import client
 from kubernetes import config as kubernetes_config
 
-from finetune import termination
+from finetune import lease, termination
 from finetune.config import load_config
 from finetune.errors import ConfigError, RunError
 from finetune_kubeflow.environment import FINAL_EXIT_CODE
-from finetune_kubeflow.workers import lease, manifests, patience, pod, train_job, watch
+from finetune_kubeflow.workers import manifests, patience, pod, train_job, watch
 
 OWNER = {"name": "trainer-pod", "uid": "123"}
 JOBS = "/apis/batch/v1/namespaces/kubeflow/jobs"
@@ -87,6 +87,57 @@ def test_the_job_is_complete_and_owned_by_its_creator():
     assert manifests.service("train", "1")["spec"]["selector"] == {"batch.kubernetes.io/job-name": "train"}
 
 
+SEARCH = ("tuning={space: {training.label_smoothing: [0, 0.1]}, trials: 8, parallel: 4}",)
+
+
+def test_a_search_has_a_pod_for_each_trial_at_a_time_where_the_trainer_is():
+    config = load_config(ROOT / "configs" / "flowers_gpu.yaml", [*SEARCH, "distribution.workers=1"])
+    made = manifests.jobs(config, ["Tuner", "Trainer"])
+    assert list(made) == ["Tuner"]
+    spec = made["Tuner"]["spec"]
+    assert (spec["completions"], spec["parallelism"]) == (4, 4)
+    assert spec["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
+    (container,) = spec["template"]["spec"]["containers"]
+    assert {"name": "FINETUNE_APART", "value": "1"} in container["env"]
+    both = manifests.jobs(load_config(ROOT / "configs" / "flowers_gpu.yaml", SEARCH), ["Tuner", "Trainer"])
+    trainer, tuner = (both[node]["spec"] for node in ("Trainer", "Tuner"))
+    assert (trainer["completions"], tuner["completions"]) == (2, 4)
+    where = [each["template"]["spec"].get("nodeSelector") for each in (trainer, tuner)]
+    assert where[0] == where[1]
+    (of_trainer,) = trainer["template"]["spec"]["containers"]
+    (of_tuner,) = tuner["template"]["spec"]["containers"]
+    assert of_tuner["resources"] == of_trainer["resources"]
+    assert "FINETUNE_APART" not in {one["name"] for one in of_trainer["env"]}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_pod_of_a_search_is_no_worker_of_tensorflow(tmp_path: Path, apart: bool):
+    """In the pod's own process, with a training that says what it was told."""
+    code = """
+    import os, sys
+    from finetune_kubeflow.workers import pod
+    training = type(sys)("finetune_kubeflow.workers.training")
+    told = ("TF_CONFIG", "FINETUNE_TUNER_WORKER")
+    training.train = lambda *given: print(given[1] is None, *(os.environ.get(name) for name in told))
+    sys.modules["finetune_kubeflow.workers.training"] = training
+    sys.exit(pod.main([sys.argv[1]]))
+    """
+    environment = {"FINETUNE_ROOT": str(tmp_path), "FINETUNE_WORKERS": "a:1,b:2", "JOB_COMPLETION_INDEX": "1"}
+    environment |= {"FINETUNE_APART": "1"} if apart else {}
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "invocation.pb")],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    said = ended.stdout.split()
+    assert (said[0], said[-1]) == ("False", "1" if apart else "None")
+    assert ("cluster" in ended.stdout) != apart
+
+
 def test_a_lease_is_lost_when_nobody_renews_it(tmp_path: Path):
     lost = threading.Event()
     with lease.renewed(tmp_path / "lease", every=0.1):
@@ -99,8 +150,8 @@ def test_a_worker_whose_task_is_gone_ends_for_good(tmp_path: Path):
     """In the pod's own process, with a training that never ends."""
     code = """
     import sys, time
-    from finetune_kubeflow.workers import lease, pod
-    import finetune_kubeflow.workers
+    from finetune import lease
+    from finetune_kubeflow.workers import pod
     lease.watch.__defaults__ = (0.1, 1.0)
     training = type(sys)("finetune_kubeflow.workers.training")
     training.train = lambda *_: time.sleep(600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html as html_module
+import json
 import re
 
 import numpy as np
@@ -35,8 +36,18 @@ EXAMPLES = [
 THRESHOLDS = dict(zip(CLASSES, [0.5, 0.4, 0.6], strict=True))
 
 
-def places(labels: list[list[str]], probabilities: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Objects side by side, and boxes there of the classes whose probability reaches the threshold."""
+def places(task: str, labels: list[list[str]], probabilities: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
+    """What is where, and what is found: boxes side by side, or 100 pixels of each class.
+
+    Found are the classes whose probability reaches the threshold.
+    """
+    if task == "segmentation":
+        there = np.array([[100 * (name in names) for name in CLASSES] for names in labels])
+        said = 100 * (probabilities >= list(THRESHOLDS.values()))
+        texts = [json.dumps(dict(zip(CLASSES, row, strict=True))) for row in there.tolist()]
+        return np.stack([np.minimum(there, said), said], axis=2), texts
+    if task != "detection":
+        return None, [""] * len(labels)
     edges = [(0.1, 0.3 * column, 0.4, 0.3 * column + 0.2) for column in range(len(CLASSES))]
     boxes = np.array(
         [
@@ -53,13 +64,13 @@ def data(task: str) -> ReportData:
     """A run of a task: single labels are the first one of each example that has any."""
     examples = EXAMPLES if task != "single_label" else [(names[:1], values) for names, values in EXAMPLES if names]
     probabilities = np.array([values for _, values in examples])
-    said = probabilities >= list(THRESHOLDS.values()) if task == "multi_label" else None
-    boxes, objects = places([names for names, _ in examples], probabilities)
+    said = probabilities >= list(THRESHOLDS.values()) if task in ("multi_label", "segmentation") else None
+    found, objects = places(task, [names for names, _ in examples], probabilities)
     test_set = make_test_set(
         task,
         [names for names, _ in examples],
         {},
-        {CANDIDATE: Answers(probabilities, CLASSES, said, boxes if task == "detection" else None)},
+        {CANDIDATE: Answers(probabilities, CLASSES, said, found)},
         objects=objects,
     )
     candidate = test_set.of(CANDIDATE)

@@ -141,6 +141,12 @@ def test_what_does_not_go_with_prompts_is_said(whole, load, problems, key, value
     assert any(expected in problem for problem in found), json.dumps(found, indent=1)
 
 
+def test_what_asks_for_nothing_goes_with_prompts(whole, load):
+    whole["training"]["fusion"] = {"name": "contrastive"}
+    whole["training"] |= {"refit": False, "label_smoothing": 0.0, "calibration": "none"}
+    load(whole, checks=LOCAL_CHECKS)
+
+
 def test_prompts_go_with_contrastive_alone(whole, problems):
     whole["training"]["fusion"]["prompts"] = ["the {}"]
     assert "prompts does not go with `cross_attention`; leave it out" in problems(whole, checks=LOCAL_CHECKS)[0]

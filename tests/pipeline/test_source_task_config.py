@@ -24,7 +24,8 @@ def test_a_pretrained_backbone_can_be_probed_whatever_its_new_task():
     ("given", "named"),
     [
         ({"backbone": {**SMALL, "weights": "random"}}, "backbone.weights is 'random'; expected pretrained"),
-        ({"task": "detection"}, "with a task of boxes; probes are of one backbone"),
+        ({"task": "detection"}, "with task detection; probes are of one backbone of whole examples"),
+        ({"task": "segmentation"}, "with task segmentation; probes are of one backbone of whole examples"),
     ],
 )
 def test_what_has_no_features_of_its_own_is_an_error(given, named):

@@ -22,7 +22,8 @@ def test_no_part_lacks_a_task():
 def test_a_task_that_nobody_knows():
     (problem,) = task_fits({"task": "multi_lable"})
     assert problem == (
-        "task: got 'multi_lable'; expected one of detection, multi_label, single_label. Did you mean 'multi_label'?"
+        "task: got 'multi_lable'; expected one of detection, multi_label, segmentation, single_label. Did you mean "
+        "'multi_label'?"
     )
 
 
@@ -80,6 +81,7 @@ def test_a_config_of_boxes_fits_as_it_is_and_with_its_defaults_written_out():
         ("training.label_smoothing", 0.1),
         ("training.class_weights", "balanced"),
         ("training.calibration", "temperature"),
+        ("training.test_time_augmentation", "flip"),
         ("training.peft", "lora"),
         ("training.frozen_features.cache", "on"),
         ("tuning.space", {"training.seed": [1, 2]}),
@@ -105,3 +107,36 @@ def test_so_is_what_a_phase_of_its_own_asks_for_and_a_baseline_that_nobody_named
     ]
     (problem,) = task_fits({**BOXES, "evaluation": {}})
     assert problem.startswith("evaluation.baselines: got ['majority', 'logistic_regression']; with task detection")
+
+
+MASKS = {
+    "task": "segmentation",
+    "data": {"root": "cells"},
+    "evaluation": {"baselines": ["majority"], "gates": [{"metric": "mean_iou", "min": 0.5}]},
+}
+
+
+def test_a_config_of_masks_fits_with_what_moves_them_along():
+    moving = AugmentationConfig(horizontal_flip=True, rotation=0.1, zoom=0.1, shift=0.1, random_resized_crop=0.5)
+    assert task_fits({**MASKS, "augmentation": moving.model_dump(mode="json")}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("training.strategy", "auto"),
+        ("training.start_from", "champion"),
+        ("training.class_weights", "balanced"),
+        ("training.peft", "lora"),
+        ("training.distillation", {"teacher": "runs/big/pushed"}),
+        ("tuning.space", {"training.seed": [1, 2]}),
+        ("evaluation.baselines", ["logistic_regression"]),
+        ("augmentation.random_erasing", 0.1),
+        ("augmentation.cutmix", 0.2),
+    ],
+)
+def test_what_masks_do_not_go_with_is_told_with_its_key(key, value):
+    raw = copy.deepcopy(MASKS)
+    set_at(raw, key, value)
+    (problem,) = task_fits(raw)
+    assert problem.startswith(f"{key}: got {value!r}; with task segmentation expected ")

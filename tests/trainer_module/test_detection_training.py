@@ -128,7 +128,7 @@ def test_objects_are_read_from_their_text(tmp_path):
     rows = [{"boxes": [text], "label": labels} for text, labels in zip(texts, names, strict=True)]
     task = TRANSFORM_TASKS["detection"]
     with tft_beam.Context(temp_dir=str(tmp_path), force_tf_compat_v1=False):
-        (found, _), _ = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(task.transform)
+        (found, _), _ = (rows, metadata) | tft_beam.AnalyzeAndTransformDataset(lambda raw: task.transform(raw, {}))
     first, nothing, third = (list(row["boxes"]) for row in found)
     assert first == pytest.approx([0.1, 0.2, 0.3, 0.4, 1, 0, 0, 0, 1, 1, 0, 1])
     assert nothing == []

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from finetune.config import AugmentationConfig
 from trainer_module.examples.trivial_augment import trivial_augment
-from trainer_module.examples.warp import warp
+from trainer_module.examples.warp import warp, warp_mask
 
 # Of what random erasing takes away, and of what a random-resized crop keeps (Zhong et al. 2020; Szegedy et al. 2015).
 ERASED_AREA = (0.02, 1 / 3)
@@ -81,6 +81,30 @@ def moved(objects: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig, heigh
     crowd = tf.where(area < LEAST_LEFT * whole, 1.0, crowd)
     column = tf.where(area > 0.0, column, -1.0)
     return tf.ensure_shape(tf.stack([upper, left, lower, right, column, crowd], axis=-1), objects.shape)
+
+
+def moved_mask(mask: tf.Tensor, seed: tf.Tensor, config: AugmentationConfig, height: int, width: int) -> tf.Tensor:
+    """Moves a mask with the picture that `augment` changes by the same seed; beyond its borders it is void.
+
+    Args:
+        mask: uint8 [height, width], as `transforms.tasks.segmentation` reads it.
+        height, width: Of the picture, in pixels.
+
+    Returns:
+        The same shape.
+    """
+    draws = tf.random.stateless_uniform([7], seed, -1.0, 1.0)
+    mask = tf.ensure_shape(mask, [height, width])
+    if config.rotation or config.zoom or config.shift or config.random_resized_crop:
+        more = tf.random.stateless_uniform([12], seed + tf.constant(_LATER, tf.int64), -1.0, 1.0)
+        mask = warp_mask(mask, _affine(draws, more, height, width, config))
+    if config.horizontal_flip:
+        mask = tf.cond(draws[4] < 0, lambda: tf.reverse(mask, [1]), lambda: mask)
+    return mask
+
+
+# By what `transforms.tasks` says that labels have.
+MOVED = {"boxes": moved, "mask": moved_mask}
 
 
 def _affine(draws: tf.Tensor, more: tf.Tensor, height: int, width: int, config: AugmentationConfig) -> tf.Tensor:

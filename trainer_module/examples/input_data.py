@@ -20,7 +20,7 @@ from finetune import cpus
 from finetune.config import AugmentationConfig
 from finetune.errors import DataError
 from trainer_module.distillation.taught import Taught, TaughtLabels
-from trainer_module.examples.augmentation import moved
+from trainer_module.examples.augmentation import MOVED
 from trainer_module.examples.by_length import by_length
 from trainer_module.examples.mixing import MixedLabels, mix
 from trainer_module.modalities import MODALITIES
@@ -187,9 +187,9 @@ def training_batches(
             value, label = parse(record, split)
             if config.is_active:
                 own = [views.seed, views.row(number, epoch)] if views else [epoch_seed, position]
-                if split.labels.task.has_places:
+                if split.labels.task.places:
                     assert not isinstance(value, dict), "places are in a picture"
-                    label = moved(label, tf.stack(own), config, value.shape[0], value.shape[1])
+                    label = MOVED[split.labels.task.places](label, tf.stack(own), config, *value.shape[:2])
                 value = augment(value, tf.stack(own), config)
             if teacher:
                 label = TaughtLabels(label, *(tf.gather(each, number) for each in teacher))

@@ -78,7 +78,8 @@ class ServedModel(tf.Module):
             `probabilities` float32 [batch, classes], `classes` string [batch, classes], the name of each column of
             `probabilities`, and what the task says of them: of single_label `label` string [batch], the most probable
             class or that of a threshold; of multi_label `predicted` int64 [batch, classes], 1 for each label that is
-            there; of detection boxes (`trainer_module.tasks.detection`).
+            there; of detection boxes (`trainer_module.tasks.detection`); of segmentation a mask
+            (`trainer_module.tasks.segmentation`).
         """
         output = self._network(self._raw_of(examples))
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -50,11 +51,20 @@ def _of_phase(measured: Measured, planner: Planner, index: int) -> float:
     return measured.start + measured.step * (below * through_frozen + above * (steps + FORWARD * looks * val))
 
 
-def that_fit(expected: Sequence[float], last_fits: Sequence[float], spent: float, budget: float) -> list[bool]:
+class Room(Enum):
+    """What a budget has room for: not for a candidate, for it as it is, or for its last fit too."""
+
+    NONE = "none"
+    NO_LAST_FIT = "no last fit"
+    ALL = "all"
+
+
+def that_fit(expected: Sequence[float], last_fits: Sequence[float], spent: float, budget: float) -> list[Room]:
     """Says which candidates a budget has room for.
 
     The first, which is done, always; then the dearest that has room alone, as it gains most where anything does; then
-    others, cheap ones before dear ones.
+    others, cheap ones before dear ones. What room is left goes to those that would go out as the search trained them,
+    dear ones before cheap ones: a last fit adds the examples of validation, a candidate may add more.
 
     Args:
         expected: Seconds of each candidate.
@@ -62,21 +72,23 @@ def that_fit(expected: Sequence[float], last_fits: Sequence[float], spent: float
         spent: Seconds so far.
         budget: Seconds in all, of search and last fit.
     """
-    fits, longest = [index == 0 for index in range(len(expected))], 0.0
+    rooms, longest = [Room.NONE if index else Room.ALL for index in range(len(expected))], 0.0
 
-    def take(index: int) -> bool:
+    def take(index: int, room: Room) -> bool:
         nonlocal spent, longest
-        last = max(longest, last_fits[index])
-        if not fits[index] and spent + expected[index] + last <= budget:
-            fits[index], spent, longest = True, spent + expected[index], last
+        last = max(longest, last_fits[index]) if room is Room.ALL else longest
+        if rooms[index] is Room.NONE and spent + expected[index] + last <= budget:
+            rooms[index], spent, longest = room, spent + expected[index], last
             return True
         return False
 
     by_seconds = sorted(range(1, len(expected)), key=lambda index: expected[index])
-    any(take(index) for index in reversed(by_seconds))
+    any(take(index, Room.ALL) for index in reversed(by_seconds))
     for index in by_seconds:
-        take(index)
-    return fits
+        take(index, Room.ALL)
+    for index in reversed(by_seconds):
+        take(index, Room.NO_LAST_FIT)
+    return rooms
 
 
 @dataclass(frozen=True)

@@ -70,12 +70,14 @@ class SearchRecord(Found, file="search.json"):
         spent: Seconds before the first candidate that trains.
         expected: Seconds of each candidate; measured once, so that what fits stays what it was.
         left_out: Why, by name.
+        as_trained: Names of those whose last fit the budget has no room for.
         done: Those that were trained, by name; the logits of each lie beside in a file.
     """
 
     spent: float = 0.0
     expected: dict[str, float] = {}
     left_out: dict[str, str] = {}
+    as_trained: list[str] = []
     done: dict[str, Done] = {}
 
     @property
@@ -87,9 +89,11 @@ class SearchRecord(Found, file="search.json"):
         """Says whether nothing is left to do for a candidate."""
         return name in self.done or name in self.left_out
 
-    def measured(self, folder: Path, spent: float, expected: dict[str, float], left_out: dict[str, str]) -> Self:
+    def measured(
+        self, folder: Path, spent: float, expected: dict[str, float], left_out: dict[str, str], as_trained: list[str]
+    ) -> Self:
         """Adds what decides which candidates fit, once and for all."""
-        return self.kept(folder, spent=spent, expected=expected, left_out=left_out)
+        return self.kept(folder, spent=spent, expected=expected, left_out=left_out, as_trained=as_trained)
 
     def without(self, folder: Path, name: str, reason: str) -> Self:
         """Leaves a candidate out."""

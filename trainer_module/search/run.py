@@ -12,7 +12,7 @@ from finetune.artifacts.training_history import CandidateResult, Search
 from finetune.config import TrainingConfig
 from finetune.errors import BackboneError, RunError
 from finetune.events import Note, TrialFinished, TrialStarted, emit
-from trainer_module.calibration import fit_temperature
+from trainer_module.averaging import scores_of, with_averaging
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import MOST_MIRRORED, LastLayer, judged_held_out
 from trainer_module.modalities import MODALITIES
@@ -24,7 +24,7 @@ from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.probe import Probe
 from trainer_module.search.candidates import Candidate, candidates_for, training_of
-from trainer_module.search.decisions import Measured, Scores, choose, compare, expected_seconds, that_fit
+from trainer_module.search.decisions import Measured, Room, Scores, choose, compare, expected_seconds, that_fit
 from trainer_module.search.measure import measure
 from trainer_module.search.record import Done, SearchRecord
 from trainer_module.trained import HeldOut, Trained, refit
@@ -78,6 +78,8 @@ class _Search:
         chosen, held = choose(scores)
         reasons = {name: comparison.reason(against) for name, (against, comparison) in held.items()}
         reason = reasons.get(chosen, "nothing that was tried gains on it beyond its standard error")
+        if self._goes_as_trained(chosen):
+            reason += "; training.budget_minutes has no room to train it once more on train and val together"
         self._say(f"{chosen} is chosen: {reason}")
         trained = self._trained(chosen)
         results = [self._result(candidate, scores, held) for candidate in self._candidates]
@@ -113,14 +115,16 @@ class _Search:
         both = 1 + self._setup.val.examples / self._setup.train.examples
         last_fits = [both * expected[name] * self._setup.training.refit for name in possible]
         budget = 60 * self._setup.training.budget_minutes
-        for name, fits in zip(possible, that_fit(list(expected.values()), last_fits, spent, budget), strict=True):
-            if not fits:
+        rooms = dict(zip(possible, that_fit(list(expected.values()), last_fits, spent, budget), strict=True))
+        for name, room in rooms.items():
+            if room is Room.NONE:
                 left_out[name] = (
                     f"it would take about {expected[name]:,.0f} s, for which training.budget_minutes has no room"
                 )
+        as_trained = [name for name, room in rooms.items() if room is Room.NO_LAST_FIT]
         for name, why in left_out.items():
             self._say(f"{name} is left out: {why}")
-        self._record = self._record.measured(self._folder, spent, expected, left_out)
+        self._record = self._record.measured(self._folder, spent, expected, left_out, as_trained)
 
     def _try(self, candidate: Candidate) -> None:
         """Trains a candidate, or the rest of it, and records what it gives on validation."""
@@ -157,12 +161,7 @@ class _Search:
 
     def _scores(self, name: str) -> Scores:
         """Judges a candidate's logits on validation, at the temperature at which they would be served."""
-        setup, logits = self._setup, self._record.logits(self._folder, name)
-        targets = setup.task.targets(self._val_labels, len(setup.classes))
-        if setup.training.calibration == "temperature":
-            logits = logits / fit_temperature(setup.task, targets, logits)
-        judged = setup.task.of_logits(targets, logits)
-        return Scores(judged.losses, judged.hits)
+        return scores_of(self._setup, self._val_labels, self._record.logits(self._folder, name))
 
     def _trained(self, chosen: str) -> Trained:
         """Brings the weights of the chosen candidate into the model, fitted to train and val together if asked."""
@@ -178,11 +177,15 @@ class _Search:
         if candidate.phases:
             # Its last checkpoint has the weights; without it they are trained once more, to the same.
             run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
-        if not setup.training.refit:
+        trained = with_averaging(of_candidate, trained, self._last_layer)
+        if not setup.training.refit or self._goes_as_trained(chosen):
             return trained
         trained = trained.with_unseen(Snapshot.of(setup.model))
         self._start.assign_to(setup.model.variables)
         return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+
+    def _goes_as_trained(self, name: str) -> bool:
+        return name in self._record.as_trained
 
     def _result(self, candidate: Candidate, scores: dict[str, Scores], held: dict) -> CandidateResult:
         name, record = candidate.name, self._record

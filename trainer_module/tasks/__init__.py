@@ -16,6 +16,7 @@ from trainer_module.tasks.detection import Detection
 from trainer_module.tasks.logits import OfLogits
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
+from trainer_module.tasks.segmentation import Segmentation
 from trainer_module.tasks.single_label import SingleLabel
 
 if TYPE_CHECKING:
@@ -106,4 +107,5 @@ TASKS: dict[str, TrainingTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
     "detection": Detection(),
+    "segmentation": Segmentation(),
 }

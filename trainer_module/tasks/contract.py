@@ -8,10 +8,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from finetune.config import EvaluationConfig, TrainingConfig
+from finetune.config import EvaluationConfig, HeadConfig, TrainingConfig
+from trainer_module.heads import Head
 from trainer_module.tasks import TrainingTask
 from transforms.tasks import Labels, TransformTask
-from transforms.tasks.contract import record
+from transforms.tasks.contract import MASK_SIZE, record
 
 # Of three classes; digits, so that a task may read them as numbers.
 NAMES = ("1", "2", "3")
@@ -33,9 +34,9 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
     """
     labels = _labels(Labels(transform_task, CLASSES))
     assert task.accuracy, "the report says in words what is counted as accuracy"
-    if transform_task.has_places:
-        # What its network gives has places too: for the head, the contract ends at what is made of that.
-        output = tf.random.stateless_uniform([len(labels), 4, 4, CLASSES + 4], [1, 1], 0.1, 0.9)
+    if transform_task.places:
+        # What its network gives has places too: the contract ends at what is made of that.
+        output = _of_maps(task.head(), len(labels))
         _check_losses(task, labels, output)
         _check_served(task, labels, output)
         return
@@ -58,6 +59,15 @@ def check_task(task: TrainingTask, transform_task: TransformTask) -> None:
     _check_logits(task, labels, (values @ kernel + offset).astype(np.float32))
 
     _check_served(task, labels, fitted)
+
+
+def _of_maps(head: Head, examples: int) -> tf.Tensor:
+    """Returns what a head that has places, untrained, says of random maps of pictures of MASK_SIZE."""
+    sides = [MASK_SIZE // stride for stride in head.strides]
+    maps = [tf.random.stateless_uniform([examples, side, side, 8], [1, side]) for side in sides]
+    inputs = [keras.Input(each.shape[1:]) for each in maps]
+    network = keras.Model(inputs, head.add(inputs, lambda value, name: value, HeadConfig(), CLASSES, 1))
+    return network(maps)
 
 
 def _check_served(task: TrainingTask, labels: tf.Tensor, output: tf.Tensor) -> None:

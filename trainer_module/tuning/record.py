@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from typing_extensions import Self
+
 from finetune.artifacts.tuning import Trial
+from finetune.errors import RunError
 from trainer_module.search.record import Found
 
 
@@ -15,3 +20,11 @@ class TrialsRecord(Found, file="trials.json"):
 
     trials: dict[int, Trial] = {}
     seconds: float = 0.0
+
+    @classmethod
+    def shared(cls, folder: Path, key: str) -> Self:
+        """Reads the record from a folder that others work in, and that is of this search alone; removes nothing."""
+        try:
+            return cls.find(folder) or cls(key=key)
+        except RunError:
+            return cls(key=key)

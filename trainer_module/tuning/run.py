@@ -26,11 +26,14 @@ from trainer_module.calibration import fit_temperature
 from trainer_module.examples.input_data import labels
 from trainer_module.phases.setup import Setup
 from trainer_module.tuning.early_stop import verdict
-from trainer_module.tuning.proposals import Proposal, proposer_of
+from trainer_module.tuning.proposals import Proposal, Proposer, proposer_of
 from trainer_module.tuning.record import TrialsRecord
+from trainer_module.tuning.shares import Alone, Shared
 from trainer_module.tuning.trials import Judge, Opener, Outcome, Trials, name_of
 
 CONFIDENCE = 0.95
+# Between two looks at what others train.
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def run_tuning(
@@ -42,7 +45,8 @@ def run_tuning(
     folder: Path,
     key: str,
     opened: Opener,
-) -> Tuning:
+    helps: bool = False,
+) -> Tuning | None:
     """Searches, from what an earlier life has found on.
 
     Args:
@@ -54,6 +58,10 @@ def run_tuning(
         folder: For the record.
         key: Fingerprint of all that trials depend on.
         opened: Opens the checkpoints of a trial.
+        helps: Whether this process trains trials of another one's search in the same folder, as long as there are any.
+
+    Returns:
+        The search; None where this process only helps.
 
     Raises:
         DataError: `tuning.of_class` is no class of the data.
@@ -66,6 +74,9 @@ def run_tuning(
         )
     scoring = Scoring(setup, tuning, evaluation, task)
     search = _Search(setup, backbone, tuning, scoring, folder, key, opened)
+    if helps:
+        search.help()
+        return None
     return search.run()
 
 
@@ -131,7 +142,8 @@ class _Search:
         opened: Opener,
     ):
         self._setup, self._tuning, self._scoring, self._folder = setup, tuning, scoring, folder
-        self._record = TrialsRecord.opened(folder, key)
+        self._shared = Shared(folder) if tuning.parallel > 1 else None
+        self._record = (TrialsRecord.shared if self._shared else TrialsRecord.opened)(folder, key)
         self._started = time.monotonic() - self._record.seconds
         self._dimensions = dimensions(tuning, setup.training, setup.augmentation)
         self._as_it_is = values_of(tuning, setup.training, setup.augmentation)
@@ -140,9 +152,34 @@ class _Search:
         self._val_labels = labels(setup.val).numpy()
         self._left_out: list[Proposal] = []
 
+    def help(self) -> None:
+        """Trains trials that nobody else does, and leaves what becomes of them to the chief."""
+        assert self._shared is not None
+        asked = self._asked(self._proposer())
+        with self._shared.taking_part():
+            for _ in self._share(asked, self._shared):
+                if self._time_is_up:
+                    return
+
     def run(self) -> Tuning:
-        proposer = proposer_of(self._tuning, self._dimensions, self._as_it_is, self._scoring.metric.higher_is_better)
-        asked = [Proposal(0, {}), *proposer.ask()]
+        if self._shared is None:
+            return self._run()
+        for trial in self._record.trials.values():
+            self._shared.leave(trial)
+        with self._shared.taking_part():
+            return self._run()
+
+    def _proposer(self) -> Proposer:
+        return proposer_of(self._tuning, self._dimensions, self._as_it_is, self._scoring.metric.higher_is_better)
+
+    @staticmethod
+    def _asked(proposer: Proposer) -> list[Proposal]:
+        """Returns the trials that begin a search."""
+        return [Proposal(0, {}), *proposer.ask()]
+
+    def _run(self) -> Tuning:
+        proposer = self._proposer()
+        asked = self._asked(proposer)
         ended = f"all {self._tuning.trials} trials are done"
         while asked:
             for trials in self._trained(asked):
@@ -164,23 +201,65 @@ class _Search:
                 ended = "nothing more is proposed"
         return self._outcome(ended)
 
-    def _trained(self, asked: Sequence[Proposal]) -> Iterator[list[tuple[Outcome, Trial]]]:
+    def _trained(self, asked: Sequence[Proposal]) -> Iterator[list[Trial]]:
         """Trains what has not been, until the time is used up."""
         known = self._record.trials
         if self._time_is_up or all(each.number in known for each in asked):
             return
-        for outcomes in self._trials.run(asked, known):
-            yield [(outcome, self._judged(outcome)) for outcome in outcomes]
+        if self._shared:
+            yield from self._trained_together(asked, self._shared)
+            return
+        for outcomes in self._trials.run(asked, Alone(known)):
+            yield [self._judged(outcome) for outcome in outcomes]
             if self._time_is_up:
                 return
+
+    def _trained_together(self, asked: Sequence[Proposal], shared: Shared) -> Iterator[list[Trial]]:
+        """Trains what nobody else does, and waits for what others have begun; what they no longer train is taken."""
+        while True:
+            for mine in self._share(asked, shared):
+                yield [*mine, *self._of_others(asked, shared)]
+                if self._time_is_up:
+                    break
+            if others := self._of_others(asked, shared):
+                yield others
+            missing = [each.number for each in asked if each.number not in self._record.trials]
+            if self._time_is_up:
+                missing = [number for number in missing if not shared.is_left(number)]
+            if not missing:
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _share(self, asked: Sequence[Proposal], shared: Shared) -> Iterator[list[Trial]]:
+        """Trains what nobody else does, and tells the others."""
+        if self._time_is_up:
+            return
+        for outcomes in self._trials.run(asked, shared):
+            trials = [self._judged(outcome) for outcome in outcomes]
+            for trial in trials:
+                shared.leave(trial)
+            yield trials
+
+    def _of_others(self, asked: Sequence[Proposal], shared: Shared) -> list[Trial]:
+        """Returns the trials that others have trained since the last look, and tells of their start."""
+        found = []
+        for proposal in asked:
+            if proposal.number not in self._record.trials and not shared.is_mine(proposal.number):
+                trial = shared.result(proposal.number)
+                if trial is not None:
+                    self._trials.tell(proposal)
+                    found.append(trial)
+        return found
 
     @property
     def _time_is_up(self) -> bool:
         # The config as it is is trained however little time there is.
-        minutes = self._tuning.minutes
-        return bool(minutes and 0 in self._record.trials and time.monotonic() - self._started > 60 * minutes)
+        minutes, shared = self._tuning.minutes, self._shared
+        begun = 0 in self._record.trials or (shared is not None and shared.is_over(0))
+        return bool(minutes and begun and time.monotonic() - self._started > 60 * minutes)
 
     def _judged(self, outcome: Outcome) -> Trial:
+        """Scores what became of a trial, and writes its logits."""
         proposal = outcome.proposal
         trial = Trial(
             number=proposal.number,
@@ -195,7 +274,10 @@ class _Search:
         )
         if outcome.logits is None or not np.isfinite(outcome.logits).all():
             return trial.model_copy(update={"state": "failed", "reason": outcome.failed or "its logits are no numbers"})
-        return trial.model_copy(update={"score": _defined(self._score(outcome.logits))})
+        trial = trial.model_copy(update={"score": _defined(self._score(outcome.logits))})
+        if trial.score is not None:
+            self._record.write_logits(self._folder, str(trial.number), outcome.logits)
+        return trial
 
     def _score(self, logits: np.ndarray) -> float:
         if not np.isfinite(logits).all():
@@ -210,15 +292,12 @@ class _Search:
         courses = [each.courses[phase] for each in self._record.trials.values() if len(each.courses) > phase]
         return verdict(self._tuning.stops, scores, courses, self._scoring.metric.higher_is_better)
 
-    def _keep(self, trials: Sequence[tuple[Outcome, Trial]]) -> None:
-        for outcome, trial in trials:
-            if trial.score is not None and outcome.logits is not None:
-                self._record.write_logits(self._folder, str(trial.number), outcome.logits)
-        known = {**self._record.trials, **{trial.number: trial for _, trial in trials}}
+    def _keep(self, trials: Sequence[Trial]) -> None:
+        known = {**self._record.trials, **{trial.number: trial for trial in trials}}
         seconds = time.monotonic() - self._started
         self._record = self._record.kept(self._folder, trials=known, seconds=seconds)
         component, metric = self._setup.component, self._scoring.metric.name
-        for _, trial in trials:
+        for trial in trials:
             metrics = {"seconds": trial.seconds, "epochs": float(trial.epochs)}
             metrics |= {} if trial.score is None else {metric: trial.score}
             good = trial.state != "failed"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +36,10 @@ from trainer_module.tasks.objective import Objective, between
 from trainer_module.tuning.batches import OWN_OF_TRAINING, common
 from trainer_module.tuning.heads import Frozen, Head, Heads, at_once, initial_weights
 from trainer_module.tuning.proposals import Proposal
+from trainer_module.tuning.shares import Alone, Shares
 from trainer_module.warm_start.course import shortened
 
+_ALL = Alone()
 # Opens the checkpoints of a trial.
 Opener = Callable[[Setup, int], Checkpoints]
 
@@ -120,13 +123,14 @@ class Trials:
         self._frozen: dict[str, Frozen | None] = {}
         self._shared = _Shared()
 
-    def run(self, proposals: Sequence[Proposal], known: Container[int] = ()) -> Iterator[list[Outcome]]:
+    def run(self, proposals: Sequence[Proposal], shares: Shares = _ALL) -> Iterator[list[Outcome]]:
         """Trains them; yields outcomes as they come, those of a batch of heads together.
 
         Args:
-            proposals: All that can be trained now. In which order they are depends on nothing else, so that a judge who
-                compares them with those before says the same after a kill.
-            known: Numbers of those that have been trained.
+            proposals: All that can be trained now. In which order and in which batches they are depends on nothing
+                else, so that a trial ends the same, and a judge who compares it with those before says the same,
+                whatever was trained in an earlier life, or is elsewhere.
+            shares: Says which of them are this process's to train.
         """
         trials, examples = [], self._as_it_is.train.examples
         for proposal in proposals:
@@ -134,9 +138,9 @@ class Trials:
                 trials.append(_trial(proposal, self._as_it_is.training, self._as_it_is.augmentation))
             except ValueError as error:
                 # Each value is sound by itself, and these do not go together.
-                if proposal.number in known:
+                if not shares.take(proposal.number):
                     continue
-                self._tell(proposal)
+                self.tell(proposal)
                 yield [Outcome(proposal, None, 0.0, failed=reason(error))]
         batches: dict[str, list[_Trial]] = {}
         alone: list[_Trial] = []
@@ -147,13 +151,13 @@ class Trials:
             else:
                 alone.append(trial)
         for batch in batches.values():
-            if any(trial.proposal.number not in known for trial in batch):
-                yield from self._batch(batch, known)
+            if any(shares.is_left(trial.proposal.number) for trial in batch):
+                yield from self._batch(batch, shares)
         for trial in self._in_order(alone):
-            if trial.proposal.number not in known:
+            if shares.take(trial.proposal.number):
                 yield [self._alone(trial, None)]
 
-    def _batch(self, trials: Sequence[_Trial], known: Container[int]) -> Iterator[list[Outcome]]:
+    def _batch(self, trials: Sequence[_Trial], shares: Shares) -> Iterator[list[Outcome]]:
         """Trains heads of one shape, those with batches of one size at once."""
         frozen = self._frozen_for(trials[0])
         assert frozen is not None
@@ -175,26 +179,30 @@ class Trials:
         most = at_once(first.training.head.units, features, classes)
         for of_size in by_size.values():
             for place in range(0, len(of_size), most):
-                part = [each for each in of_size[place : place + most] if each.proposal.number not in known]
-                if part:
-                    yield from self._after_heads(part, heads.train([trial.training for trial in part]))
+                part = of_size[place : place + most]
+                # Heads that end here are one process's; those with later phases are trained by all that train any.
+                ending = [trial for trial in part if len(trial.training.phases) == 1 and _taken(trial, shares)]
+                longer = [trial for trial in part if len(trial.training.phases) > 1 and _is_left(trial, shares)]
+                if ending or longer:
+                    found = zip(part, heads.train([trial.training for trial in part]), strict=True)
+                    of_number = {trial.proposal.number: head for trial, head in found}
+                    yield from self._after_heads(ending, longer, of_number, shares)
 
-    def _after_heads(self, trials: Sequence[_Trial], heads: Sequence[Head]) -> Iterator[list[Outcome]]:
+    def _after_heads(
+        self, ending: Sequence[_Trial], longer: Sequence[_Trial], heads: Mapping[int, Head], shares: Shares
+    ) -> Iterator[list[Outcome]]:
         """Yields what ends with its head at once, then the others, whose later phases are trained."""
-        for trial, head in zip(trials, heads, strict=True):
-            if _ends_with(trial, head):
-                self._tell(trial.proposal)
-        yield [
-            Outcome(trial.proposal, None if head.failed else head.logits, head.seconds, head.epochs, True, head.failed)
-            for trial, head in zip(trials, heads, strict=True)
-            if _ends_with(trial, head)
-        ]
-        head_of = {trial.proposal.number: head for trial, head in zip(trials, heads, strict=True)}
-        longer = [trial for trial in trials if not _ends_with(trial, head_of[trial.proposal.number])]
-        for trial in self._in_order(longer):
-            yield [self._alone(trial, head_of[trial.proposal.number])]
+        failed = [trial for trial in longer if heads[trial.proposal.number].failed and _taken(trial, shares)]
+        over = [*ending, *failed]
+        for trial in over:
+            self.tell(trial.proposal)
+        yield [_of_head(trial.proposal, heads[trial.proposal.number]) for trial in over]
+        for trial in self._in_order([trial for trial in longer if not heads[trial.proposal.number].failed]):
+            if _taken(trial, shares):
+                yield [self._alone(trial, heads[trial.proposal.number])]
 
-    def _tell(self, proposal: Proposal) -> None:
+    def tell(self, proposal: Proposal) -> None:
+        """Says that a trial begins."""
         # As trackers name those of the Trainer.
         values = {re.sub(r"\[(\d+)\]", r".\1", key): value for key, value in proposal.values.items()}
         component = self._as_it_is.component
@@ -207,16 +215,18 @@ class Trials:
     def _alone(self, trial: _Trial, head: Head | None) -> Outcome:
         """Trains the phases of a trial, or those after its head."""
         started = time.monotonic() - (head.seconds if head else 0.0)
-        self._tell(trial.proposal)
+        self.tell(trial.proposal)
         try:
             self._begin(trial)
-            setup = self._watched(self._shared.by(self._setup_of(trial)), trial)
+            seen: list[Feed] = []
+            setup = self._watched(self._shared.by(self._setup_of(trial)), trial, seen)
             check_phases(layers_of(setup.backbone), setup.training)
             checkpoints = self._opened(setup, trial.proposal.number)
             if head and not checkpoints.load().phase:
                 checkpoints.save(_after(setup, head))
             state = run_phases(setup, checkpoints)
-            logits = logits_of(setup, self._shared.below)
+            below = self._shared.below
+            logits = _logits(setup, seen[-1], below) if seen else logits_of(setup, below)
         except (BadNumbersError, BackboneError) as error:
             return Outcome(trial.proposal, None, time.monotonic() - started, failed=str(error))
         checkpoints.clear()
@@ -232,15 +242,17 @@ class Trials:
             stopped=last["ended_because"] if last.get("given_up") else "",
         )
 
-    def _watched(self, setup: Setup, trial: _Trial) -> Setup:
-        """Has the judge follow a trial."""
+    def _watched(self, setup: Setup, trial: _Trial, seen: list[Feed]) -> Setup:
+        """Has the judge follow a trial; what was last validated on is put into `seen`."""
         judge, number = self._judge, trial.proposal.number
         if judge is None:
             return setup
-        watch = Watch(
-            lambda feed: judge.score(_logits(setup, feed, self._shared.below)),
-            lambda phase, scores: judge.verdict(number, phase, scores),
-        )
+
+        def score(feed: Feed) -> float:
+            seen[:] = [feed]
+            return judge.score(_logits(setup, feed, self._shared.below))
+
+        watch = Watch(score, lambda phase, scores: judge.verdict(number, phase, scores))
         return dataclasses.replace(setup, watch=watch)
 
     def _begin(self, trial: _Trial) -> None:
@@ -329,8 +341,17 @@ def _trial(proposal: Proposal, training: TrainingConfig, augmentation: Augmentat
     return _Trial(proposal, training, augmentation)
 
 
-def _ends_with(trial: _Trial, head: Head) -> bool:
-    return bool(head.failed) or len(trial.training.phases) == 1
+def _taken(trial: _Trial, shares: Shares) -> bool:
+    return shares.take(trial.proposal.number)
+
+
+def _is_left(trial: _Trial, shares: Shares) -> bool:
+    return shares.is_left(trial.proposal.number)
+
+
+def _of_head(proposal: Proposal, head: Head) -> Outcome:
+    """Returns what became of a trial that ends with its head."""
+    return Outcome(proposal, None if head.failed else head.logits, head.seconds, head.epochs, True, head.failed)
 
 
 def _after(setup: Setup, head: Head) -> State:
@@ -380,8 +401,21 @@ def logits_of(setup: Setup, below: Callable[[Feed], Callable[[Any], Any]]) -> np
 def _logits(setup: Setup, feed: Feed, below: Callable[[Feed], Callable[[Any], Any]]) -> np.ndarray:
     kernel, offset = setup.model.layers[-1].get_weights()
     features = below(feed)
-    found: np.ndarray = np.concatenate([features(values).numpy() for values, _ in feed.batches]).astype(np.float32)
+    # Nothing is held for gradients: of four times the examples that is less than training holds.
+    training = setup.training
+    inputs = _inputs(feed, 4 * math.ceil(training.batch_size / training.gradient_accumulation_steps))
+    found: np.ndarray = np.concatenate([features(values).numpy() for values in inputs]).astype(np.float32)
     return found @ kernel + offset
+
+
+def _inputs(feed: Feed, at_once: int) -> Iterator[Any]:
+    """Yields what a network takes of all examples: from memory so many at once, else as the feed has them."""
+    kept = feed.kept
+    if kept is None or kept.held is None:
+        yield from (values for values, _ in feed.batches)
+        return
+    for start in range(0, kept.rows.count, at_once):
+        yield tf.cast(kept.held[start : start + at_once], kept.dtype)
 
 
 def below_last_layer(feed: Feed) -> Callable[[Any], Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from transforms.tasks.detection import Detection
 from transforms.tasks.multi_label import MultiLabel
+from transforms.tasks.segmentation import Segmentation
 from transforms.tasks.single_label import SingleLabel
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ class TransformTask(Protocol):
     """What the Transform graph and its readers ask of a task."""
 
     key: str  # Name of what the Evaluator compares with.
-    has_places: bool  # Whether `read` gives places in a picture, which move with it.
+    # What `read` gives of places in a picture, which move with it: `boxes`, a `mask`, or None.
+    places: str | None
 
-    def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    def transform(
+        self, raw: Mapping[str, tf.Tensor | tf.SparseTensor], settings: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor | tf.SparseTensor]:
         """Makes the features that say what is true of examples.
 
         Names are looked up in the vocabulary `classes`, which it makes of those of the train split; one that train
@@ -32,6 +36,7 @@ class TransformTask(Protocol):
 
         Args:
             raw: Features by name as the schema parses them, `label` string [batch, labels] among them.
+            settings: Of the modality (`transforms.modalities.transform_settings`).
 
         Returns:
             By name, `label_index` int64 among them.
@@ -51,6 +56,7 @@ TASKS: dict[str, TransformTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
     "detection": Detection(),
+    "segmentation": Segmentation(),
 }
 
 

@@ -9,6 +9,9 @@ from transforms import features
 from transforms.records import serialise
 from transforms.tasks import Labels, TransformTask
 
+# Height and width of masks, in pixels.
+MASK_SIZE = 32
+
 
 def check_task(task: TransformTask) -> None:
     """Holds a task against what training, export and the Evaluator rely on.
@@ -28,6 +31,7 @@ def check_task(task: TransformTask) -> None:
 
 
 def record(index: int) -> bytes:
-    """Returns a transformed example of the class in one column, as any task reads it: a label, and an object."""
+    """Returns a transformed example of the class in one column, as any task reads it: a label, an object and a mask."""
     box = np.array([0.25, 0.25, 0.75, 0.75, index, 0], np.float32)
-    return serialise({features.LABEL_INDEX: index, features.BOXES: box})
+    mask = tf.io.serialize_tensor(tf.zeros([MASK_SIZE, MASK_SIZE], tf.uint8)).numpy()
+    return serialise({features.LABEL_INDEX: index, features.BOXES: box, features.MASK: mask})

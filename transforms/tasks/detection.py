@@ -20,9 +20,11 @@ class Detection:
     """What is true of a picture is where its objects are, as many as there are."""
 
     key = features.LABELS
-    has_places = True
+    places: str | None = "boxes"
 
-    def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    def transform(
+        self, raw: Mapping[str, tf.Tensor | tf.SparseTensor], settings: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor | tf.SparseTensor]:
         """Returns `label_index` int64 [batch, labels of each], and `boxes` float32 [batch, NUMBERS times objects]."""
         import tensorflow as tf
         import tensorflow_transform as tft

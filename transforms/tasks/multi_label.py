@@ -19,9 +19,11 @@ class MultiLabel:
     """
 
     key = features.LABELS
-    has_places = False
+    places: str | None = None
 
-    def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.SparseTensor]:
+    def transform(
+        self, raw: Mapping[str, tf.Tensor | tf.SparseTensor], settings: Mapping[str, Any]
+    ) -> dict[str, tf.SparseTensor]:
         """Returns `label_index` int64 [batch, labels of each]."""
         import tensorflow as tf
         import tensorflow_transform as tft

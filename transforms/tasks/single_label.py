@@ -15,9 +15,11 @@ class SingleLabel:
     """The label is the line of its name in the vocabulary: int64, a scalar or [batch]."""
 
     key = features.LABEL_INDEX
-    has_places = False
+    places: str | None = None
 
-    def transform(self, raw: Mapping[str, tf.Tensor | tf.SparseTensor]) -> dict[str, tf.Tensor]:
+    def transform(
+        self, raw: Mapping[str, tf.Tensor | tf.SparseTensor], settings: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor]:
         """Returns `label_index` int64 [batch]."""
         import tensorflow_transform as tft
 

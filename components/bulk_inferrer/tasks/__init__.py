@@ -14,19 +14,33 @@ import numpy as np
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks.detection import Detection
 from components.bulk_inferrer.tasks.multi_label import MultiLabel
+from components.bulk_inferrer.tasks.segmentation import Segmentation
 from components.bulk_inferrer.tasks.single_label import SingleLabel
 from evaluation.predictions import Predictions
 
 
 class InferrerTask(Protocol):
-    """What the bulk inferrer asks of a task."""
+    """What the bulk inferrer asks of a task.
+
+    Attributes:
+        has_masks: Whether examples that are shown have masks, true ones and those that the candidate gives.
+    """
+
+    has_masks: bool
+
+    def places(self, feature: Mapping[str, Any]) -> str:
+        """Returns what is where in an example, as `labels` reads it; empty where the data do not say it.
+
+        Args:
+            feature: Raw features of the example by name.
+        """
 
     def labels(self, names: Sequence[Sequence[str]], objects: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Returns what is true of each example, [examples, ...], as `evaluation.tasks` takes it.
 
         Args:
             names: Labels of each example.
-            objects: What is in each picture, as `transforms.objects` writes it.
+            objects: What is where in each picture, as `places` writes it.
             classes: Name of each column.
         """
 
@@ -40,8 +54,13 @@ class InferrerTask(Protocol):
             KeyError: The model serves another task.
         """
 
-    def boxes(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """Returns float32 [batch, boxes, 7] as `Answers` has them, of the same outputs; None where there are none."""
+    def found(self, outputs: Mapping[str, np.ndarray], examples: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
+        """Returns what a model found where, [batch, ...] as `Answers` has it, of the same outputs; None for nothing.
+
+        Args:
+            outputs: As in `said`.
+            examples: Raw features by name of each example of the batch.
+        """
 
     def majority(self, counts: Mapping[str, int], examples: int) -> Answers:
         """Returns the one answer of a baseline that knows how often each label is there in train, and nothing else.
@@ -65,4 +84,5 @@ TASKS: dict[str, InferrerTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
     "detection": Detection(),
+    "segmentation": Segmentation(),
 }

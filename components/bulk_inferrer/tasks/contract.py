@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from components.bulk_inferrer.answers import Answers
 from components.bulk_inferrer.tasks import InferrerTask
 from components.bulk_inferrer.test_set import make_test_set
 from evaluation.evidence import CANDIDATE
-from evaluation.tasks.contract import BOXES, EDGES
+from evaluation.predictions import DETECTION, SEGMENTATION
+from evaluation.tasks.contract import EDGES, FOUND, PIXELS
 from transforms.objects import Box, Objects
 
 CLASSES = ("a", "b", "c")
+
+
+def places(task: str, names: Sequence[Sequence[str]]) -> list[str]:
+    """Returns what is where in examples that have one class each: an object with EDGES, or PIXELS of it."""
+    texts: dict[str, Callable[[str], str]] = {
+        DETECTION: lambda label: Objects(480, 640, (Box(label, EDGES),)).to_text(),
+        SEGMENTATION: lambda label: json.dumps({label: PIXELS}),
+    }
+    return [texts[task](label) if task in texts else "" for (label,) in names]
 
 
 def check_task(name: str, task: InferrerTask) -> None:
@@ -30,8 +43,9 @@ def check_task(name: str, task: InferrerTask) -> None:
     assert answer.probabilities.shape == (1, 3), "the baseline gives one answer, which holds for all examples"
     right = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]] * 0.8 + 0.1
     said = None if answer.said is None else right > 0.5
-    objects = [Objects(480, 640, (Box(label, EDGES),)).to_text() for (label,) in names]
-    test_set = make_test_set(name, names, {}, {CANDIDATE: Answers(right, CLASSES, said, BOXES)}, objects=objects)
+    test_set = make_test_set(
+        name, names, {}, {CANDIDATE: Answers(right, CLASSES, said, FOUND.get(name))}, objects=places(name, names)
+    )
     candidate = test_set.of(CANDIDATE)
     assert candidate.correct.all(), "answers that are all right count as right"
     confidence = task.confidence(candidate)

@@ -12,6 +12,7 @@ from components.bulk_inferrer.tasks.multi_label import MultiLabel
 from evaluation.detection import ALL, CLASS, NONE, SCORE
 from evaluation.detection import Detection as Found
 from evaluation.predictions import Predictions, ratio
+from transforms import features
 from transforms.objects import MOST_OBJECTS, Objects
 
 
@@ -29,7 +30,11 @@ class Detection(MultiLabel):
                 truth[picture, number, :6] = *box.edges, places[box.name], box.is_crowd
         return truth
 
-    def boxes(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    def places(self, feature: Mapping[str, Any]) -> str:
+        """Returns the objects, as `transforms.objects` writes them."""
+        return str(feature[features.BOXES].bytes_list.value[0].decode("utf-8", "replace"))
+
+    def found(self, outputs: Mapping[str, np.ndarray], examples: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Joins what is served of each box."""
         # Unused places have no name.
         columns = outputs["labels"][:, :, np.newaxis] == outputs["classes"][:, np.newaxis, :]

@@ -16,6 +16,8 @@ NONE = "(no label)"
 class MultiLabel:
     """Each model says its labels by thresholds of its own."""
 
+    has_masks = False
+
     def labels(self, names: Sequence[Sequence[str]], objects: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Returns int8 [examples, classes], multi-hot."""
         places = {name: place for place, name in enumerate(classes)}
@@ -28,7 +30,11 @@ class MultiLabel:
         """Reads what is served as `predicted`."""
         return outputs["predicted"].astype(bool)
 
-    def boxes(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    def places(self, feature: Mapping[str, Any]) -> str:
+        """Knows of none."""
+        return ""
+
+    def found(self, outputs: Mapping[str, np.ndarray], examples: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
         """Looks for no objects."""
         return None
 

@@ -14,6 +14,8 @@ from evaluation.predictions import Predictions
 class SingleLabel:
     """Each model says one class: the most probable one, or another by a threshold of its own."""
 
+    has_masks = False
+
     def labels(self, names: Sequence[Sequence[str]], objects: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Returns int64 [examples], the column of each one's class."""
         places = {name: place for place, name in enumerate(classes)}
@@ -23,7 +25,11 @@ class SingleLabel:
         """Looks up what is served as `label`."""
         return outputs["classes"] == outputs["label"][:, np.newaxis]
 
-    def boxes(self, outputs: Mapping[str, np.ndarray]) -> None:
+    def places(self, feature: Mapping[str, Any]) -> str:
+        """Knows of none."""
+        return ""
+
+    def found(self, outputs: Mapping[str, np.ndarray], examples: Sequence[Mapping[str, Any]]) -> None:
         """Looks for no objects."""
 
     def majority(self, counts: Mapping[str, int], examples: int) -> Answers:

@@ -47,4 +47,6 @@ TASKS: dict[str, EvaluatorTask] = {
     "single_label": SingleLabelInTfma(),
     "multi_label": MultiLabelInTfma(),
     "detection": DetectionInTfma(),
+    # TFMA counts pictures: what is in them is for the metrics of pixels, which it has none of.
+    "segmentation": MultiLabelInTfma(),
 }

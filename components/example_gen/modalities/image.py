@@ -17,10 +17,11 @@ class Image:
     on_beam = True
     judge: str | None = "components.example_gen.images"
     shown = "pictures"
-    layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest")
+    layouts: tuple[str, ...] = ("auto", "classes", "splits", "manifest", "masks")
     keys: tuple[str, ...] = (
         "data.manifest",
         "data.path_column",
+        "data.mask_column",
         "data.max_pixels",
         "training.distillation.unlabelled",
     )

@@ -14,6 +14,7 @@ from components.example_gen.settings import IngestSettings
 from components.example_gen.splits import SplitPlan
 from components.example_gen.tasks.detection import Detection
 from components.example_gen.tasks.multi_label import MultiLabel
+from components.example_gen.tasks.segmentation import Segmentation
 from components.example_gen.tasks.single_label import SingleLabel
 
 
@@ -23,11 +24,13 @@ class IngestTask(Protocol):
     Attributes:
         one_label: Whether every example has exactly one label.
         has_boxes: Whether the data must say where in a picture its objects are.
+        has_masks: Whether each picture must have a mask, which says its labels.
         examined_as: The task whose questions the data gate asks of examples: one of labels.
     """
 
     one_label: bool
     has_boxes: bool
+    has_masks: bool
     examined_as: str
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:
@@ -65,6 +68,7 @@ TASKS: dict[str, IngestTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
     "detection": Detection(),
+    "segmentation": Segmentation(),
 }
 
 

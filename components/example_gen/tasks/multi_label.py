@@ -18,6 +18,7 @@ class MultiLabel:
 
     one_label = False
     has_boxes = False
+    has_masks = False
     examined_as = "multi_label"
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:

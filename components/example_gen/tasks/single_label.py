@@ -14,6 +14,7 @@ class SingleLabel:
 
     one_label = True
     has_boxes = False
+    has_masks = False
     examined_as = "single_label"
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:

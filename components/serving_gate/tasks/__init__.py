@@ -14,6 +14,7 @@ import numpy as np
 from components.serving_gate.shapes import Shape
 from components.serving_gate.tasks.detection import Detection
 from components.serving_gate.tasks.multi_label import MultiLabel
+from components.serving_gate.tasks.segmentation import Segmentation
 from components.serving_gate.tasks.single_label import SingleLabel
 
 
@@ -49,4 +50,5 @@ TASKS: dict[str, ServedTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
     "detection": Detection(),
+    "segmentation": Segmentation(),
 }

@@ -108,7 +108,7 @@ def replay(
     if with_workers and "KUBECONFIG" not in added:
         raise ConfigError(
             f"{name}: trains in a Job of several workers, which takes a cluster; "
-            "compile with distribution.workers=1 to replay the package here"
+            "compile with distribution.workers=1, or tuning.parallel=1, to replay the package here"
             for name in with_workers
         )
     tasks = [replace(task, environment={**task.environment, **added}) for task in tasks]

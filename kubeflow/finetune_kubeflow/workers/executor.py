@@ -13,8 +13,9 @@ from tfx.dsl.components.base import base_executor
 from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration import execution_result_pb2
 
-from finetune_kubeflow.environment import JOB_ENV, POD_FIELDS, ROOT_ENV, TRAIN_JOB_ENV
-from finetune_kubeflow.workers import lease, manifests, train_job
+from finetune import lease
+from finetune_kubeflow.environment import JOB_ENV, LEASE_FILE, POD_FIELDS, ROOT_ENV, TRAIN_JOB_ENV
+from finetune_kubeflow.workers import manifests, train_job
 from finetune_kubeflow.workers.training import RESULT_FILE
 from finetune_kubeflow.workers.watch import job_name, run_job
 
@@ -60,6 +61,6 @@ class JobExecutor(base_executor.BaseExecutor):
             domain=name,
         )
         kubernetes_config.load_config()
-        with lease.renewed(exchange / lease.FILE):
+        with lease.renewed(exchange / LEASE_FILE):
             run_job(client.ApiClient(), namespace, manifest, as_train_job=as_train_job)
         return execution_result_pb2.ExecutorOutput.FromString((exchange / RESULT_FILE).read_bytes())

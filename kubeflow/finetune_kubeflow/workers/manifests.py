@@ -1,4 +1,4 @@
-"""Several machines train together: the pods of an Indexed Job behind a headless Service. Plain Kubernetes, no operator.
+"""Several machines train: the pods of an Indexed Job behind a headless Service. Plain Kubernetes, no operator.
 
 `pod` is what each of them runs; `watch` creates the Job and watches over it.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from finetune import termination
 from finetune.config import Config
 from finetune.config.kubernetes import Claim, KubernetesConfig, Mounted, NodeCondition, Placement, Toleration
-from finetune_kubeflow.environment import FINAL_EXIT_CODE, INVOCATION_ANNOTATION, ROOT_ENV, WORKERS_ENV
+from finetune_kubeflow.environment import APART_ENV, FINAL_EXIT_CODE, INVOCATION_ANNOTATION, ROOT_ENV, WORKERS_ENV
 from finetune_kubeflow.package.placement import environment, placement, pod_labels
 
 PORT = 2222
@@ -20,6 +20,8 @@ CONTAINER = "node"  # as Kubeflow Trainer calls it
 EXECUTOR = "finetune_kubeflow.workers.executor.JobExecutor"
 # What trains on several machines where `distribution.workers` says so.
 DISTRIBUTED = ("Trainer", "ScratchTrainer")
+# What tries several trials at a time where `tuning.parallel` says so.
+TUNER = "Tuner"
 # The task deletes its Job; one that a killed task has left is there for a while to be looked at.
 TTL_SECONDS = 3600
 # Istio's proxy would outlive the worker beside it, and so the Job; workers need nothing that it gives.
@@ -40,28 +42,37 @@ _FAILURE_RULES = [
 
 def jobs(config: Config, node_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The Job of each node that trains on several machines."""
-    return {node: job(config, node) for node in node_ids if config.distribution.workers > 1 and node in DISTRIBUTED}
+    return {node: job(config, node) for node in node_ids if workers_of(config, node) > 1}
+
+
+def workers_of(config: Config, node_id: str) -> int:
+    """How many machines train a node."""
+    if node_id == TUNER:
+        return config.tuning.parallel
+    return config.distribution.workers if node_id in DISTRIBUTED else 1
 
 
 def job(config: Config, node_id: str) -> dict[str, Any]:
     """The Indexed Job that trains a node, but for its name, owner and arguments.
 
-    A pod that fails is replaced under the same index, and all others fail with it, because they wait for its gradients:
-    each breakdown costs as many failures as there are workers. A pod that was told to end, and those that end with it,
-    have left a checkpoint and cost none. The chief's success is the Job's.
+    A pod that fails is replaced under the same index. Where the workers train one network, all others fail with it,
+    because they wait for its gradients: each breakdown costs as many failures as there are workers. Those of a search
+    go on, and take its trials. A pod that was told to end, and those that end with it, have left a checkpoint and cost
+    none. The chief's success is the Job's.
     """
-    settings, workers = config.kubernetes, config.distribution.workers
+    settings, workers = config.kubernetes, workers_of(config, node_id)
     placed = placement(settings, node_id)
     mounts, volumes = _volumes(settings, placed)
     own_resources = {placed.accelerator.type: str(placed.accelerator.count)} if placed.accelerator else {}
     limits = {"cpu": placed.cpu_limit, "memory": placed.memory_limit, **own_resources}
     storage = {"ephemeral-storage": placed.ephemeral_storage} if placed.ephemeral_storage else {}
+    apart = {APART_ENV: "1"} if node_id == TUNER else {}
     container = {
         "name": CONTAINER,
         "image": placed.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["python", "-m", "finetune_kubeflow.workers.pod"],
-        "env": [*_variables(environment(settings, placed)), *_references(placed)],
+        "env": [*_variables({**environment(settings, placed), **apart}), *_references(placed)],
         "ports": [{"containerPort": PORT}],
         "resources": {
             "requests": {"cpu": placed.cpu, "memory": placed.memory, **storage},

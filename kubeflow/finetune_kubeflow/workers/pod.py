@@ -10,12 +10,20 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from finetune import termination
+from finetune import lease, termination
 from finetune.errors import ConfigError, FinetuneError
-from finetune_kubeflow.environment import FINAL_EXIT_CODE, INDEX_ENV, ROOT_ENV, UMASK, WORKERS_ENV
+from finetune_kubeflow.environment import (
+    APART_ENV,
+    FINAL_EXIT_CODE,
+    INDEX_ENV,
+    LEASE_FILE,
+    ROOT_ENV,
+    UMASK,
+    WORKERS_ENV,
+)
 from finetune_kubeflow.task.log import logs_to_stderr
-from finetune_kubeflow.workers import lease
 from pipeline.node_runs import own_error
+from trainer_module.tuning.shares import WORKER_ENV
 
 
 def tf_config(environ: Mapping[str, str]) -> str:
@@ -37,7 +45,7 @@ def tf_config(environ: Mapping[str, str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains as one of the workers; the chief's model, and only the chief's, goes to the node's output.
+    """Trains as one of the workers; what the chief gives, and nobody else, goes to the node's output.
 
     Returns:
         The exit code: FINAL_EXIT_CODE where another attempt cannot help. A worker that is told to end, or whose task no
@@ -46,10 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (invocation,) = sys.argv[1:] if arguments is None else arguments
     os.umask(UMASK)
     termination.listen()
-    lease.watch(Path(invocation).with_name(lease.FILE), lambda: termination.terminate(FINAL_EXIT_CODE))
+    lease.watch(Path(invocation).with_name(LEASE_FILE), lambda: termination.terminate(FINAL_EXIT_CODE))
     with logs_to_stderr(), tempfile.TemporaryDirectory(prefix="worker-") as scratch:
         try:
-            os.environ["TF_CONFIG"] = tf_config(os.environ)
+            if APART_ENV in os.environ:
+                os.environ[WORKER_ENV] = os.environ[INDEX_ENV]
+            else:
+                os.environ["TF_CONFIG"] = tf_config(os.environ)
             os.chdir(os.environ[ROOT_ENV])
             from finetune_kubeflow.workers.training import train
 

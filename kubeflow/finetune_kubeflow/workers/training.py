@@ -1,4 +1,4 @@
-"""The Trainer's executor as one of several workers, from a file that says what to train."""
+"""The executor of a Trainer or the Tuner as one of several workers, from a file that says what to train."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from tfx.dsl.components.base import base_executor
 from tfx.orchestration.portable import data_types, python_executor_operator
 from tfx.proto.orchestration import execution_invocation_pb2
 
-from components.trainer.component import Executor
+from components.trainer.component import Executor as TrainerExecutor
+from components.tuner.component import Executor as TunerExecutor
 
 RESULT_FILE = "result.pb"
+TUNER = "Tuner"
 
 
 def train(invocation: Path, scratch: Path | None) -> None:
-    """Runs the Trainer's executor in this process.
+    """Runs the executor of the node in this process.
 
     Args:
         invocation: File from JobExecutor; the result is written beside it.
@@ -36,6 +38,7 @@ def train(invocation: Path, scratch: Path | None) -> None:
         pipeline_info=execution.pipeline_info,
         pipeline_run_id=execution.pipeline_run_id,
     )
-    result = python_executor_operator.run_with_executor(execution, Executor(context))
+    executor = TunerExecutor if execution.pipeline_node.node_info.id == TUNER else TrainerExecutor
+    result = python_executor_operator.run_with_executor(execution, executor(context))
     if not scratch:
         (invocation.parent / RESULT_FILE).write_bytes(result.SerializeToString())

@@ -12,6 +12,7 @@ from finetune.errors import RunError, did_you_mean
 from pipeline.report.tasks.detection import Detection
 from pipeline.report.tasks.multi_label import MultiLabel
 from pipeline.report.tasks.section import Section
+from pipeline.report.tasks.segmentation import Segmentation
 from pipeline.report.tasks.single_label import SingleLabel
 
 
@@ -35,6 +36,7 @@ TASKS: dict[str, ReportTask] = {
     "single_label": SingleLabel(),
     "multi_label": MultiLabel(),
     "detection": Detection(),
+    "segmentation": Segmentation(),
 }
 
 

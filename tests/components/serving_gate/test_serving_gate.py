@@ -336,6 +336,10 @@ SOUND = {
         "labels": np.array([["disc", *[""] * 99], ["ring", *[""] * 99]]),
         "predicted": np.pad(np.ones((2, 1), np.int64), ((0, 0), (0, 99))),
     },
+    "segmentation": {
+        "mask": np.array([[[0, 0], [0, 1]], [[1, 1], [1, 1]]], np.uint8),
+        "predicted": np.array([[1, 1], [0, 1]]),
+    },
 }
 
 

@@ -19,7 +19,7 @@ from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.phase import BadNumbersError
 from trainer_module.search import run as search_run
 from trainer_module.search.candidates import PROBE, Candidate, _to_the_end
-from trainer_module.search.decisions import Measured
+from trainer_module.search.decisions import Measured, compare
 from trainer_module.search.record import SearchRecord
 
 PLAIN = AugmentationConfig()
@@ -76,6 +76,7 @@ def test_it_tries_all_and_keeps_the_simplest_that_nothing_beats(splits, tmp_path
     setup, trained = search(splits, tmp_path, auto(refit=False))
     found = trained.search
     assert [each.name for each in found.candidates] == ["probe", "top", "all"]
+    assert trained.averaging.reason, "whether the mean with mirror images pays is measured at the end"
     assert all(each.seconds > 0 and each.reason and each.val_loss >= 0 for each in found.candidates)
     first, *others = found.candidates
     assert first.gain is None
@@ -143,7 +144,7 @@ def test_a_killed_search_goes_on_to_the_same_weights_with_the_same_candidates(
 
 def test_what_does_not_fit_is_left_out_and_the_probe_never(splits, tmp_path, quick, monkeypatch):
     monkeypatch.setattr(search_run, "measure", lambda setup: Measured(30.0, 1.0))
-    _, trained = search(splits, tmp_path, auto(budget_minutes=1.0))
+    _, trained = search(splits, tmp_path, auto(budget_minutes=0.5))
     probe, top, every = trained.search.candidates
     assert trained.search.chosen == "probe"
     assert probe.val_loss is not None
@@ -153,6 +154,22 @@ def test_what_does_not_fit_is_left_out_and_the_probe_never(splits, tmp_path, qui
     assert trained.refit.examples == 30
     assert trained.held_out.logits.shape == (30, 2)
     assert trained.held_out.examples == "held-out folds of train and val"
+
+
+def test_a_candidate_whose_last_fit_has_no_room_goes_out_as_the_search_trained_it(splits, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(search_run, "measure", lambda setup: Measured(30.0, 0.1))
+
+    def last(scores):
+        taken = list(scores)[-1]
+        return taken, {taken: ("probe", compare(scores["probe"], scores[taken]))}
+
+    monkeypatch.setattr(search_run, "choose", last)
+    _, trained = search(splits, tmp_path, auto(budget_minutes=1.0))
+    assert trained.search.chosen == "all"
+    assert trained.search.reason.endswith("has no room to train it once more on train and val together")
+    assert trained.refit is None
+    assert trained.held_out.examples == "the validation split"
+    assert [row["name"] for row in trained.rows] == ["all"]
 
 
 def test_what_is_measured_trains_all_layers_whatever_comes_last(splits, tmp_path, monkeypatch):
@@ -185,11 +202,11 @@ def test_a_candidate_that_diverges_or_that_the_backbone_refuses_is_left_out(spli
 
 
 def test_another_seed_or_a_torn_record_searches_anew(tmp_path):
-    record = SearchRecord.opened(tmp_path, "one").measured(tmp_path, 1.0, {"probe": 0.0}, {})
+    record = SearchRecord.opened(tmp_path, "one").measured(tmp_path, 1.0, {"probe": 0.0}, {}, [])
     assert SearchRecord.opened(tmp_path, "one") == record
     SearchRecord.path(tmp_path).write_text("{")
     assert not SearchRecord.opened(tmp_path, "one").expected
-    record = SearchRecord.opened(tmp_path, "one").measured(tmp_path, 1.0, {"probe": 0.0}, {})
+    record = SearchRecord.opened(tmp_path, "one").measured(tmp_path, 1.0, {"probe": 0.0}, {}, [])
     assert not SearchRecord.opened(tmp_path, "other").expected
     assert not tmp_path.exists()
 

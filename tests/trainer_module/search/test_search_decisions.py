@@ -23,7 +23,7 @@ from trainer_module.search.candidates import (
     last_fit,
     training_of,
 )
-from trainer_module.search.decisions import Measured, Scores, choose, compare, expected_seconds, that_fit
+from trainer_module.search.decisions import Measured, Room, Scores, choose, compare, expected_seconds, that_fit
 from transforms.features import IMAGE_TEXT
 from transforms.modalities import MODALITIES
 
@@ -63,26 +63,34 @@ def test_a_top_on_kept_features_costs_one_pass_of_the_rest_and_little_more():
     assert expected_seconds(measured, copies) == pytest.approx((82) * below + share * (600 + 31 * 2 / 3))
 
 
+A, S, N = Room.ALL, Room.NO_LAST_FIT, Room.NONE
+
+
 @pytest.mark.parametrize(
-    ("expected", "last", "spent", "budget", "fits"),
+    ("expected", "last", "spent", "budget", "rooms"),
     [
-        ([0, 10, 20, 100], [0, 0, 0, 0], 5, 135, [True, True, True, True]),
-        ([0, 10, 20, 100], [0, 0, 0, 0], 6, 135, [True, True, False, True]),
-        ([0, 10, 20, 100], [0, 0, 0, 0], 6, 105, [True, True, True, False]),
+        ([0, 10, 20, 100], [0, 0, 0, 0], 5, 135, [A, A, A, A]),
+        ([0, 10, 20, 100], [0, 0, 0, 0], 6, 135, [A, A, N, A]),
+        ([0, 10, 20, 100], [0, 0, 0, 0], 6, 105, [A, A, A, N]),
         # A last fit of the dearest must have room too.
-        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 255, [True, True, True, True]),
-        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 254, [True, True, False, True]),
-        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 224, [True, True, True, False]),
-        ([0, 100, 10], [0, 0, 0], 5, 105, [True, True, False]),
+        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 255, [A, A, A, A]),
+        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 254, [A, A, N, A]),
+        # Where it has none, the candidate may, beside the last fit of another that may be chosen.
+        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 224, [A, A, A, S]),
+        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 159, [A, A, A, S]),
+        ([0, 10, 20, 100], [0, 12, 24, 120], 5, 158, [A, A, A, N]),
+        ([0, 200, 300], [0, 240, 360], 80, 519, [A, N, S]),
+        ([0, 200, 300], [0, 240, 360], 80, 520, [A, A, N]),
+        ([0, 100, 10], [0, 0, 0], 5, 105, [A, A, N]),
         # One that is cheaper than the one before may still fit.
-        ([0, 50, 10], [0, 50, 10], 5, 40, [True, False, True]),
-        ([0, 1], [0, 1], 600, 600, [True, False]),
-        ([0], [0], 1e9, 1, [True]),
+        ([0, 50, 10], [0, 50, 10], 5, 40, [A, N, A]),
+        ([0, 1], [0, 1], 600, 600, [A, N]),
+        ([0], [0], 1e9, 1, [A]),
         ([], [], 0, 1, []),
     ],
 )
-def test_what_fits(expected, last, spent, budget, fits):
-    assert that_fit(expected, last, spent, budget) == fits
+def test_what_fits(expected, last, spent, budget, rooms):
+    assert that_fit(expected, last, spent, budget) == rooms
 
 
 def scores(losses, hits=None) -> Scores:

@@ -65,9 +65,24 @@ def test_trials_end_early_where_their_order_says_nothing():
     assert TuningConfig(space=SPACE, early_stop="none").stops is None
     assert TuningConfig(space=SPACE, early_stop={"after_epochs": 7}).stops == EarlyStopConfig(after_epochs=7)
     assert TuningConfig(space=SPACE, method="hyperband", early_stop="none").stops is None
+    assert TuningConfig(space=SPACE, parallel=2).stops is None, "what is over first is chance"
 
 
 @pytest.mark.parametrize(("method", "why"), [("hyperband", "a rule of its own"), ("one_at_a_time", "trained alike")])
 def test_a_rule_beside_a_method_that_it_would_spoil_is_refused(method, why):
     with pytest.raises(ValidationError, match=f"(?s)got 'median' beside method '{method}'.*{why}.*expected 'none'"):
         TuningConfig(space=SPACE, method=method, early_stop="median")
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ({"method": "bayesian"}, "parallel: got 4 beside method 'bayesian'.*expected 1, or method 'random' or"),
+        ({"method": "hyperband"}, "parallel: got 4 beside method 'hyperband'"),
+        ({"early_stop": "median"}, "early_stop: got 'median' beside parallel 4.*expected 'none', or parallel 1"),
+    ],
+)
+def test_trials_that_depend_on_others_are_not_trained_side_by_side(others, told):
+    with pytest.raises(ValidationError, match=f"(?s){told}"):
+        TuningConfig(space=SPACE, parallel=4, **others)
+    assert TuningConfig(space=SPACE, parallel=4, method="one_at_a_time").parallel == 4

@@ -1,7 +1,7 @@
-"""A lease on the shared volume: workers train as long as the task that made them renews it.
+"""A lease: a file that a process renews for as long as it lives, for others who have no other way to know.
 
-Kubernetes deletes a Job with the pod that owns it, but the API server may be away when the task dies, and the pod may
-stay.
+On a shared volume the others may be on other machines, with clocks of their own: it is renewed with another content
+each time, and whoever watches measures how long that stays the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from finetune.files import write_text
 
-FILE = "lease"
 RENEW_SECONDS = 10.0
 # Longer than a retry takes to start and to renew it.
 LOST_SECONDS = 300.0

@@ -1,0 +1,1 @@
+"""Which class each pixel is of: the network's head, and what it is trained by."""

@@ -1,0 +1,99 @@
+"""Processes of this machine that train trials beside the one that searches; this module is what they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from finetune import termination
+from finetune.events import Note, emit
+from finetune.files import write_text
+from trainer_module.tuning.shares import WORKER_ENV
+
+# What `tuner_fn` reads of what TFX gives it.
+_ARGUMENTS = ("train_files", "eval_files", "transform_graph_path", "custom_config")
+_SECONDS_TO_LEAVE = 30.0
+
+
+@contextmanager
+def helpers(fn_args: Any, count: int, folder: Path) -> Iterator[None]:
+    """Has so many processes help for the time of the block; those that are not done then are told to end.
+
+    Args:
+        fn_args: From TFX, for all of them.
+        count: Of the processes.
+        folder: For their arguments and logs.
+    """
+    if not count:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = folder / "arguments.json"
+    write_text(arguments, json.dumps({name: getattr(fn_args, name) for name in _ARGUMENTS}))
+    started = [_start(arguments, number) for number in range(1, count + 1)]
+    component = fn_args.custom_config["component"]
+    emit(Note(text=f"{component}: {count + 1} processes train trials side by side"))
+    try:
+        yield
+    finally:
+        for process in started:
+            if process.poll() is None:
+                process.terminate()
+        for number, process in enumerate(started, start=1):
+            _wait_for(process)
+            if process.returncode not in (0, termination.EXIT_CODE):
+                last = _log(arguments, number).read_text(errors="replace").strip().rpartition("\n")[2]
+                text = f"{component}: worker {number} of the search failed, and the others trained its trials: {last}"
+                emit(Note(text=text, level="warning"))
+
+
+def _start(arguments: Path, number: int) -> subprocess.Popen:
+    environment = {**os.environ, WORKER_ENV: str(number)}
+    with _log(arguments, number).open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__, str(arguments)],
+            # Ends with this process, however that ends.
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+
+
+def _wait_for(process: subprocess.Popen) -> None:
+    try:
+        process.wait(_SECONDS_TO_LEAVE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _log(arguments: Path, number: int) -> Path:
+    return arguments.with_name(f"worker-{number}.log")
+
+
+def main() -> None:
+    """Trains trials of the search whose arguments are in a file, until none is left, or nobody searches any more."""
+    termination.listen()
+
+    def end_with_the_chief() -> None:
+        sys.stdin.read()
+        termination.terminate(termination.EXIT_CODE)
+
+    threading.Thread(target=end_with_the_chief, daemon=True).start()
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+    from trainer_module.tuning.recipe import tuner_fn
+
+    tuner_fn(FnArgs(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+
+
+if __name__ == "__main__":
+    main()
