@@ -181,6 +181,8 @@ def page(figures: dict[str, Any]) -> str:
         chosen = ", ".join(f"{run['seed']}: {run['chosen']}" for run in of["auto"])
         head = ("flowers, tested on val/", "accuracy, median (least - largest)", "seconds of training, median")
         parts.append(f"{table(head, rows)}\n\nChosen, by seed: {chosen}.")
+        averaged = [str(run["seed"]) for run in of["auto"] if (run.get("averaging") or {}).get("applied")]
+        parts.append(f"Seeds whose model averages each picture with its mirror image: {', '.join(averaged) or 'none'}.")
     if figures.get("texts"):
         parts.append(_of_texts(figures["texts"]))
     for name in dict.fromkeys(run["set"] for run in figures.get("sets", [])):
@@ -266,6 +268,7 @@ def _figures(summary: dict[str, Any]) -> dict[str, Any]:
         **{name: summary["metrics"][name] for name in ("accuracy", "macro_f1", "loss") if name in summary["metrics"]},
         "seconds": seconds,
         "chosen": search["chosen"] if search else "",
+        "averaging": summary.get("averaging"),
         "candidates": search["candidates"] if search else [],
         **({"logistic_regression": baseline["accuracy"]} if baseline else {}),
     }

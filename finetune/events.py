@@ -115,7 +115,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """An epoch is done; `epoch` counts from 1 within the phase, `number` over all phases of the training or trial."""
+    """An epoch is done; `epoch` counts from 1 within the phase, `number` over all phases of the training or trial.
+
+    Where validation examples are trained on, as in the last fit, their figures measure nothing.
+    """
 
     kind: Literal["epoch"] = "epoch"
     component: str
@@ -130,11 +133,12 @@ class Epoch:
     val_accuracy: float
     seconds: float
     trial: str = ""
+    val_is_trained_on: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseFinished:
-    """A phase of training has ended; the validation figures are those of its best epoch."""
+    """A phase of training has ended; the validation figures are those of its best epoch, and as in `Epoch`."""
 
     kind: Literal["phase_finished"] = "phase_finished"
     component: str
@@ -146,6 +150,7 @@ class PhaseFinished:
     val_accuracy: float
     seconds: float
     trial: str = ""
+    val_is_trained_on: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Adapts a pretrained backbone to your own images, gates the result, and pushes it.",
-    epilog="Start with `finetune demo`, then `finetune run configs/flowers.yaml data.root=YOUR_FOLDER`.",
+    help="Adapts a pretrained backbone to your own images, sounds or texts, gates the result, and pushes it.",
+    epilog="Start with `finetune demo`, then `finetune run YOUR_FOLDER`, or with a config: "
+    "`finetune run configs/flowers.yaml data.root=YOUR_FOLDER`.",
 )
 
 app.command()(runs.run)

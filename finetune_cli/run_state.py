@@ -171,14 +171,18 @@ class RunState:
         phase = self._phase(component, event.phase)
         phase.epoch, phase.step, phase.epochs = event.epoch, phase.steps_per_epoch, event.epochs
         phase.train = Scores(event.loss, event.accuracy)
-        phase.validation = Scores(event.val_loss, event.val_accuracy)
         phase.advanced(now)
+        told = f"{component.name}: {phase.name}, epoch {event.epoch}/{event.epochs}: "
+        if event.val_is_trained_on:
+            loss, accuracy = wording.number(event.loss), wording.number(event.accuracy)
+            return [f"{told}loss {loss}, accuracy {accuracy}, {wording.duration(event.seconds)}"]
+        phase.validation = Scores(event.val_loss, event.val_accuracy)
         is_best = math.isfinite(event.val_loss) and (phase.best is None or event.val_loss < phase.best.loss)
         if is_best:
             phase.best = replace(phase.validation, epoch=event.epoch)
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         return [
-            f"{component.name}: {phase.name}, epoch {event.epoch}/{event.epochs}: "
+            told
             + ", ".join(f"{name} {wording.number(getattr(event, name))}" for name in names)
             + f", {wording.duration(event.seconds)}"
             + (", best so far" if is_best else "")
@@ -186,6 +190,12 @@ class RunState:
 
     def _phase_finished(self, component: Component, event: PhaseFinished) -> list[str]:
         phase = self._phase(component, event.phase)
+        if event.val_is_trained_on:
+            component.outcome = "fitted to train and val"
+            return [
+                f"{component.name}: phase {phase.position}{phase.name} finished after "
+                f"{wording.plural(event.epochs, 'epoch')} on train and val, {wording.duration(event.seconds)}"
+            ]
         component.outcome = f"val accuracy {wording.number(event.val_accuracy)}"
         early = " (stopped early)" if event.stopped_early else ""
         return [

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from finetune.artifacts.training_history import Search
+from finetune.artifacts.training_history import Averaging, Search
 from finetune.config import Config, DataConfig, TrainingConfig
 from finetune.files import write_text
 from pipeline.modalities import modality_of
@@ -42,12 +42,13 @@ def recipe_for(path: Path) -> dict[str, Any]:
     }
 
 
-def write_chosen(config: Config, search: Search | None) -> Path:
+def write_chosen(config: Config, search: Search | None, averaging: Averaging | None) -> Path:
     """Writes a config into its output folder, with the phases that were chosen and without defaults; returns the file.
 
     Args:
         config: Of the run; its backbone has a name.
         search: What `training.strategy: auto` chose; None where it did not, and the config says all.
+        averaging: What was settled of pictures with their mirror images, if anything.
     """
     path = config.output_path / CHOSEN_FILE
     training, augmentation, because = config.training, config.augmentation, ""
@@ -56,7 +57,9 @@ def write_chosen(config: Config, search: Search | None) -> Path:
         candidates = candidates_for(record_of(config.backbone).kind, config.training, augmentation)
         chosen = next(each for each in candidates if each.name == search.chosen)
         default = TrainingConfig.model_fields["strategy"].default
-        training = training_of(chosen, config.training).model_copy(update={"strategy": default})
+        at_test_time = "flip" if averaging and averaging.applied else "none"
+        changes = {"strategy": default, "test_time_augmentation": at_test_time}
+        training = training_of(chosen, config.training).model_copy(update=changes)
         because = f"# Training: {search.chosen}, as {search.reason}.\n"
     chosen_config = config.model_copy(update={"training": training, "augmentation": augmentation})
     raw = json.loads(chosen_config.model_dump_json(exclude_defaults=True))

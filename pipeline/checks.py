@@ -25,6 +25,7 @@ from finetune.config.distillation import CHAMPION
 from finetune.config.keys import value_at
 from finetune.config.load import Check
 from finetune.config.space import space_problems, variants
+from finetune.config.strategies import AUTO
 from finetune.errors import BackboneError, ConfigError, DataError, did_you_mean
 from pipeline.data_roots import roots_of
 from pipeline.modalities import keys_of, modality_of
@@ -37,6 +38,7 @@ from trainer_module.backbones.source import missing_weights
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.modalities import MODALITIES
 from transforms.backbone import Backbone
+from transforms.features import IMAGE
 
 SAVED_MODEL = "saved_model.pb"
 
@@ -114,6 +116,31 @@ def modality_fits(raw: dict[str, Any]) -> list[str]:
             if isinstance(section, dict) and section.get(key)
         ]
     return problems
+
+
+def averaging_fits(raw: dict[str, Any]) -> list[str]:
+    """What the exported model is asked to average has the same label: pictures that may be flipped."""
+    key = "training.test_time_augmentation"
+    value, record = value_at(raw, key), _record(raw)
+    training = _parsed(TrainingConfig, raw, "training")
+    augmentation = _parsed(AugmentationConfig, raw, "augmentation")
+    if value in (None, "none") or record is None or training is None or augmentation is None:
+        return []
+    if record.modality != IMAGE:
+        shown = INGEST_MODALITIES[record.modality].shown
+        return [
+            f"{key}: got {value!r}; {record.name} is shown {shown}, and only pictures alone are averaged with their "
+            "mirror images. Leave it out"
+        ]
+    of_phases = [phase.augmentation for phase in training.phases if phase.augmentation]
+    is_measured = value == "measured" and training.strategy == AUTO and augmentation.horizontal_flip is None
+    if is_measured or any(each.horizontal_flip for each in (augmentation, *of_phases)):
+        return []
+    otherwise = "`measured`, or `none`" if training.strategy == AUTO else "`none`"
+    return [
+        f"{key}: got {value!r}, and nothing says that a mirror image has the label of its picture; expected "
+        f"augmentation.horizontal_flip true beside it, or {otherwise}"
+    ]
 
 
 # With what is expected in place of each.
@@ -293,8 +320,9 @@ _OF_ALL = (
     beam_components_exist,
     sides_fit,
 )
-CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits))
-LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(backbone_fits, modality_fits, files_exist))
+_OF_BACKBONES = (backbone_fits, modality_fits, averaging_fits)
+CHECKS = (*_OF_ALL, of_each_candidate(*_OF_BACKBONES))
+LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(*_OF_BACKBONES, files_exist))
 
 
 def _record(raw: dict[str, Any]) -> Backbone | None:

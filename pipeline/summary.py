@@ -107,6 +107,7 @@ def collect(
         tuning=_find(Tuning, outputs, "Tuner", "tuner_results"),
         refit=history.refit if history else None,
         calibration=history.calibration if history else None,
+        averaging=history.averaging if history else None,
         components=list(components),
         splits={name: split.examples for name, split in ingest.splits.items()} if ingest else {},
         left_out=dict(Counter(file.reason for file in ingest.skipped).most_common()) if ingest else {},

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
 
 from finetune.config import PhaseConfig
 from finetune.events import Note, emit
 from trainer_module.examples.input_data import Split, evaluation_batches, labels
+from trainer_module.mirror_images import below_last_layer, mirrored
 from trainer_module.phases.setup import Setup
 from trainer_module.probe import Probe, fit_probe
 from trainer_module.tasks.logits import OfLogits
@@ -30,7 +30,7 @@ class LastLayer:
         """Compiles nothing yet."""
         self._setup = setup
         self._layer = setup.model.layers[-1]
-        self._below = _below_last_layer(setup.model)
+        self._below = below_last_layer(setup.model)
         self._extract: Callable[[Any], tf.Tensor] | None = None
 
     def fit(self, split: Split) -> Probe:
@@ -41,7 +41,7 @@ class LastLayer:
         setup, start = self._setup, time.monotonic()
         views = [self.frozen_values(split)]
         if setup.flips and split.examples <= MOST_MIRRORED:
-            views.append(self._values(split, lambda pictures: tf.reverse(pictures, [2])))
+            views.append(self._values(split, mirrored))
         classes, of_each = len(setup.classes), labels(split).numpy()
         seed, weights = setup.training.seed, setup.class_weights
         probe = fit_probe(setup.task, np.stack(views), of_each, classes, seed, weights, split.groups)
@@ -60,8 +60,11 @@ class LastLayer:
 
     def logits(self, split: Split) -> np.ndarray:
         """Returns the logits of each example with the weights as they are, float32 [examples, classes]."""
-        kernel, offset = self._layer.get_weights()
-        return self._values(split) @ kernel + offset
+        return self._logits_of(self._values(split))
+
+    def logits_of_both(self, split: Split) -> np.ndarray:
+        """Returns the logits of each picture and of its mirror image, float32 [2, examples, classes]."""
+        return np.stack([self.logits(split), self._logits_of(self._values(split, mirrored))])
 
     def frozen_values(self, split: Split) -> np.ndarray:
         """Returns what the layer takes of each example, float32 [examples, features].
@@ -73,12 +76,17 @@ class LastLayer:
         feed = setup.frozen_features.of(training, split, split).feeds(0, 0, 0).val
         if feed.model is setup.model or feed.model.output.node.layer is not self._layer:
             return self._values(split)
-        above = _below_last_layer(feed.model)
+        above = below_last_layer(feed.model)
         return np.concatenate([above(kept, training=False).numpy() for kept, _ in feed.batches]).astype(np.float32)
 
     def divide_by(self, temperature: float) -> None:
         """Divides the logits, now and in the exported model, by a number above 0."""
         self._layer.set_weights([weights / np.float32(temperature) for weights in self._layer.get_weights()])
+
+    def _logits_of(self, values: np.ndarray) -> np.ndarray:
+        kernel, offset = self._layer.get_weights()
+        logits: np.ndarray = values @ kernel + offset
+        return logits
 
     def _values(self, split: Split, change: Callable[[Any], Any] = lambda inputs: inputs) -> np.ndarray:
         batches = evaluation_batches(split, self._setup.training.batch_size)
@@ -95,7 +103,3 @@ def judged_held_out(setup: Setup, split: Split, probe: Probe) -> OfLogits:
     """Judges the logits that cross-validation gave of examples of a split, each by a fit that had not seen it."""
     targets = setup.task.targets(labels(split).numpy()[probe.rows], len(setup.classes))
     return setup.task.of_logits(targets, probe.logits)
-
-
-def _below_last_layer(model: keras.Model) -> keras.Model:
-    return keras.Model(model.input, model.output.node.keras_inputs[0])

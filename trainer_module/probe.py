@@ -36,6 +36,7 @@ class Probe:
     penalty: float  # One of PENALTIES.
     rows: np.ndarray  # int [held out], the examples that cross-validation took.
     logits: np.ndarray  # float32 [held out, classes], of these, from fits that had not seen them.
+    mean_logits: np.ndarray | None  # The same of all their views, averaged; None where there is one view.
     loss: float  # Mean loss of these logits.
 
     def of(self, values: np.ndarray) -> np.ndarray:
@@ -72,7 +73,8 @@ def fit_probe(
     kernel, offset = regression.layer(regression.fit(found.penalty, found.solution, _CLOSE))
     kernel = (kernel if basis is None else basis.T @ kernel) / scale[:, np.newaxis]
     layer = kernel.astype(np.float32), (offset - mean @ kernel).astype(np.float32)
-    return Probe(*layer, found.penalty, rows, found.logits.astype(np.float32), found.loss)
+    plain, mean = (each.astype(np.float32) for each in (found.logits[0], found.logits.mean(axis=0)))
+    return Probe(*layer, found.penalty, rows, plain, mean if len(values) > 1 else None, found.loss)
 
 
 def held_out_logits(
@@ -98,7 +100,7 @@ def held_out_logits(
     rows, folds = _folds(labels, seed, groups)
     found = _cross_validated(task, spanned[:, rows], targets[rows], folds, None, _NEAR)
     logits = np.empty(targets.shape, np.float32)
-    logits[rows] = found.logits
+    logits[rows] = found.logits[0]
     if len(rows) == len(labels):
         return logits
     rows, folds = _folds(labels, seed, groups, len(labels))
@@ -148,7 +150,7 @@ def _folds(
 @dataclass(frozen=True)
 class _Best:
     penalty: float  # That with the lowest loss.
-    logits: np.ndarray  # Of the examples that each fit had not seen.
+    logits: np.ndarray  # [views, examples, classes], of the examples that each fit had not seen.
     loss: float  # Mean loss of these.
     solution: np.ndarray  # The mean of those of all folds, near that of all examples.
 
@@ -169,14 +171,14 @@ def _cross_validated(
     best: _Best | None = None
     worse = 0
     for penalty in PENALTIES:
-        logits = np.empty(targets.shape, np.float64)
+        logits = np.empty((len(values), *targets.shape), np.float64)
         for number, (regression, held_out) in enumerate(parts):
             # The penalty is beside the sum of losses, of which a fold has fewer.
             share = 1 - held_out.mean()
             solutions[number] = solution = regression.fit(penalty * share, solutions[number], converged)
             kernel, offset = regression.layer(solution)
-            logits[held_out] = values[0, held_out] @ kernel + offset
-        loss = float(task.of_logits(targets, logits, weights).losses.mean())
+            logits[:, held_out] = values[:, held_out] @ kernel + offset
+        loss = float(task.of_logits(targets, logits[0], weights).losses.mean())
         if best is None or loss < best.loss:
             best, worse = _Best(penalty, logits, loss, np.mean(solutions, axis=0)), 0
         else:

@@ -29,6 +29,7 @@ from finetune.config.strategies import AUTO
 from finetune.errors import DataError
 from trainer_module.alignment.objective import ACCURACY
 from trainer_module.alignment.prompts import with_classes
+from trainer_module.averaging import with_averaging
 from trainer_module.backbones.model import build_network, in_float32
 from trainer_module.backbones.sources import origin_of, record_of
 from trainer_module.calibration import calibrate
@@ -39,6 +40,7 @@ from trainer_module.export.aligned import AlignedModel
 from trainer_module.export.export import ServedModel, export_model
 from trainer_module.fitted_head import LastLayer
 from trainer_module.frozen_features.features import FrozenFeatures
+from trainer_module.mirror_images import averaged
 from trainer_module.peft.adapting import Adapting
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.distribution import current_strategy, is_chief
@@ -113,6 +115,8 @@ def run_fn(fn_args: FnArgs) -> None:
         adapting.leave(fn_args.model_run_dir)
         task = setup.task
         network = in_float32(setup.model, backbone_config, training, len(setup.classes), task.head())
+        if trained.averages:
+            network = averaged(network)
         model = network
         if training.fusion.is_contrastive:
             model = with_classes(network, setup.classes, training.fusion.prompts, transform_output, val.inputs)
@@ -139,10 +143,13 @@ def run_fn(fn_args: FnArgs) -> None:
         counted = ACCURACY if training.fusion.is_contrastive else task.accuracy
         history |= {"accuracy": counted, "classes": class_names(transform_output)}
         history |= {"search": trained.search, "refit": trained.refit, "calibration": calibration, "start": start}
+        history |= {"averaging": trained.averaging}
         TrainingHistory.model_validate({**decision, **history}).write(fn_args.model_run_dir)
         parts = transform_output, val.inputs, val.labels, task, decision
         served = AlignedModel(model, network, *parts) if model is not network else ServedModel(model, *parts)
         facts = {"backbone": origin, "task": settings["task"], "modality": val.inputs.modality, **decision}
+        if trained.averages:
+            facts["test_time_augmentation"] = "flip"
         export_model(served, fn_args.serving_model_dir, facts)
     open_checkpoints(settings, setup, key).clear()
 
@@ -165,6 +172,7 @@ def train(setup: Setup, settings: dict[str, Any], key: str) -> Trained:
     if setup.training.refit or setup.training.calibration == "temperature":
         held_out = HeldOut(labels(setup.val).numpy(), last_layer.logits(setup.val), "the validation split")
     trained = Trained(state.rows, state.curves, state.gradient_accumulation_steps, held_out)
+    trained = with_averaging(setup, trained, last_layer)
     if not setup.training.refit:
         return trained
     trained = trained.with_unseen(Snapshot.of(setup.model))

@@ -10,19 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from finetune.artifacts.training_history import Refit, Search
+from finetune.artifacts.training_history import Averaging, Refit, Search
 from finetune.events import Note, TrialFinished, TrialStarted, emit
 from trainer_module.examples.input_data import Split, both, labels
 from trainer_module.fitted_head import LastLayer
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.run import run_phases
-from trainer_module.phases.setup import Setup
+from trainer_module.phases.setup import LAST_FIT, Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.probe import Probe
 from trainer_module.search.candidates import last_fit
-
-# The trial that the last fit is.
-REFIT = "refit"
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,12 @@ class HeldOut:
     examples: str  # Which examples these are, in words.
 
     @classmethod
-    def of_probe(cls, probe: Probe, split: Split, name: str = "train") -> HeldOut:
-        """Takes those of the cross-validation of a fitted head."""
-        return cls(labels(split).numpy()[probe.rows], probe.logits, f"held-out folds of {name}")
+    def of_probe(cls, probe: Probe, split: Split, name: str = "train", averaged: bool = False) -> HeldOut | None:
+        """Takes those of the cross-validation of a fitted head; None where views are averaged and it has seen one."""
+        logits = probe.mean_logits if averaged else probe.logits
+        if logits is None:
+            return None
+        return cls(labels(split).numpy()[probe.rows], logits, f"held-out folds of {name}")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,15 @@ class Trained:
     held_out: HeldOut | None  # None where nothing is fitted on them.
     search: Search | None = None
     refit: Refit | None = None
+    averaging: Averaging | None = None  # None where pictures are not averaged with their mirror images.
     # Weights of all variables that have not seen validation, where those in the model have; a later training goes on
     # from these, so that validation judges it too.
     unseen: Snapshot | None = None
+
+    @property
+    def averages(self) -> bool:
+        """Whether the exported model averages pictures with their mirror images."""
+        return self.averaging is not None and self.averaging.applied
 
     def with_unseen(self, unseen: Snapshot) -> Trained:
         """Returns it with the weights from before the last fit."""
@@ -80,16 +86,15 @@ def refit(setup: Setup, trained: Trained, last_layer: LastLayer, opened: Callabl
     if setup.training.head.start == "fitted":
         probe = last_layer.fit(together)
         if not trained.rows:
-            held_out = HeldOut.of_probe(probe, together, "train and val")
+            held_out = HeldOut.of_probe(probe, together, "train and val", trained.averages) or held_out
     training = last_fit(setup.training, trained.rows, setup.trained_on.steps(setup.training.batch_size))
-    last = setup.with_training(training, together, trial=REFIT)
+    last = setup.with_training(training, together, trial=LAST_FIT)
     parts, seconds = trained.gradient_accumulation_steps, 0.0
     if training.phases:
         phases = [phase.model_dump(mode="json") for phase in training.phases]
-        emit(TrialStarted(component=setup.component, trial=REFIT, parameters={"training": {"phases": phases}}))
+        emit(TrialStarted(component=setup.component, trial=LAST_FIT, parameters={"training": {"phases": phases}}))
         state = run_phases(last, opened(last))
-        # Validation is trained on here: what it says of this fit is no measure of it.
-        emit(TrialFinished(component=setup.component, trial=REFIT, metrics={}))
+        emit(TrialFinished(component=setup.component, trial=LAST_FIT, metrics={}))
         parts, seconds = max(parts, state.gradient_accumulation_steps), sum(row["seconds"] for row in state.rows)
     steps = sum(phase.steps or 0 for phase in training.phases)
     # What a kill interrupted is in the rows; of this process, the clock knows more.

@@ -9,7 +9,7 @@ from finetune.artifacts.base import Artifact, Record
 from finetune.artifacts.data_findings import DataFinding
 from finetune.artifacts.findings import DriftedSpan, GateResult, Reuse, ServingMetrics, SliceFindings
 from finetune.artifacts.retrain_decision import RetrainDecision
-from finetune.artifacts.training_history import BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
+from finetune.artifacts.training_history import Averaging, BackboneOrigin, Calibration, PhaseRow, Refit, Search, Start
 from finetune.artifacts.tuning import Tuning
 from finetune.errors import NOTHING_TO_DO, PENDING, REFUSED, FinetuneError
 
@@ -57,6 +57,7 @@ class RunSummary(Artifact, file="summary.json"):
         left_out: How many files or rows of the data became no example, by reason.
         start: What training began with; None where the config does not ask for the champion.
         tuning: The search whose best values the Trainer took; None where the config asks for none.
+        averaging: Of pictures with their mirror images in the exported model; None where there is none to settle.
         ranking: Of the backbones that this one was chosen from; None where the config names it.
         data_checks: What each check of the data found.
         decision: Of `finetune retrain`, and why; None of another command.
@@ -85,6 +86,7 @@ class RunSummary(Artifact, file="summary.json"):
     tuning: Tuning | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None
+    averaging: Averaging | None = None
     mlflow_run: str | None = None
     components: list[ComponentRun] = []
     splits: dict[str, int] = {}

@@ -149,6 +149,24 @@ class Calibration(Record):
     ece_after: float
 
 
+class Averaging(Record):
+    """Whether the exported model averages the logits of a picture and of its mirror image.
+
+    Attributes:
+        applied: Whether it does.
+        asked_for: Whether the config says so; else it was measured.
+        gain: How much lower the loss of validation examples is with it than that of a single image, the mean of the two
+            mirror images, mean over examples; `standard_error` is that of this mean.
+        reason: What was measured, as a sentence.
+    """
+
+    applied: bool
+    asked_for: bool
+    gain: float
+    standard_error: float
+    reason: str
+
+
 class TrainingHistory(Artifact, file="history.json"):
     """The course of a training; `accuracy` says what rows and curves call so.
 
@@ -169,4 +187,5 @@ class TrainingHistory(Artifact, file="history.json"):
     search: Search | None = None
     refit: Refit | None = None
     calibration: Calibration | None = None
+    averaging: Averaging | None = None
     start: Start | None = None

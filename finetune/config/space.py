@@ -24,6 +24,7 @@ SECTIONS = ("training", "augmentation")
 NOT_TUNED = {
     "training.seed": "the best of several seeds is the luckiest",
     "training.refit": "what is trained on validation too cannot be judged by it",
+    "training.test_time_augmentation": "trials are compared by the picture alone",
     "training.start_from": "trials begin with the backbone",
     "training.warm_share": "trials begin with the backbone",
     "training.budget_minutes": "it is of `strategy: auto`, which searches by itself",

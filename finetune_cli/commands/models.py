@@ -101,7 +101,7 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 3,
 ) -> None:
-    """Classifies images or texts with a pushed model."""
+    """Asks a pushed model about images, sounds or texts."""
     from finetune_cli.predict import files_in
     from finetune_cli.predict import predict as predict_each
 

@@ -305,7 +305,9 @@ def _run(config: Config, summary_file: Path | None, work: Callable[[Config], Run
     if is_open and summary.status != "failed":
         from pipeline.auto_recipe import write_chosen
 
-        console.print(f"config  {write_chosen(config, summary.search)}", soft_wrap=True, highlight=False)
+        console.print(
+            f"config  {write_chosen(config, summary.search, summary.averaging)}", soft_wrap=True, highlight=False
+        )
     if summary_file:
         write_text(summary_file, summary.text())
     silence_shutdown()

@@ -328,6 +328,15 @@ def training_sentences(summary: RunSummary) -> list[str]:
             f"What was chosen was trained once more {steps}on {plural(refit.examples, 'example')} of train and "
             "validation together; that model is the one that was tested."
         )
+    if averaging := summary.averaging:
+        what = "the logits of a picture and of its mirror image"
+        why = f"{'The config asks for it' if averaging.asked_for else 'It was measured on validation'}: "
+        found.append(
+            f"The exported model averages {what}, so that every prediction takes it twice as long. {why}"
+            f"{averaging.reason}."
+            if averaging.applied
+            else f"The exported model does not average {what}. {why}{averaging.reason}."
+        )
     if calibration := summary.calibration:
         found.append(
             f"Logits are divided by the temperature {number(calibration.temperature)}, fitted on "

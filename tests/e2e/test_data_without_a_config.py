@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from finetune.artifacts.backbone_ranking import BackboneRanking
 from finetune.artifacts.run_summary import RunSummary
+from finetune.artifacts.training_history import Averaging, Search
 from finetune.config import load_config
 from finetune_cli.main import app
 from pipeline.auto_recipe import is_data, recipe_for, write_chosen
+from pipeline.checks import averaging_fits
 
 CANDIDATES = "[{name: SmallCNN, weights: random, image_size: 16}, {name: SmallCNN, weights: random, image_size: 32}]"
 
@@ -85,6 +87,21 @@ def test_a_config_that_says_all_is_written_as_it_is(tmp_path, load):
     }
     raw["training"] = {"head": {"start": "fitted"}, "phases": []}
     config = load(raw)
-    path = write_chosen(config, None)
+    path = write_chosen(config, None, None)
     assert load_config(path) == config
     assert yaml.safe_load(path.read_text())["backbone"] == raw["backbone"]
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_what_was_chosen_is_written_with_what_was_settled_of_mirror_images(tmp_path, load, applied):
+    training = {"strategy": "auto"}
+    raw = {"name": "x", "output_dir": str(tmp_path), "data": {"root": "d"}, "training": training}
+    config = load({**raw, "backbone": {"name": "SmallCNN", "weights": "random"}})
+    found = {"chosen": "all_layers", "reason": "better", "budget_minutes": 1, "seconds": 1, "val_examples": 9}
+    search = Search(candidates=[], flips=True, **found)
+    settled = Averaging(applied=applied, asked_for=False, gain=0.1, standard_error=0.01, reason="better")
+    path = write_chosen(config, search, settled)
+    chosen = load_config(path, checks=[averaging_fits])
+    assert chosen.training.test_time_augmentation == ("flip" if applied else "none")
+    assert chosen.augmentation.horizontal_flip
+    assert [phase.name for phase in chosen.training.phases] == ["all_layers"]

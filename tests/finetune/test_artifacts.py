@@ -132,12 +132,13 @@ def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
     data = ReportData.read(tmp_path)
     assert data.ingest is None
     added = dict.fromkeys(
-        ("approval", "search", "tuning", "refit", "calibration", "reuse", "drifted", "ranking", "start", "decision")
+        ("approval", "search", "tuning", "refit", "calibration", "averaging", "reuse", "drifted", "ranking", "start")
     )
     serving = {**summary["serving"], "teacher_metrics": None}
     assert data.summary.plain() == {
         **summary,
         **added,
+        "decision": None,
         "data_checks": [],
         "left_out": {},
         "spans": [],

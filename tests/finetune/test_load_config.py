@@ -114,10 +114,12 @@ def test_auto_begins_with_a_fitted_head_and_uses_all_data(load, problems):
     training = load({**GOOD, "training": {"strategy": "auto", "head": {"l2": 0.1}}}).training
     assert (training.head.start, training.head.units, training.head.dropout, training.head.l2) == ("fitted", [], 0, 0.1)
     assert (training.refit, training.calibration) == (True, "temperature")
+    assert training.test_time_augmentation == "measured"
     other = {"strategy": "auto", "refit": False, "calibration": "none"}
     assert not load({**GOOD, "training": other}).training.refit
     explicit = load(GOOD).training
     assert (explicit.head.start, explicit.refit, explicit.calibration) == ("random", False, "none")
+    assert explicit.test_time_augmentation == "none"
     (problem,) = problems({**GOOD, "training": {"strategy": "auto", "head": {"units": [64]}}})
     assert problem.startswith("training.head: got") or "units: got [64]" in problem
     assert "expected `units: []`" in problem

@@ -122,6 +122,24 @@ def test_a_pipe_gets_one_plain_line_per_component_phase_and_epoch():
     ]
 
 
+def test_of_a_fit_to_train_and_val_no_figures_of_validation_are_shown():
+    console, terminal = pipe(), Console(file=io.StringIO(), force_terminal=True, width=60)
+    for each in (console, terminal):
+        with RunView(each, "flowers"):
+            emit(ComponentStarted(component="Trainer"))
+            emit(PHASE)
+            emit(replace(EPOCH, trial="refit", val_is_trained_on=True))
+            ended = {"component": "Trainer", "phase": "head", "epochs": 1, "stopped_early": False, "best_epoch": 1}
+            emit(PhaseFinished(**ended, val_loss=0.4, val_accuracy=0.85, seconds=2.0, val_is_trained_on=True))
+    lines = [line.split(" ", 1)[1] for line in text(console).splitlines()]
+    assert lines[-2:] == [
+        "Trainer: head, epoch 1/10: loss 0.500, accuracy 0.800, 2.0 s",
+        "Trainer: phase 1/2 head finished after 1 epoch on train and val, 2.0 s",
+    ]
+    assert "0.400" not in text(terminal)
+    assert "0.850" not in text(terminal)
+
+
 @pytest.mark.parametrize("console", [pipe(), Console(file=io.StringIO(), force_terminal=True, width=60)])
 def test_nothing_but_a_terminal_gets_escape_codes(console: Console):
     """The second console is what FORCE_COLOR, common in CI, makes of a pipe."""

@@ -6,7 +6,7 @@ import pytest
 
 from finetune.config import DataConfig, load_config
 from finetune.errors import ConfigError
-from pipeline.checks import backbone_fits, files_exist, modality_fits
+from pipeline.checks import averaging_fits, backbone_fits, files_exist, modality_fits
 
 TEXT = {"name": "GloVe", "weights": "words.txt"}
 IMAGE = {"name": "MobileNetV2", "weights": "random"}
@@ -50,6 +50,29 @@ def test_settings_of_texts_are_no_settings_of_pictures(data):
 def test_an_image_size_is_none_of_a_texts():
     (problem,) = problems({**TEXT, "image_size": 224})
     assert problem.startswith("backbone.image_size: got 224; GloVe is shown texts")
+
+
+@pytest.mark.parametrize("wanted", ["flip", "measured"])
+def test_only_pictures_that_may_be_flipped_are_averaged_with_their_mirror_images(wanted):
+    def found(backbone: dict, training: dict, **augmentation) -> list[str]:
+        training = {"test_time_augmentation": wanted, **training}
+        return averaging_fits({"backbone": backbone, "training": training, "augmentation": augmentation})
+
+    phase = {"name": "all", "epochs": 1, "learning_rate": 0.1, "augmentation": {"horizontal_flip": True}}
+    assert found(IMAGE, {}, horizontal_flip=True) == found(IMAGE, {"phases": [phase]}) == []
+    assert found(IMAGE, {"strategy": "auto"}, horizontal_flip=True) == []
+    for training in ({}, {"strategy": "linear_probe"}):
+        (problem,) = found(IMAGE, training, rotation=0.1)
+        assert problem.startswith(
+            f"training.test_time_augmentation: got {wanted!r}, and nothing says that a mirror image"
+        )
+        assert "expected augmentation.horizontal_flip true beside it, or `none`" in problem
+    assert found(IMAGE, {"strategy": "auto"}, horizontal_flip=False)
+    assert (found(IMAGE, {"strategy": "auto"}) == []) == (wanted == "measured"), "`auto` finds out whether they may"
+    for backbone in (TEXT, ENCODER):
+        (problem,) = found(backbone, {})
+        assert "is shown texts, and only pictures alone are averaged" in problem
+    assert averaging_fits({"backbone": TEXT, "training": {"strategy": "auto"}}) == [], "nobody has asked for it"
 
 
 def test_tables_and_encoders_have_settings_of_their_own():

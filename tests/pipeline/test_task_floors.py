@@ -81,6 +81,7 @@ def test_a_config_of_boxes_fits_as_it_is_and_with_its_defaults_written_out():
         ("training.label_smoothing", 0.1),
         ("training.class_weights", "balanced"),
         ("training.calibration", "temperature"),
+        ("training.test_time_augmentation", "flip"),
         ("training.peft", "lora"),
         ("training.frozen_features.cache", "on"),
         ("tuning.space", {"training.seed": [1, 2]}),

@@ -81,6 +81,12 @@ def test_the_last_fit_sees_all_examples_and_goes_on_after_a_kill(splits, tmp_pat
         np.testing.assert_array_equal(one, other)
 
 
+def test_the_last_fit_says_that_validation_is_trained_on_and_no_other_does(splits, tmp_path, heard):
+    trained(splits, tmp_path)
+    told = [(event.trial, event.val_is_trained_on) for event in heard if event.kind in ("epoch", "phase_finished")]
+    assert set(told) == {("", False), ("refit", True)}
+
+
 def test_two_splits_as_one_have_the_examples_of_both_in_order(splits):
     together = both(*splits)
     assert together.keys == [*splits[0].keys, *splits[1].keys]

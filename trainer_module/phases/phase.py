@@ -68,7 +68,8 @@ def run_phase(
         stopping = _look_before_training(program, state)
         save()
 
-    course = _Course(program, state, stopping, where, setup.trial, save, is_due, feeds.val, setup.watch)
+    told: dict[str, Any] = {"trial": setup.trial, "val_is_trained_on": setup.trains_on_validation}
+    course = _Course(program, state, stopping, where, told, save, is_due, feeds.val, setup.watch)
     # Asked before each epoch, not after one: a run that goes on may stand right after the last.
     with termination.saving():
         while not _is_over(course) and not course.given_up:
@@ -82,7 +83,7 @@ def run_phase(
     reason, outcome = _why_it_ended(course), _outcome(course)
     if line:
         outcome |= line.figures
-    emit(PhaseFinished(**where, **outcome, trial=setup.trial))
+    emit(PhaseFinished(**where, **outcome, **told))
     emit(Note(text=f"{setup.component}: phase {scope.phase.name} ended because {reason}"))
     own = {"gradient_accumulation_steps": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
     own |= {"interpolation": line.share} if line else {}
@@ -112,7 +113,7 @@ class _Course:
     state: State
     stopping: EarlyStopping  # Follows the validation loss.
     where: dict[str, Any]
-    trial: str
+    told: dict[str, Any]  # What is said with each epoch, and at the end: whose they are.
     save: Callable[[], None]
     is_due: Callable[[int], bool]  # Says after how many steps of an epoch to keep it.
     val: Feed
@@ -157,7 +158,7 @@ def _run_epoch(course: _Course) -> None:
     state.curves.append({"phase": where["phase"], "epoch": state.epoch, **means, "learning_rate": rate, **score})
     point: dict[str, Any] = {"epoch": state.epoch, "epochs": program.scope.epochs, "number": len(state.curves)}
     seconds = time.monotonic() - start
-    emit(Epoch(**where, **point, **means, learning_rate=rate, seconds=seconds, trial=course.trial))
+    emit(Epoch(**where, **point, **means, learning_rate=rate, seconds=seconds, **course.told))
     if not math.isfinite(means["val_loss"]):
         raise _bad_numbers(course, f"the validation loss became {means['val_loss']}", rate)
     phase = program.scope.phase

@@ -20,6 +20,9 @@ from trainer_module.phases.watch import Watch
 from trainer_module.tasks import TrainingTask
 from trainer_module.tasks.objective import Objective
 
+# The trial that a fit to train and validation together is.
+LAST_FIT = "refit"
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -51,6 +54,11 @@ class Setup:
     def trained_on(self) -> Split:
         """Returns what phases train on: `train`, and examples without labels. Heads are fitted on `train` alone."""
         return both(self.train, self.unlabelled) if self.unlabelled else self.train
+
+    @property
+    def trains_on_validation(self) -> bool:
+        """Says whether what validation tells of the training is no measure of it."""
+        return self.trial == LAST_FIT
 
     @cached_property
     def objective(self) -> Objective:

@@ -12,7 +12,7 @@ from finetune.artifacts.training_history import CandidateResult, Search
 from finetune.config import TrainingConfig
 from finetune.errors import BackboneError, RunError
 from finetune.events import Note, TrialFinished, TrialStarted, emit
-from trainer_module.calibration import fit_temperature
+from trainer_module.averaging import scores_of, with_averaging
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import MOST_MIRRORED, LastLayer, judged_held_out
 from trainer_module.modalities import MODALITIES
@@ -161,12 +161,7 @@ class _Search:
 
     def _scores(self, name: str) -> Scores:
         """Judges a candidate's logits on validation, at the temperature at which they would be served."""
-        setup, logits = self._setup, self._record.logits(self._folder, name)
-        targets = setup.task.targets(self._val_labels, len(setup.classes))
-        if setup.training.calibration == "temperature":
-            logits = logits / fit_temperature(setup.task, targets, logits)
-        judged = setup.task.of_logits(targets, logits)
-        return Scores(judged.losses, judged.hits)
+        return scores_of(self._setup, self._val_labels, self._record.logits(self._folder, name))
 
     def _trained(self, chosen: str) -> Trained:
         """Brings the weights of the chosen candidate into the model, fitted to train and val together if asked."""
@@ -182,6 +177,7 @@ class _Search:
         if candidate.phases:
             # Its last checkpoint has the weights; without it they are trained once more, to the same.
             run_phases(of_candidate, self._opened(of_candidate, f"{FOLDER}/{chosen}"))
+        trained = with_averaging(of_candidate, trained, self._last_layer)
         if not setup.training.refit or self._goes_as_trained(chosen):
             return trained
         trained = trained.with_unseen(Snapshot.of(setup.model))

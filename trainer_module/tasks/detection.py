@@ -38,6 +38,7 @@ class Detection(MultiLabel):
         "training.class_weights": "none",
         "training.refit": "false",
         "training.calibration": "`none`",
+        "training.test_time_augmentation": "`none`",
         "training.peft": "none",
         "training.distillation": "none",
         "training.frozen_features.cache": "`auto`: boxes are found on several maps, and none is kept",

@@ -34,6 +34,7 @@ class Segmentation(MultiLabel):
         "training.class_weights": "none: Dice counts each class of a picture alike",
         "training.refit": "false",
         "training.calibration": "`none`",
+        "training.test_time_augmentation": "`none`",
         "training.peft": "none",
         "training.distillation": "none",
         "training.frozen_features.cache": "`auto`: masks are made of several maps, and none is kept",

@@ -52,7 +52,7 @@ def tracked(
     Each epoch writes its metrics twice: as `val_loss` by the number of the epoch in all phases, and as
     `<phase>/val_loss` by that in the phase. Each phase writes `<phase>/best_val_loss` and `<phase>/best_val_accuracy`.
     What is trained to be compared, and the last fit, are runs of their own, below that of the training; each ends with
-    what it is compared by, such as `final/val_loss`.
+    what it is compared by, such as `final/val_loss`. The last fit has no validation, whose examples it is trained on.
 
     Args:
         places: Where to write.
@@ -132,13 +132,14 @@ def entries(event: Event, component: str, run: str) -> list[Entry]:
         last = [Numbers(run=of, values=final, step=0, at=now)] if final else []
         return [*last, RunEnds(run=of, succeeded=event.succeeded, at=now)]
     if isinstance(event, Epoch):
-        of, metrics = _run_of(event, run), {name: getattr(event, name) for name in METRICS}
+        names = [name for name in METRICS if not (event.val_is_trained_on and name.startswith("val_"))]
+        of, metrics = _run_of(event, run), {name: getattr(event, name) for name in names}
         in_phase = {f"{event.phase}/{name}": value for name, value in metrics.items()}
         return [
             Numbers(run=of, values=metrics, step=event.number, at=now),
             Numbers(run=of, values=in_phase, step=event.epoch, at=now),
         ]
-    if isinstance(event, PhaseFinished):
+    if isinstance(event, PhaseFinished) and not event.val_is_trained_on:
         best = {"best_val_loss": event.val_loss, "best_val_accuracy": event.val_accuracy}
         in_phase = {f"{event.phase}/{name}": value for name, value in best.items()}
         return [Numbers(run=_run_of(event, run), values=in_phase, step=event.best_epoch, at=now)]

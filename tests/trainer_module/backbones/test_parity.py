@@ -21,6 +21,7 @@ from finetune.config import BackboneConfig, HeadConfig, TrainingConfig  # noqa: 
 from trainer_module.backbones.model import build_network  # noqa: E402
 from trainer_module.examples.input_data import evaluation_batches, load_split  # noqa: E402
 from trainer_module.export.export import ServedModel, export_model  # noqa: E402
+from trainer_module.mirror_images import averaged  # noqa: E402
 from trainer_module.recipe import make_deterministic  # noqa: E402
 from trainer_module.tasks import TASKS  # noqa: E402
 from transforms.inputs import ImageInputs  # noqa: E402
@@ -100,12 +101,15 @@ def configs(tmp_path_factory, real_data) -> dict[str, BackboneConfig]:
     }
 
 
+@pytest.mark.parametrize("looks", ["once", "at both mirror images"])
 @pytest.mark.parametrize("kind", ["own", "keras application", "hub", "keras file"])
-def test_what_is_served_equals_what_is_trained_on(kind, transformed, configs, tmp_path):
+def test_what_is_served_equals_what_is_trained_on(kind, looks, transformed, configs, tmp_path):
     transform_output, records = transformed
     make_deterministic(1)
     training = TrainingConfig(head=HeadConfig(units=[], dropout=0))
     _, model = build_network(configs[kind], training, classes=3)
+    if looks != "once":
+        model = averaged(model)
     inputs = ImageInputs(SIZE)
     labels = Labels(TRANSFORM_TASKS["single_label"], 3)
     split = load_split([records], inputs, labels)

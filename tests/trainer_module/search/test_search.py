@@ -76,6 +76,7 @@ def test_it_tries_all_and_keeps_the_simplest_that_nothing_beats(splits, tmp_path
     setup, trained = search(splits, tmp_path, auto(refit=False))
     found = trained.search
     assert [each.name for each in found.candidates] == ["probe", "top", "all"]
+    assert trained.averaging.reason, "whether the mean with mirror images pays is measured at the end"
     assert all(each.seconds > 0 and each.reason and each.val_loss >= 0 for each in found.candidates)
     first, *others = found.candidates
     assert first.gain is None

@@ -14,7 +14,7 @@ from registry.versions import model_digest, push_version, roll_back
 from trainer_module.tracking.entries import Candidate, Outcome, Picture, Served
 from trainer_module.tracking.mlflow import CHALLENGER, CHAMPION, RUN_TAG
 from trainer_module.tracking.outcome import tell
-from trainer_module.tracking.training import Places, flat, tracked
+from trainer_module.tracking.training import Places, entries, flat, tracked
 
 tf = pytest.importorskip("tensorflow")
 
@@ -89,6 +89,16 @@ def test_tensorboard_gets_each_epoch_by_its_number_in_all_phases_and_in_its_own(
     assert curve(folder, "head/best_val_loss") == [(2, 0.25)]
     assert curve(folder, "learning_rate")[-1] == (3, 0.125)
     assert not (tmp_path / "mlflow").exists()
+
+
+def test_a_fit_to_validation_too_has_no_curve_of_it():
+    told = {"component": "Trainer", "phase": "all", "epochs": 1, "val_loss": 0.1, "val_accuracy": 0.9, "seconds": 1}
+    of_epoch = {**told, "epoch": 1, "number": 1, "learning_rate": 0.1, "loss": 0.5, "accuracy": 0.8, "trial": "refit"}
+    (numbers, in_phase) = entries(Epoch(**of_epoch, val_is_trained_on=True), "Trainer", "run")
+    assert set(numbers.values) == {"loss", "accuracy", "learning_rate"}
+    assert set(in_phase.values) == {"all/loss", "all/accuracy", "all/learning_rate"}
+    ended = PhaseFinished(**told, best_epoch=1, stopped_early=False, trial="refit", val_is_trained_on=True)
+    assert entries(ended, "Trainer", "run") == []
 
 
 def test_no_curve_of_tensorboard_starts_anew_with_a_trial_and_each_has_its_hyper_parameters(tmp_path):
