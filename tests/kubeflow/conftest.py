@@ -108,38 +108,3 @@ kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
 """
     )
     return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of pictures with masks: a light square on dark noise."""
-    import numpy as np
-    from PIL import Image
-
-    folder = tmp_path_factory.mktemp("tiny_masks")
-    draw = np.random.default_rng(0)
-    for name in ("images", "masks"):
-        (folder / name).mkdir()
-    (folder / "classes.txt").write_text("dark\nlight\n")
-    for number in range(48):
-        mask = np.zeros((32, 32), np.uint8)
-        top, left = draw.integers(0, 16, 2)
-        mask[top : top + 14, left : left + 14] = 1
-        pixels = 60 + 120 * mask[..., np.newaxis] + draw.integers(-50, 50, (32, 32, 3))
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / f"{number}.png")
-        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
-    (folder / "tiny.yaml").write_text(
-        """
-name: tiny
-task: segmentation
-data: {root: .}
-backbone: {name: MobileNetV2, weights: random, image_size: 32, arguments: {alpha: 0.35}}
-augmentation: {horizontal_flip: true, random_resized_crop: 0.6}
-training:
-  batch_size: 8
-  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
-evaluation: {gates: [{metric: mean_iou, min: 0.0}], baselines: [majority]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
-    )
-    return folder
