@@ -35,7 +35,7 @@ class Asked(subject.Executor):
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs the executor beside a champion that was pushed with a list, or without one."""
-    monkeypatch.setattr(subject, "_show", lambda examples, chosen, folder: {number: {} for number in chosen})
+    monkeypatch.setattr(subject, "_show", lambda examples, chosen, folder, masks: {number: {} for number in chosen})
 
     def made(kind: type, name: str):
         artifact = kind()

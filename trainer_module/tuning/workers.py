@@ -43,12 +43,12 @@ def helpers(fn_args: Any, count: int, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in started:
-            if process.poll() is None:
-                process.terminate()
+        told_to_end = [process for process in started if process.poll() is None]
+        for process in told_to_end:
+            process.terminate()
         for number, process in enumerate(started, start=1):
             _wait_for(process)
-            if process.returncode not in (0, termination.EXIT_CODE):
+            if process.returncode and process not in told_to_end:
                 last = _log(arguments, number).read_text(errors="replace").strip().rpartition("\n")[2]
                 text = f"{component}: worker {number} of the search failed, and the others trained its trials: {last}"
                 emit(Note(text=text, level="warning"))
@@ -73,6 +73,8 @@ def _wait_for(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    if process.stdin:
+        process.stdin.close()
 
 
 def _log(arguments: Path, number: int) -> Path:
