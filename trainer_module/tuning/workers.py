@@ -1,4 +1,4 @@
-"""Processes of this machine that train trials beside the one that searches; this module is what they run."""
+"""Processes of this machine that train trials beside the one that searches."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from finetune import termination
 from finetune.events import Note, emit
 from finetune.files import write_text
 from trainer_module.tuning.shares import WORKER_ENV
 
 # What `tuner_fn` reads of what TFX gives it.
 _ARGUMENTS = ("train_files", "eval_files", "transform_graph_path", "custom_config")
+# What they run.
+_MODULE = "trainer_module.tuning.worker_process"
 _SECONDS_TO_LEAVE = 30.0
 
 
@@ -58,7 +58,7 @@ def _start(arguments: Path, number: int) -> subprocess.Popen:
     environment = {**os.environ, WORKER_ENV: str(number)}
     with _log(arguments, number).open("w") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", __name__, str(arguments)],
+            [sys.executable, "-m", _MODULE, str(arguments)],
             # Ends with this process, however that ends.
             stdin=subprocess.PIPE,
             stdout=log,
@@ -79,23 +79,3 @@ def _wait_for(process: subprocess.Popen) -> None:
 
 def _log(arguments: Path, number: int) -> Path:
     return arguments.with_name(f"worker-{number}.log")
-
-
-def main() -> None:
-    """Trains trials of the search whose arguments are in a file, until none is left, or nobody searches any more."""
-    termination.listen()
-
-    def end_with_the_chief() -> None:
-        sys.stdin.read()
-        termination.terminate(termination.EXIT_CODE)
-
-    threading.Thread(target=end_with_the_chief, daemon=True).start()
-    from tfx.components.trainer.fn_args_utils import FnArgs
-
-    from trainer_module.tuning.recipe import tuner_fn
-
-    tuner_fn(FnArgs(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
-
-
-if __name__ == "__main__":
-    main()
