@@ -53,7 +53,7 @@ LOSS, ACCURACY = METRICS["loss"], METRICS["accuracy"]
             "order of the examples",
         ),
         (replace(ACCURACY, overall=lambda predictions, weights: mean(weights, predictions.correct)[:, None]), "array"),
-        (replace(METRICS["size_mb"], interval=Bootstrap()), "has no interval here"),
+        (replace(METRICS["size_mb"], interval=Bootstrap()), "whose interval is made where it is measured"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
