@@ -132,21 +132,19 @@ def test_the_report_of_a_failed_run_of_the_version_before_reads(tmp_path):
     data = ReportData.read(tmp_path)
     assert data.ingest is None
     added = dict.fromkeys(
-        (
-            *(
-                "approval",
-                "search",
-                "tuning",
-                "refit",
-                "calibration",
-                "averaging",
-                "reuse",
-                "drifted",
-                "ranking",
-                "start",
-            ),
+        [
+            "approval",
+            "search",
+            "tuning",
+            "refit",
+            "calibration",
+            "averaging",
+            "reuse",
+            "drifted",
+            "ranking",
+            "start",
             "source_task",
-        )
+        ]
     )
     serving = {**summary["serving"], "teacher_metrics": None}
     assert data.summary.plain() == {
