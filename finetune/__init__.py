@@ -13,6 +13,10 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # not all of it at once. It must be said before TensorFlow starts, wherever that is.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
+# With the kernels of oneDNN an example gives the same bits wherever it stands in a batch, so that what an earlier run
+# kept stands for it. TensorFlow takes them by itself only on processors with instructions for networks (VNNI).
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 # Libraries of linear algebra read it when they are imported, TensorFlow when it first computes.
 limit_threads()
 make_lazy()

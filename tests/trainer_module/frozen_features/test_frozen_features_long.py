@@ -69,7 +69,7 @@ def test_the_curves_of_mobilenet_agree_to_a_ten_thousandth(real_data, tmp_path):
             backbone, model = backbone_model.build_network(backbone_config, training, classes=5)
         kept = features.FrozenFeatures(str(tmp_path / "kept"), model, backbone, training, plain, *splits, "Trainer")
         counted = TASKS["single_label"], list("abcde"), None
-        given = setup.Setup(model, backbone, training, *counted, *splits, plain, strategy, "Trainer", kept)
+        given = setup.Setup(model, backbone, training, *counted, *splits, plain, strategy, "Trainer", kept, "image")
         checkpoints = checkpoint.Checkpoints(str(tmp_path / mode), mode, training.checkpoint, "Trainer")
         state = phases.run_phases(given, checkpoints)
         curves[mode], rows[mode] = state.curves, state.rows
