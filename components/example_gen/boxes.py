@@ -21,9 +21,9 @@ def check_size(data: bytes, text: str) -> None:
         FileProblem: The picture has another size.
     """
     objects = Objects.from_text(text)
-    width, height = upright_size(data)
+    width, height, turned = _upright(data)
     if (width, height) != (objects.width, objects.height):
-        how = ", as its EXIF orientation turns it" if _is_on_its_side(data) else ""
+        how = ", as its EXIF orientation turns it" if turned else ""
         raise FileProblem(
             "another size",
             f"got {width} x {height} pixels{how}, and the manifest says {objects.width} x {objects.height}: "
@@ -33,14 +33,16 @@ def check_size(data: bytes, text: str) -> None:
 
 def upright_size(data: bytes) -> tuple[int, int]:
     """Returns width and height of a usable picture in pixels; of a JPEG as its EXIF orientation turns it."""
-    with Image.open(io.BytesIO(data)) as picture:
-        width, height = picture.size
-    return (height, width) if _is_on_its_side(data) else (width, height)
+    width, height, _ = _upright(data)
+    return width, height
 
 
-def _is_on_its_side(data: bytes) -> bool:
+def _upright(data: bytes) -> tuple[int, int, bool]:
+    """Returns width, height, and whether the orientation has exchanged them."""
     with Image.open(io.BytesIO(data)) as picture:
-        return picture.format == "JPEG" and picture.getexif().get(_ORIENTATION, 1) >= _FIRST_ON_ITS_SIDE
+        turned = picture.format == "JPEG" and picture.getexif().get(_ORIENTATION, 1) >= _FIRST_ON_ITS_SIDE
+        width, height = reversed(picture.size) if turned else picture.size
+    return width, height, turned
 
 
 # The tag, and the first of its values that exchange height and width.
