@@ -36,6 +36,14 @@ def write_text(path: Path, text: str, sync: bool = False, errors: str = "strict"
         unfinished.write_text(text, encoding="utf-8", errors=errors)
 
 
+def text_of(path: Path) -> str | None:
+    """Returns the content of a text file in UTF-8; None where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return None
+
+
 def as_json(content: Any) -> str:
     """Returns plain data as the JSON text of a file; numbers may be NaN or infinite, as Python's own reader allows."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

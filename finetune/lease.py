@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from finetune.files import write_text
+from finetune.files import text_of, write_text
 
 RENEW_SECONDS = 10.0
 # Longer than a retry takes to start and to renew it.
@@ -48,19 +48,12 @@ def watch(
     """Calls `on_lost` from a thread when the lease has not been renewed for so many seconds of this machine's clock."""
 
     def look() -> None:
-        content, since = _content(file), time.monotonic()
+        content, since = text_of(file), time.monotonic()
         while time.monotonic() - since < lost_after:
             time.sleep(every)
-            now = _content(file)
+            now = text_of(file)
             if now is not None and now != content:
                 content, since = now, time.monotonic()
         on_lost()
 
     threading.Thread(target=look, daemon=True).start()
-
-
-def _content(file: Path) -> str | None:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError:
-        return None

@@ -24,7 +24,7 @@ from typing import Protocol
 from finetune import lease
 from finetune.artifacts.tuning import Trial
 from finetune.errors import RunError
-from finetune.files import write_text
+from finetune.files import text_of, write_text
 
 # Number of this process among those of a search, the chief being 0; where it is not set, this process makes them.
 WORKER_ENV = "FINETUNE_TUNER_WORKER"
@@ -101,16 +101,16 @@ class Shared:
         """See `Shares`."""
         if self.is_over(number):
             return False
-        holder = _content(self._claims / str(number))
+        holder = text_of(self._claims / str(number))
         return holder is None or self._is_lost(number, holder)
 
     def take(self, number: int) -> bool:
         """See `Shares`."""
         claim = self._claims / str(number)
-        holder = _content(claim)
+        holder = text_of(claim)
         if not self.is_left(number):
             return False
-        if holder is not None and _content(claim) == holder:
+        if holder is not None and text_of(claim) == holder:
             claim.unlink(missing_ok=True)
         try:
             with claim.open("x", encoding="utf-8") as file:
@@ -131,7 +131,7 @@ class Shared:
         Raises:
             RunError: The file is none of a trial.
         """
-        content = _content(self._result(number))
+        content = text_of(self._result(number))
         if content is None:
             return None
         try:
@@ -146,16 +146,9 @@ class Shared:
         """Says whether a worker has not renewed its lease since this one has looked for long enough."""
         if holder == self._name:
             return False
-        lease_of = _content(self._workers / holder) if holder else None
+        lease_of = text_of(self._workers / holder) if holder else None
         before = self._seen.get((number, holder))
         if before is None or before[0] != lease_of:
             self._seen[number, holder] = lease_of, time.monotonic()
             return False
         return time.monotonic() - before[1] >= self._lost_seconds
-
-
-def _content(file: Path) -> str | None:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError:
-        return None
