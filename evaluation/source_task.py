@@ -9,7 +9,6 @@ import numpy as np
 from evaluation.gates import Evidence, judge
 from evaluation.intervals import paired_shares
 from evaluation.metrics import METRICS
-from evaluation.metrics.source import SOURCE_RETENTION
 from finetune.artifacts.findings import GateResult, Interval
 from finetune.artifacts.source_task import SourceTask
 from finetune.config.evaluation import GateConfig
@@ -59,4 +58,4 @@ def judge_source(gates: Sequence[GateConfig], found: SourceTask | None) -> list[
         interval = interval_of(found, gate.confidence) if gate.confidence else found.interval
         return Evidence(found.retention, examples=found.examples, interval=interval)
 
-    return judge([gate for gate in gates if METRICS[gate.metric] is SOURCE_RETENTION], evidence)
+    return judge([gate for gate in gates if METRICS[gate.metric].of_source], evidence)

@@ -10,9 +10,9 @@ from tfx.proto.orchestration import execution_invocation_pb2
 
 from components.trainer.component import Executor as TrainerExecutor
 from components.tuner.component import Executor as TunerExecutor
+from finetune_kubeflow.workers.manifests import TUNER
 
 RESULT_FILE = "result.pb"
-TUNER = "Tuner"
 
 
 def train(invocation: Path, scratch: Path | None) -> None:
