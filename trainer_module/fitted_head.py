@@ -12,7 +12,8 @@ import tensorflow as tf
 from finetune.config import PhaseConfig
 from finetune.events import Note, emit
 from trainer_module.examples.input_data import Split, evaluation_batches, labels
-from trainer_module.mirror_images import below_last_layer, mirrored
+from trainer_module.heads import up_to_last_layer
+from trainer_module.mirror_images import mirrored
 from trainer_module.phases.setup import Setup
 from trainer_module.probe import Probe, fit_probe
 from trainer_module.tasks.logits import OfLogits
@@ -30,7 +31,7 @@ class LastLayer:
         """Compiles nothing yet."""
         self._setup = setup
         self._layer = setup.model.layers[-1]
-        self._below = below_last_layer(setup.model)
+        self._below = up_to_last_layer(setup.model)
         self._extract: Callable[[Any], tf.Tensor] | None = None
 
     def fit(self, split: Split) -> Probe:
@@ -76,7 +77,7 @@ class LastLayer:
         feed = setup.frozen_features.of(training, split, split).feeds(0, 0, 0).val
         if feed.model is setup.model or feed.model.output.node.layer is not self._layer:
             return self._values(split)
-        above = below_last_layer(feed.model)
+        above = up_to_last_layer(feed.model)
         return np.concatenate([above(kept, training=False).numpy() for kept, _ in feed.batches]).astype(np.float32)
 
     def divide_by(self, temperature: float) -> None:

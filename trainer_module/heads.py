@@ -206,3 +206,8 @@ class SeededDropout(keras.layers.Layer):
         kept = tf.random.stateless_uniform(shape, seed) >= rate
         self._calls.assign_add(1)
         return tf.where(kept, x / tf.cast(1.0 - rate, x.dtype), tf.zeros([], x.dtype))
+
+
+def up_to_last_layer(model: keras.Model) -> keras.Model:
+    """Returns the network up to what the last layer takes."""
+    return keras.Model(model.input, model.output.node.keras_inputs[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras as keras
 
+from trainer_module.heads import up_to_last_layer
 from trainer_module.phases.setup import Setup
 from transforms.features import IMAGE
 
@@ -27,11 +28,6 @@ def averaged(model: keras.Model) -> keras.Model:
     """
     pictures, last = model.input, model.layers[-1]
     both = keras.layers.Concatenate(axis=0)([pictures, mirrored(pictures)])
-    values = below_last_layer(model)(both)
+    values = up_to_last_layer(model)(both)
     plain, other = tf.split(values, 2)
     return keras.Model(pictures, last((plain + other) / 2))
-
-
-def below_last_layer(model: keras.Model) -> keras.Model:
-    """Returns the network up to what the last layer takes."""
-    return keras.Model(model.input, model.output.node.keras_inputs[0])

@@ -22,7 +22,7 @@ from trainer_module.backbones.model import build_network
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import HEAD_ALONE, LastLayer
 from trainer_module.frozen_features.feed import Feed
-from trainer_module.heads import SeededDropout, with_all_regularizers
+from trainer_module.heads import SeededDropout, up_to_last_layer, with_all_regularizers
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.phase import BadNumbersError
@@ -424,9 +424,8 @@ def below_last_layer(feed: Feed) -> Callable[[Any], Any]:
 
 
 def _below_last_layer(model: keras.Model) -> Callable[[Any], Any]:
-    node = model.output.node
-    first = keras.Model(model.inputs, node.keras_inputs[0])
-    if not isinstance(node.layer, keras.Model):
+    first, last = up_to_last_layer(model), model.output.node.layer
+    if not isinstance(last, keras.Model):
         return lambda values: first(values, training=False)
-    rest = _below_last_layer(node.layer)
+    rest = _below_last_layer(last)
     return lambda values: rest(first(values, training=False))
