@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from PIL import Image, ImageDraw
 from finetune.artifacts.evaluation_results import Sample
 from finetune.artifacts.report_data import ReportData
 from pipeline.report import evaluation
-from pipeline.report.tasks.samples import samples
+from pipeline.report.tasks.samples import drawn_samples
 from pipeline.report.tasks.section import Section
 
 # Of the longer side of a picture, in pixels: thumbnails are smaller than lines need.
@@ -51,20 +49,13 @@ class Detection:
 
 def boxed_samples(data: ReportData) -> dict[str, Any] | None:
     """Pictures with boxes drawn into them."""
-    found = samples(data)
-    if found is None:
-        return None
-    drawn = {
-        kind: [{**row, "image": with_boxes(row["sample"]) or row["image"]} for row in found[kind]]
-        for kind in ("mistakes", "correct")
-    }
-    return {**found, **drawn}
+    return drawn_samples(data, with_boxes)
 
 
-def with_boxes(sample: Sample) -> str:
-    """Returns the picture of a sample as a data URI, with its boxes; empty where its file is gone."""
+def with_boxes(sample: Sample) -> Image.Image | None:
+    """Returns the picture of a sample with its boxes; None where its file is gone."""
     if not sample.image or not Path(sample.image).is_file():
-        return ""
+        return None
     with Image.open(sample.image) as opened:
         scale = SIDE / max(opened.size)
         picture = opened.convert("RGB").resize([max(round(side * scale), 1) for side in opened.size])
@@ -74,6 +65,4 @@ def with_boxes(sample: Sample) -> str:
         places = (left * picture.width, upper * picture.height, right * picture.width, lower * picture.height)
         pen.rectangle(places, outline=COLOURS[box.mark], width=2)
         pen.text((places[0] + 3, places[1] + 1), box.label, fill=COLOURS[box.mark])
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return picture

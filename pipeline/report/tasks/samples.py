@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from finetune.artifacts.evaluation_results import Sample
 from finetune.artifacts.preview import Preview
 from finetune.artifacts.report_data import ReportData
 
@@ -25,6 +30,23 @@ def samples(data: ReportData) -> dict[str, Any] | None:
     mistakes = [row for row in shown if not row["sample"].correct]
     correct = [row for row in shown if row["sample"].correct]
     return {"mistakes": mistakes[:MISTAKES_SHOWN], "correct": correct[:CORRECT_SHOWN], "total": len(shown)}
+
+
+def drawn_samples(data: ReportData, draw: Callable[[Sample], Image.Image | None]) -> dict[str, Any] | None:
+    """Returns `samples` with pictures that are drawn; those whose files are gone, of which there is None, stay."""
+    found = samples(data)
+    if found is None:
+        return None
+    kinds = ("mistakes", "correct")
+    return {**found, **{kind: [{**row, **_drawn(draw(row["sample"]))} for row in found[kind]] for kind in kinds}}
+
+
+def _drawn(picture: Image.Image | None) -> dict[str, str]:
+    if picture is None:
+        return {}
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=85)
+    return {"image": f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"}
 
 
 def previewed(example: Preview) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from PIL import Image
 from finetune.artifacts.evaluation_results import Sample
 from finetune.artifacts.report_data import ReportData
 from pipeline.report import evaluation
-from pipeline.report.tasks.samples import samples
+from pipeline.report.tasks.samples import drawn_samples
 from pipeline.report.tasks.section import Section
 from transforms.masks import VOID, colour_of
 
@@ -54,29 +52,22 @@ class Segmentation:
 
 def masked_samples(data: ReportData) -> dict[str, Any] | None:
     """Pictures beside their masks, and the colours of the classes."""
-    found = samples(data)
+    found = drawn_samples(data, with_masks)
     if found is None:
         return None
-    drawn = {
-        kind: [{**row, "image": with_masks(row["sample"]) or row["image"]} for row in found[kind]]
-        for kind in ("mistakes", "correct")
-    }
     legend = [
         {"name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour_of(place))}
         for place, name in enumerate(data.classes)
     ]
-    return {**found, **drawn, "legend": legend, "wide": True}
+    return {**found, "legend": legend, "wide": True}
 
 
-def with_masks(sample: Sample) -> str:
-    """Returns three panels as a data URI: a picture alone, with its true mask, and with what is said.
-
-    It is empty where a file is gone.
-    """
+def with_masks(sample: Sample) -> Image.Image | None:
+    """Returns three panels: a picture alone, with its true mask, and with what is said; None where a file is gone."""
     files = [sample.image, sample.true_mask, sample.said_mask]
     paths = [Path(file) for file in files if file]
     if len(paths) < len(files) or not all(path.is_file() for path in paths):
-        return ""
+        return None
     with Image.open(paths[0]) as opened:
         picture = opened.convert("RGB").resize((SIDE, SIDE))
     sheet = Image.new("RGB", (3 * SIDE + 2 * GAP, SIDE), "white")
@@ -87,6 +78,4 @@ def with_masks(sample: Sample) -> str:
         opacity = np.where(np.asarray(own) == VOID, 0, round(255 * OPACITY)).astype(np.uint8)
         panel = Image.composite(own.convert("RGB"), picture, Image.fromarray(opacity, "L"))
         sheet.paste(panel, (place * (SIDE + GAP), 0))
-    content = io.BytesIO()
-    sheet.save(content, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return sheet
