@@ -17,9 +17,7 @@ VOID = 255
 
 def to_png(mask: np.ndarray) -> bytes:
     """Returns uint8 [height, width] as a grey PNG file; the same mask gives the same bytes."""
-    content = io.BytesIO()
-    Image.fromarray(mask, "L").save(content, "PNG")
-    return content.getvalue()
+    return _file_of(Image.fromarray(mask, "L"))
 
 
 def from_png(content: bytes) -> np.ndarray:
@@ -39,9 +37,13 @@ def resized(mask: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def in_colours(mask: np.ndarray) -> bytes:
     """Returns uint8 [height, width] as a PNG file with the same values, each of which has a colour to look at."""
-    content = io.BytesIO()
     picture = Image.fromarray(mask, "P")
     picture.putpalette([part for value in range(VOID + 1) for part in colour_of(value)])
+    return _file_of(picture)
+
+
+def _file_of(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
     picture.save(content, "PNG")
     return content.getvalue()
 

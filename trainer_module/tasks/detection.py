@@ -15,6 +15,7 @@ from evaluation.tasks.detection import DetectionTask
 from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
+from trainer_module.tasks.refused import OF_PLACES
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -29,22 +30,13 @@ class Detection(MultiLabel):
         "share of a picture's objects at whose centre their class is the likeliest, with a box that overlaps by half"
     )
     refused: Mapping[str, str] = {
-        "training.strategy": "another strategy, or phases: `auto` fits a head to labels",
-        "training.start_from": "`backbone`",
+        **OF_PLACES,
         "training.head": "no such section: the head of boxes is convolutions, and has none of its layers",
-        "training.phases.regularizers": "no such section: they are of the layers of `training.head`",
         "training.label_smoothing": "0: the loss of boxes has its own smooth targets",
         "training.focal_gamma": "0: the loss of boxes is focal already",
         "training.class_weights": "none",
-        "training.refit": "false",
-        "training.calibration": "`none`",
-        "training.test_time_augmentation": "`none`",
-        "training.peft": "none",
-        "training.distillation": "none",
         "training.frozen_features.cache": "`auto`: boxes are found on several maps, and none is kept",
-        "tuning.space": "none: trials are of labels",
         "evaluation.threshold": "none: the threshold of each class is chosen on validation",
-        "evaluation.costs": "none",
         "evaluation.baselines": "`[majority]`, which finds no box, or `from_scratch`: the others draw none",
         **{
             f"augmentation.{key}": "flips, crops or colours: `horizontal_flip`, `random_resized_crop`, `brightness`, "

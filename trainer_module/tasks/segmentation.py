@@ -13,6 +13,7 @@ import numpy as np
 from finetune.config import EvaluationConfig, TrainingConfig
 from trainer_module.tasks.multi_label import MultiLabel
 from trainer_module.tasks.objective import Objective
+from trainer_module.tasks.refused import OF_PLACES
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,22 +26,13 @@ class Segmentation(MultiLabel):
 
     accuracy = "mean IoU of the classes that are in a picture or said to be"
     refused: Mapping[str, str] = {
-        "training.strategy": "another strategy, or phases: `auto` fits a head to labels",
-        "training.start_from": "`backbone`",
+        **OF_PLACES,
         "training.head": "no such section: the head of masks is convolutions, and has none of its layers",
-        "training.phases.regularizers": "no such section: they are of the layers of `training.head`",
         "training.label_smoothing": "0",
         "training.focal_gamma": "0",
         "training.class_weights": "none: Dice counts each class of a picture alike",
-        "training.refit": "false",
-        "training.calibration": "`none`",
-        "training.test_time_augmentation": "`none`",
-        "training.peft": "none",
-        "training.distillation": "none",
         "training.frozen_features.cache": "`auto`: masks are made of several maps, and none is kept",
-        "tuning.space": "none: trials are of labels",
         "evaluation.threshold": "none: the likeliest class of a pixel is said",
-        "evaluation.costs": "none",
         "evaluation.baselines": "`[majority]`, which says one class everywhere, or `from_scratch`: the others tell no "
         "pixels apart",
         **{
