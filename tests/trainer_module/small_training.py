@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from trainer_module import recipe
 from trainer_module.backbones import model as backbone_model
 from trainer_module.examples import input_data
 from trainer_module.frozen_features.features import FrozenFeatures
+from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.phase import run_phase
+from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
 from trainer_module.tasks import TASKS
@@ -113,3 +116,35 @@ def fit(
         if after_phase:
             after_phase(index, setup.backbone, before)
     return setup.model, setup.backbone, progress.rows, progress.curves
+
+
+class KilledError(Exception):
+    """Stands in for a kill."""
+
+
+class Dying(Checkpoints):
+    """Checkpoints that end the run right after so many are saved, counted anew in each life."""
+
+    def __init__(self, folder: Path, config: TrainingConfig, lives: list[int]):
+        super().__init__(str(folder), "key", config.checkpoint, "Trainer")
+        self._lives = lives
+
+    def save(self, state: State) -> None:
+        super().save(state)
+        self._lives[:1] = [self._lives[0] - 1] if self._lives else []
+        if self._lives and self._lives[0] == 0:
+            raise KilledError
+
+
+def weights_after(make_setup: Callable[[], Setup], folder: Path, kills: tuple[int, ...] = ()) -> list[bytes]:
+    """The weights after all phases, in as many lives as it takes: each ends right after so many checkpoints."""
+    lives = list(kills)
+    while True:
+        setup = make_setup()
+        try:
+            run_phases(setup, Dying(folder, setup.training, lives))
+        except KilledError:
+            lives.pop(0)
+            continue
+        assert not lives, "it was meant to be killed more often"
+        return [value.tobytes() for value in setup.model.get_weights()]

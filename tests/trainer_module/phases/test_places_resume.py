@@ -11,11 +11,9 @@ from finetune.config import AugmentationConfig, BackboneConfig, CheckpointConfig
 
 tf = pytest.importorskip("tensorflow")
 
-from small_training import setup_of, write  # noqa: E402
+from small_training import setup_of, weights_after, write  # noqa: E402
 
 from trainer_module.examples.input_data import Split, load_split  # noqa: E402
-from trainer_module.phases.checkpoint import Checkpoints  # noqa: E402
-from trainer_module.phases.run import run_phases  # noqa: E402
 from transforms.inputs import ImageInputs  # noqa: E402
 from transforms.masks import VOID  # noqa: E402
 from transforms.records import serialise  # noqa: E402
@@ -60,26 +58,10 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, task):
     splits = [split(tmp_path / f"{name}.gz", count, task) for name, count in (("train", 12), ("val", 4))]
 
     def trained(name: str, kills: tuple[int, ...] = ()) -> list[bytes]:
-        lives = list(kills)
-
-        class Killed(Exception):
-            pass
-
-        class Dying(Checkpoints):
-            def save(self, state):
-                super().save(state)
-                lives[:1] = [lives[0] - 1] if lives else []
-                if lives and lives[0] == 0:
-                    raise Killed
-
-        while True:
-            setup = setup_of(splits, config, AUGMENTATION, folder=tmp_path / name, network=NETWORK, task=task)
-            try:
-                run_phases(setup, Dying(str(tmp_path / name), "key", config.checkpoint, "Trainer"))
-            except Killed:
-                lives.pop(0)
-                continue
-            assert not lives, "it was meant to be killed more often"
-            return [value.tobytes() for value in setup.model.get_weights()]
+        return weights_after(
+            lambda: setup_of(splits, config, AUGMENTATION, folder=tmp_path / name, network=NETWORK, task=task),
+            tmp_path / name,
+            kills,
+        )
 
     assert trained("killed", kills=(3, 4)) == trained("whole")

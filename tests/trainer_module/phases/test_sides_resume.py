@@ -11,11 +11,9 @@ from finetune.config import AugmentationConfig, BackboneConfig, CheckpointConfig
 
 tf = pytest.importorskip("tensorflow")
 
-from small_training import LABELS, setup_of, write  # noqa: E402
+from small_training import LABELS, setup_of, weights_after, write  # noqa: E402
 
 from trainer_module.examples.input_data import Split, load_split  # noqa: E402
-from trainer_module.phases.checkpoint import Checkpoints  # noqa: E402
-from trainer_module.phases.run import run_phases  # noqa: E402
 from transforms.inputs import ImageInputs, SideInputs, TensorInputs  # noqa: E402
 
 SIZE, WORDS = 16, 4
@@ -69,26 +67,10 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, fusion):
     splits = [split(tmp_path / f"{name}.gz", count) for name, count in (("train", 20), ("val", 8))]
 
     def trained(name: str, kills: tuple[int, ...] = ()) -> list[bytes]:
-        lives = list(kills)
-
-        class Killed(Exception):
-            pass
-
-        class Dying(Checkpoints):
-            def save(self, state):
-                super().save(state)
-                lives[:1] = [lives[0] - 1] if lives else []
-                if lives and lives[0] == 0:
-                    raise Killed
-
-        while True:
-            setup = setup_of(splits, config, AugmentationConfig(), folder=tmp_path / f"kept_{name}", network=network)
-            try:
-                run_phases(setup, Dying(str(tmp_path / name), "key", config.checkpoint, "Trainer"))
-            except Killed:
-                lives.pop(0)
-                continue
-            assert not lives, "it was meant to be killed more often"
-            return [value.tobytes() for value in setup.model.get_weights()]
+        return weights_after(
+            lambda: setup_of(splits, config, AugmentationConfig(), folder=tmp_path / f"kept_{name}", network=network),
+            tmp_path / name,
+            kills,
+        )
 
     assert trained("killed", kills=(1, 3, 4)) == trained("whole")
