@@ -9,6 +9,7 @@ once, by the pipeline's own gates. A run goes on after a kill.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,8 @@ def main() -> None:
         f"backbone.weights={weights_file()}",
         "evaluation.baselines=[majority, from_scratch]",
     ]
-    config = load_config(CONFIG, overrides, checks=LOCAL_CHECKS)
-    summary = run_pipeline(config)
-    artifacts = config.output_path / "artifacts"
-    verdict = Verdict.read(newest(artifacts / "GateKeeper" / "verdict"))
+    verdict, found = run_beside_scratch(CONFIG, overrides)
+    seconds = found["seconds"]
     scratch = verdict.baselines.get("from_scratch", {})
     rows = [
         [name, shown(verdict.metrics.get(name)), f"{scratch[name]:.3f}" if name in scratch else ""] for name in METRICS
@@ -46,13 +45,7 @@ def main() -> None:
         [f"box_map_50 of {one.name}, in {one.examples} pictures", shown(one.metrics.get("box_map_50")), ""]
         for one in verdict.classes
     ]
-    histories = {
-        node: TrainingHistory.read(newest(artifacts / node / "model_run")) for node in ("Trainer", "ScratchTrainer")
-    }
-    seconds = {node: round(sum(phase.seconds for phase in each.phases)) for node, each in histories.items()}
-    found: dict[str, Any] = {"metrics": {name: each.model_dump(mode="json") for name, each in verdict.metrics.items()}}
-    found |= {"from_scratch": scratch, "status": summary.status, "seconds": seconds, "examples": verdict.examples}
-    found["phases"] = [phase.model_dump(mode="json") for phase in summary.phases]
+    found["from_scratch"] = scratch
     head = f"# Boxes around blood cells\n\n{machine()}.\n"
     told = (
         f"`configs/detection.yaml` on {verdict.examples} test pictures, one seed, 95 % intervals. The Trainer took "
@@ -60,6 +53,24 @@ def main() -> None:
     )
     text = "\n".join([head, told, table(("metric", "test split", "from scratch"), rows)])
     save("detection", text, {"machine": machine(), "found": found})
+
+
+def run_beside_scratch(config_file: Path, overrides: Sequence[str]) -> tuple[Verdict, dict[str, Any]]:
+    """Runs a pipeline that has the baseline `from_scratch`; returns its verdict, and figures of it for a file."""
+    config = load_config(config_file, overrides, checks=LOCAL_CHECKS)
+    summary = run_pipeline(config)
+    artifacts = config.output_path / "artifacts"
+    verdict = Verdict.read(newest(artifacts / "GateKeeper" / "verdict"))
+    histories = {
+        node: TrainingHistory.read(newest(artifacts / node / "model_run")) for node in ("Trainer", "ScratchTrainer")
+    }
+    return verdict, {
+        "metrics": {name: each.model_dump(mode="json") for name, each in verdict.metrics.items()},
+        "status": summary.status,
+        "seconds": {node: round(sum(phase.seconds for phase in each.phases)) for node, each in histories.items()},
+        "examples": verdict.examples,
+        "phases": [phase.model_dump(mode="json") for phase in summary.phases],
+    }
 
 
 def newest(folder: Path) -> Path:

@@ -15,19 +15,13 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.detection import newest, shown
+from benchmarks.detection import run_beside_scratch, shown
 from benchmarks.flowers import pictures, real_data, weights_file
 from benchmarks.tables import machine, save, table
-from finetune.artifacts.findings import Verdict
-from finetune.artifacts.training_history import TrainingHistory
-from finetune.config import load_config
-from pipeline.checks import LOCAL_CHECKS
-from pipeline.local import run_pipeline
 
 CONFIG = Path(__file__).parents[1] / "configs" / "segmentation.yaml"
 FOLDER = Path("runs/benchmarks/segmentation")
@@ -47,10 +41,8 @@ def main() -> None:
         f"backbone.weights={weights_file()}",
         "evaluation.baselines=[majority, from_scratch]",
     ]
-    config = load_config(CONFIG, overrides, checks=LOCAL_CHECKS)
-    summary = run_pipeline(config)
-    artifacts = config.output_path / "artifacts"
-    verdict = Verdict.read(newest(artifacts / "GateKeeper" / "verdict"))
+    verdict, found = run_beside_scratch(CONFIG, overrides)
+    seconds = found["seconds"]
     others = [verdict.baselines.get(name, {}) for name in ("from_scratch", "majority")]
     rows = [
         [name, shown(verdict.metrics.get(name)), *(f"{each[name]:.3f}" if name in each else "" for each in others)]
@@ -60,14 +52,7 @@ def main() -> None:
         [f"IoU of {one.name}, in {one.examples} pictures", shown(one.metrics.get("mean_iou")), "", ""]
         for one in verdict.classes
     ]
-    histories = {
-        node: TrainingHistory.read(newest(artifacts / node / "model_run")) for node in ("Trainer", "ScratchTrainer")
-    }
-    seconds = {node: round(sum(phase.seconds for phase in each.phases)) for node, each in histories.items()}
-    found: dict[str, Any] = {"metrics": {name: each.model_dump(mode="json") for name, each in verdict.metrics.items()}}
-    found |= {"baselines": dict(zip(("from_scratch", "majority"), others, strict=True)), "status": summary.status}
-    found |= {"seconds": seconds, "examples": verdict.examples}
-    found["phases"] = [phase.model_dump(mode="json") for phase in summary.phases]
+    found["baselines"] = dict(zip(("from_scratch", "majority"), others, strict=True))
     told = (
         f"`configs/segmentation.yaml` on {verdict.examples} test pictures, one seed, 95 % intervals. The Trainer took "
         f"{seconds['Trainer']} s, from random weights {seconds['ScratchTrainer']} s.\n"
