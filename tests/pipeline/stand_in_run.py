@@ -133,27 +133,28 @@ def _watch_once(path: str) -> None:
 def main(undisturbed: str, killed: str, kills: int, seed: int) -> None:
     """Lets three spans arrive twice: once undisturbed, and once while the watch is killed at random moments.
 
-    Moments are counted in calls of functions, so that it makes no difference how busy the machine is. Prints how many
-    of the kills met a watch at work; the others would have come when it had ended.
+    Moments are counted in calls of functions, so that it makes no difference how busy the machine is. Of each span the
+    early ones come first, since a watch that was killed late has little left to be killed at. Prints how many of the
+    kills met a watch at work; the others would have come when it had ended.
     """
     retraining.run_pipeline = StandIn()
     retraining.examine = lambda config, folder, found: Examined()
-    random, met, calls = Random(seed), 0, 0
+    met, calls = 0, 0
     for number in (1, 2, 3):
         _arrive(undisturbed, number)
         with _counting() as counted:
             _watch_once(undisturbed)
         calls = counted[0]
-    for round_ in range(kills):
-        if round_ % (kills // 3) == 0 and round_ // (kills // 3) < 3:
-            _arrive(killed, 1 + round_ // (kills // 3))
-        moment = random.randrange(calls)
-        child = os.fork()
-        if not child:
-            with _counting(moment):
-                _watch_once(killed)
-            os._exit(0)
-        met += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    moments = Random(seed).choices(range(1, calls + 1), k=kills)
+    for number in (1, 2, 3):
+        _arrive(killed, number)
+        for moment in sorted(moments[number - 1 :: 3]):
+            child = os.fork()
+            if not child:
+                with _counting(moment):
+                    _watch_once(killed)
+                os._exit(0)
+            met += os.WIFSIGNALED(os.waitpid(child, 0)[1])
     _watch_once(killed)
     print(met)
 
