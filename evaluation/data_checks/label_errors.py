@@ -159,7 +159,7 @@ LABEL_ERRORS = DataCheck(
     "of up to four letters. For `multi_label`, each label by itself.",
     bound=0.05,
     advice=f"Look at them in the order of {FILE}, write the right label in its column `label`, and name the file as "
-    "`data.corrections`.",
+    "`data.corrections`; where pictures have boxes or masks, correct these themselves.",
     find=_find,
     drops=True,
 )

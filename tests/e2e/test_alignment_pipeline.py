@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from coloured_pictures import write_colours
 
 pytest.importorskip("tfx")
-
-COLOURS = {"blue": (20, 30, 200), "green": (30, 180, 40), "red": (220, 30, 20), "white": (230, 230, 230)}
-LACKING = 6
-
-
-def write_data(folder: Path, count: int) -> Path:
-    """Pictures of one colour, each with a text that names it; some rows lack a side."""
-    random = np.random.default_rng(1)
-    folder.mkdir()
-    rows = [["path", "text", "label"]]
-    for number in range(count):
-        colour = list(COLOURS)[number % 3]
-        pixels = np.array(COLOURS[colour]) + random.integers(-20, 20, (16, 16, 3))
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
-        path, text = f"{number}.png", f"{('a', 'the')[number % 2]} {colour} one"
-        if number < LACKING:
-            path, text = (path, "") if number % 2 else ("", text)
-        rows.append([path, text, colour])
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +20,7 @@ def run(runner, tmp_path_factory) -> dict:
     raw = {
         "name": "aligned",
         "output_dir": str(folder / "runs"),
-        "data": {"root": str(write_data(folder / "data", 240)), "manifest": "manifest.csv"},
+        "data": {"root": str(write_colours(folder / "data", 240)), "manifest": "manifest.csv"},
         "backbones": {
             "image": {"name": "SmallCNN", "weights": "random", "image_size": 16},
             "text": {"name": "GloVe", "weights": str(folder / "words.txt"), "text": {"max_words": 4}},

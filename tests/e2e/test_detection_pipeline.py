@@ -5,47 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from coloured_pictures import PICTURES, RECTANGLES, SIDE, write_boxes
 
 from finetune.artifacts.ingest_report import IngestReport
 from transforms.objects import Objects
 
 pytest.importorskip("tfx")
-
-COLOURS = {"blue one": (20, 30, 200), "red one": (220, 30, 20)}
-SIDE, PICTURES = 64, 60
-
-
-def write_data(folder: Path) -> Path:
-    """Up to three rectangles of two colours on grey; some annotations are odd, and one picture is of another size."""
-    random = np.random.default_rng(1)
-    folder.mkdir()
-    images, annotations = [], []
-
-    def annotate(number: int, category: int, box: list[float], **more: int) -> None:
-        one = {"id": len(annotations) + 1, "image_id": number, "category_id": category, "bbox": box}
-        annotations.append({**one, "area": box[2] * box[3], "iscrowd": 0, **more})
-
-    for number in range(PICTURES):
-        pixels = random.integers(90, 150, (SIDE, SIDE, 3))
-        for _ in range(number % 4):
-            category = int(random.integers(2))
-            left, top = random.integers(0, SIDE - 24, 2).tolist()
-            width, height = random.integers(12, 24, 2).tolist()
-            pixels[top : top + height, left : left + width] = list(COLOURS.values())[category]
-            annotate(number, category, [left, top, width, height])
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-        images.append({"id": number, "file_name": f"{number}.png", "width": SIDE, "height": SIDE})
-    annotate(1, 0, [5, 5, 0, 9])
-    annotate(2, 0, [SIDE + 1, 5, 9, 9])
-    annotate(3, 1, [0, 0, 30, 30], iscrowd=1)
-    images[-1]["width"] = 2 * SIDE
-    content = {"images": images, "annotations": annotations}
-    content["categories"] = [{"id": number, "name": name} for number, name in enumerate(COLOURS)]
-    (folder / "coco.json").write_text(json.dumps(content))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +21,7 @@ def run(runner, tmp_path_factory) -> dict:
         "name": "boxes",
         "task": "detection",
         "output_dir": str(folder / "runs"),
-        "data": {"root": str(write_data(folder / "data")), "manifest": "coco.json", "max_bad_fraction": 0.1},
+        "data": {"root": str(write_boxes(folder / "data")), "manifest": "coco.json", "max_bad_fraction": 0.1},
         "backbone": {
             "name": "MobileNetV2",
             "weights": "random",
@@ -106,7 +72,7 @@ def test_the_report_has_average_precision_by_class_and_pictures_with_boxes(run):
     page = Path(run["report"]).read_text()
     assert "box mAP@[.5:.95]" in page
     assert "box mAP of small objects" in page
-    for name in COLOURS:
+    for name in RECTANGLES:
         assert name in page
     assert "green boxes are right" in page
     assert page.count("data:image/jpeg;base64,") > 1
@@ -120,9 +86,9 @@ def test_predict_gives_objects(run):
     model, picture = str(Path(run["pushed_model"]).parent), str(run["_data"] / "7.png")
     done = CliRunner().invoke(app, ["predict", model, picture, "--json"])
     (found,) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert set(found["probabilities"]) == set(COLOURS)
+    assert set(found["probabilities"]) == set(RECTANGLES)
     for each in found["objects"]:
-        assert each["label"] in COLOURS
+        assert each["label"] in RECTANGLES
         upper, left, lower, right = each["box"]
         assert 0 <= upper <= lower <= 1
         assert 0 <= left <= right <= 1

@@ -7,42 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coloured_pictures import MASK_CLASSES, PICTURES, SIDE, WIDTH, write_masks
 from PIL import Image
 
 from finetune.artifacts.findings import Verdict
 from finetune.artifacts.ingest_report import IngestReport
 
 pytest.importorskip("tfx")
-
-COLOURS = {"blue one": (20, 30, 200), "red one": (220, 30, 20)}
-CLASSES = ["background", *COLOURS]
-SIDE, WIDTH, PICTURES = 64, 80, 60
-
-
-def write_data(folder: Path) -> Path:
-    """Up to three rectangles of two colours on grey, with a void line around each; some masks are odd."""
-    random = np.random.default_rng(1)
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    (folder / "classes.txt").write_text("\n".join(CLASSES))
-    for number in range(PICTURES):
-        pixels = random.integers(90, 150, (SIDE, WIDTH, 3))
-        mask = np.zeros((SIDE, WIDTH), np.uint8)
-        for _ in range(number % 4):
-            category = int(random.integers(2))
-            left, top = random.integers(1, SIDE - 26, 2).tolist()
-            width, height = random.integers(14, 24, 2).tolist()
-            mask[top - 1 : top + height + 1, left - 1 : left + width + 1] = 255
-            pixels[top : top + height, left : left + width] = list(COLOURS.values())[category]
-            mask[top : top + height, left : left + width] = 1 + category
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / f"{number}.png")
-        drawn = Image.fromarray(mask, "P" if number % 2 else "L")
-        if number % 2:
-            drawn.putpalette([value % 256 for value in range(768)])
-        drawn.save(folder / "masks" / f"{number}.png")
-    (folder / "masks" / "57.png").unlink()
-    Image.fromarray(np.zeros((SIDE, SIDE), np.uint8)).save(folder / "masks" / "58.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +23,7 @@ def run(runner, tmp_path_factory) -> dict:
         "name": "masks",
         "task": "segmentation",
         "output_dir": str(folder / "runs"),
-        "data": {"root": str(write_data(folder / "data")), "max_bad_fraction": 0.1},
+        "data": {"root": str(write_masks(folder / "data")), "max_bad_fraction": 0.1},
         "backbone": {
             "name": "MobileNetV2",
             "weights": "random",
@@ -90,7 +61,7 @@ def test_masks_become_a_pushed_model(run):
     assert 0 < run["baselines"]["majority"]["mean_iou"] < 0.5, "one class everywhere, of three"
     (verdict,) = Path(run["output_dir"]).rglob("verdict.json")
     found = Verdict.read(verdict.parent)
-    assert {row.name for row in found.classes} == set(CLASSES)
+    assert {row.name for row in found.classes} == set(MASK_CLASSES)
     assert all(row.metrics["mean_iou"].interval for row in found.classes)
 
 
@@ -108,7 +79,7 @@ def test_the_report_has_iou_by_class_and_pictures_beside_their_masks(run):
     assert "pixel accuracy" in page
     assert 'class="colours"' in page
     assert 'class="samples wide"' in page
-    for name in CLASSES:
+    for name in MASK_CLASSES:
         assert name in page
     assert page.count("data:image/jpeg;base64,") > 1
 
@@ -124,7 +95,7 @@ def test_predict_writes_masks_of_the_pictures_own_size(run, tmp_path):
     assert row["mask"] == str(tmp_path / "found" / "7.png")
     assert sum(row["shares"].values()) == pytest.approx(1)
     names = (tmp_path / "found" / "classes.txt").read_text().splitlines()
-    assert set(names) == set(CLASSES)
+    assert set(names) == set(MASK_CLASSES)
     with Image.open(row["mask"]) as mask:
         assert mask.size == (WIDTH, SIDE)
         shares = np.bincount(np.asarray(mask).ravel(), minlength=len(names)) / (WIDTH * SIDE)

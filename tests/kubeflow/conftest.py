@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from coloured_pictures import write_boxes, write_colours, write_masks
 from hugging_face_folder import WORDS, save_encoder
+from sound_data import make_tones
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -104,6 +106,103 @@ training:
   calibration: temperature
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: accuracy, min: 0.0}], baselines: [majority]}
+kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
+"""
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of pictures with boxes."""
+    folder = tmp_path_factory.mktemp("tiny_boxes")
+    write_boxes(folder / "data")
+    (folder / "tiny.yaml").write_text(
+        """
+name: tiny
+task: detection
+data: {root: data, manifest: coco.json, max_bad_fraction: 0.1}
+backbone: {name: MobileNetV2, weights: random, image_size: 64, arguments: {alpha: 0.35}}
+augmentation: {horizontal_flip: true, random_resized_crop: 0.6}
+training:
+  batch_size: 8
+  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
+evaluation: {gates: [{metric: box_map_50, min: 0.0}]}
+kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
+"""
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of pictures with masks."""
+    folder = tmp_path_factory.mktemp("tiny_masks")
+    write_masks(folder / "data")
+    (folder / "tiny.yaml").write_text(
+        """
+name: tiny
+task: segmentation
+data: {root: data, max_bad_fraction: 0.1}
+backbone: {name: MobileNetV2, weights: random, image_size: 64, arguments: {alpha: 0.35}}
+augmentation: {horizontal_flip: true, random_resized_crop: 0.6}
+training:
+  batch_size: 8
+  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
+evaluation: {gates: [{metric: mean_iou, min: 0.0}], baselines: [majority]}
+kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
+"""
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of pictures and texts that are brought into one space; some lack a side."""
+    folder = tmp_path_factory.mktemp("tiny_aligned")
+    write_colours(folder / "data", 96)
+    (folder / "words.txt").write_text("blue 0 0 1\ngreen 0 1 0\nred 1 0 0\na .1 .1 .1\none .1 0 .1\n")
+    (folder / "tiny.yaml").write_text(
+        """
+name: tiny
+data: {root: data, manifest: manifest.csv}
+backbones:
+  image: {name: SmallCNN, weights: random, image_size: 16}
+  text: {name: GloVe, weights: words.txt, text: {max_words: 4}}
+training:
+  batch_size: 16
+  fusion: {name: contrastive, width: 16, prompts: ["a {} one", "the {} one"]}
+  head: {units: [], dropout: 0.0}
+  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
+evaluation: {gates: [{metric: accuracy, min: 0.0}], baselines: [majority]}
+kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
+"""
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of sounds, whose speakers are in one split each."""
+    from sound_models import tone_network
+
+    folder = tmp_path_factory.mktemp("tiny_tones")
+    make_tones(folder / "tones", speakers=12)
+    tone_network(frames=20, bands=16).save(folder / "tones.keras")
+    (folder / "tiny.yaml").write_text(
+        """
+name: tiny
+data: {root: tones, manifest: manifest.csv, group_column: speaker}
+backbone:
+  file: tones.keras
+  modality: audio
+  audio: {bands: 16, high_hz: 3800, patch_frames: 20, patch_hop: 10, max_patches: 4}
+augmentation: {time_shift: 0.2, gain_db: 6, noise: 0.05, time_mask: 2, band_mask: 1}
+training:
+  batch_size: 16
+  head: {units: []}
+  phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
+evaluation: {gates: [{metric: accuracy, min: 0.0}]}
 kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
 """
     )

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from components.example_gen.tasks.multi_label import MultiLabel
+from components.example_gen.tasks.places import beside_places
 
 
 class Detection(MultiLabel):
@@ -15,7 +16,7 @@ class Detection(MultiLabel):
     has_boxes = True
 
     def problems(self, data: Mapping[str, Any]) -> list[str]:
-        """Folders and tables say nothing of places, and corrections name labels alone."""
+        """Folders and tables say nothing of places."""
         manifest = data.get("manifest")
         found = []
         if data and not (isinstance(manifest, str) and PurePosixPath(manifest.lower()).suffix in (".json", "")):
@@ -24,9 +25,4 @@ class Detection(MultiLabel):
                 f"data.manifest: {given}; detection takes boxes from a JSON file in COCO's format, such as "
                 "`coco.json`, or from a folder of XML files as Pascal VOC has them; its path is relative to data.root"
             )
-        if data.get("corrections"):
-            found.append(
-                f"data.corrections: got {data['corrections']!r}; it corrects labels, and not boxes. Leave it out, and "
-                "correct the manifest"
-            )
-        return [*super().problems(data), *found]
+        return [*super().problems(data), *found, *beside_places(data, "detection", "boxes", "the manifest")]

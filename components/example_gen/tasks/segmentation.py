@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.example_gen.tasks.multi_label import MultiLabel
+from components.example_gen.tasks.places import beside_places
 
 
 class Segmentation(MultiLabel):
@@ -24,7 +25,4 @@ class Segmentation(MultiLabel):
             )
         if layout not in (None, "auto", "masks", "manifest"):
             found.append(f"data.layout: got {layout!r}; segmentation expects `auto`, `masks` or `manifest`")
-        for key, what in (("corrections", "it corrects labels"), ("serving_log", "its pictures have no masks")):
-            if data.get(key):
-                found.append(f"data.{key}: got {data[key]!r}; {what}. With task segmentation, leave it out")
-        return [*super().problems(data), *found]
+        return [*super().problems(data), *found, *beside_places(data, "segmentation", "masks", "the masks")]

@@ -199,7 +199,7 @@ def test_masks_are_resized_to_the_nearest_pixel_and_keep_their_values_in_colours
         ({"manifest": "coco.json"}, "data.manifest: got 'coco.json'; segmentation takes a CSV file"),
         ({"layout": "classes"}, "data.layout: got 'classes'; segmentation expects"),
         ({"corrections": "fixes.csv"}, "data.corrections: got 'fixes.csv'; it corrects labels"),
-        ({"serving_log": "log.csv"}, "data.serving_log: got 'log.csv'; its pictures have no masks"),
+        ({"serving_log": "log.csv"}, "data.serving_log: got 'log.csv'; what was served has no masks"),
     ],
 )
 def test_data_that_do_not_go_with_masks_are_refused(data, problem):

@@ -44,6 +44,15 @@ def test_every_task_keeps_the_contract(name):
     check_task(TASKS[name])
 
 
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [("corrections", "it corrects labels, and not boxes"), ("serving_log", "what was served has no boxes")],
+)
+def test_tables_of_labels_are_refused_beside_boxes(key, why):
+    (found,) = TASKS["detection"].problems({"manifest": "coco.json", key: "table.csv"})
+    assert found.startswith(f"data.{key}: got 'table.csv'; {why}")
+
+
 def test_the_contract_refuses_a_task_that_shuffles():
     class Shuffling(type(TASKS["single_label"])):
         def cut(self, plan, labels, settled):
