@@ -26,8 +26,8 @@ setup:  ## make the environment (.venv); every other target does this by itself
 demo: setup  ## fine-tune a small model on data that comes along, and push it
 	$(BIN)/finetune demo
 
-test: setup  ## run the tests, without the long ones
-	$(PYTEST) $(PARALLEL) -m "not long and not cluster"
+test: setup  ## run the tests, without the long ones and those that test-current runs
+	$(PYTEST) $(PARALLEL) -m "not long and not cluster and not by_test_current"
 
 test-all: setup  ## run every test, and print which lines none of them runs
 	$(PYTEST) $(PARALLEL) -m "not cluster" --cov --cov-report term-missing

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests in lane B (current Python and TFX), also on a host that is too old for it.
 #
-#   scripts/test_current.sh                  pytest -m "not long and not cluster", in lane B
+#   scripts/test_current.sh                  pytest -m "not long and not cluster and not by_test", in lane B
 #   scripts/test_current.sh COMMAND ...      another command there, with lane B's programs first on PATH
 #
 # Where the host can run lane B, that happens right here. Elsewhere it happens in a Debian 13 root, which debootstrap
@@ -192,7 +192,7 @@ main() {
     return
   fi
   # `python -m`, because that also puts the checkout on the import path.
-  [ $# -gt 0 ] || set -- python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not long and not cluster'
+  [ $# -gt 0 ] || set -- python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not long and not cluster and not by_test'
 
   choice=$(FINETUNE_LANE='' "$checkout/scripts/setup.sh" --choose) || true
   if [ "${choice%%$'\t'*}" = B ]; then

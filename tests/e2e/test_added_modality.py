@@ -23,6 +23,9 @@ from trainer_module.backbones.sources import SOURCES, record_of
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test_current
+
+
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "add-a-modality.md"
 TABLES = {**MODALITY_TABLES, "finetune_cli.modalities": COMMAND_MODALITIES}
 

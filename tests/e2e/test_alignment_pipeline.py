@@ -11,6 +11,8 @@ from coloured_pictures import write_colours
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test_current
+
 
 @pytest.fixture(scope="module")
 def run(runner, tmp_path_factory) -> dict:

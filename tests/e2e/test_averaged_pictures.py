@@ -13,6 +13,8 @@ from registry.versions import FACTS_FILE
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test_current
+
 
 @pytest.fixture(scope="module")
 def averaged_run(runner, raw_config, tmp_path_factory) -> dict:

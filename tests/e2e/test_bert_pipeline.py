@@ -12,6 +12,9 @@ from text_data import TOPICS
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test_current
+
+
 MAX_PIECES = 16
 
 

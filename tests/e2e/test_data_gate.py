@@ -22,6 +22,9 @@ from pipeline.run_metadata import RunMetadata
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test
+
+
 COPIED = "train/ring/003.png"
 COPY = "test/ring/copy.jpg"
 WRONG = "train/disc/wrong.png"

@@ -17,6 +17,9 @@ from finetune_cli.main import app
 from pipeline.auto_recipe import is_data, recipe_for, write_chosen
 from pipeline.checks import averaging_fits
 
+pytestmark = pytest.mark.by_test
+
+
 CANDIDATES = "[{name: SmallCNN, weights: random, image_size: 16}, {name: SmallCNN, weights: random, image_size: 32}]"
 
 

@@ -13,6 +13,8 @@ from transforms.objects import Objects
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test
+
 
 @pytest.fixture(scope="module")
 def run(runner, tmp_path_factory) -> dict:

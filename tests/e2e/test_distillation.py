@@ -10,12 +10,15 @@ import pytest
 
 pytest.importorskip("tfx")
 
+
 from conftest import draw
 
 from finetune.artifacts.run_basis import RunBasis
 from finetune.errors import ConfigError
 from finetune.events import Note
 from trainer_module.distillation.answers import UNLABELLED_FILE, Answers
+
+pytestmark = pytest.mark.by_test
 
 
 @pytest.fixture(scope="module")

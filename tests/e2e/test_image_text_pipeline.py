@@ -12,6 +12,9 @@ from PIL import Image
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test
+
+
 COLOURS = {"blue": (20, 30, 200), "green": (30, 180, 40), "red": (220, 30, 20)}
 HOLES = 12
 

@@ -16,6 +16,9 @@ from pipeline.plan import node_ids
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test
+
+
 NAMES = [*TOPICS, "rare"]
 
 

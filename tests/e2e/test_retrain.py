@@ -65,6 +65,7 @@ def in_a_process(place: Path, *arguments: str) -> tuple[subprocess.CompletedProc
     return done, float(took[1])
 
 
+@pytest.mark.by_test
 def test_decisions_follow_the_data_as_they_come(place, retrain, tmp_path):
     first = retrain()
     assert (first.status, first.decision.action, decisive(first)) == ("pushed", "cold", ["champion"])
@@ -111,6 +112,7 @@ def test_decisions_follow_the_data_as_they_come(place, retrain, tmp_path):
     assert (again.status, again.decision.reasons[0].value) == ("nothing_to_do", 0)
 
 
+@pytest.mark.by_test
 def test_a_candidate_that_waits_is_the_only_one(place, retrain):
     time.sleep(0.01)
     add(place, 4, seed=7000)
@@ -123,6 +125,7 @@ def test_a_candidate_that_waits_is_the_only_one(place, retrain):
     assert waiting.pending_model == waits.pending_model
 
 
+@pytest.mark.by_test
 def test_data_that_are_refused_stop_it_once(place, retrain):
     shutil.rmtree(place / "out/pushed/.pending")
     broken = place / "images/train/disc"
@@ -135,6 +138,7 @@ def test_data_that_are_refused_stop_it_once(place, retrain):
     assert (again.status, again.decision.action) == ("nothing_to_do", "nothing to do")
 
 
+@pytest.mark.by_test
 def test_decisions_are_in_the_metadata_store(place):
     from ml_metadata.proto import metadata_store_pb2
 
@@ -152,6 +156,7 @@ def test_decisions_are_in_the_metadata_store(place):
     assert all(Path(one.uri, "decision.json").is_file() for one in recorded)
 
 
+@pytest.mark.by_test_current
 def test_a_span_of_another_kind_is_named_and_a_gate_judges_by_the_others(raw_config, tmp_path):
     from pipeline.retraining.retrain import retrain
 

@@ -15,6 +15,8 @@ from finetune.artifacts.ingest_report import IngestReport
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test_current
+
 
 @pytest.fixture(scope="module")
 def run(runner, tmp_path_factory) -> dict:

@@ -18,6 +18,9 @@ from pipeline.plan import node_ids
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test
+
+
 AUDIO = {"bands": 16, "high_hz": 3800, "patch_frames": 20, "patch_hop": 10, "max_patches": 4}
 
 

@@ -9,9 +9,12 @@ import pytest
 
 pytest.importorskip("tfx")
 
+
 from conftest import SIZE, draw
 
 from finetune.artifacts.run_basis import RunBasis
+
+pytestmark = pytest.mark.by_test_current
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from finetune.file_stats import CLOCK_NS
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test_current
+
 
 def add_week(store: Path, week: int, count: int = 24) -> None:
     """Writes store/<week>/<class>/*.png and the marker, and waits until a change from now on would show."""

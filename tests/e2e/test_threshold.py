@@ -12,6 +12,9 @@ from text_data import TOPICS, write_word_table
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test_current
+
+
 GATE = {"metric": "sensitivity_at_specificity", "at": 0.8, "of_class": "sky"}
 COSTS = {"sky": {"sea": 5.0}}
 

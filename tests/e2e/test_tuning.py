@@ -9,12 +9,15 @@ import pytest
 
 pytest.importorskip("tfx")
 
+
 from finetune.artifacts.run_basis import RunBasis
 from finetune.artifacts.tuning import Tuning
 from finetune.config import load_config
 from finetune.events import Note, subscribe
 from pipeline.local import tune
 from pipeline.plan import node_ids
+
+pytestmark = pytest.mark.by_test
 
 RATE = "training.phases[0].learning_rate"
 # Rates at which nothing is learned, beside those at which something is: what is best differs from the config.

@@ -13,7 +13,10 @@ from trainer_module.warm_start.state import TrainingState
 
 pytest.importorskip("tfx")
 
+
 from conftest import SIZE, draw
+
+pytestmark = pytest.mark.by_test_current
 
 
 @pytest.fixture(scope="module")
