@@ -254,6 +254,7 @@ WORSE = (
 )
 
 
+@pytest.mark.by_test_current
 def test_a_candidate_worse_at_one_class_is_refused_and_the_class_is_named(first_run, runner, monkeypatch):
     """The candidate is the champion but for one unit: it never says the class that the champion knows best."""
     from trainer_module.phases import run as phases
@@ -286,6 +287,7 @@ def test_a_candidate_worse_at_one_class_is_refused_and_the_class_is_named(first_
     assert versions(Path(first_run["pushed_model"]).parent) == [1]
 
 
+@pytest.mark.by_test
 def test_baselines_are_scored_beside_the_candidate_and_gates_can_ask_for_a_margin(first_run, runner, tmp_path):
     compared = runner.run(
         "evaluation.gates=[{metric: accuracy, min: -0.9, relative_to: baseline}, "
@@ -305,6 +307,7 @@ def test_baselines_are_scored_beside_the_candidate_and_gates_can_ask_for_a_margi
     assert [gate["of_class"] for gate in recalls] == ["disc", "ring", "square"]
 
 
+@pytest.mark.by_test
 def test_a_change_of_training_reruns_the_trainer_and_what_follows(first_run, runner, tmp_path):
     changed = runner.run("training.seed=2")
     cached = {component for component, state in states(changed).items() if state == "cached"}
@@ -338,6 +341,7 @@ def test_judging_the_same_candidate_again_is_no_look_at_the_test_split(first_run
     assert runner.run("training.seed=4")["reuse"]["look"] == changed["reuse"]["look"] + 1
 
 
+@pytest.mark.by_test_current
 def test_a_refused_model_is_not_pushed_and_every_failed_gate_is_named(first_run, runner):
     pushed = versions(Path(first_run["pushed_model"]).parent)
     gates = "[{metric: accuracy, min: 1.1}, {metric: loss, max: 0}, {metric: accuracy, min: 0.1}]"
@@ -349,6 +353,7 @@ def test_a_refused_model_is_not_pushed_and_every_failed_gate_is_named(first_run,
     assert versions(Path(first_run["pushed_model"]).parent) == pushed
 
 
+@pytest.mark.by_test
 def test_report_only_pushes_and_leaves_a_mark(first_run, runner, tmp_path):
     gates = "evaluation.gates=[{metric: accuracy, min: 1.1}]"
     pushed = runner.run(gates, "evaluation.mode=report_only", f"push.directory={tmp_path / 'pushed'}")
@@ -359,6 +364,7 @@ def test_report_only_pushes_and_leaves_a_mark(first_run, runner, tmp_path):
     assert "gates only reported" in (Path(pushed["pushed_model"]) / "model_card.md").read_text()
 
 
+@pytest.mark.by_test_current
 def test_another_preprocessing_in_serving_is_refused_by_parity(first_run, images, tmp_path):
     """The model that was pushed, exported again behind a preprocessing that mirrors pictures left to right."""
     import tensorflow as tf
@@ -423,6 +429,7 @@ def test_the_pushed_folder_holds_its_card_and_is_the_model_that_was_served(first
     assert champion["model_sha256"] == json.loads((newest / "model_card.json").read_text())["model_sha256"]
 
 
+@pytest.mark.by_test_current
 def test_a_model_waits_for_approval_and_the_run_says_so(runner, first_run, tmp_path):
     from finetune_cli.approved_run import approve_run
 

@@ -11,6 +11,7 @@ import pytest
 import small_pipelines
 from command_line import ROOT, finetune
 from google.protobuf import json_format
+from run_states import states_of_runs
 
 from finetune.artifacts.run_summary import ComponentRun
 from finetune.config import load_placement
@@ -195,14 +196,6 @@ def test_nodes_of_every_kind_run_as_they_do_locally(tmp_path: Path, monkeypatch:
     """An Importer, a RuntimeParameter, a value that another node gives; and the second run is cached where that is."""
     from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 
-    def states(store: Any) -> list[dict[str, int]]:
-        found = []
-        for run in sorted(store.get_contexts_by_type("pipeline_run"), key=lambda one: one.id):
-            executions = store.get_executions_by_context(run.id)
-            types = {one.id: one.name for one in store.get_execution_types()}
-            found.append({types[one.type_id].rpartition(".")[2]: one.last_known_state for one in executions})
-        return found
-
     found: dict[str, tuple[list[dict[str, int]], list[str]]] = {}
     for kind in ("local", "ours"):
         folder = tmp_path / kind
@@ -219,7 +212,7 @@ def test_nodes_of_every_kind_run_as_they_do_locally(tmp_path: Path, monkeypatch:
                 ended: list[ComponentRun] = []
                 run_nodes(compiled(pipeline), connection, place_at(folder, {}), run, ended)
         texts = [file.read_text() for file in sorted((folder / "artifacts" / "Read").rglob("text"))]
-        found[kind] = states(mlmd.MetadataStore(connection)), texts
+        found[kind] = states_of_runs(mlmd.MetadataStore(connection)), texts
     assert found["ours"] == found["local"]
     assert found["ours"][1] == ["old and some 6"]
 

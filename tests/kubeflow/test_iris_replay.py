@@ -1,0 +1,168 @@
+"""The pipeline of `examples/iris`, of TFX's own components: three replays of its package beside LocalDagRunner."""
+
+from __future__ import annotations
+
+import ensurepip
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ml_metadata as mlmd
+import numpy as np
+import pytest
+from command_line import ROOT, finetune
+from run_states import states_of_runs
+from sklearn.datasets import load_iris
+
+from pipeline.metadata_connection import sqlite_connection
+
+pytestmark = pytest.mark.long
+
+PIPELINE = "examples.iris.pipeline:create_pipeline"
+LOCAL = """
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from examples.iris.pipeline import create_pipeline
+from pipeline.metadata_connection import sqlite_connection
+
+pipeline = create_pipeline()
+pipeline.metadata_connection_config = sqlite_connection("metadata.sqlite")
+LocalDagRunner().run(pipeline)
+"""
+SPAN = 75
+# LocalDagRunner runs all nodes in one process, in which the names of functions count up: answers are compared.
+GRAPHS = ("saved_model.pb", "fingerprint.pb")
+
+
+def write_span(folder: Path, number: int) -> None:
+    iris = load_iris()
+    rows = np.random.default_rng(0).permutation(len(iris.target))[SPAN * (number - 1) : SPAN * number]
+    lines = ["sepal_length,sepal_width,petal_length,petal_width,kind"]
+    lines += [",".join(map(str, (*iris.data[row], iris.target[row]))) for row in rows]
+    place = folder / "data" / "iris" / f"span-{number}"
+    place.mkdir(parents=True)
+    (place / "iris.csv").write_text("\n".join(lines) + "\n")
+
+
+def run_locally(folder: Path) -> None:
+    """LocalDagRunner installs the code beside a `module_file` with pip, which comes with Python as a wheel."""
+    (pip,) = Path(ensurepip.__path__[0]).glob("_bundled/pip-*.whl")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(pip)))}
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Replayed, its workspace, and run locally: on a span, on a newer one, and on nothing new."""
+    folder = tmp_path_factory.mktemp("iris")
+    here, workspace, local = folder / "volume", folder / "w", folder / "local"
+    done = finetune(
+        "compile", "examples/iris/placement.yaml", "--pipeline", PIPELINE, "-o", folder / "p.yaml", cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    for run in (1, 2, 3):
+        if run < 3:
+            write_span(here, run)
+            write_span(local, run)
+        replayed = finetune(
+            "replay", folder / "p.yaml", "--workspace", workspace, "--volume", f"finetune={here}", cwd=ROOT
+        )
+        assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+        run_locally(local)
+    return here, workspace, local
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """Files of artifacts and of what was pushed, by their place in it; runs are counted, where TFX has numbers of its
+    own. Left out is what the runners do by themselves: where they keep code, and what they note for the executors."""
+    found: dict[str, Path] = {}
+    root = folder / "artifacts" / "iris"
+    for output in sorted(root.glob("*/*")):
+        if output.parent.name in ("_code", "_wheels") or output.name == ".system":
+            continue
+        for run, version in enumerate(sorted(output.iterdir(), key=lambda path: int(path.name))):
+            for path in version.rglob("*"):
+                # The folder of a cached analysis has the digest of the path of the examples in its name.
+                place = re.sub(r"-STAR-\w+", "-STAR", str(path.relative_to(version)))
+                found[f"{output.relative_to(root)}/{run}/{place}"] = path
+    for run, version in enumerate(sorted((folder / "pushed" / "iris").iterdir(), key=lambda path: int(path.name))):
+        found |= {f"pushed/{run}/{path.relative_to(version)}": path for path in version.rglob("*")}
+    return {name: path for name, path in found.items() if path.is_file()}
+
+
+def test_nodes_run_and_are_cached_alike(folders):
+    _, workspace, local = folders
+    stores = [mlmd.MetadataStore(sqlite_connection(place / "metadata.sqlite")) for place in (workspace, local)]
+    replayed, ran = map(states_of_runs, stores)
+    assert replayed == ran
+    assert len(ran) == 3
+    assert ran[0] != ran[2], "the third run is cached"
+
+
+def test_artifacts_are_the_same_files_with_the_same_bytes(folders):
+    here, _, local = folders
+    replayed, ran = files(here), files(local)
+    assert set(replayed) == set(ran)
+    assert {name.split("/")[0] for name in ran} >= {"Trainer", "Transform", "Evaluator", "Pusher", "pushed"}
+    differing = [
+        name
+        for name, path in ran.items()
+        if path.name not in GRAPHS and content(name)(path) != content(name)(replayed[name])
+    ]
+    assert differing == []
+
+
+def test_models_answer_alike_bit_for_bit(folders):
+    import tensorflow as tf
+
+    here, _, local = folders
+    replayed, ran = files(here), files(local)
+    models = [name for name in ran if name.endswith("saved_model.pb") and not name.startswith("Transform")]
+    assert len(models) == 6, "of Trainer and Pusher, and what was pushed, of two runs"
+    iris = load_iris()
+    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    rows = [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                    for name, value in zip(names, row, strict=True)
+                }
+            )
+        ).SerializeToString()
+        for row in iris.data
+    ]
+
+    def answers(model: Path) -> np.ndarray:
+        serve = tf.saved_model.load(str(model.parent)).signatures["serving_default"]
+        return serve(examples=tf.constant(rows))["probabilities"].numpy()
+
+    for name in models:
+        probabilities = answers(ran[name])
+        assert (probabilities.argmax(axis=1) == iris.target).mean() > 0.8
+        np.testing.assert_array_equal(answers(replayed[name]), probabilities, err_msg=name)
+
+
+def content(name: str) -> Callable[[Path], Any]:
+    """How the content of a file is read that runs of one runner do not write alike either."""
+    if "/transformed_examples/" in name:
+        return _examples
+    if name.endswith("eval_config.json"):
+        return lambda path: {**json.loads(path.read_text()), "modelLocations": None}
+    return Path.read_bytes
+
+
+def _examples(path: Path) -> list[dict[str, Any]]:
+    """Examples, in whatever order their features are."""
+    import tensorflow as tf
+
+    records = tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()
+    features = [tf.train.Example.FromString(record).features.feature for record in records]
+    return [{name: str(one[name]) for name in one} for one in features]
