@@ -49,9 +49,13 @@ def write_span(folder: Path, number: int) -> None:
 
 
 def run_locally(folder: Path) -> None:
-    """LocalDagRunner installs the code beside a `module_file` with pip, which comes with Python as a wheel."""
+    """Runs it as without this project, which chooses another Keras for itself.
+
+    LocalDagRunner installs the code beside a `module_file` with pip, which comes with Python as a wheel.
+    """
     (pip,) = Path(ensurepip.__path__[0]).glob("_bundled/pip-*.whl")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(pip)))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(pip)))
     done = subprocess.run(
         [sys.executable, "-c", LOCAL], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

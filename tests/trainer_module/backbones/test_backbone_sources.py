@@ -31,6 +31,8 @@ from text_saved_models import save_bert, save_string_encoder  # noqa: E402
 
 from trainer_module.backbones.sources.small_cnn import small_cnn  # noqa: E402
 
+pytestmark = pytest.mark.by_test_current
+
 GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "add-a-backbone.md"
 
 

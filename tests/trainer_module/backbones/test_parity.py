@@ -29,6 +29,8 @@ from transforms.preprocessing import preprocessing_fn  # noqa: E402
 from transforms.tasks import TASKS as TRANSFORM_TASKS  # noqa: E402
 from transforms.tasks import Labels  # noqa: E402
 
+pytestmark = pytest.mark.by_test
+
 SIZE = 32
 RAW = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "label", "sha256")}
 

@@ -28,6 +28,8 @@ from trainer_module import recipe
 from trainer_module.backbones.hugging_face import WEIGHTS, read_architecture, tensor_names
 from trainer_module.backbones.sources.hub_texts import HubTexts
 
+pytestmark = pytest.mark.by_test_current
+
 ODD = [
     b"",
     b" \n\t ",

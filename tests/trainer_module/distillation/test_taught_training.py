@@ -20,6 +20,8 @@ from trainer_module.distillation.taught import Taught
 from trainer_module.examples.input_data import both, labels, with_teacher
 from trainer_module.phases.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.by_test
+
 PLAIN = AugmentationConfig()
 TAUGHT = training(
     head=HeadConfig(units=[]),
