@@ -25,12 +25,12 @@ pytestmark = pytest.mark.long
 
 PIPELINE = "examples.iris.pipeline:create_pipeline"
 LOCAL = """
+from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from examples.iris.pipeline import create_pipeline
-from pipeline.metadata_connection import sqlite_connection
 
 pipeline = create_pipeline()
-pipeline.metadata_connection_config = sqlite_connection("metadata.sqlite")
+pipeline.metadata_connection_config = metadata.sqlite_metadata_connection_config("metadata.sqlite")
 LocalDagRunner().run(pipeline)
 """
 SPAN = 75
