@@ -23,6 +23,8 @@ from trainer_module import recipe  # noqa: E402
 from trainer_module.phases.checkpoint import Checkpoints  # noqa: E402
 from trainer_module.phases.run import run_phases  # noqa: E402
 
+pytestmark = pytest.mark.by_test_current
+
 EPOCHS = 20
 
 

@@ -21,6 +21,8 @@ from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.freezing import variable_name
 from trainer_module.phases.run import run_phases
 
+pytestmark = pytest.mark.by_test
+
 TUNE = [
     PhaseConfig(name="head", epochs=1, learning_rate=1e-2),
     PhaseConfig(name="tune", unfreeze="all", epochs=2, learning_rate=1e-2),

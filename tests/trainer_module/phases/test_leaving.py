@@ -15,6 +15,8 @@ from finetune import termination
 
 pytest.importorskip("tensorflow")
 
+pytestmark = pytest.mark.by_test_current
+
 ROOT = Path(__file__).parents[3]
 
 # The second epoch begins with SIGTERM: the checkpoint of its first step is the only one within an epoch.

@@ -12,6 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.by_test
+
 ROOT = Path(__file__).parents[3]
 
 PREAMBLE = """

@@ -16,6 +16,8 @@ from small_training import LABELS, setup_of, weights_after, write  # noqa: E402
 from trainer_module.examples.input_data import Split, load_split  # noqa: E402
 from transforms.inputs import ImageInputs, SideInputs, TensorInputs  # noqa: E402
 
+pytestmark = pytest.mark.by_test_current
+
 SIZE, WORDS = 16, 4
 INPUTS = SideInputs(
     ImageInputs(SIZE),
