@@ -129,7 +129,7 @@ def test_models_answer_alike_bit_for_bit(folders):
     here, _, local = folders
     replayed, ran = files(here), files(local)
     models = [name for name in ran if name.endswith("saved_model.pb") and not name.startswith("Transform")]
-    assert len(models) == 6, "of Trainer and Pusher, and what was pushed, of two runs"
+    assert len(models) == 8, "of two Trainers, and of three Pushers, each with what it pushed"
     iris = load_iris()
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     rows = [
