@@ -18,6 +18,8 @@ from trainer_module.fitted_head import LastLayer
 from trainer_module.mirror_images import averaged
 from trainer_module.trained import HeldOut, Trained
 
+pytestmark = pytest.mark.by_test
+
 FLIPS = AugmentationConfig(horizontal_flip=True)
 
 

@@ -22,6 +22,8 @@ from trainer_module.tasks import TASKS  # noqa: E402
 from transforms.objects import MOST_OBJECTS, Box, Objects  # noqa: E402
 from transforms.tasks import TASKS as TRANSFORM_TASKS  # noqa: E402
 
+pytestmark = pytest.mark.by_test
+
 GRID, CLASSES = 8, 2
 # Upper, left, lower, right, class, crowd.
 FIRST, SECOND = (0.1, 0.1, 0.4, 0.5, 0, 0), (0.5, 0.6, 0.9, 0.8, 1, 0)

@@ -16,6 +16,8 @@ from trainer_module.tasks import TASKS  # noqa: E402
 from transforms.masks import VOID, to_png  # noqa: E402
 from transforms.tasks import TASKS as TRANSFORM_TASKS  # noqa: E402
 
+pytestmark = pytest.mark.by_test_current
+
 CLASSES = 3
 
 

@@ -19,6 +19,8 @@ from trainer_module.phases.state import Snapshot
 from trainer_module.source_probe import probe, probe_source
 from trainer_module.warm_start.start import Beginning
 
+pytestmark = pytest.mark.by_test_current
+
 PLAIN = AugmentationConfig()
 HEAD = PhaseConfig(name="head", epochs=2, learning_rate=1e-2)
 TUNE = PhaseConfig(name="tune", unfreeze="all", epochs=2, learning_rate=1e-2)

@@ -16,6 +16,8 @@ from trainer_module.examples.input_data import both, labels
 from trainer_module.fitted_head import LastLayer
 from trainer_module.phases.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.by_test_current
+
 FITTED = training(
     head=HeadConfig(start="fitted"),
     refit=True,

@@ -28,6 +28,8 @@ from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.optimizers import Slots
 from trainer_module.phases.state import Snapshot, State
 
+pytestmark = pytest.mark.by_test_current
+
 ROOT = Path(__file__).parents[3]
 
 # Everything that has a state: dropout, augmentation, pairs of pictures, moments, a schedule, statistics of BatchNorm,

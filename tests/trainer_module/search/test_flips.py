@@ -14,6 +14,8 @@ from finetune.config import AugmentationConfig, TrainingConfig
 from trainer_module.examples.input_data import load_split
 from trainer_module.search.run import _first_fit
 
+pytestmark = pytest.mark.by_test_current
+
 AUTO = TrainingConfig(strategy="auto", batch_size=8)
 
 

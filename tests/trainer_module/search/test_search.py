@@ -22,6 +22,8 @@ from trainer_module.search.candidates import PROBE, Candidate, _to_the_end
 from trainer_module.search.decisions import Measured, compare
 from trainer_module.search.record import SearchRecord
 
+pytestmark = pytest.mark.by_test
+
 PLAIN = AugmentationConfig()
 FLIPS = AugmentationConfig(horizontal_flip=True)
 QUICK = (

@@ -16,6 +16,8 @@ from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.tuning.run import run_tuning
 from trainer_module.tuning.shares import Shared
 
+pytestmark = pytest.mark.by_test
+
 RATE = "training.phases[0].learning_rate"
 HEAD = {"name": "head", "epochs": 4, "learning_rate": 1e-2}
 TUNE = {"name": "tune", "unfreeze": {"last_layers": 5}, "epochs": 2, "learning_rate": 1e-3}

@@ -24,6 +24,8 @@ from trainer_module.tuning.record import TrialsRecord
 from trainer_module.tuning.run import run_tuning
 from trainer_module.tuning.trials import Trials, below_last_layer, logits_of
 
+pytestmark = pytest.mark.by_test
+
 PLAIN = AugmentationConfig()
 RATE = "training.phases[0].learning_rate"
 
