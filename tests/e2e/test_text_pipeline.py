@@ -14,6 +14,8 @@ from pipeline.plan import node_ids
 
 pytest.importorskip("tfx")
 
+pytestmark = pytest.mark.by_test
+
 
 @pytest.fixture(scope="module")
 def text_run(runner, tmp_path_factory) -> dict:

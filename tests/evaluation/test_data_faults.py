@@ -25,6 +25,8 @@ from evaluation.data_checks import (
 from evaluation.data_checks.check import TEST, TRAIN, VAL, DataCheck, Examples, Found, Pictures
 from evaluation.data_checks.tail import highest_by_chance
 
+pytestmark = pytest.mark.by_test_current
+
 EXAMPLES, FEATURES, CLASSES = 600, 48, 4
 CLEAN_DRAWS = 50
 CHECKS: tuple[DataCheck, ...] = (

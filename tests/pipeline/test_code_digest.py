@@ -20,6 +20,8 @@ from pipeline.code_digest import OUR_PACKAGES, Sources, installed
 from pipeline.dag import compile_ir
 from pipeline.nodes import alone, place_at, resolved
 
+pytestmark = pytest.mark.by_test
+
 ROOT = Path(__file__).parents[2]
 RECIPES = ("digits", "sms_spam", "flowers")
 SCHEMA = ("digits", "data.schema_file=schema.pbtxt")

@@ -20,6 +20,8 @@ from pipeline.modalities import MODALITY_TABLES
 from trainer_module.backbones.sources import record_of
 from transforms.sides import pack
 
+pytestmark = pytest.mark.by_test_current
+
 TABLES = {**MODALITY_TABLES, "finetune_cli.modalities": COMMAND_MODALITIES}
 # Of a modality that it lacks, checks of the data know the features alone.
 OPTIONAL = {of_data_gate.__name__}

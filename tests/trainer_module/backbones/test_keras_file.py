@@ -21,6 +21,8 @@ from finetune.digests import sha256_of  # noqa: E402
 from trainer_module.backbones.model import build_backbone  # noqa: E402
 from trainer_module.phases.freezing import block_names, layers_of  # noqa: E402
 
+pytestmark = pytest.mark.by_test_current
+
 PIXELS = np.random.default_rng(0).random((2, 12, 12, 3)).astype(np.float32)
 
 

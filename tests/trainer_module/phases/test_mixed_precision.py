@@ -13,6 +13,8 @@ from trainer_module.phases.loss_scale import LossScale
 from trainer_module.phases.state import State
 from trainer_module.tasks import TASKS
 
+pytestmark = pytest.mark.by_test_current
+
 tf = pytest.importorskip("tensorflow")
 keras = importlib.import_module("tf_keras")
 backbone_model = importlib.import_module("trainer_module.backbones.model")

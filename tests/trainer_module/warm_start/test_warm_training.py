@@ -25,6 +25,8 @@ from trainer_module.warm_start.start import Beginning
 from trainer_module.warm_start.state import FILE, TrainingState, preprocessing_of
 from transforms.backbone import Backbone
 
+pytestmark = pytest.mark.by_test
+
 PLAIN = AugmentationConfig()
 TUNED = training(start_from="champion", batch_norm="train")
 FITTED = training(
