@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.example_gen.coco import is_coco
 from components.example_gen.modalities import MODALITIES as INGEST_MODALITIES
+from components.example_gen.tasks import TASKS as INGEST_TASKS
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL
@@ -232,6 +233,25 @@ def beam_components_exist(raw: dict[str, Any]) -> list[str]:
     ]
 
 
+def places_can_be_seen(raw: dict[str, Any]) -> list[str]:
+    """Boxes and masks are found on maps from inside a backbone of pictures."""
+    task, record = raw.get("task", SINGLE_LABEL), _record(raw)
+    ingest = INGEST_TASKS.get(task) if isinstance(task, str) else None
+    if record is None or ingest is None or not (ingest.has_boxes or ingest.has_masks):
+        return []
+    handle = value_at(raw, "backbone.handle")
+    if record.modality == IMAGE and not handle and not record.gives_vector:
+        return []
+    if record.modality != IMAGE:
+        why = f"which is shown {INGEST_MODALITIES[record.modality].shown}"
+    else:
+        why = "a SavedModel, whose inside cannot be seen" if handle else "whose features have no places"
+    return [
+        f"backbone: got {record.name}, {why}; with task {task} expected a convolutional network of pictures that Keras "
+        "builds layer by layer, such as MobileNetV2"
+    ]
+
+
 def source_task_can_be_probed(raw: dict[str, Any]) -> list[str]:
     """One pretrained backbone alone has features that an earlier task can be probed on."""
     given = value_at(raw, "evaluation.source_task")
@@ -239,7 +259,7 @@ def source_task_can_be_probed(raw: dict[str, Any]) -> list[str]:
     if given is None or config is None or config.is_open:
         return []
     task = raw.get("task", SINGLE_LABEL)
-    of_parts = task in TASKS and TASKS[task].measured_as not in (SINGLE_LABEL, MULTI_LABEL)
+    of_parts = isinstance(task, str) and task in TASKS and TASKS[task].measured_as not in (SINGLE_LABEL, MULTI_LABEL)
     if config.sides is not None or of_parts:
         what = f"task {task}" if config.sides is None else "`backbones`"
         expected = "probes are of one backbone of whole examples. Leave it out"
@@ -347,7 +367,7 @@ _OF_ALL = (
     beam_components_exist,
     sides_fit,
 )
-_OF_BACKBONES = (backbone_fits, modality_fits, averaging_fits)
+_OF_BACKBONES = (backbone_fits, modality_fits, averaging_fits, places_can_be_seen)
 CHECKS = (*_OF_ALL, of_each_candidate(*_OF_BACKBONES))
 LOCAL_CHECKS = (*_OF_ALL, of_each_candidate(*_OF_BACKBONES, files_exist))
 

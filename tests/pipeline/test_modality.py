@@ -6,7 +6,7 @@ import pytest
 
 from finetune.config import DataConfig, load_config
 from finetune.errors import ConfigError
-from pipeline.checks import averaging_fits, backbone_fits, files_exist, modality_fits
+from pipeline.checks import averaging_fits, backbone_fits, files_exist, modality_fits, places_can_be_seen
 
 TEXT = {"name": "GloVe", "weights": "words.txt"}
 IMAGE = {"name": "MobileNetV2", "weights": "random"}
@@ -50,6 +50,20 @@ def test_settings_of_texts_are_no_settings_of_pictures(data):
 def test_an_image_size_is_none_of_a_texts():
     (problem,) = problems({**TEXT, "image_size": 224})
     assert problem.startswith("backbone.image_size: got 224; GloVe is shown texts")
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_places_are_found_inside_a_backbone_of_pictures(task):
+    def found(backbone: dict, task: str = task) -> list[str]:
+        return places_can_be_seen({"task": task, "backbone": backbone})
+
+    assert found(IMAGE) == found(TEXT, task="multi_label") == found(TEXT, task=["detection"]) == []
+    (problem,) = found(TEXT)
+    assert problem.startswith(f"backbone: got GloVe, which is shown texts; with task {task} expected")
+    (problem,) = found({"handle": "model", "image_size": 64})
+    assert problem.startswith(
+        f"backbone: got model, a SavedModel, whose inside cannot be seen; with task {task} expected"
+    )
 
 
 @pytest.mark.parametrize("wanted", ["flip", "measured"])
