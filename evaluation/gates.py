@@ -20,6 +20,8 @@ Metrics = Mapping[SliceKey, Mapping[str, float]]
 
 # A value that misses its bound by less is on it: 0.895 - 0.905 is a little below -0.01 in binary arithmetic.
 ROUNDING = 1e-6
+# Of smaller values, such as differences in parity, four decimals leave nothing.
+LEAST_SHOWN = 5e-4
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def judge_one(gate: GateConfig, evidence: Evidence) -> GateResult:
         return result(None, True, first, judged=False)
     if evidence.value is None:
         return result(None, False, evidence.missing or "it was not measured")
-    value, shown = evidence.value, f"{evidence.value:.4f}"
+    value = evidence.value
+    shown = f"{value:.1e}" if 0 < abs(value) < LEAST_SHOWN else f"{value:.4f}"
     if gate.relative_to is not None:
         if evidence.reference is None:
             return result(None, False, evidence.missing or f"the {gate.relative_to} was not measured")

@@ -34,6 +34,11 @@ def test_absolute_bounds_include_their_value(bound, value, passed, reason):
     assert (result.passed, result.reason) == (passed, reason)
 
 
+def test_small_values_are_told_to_their_first_digits():
+    assert judge_one(gate(max=0.005), Evidence(1.23e-7)).reason == "1.2e-07 is at most 0.005"
+    assert judge_one(gate(max=0.005), Evidence(0.0)).reason == "0.0000 is at most 0.005"
+
+
 @pytest.mark.parametrize(
     ("bound", "candidate", "passed"), [(-0.01, 0.895, True), (-0.01, 0.89, True), (-0.01, 0.88, False), (0.02, 0.91, 0)]
 )
