@@ -160,6 +160,8 @@ def content(name: str) -> Callable[[Path], Any]:
         return _examples
     if name.endswith("eval_config.json"):
         return lambda path: {**json.loads(path.read_text()), "modelLocations": None}
+    if name.endswith("FeatureStats.pb"):
+        return _statistics
     return Path.read_bytes
 
 
@@ -170,3 +172,11 @@ def _examples(path: Path) -> list[dict[str, Any]]:
     records = tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()
     features = [tf.train.Example.FromString(record).features.feature for record in records]
     return [{name: str(one[name]) for name in one} for one in features]
+
+
+def _statistics(path: Path) -> str:
+    """Statistics to six digits: their sums of floating-point numbers follow the order of Beam's bundles."""
+    from tensorflow_metadata.proto.v0 import statistics_pb2
+
+    read = str(statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes()))
+    return re.sub(r"-?\d+\.\d+(e[-+]?\d+)?", lambda number: f"{float(number[0]):.6g}", read)
