@@ -10,7 +10,7 @@ from evaluation.metrics.retention import RETENTION
 from evaluation.metrics.retrieval import RECALLS
 from evaluation.metrics.source import SOURCE_RETENTION
 from evaluation.predictions import SINGLE_LABEL
-from evaluation.tasks import TASKS
+from evaluation.tasks import TASKS, task_of
 from finetune.config.evaluation import TEACHER
 from finetune.config.fusion import CONTRASTIVE
 from finetune.config.keys import value_at
@@ -22,7 +22,7 @@ _OF_EXAMPLES = ("slice", "confidence", "min_examples", "on_missing", "refuse_whe
 def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
     """Each gate's metric exists, is one of the task, and goes with the gate's other keys."""
     gates = value_at(raw, "evaluation.gates")
-    task = raw.get("task", SINGLE_LABEL)
+    task = task_of(raw)
     if task not in TASKS:
         return []
     return [
@@ -35,7 +35,7 @@ def gates_can_be_measured(raw: dict[str, Any]) -> list[str]:
 
 def tuning_can_be_measured(raw: dict[str, Any]) -> list[str]:
     """The metric that trials are compared by is one of predictions, of the task, and goes with its other keys."""
-    tuning, task = raw.get("tuning"), raw.get("task", SINGLE_LABEL)
+    tuning, task = raw.get("tuning"), task_of(raw)
     if task not in TASKS or not isinstance(tuning, dict) or not isinstance(tuning.get("metric"), str):
         return []
     name = tuning["metric"]
@@ -53,7 +53,7 @@ def tuning_can_be_measured(raw: dict[str, Any]) -> list[str]:
 
 def decisions_go_with_task(raw: dict[str, Any]) -> list[str]:
     """Thresholds and costs are of one label an example."""
-    task = raw.get("task", SINGLE_LABEL)
+    task = task_of(raw)
     if task not in TASKS or TASKS[task].measured_as == SINGLE_LABEL:
         return []
     why = {

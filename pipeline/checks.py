@@ -13,7 +13,7 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from evaluation.checks import decisions_go_with_task, gates_can_be_measured, tuning_can_be_measured
 from evaluation.data_checks.chosen import data_checks_exist
 from evaluation.predictions import MULTI_LABEL, SINGLE_LABEL
-from evaluation.tasks import TASKS
+from evaluation.tasks import TASKS, task_of
 from finetune.buckets import is_bucket
 from finetune.config import (
     AugmentationConfig,
@@ -235,17 +235,17 @@ def beam_components_exist(raw: dict[str, Any]) -> list[str]:
 
 def places_can_be_seen(raw: dict[str, Any]) -> list[str]:
     """Boxes and masks are found on maps from inside a backbone of pictures."""
-    task, record = raw.get("task", SINGLE_LABEL), _record(raw)
-    ingest = INGEST_TASKS.get(task) if isinstance(task, str) else None
-    if record is None or ingest is None or not (ingest.has_boxes or ingest.has_masks):
-        return []
-    handle = value_at(raw, "backbone.handle")
-    if record.modality == IMAGE and not handle and not record.gives_vector:
+    task, record = task_of(raw), _record(raw)
+    if record is None or task not in INGEST_TASKS or not (INGEST_TASKS[task].has_boxes or INGEST_TASKS[task].has_masks):
         return []
     if record.modality != IMAGE:
         why = f"which is shown {INGEST_MODALITIES[record.modality].shown}"
+    elif value_at(raw, "backbone.handle"):
+        why = "a SavedModel, whose inside cannot be seen"
+    elif record.gives_vector:
+        why = "whose features have no places"
     else:
-        why = "a SavedModel, whose inside cannot be seen" if handle else "whose features have no places"
+        return []
     return [
         f"backbone: got {record.name}, {why}; with task {task} expected a convolutional network of pictures that Keras "
         "builds layer by layer, such as MobileNetV2"
@@ -258,8 +258,8 @@ def source_task_can_be_probed(raw: dict[str, Any]) -> list[str]:
     config = _parsed(BackboneConfig, raw, "backbone")
     if given is None or config is None or config.is_open:
         return []
-    task = raw.get("task", SINGLE_LABEL)
-    of_parts = isinstance(task, str) and task in TASKS and TASKS[task].measured_as not in (SINGLE_LABEL, MULTI_LABEL)
+    task = task_of(raw)
+    of_parts = task in TASKS and TASKS[task].measured_as not in (SINGLE_LABEL, MULTI_LABEL)
     if config.sides is not None or of_parts:
         what = f"task {task}" if config.sides is None else "`backbones`"
         expected = "probes are of one backbone of whole examples. Leave it out"

@@ -12,6 +12,7 @@ from components.example_gen.tasks import TASKS as INGEST_TASKS
 from components.serving_gate.tasks import TASKS as SERVED_TASKS
 from evaluation.predictions import SINGLE_LABEL
 from evaluation.tasks import TASKS as EVALUATION_TASKS
+from evaluation.tasks import task_of
 from finetune.config import Config
 from finetune.errors import RunError, did_you_mean
 from pipeline.refused_keys import refused
@@ -35,8 +36,8 @@ TASK_TABLES: dict[str, Mapping[str, Any]] = {
 
 def task_fits(raw: dict[str, Any]) -> list[str]:
     """Says whether every table has the task of a raw config, and what in the config does not go with it."""
-    name = raw.get("task", SINGLE_LABEL)
-    if not isinstance(name, str):
+    name = task_of(raw)
+    if name is None:
         return []
     problems = task_problems(name, TASK_TABLES)
     if problems:

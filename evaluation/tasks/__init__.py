@@ -5,12 +5,12 @@ One task more is one file with an object like those in `TASKS`, and one line the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from evaluation.predictions import Predictions
+from evaluation.predictions import SINGLE_LABEL, Predictions
 from evaluation.tasks.detection import DetectionTask
 from evaluation.tasks.multi_label import MultiLabelTask
 from evaluation.tasks.segmentation import SegmentationTask
@@ -61,6 +61,12 @@ TASKS: dict[str, EvaluationTask] = {
 RISK_OF_EACH = 0.05
 # On spans that have not drifted there are fewer test examples to show it by; chosen on the same years.
 ON_ORDINARY = 0.04
+
+
+def task_of(raw: Mapping[str, Any]) -> str | None:
+    """Returns the task of a raw config; None where that is no text, which `load_config` reports."""
+    task = raw.get("task", SINGLE_LABEL)
+    return task if isinstance(task, str) else None
 
 
 def gates_for(config: Config) -> list[GateConfig]:

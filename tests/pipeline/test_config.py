@@ -14,12 +14,21 @@ from rich.console import Console
 
 from evaluation.checks import gates_can_be_measured
 from finetune.config import STRATEGIES, load_config
-from pipeline.checks import backbone_fits, files_exist, modality_fits
+from pipeline.checks import LOCAL_CHECKS, backbone_fits, files_exist, modality_fits
 from pipeline.plan import print_plan
 from trainer_module.search.candidates import PICTURES
 
 ROOT = Path(__file__).parents[2]
 GOOD = {"name": "birds", "data": {"root": "birds"}, "backbone": {"name": "MobileNetV2", "weights": "random"}}
+
+
+@pytest.mark.parametrize("task", [["detection"], {"detection": None}, None, 3], ids=str)
+def test_a_task_that_is_no_text_is_reported_by_every_check_alike(task, problems):
+    evaluation = {"source_task": "digits", "gates": [{"metric": "accuracy", "min": 0.5}], "threshold": "f1"}
+    found = problems(
+        {**GOOD, "task": task, "tuning": {"metric": "loss"}, "evaluation": evaluation}, checks=LOCAL_CHECKS
+    )
+    assert f"task: got {task!r}; expected a valid string" in found
 
 
 def test_all_mistakes_are_reported_at_once(problems):
