@@ -14,6 +14,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden packages anew (tests/kubeflow)")
 
 
+def with_config(folder: Path, text: str) -> Path:
+    """Writes `tiny.yaml`, whose tasks are tried again once, at once, into a folder, and returns the folder."""
+    retries = "kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}"
+    (folder / "tiny.yaml").write_text(f"name: tiny{text}{retries}\n")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with 48 small pictures of two kinds, and `tiny.yaml`, a config that trains on them in a second."""
@@ -29,9 +36,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(count):
                 pixels = (grey + draw.integers(-50, 50, (32, 32, 3))).astype("uint8")
                 Image.fromarray(pixels).save(place / f"{number}.png")
-    (folder / "tiny.yaml").write_text(
+    return with_config(
+        folder,
         """
-name: tiny
 data: {root: images, splits: {train: train, val: val, test: test}}
 backbone: {name: SmallCNN, weights: random}
 training:
@@ -39,10 +46,8 @@ training:
   head: {units: [8]}
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: accuracy, min: 0.0}]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
+""",
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +64,9 @@ def tiny_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(f"{' '.join(one)} {number}\t{' '.join(other)}\t{('alike', 'other')[number % 2]}")
     (folder / "pairs.tsv").write_text("\n".join(lines))
     save_encoder(folder / "bert")
-    (folder / "tiny.yaml").write_text(
+    return with_config(
+        folder,
         """
-name: tiny
 data: {root: pairs.tsv, layout: table, text_columns: [one, other]}
 backbone: {name: BERT, weights: bert, text: {max_pieces: 16}}
 training:
@@ -69,10 +74,8 @@ training:
   head: {units: [8]}
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: accuracy, min: 0.0}]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
+""",
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +95,9 @@ def tiny_sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(f"{'' if number % 8 == 1 else path},{'' if number % 8 == 4 else text},{label}")
     (folder / "sides.csv").write_text("\n".join(lines))
     (folder / "words.txt").write_text("a 1 0 0\ndark 0 1 0\nlight 0 -1 1\none 0 0 1\n")
-    (folder / "tiny.yaml").write_text(
+    return with_config(
+        folder,
         """
-name: tiny
 data: {root: ., manifest: sides.csv}
 backbones:
   image: {name: SmallCNN, weights: random}
@@ -106,10 +109,8 @@ training:
   calibration: temperature
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: accuracy, min: 0.0}], baselines: [majority]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
+""",
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -117,9 +118,9 @@ def tiny_boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of pictures with boxes."""
     folder = tmp_path_factory.mktemp("tiny_boxes")
     write_boxes(folder / "data")
-    (folder / "tiny.yaml").write_text(
+    return with_config(
+        folder,
         """
-name: tiny
 task: detection
 data: {root: data, manifest: coco.json, max_bad_fraction: 0.1}
 backbone: {name: MobileNetV2, weights: random, image_size: 64, arguments: {alpha: 0.35}}
@@ -128,10 +129,8 @@ training:
   batch_size: 8
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: box_map_50, min: 0.0}]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
+""",
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -139,9 +138,9 @@ def tiny_masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same of pictures with masks."""
     folder = tmp_path_factory.mktemp("tiny_masks")
     write_masks(folder / "data")
-    (folder / "tiny.yaml").write_text(
+    return with_config(
+        folder,
         """
-name: tiny
 task: segmentation
 data: {root: data, max_bad_fraction: 0.1}
 backbone: {name: MobileNetV2, weights: random, image_size: 64, arguments: {alpha: 0.35}}
@@ -150,10 +149,8 @@ training:
   batch_size: 8
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: mean_iou, min: 0.0}], baselines: [majority]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
+""",
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -162,9 +159,9 @@ def tiny_aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_aligned")
     write_colours(folder / "data", 96)
     (folder / "words.txt").write_text("blue 0 0 1\ngreen 0 1 0\nred 1 0 0\na .1 .1 .1\none .1 0 .1\n")
-    (folder / "tiny.yaml").write_text(
+    return with_config(
+        folder,
         """
-name: tiny
 data: {root: data, manifest: manifest.csv}
 backbones:
   image: {name: SmallCNN, weights: random, image_size: 16}
@@ -175,10 +172,8 @@ training:
   head: {units: [], dropout: 0.0}
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: accuracy, min: 0.0}], baselines: [majority]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
+""",
     )
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -189,9 +184,9 @@ def tiny_tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny_tones")
     make_tones(folder / "tones", speakers=12)
     tone_network(frames=20, bands=16).save(folder / "tones.keras")
-    (folder / "tiny.yaml").write_text(
+    return with_config(
+        folder,
         """
-name: tiny
 data: {root: tones, manifest: manifest.csv, group_column: speaker}
 backbone:
   file: tones.keras
@@ -203,7 +198,5 @@ training:
   head: {units: []}
   phases: [{name: head, unfreeze: all, epochs: 1, learning_rate: 1.0e-3}]
 evaluation: {gates: [{metric: accuracy, min: 0.0}]}
-kubernetes: {defaults: {retries: {count: 1, backoff_seconds: 0}}}
-"""
+""",
     )
-    return folder

@@ -34,6 +34,7 @@ pipeline.metadata_connection_config = metadata.sqlite_metadata_connection_config
 LocalDagRunner().run(pipeline)
 """
 SPAN = 75
+COLUMNS = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 # LocalDagRunner runs all nodes in one process, in which the names of functions count up: answers are compared.
 GRAPHS = ("saved_model.pb", "fingerprint.pb")
 
@@ -41,7 +42,7 @@ GRAPHS = ("saved_model.pb", "fingerprint.pb")
 def write_span(folder: Path, number: int) -> None:
     iris = load_iris()
     rows = np.random.default_rng(0).permutation(len(iris.target))[SPAN * (number - 1) : SPAN * number]
-    lines = ["sepal_length,sepal_width,petal_length,petal_width,kind"]
+    lines = [",".join((*COLUMNS, "kind"))]
     lines += [",".join(map(str, (*iris.data[row], iris.target[row]))) for row in rows]
     place = folder / "data" / "iris" / f"span-{number}"
     place.mkdir(parents=True)
@@ -84,21 +85,24 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Files of artifacts and of what was pushed, by their place in it; runs are counted, where TFX has numbers of its
-    own. Left out is what the runners do by themselves: where they keep code, and what they note for the executors."""
+    """Files of artifacts and of what was pushed, by their place in it.
+
+    Runs are counted, where TFX has numbers of its own. Left out is what the runners do by themselves: where they keep
+    code, and what they note for the executors.
+    """
+    root, pushed = folder / "artifacts" / "iris", folder / "pushed" / "iris"
+    outputs = [
+        path for path in root.glob("*/*") if path.parent.name not in ("_code", "_wheels") and path.name != ".system"
+    ]
     found: dict[str, Path] = {}
-    root = folder / "artifacts" / "iris"
-    for output in sorted(root.glob("*/*")):
-        if output.parent.name in ("_code", "_wheels") or output.name == ".system":
-            continue
+    for output in (*outputs, pushed):
+        name = str(output.relative_to(root)) if output != pushed else "pushed"
         for run, version in enumerate(sorted(output.iterdir(), key=lambda path: int(path.name))):
-            for path in version.rglob("*"):
+            for path in filter(Path.is_file, version.rglob("*")):
                 # The folder of a cached analysis has the digest of the path of the examples in its name.
                 place = re.sub(r"-STAR-\w+", "-STAR", str(path.relative_to(version)))
-                found[f"{output.relative_to(root)}/{run}/{place}"] = path
-    for run, version in enumerate(sorted((folder / "pushed" / "iris").iterdir(), key=lambda path: int(path.name))):
-        found |= {f"pushed/{run}/{path.relative_to(version)}": path for path in version.rglob("*")}
-    return {name: path for name, path in found.items() if path.is_file()}
+                found[f"{name}/{run}/{place}"] = path
+    return found
 
 
 def test_nodes_run_and_are_cached_alike(folders):
@@ -131,13 +135,12 @@ def test_models_answer_alike_bit_for_bit(folders):
     models = [name for name in ran if name.endswith("saved_model.pb") and not name.startswith("Transform")]
     assert len(models) == 8, "of two Trainers, and of three Pushers, each with what it pushed"
     iris = load_iris()
-    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     rows = [
         tf.train.Example(
             features=tf.train.Features(
                 feature={
                     name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
-                    for name, value in zip(names, row, strict=True)
+                    for name, value in zip(COLUMNS, row, strict=True)
                 }
             )
         ).SerializeToString()
