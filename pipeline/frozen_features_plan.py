@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from components.example_gen.coco import is_coco
+from components.example_gen.tasks import TASKS as INGEST_TASKS
 from finetune.config import Config, DataConfig, PhaseConfig, TrainingConfig
 from finetune.errors import BackboneError, FinetuneError
 from pipeline.data_roots import roots_of
@@ -39,6 +41,9 @@ def _lines(config: Config) -> list[str]:
     training, size = config.training, record_of(config.backbone).image_size
     if training.frozen_features.cache == "off":
         return ["off, as training.frozen_features says"]
+    task = INGEST_TASKS[config.task]
+    if task.has_boxes or task.has_masks:
+        return ["off: the head reads several maps of the backbone, and none is kept"]
     found = source_of(config.backbone).graph(config.backbone)
     counted = count_examples(config.data)
     planner = _planner(config, training, counted)
@@ -107,6 +112,10 @@ def count_examples(data: DataConfig) -> tuple[int, int] | None:
 
 
 def _count(data: DataConfig, root: Path, deadline: float) -> tuple[int, int]:
+    if data.manifest and (is_coco(data.manifest) or (root / data.manifest).is_dir()):
+        # Pictures, with the JSON file; or an XML file for each.
+        files = _files(root if is_coco(data.manifest) else root / data.manifest, deadline)
+        return round(files * TRAIN_SHARE), round(files * VAL_SHARE)
     if data.manifest:
         with (root / data.manifest).open("rb") as file:
             lines = sum(1 for _ in _until(file, deadline)) - 1

@@ -51,7 +51,7 @@ def refused(raw: dict[str, Any], keys: Mapping[str, str], with_what: str) -> lis
             of `augmentation` hold for phases too.
         with_what: What they do not go with, such as `task detection`.
     """
-    raw = _with_baselines(raw)
+    whole = _with_baselines(raw)
     phases = value_at(raw, "training.phases")
     places = {key: key for key in keys if not key.startswith(_OF_PHASES)}
     for index in range(len(phases) if isinstance(phases, list) else 0):
@@ -59,10 +59,14 @@ def refused(raw: dict[str, Any], keys: Mapping[str, str], with_what: str) -> lis
         places |= {of_phase + key.removeprefix(_OF_PHASES): key for key in keys if key.startswith(_OF_PHASES)}
         places |= {of_phase + key: key for key in keys if key.startswith("augmentation.")}
     return [
-        f"{place}: got {value!r}; with {with_what} expected {keys[key]}"
+        f"{place}: {_told(raw, place)} {value!r}; with {with_what} expected {keys[key]}"
         for place, key in places.items()
-        if (value := asked_at(raw, place, key)) is not None
+        if (value := asked_at(whole, place, key)) is not None
     ]
+
+
+def _told(raw: dict[str, Any], place: str) -> str:
+    return "by default" if value_at(raw, place) is None else "got"
 
 
 def _with_baselines(raw: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import shutil
 
 import pytest
 from rich.console import Console
@@ -104,6 +105,25 @@ def test_counting_has_an_end(tmp_path, monkeypatch):
 def test_lines_of_a_manifest_are_examples(tmp_path):
     (tmp_path / "all.csv").write_text("path,label\n" + "a.png,finch\n" * 20)
     assert count_examples(config(tmp_path, data={"root": str(tmp_path), "manifest": "all.csv"}).data) == (14, 3)
+
+
+def test_pictures_or_files_of_boxes_are_examples(tmp_path):
+    for number in range(20):
+        for name in (f"JPEGImages/{number}.jpg", f"Annotations/{number}.xml"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+    voc = config(tmp_path, data={"root": str(tmp_path), "manifest": "Annotations"}, task="detection")
+    assert count_examples(voc.data) == (14, 3)
+    shutil.rmtree(tmp_path / "Annotations")
+    (tmp_path / "coco.json").write_text("{}")
+    coco = config(tmp_path, data={"root": str(tmp_path), "manifest": "coco.json"}, task="detection")
+    assert count_examples(coco.data) == (15, 3), "the JSON file is one of 21"
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_of_tasks_of_places_nothing_is_kept(tmp_path, task):
+    lines = frozen_features_lines(config(folders(tmp_path, train=80, val=20), task=task))
+    assert lines == ["off: the head reads several maps of the backbone, and none is kept"]
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("SmallCNN", {}), ("MobileNetV2", {"alpha": 0.35})])

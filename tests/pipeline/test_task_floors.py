@@ -106,7 +106,9 @@ def test_so_is_what_a_phase_of_its_own_asks_for_and_a_baseline_that_nobody_named
         "training.phases[0].regularizers",
     ]
     (problem,) = task_fits({**BOXES, "evaluation": {}})
-    assert problem.startswith("evaluation.baselines: got ['majority', 'logistic_regression']; with task detection")
+    assert problem.startswith(
+        "evaluation.baselines: by default ['majority', 'logistic_regression']; with task detection"
+    )
 
 
 MASKS = {
