@@ -1,12 +1,14 @@
 """What fine-tuning gains: `training.strategy: auto` beside the cross-validated probe, on several sets and many splits.
 
-    make bench-quality           (python -m benchmarks.quality [--part flowers|texts|sets] ... [--set NAME] ...)
+    make bench-quality           (python -m benchmarks.quality [--part PART] ... [--set NAME] ...)
 
 Each run is the whole pipeline, `finetune run`, and its figures are those of the test split. Part `flowers` tests on
 val/, five seeds, beside the run's own baseline `logistic_regression`, and beside a plain Keras script where
-FINETUNE_PEER names one. Part `texts` cuts five splits of sms_spam, and runs the recipe, once with its unknown words
-left out, beside `auto`. Part `sets` cuts ten random splits of each set, and runs the probe (a fitted head alone, on
-train and val) and `auto` on each. Runs that are in the results already are not run again: it goes on after a kill.
+FINETUNE_PEER names one. Part `backbones` lets `backbone.name: auto` choose among the networks of the real weights with
+three seeds, and tunes each of the others by `auto` too. Part `texts` cuts five splits of sms_spam, and runs the recipe,
+once with its unknown words left out, beside `auto`. Part `sets` cuts ten random splits of each set, and runs the probe
+(a fitted head alone, on train and val) and `auto` on each. Runs that are in the results already are not run again: it
+goes on after a kill.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ from benchmarks.pipeline_runs import run_pipeline
 from benchmarks.tables import RESULTS, machine, save, spread, table
 
 FOLDER = Path("runs/benchmarks/quality")
-PARTS = ("flowers", "texts", "sets")
+PARTS = ("flowers", "backbones", "texts", "sets")
 SEEDS, SPLITS, MINUTES = 5, 10, 3
+CHOICES = 3  # Seeds for which the backbone is chosen.
 PROBE = {"head": {"start": "fitted"}, "phases": [], "refit": True}
 # Epochs and learning rates of the script's two phases.
 SCRIPT = (10, 20), (1e-3, 1e-4)
@@ -131,6 +134,27 @@ def run_flowers(folder: Path, runs: list[dict], keep: Callable[[], None]) -> Non
             keep()
 
 
+def run_backbones(folder: Path, runs: list[dict], keep: Callable[[], None]) -> None:
+    """Runs `auto` on the backbone that the ranking chooses, with each seed, and on the others that it ranked, once."""
+    of_weights = {"name": "auto", "weights_dir": str(real_data() / "weights")}
+    for seed in range(1, CHOICES + 1):
+        if not _done(runs, side="chosen", seed=seed):
+            found = run_pipeline(folder / "backbones", {**flowers_val(folder), "backbone": of_weights}, seed)
+            ranking = found["ranking"]
+            facts = {"side": "chosen", "seed": seed, "network": ranking["chosen"], "ranking": ranking["candidates"]}
+            runs.append({**facts, **_figures(found)})
+            keep()
+    first = runs[0]
+    for candidate in first["ranking"]:
+        network = candidate["label"]
+        if candidate["problem"] or _done(runs, network=network, seed=1):
+            continue
+        place = folder / f"backbones-{candidate['backbone']['name']}-{candidate['size_mb']:.0f}"
+        found = run_pipeline(place, {**flowers_val(folder), "backbone": candidate["backbone"]}, 1)
+        runs.append({"side": "named", "seed": 1, "network": network, **_figures(found)})
+        keep()
+
+
 def run_texts(folder: Path, runs: list[dict], keep: Callable[[], None]) -> None:
     """Runs the recipe of sms_spam, as it is and without unknown words, and `auto`, on the same splits."""
     recipe = yaml.safe_load((ROOT / "configs" / "sms_spam.yaml").read_text())
@@ -183,12 +207,31 @@ def page(figures: dict[str, Any]) -> str:
         parts.append(f"{table(head, rows)}\n\nChosen, by seed: {chosen}.")
         averaged = [str(run["seed"]) for run in of["auto"] if (run.get("averaging") or {}).get("applied")]
         parts.append(f"Seeds whose model averages each picture with its mirror image: {', '.join(averaged) or 'none'}.")
+    if figures.get("backbones"):
+        parts.append(_of_backbones(figures["backbones"]))
     if figures.get("texts"):
         parts.append(_of_texts(figures["texts"]))
     for name in dict.fromkeys(run["set"] for run in figures.get("sets", [])):
         parts.append(_of_set(name, [run for run in figures["sets"] if run["set"] == name]))
     parts.append("`make bench-quality` makes this page.")
     return "\n\n".join(parts)
+
+
+def _of_backbones(runs: list[dict]) -> str:
+    """A table of the networks as they were ranked, with what `auto` made of each, and the seconds of the ranking."""
+    rows = []
+    for each in runs[0]["ranking"]:
+        of_network = [run for run in runs if run["network"] == each["label"]]
+        tested = spread(run["accuracy"] for run in of_network) if of_network else each["problem"]
+        seeds, seconds = len(of_network), _seconds(of_network) if of_network else ""
+        held_out = f"{each['loss']:.3f} ± {each['standard_error']:.3f}", f"{each['accuracy']:.3f}"
+        measured = f"{each['latency_ms']:.1f}", f"{each['size_mb']:.1f}", f"{each['seconds']:.0f}"
+        rows.append((each["label"], *held_out, *measured, tested, seeds, seconds))
+    of_ranking = ("backbone", "held-out loss", "held-out accuracy", "ms", "MB", "seconds to rank")
+    head = (*of_ranking, "accuracy by `auto`, tested on val/", "seeds", "seconds of training, median")
+    chosen = sorted({run["network"] for run in runs if run["side"] == "chosen"})
+    seconds = sum(each["seconds"] for each in runs[0]["ranking"])
+    return f"{table(head, rows)}\n\nThe ranking took {seconds:.0f} s and chose {' and '.join(chosen)}."
 
 
 def _of_texts(runs: list[dict]) -> str:
@@ -253,6 +296,8 @@ def main() -> None:
     parts = given.part or PARTS
     if "flowers" in parts:
         run_flowers(folder, figures["flowers"], keep)
+    if "backbones" in parts:
+        run_backbones(folder, figures.setdefault("backbones", []), keep)
     if "texts" in parts:
         run_texts(folder, figures.setdefault("texts", []), keep)
     if "sets" in parts:
