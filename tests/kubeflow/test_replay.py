@@ -16,6 +16,7 @@ import yaml
 from command_line import ROOT, finetune
 from kfp import compiler, dsl, kubernetes
 
+from finetune.artifacts.findings import GateResult
 from finetune.artifacts.pushed_version import ModelCard, PushRecord
 from finetune.artifacts.run_summary import RunSummary
 from finetune.errors import ConfigError
@@ -378,7 +379,7 @@ def test_a_whole_pipeline(kind: str, classes: list[str], request: pytest.Fixture
         [RunSummary.read(run) for run in sorted((place / "runs/tiny/runs").iterdir())] for place in (here, local)
     )
     for one in (here_told, again_told):
-        assert (one.status, one.metrics, one.gates) == (there_told.status, there_told.metrics, there_told.gates)
+        assert (one.status, one.metrics, judged(one)) == (there_told.status, there_told.metrics, judged(there_told))
         assert Path(one.report).read_text().startswith("<!DOCTYPE html>")
     assert {one.state for one in again_told.components} == {"cached"}
     shown = tmp_path / "w" / "outputs" / again[-1].log.parent.name / "run-report"
@@ -390,6 +391,11 @@ def test_a_whole_pipeline(kind: str, classes: list[str], request: pytest.Fixture
     assert metadata["model"]["folder"] == again_told.pushed_model
     assert (shown / "report").read_text() == Path(again_told.report).read_text()
     assert (shown / "model_card").read_text() == Path(again_told.pushed_model, CARD_TEXT_FILE).read_text()
+
+
+def judged(summary: RunSummary) -> list[GateResult | tuple[str, bool]]:
+    """What the gates found; of parity how it ended, as answers of two processes may differ in their last digit."""
+    return [(gate.name, gate.passed) if gate.metric == "parity_max_difference" else gate for gate in summary.gates]
 
 
 def epochs_in(log: Path) -> list[int]:
