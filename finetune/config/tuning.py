@@ -97,7 +97,10 @@ class TuningConfig(Section):
         None, gt=0, description="no trial begins after these; those that have begun are finished"
     )
     patience: int | None = Field(
-        None, ge=1, description="so many trials without a better one end the search; default: none do"
+        None,
+        ge=1,
+        description="so many trials in a row without a better one end the search, in the order in which they are "
+        "trained; heads that are trained in one step all are. Default: none do",
     )
     early_stop: EarlyStopConfig | None = Field(
         None,
@@ -125,6 +128,11 @@ class TuningConfig(Section):
             raise ValueError(
                 f"parallel: got {self.parallel} beside method {self.method!r}, whose trials follow from the scores of "
                 f"others; expected 1, or method {' or '.join(map(repr, _KNOWN_BEFOREHAND))}"
+            )
+        if self.parallel > 1 and self.patience:
+            raise ValueError(
+                f"patience: got {self.patience} beside parallel {self.parallel}, where the order of trials is chance; "
+                "expected no patience, or parallel 1"
             )
         if self.parallel > 1 and self.stops:
             raise ValueError(

@@ -12,14 +12,16 @@ from trainer_module.search.record import Found
 
 
 class TrialsRecord(Found, file="trials.json"):
-    """The trials that are over, by number; the logits of each lie beside in a file.
+    """The trials that are over, by number, as they were trained; the logits of each lie beside in a file.
 
     Attributes:
         seconds: That the search has taken.
+        impatient: Whether the last trials gained nothing for so long that no other is to be trained.
     """
 
     trials: dict[int, Trial] = {}
     seconds: float = 0.0
+    impatient: bool = False
 
     @classmethod
     def shared(cls, folder: Path, key: str) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,13 +189,14 @@ class _Search:
                 if proposal.number and trial:
                     proposer.tell(proposal.number, math.nan if trial.score is None else trial.score)
             self._left_out = [each for each in asked if each.number not in self._record.trials]
+            impatient = f"{self._tuning.patience} trials in a row gained nothing"
             if self._left_out:
-                ended = f"the {self._tuning.minutes:g} minutes were used up"
-                break
-            if self._out_of_patience():
-                ended = f"{self._tuning.patience} trials in a row gained nothing"
+                ended = impatient if self._record.impatient else f"the {self._tuning.minutes:g} minutes were used up"
                 break
             asked = proposer.ask()
+            if asked and self._out_of_patience(self._record.trials):
+                ended = impatient
+                break
         else:
             if len(self._record.trials) < self._tuning.trials:
                 ended = "nothing more is proposed"
@@ -204,14 +205,14 @@ class _Search:
     def _trained(self, asked: Sequence[Proposal]) -> Iterator[list[Trial]]:
         """Trains what has not been, until the time is used up."""
         known = self._record.trials
-        if self._time_is_up or all(each.number in known for each in asked):
+        if self._time_is_up or self._record.impatient or all(each.number in known for each in asked):
             return
         if self._shared:
             yield from self._trained_together(asked, self._shared)
             return
         for outcomes in self._trials.run(asked, Alone(known)):
             yield [self._judged(outcome) for outcome in outcomes]
-            if self._time_is_up:
+            if self._time_is_up or self._record.impatient:
                 return
 
     def _trained_together(self, asked: Sequence[Proposal], shared: Shared) -> Iterator[list[Trial]]:
@@ -295,7 +296,9 @@ class _Search:
     def _keep(self, trials: Sequence[Trial]) -> None:
         known = {**self._record.trials, **{trial.number: trial for trial in trials}}
         seconds = time.monotonic() - self._started
-        self._record = self._record.kept(self._folder, trials=known, seconds=seconds)
+        # Heads that are trained in one step are over together, and the next ones cost as little.
+        impatient = len(trials) == 1 and self._out_of_patience(known)
+        self._record = self._record.kept(self._folder, trials=known, seconds=seconds, impatient=impatient)
         component, metric = self._setup.component, self._scoring.metric.name
         for trial in trials:
             metrics = {"seconds": trial.seconds, "epochs": float(trial.epochs)}
@@ -304,13 +307,13 @@ class _Search:
             emit(TrialFinished(component=component, trial=name_of(trial.number), metrics=metrics, succeeded=good))
         emit(Progress(component=component, done=len(known), total=self._tuning.trials, unit="trials"))
 
-    def _out_of_patience(self) -> bool:
-        """Says whether the last trials gained nothing on those before."""
+    def _out_of_patience(self, trials: Mapping[int, Trial]) -> bool:
+        """Says whether the last trials, in the order in which they were trained, gained nothing on those before."""
         if self._tuning.patience is None:
             return False
         metric, best, since = self._scoring.metric, math.nan, 0
-        for number in sorted(self._record.trials):
-            score = self._record.trials[number].score
+        for trial in trials.values():
+            score = trial.score
             gains = score is not None and metric.better(score, best)
             best, since = (score or 0.0, 0) if gains else (best, since + 1)
         return since >= self._tuning.patience

@@ -79,6 +79,7 @@ def test_a_rule_beside_a_method_that_it_would_spoil_is_refused(method, why):
     [
         ({"method": "bayesian"}, "parallel: got 4 beside method 'bayesian'.*expected 1, or method 'random' or"),
         ({"method": "hyperband"}, "parallel: got 4 beside method 'hyperband'"),
+        ({"patience": 3}, "patience: got 3 beside parallel 4.*expected no patience, or parallel 1"),
         ({"early_stop": "median"}, "early_stop: got 'median' beside parallel 4.*expected 'none', or parallel 1"),
     ],
 )

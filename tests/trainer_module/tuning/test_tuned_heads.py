@@ -317,6 +317,23 @@ def test_the_search_ends_where_patience_does(splits, tmp_path):
     assert "2 trials in a row gained nothing" in found.ended_because
 
 
+def test_patience_ends_trials_that_were_all_proposed_at_once(splits, tmp_path):
+    """They are trained one after the other; begun again, the search is over."""
+    worse = TuningConfig(space={RATE: {"min": 1e-9, "max": 1e-8}}, trials=8, patience=2, early_stop="none")
+    found = tuned(splits, tmp_path, training(frozen_features="off"), worse)
+    assert [each.state for each in found.trials] == ["done"] * 3 + ["left_out"] * 5
+    assert "2 trials in a row gained nothing" in found.ended_because
+    again = tuned(splits, tmp_path, training(frozen_features="off"), worse)
+    assert (again.trials, again.ended_because) == (found.trials, found.ended_because)
+
+
+def test_heads_in_one_step_are_all_trained(splits, tmp_path):
+    worse = TuningConfig(space={RATE: {"min": 1e-9, "max": 1e-8}}, trials=8, patience=2)
+    found = tuned(splits, tmp_path, training(), worse)
+    assert [each.state for each in found.trials] == ["done"] * 8
+    assert "all 8 trials are done" in found.ended_because
+
+
 def test_each_trial_is_told_from_its_start_to_its_score(splits, tmp_path):
     config = training(phases=[training().phases[0].model_dump(mode="json"), TUNE])
     told = []
