@@ -203,10 +203,9 @@ def sides_fit(raw: dict[str, Any]) -> list[str]:
 
 def _contrastive_problems(raw: dict[str, Any]) -> list[str]:
     """What goes with a last layer of classes, or with examples that are learned one by one."""
-    task = raw.get("task", SINGLE_LABEL)
-    problems = (
-        [] if task == SINGLE_LABEL else [f"task: got {task!r}; prompts exclude each other; expected {SINGLE_LABEL}"]
-    )
+    task, problems = task_of(raw), []
+    if task not in (None, SINGLE_LABEL):
+        problems.append(f"task: got {task!r}; prompts exclude each other; expected {SINGLE_LABEL}")
     for key, why in {
         "class_weights": "no class has a part in the loss",
         "label_smoothing": "no class has a part in the loss",
