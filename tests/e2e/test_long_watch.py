@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -104,11 +105,12 @@ def test_three_spans_of_digits_are_trained_on_once_each_whoever_is_killed(tmp_pa
         arrive(undisturbed, span)
         watched(undisturbed)
     moments, met = random.Random(0), 0
-    arriving = {0: 1, KILLS // 3: 2, 2 * KILLS // 3: 3}
-    for number in range(KILLS):
-        if number in arriving:
-            arrive(killed, arriving[number])
-        met += watched(killed, moments.randint(1, LINES))
+    shares = (0, KILLS // 3, 2 * KILLS // 3, KILLS)
+    for span, (first, last) in enumerate(itertools.pairwise(shares), start=1):
+        arrive(killed, span)
+        # Early ones first: a watch that was killed late has little left to be killed at.
+        for lines in sorted(moments.randint(1, LINES) for _ in range(first, last)):
+            met += watched(killed, lines)
     watched(killed)
     assert met >= KILLS / 2, "most watches had ended before they were killed"
     decisions, pushed, weights = left(killed)
