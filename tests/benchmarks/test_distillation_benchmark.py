@@ -11,10 +11,10 @@ def test_each_side_takes_what_had_the_lowest_loss_on_average():
         for fold in (1, 2)
         for number, recipe in enumerate(GRID)
     ]
-    assert chosen_by(tried) == {TAUGHT: GRID[1], ALONE: GRID[0]}
-    tried[4]["val_loss"] = tried[-1]["val_loss"] = 0.0
-    assert chosen_by(tried) == {TAUGHT: GRID[-1], ALONE: GRID[4]}
-    assert chosen_by(tried[:2]) == {TAUGHT: GRID[1], ALONE: GRID[0]}, "while the others are still to be tried"
+    assert chosen_by(tried) == {TAUGHT: GRID[2], ALONE: GRID[0]}
+    tried[1]["val_loss"] = tried[-1]["val_loss"] = 0.0
+    assert chosen_by(tried) == {TAUGHT: GRID[-1], ALONE: GRID[1]}
+    assert chosen_by(tried[:3]) == {TAUGHT: GRID[2], ALONE: GRID[1]}, "while the others are still to be tried"
 
 
 def test_the_page_compares_medians_over_seeds_and_both_models_as_served():
