@@ -123,7 +123,7 @@ def pupil_config(folder: Path, chosen: Recipe, **data: Any) -> dict:
 
 def taught_by(folder: Path, kind: str, **data: Any) -> str:
     """Returns the folder of a teacher, which is trained where it is not there yet."""
-    own = folder / "-".join(["teacher", *kind.split(), *map(str, data.values())]).replace(" ", "-")
+    own = folder / "-".join(["teacher", kind, *map(str, data.values())]).replace(" ", "-")
     if not list(own.glob("run/pushed/*/saved_model.pb")):
         run_pipeline(own, teacher_config(folder, kind, **data), 1)
     return str(max(own.glob("run/pushed/*/saved_model.pb")).parent)

@@ -112,14 +112,16 @@ def count_examples(data: DataConfig) -> tuple[int, int] | None:
 
 
 def _count(data: DataConfig, root: Path, deadline: float) -> tuple[int, int]:
-    if data.manifest and (is_coco(data.manifest) or (root / data.manifest).is_dir()):
-        # Pictures, with the JSON file; or an XML file for each.
-        files = _files(root if is_coco(data.manifest) else root / data.manifest, deadline)
-        return round(files * TRAIN_SHARE), round(files * VAL_SHARE)
     if data.manifest:
-        with (root / data.manifest).open("rb") as file:
-            lines = sum(1 for _ in _until(file, deadline)) - 1
-        return round(lines * TRAIN_SHARE), round(lines * VAL_SHARE)
+        manifest = root / data.manifest
+        if is_coco(data.manifest):
+            examples = _files(root, deadline)  # Pictures, and the JSON file.
+        elif manifest.is_dir():
+            examples = _files(manifest, deadline)
+        else:
+            with manifest.open("rb") as file:
+                examples = sum(1 for _ in _until(file, deadline)) - 1
+        return round(examples * TRAIN_SHARE), round(examples * VAL_SHARE)
     if not (root / "train").is_dir():
         files = _files(root, deadline)
         return round(files * TRAIN_SHARE), round(files * VAL_SHARE)
