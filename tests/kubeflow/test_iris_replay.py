@@ -1,4 +1,7 @@
-"""The pipeline of `examples/iris`, of TFX's own components: three replays of its package beside LocalDagRunner."""
+"""The pipeline of `examples/iris`, of TFX's own components: replays of its package beside LocalDagRunner.
+
+Three follow one another, as spans come. Others do the first again while other work goes on: FINETUNE_REPLAYS of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import ensurepip
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +22,7 @@ import pytest
 from command_line import ROOT, finetune
 from run_states import states_of_runs
 from sklearn.datasets import load_iris
+from under_load import REPLAYS, load
 
 from pipeline.metadata_connection import sqlite_connection
 
@@ -64,22 +69,29 @@ def run_locally(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("package") / "iris.yaml"
+    done = finetune("compile", "examples/iris/placement.yaml", "--pipeline", PIPELINE, "-o", path, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def run_package(package: Path, workspace: Path, here: Path) -> None:
+    """Replays it once, with a folder as its volume."""
+    done = finetune("replay", package, "--workspace", workspace, "--volume", f"finetune={here}", cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def folders(package: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """Replayed, its workspace, and run locally: on a span, on a newer one, and on nothing new."""
     folder = tmp_path_factory.mktemp("iris")
     here, workspace, local = folder / "volume", folder / "w", folder / "local"
-    done = finetune(
-        "compile", "examples/iris/placement.yaml", "--pipeline", PIPELINE, "-o", folder / "p.yaml", cwd=ROOT
-    )
-    assert done.returncode == 0, done.stderr
     for run in (1, 2, 3):
         if run < 3:
             write_span(here, run)
             write_span(local, run)
-        replayed = finetune(
-            "replay", folder / "p.yaml", "--workspace", workspace, "--volume", f"finetune={here}", cwd=ROOT
-        )
-        assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+        run_package(package, workspace, here)
         run_locally(local)
     return here, workspace, local
 
@@ -117,24 +129,37 @@ def test_nodes_run_and_are_cached_alike(folders):
 def test_artifacts_are_the_same_files_with_the_same_bytes(folders):
     here, _, local = folders
     replayed, ran = files(here), files(local)
-    assert set(replayed) == set(ran)
     assert {name.split("/")[0] for name in ran} >= {"Trainer", "Transform", "Evaluator", "Pusher", "pushed"}
-    differing = [
-        name
-        for name, path in ran.items()
-        if path.name not in GRAPHS and content(name)(path) != content(name)(replayed[name])
-    ]
-    assert differing == []
+    assert differing(replayed, ran) == []
+
+
+def differing(found: dict[str, Path], expected: dict[str, Path]) -> list[str]:
+    """The files that one side alone has, or that differ, graphs left out."""
+    both = [name for name in expected if name in found and Path(name).name not in GRAPHS]
+    others = [name for name in both if content(name)(expected[name]) != content(name)(found[name])]
+    return sorted(set(found) ^ set(expected)) + others
 
 
 def test_models_answer_alike_bit_for_bit(folders):
-    import tensorflow as tf
-
     here, _, local = folders
     replayed, ran = files(here), files(local)
-    models = [name for name in ran if name.endswith("saved_model.pb") and not name.startswith("Transform")]
+    models = served(ran)
     assert len(models) == 8, "of two Trainers, and of three Pushers, each with what it pushed"
-    iris = load_iris()
+    for name in models:
+        probabilities = answers(ran[name])
+        assert (probabilities.argmax(axis=1) == load_iris().target).mean() > 0.8
+        np.testing.assert_array_equal(answers(replayed[name]), probabilities, err_msg=name)
+
+
+def served(found: dict[str, Path]) -> list[str]:
+    """The graphs of models, less those of Transform."""
+    return [name for name in found if name.endswith("saved_model.pb") and not name.startswith("Transform")]
+
+
+def answers(graph: Path) -> np.ndarray:
+    """What a model says of every iris: probabilities of shape (150, 3), float32."""
+    import tensorflow as tf
+
     rows = [
         tf.train.Example(
             features=tf.train.Features(
@@ -144,17 +169,27 @@ def test_models_answer_alike_bit_for_bit(folders):
                 }
             )
         ).SerializeToString()
-        for row in iris.data
+        for row in load_iris().data
     ]
+    serve = tf.saved_model.load(str(graph.parent)).signatures["serving_default"]
+    return serve(examples=tf.constant(rows))["probabilities"].numpy()
 
-    def answers(model: Path) -> np.ndarray:
-        serve = tf.saved_model.load(str(model.parent)).signatures["serving_default"]
-        return serve(examples=tf.constant(rows))["probabilities"].numpy()
 
-    for name in models:
-        probabilities = answers(ran[name])
-        assert (probabilities.argmax(axis=1) == iris.target).mean() > 0.8
-        np.testing.assert_array_equal(answers(replayed[name]), probabilities, err_msg=name)
+def test_replays_under_load_leave_what_the_local_run_leaves(folders, package: Path, tmp_path: Path):
+    _, _, local = folders
+    ran = {name: path for name, path in files(local).items() if re.match(r"(\w+/\w+|pushed)/0/", name)}
+    expected = {name: answers(ran[name]) for name in served(ran)}
+    assert len(expected) == 3, "of the Trainer, and of the Pusher with what it pushed"
+    for number in range(REPLAYS):
+        here = tmp_path / f"replay-{number}"
+        write_span(here, 1)
+        with load():
+            run_package(package, here / "w", here)
+        found = files(here)
+        assert differing(found, ran) == []
+        for name, probabilities in expected.items():
+            np.testing.assert_array_equal(answers(found[name]), probabilities, err_msg=name)
+        shutil.rmtree(here)
 
 
 def content(name: str) -> Callable[[Path], Any]:
