@@ -18,11 +18,11 @@ OVERRIDES = (
     "distribution.workers=2",
     "evaluation.baselines=[majority]",
     "training.phases[0]={name: head, unfreeze: none, epochs: 2, learning_rate: 1.0e-2, early_stopping: null}",
-    "training.phases[1].epochs=60",
+    "training.phases[1].epochs=240",
     "training.phases[1].early_stopping=null",
     "kubernetes.defaults.retries={count: 3, backoff_seconds: 0}",
 )
-OUTAGE_SECONDS = 30.0
+OUTAGE_SECONDS = 120.0
 DATA, TRAINER = "image-example-gen-to-data-gate", "trainer"
 
 
