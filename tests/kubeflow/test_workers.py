@@ -280,6 +280,28 @@ def test_a_server_that_is_away_for_a_while_is_borne(
     assert (cluster.away, cluster.cut_logs, len(cluster.ended)) == (0, [], 2)
 
 
+def test_refusals_of_a_server_that_comes_back_count_from_when_it_answered_last(monkeypatch: pytest.MonkeyPatch):
+    clock = iter(range(0, 10_000, 50))
+    pauses: list[float] = []
+    monkeypatch.setattr(patience.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(patience.time, "sleep", pauses.append)
+    away, starting = ConnectionError("refused"), client.ApiException(status=403, reason="Forbidden")
+    answers = iter([away, away, away, starting, starting, away, starting, starting, "there"])
+
+    def call(**_: Any) -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patience.patiently(call) == "there"
+    assert pauses == [0.5, 1, 2, 0.5, 1, 2, 0.5, 1], "who starts is asked soon again"
+    answers = iter([away, starting, starting, starting, "late"])
+    with pytest.raises(client.ApiException, match="Forbidden"):
+        patience.patiently(call)
+    assert next(answers) == "late"
+
+
 def test_a_server_that_stays_away_is_a_sentence_and_worth_another_attempt(cluster: FakeCluster):
     cluster.away = 1000
     with pytest.raises(RunError, match=r"the API server has not answered for 1 s: Service Unavailable") as caught:

@@ -39,17 +39,25 @@ def patiently(
 
     Raises:
         RunError: It did not answer in that time.
-        ApiException: It refused; for want of rights, for REFUSAL_SECONDS.
+        ApiException: It refused; for want of rights, for REFUSAL_SECONDS since it last did not answer.
     """
     start = time.monotonic()
+    refused_since: float | None = None
     pause = 0.5
     while True:
         try:
             return call(*arguments, _request_timeout=TIMEOUTS, **options)
         except (client.ApiException, *UNREACHABLE) as error:
-            waited = time.monotonic() - start
-            refused = getattr(error, "status", None) in _REFUSALS
-            if waited > REFUSAL_SECONDS if refused else not may_pass(error):
+            now = time.monotonic()
+            waited = now - start
+            if getattr(error, "status", None) in _REFUSALS:
+                if refused_since is None:
+                    refused_since, pause = now, 0.5
+                if now - refused_since > REFUSAL_SECONDS:
+                    raise
+            elif may_pass(error):
+                refused_since = None
+            else:
                 raise
             reason = " ".join(str(getattr(error, "reason", None) or error).split())
             if waited > patience:
