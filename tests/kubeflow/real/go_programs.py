@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,6 @@ def built(module: str) -> Path:
 
     The first build takes minutes, and the module proxy. Without Go, or that proxy, the test is skipped.
     """
-    go = shutil.which("go") or pytest.skip("no Go on PATH to build the parts of a cluster with")
     source = PROGRAMS / module
     pinned = b"".join((source / name).read_bytes() for name in ("go.mod", "go.sum"))
     folder = _cache() / f"{module}-{hashlib.sha256(pinned).hexdigest()[:12]}"
@@ -26,24 +26,29 @@ def built(module: str) -> Path:
         # Whole or not at all.
         partial = folder.with_name(f"{folder.name}.{os.getpid()}")
         partial.mkdir(parents=True)
-        command = [go, "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{partial}/", "tool"]
-        made = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
-        if made.returncode:
-            shutil.rmtree(partial)
-            if "no such host" in made.stderr or "dial tcp" in made.stderr:
-                pytest.skip(f"the module proxy of Go cannot be reached: {made.stderr[-200:]}")
-            raise RuntimeError(made.stderr)
-        partial.rename(folder)
+        try:
+            _go(module, "build", "-mod=readonly", "-buildvcs=false", "-ldflags=-s -w", "-o", f"{partial}/", "tool")
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
 def module_folder(module: str, path: str) -> Path:
-    """Where the source of a module lies that a `go.mod` of ours requires."""
-    go = shutil.which("go") or pytest.skip("no Go on PATH")
-    command = [go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", path]
-    return Path(
-        subprocess.run(command, cwd=PROGRAMS / module, capture_output=True, text=True, check=True).stdout.strip()
-    )
+    """Where the source of a module lies that a `go.mod` of ours requires; fetched where it is not there."""
+    return Path(json.loads(_go(module, "mod", "download", "-json", path))["Dir"])
+
+
+def _go(module: str, *arguments: str) -> str:
+    """What a command of Go prints in the folder of a `go.mod`; the test is skipped without Go, or its proxy."""
+    go = shutil.which("go") or pytest.skip("no Go on PATH to build the parts of a cluster with")
+    done = subprocess.run([go, *arguments], cwd=PROGRAMS / module, capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = done.stdout + done.stderr
+        if "no such host" in told or "dial tcp" in told:
+            pytest.skip(f"the module proxy of Go cannot be reached: {told[-200:]}")
+        raise RuntimeError(told)
+    return done.stdout
 
 
 def _cache() -> Path:
