@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# How often long tests replay a package again, which takes minutes each time.
+REPLAYS = int(os.environ.get("FINETUNE_REPLAYS", "3"))
 
 
 def finetune(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

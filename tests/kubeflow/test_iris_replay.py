@@ -19,10 +19,9 @@ from typing import Any
 import ml_metadata as mlmd
 import numpy as np
 import pytest
-from command_line import ROOT, finetune
+from command_line import REPLAYS, ROOT, finetune
 from run_states import states_of_runs
 from sklearn.datasets import load_iris
-from under_load import REPLAYS
 
 from pipeline.metadata_connection import sqlite_connection
 

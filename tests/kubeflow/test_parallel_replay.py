@@ -5,13 +5,16 @@ Each replay takes minutes; FINETUNE_REPLAYS says how many there are.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from artifact_files import artifact_files, same_content
-from command_line import ROOT, finetune
-from under_load import REPLAYS, load
+from command_line import REPLAYS, ROOT, finetune
 
 from finetune_kubeflow.replay.run import TaskResult, replay
 
@@ -27,6 +30,27 @@ OWN = {
     "Transform/transform_graph/transform_fn/fingerprint.pb",
     "Transform/transform_graph/transform_fn/saved_model.pb",
 }
+
+
+def busy() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def load() -> Iterator[None]:
+    """As much other work as there are processors."""
+    workers = [
+        multiprocessing.get_context("spawn").Process(target=busy, daemon=True) for _ in range(os.cpu_count() or 1)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.join()
 
 
 def test_the_digits_package_side_by_side_leaves_what_a_local_run_leaves(tmp_path: Path):

@@ -280,7 +280,7 @@ def test_a_server_that_is_away_for_a_while_is_borne(
     assert (cluster.away, cluster.cut_logs, len(cluster.ended)) == (0, [], 2)
 
 
-def test_refusals_of_a_server_that_comes_back_count_from_when_it_answered_last(monkeypatch: pytest.MonkeyPatch):
+def test_refusals_count_anew_after_a_server_was_away(monkeypatch: pytest.MonkeyPatch):
     clock = iter(range(0, 10_000, 50))
     pauses: list[float] = []
     monkeypatch.setattr(patience.time, "monotonic", lambda: next(clock))

@@ -39,7 +39,7 @@ def patiently(
 
     Raises:
         RunError: It did not answer in that time.
-        ApiException: It refused; for want of rights, for REFUSAL_SECONDS since it last did not answer.
+        ApiException: It refused; for want of rights, for REFUSAL_SECONDS, which count anew after it was away.
     """
     start = time.monotonic()
     refused_since: float | None = None
