@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.distillation import ALONE, GRID, TAUGHT, chosen_by, page
+from benchmarks.distillation import ALONE, AS_LONG, GRID, TAUGHT, chosen_by, page
 
 
 def test_each_side_takes_what_had_the_lowest_loss_on_average():
@@ -14,14 +14,16 @@ def test_each_side_takes_what_had_the_lowest_loss_on_average():
     assert chosen_by(tried) == {TAUGHT: GRID[2], ALONE: GRID[0]}
     tried[1]["val_loss"] = tried[-1]["val_loss"] = 0.0
     assert chosen_by(tried) == {TAUGHT: GRID[-1], ALONE: GRID[1]}
-    assert chosen_by(tried[:3]) == {TAUGHT: GRID[2], ALONE: GRID[1]}, "while the others are still to be tried"
+    while_others_are_to_be_tried = chosen_by(tried[:3])
+    assert while_others_are_to_be_tried == {TAUGHT: GRID[2], ALONE: GRID[1], AS_LONG: GRID[0]}
 
 
 def test_the_page_compares_medians_over_seeds_and_both_models_as_served():
     tried = [{"fold": 1, "chosen": list(recipe), "val_loss": 1.0, "val_accuracy": 0.5} for recipe in GRID]
+    tried[-1]["val_loss"] = 0.5
     runs = [
-        {"side": side, "seed": seed, "accuracy": base + seed / 100, "processor_seconds": 10 * seed}
-        for side, base in ((TAUGHT, 0.8), (ALONE, 0.77))
+        {"chosen": list(recipe), "seed": seed, "accuracy": base + seed / 100, "processor_seconds": 10 * seed}
+        for recipe, base in ((GRID[-1], 0.8), (GRID[0], 0.77), (GRID[1], 0.79), (GRID[2], 0.9))
         for seed in (1, 2, 3)
     ]
     times = {"latency_p50_ms_batch1": 1.0, "latency_p95_ms_batch1": 2.0, "throughput_per_second_batch32": 300.0}
@@ -32,6 +34,7 @@ def test_the_page_compares_medians_over_seeds_and_both_models_as_served():
     }
     text = page({"machine": "a machine", "choose": tried, "test": runs, "serving": serving})
     assert "0.820 (0.810 - 0.830)" in text
-    assert "The median with the teacher is +3.0 points from that without." in text
+    assert "a teacher is +3.0 points from that of the best training without." in text
+    assert "a teacher is +1.0 points from that of a training as long without." in text
     assert "| teacher | 0.910 | 1.0 | 2.0 | 300 | 14.5 |" in text
     assert page({"machine": "a machine"}).startswith("# A small network and its teacher")
