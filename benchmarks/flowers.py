@@ -115,12 +115,17 @@ def _transform(folder: Path) -> dict:
 
 
 def run_to_transform(raw: dict[str, Any]) -> dict[str, Any]:
-    """Runs the nodes of a config up to Transform; returns files of `train` and `val`, the `graph`, and `seconds`."""
+    """Runs the nodes of a config up to Transform.
+
+    Returns:
+        `train` and `val`, files of transformed examples; `test`, files of raw ones; `graph`; `seconds` of each node.
+    """
     from finetune.config import Config
     from pipeline.dag import compile_ir
     from pipeline.metadata_connection import sqlite_connection
     from pipeline.node_runs import run_nodes
     from pipeline.nodes import place_at
+    from pipeline.plan import ingest_node_id
     from pipeline.run_metadata import RunMetadata
 
     config = Config.model_validate(raw)
@@ -128,11 +133,12 @@ def run_to_transform(raw: dict[str, Any]) -> dict[str, Any]:
     run_id, ended = "benchmark", []
     connection = sqlite_connection(config.metadata_path)
     run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, ended, last="Transform")
-    outputs = RunMetadata(connection, run_id).outputs()["Transform"]
-    examples = Path(outputs["transformed_examples"].uri)
+    outputs = RunMetadata(connection, run_id).outputs()
+    transformed, raw_ones = outputs["Transform"]["transformed_examples"], outputs[ingest_node_id(config)]["examples"]
+    of_splits = {"train": transformed, "val": transformed, "test": raw_ones}
     return {
-        **{split: sorted(map(str, examples.glob(f"Split-{split}/*"))) for split in ("train", "val")},
-        "graph": outputs["transform_graph"].uri,
+        **{split: sorted(map(str, Path(of.uri).glob(f"Split-{split}/*"))) for split, of in of_splits.items()},
+        "graph": outputs["Transform"]["transform_graph"].uri,
         "seconds": {node.id: round(node.seconds, 1) for node in ended},
     }
 

@@ -6,6 +6,7 @@ Imports are made once, in a fork server; each run is a fork of it, with a Tensor
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -13,7 +14,9 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
@@ -25,7 +28,14 @@ class Data:
 
     graph: str  # Folder of the Transform graph.
     files: Mapping[str, list[str]]  # TFRecord files of `train` and `val`.
-    test: Sequence[tuple[bytes, str]]  # What is served, and its label.
+    test: Sequence[tuple[bytes, str]]  # What is served, be it a serialized raw example, and its label.
+
+
+def fork_server() -> ForkServerContext:
+    """Returns what starts processes that have imported all that a Trainer, or the nodes before it, need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainer_module.recipe", "pipeline.dag"])
+    return context
 
 
 def run_trainer(
@@ -54,15 +64,15 @@ def run_trainer(
 
     Returns:
         `seconds` and `processor_seconds` of run_fn, from reading Transform's output to the exported model; `accuracy`
-        of the exported model on the 150 pictures of val/, or on the test examples of `data`; `peak_mb` of the process;
-        `disk_mb` of frozen features; `phases`, as in the Trainer's history.
+        and `loss`, the log-loss, of the exported model on the 150 pictures of val/, or on the test examples of `data`;
+        `peak_mb` of the process; `disk_mb` of frozen features; `phases`, `search` and `averaging`, as in the Trainer's
+        history.
     """
     if data is None:
         pairs = tuple((path.read_bytes(), path.parent.name) for path in pictures("val"))
         files = files or subset(folder, train, val, held_out)
         data = Data(transformed(folder)["graph"], dict(files), pairs)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trainer_module.recipe"])
+    context = fork_server()
     receiver, sender = context.Pipe(duplex=False)
     weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
     arguments = (str(folder), dict(training), data, dict(augmentation or {}), dict(backbone or weights), sender)
@@ -119,12 +129,15 @@ def _train(folder: str, training: dict, data: Data, augmentation: dict, backbone
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     served = tf.saved_model.load(str(work / "model")).signatures["serving_default"]
-    right = 0
+    right, losses = 0, []
     for first in range(0, len(data.test), 50):
         examples, wanted = zip(*data.test[first : first + 50], strict=True)
-        labels = served(examples=tf.constant(examples))["label"].numpy()
-        right += sum(label.decode() == name for label, name in zip(labels, wanted, strict=True))
-    phases = [phase.plain() for phase in TrainingHistory.read(work / "run").phases]
+        found = {name: value.numpy() for name, value in served(examples=tf.constant(examples)).items()}
+        classes = [name.decode() for name in found["classes"].flat][: found["probabilities"].shape[1]]
+        right += sum(label.decode() == name for label, name in zip(found["label"], wanted, strict=True))
+        rows = zip(found["probabilities"], wanted, strict=True)
+        losses += [-math.log(max(row[classes.index(name)], 1e-7)) for row, name in rows]
+    history = TrainingHistory.read(work / "run")
     shutil.rmtree(work)
     disk = sum(file.stat().st_size for file in kept.glob("*/*")) if kept.is_dir() else 0
     sender.send(
@@ -132,9 +145,12 @@ def _train(folder: str, training: dict, data: Data, augmentation: dict, backbone
             "seconds": round(seconds, 2),
             "processor_seconds": round(processor, 1),
             "accuracy": right / len(data.test),
+            "loss": mean(losses),
             "peak_mb": round(peak),
             "disk_mb": round(disk / 1e6, 1),
-            "phases": phases,
+            "phases": [phase.plain() for phase in history.phases],
+            "search": history.search and history.search.plain(),
+            "averaging": history.averaging and history.averaging.plain(),
         }
     )
     sender.close()
