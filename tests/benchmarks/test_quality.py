@@ -1,0 +1,31 @@
+"""What the benchmark of fine-tuning shows of many splits, from figures made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.quality import page, paired
+
+
+def test_paired_differences_come_with_an_interval_by_students_t():
+    # By hand: mean 2, deviation 1, standard error 1/sqrt(3); Student's t of two degrees of freedom is 4.3027.
+    assert paired([1.0, 2.0, 3.0]) == (
+        "mean of 3 splits +2.0000, standard error 0.5774, 95 % interval -0.4841 to +4.4841"
+    )
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_set_shows_each_split_that_both_sides_have(begun):
+    accuracies = {"probe": (0.8, 0.9), "auto": (0.85, 0.88)}
+    runs = [
+        {"set": "flowers", "split": split, "side": side, "accuracy": found, "loss": 0.5, "chosen": side, "seconds": 9.6}
+        for side, values in accuracies.items()
+        for split, found in enumerate(values, start=1)
+    ]
+    if begun:
+        runs.append({**runs[0], "split": 3})
+    text = page({"machine": "a machine", "sets": runs})
+    assert "| 1 | 0.8000 | 0.8500 | 0.0500 | 0.5000 | 0.5000 | auto | 10 |" in text
+    assert "| 2 | 0.9000 | 0.8800 | -0.0200 | 0.5000 | 0.5000 | auto | 10 |" in text
+    assert "| 3 |" not in text
+    assert "Accuracy of `auto` less that of the probe: mean of 2 splits +0.0150" in text
