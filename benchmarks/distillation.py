@@ -248,11 +248,12 @@ def run_test(folder: Path, figures: dict[str, Any], keep: Callable[[], None]) ->
             config = pupil_config(folder, chosen, held_out=0.1)
             runs.append({"chosen": list(chosen), "seed": seed, **train(folder / "test", config, seed)})
             keep()
-    if "serving" not in figures:
+    if figures.get("serving", {}).get("chosen") != list(best[TAUGHT]):
         config = pupil_config(folder, best[TAUGHT], held_out=0.1)
         config["evaluation"]["baselines"] = ["majority", "teacher"]
         found = run_pipeline(folder / "pipeline", config, 1)
         figures["serving"] = {
+            "chosen": list(best[TAUGHT]),
             "accuracy": {"pupil": found["metrics"]["accuracy"], "teacher": found["baselines"]["teacher"]["accuracy"]},
             "pupil": found["serving"]["metrics"],
             "teacher": found["serving"]["teacher_metrics"],

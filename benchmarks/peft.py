@@ -17,8 +17,6 @@ import csv
 import json
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -26,9 +24,9 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.flowers import ROOT, SIZE, real_data, run_to_transform
+from benchmarks.flowers import SIZE, real_data, run_to_transform
 from benchmarks.tables import RESULTS, machine, save, spread, table
-from benchmarks.training import Data, run_trainer
+from benchmarks.training import Data, apart, run_trainer
 
 FOLDER = Path("runs/benchmarks/peft")
 SIDES: dict[str, str | None] = {"lora": "lora", "full": None}
@@ -80,23 +78,17 @@ def messages(folder: Path) -> Data:
     """Returns messages as Transform makes them, in a process of its own where they are not there yet."""
     result = folder / "messages.json"
     if not result.is_file():
-        subprocess.run([sys.executable, "-m", "benchmarks.peft", "--transform", str(folder)], cwd=ROOT, check=True)
+        path = folder / "messages.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ("text", "label", "split"))
+            writer.writeheader()
+            writer.writerows(_rows())
+        data = {"root": str(path), "layout": "table", "split_column": "split"}
+        raw = {"name": "messages", "output_dir": str(folder / "messages"), "data": data, "backbone": minilm()}
+        result.write_text(json.dumps(apart(run_to_transform, raw), indent=1))
     found = json.loads(result.read_text())
     test = [(row["text"].encode(), row["label"]) for row in _rows() if row["split"] == "test"]
     return Data(found["graph"], {name: found[name] for name in ("train", "val")}, test)
-
-
-def transform_messages(folder: Path) -> None:
-    """Runs the pipeline on messages up to Transform."""
-    path = folder / "messages.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ("text", "label", "split"))
-        writer.writeheader()
-        writer.writerows(_rows())
-    data = {"root": str(path), "layout": "table", "split_column": "split"}
-    output = str(folder / "messages")
-    found = run_to_transform({"name": "messages", "output_dir": output, "data": data, "backbone": minilm()})
-    (folder / "messages.json").write_text(json.dumps(found, indent=1))
 
 
 def _rows() -> list[dict[str, str]]:
@@ -212,11 +204,7 @@ def main() -> None:
     arguments.add_argument("parts", nargs="*", default=[part.name for part in PARTS], metavar="PART")
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--folder", type=Path, default=FOLDER)
-    arguments.add_argument("--transform", type=Path, metavar="FOLDER", help="what one process does")
     given = arguments.parse_args()
-    if given.transform:
-        transform_messages(given.transform)
-        return
     folder = given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     kept = RESULTS / "peft.json"

@@ -20,7 +20,6 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -32,7 +31,7 @@ from benchmarks.compare import run_script
 from benchmarks.flowers import CLASSES, ROOT, linked, pictures, real_data, run_to_transform, weights_file
 from benchmarks.pipeline_runs import run_pipeline
 from benchmarks.tables import RESULTS, machine, save, spread, table
-from benchmarks.training import Data, fork_server, run_trainer
+from benchmarks.training import Data, apart, run_trainer
 
 FOLDER = Path("runs/benchmarks/quality")
 PARTS = ("flowers", "backbones", "texts", "sets")
@@ -194,10 +193,9 @@ def run_sets(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[
             data = cut(place, {**sections, "data": {**sections["data"], "split_salt": f"split {split}"}})
             for side, training in missing.items():
                 found = run_trainer(place, training, backbone=sections["backbone"], data=data)
-                search = found["search"]
-                figures = {name: found[name] for name in ("accuracy", "loss", "seconds", "averaging")}
-                chosen = {"chosen": search["chosen"], "candidates": search["candidates"]}
-                runs.append({"set": name, "split": split, "side": side, **figures, **chosen})
+                figures = {key: found[key] for key in ("accuracy", "loss", "seconds", "averaging")}
+                of_search = {key: found["search"][key] for key in ("chosen", "candidates")}
+                runs.append({"set": name, "split": split, "side": side, **figures, **of_search})
                 print(name, split, side, runs[-1]["accuracy"], runs[-1]["chosen"], flush=True)
                 keep()
 
@@ -206,10 +204,8 @@ def cut(folder: Path, sections: dict[str, Any]) -> Data:
     """Runs the nodes up to Transform on a split of a set."""
     shutil.rmtree(folder / "pipeline", ignore_errors=True)
     raw = {"name": "quality", "output_dir": str(folder / "pipeline"), **sections}
-    with ProcessPoolExecutor(1, mp_context=fork_server()) as pool:
-        found = pool.submit(run_to_transform, raw).result()
-        test = pool.submit(with_labels, found["test"]).result()
-    return Data(found["graph"], {name: found[name] for name in ("train", "val")}, test)
+    found = apart(run_to_transform, raw)
+    return Data(found["graph"], {name: found[name] for name in ("train", "val")}, apart(with_labels, found["test"]))
 
 
 def with_labels(files: Sequence[str]) -> list[tuple[bytes, str]]:
@@ -242,6 +238,12 @@ def page(figures: dict[str, Any]) -> str:
         parts.append(_of_backbones(figures["backbones"]))
     if figures.get("texts"):
         parts.append(_of_texts(figures["texts"]))
+    if figures.get("sets"):
+        parts.append(
+            f"The sets below are split at random, with `training.budget_minutes: {MINUTES}`. The probe is the fitted "
+            "head that `auto` goes back to, with one look at each example: where nothing gains on it, both are the same "
+            "model."
+        )
     for name in dict.fromkeys(run["set"] for run in figures.get("sets", [])):
         parts.append(_of_set(name, [run for run in figures["sets"] if run["set"] == name]))
     parts.append("`make bench-quality` makes this page.")

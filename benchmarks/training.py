@@ -12,14 +12,17 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,16 @@ class Data:
 
 
 def fork_server() -> ForkServerContext:
-    """Returns what starts processes that have imported all that a Trainer, or the nodes before it, need."""
+    """Returns what starts processes that have imported all that a Trainer needs, and nothing that its memory lacks."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trainer_module.recipe", "pipeline.dag"])
+    context.set_forkserver_preload(["trainer_module.recipe"])
     return context
+
+
+def apart(work: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Runs a function of a module in a process of its own, and returns its result."""
+    with ProcessPoolExecutor(1, mp_context=fork_server()) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def run_trainer(
@@ -133,10 +142,10 @@ def _train(folder: str, training: dict, data: Data, augmentation: dict, backbone
     for first in range(0, len(data.test), 50):
         examples, wanted = zip(*data.test[first : first + 50], strict=True)
         found = {name: value.numpy() for name, value in served(examples=tf.constant(examples)).items()}
-        classes = [name.decode() for name in found["classes"].flat][: found["probabilities"].shape[1]]
-        right += sum(label.decode() == name for label, name in zip(found["label"], wanted, strict=True))
-        rows = zip(found["probabilities"], wanted, strict=True)
-        losses += [-math.log(max(row[classes.index(name)], 1e-7)) for row, name in rows]
+        classes = [name.decode() for name in found["classes"][0]]
+        for label, row, name in zip(found["label"], found["probabilities"], wanted, strict=True):
+            right += label.decode() == name
+            losses.append(-math.log(max(row[classes.index(name)], 1e-7)))
     history = TrainingHistory.read(work / "run")
     shutil.rmtree(work)
     disk = sum(file.stat().st_size for file in kept.glob("*/*")) if kept.is_dir() else 0
