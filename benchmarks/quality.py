@@ -241,8 +241,8 @@ def page(figures: dict[str, Any]) -> str:
     if figures.get("sets"):
         parts.append(
             f"The sets below are split at random, with `training.budget_minutes: {MINUTES}`. The probe is the fitted "
-            "head that `auto` goes back to, with one look at each example: where nothing gains on it, both are the same "
-            "model."
+            "head that `auto` goes back to, with one look at each example: where nothing gains on it, both are the "
+            "same model."
         )
     for name in dict.fromkeys(run["set"] for run in figures.get("sets", [])):
         parts.append(_of_set(name, [run for run in figures["sets"] if run["set"] == name]))
