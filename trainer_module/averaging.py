@@ -8,7 +8,7 @@ import numpy as np
 
 from finetune.artifacts.training_history import Averaging
 from finetune.events import Note, emit
-from trainer_module.calibration import fit_temperature
+from trainer_module.calibration import as_served
 from trainer_module.examples.input_data import labels
 from trainer_module.fitted_head import LastLayer
 from trainer_module.mirror_images import stand_for_pictures
@@ -63,7 +63,5 @@ def scores_of(setup: Setup, of_val: np.ndarray, logits: np.ndarray) -> Scores:
         logits: float32 [validation examples, classes].
     """
     targets = setup.task.targets(of_val, len(setup.classes))
-    if setup.training.calibration == "temperature":
-        logits = logits / fit_temperature(setup.task, targets, logits)
-    judged = setup.task.of_logits(targets, logits)
+    judged = as_served(setup.training, setup.task, targets, logits)
     return Scores(judged.losses, judged.hits)

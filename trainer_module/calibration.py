@@ -7,7 +7,9 @@ import numpy as np
 from evaluation.metrics.calibration import ECE
 from evaluation.tasks import TASKS as EVALUATION_TASKS
 from finetune.artifacts.training_history import Calibration
+from finetune.config import TrainingConfig
 from trainer_module.tasks import TASKS, TrainingTask
+from trainer_module.tasks.logits import OfLogits
 
 # Bounds of the search.
 COLDEST, HOTTEST = 0.05, 20.0
@@ -31,6 +33,20 @@ def fit_temperature(task: TrainingTask, targets: np.ndarray, logits: np.ndarray)
     bounds = np.log(COLDEST), np.log(HOTTEST)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
+
+
+def as_served(training: TrainingConfig, task: TrainingTask, targets: np.ndarray, logits: np.ndarray) -> OfLogits:
+    """Judges held-out logits at the temperature at which they would be served.
+
+    Args:
+        training: Says whether there is one.
+        task: Of the labels.
+        targets: As `TrainingTask.targets` gives them.
+        logits: float [examples, classes], of examples that the model was not trained on.
+    """
+    if training.calibration == "temperature":
+        logits = logits / fit_temperature(task, targets, logits)
+    return task.of_logits(targets, logits)
 
 
 def calibrate(task: str, labels: np.ndarray, logits: np.ndarray, measured_on: str) -> Calibration:

@@ -14,6 +14,7 @@ from finetune.errors import RunError
 from finetune.events import Epoch, Note, PhaseFinished, PhaseStarted, Step, emit
 from trainer_module.frozen_features.feed import Feed
 from trainer_module.phases.early_stopping import EarlyStopping
+from trainer_module.phases.line import end_on_the_line
 from trainer_module.phases.loop import Totals
 from trainer_module.phases.program import Program, Scope, at_once, build_program, freeze
 from trainer_module.phases.schedules import learning_rate
@@ -22,8 +23,6 @@ from trainer_module.phases.state import State
 from trainer_module.phases.watch import Watch
 
 SECONDS_BETWEEN_STEP_EVENTS = 0.25
-# Shares of the way from the start of a phase to its end that are looked at, as in WiSE-FT (Wortsman et al. 2022).
-INTERPOLATIONS = tuple(tenth / 10 for tenth in range(11))
 
 
 class BadNumbersError(RunError):
@@ -78,15 +77,15 @@ def run_phase(
             if program.steps.leaving.agreed:
                 termination.leave()
     state.best.assign_to(scope.everything)
-    line = _end_on_the_line(course)
+    point = end_on_the_line(setup, program, state, feeds.val)
 
     reason, outcome = _why_it_ended(course), _outcome(course)
-    if line:
-        outcome |= line.figures
+    if point:
+        outcome |= point.figures
     emit(PhaseFinished(**where, **outcome, **told))
     emit(Note(text=f"{setup.component}: phase {scope.phase.name} ended because {reason}"))
     own = {"gradient_accumulation_steps": parts, "unfreeze": str(scope.phase.unfreeze), "ended_because": reason}
-    own |= {"interpolation": line.share} if line else {}
+    own |= {"interpolation": point.share} if point else {}
     given_up = not _is_over(course)
     own |= {"given_up": True} if given_up else {}
     state.rows.append({"name": scope.phase.name, **outcome, **scope.parameters, **feeds.row, **own})
@@ -221,35 +220,6 @@ def _why_it_ended(course: _Course) -> str:
         f"the validation loss of epoch {stopping.best_epoch}, {stopping.best_loss:.4f}, was not beaten in "
         f"{phase.early_stopping.patience} epochs; the last was {state.curves[-1]['val_loss']:.4f}"
     )
-
-
-@dataclass(frozen=True)
-class _Point:
-    """A point lies on the line from the weights that a phase began with to those that it ended with."""
-
-    share: float  # Of the way, in [0, 1].
-    figures: dict[str, float]  # `val_loss` and `val_accuracy` there.
-
-
-def _end_on_the_line(course: _Course) -> _Point | None:
-    """Moves the model to the point that the config asks for; None where the phase leaves what it ended with."""
-    program, state = course.program, course.state
-    wanted = program.scope.phase.interpolation
-    if wanted is None:
-        return None
-    shares = INTERPOLATIONS if wanted == "validation" else (wanted,)
-    start = [state.start.weights[place] for place in program.scope.places]
-    end = [state.best.weights[place] for place in program.scope.places]
-
-    def at(share: float) -> dict[str, float]:
-        program.assign([(1.0 - share) * one + share * other for one, other in zip(start, end, strict=True)])
-        return program.validate()
-
-    found = {share: at(share) for share in shares}
-    share = min(shares, key=lambda share: (found[share]["val_loss"], share))
-    figures = at(share)
-    state.best = program.snapshot()
-    return _Point(share, figures)
 
 
 def _outcome(course: _Course) -> dict[str, Any]:

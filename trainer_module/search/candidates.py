@@ -60,6 +60,8 @@ def _to_the_end(
     )
 
 
+_MUCH = AugmentationConfig(horizontal_flip=True, random_resized_crop=0.5, brightness=0.1, contrast=0.2)
+
 PROBE = Candidate("probe", "The fitted head alone: what pretraining gives.")
 
 PICTURES = (
@@ -76,37 +78,16 @@ PICTURES = (
                 augmentation=AugmentationConfig(horizontal_flip=True, views=4),
             ),
         ),
-        label_smoothing=SMOOTHING,
     ),
     Candidate(
         "all_layers_briefly",
-        "All layers for a few epochs on pictures that change little.",
-        (
-            _to_the_end(
-                "all_layers_briefly",
-                _ALL,
-                epochs=5,
-                rate=1e-4,
-                augmentation=AugmentationConfig(horizontal_flip=True, random_resized_crop=0.8),
-            ),
-        ),
-        label_smoothing=SMOOTHING,
+        "All layers at a high rate on pictures that change much, for a few epochs.",
+        (_to_the_end("all_layers_briefly", _ALL, epochs=8, rate=3e-4, augmentation=_MUCH),),
     ),
     Candidate(
         "all_layers",
         "All layers at a high rate on pictures that change much.",
-        (
-            _to_the_end(
-                "all_layers",
-                _ALL,
-                epochs=20,
-                rate=3e-4,
-                augmentation=AugmentationConfig(
-                    horizontal_flip=True, random_resized_crop=0.5, brightness=0.1, contrast=0.2
-                ),
-            ),
-        ),
-        label_smoothing=SMOOTHING,
+        (_to_the_end("all_layers", _ALL, epochs=20, rate=3e-4, augmentation=_MUCH),),
     ),
 )
 

@@ -22,7 +22,7 @@ from finetune.config import BackboneConfig, EvaluationConfig, TuningConfig
 from finetune.config.space import Dimension, dimensions, values_of
 from finetune.errors import DataError, RunError, did_you_mean
 from finetune.events import Note, Progress, TrialFinished, emit
-from trainer_module.calibration import fit_temperature
+from trainer_module.calibration import as_served
 from trainer_module.examples.input_data import labels
 from trainer_module.phases.setup import Setup
 from trainer_module.tuning.early_stop import verdict
@@ -116,9 +116,7 @@ class Scoring:
         """
         setup, names = self.setup, list(self.setup.classes)
         targets = setup.task.targets(of_val, len(names))
-        if setup.training.calibration == "temperature":
-            logits = logits / fit_temperature(setup.task, targets, logits)
-        probabilities = setup.task.of_logits(targets, logits).probabilities
+        probabilities = as_served(setup.training, setup.task, targets, logits).probabilities
         decision = setup.task.decision(lambda: (of_val, probabilities), names, self.evaluation)
         said = None
         if "thresholds" in decision:
