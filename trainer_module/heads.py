@@ -209,5 +209,9 @@ class SeededDropout(keras.layers.Layer):
 
 
 def up_to_last_layer(model: keras.Model) -> keras.Model:
-    """Returns the network up to what the last layer takes."""
-    return keras.Model(model.input, model.output.node.keras_inputs[0])
+    """Returns the network up to what the last layer takes, be that in a network within it."""
+    node = model.output.node
+    if not isinstance(node.layer, keras.Model):
+        return keras.Model(model.input, node.keras_inputs[0])
+    inputs = node.keras_inputs
+    return keras.Model(model.input, up_to_last_layer(node.layer)(inputs if len(inputs) > 1 else inputs[0]))

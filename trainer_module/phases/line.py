@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer_module.calibration import as_served
+from trainer_module.examples.input_data import labels
 from trainer_module.frozen_features.feed import Feed
 from trainer_module.heads import up_to_last_layer
 from trainer_module.phases.program import Program
@@ -74,12 +75,11 @@ def _judge(setup: Setup, program: Program, val: Feed) -> Callable[[], float]:
     """Returns what says how high the validation loss of the weights in the model is."""
     if setup.training.calibration == "none":
         return lambda: program.validate()["val_loss"]
-    below, last = up_to_last_layer(val.model), val.model.output.node.layer
+    below, last = up_to_last_layer(val.model), setup.model.layers[-1]
     extract = tf.function(
         lambda inputs: below(inputs, training=False), autograph=False, input_signature=[val.batches.element_spec[0]]
     )
-    labels = np.concatenate([each.numpy() for _, each in val.batches])
-    targets = setup.task.targets(labels, len(setup.classes))
+    targets = setup.task.targets(labels(setup.val).numpy(), len(setup.classes))
 
     def loss() -> float:
         kernel, offset = last.get_weights()

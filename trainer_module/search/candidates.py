@@ -82,12 +82,12 @@ PICTURES = (
     Candidate(
         "all_layers_briefly",
         "All layers at a high rate on pictures that change much, for a few epochs.",
-        (_to_the_end("all_layers_briefly", _ALL, epochs=8, rate=3e-4, augmentation=_MUCH),),
+        (_to_the_end("all_layers_briefly", _ALL, epochs=6, rate=3e-4, augmentation=_MUCH),),
     ),
     Candidate(
         "all_layers",
         "All layers at a high rate on pictures that change much.",
-        (_to_the_end("all_layers", _ALL, epochs=20, rate=3e-4, augmentation=_MUCH),),
+        (_to_the_end("all_layers", _ALL, epochs=12, rate=3e-4, augmentation=_MUCH),),
     ),
 )
 
