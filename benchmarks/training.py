@@ -74,8 +74,8 @@ def run_trainer(
     Returns:
         `seconds` and `processor_seconds` of run_fn, from reading Transform's output to the exported model; `accuracy`
         and `loss`, the log-loss, of the exported model on the 150 pictures of val/, or on the test examples of `data`;
-        `peak_mb` of the process; `disk_mb` of frozen features; `phases`, `search` and `averaging`, as in the Trainer's
-        history.
+        `peak_mb` of the process; `disk_mb` of frozen features; `phases`, `search`, `averaging` and
+        `calibration`, as in the Trainer's history.
     """
     if data is None:
         pairs = tuple((path.read_bytes(), path.parent.name) for path in pictures("val"))
@@ -160,6 +160,7 @@ def _train(folder: str, training: dict, data: Data, augmentation: dict, backbone
             "phases": [phase.plain() for phase in history.phases],
             "search": history.search and history.search.plain(),
             "averaging": history.averaging and history.averaging.plain(),
+            "calibration": history.calibration and history.calibration.plain(),
         }
     )
     sender.close()

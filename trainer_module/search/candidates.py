@@ -15,7 +15,7 @@ from finetune.config.phases import ScheduleConfig
 _PLAIN_HEAD = RegularizersConfig(dropout=0.0, spatial_dropout=0.0, l1=0.0, l2=0.0)
 _ALL = Unfreeze(last_layers="all")
 _ADAMW = OptimizerConfig(name="adamw")
-# A fitted head is right about nearly all of train: without smoothing, all that is left to gain there is to be surer.
+# Of sounds. Pictures lose by it: it leaves a model unsure in a way that no temperature takes back.
 SMOOTHING = 0.1
 
 

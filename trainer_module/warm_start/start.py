@@ -59,7 +59,7 @@ class Beginning:
         self._recipe = facts.recipe
         if setup.augmentation.horizontal_flip is None:
             setup = setup.with_flips(facts.flips)
-        candidates = candidates_for(setup.train.inputs.modality, setup.training, setup.augmentation)
+        candidates = candidates_for(setup.kind, setup.training, setup.augmentation)
         training = warm_training(setup.training, candidates, facts.recipe, facts.moved, grown=bool(change.added))
         sentence = f"Training goes on from the champion's weights; {change}."
         _say(setup, sentence, level="warning" if change.vanished else "info")

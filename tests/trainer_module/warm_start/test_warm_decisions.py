@@ -90,9 +90,9 @@ def test_auto_goes_on_with_the_champions_recipe_and_searches_where_it_has_none()
     warm = course(training, recipe="all_layers_briefly")
     assert (warm.strategy, warm.head.start, warm.refit) == ("all_layers_briefly", "random", True)
     assert [(phase.name, phase.epochs, phase.interpolation) for phase in warm.phases] == [
-        ("all_layers_briefly", 1, "validation")
+        ("all_layers_briefly", 2, "validation")
     ]
-    assert warm.label_smoothing == 0.1
+    assert warm.phases[0].learning_rate == 3e-4
     probe = course(training, recipe="probe", moved=False)
     assert (probe.phases, probe.head.start) == ([], "fitted")
     assert course(training, recipe="") == training

@@ -179,3 +179,13 @@ def test_updates_of_low_rank_go_on_and_the_base_stays(splits, tmp_path):
         begun(splits, tmp_path, ["dark", "bright"], other)
     with pytest.raises(BackboneError, match=r"training\.peft: the champion has lora, .* the config none"):
         begun(splits, tmp_path, ["dark", "bright"], training(start_from="champion", phases=[tune]))
+
+
+def test_auto_goes_on_with_the_recipe_that_its_name_stands_for_with_this_kind_of_backbone(splits, tmp_path):
+    auto = training(start_from="champion", strategy="auto", head=HeadConfig(start="fitted"), phases=[])
+    before = setup_of(splits, auto, PLAIN)
+    Beginning(before, SMALL).state(before, Snapshot.of(before.model).weights, 1.0, "all_layers").write(tmp_path)
+    words = dataclasses.replace(setup_of(splits, auto, PLAIN), kind="word table")
+    after, _ = Beginning(words, SMALL).start(str(tmp_path))
+    assert after.training.strategy == "all_layers"
+    assert [phase.learning_rate for phase in after.training.phases] == [3e-3], "the rate of tables of words"
