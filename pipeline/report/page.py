@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
@@ -55,8 +57,13 @@ def render(data: ReportData) -> str:
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     formats = ("number", "count", "short_count", "percent", "duration", "label", "plural", "shortened", "gain")
-    environment.filters |= {name: getattr(wording, name) for name in formats}
+    environment.filters |= {name: getattr(wording, name) for name in formats} | {"with_code": _with_code}
     return environment.get_template("template.html.j2").render(page(data))
+
+
+def _with_code(text: str) -> Markup:
+    """Escapes a text, and sets what stands between backticks in it as code."""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
 def page(data: ReportData) -> View:

@@ -506,9 +506,11 @@ def test_the_backbones_that_were_ranked_are_shown_and_why_one_was_chosen():
 
 def test_what_the_course_of_training_says_is_shown_with_the_key_to_change():
     rises = [curve("head", epoch, loss=1 / epoch, val_loss=0.5 + 0.2 * epoch) for epoch in (1, 2, 3, 4)]
-    shown = render(curves=rises, summary=summary(phases=[{**PHASE, "best_epoch": 1}])).text
-    assert "head over-fits" in shown
-    assert "training.phases[0].epochs" in shown
+    html = page.render(report(curves=rises, summary=summary(phases=[{**PHASE, "best_epoch": 1}])))
+    assert "head over-fits" in Page(html).text
+    assert "<code>training.phases[0].epochs</code>" in html
+    name = report(curves=[curve(HOSTILE, 1)] * 4, summary=summary(phases=[{**PHASE, "name": HOSTILE, "best_epoch": 0}]))
+    assert "<script>" not in page.render(name)
 
 
 def test_the_best_epoch_is_counted_over_all_phases():
