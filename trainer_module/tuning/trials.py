@@ -419,13 +419,6 @@ def _inputs(feed: Feed, at_once: int) -> Iterator[Any]:
 
 
 def below_last_layer(feed: Feed) -> Callable[[Any], Any]:
-    """Returns what gives the last layer's input; what stands above a cut may be a network within the network."""
-    return _below_last_layer(feed.model)
-
-
-def _below_last_layer(model: keras.Model) -> Callable[[Any], Any]:
-    first, last = up_to_last_layer(model), model.output.node.layer
-    if not isinstance(last, keras.Model):
-        return lambda values: first(values, training=False)
-    rest = _below_last_layer(last)
-    return lambda values: rest(first(values, training=False))
+    """Returns what gives the last layer's input."""
+    below = up_to_last_layer(feed.model)
+    return lambda values: below(values, training=False)
