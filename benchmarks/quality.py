@@ -298,6 +298,8 @@ def _of_set(name: str, runs: list[dict]) -> str:
     """A table of the splits of a set that both sides have, and the paired difference over them."""
     by_side = {side: {run["split"]: run for run in runs if run["side"] == side} for side in ("probe", "auto")}
     both = sorted(set(by_side["probe"]) & set(by_side["auto"]))
+    if not both:
+        return f"## {name}\n\nNo split of it has both yet."
     rows, parts = [], [f"## {name}"]
     for split in both:
         probe, auto = by_side["probe"][split], by_side["auto"][split]

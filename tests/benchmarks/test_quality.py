@@ -29,3 +29,8 @@ def test_a_set_shows_each_split_that_both_sides_have(begun):
     assert "| 2 | 0.9000 | 0.8800 | -0.0200 | 0.5000 | 0.5000 | auto | 10 |" in text
     assert "| 3 |" not in text
     assert "Accuracy of `auto` less that of the probe: mean of 2 splits +0.0150" in text
+
+
+def test_a_set_of_which_one_side_was_run_alone_says_so():
+    run = {"set": "flowers", "split": 1, "side": "probe", "accuracy": 0.8, "loss": 0.5, "chosen": "", "seconds": 9.6}
+    assert page({"machine": "a machine", "sets": [run]}).count("No split of it has both yet.") == 1
