@@ -17,13 +17,15 @@ from statistics import mean
 from typing import Any
 
 import finetune  # noqa: F401  (chooses Keras 2)
-from benchmarks.flowers import linked, real_data
-from benchmarks.quality import MOBILE_NET, cut
+from benchmarks.flowers import efficientnet_lite0, linked, mobilenet_v2
+from benchmarks.quality import cut, is_done
 from benchmarks.tables import RESULTS, machine, save, table
 from benchmarks.training import run_trainer
 
 FOLDER = Path("runs/benchmarks/candidates")
 PARTS = 3
+# The sections `backbone`.
+BACKBONES = {"MobileNetV2 0.35": mobilenet_v2, "EfficientNet-Lite0": efficientnet_lite0}
 # What a recipe is beside a candidate: changes of its phase, and of the training.
 RECIPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     # Judged on what is held out like the others, where the phase goes all the way back.
@@ -36,19 +38,6 @@ RECIPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "all_layers, smoothed": ("all_layers", {}, {"label_smoothing": 0.1}),
     "all_layers, 20 epochs": ("all_layers", {"epochs": 20}, {}),
 }
-
-
-def backbones() -> dict[str, dict[str, Any]]:
-    """Returns the sections `backbone`."""
-    weights = real_data() / "weights"
-    return {
-        "MobileNetV2 0.35": {**MOBILE_NET, "weights": str(weights / "mobilenet_v2_0.35_224_no_top.h5")},
-        "EfficientNet-Lite0": {
-            "file": str(weights / "efficientnet_lite0.h5"),
-            "scaling": "minus_one_to_one",
-            "image_size": 224,
-        },
-    }
 
 
 def training_of(recipe: str) -> dict[str, Any]:
@@ -69,25 +58,21 @@ def run(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[], No
     """Trains by each recipe on each part, one part of all recipes after the other."""
     for name in wanted:
         for part in range(1, PARTS + 1):
-            missing = [
-                recipe
-                for recipe in RECIPES
-                if not any((each["backbone"], each["part"], each["recipe"]) == (name, part, recipe) for each in runs)
-            ]
+            missing = [each for each in RECIPES if not is_done(runs, backbone=name, part=part, recipe=each)]
             if not missing:
                 continue
             splits = {"train": "train", "val": 0.2, "test": "val"}
             data = {"root": str(linked(folder / "pictures")), "splits": splits, "split_salt": f"part {part}"}
-            backbone = backbones()[name]
+            backbone = BACKBONES[name]()
             examples = cut(folder, {"data": data, "backbone": backbone})
             for recipe in missing:
                 changes = {"horizontal_flip": True}
                 found = run_trainer(folder, training_of(recipe), augmentation=changes, backbone=backbone, data=examples)
-                last = found["phases"][-1] if found["phases"] else {}
-                figures = {"loss": found["calibration"]["loss_after"], "seconds": found["seconds"]}
-                more = {key: last.get(key) for key in ("interpolation", "val_accuracy")}
-                runs.append({"backbone": name, "part": part, "recipe": recipe, **figures, **more})
-                print(name, part, recipe, figures, more, flush=True)
+                (phase,) = found["phases"]
+                loss, share = found["calibration"]["loss_after"], phase["interpolation"]
+                facts = {"backbone": name, "part": part, "recipe": recipe}
+                runs.append({**facts, "loss": loss, "interpolation": share, "seconds": found["seconds"]})
+                print(name, part, recipe, loss, share, flush=True)
                 keep()
 
 
@@ -105,7 +90,7 @@ def page(figures: dict[str, Any]) -> str:
             if not found:
                 continue
             cells = [f"{each['loss']:.3f}" for each in found] + ["-"] * (PARTS - len(found))
-            shares = ", ".join("-" if each["interpolation"] is None else f"{each['interpolation']:g}" for each in found)
+            shares = ", ".join(f"{each['interpolation']:g}" for each in found)
             losses, seconds = (mean(each[key] for each in found) for key in ("loss", "seconds"))
             rows.append((recipe, *cells, f"{losses:.3f}", shares, f"{seconds:.0f}"))
         head = (name, *(f"part {part}" for part in range(1, PARTS + 1)), "mean", "share of the way", "seconds, mean")
@@ -117,7 +102,7 @@ def page(figures: dict[str, Any]) -> str:
 def main() -> None:
     """Measures what is not there yet, and writes table and raw figures."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--backbone", choices=list(backbones()), action="append")
+    arguments.add_argument("--backbone", choices=list(BACKBONES), action="append")
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
     earlier = RESULTS / "candidates.json"

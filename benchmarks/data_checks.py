@@ -30,7 +30,7 @@ from PIL import Image
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.data_faults import alarms, faults_found, in_english, part
-from benchmarks.flowers import real_data
+from benchmarks.flowers import efficientnet_lite0, real_data
 from benchmarks.tables import RESULTS
 from evaluation.data_checks import CHECKS, Examples, Pictures
 from evaluation.data_checks.label_errors import judge_labels
@@ -102,12 +102,7 @@ def examples_of(folder: Path, data: dict[str, Any], backbone: dict[str, Any], ta
 
 def flowers(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sections of a config of flowers with EfficientNet-Lite0; test is the folder val."""
-    backbone = {
-        "file": str(real_data() / "weights" / "efficientnet_lite0.h5"),
-        "cut_at": "top_activation",
-        "image_size": 224,
-        "scaling": "minus_one_to_one",
-    }
+    backbone = {**efficientnet_lite0(), "cut_at": "top_activation"}
     return {"root": str(root), "splits": {"train": "train", "val": 0.15, "test": "val"}}, backbone
 
 

@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 import finetune  # noqa: F401  (chooses Keras 2)
-from benchmarks.flowers import linked, pictures, real_data
+from benchmarks.flowers import efficientnet_lite0, linked, pictures, real_data
 from benchmarks.pipeline_runs import run_pipeline
 from benchmarks.tables import RESULTS, machine, save, spread, table
 from evaluation.data_checks import CHECKS
@@ -84,11 +84,10 @@ def teacher_config(folder: Path, kind: str, **data: Any) -> dict[str, Any]:
         **data: What is held out of train/, as of `flowers`.
     """
     tuned = [phase("top_blocks", 10, {"last_blocks": 2}, 3e-4, {**CHANGES, "views": 4})]
-    weights = real_data() / "weights" / "efficientnet_lite0.h5"
     return {
         "name": f"{NAME}_teacher",
         **flowers(folder, **data),
-        "backbone": {"file": str(weights), "scaling": "minus_one_to_one", "image_size": 224},
+        "backbone": efficientnet_lite0(),
         "training": {
             "head": {"start": "fitted"},
             "label_smoothing": 0.1 if kind == TUNED else 0.0,

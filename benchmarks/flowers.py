@@ -34,6 +34,17 @@ def weights_file() -> Path:
     return real_data() / "weights" / "mobilenet_v2_0.35_224_no_top.h5"
 
 
+def mobilenet_v2() -> dict[str, Any]:
+    """The section `backbone` of MobileNetV2 0.35."""
+    return {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
+
+
+def efficientnet_lite0() -> dict[str, Any]:
+    """The section `backbone` of EfficientNet-Lite0."""
+    file = real_data() / "weights" / "efficientnet_lite0.h5"
+    return {"file": str(file), "image_size": SIZE, "scaling": "minus_one_to_one"}
+
+
 def pictures(split: str, count: int | None = None) -> list[Path]:
     """Pictures of a split, the same number of each class; all without `count`."""
     folder = real_data() / "images" / "flower_photos" / split

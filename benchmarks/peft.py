@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.flowers import SIZE, real_data, run_to_transform
+from benchmarks.flowers import efficientnet_lite0, real_data, run_to_transform
 from benchmarks.tables import RESULTS, machine, save, spread, table
 from benchmarks.training import Data, apart, run_trainer
 
@@ -54,14 +54,9 @@ def training_of(peft: str | None, rate: float, seed: int, **phase: Any) -> dict[
 
 def on_flowers(folder: Path, peft: str | None, rate: float, seed: int) -> dict[str, Any]:
     """Trains EfficientNet-Lite0 once."""
-    backbone = {
-        "file": str(real_data() / "weights" / "efficientnet_lite0.h5"),
-        "image_size": SIZE,
-        "scaling": "minus_one_to_one",
-    }
     changes = {"horizontal_flip": True, "random_resized_crop": 0.8, "views": 2}
     training = {**training_of(peft, rate, seed, epochs=3, augmentation=changes), "label_smoothing": 0.1}
-    return run_trainer(folder, training, train=600, val=90, held_out=True, backbone=backbone)
+    return run_trainer(folder, training, train=600, val=90, held_out=True, backbone=efficientnet_lite0())
 
 
 def on_messages(folder: Path, peft: str | None, rate: float, seed: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import yaml
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.compare import run_script
-from benchmarks.flowers import CLASSES, ROOT, linked, pictures, real_data, run_to_transform, weights_file
+from benchmarks.flowers import CLASSES, ROOT, linked, mobilenet_v2, pictures, real_data, run_to_transform
 from benchmarks.pipeline_runs import run_pipeline
 from benchmarks.tables import RESULTS, machine, save, spread, table
 from benchmarks.training import Data, apart, run_trainer
@@ -44,7 +44,6 @@ SIDES = {
 }
 # Epochs and learning rates of the script's two phases.
 SCRIPT = (10, 20), (1e-3, 1e-4)
-MOBILE_NET = {"name": "MobileNetV2", "arguments": {"alpha": 0.35}, "image_size": 224}
 # Every model passes: what is measured here is not what goes out.
 GATES = [{"metric": "accuracy", "min": 0.0}]
 
@@ -54,7 +53,7 @@ def flowers_val(folder: Path) -> dict[str, Any]:
     return {
         "name": "quality_flowers",
         "data": {"root": str(linked(folder / "pictures")), "splits": {"train": "train", "val": 0.15, "test": "val"}},
-        "backbone": {**MOBILE_NET, "weights": str(weights_file())},
+        "backbone": mobilenet_v2(),
         "training": {"strategy": "auto"},
         "evaluation": {"gates": GATES, "baselines": ["logistic_regression"]},
     }
@@ -105,7 +104,7 @@ def one_emotion(folder: Path) -> Path:
 def sets(folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
     """Returns for each set a function that makes its sections `data` and `backbone`."""
     vectors = {"name": "GloVe", "weights": str(real_data() / "weights" / "glove_6b_50d_5k_words.json")}
-    photographs = {**MOBILE_NET, "weights": str(weights_file())}
+    photographs = mobilenet_v2()
 
     def of_digits() -> dict[str, Any]:
         root, weights = digits(folder)
@@ -128,11 +127,11 @@ def run_flowers(folder: Path, runs: list[dict], keep: Callable[[], None]) -> Non
     """Runs `auto` with each seed on the flowers, and the script beside it."""
     peer = os.environ.get("FINETUNE_PEER")
     for seed in range(1, SEEDS + 1):
-        if not _done(runs, side="auto", seed=seed):
+        if not is_done(runs, side="auto", seed=seed):
             found = run_pipeline(folder / "flowers-val", flowers_val(folder), seed)
             runs.append({"side": "auto", "seed": seed, **_figures(found)})
             keep()
-        if peer and not _done(runs, side="script", seed=seed):
+        if peer and not is_done(runs, side="script", seed=seed):
             root = linked(folder / "pictures")
             found = run_script(Path(peer), root, seed, *SCRIPT)
             runs.append({"side": "script", "seed": seed, "accuracy": found["accuracy"], "seconds": found["seconds"]})
@@ -143,7 +142,7 @@ def run_backbones(folder: Path, runs: list[dict], keep: Callable[[], None]) -> N
     """Runs `auto` on the backbone that the ranking chooses, with each seed, and on the others that it ranked, once."""
     of_weights = {"name": "auto", "weights_dir": str(real_data() / "weights")}
     for seed in range(1, CHOICES + 1):
-        if not _done(runs, side="chosen", seed=seed):
+        if not is_done(runs, side="chosen", seed=seed):
             found = run_pipeline(folder / "backbones", {**flowers_val(folder), "backbone": of_weights}, seed)
             ranking = found["ranking"]
             facts = {"side": "chosen", "seed": seed, "network": ranking["chosen"], "ranking": ranking["candidates"]}
@@ -152,7 +151,7 @@ def run_backbones(folder: Path, runs: list[dict], keep: Callable[[], None]) -> N
     first = runs[0]
     for candidate in first["ranking"]:
         network = candidate["label"]
-        if candidate["problem"] or _done(runs, network=network, seed=1):
+        if candidate["problem"] or is_done(runs, network=network, seed=1):
             continue
         place = folder / f"backbones-{candidate['backbone']['name']}-{candidate['size_mb']:.0f}"
         found = run_pipeline(place, {**flowers_val(folder), "backbone": candidate["backbone"]}, 1)
@@ -172,7 +171,7 @@ def run_texts(folder: Path, runs: list[dict], keep: Callable[[], None]) -> None:
     }
     for seed in range(1, SEEDS + 1):
         for side, (backbone, training) in sides.items():
-            if _done(runs, side=side, seed=seed):
+            if is_done(runs, side=side, seed=seed):
                 continue
             data = {**sections["data"], "split_salt": f"s{seed}"}
             config = {"data": data, "backbone": backbone, "training": training, "evaluation": {"gates": GATES}}
@@ -185,7 +184,7 @@ def run_sets(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[
     """Trains the probe and by `auto` on each split of each set, one split of all sets after the other."""
     for split in range(1, SPLITS + 1):
         for name in wanted:
-            missing = {side: of for side, of in SIDES.items() if not _done(runs, set=name, split=split, side=side)}
+            missing = {side: of for side, of in SIDES.items() if not is_done(runs, set=name, split=split, side=side)}
             if not missing:
                 continue
             place = folder / "sets" / "".join(letter if letter.isalnum() else "_" for letter in name)
@@ -217,6 +216,11 @@ def with_labels(files: Sequence[str]) -> list[tuple[bytes, str]]:
     records = list(read_records(list(files)).as_numpy_iterator())
     labels = (tf.train.Example.FromString(record).features.feature["label"].bytes_list.value[0] for record in records)
     return [(record, label.decode()) for record, label in zip(records, labels, strict=True)]
+
+
+def is_done(runs: list[dict], **facts: Any) -> bool:
+    """Says whether a run with these facts is among those that were kept."""
+    return any(all(run.get(name) == value for name, value in facts.items()) for run in runs)
 
 
 def page(figures: dict[str, Any]) -> str:
@@ -352,10 +356,6 @@ def _figures(summary: dict[str, Any]) -> dict[str, Any]:
         "candidates": search["candidates"] if search else [],
         **({"logistic_regression": baseline["accuracy"]} if baseline else {}),
     }
-
-
-def _done(runs: list[dict], **facts: Any) -> bool:
-    return any(all(run.get(name) == value for name, value in facts.items()) for run in runs)
 
 
 def _seconds(runs: list[dict]) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, TypeVar
 
-from benchmarks.flowers import SIZE, pictures, subset, transformed, weights_file
+from benchmarks.flowers import mobilenet_v2, pictures, subset, transformed
 
 _Result = TypeVar("_Result")
 
@@ -83,8 +83,7 @@ def run_trainer(
         data = Data(transformed(folder)["graph"], dict(files), pairs)
     context = fork_server()
     receiver, sender = context.Pipe(duplex=False)
-    weights = {"name": "MobileNetV2", "weights": str(weights_file()), "arguments": {"alpha": 0.35}, "image_size": SIZE}
-    arguments = (str(folder), dict(training), data, dict(augmentation or {}), dict(backbone or weights), sender)
+    arguments = (str(folder), dict(training), data, dict(augmentation or {}), dict(backbone or mobilenet_v2()), sender)
     process = context.Process(target=_train, args=arguments)
     process.start()
     sender.close()

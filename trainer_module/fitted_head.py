@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 from finetune.config import PhaseConfig
 from finetune.events import Note, emit
 from trainer_module.examples.input_data import Split, evaluation_batches, labels
+from trainer_module.frozen_features.feed import Feed
 from trainer_module.heads import up_to_last_layer
 from trainer_module.mirror_images import mirrored
 from trainer_module.phases.setup import Setup
@@ -104,3 +106,39 @@ def judged_held_out(setup: Setup, split: Split, probe: Probe) -> OfLogits:
     """Judges the logits that cross-validation gave of examples of a split, each by a fit that had not seen it."""
     targets = setup.task.targets(labels(split).numpy()[probe.rows], len(setup.classes))
     return setup.task.of_logits(targets, probe.logits)
+
+
+def below_last_layer(feed: Feed) -> Callable[[Any], tf.Tensor]:
+    """Returns what gives, compiled, the last layer's input for the batches of a feed."""
+    below = up_to_last_layer(feed.model)
+    return tf.function(
+        lambda values: below(values, training=False),
+        autograph=False,
+        input_signature=[feed.batches.element_spec[0]],
+    )
+
+
+def logits_from(setup: Setup, feed: Feed, below: Callable[[Any], tf.Tensor]) -> np.ndarray:
+    """Returns what the network says of all examples of a feed, float32 [examples, classes].
+
+    Args:
+        setup: Of the training.
+        feed: One pass, such as that which a phase validates on.
+        below: `below_last_layer` of the feed, or of one that reads the same network.
+    """
+    kernel, offset = setup.model.layers[-1].get_weights()
+    # Nothing is held for gradients: of four times the examples that is less than training holds.
+    training = setup.training
+    inputs = _inputs(feed, 4 * math.ceil(training.batch_size / training.gradient_accumulation_steps))
+    found: np.ndarray = np.concatenate([below(values).numpy() for values in inputs]).astype(np.float32)
+    return found @ kernel + offset
+
+
+def _inputs(feed: Feed, at_once: int) -> Iterator[Any]:
+    """Yields what a network takes of all examples: from memory so many at once, else as the feed has them."""
+    kept = feed.kept
+    if kept is None or kept.held is None:
+        yield from (values for values, _ in feed.batches)
+        return
+    for start in range(0, kept.rows.count, at_once):
+        yield tf.cast(kept.held[start : start + at_once], kept.dtype)

@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import tensorflow as tf
-
 from trainer_module.calibration import as_served
 from trainer_module.examples.input_data import labels
+from trainer_module.fitted_head import below_last_layer, logits_from
 from trainer_module.frozen_features.feed import Feed
-from trainer_module.heads import up_to_last_layer
 from trainer_module.phases.program import Program
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import State
@@ -68,22 +65,12 @@ def _best_share(judge: Callable[[], float], move_to: Callable[[float], None]) ->
     for share in INTERPOLATIONS:
         move_to(share)
         losses[share] = judge()
-    return min(INTERPOLATIONS, key=lambda share: (losses[share], share))
+    return min(losses, key=lambda share: losses[share])
 
 
 def _judge(setup: Setup, program: Program, val: Feed) -> Callable[[], float]:
     """Returns what says how high the validation loss of the weights in the model is."""
     if setup.training.calibration == "none":
         return lambda: program.validate()["val_loss"]
-    below, last = up_to_last_layer(val.model), setup.model.layers[-1]
-    extract = tf.function(
-        lambda inputs: below(inputs, training=False), autograph=False, input_signature=[val.batches.element_spec[0]]
-    )
-    targets = setup.task.targets(labels(setup.val).numpy(), len(setup.classes))
-
-    def loss() -> float:
-        kernel, offset = last.get_weights()
-        taken = np.concatenate([extract(inputs).numpy() for inputs, _ in val.batches]).astype(np.float32)
-        return float(as_served(setup.training, setup.task, targets, taken @ kernel + offset).losses.mean())
-
-    return loss
+    below, targets = below_last_layer(val), setup.task.targets(labels(setup.val).numpy(), len(setup.classes))
+    return lambda: float(as_served(setup.training, setup.task, targets, logits_from(setup, val, below)).losses.mean())

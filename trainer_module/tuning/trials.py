@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +19,9 @@ from finetune.errors import BackboneError
 from finetune.events import TrialStarted, emit
 from trainer_module.backbones.model import build_network
 from trainer_module.examples.input_data import labels
-from trainer_module.fitted_head import HEAD_ALONE, LastLayer
+from trainer_module.fitted_head import HEAD_ALONE, LastLayer, below_last_layer, logits_from
 from trainer_module.frozen_features.feed import Feed
-from trainer_module.heads import SeededDropout, up_to_last_layer, with_all_regularizers
+from trainer_module.heads import SeededDropout, with_all_regularizers
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.phase import BadNumbersError
@@ -226,7 +225,7 @@ class Trials:
                 checkpoints.save(_after(setup, head))
             state = run_phases(setup, checkpoints)
             below = self._shared.below
-            logits = _logits(setup, seen[-1], below) if seen else logits_of(setup, below)
+            logits = logits_from(setup, seen[-1], below(seen[-1])) if seen else logits_of(setup, below)
         except (BadNumbersError, BackboneError) as error:
             return Outcome(trial.proposal, None, time.monotonic() - started, failed=str(error))
         checkpoints.clear()
@@ -250,7 +249,7 @@ class Trials:
 
         def score(feed: Feed) -> float:
             seen[:] = [feed]
-            return judge.score(_logits(setup, feed, self._shared.below))
+            return judge.score(logits_from(setup, feed, self._shared.below(feed)))
 
         watch = Watch(score, lambda phase, scores: judge.verdict(number, phase, scores))
         return dataclasses.replace(setup, watch=watch)
@@ -324,12 +323,10 @@ class _Shared:
         return dataclasses.replace(setup, shared_steps=self._steps, shared_objective=self._objectives[key])
 
     def below(self, feed: Feed) -> Callable[[Any], Any]:
-        """Returns what gives the last layer's input, compiled."""
+        """Returns what gives the last layer's input, compiled once for each network."""
         key = id(feed.model)
         if key not in self._below:
-            spec = [feed.batches.element_spec[0]]
-            compiled = tf.function(below_last_layer(feed), autograph=False, input_signature=spec)
-            self._below[key] = feed.model, compiled
+            self._below[key] = feed.model, below_last_layer(feed)
         return self._below[key][1]
 
 
@@ -390,35 +387,10 @@ def logits_of(setup: Setup, below: Callable[[Feed], Callable[[Any], Any]]) -> np
 
     Args:
         setup: Of a trial that is trained.
-        below: `below_last_layer`, or what has compiled it.
+        below: `below_last_layer`, or what keeps what it gave.
     """
     last = len(setup.training.phases) - 1
     if last < 0:
         return LastLayer(setup).logits(setup.val)
-    return _logits(setup, setup.frozen_features.feeds(last, 0, 0).val, below)
-
-
-def _logits(setup: Setup, feed: Feed, below: Callable[[Feed], Callable[[Any], Any]]) -> np.ndarray:
-    kernel, offset = setup.model.layers[-1].get_weights()
-    features = below(feed)
-    # Nothing is held for gradients: of four times the examples that is less than training holds.
-    training = setup.training
-    inputs = _inputs(feed, 4 * math.ceil(training.batch_size / training.gradient_accumulation_steps))
-    found: np.ndarray = np.concatenate([features(values).numpy() for values in inputs]).astype(np.float32)
-    return found @ kernel + offset
-
-
-def _inputs(feed: Feed, at_once: int) -> Iterator[Any]:
-    """Yields what a network takes of all examples: from memory so many at once, else as the feed has them."""
-    kept = feed.kept
-    if kept is None or kept.held is None:
-        yield from (values for values, _ in feed.batches)
-        return
-    for start in range(0, kept.rows.count, at_once):
-        yield tf.cast(kept.held[start : start + at_once], kept.dtype)
-
-
-def below_last_layer(feed: Feed) -> Callable[[Any], Any]:
-    """Returns what gives the last layer's input."""
-    below = up_to_last_layer(feed.model)
-    return lambda values: below(values, training=False)
+    feed = setup.frozen_features.feeds(last, 0, 0).val
+    return logits_from(setup, feed, below(feed))

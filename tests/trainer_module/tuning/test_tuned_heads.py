@@ -14,6 +14,7 @@ pytest.importorskip("tensorflow")
 
 from small_training import SMALL, make_splits, setup_of
 
+from trainer_module.fitted_head import below_last_layer
 from trainer_module.phases import program
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.run import run_phases
@@ -22,7 +23,7 @@ from trainer_module.tuning import trials as trials_module
 from trainer_module.tuning.proposals import Proposal
 from trainer_module.tuning.record import TrialsRecord
 from trainer_module.tuning.run import run_tuning
-from trainer_module.tuning.trials import Trials, below_last_layer, logits_of
+from trainer_module.tuning.trials import Trials, logits_of
 
 pytestmark = pytest.mark.by_test
 
