@@ -71,8 +71,9 @@ def run(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[], No
                 (phase,) = found["phases"]
                 loss, share = found["calibration"]["loss_after"], phase["interpolation"]
                 facts = {"backbone": name, "part": part, "recipe": recipe}
-                runs.append({**facts, "loss": loss, "interpolation": share, "seconds": found["seconds"]})
-                print(name, part, recipe, loss, share, flush=True)
+                figures = {"loss": loss, "accuracy": phase["val_accuracy"], "interpolation": share}
+                runs.append({**facts, **figures, "seconds": found["seconds"]})
+                print(*runs[-1].values(), flush=True)
                 keep()
 
 
@@ -80,8 +81,8 @@ def page(figures: dict[str, Any]) -> str:
     """The results as Markdown."""
     parts = [
         "# What the candidates of `auto` were chosen by\n\nFlowers, four fifths of train/ to train on, the others held "
-        f"out, {PARTS} times; log-loss of these at the temperature at which the model would be served, and how far the "
-        f"phase went on the line from its start to its end. {figures['machine']}."
+        f"out, {PARTS} times; log-loss of these at the temperature at which the model would be served, their accuracy, "
+        f"and how far the phase went on the line from its start to its end. {figures['machine']}."
     ]
     for name in dict.fromkeys(each["backbone"] for each in figures["runs"]):
         rows = []
@@ -91,9 +92,10 @@ def page(figures: dict[str, Any]) -> str:
                 continue
             cells = [f"{each['loss']:.3f}" for each in found] + ["-"] * (PARTS - len(found))
             shares = ", ".join(f"{each['interpolation']:g}" for each in found)
-            losses, seconds = (mean(each[key] for each in found) for key in ("loss", "seconds"))
-            rows.append((recipe, *cells, f"{losses:.3f}", shares, f"{seconds:.0f}"))
-        head = (name, *(f"part {part}" for part in range(1, PARTS + 1)), "mean", "share of the way", "seconds, mean")
+            loss, accuracy, seconds = (mean(each[key] for each in found) for key in ("loss", "accuracy", "seconds"))
+            rows.append((recipe, *cells, f"{loss:.3f}", f"{accuracy:.3f}", shares, f"{seconds:.0f}"))
+        losses = [f"loss, part {part}" for part in range(1, PARTS + 1)]
+        head = (name, *losses, "mean loss", "mean accuracy", "share of the way", "seconds, mean")
         parts.append(table(head, rows))
     parts.append("`make bench-candidates` makes this page.")
     return "\n\n".join(parts)

@@ -17,10 +17,11 @@ def test_each_recipe_is_a_candidate_but_for_what_it_says():
 
 
 def test_the_page_has_a_row_for_each_recipe_that_was_run():
+    facts = {"backbone": "net", "recipe": "all_layers", "seconds": 9.6}
     runs = [
-        {"backbone": "net", "part": part, "recipe": "all_layers", "loss": loss, "seconds": 9.6, "interpolation": share}
-        for part, loss, share in ((1, 0.25, 0.8), (2, 0.35, 0.0))
+        {**facts, "part": part, "loss": loss, "accuracy": accuracy, "interpolation": share}
+        for part, loss, accuracy, share in ((1, 0.25, 0.9, 0.8), (2, 0.35, 0.8, 0.0))
     ]
     text = page({"machine": "a machine", "runs": runs})
-    assert "| all_layers | 0.250 | 0.350 | - | 0.300 | 0.8, 0 | 10 |" in text
+    assert "| all_layers | 0.250 | 0.350 | - | 0.300 | 0.850 | 0.8, 0 | 10 |" in text
     assert "top_blocks" not in text
