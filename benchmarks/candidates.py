@@ -1,6 +1,6 @@
 """What the candidates of `training.strategy: auto` for pictures were chosen by: what they give on parts of train/.
 
-    make bench-candidates        (python -m benchmarks.candidates [--backbone NAME] ... [--folder FOLDER])
+    make bench-candidates    (python -m benchmarks.candidates [--backbone NAME] [--recipe NAME] [--folder FOLDER])
 
 A fifth of train/ of the flowers is held out, as many times as PARTS says, and each recipe trains on the rest from the
 fitted head. The log-loss is at the temperature at which the model would be served; nothing is said of val/, which
@@ -32,10 +32,13 @@ RECIPES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "probe": ("top_blocks", {"interpolation": 0.0}, {}),
     "top_blocks": ("top_blocks", {}, {}),
     "top_blocks, smoothed": ("top_blocks", {}, {"label_smoothing": 0.1}),
+    "top_blocks, at 1e-4": ("top_blocks", {"learning_rate": 1e-4}, {}),
     "all_layers_briefly": ("all_layers_briefly", {}, {}),
     "all_layers_briefly, at 1e-4": ("all_layers_briefly", {"learning_rate": 1e-4}, {}),
     "all_layers": ("all_layers", {}, {}),
     "all_layers, smoothed": ("all_layers", {}, {"label_smoothing": 0.1}),
+    "all_layers, at 1e-4": ("all_layers", {"learning_rate": 1e-4}, {}),
+    "all_layers, at 1e-4, smoothed": ("all_layers", {"learning_rate": 1e-4}, {"label_smoothing": 0.1}),
     "all_layers, 20 epochs": ("all_layers", {"epochs": 20}, {}),
 }
 
@@ -54,11 +57,11 @@ def training_of(recipe: str) -> dict[str, Any]:
     }
 
 
-def run(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[], None]) -> None:
+def run(folder: Path, backbones: list[str], recipes: list[str], runs: list[dict], keep: Callable[[], None]) -> None:
     """Trains by each recipe on each part, one part of all recipes after the other."""
-    for name in wanted:
+    for name in backbones:
         for part in range(1, PARTS + 1):
-            missing = [each for each in RECIPES if not is_done(runs, backbone=name, part=part, recipe=each)]
+            missing = [each for each in recipes if not is_done(runs, backbone=name, part=part, recipe=each)]
             if not missing:
                 continue
             splits = {"train": "train", "val": 0.2, "test": "val"}
@@ -105,6 +108,7 @@ def main() -> None:
     """Measures what is not there yet, and writes table and raw figures."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--backbone", choices=list(BACKBONES), action="append")
+    arguments.add_argument("--recipe", choices=list(RECIPES), action="append")
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
     earlier = RESULTS / "candidates.json"
@@ -114,7 +118,9 @@ def main() -> None:
     def keep() -> None:
         save("candidates", page(figures), figures)
 
-    run(given.folder.absolute(), given.backbone or ["MobileNetV2 0.35"], figures["runs"], keep)
+    run(
+        given.folder.absolute(), given.backbone or list(BACKBONES), given.recipe or list(RECIPES), figures["runs"], keep
+    )
 
 
 if __name__ == "__main__":
