@@ -1,6 +1,6 @@
 """What the candidates of `training.strategy: auto` for pictures were chosen by: what they give on parts of train/.
 
-    make bench-candidates    (python -m benchmarks.candidates [--backbone NAME] ... [--recipe NAME] ... [--folder FOLDER])
+    make bench-candidates    (python -m benchmarks.candidates [--backbone NAME] [--recipe NAME] [--folder FOLDER])
 
 A fifth of train/ of the flowers is held out, as many times as PARTS says, and each recipe trains on the rest from the
 fitted head. The log-loss is at the temperature at which the model would be served; nothing is said of val/, which
