@@ -31,13 +31,17 @@ def diagnose(curves: Sequence[CurvePoint], summary: RunSummary) -> list[str]:
         points = [point for point in curves if point.phase == phase.name]
         if all(math.isfinite(value) for point in points for value in (point.loss, point.val_loss)):
             key = "training.phases of your own: " if summary.search else f"training.phases[{index}]."
-            found.append(_of_phase(phase, points, key))
+            found.append(_of_phase(phase, points, key, summary.calibration is not None))
     found.append(_of_validation(summary))
     return [sentence for sentence in found if sentence]
 
 
-def _of_phase(phase: PhaseRow, points: Sequence[CurvePoint], key: str) -> str:
-    """The one finding that explains the others: what gains nothing neither over-fits nor wants more epochs."""
+def _of_phase(phase: PhaseRow, points: Sequence[CurvePoint], key: str, calibrated: bool) -> str:
+    """The one finding that explains the others: what gains nothing neither over-fits nor wants more epochs.
+
+    A model that only grew too sure of itself, as right as it was at its lowest loss, does not over-fit where a
+    temperature takes that back.
+    """
     name = label(phase.name)
     before_all = points and phase.best_epoch == 0 and phase.val_loss <= min(point.val_loss for point in points)
     if before_all or phase.interpolation == 0:
@@ -55,7 +59,8 @@ def _of_phase(phase: PhaseRow, points: Sequence[CurvePoint], key: str) -> str:
             f"low. Raise `{key}learning_rate` to 3 to 10 times that."
         )
     best = min(points, key=lambda point: point.val_loss)
-    if last.val_loss > (1 + RISE) * best.val_loss and last.loss < best.loss:
+    only_too_sure = calibrated and last.val_accuracy >= best.val_accuracy
+    if last.val_loss > (1 + RISE) * best.val_loss and last.loss < best.loss and not only_too_sure:
         return (
             f"{name} over-fits: from epoch {best.epoch} on the validation loss rose from {number(best.val_loss)} to "
             f"{number(last.val_loss)}, while the training loss fell from {number(best.loss)} to {number(last.loss)}. "

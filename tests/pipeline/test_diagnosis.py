@@ -9,6 +9,14 @@ from finetune.artifacts.training_history import CurvePoint
 from pipeline.report.diagnosis import diagnose
 
 HEALTHY = ([1.0, 0.5, 0.3, 0.25, 0.24], [0.9, 0.6, 0.45, 0.42, 0.42])
+CALIBRATION = {
+    "temperature": 2,
+    "measured_on": "val",
+    "loss_before": 1,
+    "loss_after": 0,
+    "ece_before": 0,
+    "ece_after": 0,
+}
 
 
 def course(losses, val_losses, **changes):
@@ -23,10 +31,11 @@ def course(losses, val_losses, **changes):
     return points, row
 
 
-def said(losses, val_losses, val=1000, search=None, **changes) -> list[str]:
+def said(losses, val_losses, val=1000, search=None, calibration=None, last_accuracy=0.9, **changes) -> list[str]:
     points, row = course(losses, val_losses, **changes)
-    summary = RunSummary(run_id="1", status="pushed", phases=[row], splits={"val": val}, search=search)
-    return diagnose(points, summary)
+    points[-1] = points[-1].model_copy(update={"val_accuracy": last_accuracy})
+    facts = {"phases": [row], "splits": {"val": val}, "search": search, "calibration": calibration}
+    return diagnose(points, RunSummary(run_id="1", status="pushed", **facts))
 
 
 def test_a_healthy_course_says_nothing():
@@ -77,6 +86,13 @@ def test_a_phase_that_stopped_early_does_not_want_more_epochs_and_noise_is_no_ov
     assert said([1.0, 0.5, 0.6, 0.55], [0.6, 0.5, 0.52, 0.6]) == [], "training gains nothing either"
     assert said([1.0, float("nan"), 0.2], [0.6, 0.5, 0.9]) == []
     assert said([1.0, 0.5], [0.5, 0.9]) == [], "two epochs are no trend"
+
+
+def test_what_the_temperature_takes_back_is_no_overfitting_unless_fewer_are_right():
+    rising = [1.0, 0.5, 0.2, 0.1], [0.6, 0.5, 0.52, 0.6]
+    assert said(*rising, calibration=CALIBRATION) == []
+    (sentence,) = said(*rising, calibration=CALIBRATION, last_accuracy=0.89)
+    assert "tune over-fits" in sentence
 
 
 @pytest.mark.parametrize(("val", "wide"), [(90, True), (139, False), (30, True), (0, False)])
