@@ -118,15 +118,14 @@ def _rotated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     The optimum lies in it, whichever rows are fitted, as what stands at right angles to them adds to the penalty alone.
 
     Returns:
-        values: float32 [views, examples, rank]; basis: float64 [rank, features], None where nothing is spared.
+        values: float32 [views, examples, rows]; basis: float64 [rows, features], None where nothing is spared.
     """
     flat = values.reshape(-1, values.shape[-1])
     if len(flat) >= flat.shape[1]:
         return values, None
-    left, size, basis = np.linalg.svd(flat.astype(np.float64), full_matrices=False)
-    kept = size >= 1e-6 * size[0]
-    turned = (left[:, kept] * size[kept]).astype(np.float32)
-    return turned.reshape(*values.shape[:2], -1), basis[kept]
+    # Householder reflections always end; iterations of a singular value decomposition may not (LAPACK's gesdd).
+    basis, triangle = np.linalg.qr(flat.T.astype(np.float64))
+    return triangle.T.astype(np.float32).reshape(*values.shape[:2], -1), basis.T
 
 
 def _folds(

@@ -40,6 +40,16 @@ def test_it_is_the_optimum_at_its_penalty(examples, features, classes):
     )
 
 
+def test_no_step_of_it_is_one_that_may_not_converge(monkeypatch):
+    def unlucky(*_, **__):
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    # As LAPACK's does on features of some networks, though they are finite.
+    monkeypatch.setattr(np.linalg, "svd", unlucky)
+    values, labels = clusters(60, 200, 2)
+    assert fit_probe(SINGLE, values[np.newaxis], labels, 2, seed=1).loss < 0.7
+
+
 def test_several_labels_are_fitted_each_against_the_rest():
     values, kinds = clusters(300, 12, 3)
     labels = np.stack([kinds == 0, kinds != 1, np.zeros(300)], axis=1).astype(np.float32)
