@@ -32,6 +32,7 @@ from benchmarks.flowers import CLASSES, ROOT, linked, mobilenet_v2, pictures, re
 from benchmarks.pipeline_runs import run_pipeline
 from benchmarks.tables import RESULTS, machine, save, spread, table
 from benchmarks.training import Data, apart, run_trainer
+from trainer_module.backbones.candidates import in_folder, label_of
 
 FOLDER = Path("runs/benchmarks/quality")
 PARTS = ("flowers", "backbones", "texts", "sets")
@@ -140,21 +141,25 @@ def run_flowers(folder: Path, runs: list[dict], keep: Callable[[], None]) -> Non
 
 def run_backbones(folder: Path, runs: list[dict], keep: Callable[[], None]) -> None:
     """Runs `auto` on the backbone that the ranking chooses, with each seed, and on the others that it ranked, once."""
-    of_weights = {"name": "auto", "weights_dir": str(real_data() / "weights")}
+    weights = real_data() / "weights"
+    of_weights = {"name": "auto", "weights_dir": str(weights)}
     for seed in range(1, CHOICES + 1):
         if not is_done(runs, side="chosen", seed=seed):
             found = run_pipeline(folder / "backbones", {**flowers_val(folder), "backbone": of_weights}, seed)
             ranking = found["ranking"]
-            facts = {"side": "chosen", "seed": seed, "network": ranking["chosen"], "ranking": ranking["candidates"]}
+            # Without the config of each, which names files of this machine.
+            ranked = [{key: each[key] for key in each if key != "backbone"} for each in ranking["candidates"]]
+            facts = {"side": "chosen", "seed": seed, "network": ranking["chosen"], "ranking": ranked}
             runs.append({**facts, **_figures(found)})
             keep()
-    first = runs[0]
-    for candidate in first["ranking"]:
+    networks = {label_of(each): each for each in in_folder(weights, "image").candidates}
+    for candidate in runs[0]["ranking"]:
         network = candidate["label"]
         if candidate["problem"] or is_done(runs, network=network, seed=1):
             continue
-        place = folder / f"backbones-{candidate['backbone']['name']}-{candidate['size_mb']:.0f}"
-        found = run_pipeline(place, {**flowers_val(folder), "backbone": candidate["backbone"]}, 1)
+        backbone = json.loads(networks[network].model_dump_json(exclude_defaults=True))
+        place = folder / f"backbones-{_folder_name(network)}"
+        found = run_pipeline(place, {**flowers_val(folder), "backbone": backbone}, 1)
         runs.append({"side": "named", "seed": 1, "network": network, **_figures(found)})
         keep()
 
@@ -187,7 +192,7 @@ def run_sets(folder: Path, wanted: list[str], runs: list[dict], keep: Callable[[
             missing = {side: of for side, of in SIDES.items() if not is_done(runs, set=name, split=split, side=side)}
             if not missing:
                 continue
-            place = folder / "sets" / "".join(letter if letter.isalnum() else "_" for letter in name)
+            place = folder / "sets" / _folder_name(name)
             sections = sets(folder)[name]()
             data = cut(place, {**sections, "data": {**sections["data"], "split_salt": f"split {split}"}})
             for side, training in missing.items():
@@ -225,7 +230,10 @@ def is_done(runs: list[dict], **facts: Any) -> bool:
 
 def page(figures: dict[str, Any]) -> str:
     """The results as Markdown."""
-    parts = [f"# What fine-tuning gains\n\n{figures['machine']}."]
+    parts = [
+        f"# What fine-tuning gains\n\nThe latest rows: {figures['machine']}. Seconds of earlier ones may be of another "
+        "machine."
+    ]
     if figures.get("flowers"):
         of = {side: [run for run in figures["flowers"] if run["side"] == side] for side in ("auto", "script")}
         rows = [("`auto`", spread(run["accuracy"] for run in of["auto"]), _seconds(of["auto"]))]
@@ -356,6 +364,10 @@ def _figures(summary: dict[str, Any]) -> dict[str, Any]:
         "candidates": search["candidates"] if search else [],
         **({"logistic_regression": baseline["accuracy"]} if baseline else {}),
     }
+
+
+def _folder_name(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
 def _seconds(runs: list[dict]) -> str:
