@@ -1,10 +1,34 @@
-"""Folds of examples in groups: what is said of an example by a fit that has seen neither it nor others of its group."""
+"""Folds of examples: what is said of one by a fit that has seen neither it nor others of its group."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
+
+
+def kinds_of(labels: np.ndarray) -> np.ndarray:
+    """Numbers what labels, [examples, ...], are alike in all they say, int [examples]."""
+    return np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)[1].ravel()
+
+
+def folds_of(kinds: np.ndarray, groups: Sequence[str], most: int, seed: int) -> np.ndarray:
+    """Returns the fold of each example, int [examples], from 0: each kind is spread over all.
+
+    Args:
+        kinds: int [examples], such as `kinds_of` gives.
+        groups: Of each example, what it shares with others, which are then in its fold; empty where nothing is known.
+            Of one group alone, examples are parted.
+        most: How many folds there are, where there are as many examples or groups; at least two.
+        seed: Shuffles.
+    """
+    if len(set(groups)) > 1:
+        return group_folds(kinds, np.array(groups), most, seed)
+    shuffled = np.random.default_rng(seed).permutation(len(kinds))
+    found = np.empty(len(kinds), int)
+    found[shuffled[np.argsort(kinds[shuffled], kind="stable")]] = np.arange(len(kinds)) % min(most, len(kinds))
+    return found
 
 
 def group_folds(kinds: np.ndarray, groups: np.ndarray, most: int, seed: int) -> np.ndarray:

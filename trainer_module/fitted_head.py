@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from finetune.config import PhaseConfig
 from finetune.events import Note, emit
-from trainer_module.examples.input_data import Split, evaluation_batches, labels
+from trainer_module.examples.input_data import Split, evaluation_batches, labels, of_rows
 from trainer_module.frozen_features.feed import Feed
 from trainer_module.heads import up_to_last_layer
 from trainer_module.mirror_images import mirrored
@@ -35,16 +36,18 @@ class LastLayer:
         self._layer = setup.model.layers[-1]
         self._below = up_to_last_layer(setup.model)
         self._extract: Callable[[Any], tf.Tensor] | None = None
+        # What the layer takes of mirror images, by the digest of the picture, with the weights that fits begin with.
+        self._of_mirrored: dict[bytes, np.ndarray] = {}
 
     def fit(self, split: Split) -> Probe:
-        """Fits the layer on a split, and sets its weights.
+        """Fits the layer on a split, and sets its weights; those below it are the same whenever it is fitted.
 
         Of pictures that may be flipped, mirror images count as much as the pictures.
         """
         setup, start = self._setup, time.monotonic()
         views = [self.frozen_values(split)]
         if setup.flips and split.examples <= MOST_MIRRORED:
-            views.append(self._values(split, mirrored))
+            views.append(self._mirrored_values(split))
         classes, of_each = len(setup.classes), labels(split).numpy()
         seed, weights = setup.training.seed, setup.class_weights
         probe = fit_probe(setup.task, np.stack(views), of_each, classes, seed, weights, split.groups)
@@ -81,6 +84,15 @@ class LastLayer:
             return self._values(split)
         above = up_to_last_layer(feed.model)
         return np.concatenate([above(kept, training=False).numpy() for kept, _ in feed.batches]).astype(np.float32)
+
+    def _mirrored_values(self, split: Split) -> np.ndarray:
+        """Returns what the layer takes of each mirror image; each is computed once."""
+        contents = [content.tobytes() for content in split.contents]
+        missing = np.array([content not in self._of_mirrored for content in contents])
+        if missing.any():
+            values = self._values(of_rows(split, missing), mirrored)
+            self._of_mirrored.update(zip(itertools.compress(contents, missing), values, strict=True))
+        return np.stack([self._of_mirrored[content] for content in contents])
 
     def divide_by(self, temperature: float) -> None:
         """Divides the logits, now and in the exported model, by a number above 0."""

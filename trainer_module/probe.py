@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.folds import group_folds
+from evaluation.folds import group_folds, kinds_of
 from evaluation.standardise import standardised
 from trainer_module.tasks import TrainingTask
 
@@ -135,7 +135,7 @@ def _folds(
 
     Of one group alone, examples are parted.
     """
-    kinds = np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)[1].ravel()
+    kinds = kinds_of(labels)
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     order = shuffled[np.argsort(kinds[shuffled], kind="stable")]
     # Every so manieth of what is sorted by class is a part with the same shares of classes.

@@ -75,14 +75,16 @@ class CurvePoint(Record):
 
 
 class CandidateResult(Record):
-    """What a search found out about one candidate on the validation split.
+    """What a search found out about one candidate on the validation split, and on parts of train that were held out.
 
     Attributes:
         expected_seconds: From what a step was measured to take.
-        seconds: That it took; None where it was left out.
-        val_loss, val_accuracy: Of its logits at the temperature that suits them; None where it was left out.
+        seconds: That it took on all parts together; None where it was left out.
+        val_loss, val_accuracy: Of its logits of the validation split at the temperature that suits them; None where it
+            was left out.
         gain: How much lower its loss is than that of the simpler one that it was held against, mean over examples;
             `standard_error` is that of this mean. None for the first, and where it was left out.
+        examples: How many these are: of the validation split, and of parts of train that both were tried on.
         against: Name of that simpler one.
         reason: Why it was kept, dropped or left out, as a sentence.
     """
@@ -95,6 +97,7 @@ class CandidateResult(Record):
     val_accuracy: float | None = None
     gain: float | None = None
     standard_error: float | None = None
+    examples: int | None = None
     against: str = ""
     reason: str = ""
 
@@ -102,7 +105,9 @@ class CandidateResult(Record):
 class Search(Record):
     """What `training.strategy: auto` measured and chose; `seconds` are of the search and the last fit together.
 
-    `flips` says whether mirror images stood for pictures.
+    Attributes:
+        parts: Parts of train that were held out in turn, beside the validation split.
+        flips: Whether mirror images stood for pictures.
     """
 
     candidates: list[CandidateResult]
@@ -111,6 +116,7 @@ class Search(Record):
     budget_minutes: float
     seconds: float
     val_examples: int
+    parts: int = 0
     flips: bool = False
 
 

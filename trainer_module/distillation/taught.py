@@ -39,6 +39,10 @@ class Taught:
             np.concatenate([self.probabilities, other.probabilities]), np.concatenate([self.known, other.known])
         )
 
+    def of_rows(self, wanted: np.ndarray) -> Taught:
+        """Returns what it said of some examples, bool [examples]."""
+        return Taught(self.probabilities[wanted], self.known[wanted])
+
     def beside(self, labels: tf.Tensor) -> TaughtLabels:
         """Returns the labels of all examples of the split with what the teacher said."""
         return TaughtLabels(labels, tf.constant(self.probabilities), tf.constant(self.known))

@@ -162,6 +162,31 @@ def both(train: Split, val: Split) -> Split:
     )
 
 
+def of_rows(split: Split, wanted: np.ndarray) -> Split:
+    """Returns some examples of a split, bool [examples], in their order."""
+    table, numbers = tf.constant(wanted), np.flatnonzero(wanted)
+
+    @tf.autograph.experimental.do_not_convert
+    def is_wanted(number: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+        return table[number]
+
+    @tf.autograph.experimental.do_not_convert
+    def record_alone(number: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
+        return record
+
+    return replace(
+        split,
+        records=split.records.enumerate().filter(is_wanted).map(record_alone),
+        examples=len(numbers),
+        digest=f"{split.digest} {hashlib.sha256(np.packbits(wanted).tobytes()).hexdigest()}",
+        contents=split.contents[numbers],
+        keys=[split.keys[number] for number in numbers],
+        lengths=split.lengths[numbers],
+        groups=[split.groups[number] for number in numbers] if split.groups else split.groups,
+        taught=split.taught.of_rows(wanted) if split.taught else None,
+    )
+
+
 def training_batches(
     split: Split, batch_size: int, seed: int, config: AugmentationConfig, first_epoch: int = 0, first_step: int = 0
 ) -> tf.data.Dataset:

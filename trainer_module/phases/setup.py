@@ -85,8 +85,11 @@ class Setup:
         frozen_features = self.frozen_features.of(self.training, self.trained_on, self.val, augmentation)
         return dataclasses.replace(self, augmentation=augmentation, frozen_features=frozen_features)
 
-    def with_training(self, training: TrainingConfig, train: Split | None = None, trial: str = "") -> Setup:
+    def with_training(
+        self, training: TrainingConfig, train: Split | None = None, val: Split | None = None, trial: str = ""
+    ) -> Setup:
         """Returns the setup of the same network for another training, or for other examples, of a trial."""
-        changed = dataclasses.replace(self, training=training, train=train or self.train, trial=trial)
-        frozen_features = self.frozen_features.of(training, changed.trained_on, self.val)
+        examples = {"train": train or self.train, "val": val or self.val}
+        changed = dataclasses.replace(self, training=training, trial=trial, **examples)
+        frozen_features = self.frozen_features.of(training, changed.trained_on, changed.val)
         return dataclasses.replace(changed, frozen_features=frozen_features)

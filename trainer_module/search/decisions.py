@@ -17,6 +17,8 @@ FORWARD = 1 / 3
 # For a plan, before anything is measured: what two cores reach on MobileNetV2, and the time to compile a step.
 MULTIPLY_ADDS_A_SECOND = 1e10
 SECONDS_TO_START = 15.0
+# Standard errors by which a loss is higher for good.
+SURE = 2.0
 
 
 @dataclass(frozen=True)
@@ -93,17 +95,28 @@ def that_fit(expected: Sequence[float], last_fits: Sequence[float], spent: float
 
 @dataclass(frozen=True)
 class Scores:
-    """How a candidate did on each validation example, in the same order for all."""
+    """How a candidate did on each example that was held out, in the same order for all; NaN where it was not tried."""
 
     losses: np.ndarray  # float [examples].
     hits: np.ndarray  # float [examples], as the task counts accuracy.
+
+    @classmethod
+    def unknown(cls, examples: int) -> Scores:
+        """Returns those of one that was not tried on so many examples."""
+        return cls(np.full(examples, np.nan), np.full(examples, np.nan))
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Scores]) -> Scores:
+        """Joins those of several parts of the examples."""
+        return cls(np.concatenate([part.losses for part in parts]), np.concatenate([part.hits for part in parts]))
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A candidate beside a simpler one."""
 
-    gain: float  # How much lower its loss is, mean over examples.
+    examples: int  # On which both were tried.
+    gain: float  # How much lower its loss is, mean over these.
     standard_error: float  # Of that mean; infinite for a single example.
     more_right: float  # How much higher its accuracy is.
 
@@ -117,9 +130,15 @@ class Comparison:
         """Whether the loss is not higher beyond the standard error."""
         return -self.gain <= self.standard_error
 
+    @property
+    def may_turn(self) -> bool:
+        """Whether the loss is not so much higher that more examples will hardly say otherwise."""
+        return -self.gain <= SURE * self.standard_error and (self.gain, self.standard_error) != (0, 0)
+
     def reason(self, simpler: str) -> str:
         """Says in a sentence why it is taken or left."""
-        lower = f"its loss is lower than that of {simpler} by {self.gain:.4f}, standard error {self.standard_error:.4f}"
+        figures = f"standard error {self.standard_error:.4f}, on {self.examples:,} examples"
+        lower = f"its loss is lower than that of {simpler} by {self.gain:.4f}, {figures}"
         if self.wins:
             return f"{lower}, and its accuracy not lower"
         if self.gain > self.standard_error:
@@ -134,9 +153,11 @@ def compare(simpler: Scores, candidate: Scores) -> Comparison:
     """Compares example by example: what is hard for both cancels out."""
     # What went all the way back to the start differs by the rounding of float32.
     gains = np.round(simpler.losses - candidate.losses, 6)
+    both = ~np.isnan(gains)
+    gains = gains[both]
     spread = float(gains.std(ddof=1)) if len(gains) > 1 else math.inf
-    more_right = float(candidate.hits.mean() - simpler.hits.mean())
-    return Comparison(float(gains.mean()), spread / math.sqrt(len(gains)), more_right)
+    more_right = float(candidate.hits[both].mean() - simpler.hits[both].mean())
+    return Comparison(len(gains), float(gains.mean()), spread / math.sqrt(len(gains)), more_right)
 
 
 def choose(scores: dict[str, Scores]) -> tuple[str, dict[str, tuple[str, Comparison]]]:
@@ -155,3 +176,35 @@ def choose(scores: dict[str, Scores]) -> tuple[str, dict[str, tuple[str, Compari
         if held[name][1].wins:
             taken = name
     return taken, held
+
+
+def still_open(scores: dict[str, Scores]) -> list[str]:
+    """Returns the names between which more examples may change the choice; none where it is clear.
+
+    Args:
+        scores: Of each candidate, from simple to dear.
+    """
+    taken, _ = choose(scores)
+    others = [name for name in scores if name != taken and compare(scores[taken], scores[name]).may_turn]
+    return [name for name in scores if name in (taken, *others)] if others else []
+
+
+def that_go_on(names: Sequence[str], seconds: dict[str, float], last_fits: dict[str, float], room: float) -> list[str]:
+    """Says which candidates are tried on one more part, from simple to dear; none where that would tell nothing.
+
+    The simplest, on which the others build, always is; then cheap ones before dear ones.
+
+    Args:
+        names: Those between which the choice is open.
+        seconds: That each candidate took on a part, from simple to dear.
+        last_fits: Seconds of the last fit, were it chosen; whichever it will be must have room.
+        room: Seconds that are left.
+    """
+    simplest, *_ = seconds
+    left = room - seconds[simplest] - max((last_fits[name] for name in names), default=0.0)
+    going = {simplest}
+    for name in sorted(set(names) - going, key=lambda name: seconds[name]):
+        if seconds[name] <= left:
+            left -= seconds[name]
+            going.add(name)
+    return [name for name in seconds if name in going] if len(going & set(names)) > 1 else []

@@ -45,7 +45,7 @@ class Found(Artifact):
         return found
 
     def logits(self, folder: Path, name: str) -> np.ndarray:
-        """Reads the logits of what was trained, float32 [validation examples, classes]."""
+        """Reads the logits of what was trained, float32 [examples that were held out, classes]."""
         found: np.ndarray = np.load(_logits_file(folder, name))
         return found
 
@@ -71,13 +71,15 @@ class SearchRecord(Found, file="search.json"):
         expected: Seconds of each candidate; measured once, so that what fits stays what it was.
         left_out: Why, by name.
         as_trained: Names of those whose last fit the budget has no room for.
-        done: Those that were trained, by name; the logits of each lie beside in a file.
+        parts: Names of those that are tried on each part of train.
+        done: Those that were trained, by name and part; the logits of each lie beside in a file.
     """
 
     spent: float = 0.0
     expected: dict[str, float] = {}
     left_out: dict[str, str] = {}
     as_trained: list[str] = []
+    parts: list[list[str]] = []
     done: dict[str, Done] = {}
 
     @property
@@ -85,9 +87,9 @@ class SearchRecord(Found, file="search.json"):
         """Counts what the search has taken."""
         return self.spent + sum(done.seconds for done in self.done.values())
 
-    def is_settled(self, name: str) -> bool:
-        """Says whether nothing is left to do for a candidate."""
-        return name in self.done or name in self.left_out
+    def is_settled(self, name: str, trial: str) -> bool:
+        """Says whether nothing is left to do for a candidate on a part, where it is a trial of this name."""
+        return trial in self.done or name in self.left_out
 
     def measured(
         self, folder: Path, spent: float, expected: dict[str, float], left_out: dict[str, str], as_trained: list[str]
@@ -99,8 +101,12 @@ class SearchRecord(Found, file="search.json"):
         """Leaves a candidate out."""
         return self.kept(folder, left_out={**self.left_out, name: reason})
 
+    def with_part(self, folder: Path, names: list[str]) -> Self:
+        """Adds a part of train, on which these are tried."""
+        return self.kept(folder, parts=[*self.parts, names])
+
     def with_done(self, folder: Path, name: str, done: Done, logits: np.ndarray) -> Self:
-        """Adds a candidate and its logits, float32 [validation examples, classes]."""
+        """Adds a candidate on a part, and its logits, float32 [examples of the part, classes]."""
         self.write_logits(folder, name, logits)
         return self.kept(folder, done={**self.done, name: done})
 

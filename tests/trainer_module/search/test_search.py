@@ -12,14 +12,16 @@ pytest.importorskip("tensorflow")
 from small_training import make_splits, setup_of
 
 from trainer_module import recipe
-from trainer_module.examples.input_data import labels
+from trainer_module.examples.input_data import both, labels
 from trainer_module.fitted_head import LastLayer
 from trainer_module.peft.adapters import weights_of
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.phase import BadNumbersError
 from trainer_module.search import run as search_run
+from trainer_module.search import trials
 from trainer_module.search.candidates import PROBE, Candidate, _to_the_end
 from trainer_module.search.decisions import Measured, compare
+from trainer_module.search.parts import parts_of_train
 from trainer_module.search.record import SearchRecord
 
 pytestmark = pytest.mark.by_test
@@ -108,8 +110,9 @@ def test_several_labels_are_searched_as_well(tmp_path, quick):
 def test_a_killed_search_goes_on_to_the_same_weights_with_the_same_candidates(
     splits, tmp_path, quick, monkeypatch, refit
 ):
-    # A candidate that wins, so that there is a last fit of more than a head.
+    # A candidate that wins, so that there is a last fit of more than a head, and parts of train that judge as well.
     monkeypatch.setattr(search_run, "choose", lambda scores: ("all", {}))
+    monkeypatch.setattr(search_run, "still_open", list)
     undisturbed, expected = search(splits, tmp_path / "a", auto(refit=refit))
     measured = []
     measure = search_run.measure
@@ -125,11 +128,11 @@ def test_a_killed_search_goes_on_to_the_same_weights_with_the_same_candidates(
         lives += 1
         assert lives < 30
         try:
-            setup, found = search(splits, tmp_path / "b", auto(refit=refit), lives=3 if lives < 6 else 10**9)
+            setup, found = search(splits, tmp_path / "b", auto(refit=refit), lives=4 if lives < 12 else 10**9)
             break
         except KilledError:
             continue
-    assert lives > 3, "the lives before were meant to be too short"
+    assert lives > 6, "the lives before were meant to be too short"
     assert len(measured) == 1
     assert found.curves == expected.curves
     for one, other in zip(undisturbed.model.get_weights(), setup.model.get_weights(), strict=True):
@@ -137,11 +140,64 @@ def test_a_killed_search_goes_on_to_the_same_weights_with_the_same_candidates(
     if refit:
         assert found.refit.examples == 30
         assert found.refit.steps == 9
-    for name in ("probe", "top", "all"):
-        one, other = (SearchRecord.find(tmp_path / folder / "search") for folder in ("a", "b"))
+    one, other = (SearchRecord.find(tmp_path / folder / "search") for folder in ("a", "b"))
+    assert one.parts == other.parts == [["probe", "top", "all"]] * 2
+    for name in one.done:
         np.testing.assert_array_equal(
             one.logits(tmp_path / "a" / "search", name), other.logits(tmp_path / "b" / "search", name)
         )
+
+
+def test_parts_of_train_judge_while_the_choice_is_open(splits, tmp_path, quick, monkeypatch, heard):
+    opened = []
+    monkeypatch.setattr(search_run, "still_open", lambda scores: opened.append(scores) or ["probe", "top"])
+    _, trained = search(splits, tmp_path, auto(refit=False))
+    found, record = trained.search, SearchRecord.find(tmp_path / "search")
+    assert found.parts == 2
+    assert record.parts == [["probe", "top"]] * 2
+    # The validation split, then each part of train, which is half of it, as it is that small.
+    assert [len(each["probe"].losses) for each in opened] == [9, 9 + 11, 30]
+    assert [np.isnan(each["all"].losses).sum() for each in opened] == [0, 11, 21]
+    _, top, every = found.candidates
+    assert (top.examples, every.examples) == (30, 9)
+    assert top.seconds == pytest.approx(sum(record.done[name].seconds for name in ("top", "top-2", "top-3")))
+    assert found.seconds == pytest.approx(record.seconds)
+    told = [event.text for event in heard if "not clear yet" in getattr(event, "text", "")]
+    assert len(told) == 2
+    assert "probe, top are tried with 11 examples of train held out in their turn" in told[0]
+    # What judges has trained neither the head nor anything else.
+    fresh = setup_of(splits, auto(), FLIPS, folder=tmp_path / "kept")
+    last_layer, (part, _) = LastLayer(fresh), parts_of_train(fresh.train, fresh.val, fresh.training.seed)
+    assert not set(part.train.keys[:10]) & set(part.held_out.keys)
+    last_layer.fit(part.train)
+    kept = record.logits(tmp_path / "search", "probe-2")
+    np.testing.assert_allclose(last_layer.logits(part.held_out), kept, rtol=1e-4, atol=1e-5)
+    assert not list((tmp_path / "search" / "top-2").glob("*")), "of what only judges, no weights are kept"
+
+
+def test_without_room_no_part_of_train_judges(splits, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(search_run, "still_open", list)
+    monkeypatch.setattr(search_run, "that_go_on", lambda names, seconds, last_fits, room: [])
+    _, trained = search(splits, tmp_path, auto(refit=False))
+    assert trained.search.parts == 0
+    assert {each.examples for each in trained.search.candidates} == {None, 9}
+
+
+def test_a_candidate_that_diverges_on_a_part_is_left_out(splits, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(search_run, "still_open", list)
+    run_phases = trials.run_phases
+
+    def diverges(setup, checkpoints):
+        if setup.trial == "all-2":
+            raise BadNumbersError("phase all, epoch 1: the loss of step 1 became nan")
+        return run_phases(setup, checkpoints)
+
+    monkeypatch.setattr(trials, "run_phases", diverges)
+    _, trained = search(splits, tmp_path, auto(refit=False))
+    *_, every = trained.search.candidates
+    assert "became nan" in every.reason
+    assert every.seconds is None
+    assert SearchRecord.find(tmp_path / "search").parts == [["probe", "top", "all"], ["probe", "top"]]
 
 
 def test_what_does_not_fit_is_left_out_and_the_probe_never(splits, tmp_path, quick, monkeypatch):
@@ -195,7 +251,7 @@ def test_a_candidate_that_diverges_or_that_the_backbone_refuses_is_left_out(spli
     def diverges(*_):
         raise BadNumbersError("phase wild, epoch 1: the loss of step 1 became nan")
 
-    monkeypatch.setattr(search_run, "run_phases", diverges)
+    monkeypatch.setattr(trials, "run_phases", diverges)
     _, trained = search(splits, tmp_path, auto(refit=False))
     _, none, wild = trained.search.candidates
     assert "last_blocks: got 99" in none.reason
@@ -231,6 +287,25 @@ def test_the_fitted_head_is_the_same_from_kept_features_and_gives_the_logits_tha
     LastLayer(on).divide_by(2.5)
     np.testing.assert_allclose(LastLayer(on).logits(on.val), logits / 2.5, rtol=1e-4, atol=1e-5)
     assert (LastLayer(on).logits(on.val).argmax(axis=1) == before).all()
+
+
+def test_a_mirror_image_goes_through_the_network_once_however_often_a_head_is_fitted(splits, tmp_path, monkeypatch):
+    setup = setup_of(splits, auto(), FLIPS, folder=tmp_path / "kept")
+    together = both(setup.train, setup.val)
+    at_once = LastLayer(setup).fit(together)
+    last_layer, mirrored_examples = LastLayer(setup), []
+    values = LastLayer._values
+
+    def counted(self, split, *change):
+        if change:
+            mirrored_examples.append(split.examples)
+        return values(self, split, *change)
+
+    monkeypatch.setattr(LastLayer, "_values", counted)
+    last_layer.fit(setup.train)
+    step_by_step = last_layer.fit(together)
+    assert mirrored_examples == [21, 9]
+    np.testing.assert_allclose(step_by_step.kernel, at_once.kernel, rtol=1e-3, atol=1e-5)
 
 
 def test_with_updates_of_low_rank_all_candidates_train_them_alone_and_so_does_the_last_fit(splits, tmp_path, quick):

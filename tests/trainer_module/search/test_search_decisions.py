@@ -23,7 +23,17 @@ from trainer_module.search.candidates import (
     last_fit,
     training_of,
 )
-from trainer_module.search.decisions import Measured, Room, Scores, choose, compare, expected_seconds, that_fit
+from trainer_module.search.decisions import (
+    Measured,
+    Room,
+    Scores,
+    choose,
+    compare,
+    expected_seconds,
+    still_open,
+    that_fit,
+    that_go_on,
+)
 from transforms.features import IMAGE_TEXT
 from transforms.modalities import MODALITIES
 
@@ -134,6 +144,55 @@ def test_each_is_held_against_the_one_taken_so_far():
     assert taken == "better"
     assert [against for against, _ in held.values()] == ["probe", "probe", "better"]
     assert choose({"probe": scores([1.0])}) == ("probe", {})
+
+
+def test_candidates_are_compared_where_both_were_tried():
+    nan = math.nan
+    found = compare(scores([1.0, 2.0, 3.0, 4.0], [1, 0, 1, 0]), scores([0.5, nan, 2.3, nan], [1, nan, 0, nan]))
+    assert found.examples == 2
+    assert found.gain == pytest.approx(0.6)
+    assert found.standard_error == pytest.approx(0.1)
+    assert found.more_right == -0.5
+    assert "on 2 examples" in found.reason("probe")
+    joined = Scores.of_parts([scores([1.0]), Scores.unknown(2)])
+    assert joined.losses.tolist()[:1] == [1.0]
+    assert np.isnan(joined.hits[1:]).all()
+
+
+def test_the_choice_is_open_to_what_is_not_worse_beyond_two_standard_errors():
+    simple = [1.0, 1.0, 1.0, 1.0]
+    for losses, open_ in {
+        (0.6, 0.9, 0.9, 1.0): True,  # Taken, by less than two standard errors.
+        (0.8, 0.9, 0.9, 0.8): False,
+        (1.0, 1.0, 1.0, 1.0): False,  # Nothing differs.
+        (1.1, 1.3, 1.1, 0.9): True,
+        (1.1, 1.2, 1.1, 1.2): False,
+    }.items():
+        table = {"probe": scores(simple), "other": scores(losses), "hopeless": scores([9.0, 9.1, 9.0, 9.1])}
+        assert still_open(table) == (["probe", "other"] if open_ else []), losses
+    # Lower for good, and not taken for its accuracy.
+    assert still_open({"probe": scores(simple), "other": scores([0.5, 0.6, 0.5, 0.6], [1, 1, 1, 0])})
+    assert not still_open({"probe": scores(simple)})
+
+
+@pytest.mark.parametrize(
+    ("open_", "room", "going"),
+    [
+        (["probe", "top", "all"], 2 + 30 + 100 + 120, ["probe", "top", "all"]),
+        # The last fit of whichever is chosen keeps its room, and cheap ones go before dear ones.
+        (["probe", "top", "all"], 2 + 30 + 100 + 119, ["probe", "top"]),
+        (["probe", "top", "all"], 2 + 29 + 120, []),
+        (["probe", "top"], 2 + 30 + 36, ["probe", "top"]),
+        (["probe", "top"], 2 + 30 + 35, []),
+        # Heads are fitted in any case; one alone has nothing to be held against.
+        (["top", "all"], 2 + 30 + 100 + 120, ["probe", "top", "all"]),
+        (["top", "all"], 2 + 30 + 120, []),
+        ([], 1e9, []),
+    ],
+)
+def test_who_goes_on_to_one_more_part(open_, room, going):
+    seconds, last_fits = {"probe": 2, "top": 30, "all": 100}, {"probe": 0, "top": 36, "all": 120}
+    assert that_go_on(open_, seconds, last_fits, room) == going
 
 
 def test_every_modality_has_candidates():
