@@ -48,7 +48,8 @@ from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
-from trainer_module.search.run import FOLDER, run_search
+from trainer_module.search.run import run_search
+from trainer_module.search.trials import FOLDER
 from trainer_module.tasks import TASKS
 from trainer_module.tracking.pictures import of_augmentation, of_mistakes
 from trainer_module.tracking.training import Places, tell_pictures, tracked

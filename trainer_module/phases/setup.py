@@ -89,7 +89,7 @@ class Setup:
         self, training: TrainingConfig, train: Split | None = None, val: Split | None = None, trial: str = ""
     ) -> Setup:
         """Returns the setup of the same network for another training, or for other examples, of a trial."""
-        examples = {"train": train or self.train, "val": val or self.val}
-        changed = dataclasses.replace(self, training=training, trial=trial, **examples)
+        train, val = train or self.train, val or self.val
+        changed = dataclasses.replace(self, training=training, train=train, val=val, trial=trial)
         frozen_features = self.frozen_features.of(training, changed.trained_on, changed.val)
         return dataclasses.replace(changed, frozen_features=frozen_features)
