@@ -153,7 +153,7 @@ def run_backbones(folder: Path, runs: list[dict], keep: Callable[[], None]) -> N
             runs.append({**facts, **_figures(found)})
             keep()
     networks = {label_of(each): each for each in in_folder(weights, "image").candidates}
-    for candidate in runs[0]["ranking"]:
+    for candidate in ranking_of(runs):
         network = candidate["label"]
         if candidate["problem"] or is_done(runs, network=network, seed=1):
             continue
@@ -162,6 +162,12 @@ def run_backbones(folder: Path, runs: list[dict], keep: Callable[[], None]) -> N
         found = run_pipeline(place, {**flowers_val(folder), "backbone": backbone}, 1)
         runs.append({"side": "named", "seed": 1, "network": network, **_figures(found)})
         keep()
+
+
+def ranking_of(runs: list[dict]) -> list[dict]:
+    """Returns what the first of the runs that ranked networks found out of each."""
+    found: list[dict] = next(run["ranking"] for run in runs if "ranking" in run)
+    return found
 
 
 def run_texts(folder: Path, runs: list[dict], keep: Callable[[], None]) -> None:
@@ -265,7 +271,7 @@ def page(figures: dict[str, Any]) -> str:
 def _of_backbones(runs: list[dict]) -> str:
     """A table of the networks as they were ranked, with what `auto` made of each, and the seconds of the ranking."""
     rows = []
-    for each in runs[0]["ranking"]:
+    for each in ranking_of(runs):
         of_network = [run for run in runs if run["network"] == each["label"]]
         tested = spread(run["accuracy"] for run in of_network) if of_network else each["problem"]
         seeds, seconds = len(of_network), _seconds(of_network) if of_network else ""
@@ -275,7 +281,7 @@ def _of_backbones(runs: list[dict]) -> str:
     of_ranking = ("backbone", "held-out loss", "held-out accuracy", "ms", "MB", "seconds to rank")
     head = (*of_ranking, "accuracy by `auto`, tested on val/", "seeds", "seconds of training, median")
     chosen = sorted({run["network"] for run in runs if run["side"] == "chosen"})
-    seconds = sum(each["seconds"] for each in runs[0]["ranking"])
+    seconds = sum(each["seconds"] for each in ranking_of(runs))
     return f"{table(head, rows)}\n\nThe ranking took {seconds:.0f} s and chose {' and '.join(chosen)}."
 
 
