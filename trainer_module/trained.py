@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,13 @@ class Trained:
         return dataclasses.replace(self, search=search)
 
 
-def refit(setup: Setup, trained: Trained, last_layer: LastLayer, opened: Callable[[Setup], Checkpoints]) -> Trained:
+def refit(
+    setup: Setup,
+    trained: Trained,
+    last_layer: LastLayer,
+    opened: Callable[[Setup], Checkpoints],
+    rows: Sequence[dict[str, Any]] | None = None,
+) -> Trained:
     """Trains once more, on train and validation together, and leaves those weights in the model.
 
     Args:
@@ -76,6 +82,7 @@ def refit(setup: Setup, trained: Trained, last_layer: LastLayer, opened: Callabl
         trained: What it gave.
         last_layer: Of the model.
         opened: Opens the checkpoints of the last fit.
+        rows: What became of each phase, which the last fit repeats; None takes those of `trained`.
 
     Returns:
         What it gave, with held-out logits of the fitted head where nothing else was trained.
@@ -87,7 +94,9 @@ def refit(setup: Setup, trained: Trained, last_layer: LastLayer, opened: Callabl
         probe = last_layer.fit(together)
         if not trained.rows:
             held_out = HeldOut.of_probe(probe, together, "train and val", trained.averages) or held_out
-    training = last_fit(setup.training, trained.rows, setup.trained_on.steps(setup.training.batch_size))
+    training = last_fit(
+        setup.training, trained.rows if rows is None else rows, setup.trained_on.steps(setup.training.batch_size)
+    )
     last = setup.with_training(training, together, trial=LAST_FIT)
     parts, seconds = trained.gradient_accumulation_steps, 0.0
     if training.phases:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 from finetune.config import AugmentationConfig, OptimizerConfig, PhaseConfig, TrainingConfig, Unfreeze
 from finetune.config.head import RegularizersConfig
@@ -193,6 +194,21 @@ def joined(wanted: AugmentationConfig, own: AugmentationConfig) -> AugmentationC
     """Returns a candidate's augmentation with what the config names in its place; flips only where it has them."""
     named = {name: value for name, value in own if value and name != "views"}
     return wanted.model_copy(update={**named, "horizontal_flip": own.horizontal_flip})
+
+
+def mean_shares(*parts: Sequence[dict]) -> list[dict]:
+    """Returns the rows of a training on the first part, each phase as far on the line to its end as the mean of all.
+
+    Few examples say little of how far that should be.
+
+    Args:
+        parts: Of each part of the examples, a row a phase, as in the summary.
+    """
+    found = []
+    for row, *others in zip(*parts, strict=True):
+        shares = [each["interpolation"] for each in (row, *others) if each.get("interpolation") is not None]
+        found.append({**row, "interpolation": round(mean(shares), 4)} if shares else row)
+    return found
 
 
 def last_fit(training: TrainingConfig, rows: Sequence[dict], steps_per_epoch: int) -> TrainingConfig:

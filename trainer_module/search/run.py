@@ -20,7 +20,7 @@ from trainer_module.phases.phase import BadNumbersError
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
 from trainer_module.probe import Probe
-from trainer_module.search.candidates import PROBE, Candidate, candidates_for
+from trainer_module.search.candidates import PROBE, Candidate, candidates_for, mean_shares
 from trainer_module.search.decisions import (
     Measured,
     Room,
@@ -219,7 +219,10 @@ class _Search:
             return trained
         trained = trained.with_unseen(Snapshot.of(setup.model))
         self._trials.begin(self._val)
-        return refit(of_candidate, trained, self._last_layer, lambda last: self._opened(last, f"{FOLDER}/refit"))
+        trials = [part.name_of(chosen) for part in self._parts]
+        rows = mean_shares(*[self._record.done[trial].rows for trial in trials if trial in self._record.done])
+        opened = self._opened
+        return refit(of_candidate, trained, self._last_layer, lambda last: opened(last, f"{FOLDER}/refit"), rows)
 
     def _goes_as_trained(self, name: str) -> bool:
         return name in self._record.as_trained

@@ -21,6 +21,7 @@ from trainer_module.search.candidates import (
     candidates_for,
     joined,
     last_fit,
+    mean_shares,
     training_of,
 )
 from trainer_module.search.decisions import (
@@ -247,6 +248,14 @@ def test_label_smoothing_of_the_config_wins_and_focal_loss_has_none():
     assert training_of(smooth, AUTO).label_smoothing == 0.1
     assert training_of(smooth, TrainingConfig(strategy="auto", label_smoothing=0.2)).label_smoothing == 0.2
     assert training_of(smooth, TrainingConfig(strategy="auto", focal_gamma=2.0)).label_smoothing == 0
+
+
+def test_a_phase_goes_as_far_in_the_last_fit_as_the_mean_of_all_parts():
+    kept = {"epochs": 9, "best_epoch": 5, "interpolation": None}
+    parts = [[kept, {"epochs": 3, "best_epoch": 3, "interpolation": share}] for share in (0.0, 0.5, 1.0)]
+    assert mean_shares(*parts) == [kept, {"epochs": 3, "best_epoch": 3, "interpolation": 0.5}]
+    assert mean_shares(parts[1]) == parts[1]
+    assert mean_shares([], []) == []
 
 
 def test_the_last_fit_repeats_the_steps_that_were_best_without_looking():
