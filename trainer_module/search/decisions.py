@@ -189,22 +189,26 @@ def still_open(scores: dict[str, Scores]) -> list[str]:
     return [name for name in scores if name in (taken, *others)] if others else []
 
 
-def that_go_on(names: Sequence[str], seconds: dict[str, float], last_fits: dict[str, float], room: float) -> list[str]:
+def that_go_on(
+    names: Sequence[str], taken: str, seconds: dict[str, float], last_fits: dict[str, float], room: float
+) -> list[str]:
     """Says which candidates are tried on one more part, from simple to dear; none where that would tell nothing.
 
-    The simplest, on which the others build, always is; then cheap ones before dear ones.
+    The simplest, on which the others build, always is; then cheap ones before dear ones, each of which must have room
+    for its last fit too.
 
     Args:
         names: Those between which the choice is open.
+        taken: The choice so far, whose last fit must keep its room.
         seconds: That each candidate took on a part, from simple to dear.
-        last_fits: Seconds of the last fit, were it chosen; whichever it will be must have room.
+        last_fits: Seconds of the last fit, were it chosen.
         room: Seconds that are left.
     """
     simplest, *_ = seconds
-    left = room - seconds[simplest] - max((last_fits[name] for name in names), default=0.0)
-    going = {simplest}
+    left, longest, going = room - seconds[simplest], last_fits[taken], {simplest}
     for name in sorted(set(names) - going, key=lambda name: seconds[name]):
-        if seconds[name] <= left:
-            left -= seconds[name]
+        last = max(longest, last_fits[name])
+        if seconds[name] + last <= left:
+            left, longest = left - seconds[name], last
             going.add(name)
     return [name for name in seconds if name in going] if len(going & set(names)) > 1 else []

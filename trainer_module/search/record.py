@@ -101,9 +101,9 @@ class SearchRecord(Found, file="search.json"):
         """Leaves a candidate out."""
         return self.kept(folder, left_out={**self.left_out, name: reason})
 
-    def with_part(self, folder: Path, names: list[str]) -> Self:
-        """Adds a part of train, on which these are tried."""
-        return self.kept(folder, parts=[*self.parts, names])
+    def with_part(self, folder: Path, names: list[str], no_last_fit: list[str]) -> Self:
+        """Adds a part of train, on which some are tried; others may have no room for a last fit after it."""
+        return self.kept(folder, parts=[*self.parts, names], as_trained=[*self.as_trained, *no_last_fit])
 
     def with_done(self, folder: Path, name: str, done: Done, logits: np.ndarray) -> Self:
         """Adds a candidate on a part, and its logits, float32 [examples of the part, classes]."""

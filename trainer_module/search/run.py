@@ -151,13 +151,16 @@ class _Search:
         # On a part of train its head is fitted too.
         seconds[PROBE.name] = record.done[self._parts[-1].name_of(PROBE.name)].seconds
         last_fits = {name: self._longer_by_val * seconds[name] * (name not in record.as_trained) for name in scores}
-        names = that_go_on(names, seconds, last_fits, self._budget - record.seconds)
+        room = self._budget - record.seconds
+        names = that_go_on(names, choose(scores)[0], seconds, last_fits, room)
         if not names:
             return False
-        self._record = record.with_part(self._folder, names)
+        takes = sum(seconds[name] for name in names)
+        no_last_fit = [name for name in scores if last_fits[name] > room - takes]
+        self._record = record.with_part(self._folder, names, no_last_fit)
         self._say(
             f"not clear yet which is best: {', '.join(names)} are tried with {part.held_out.examples:,} examples of "
-            f"train held out in their turn, about {sum(seconds[name] for name in names):,.0f} s"
+            f"train held out in their turn, about {takes:,.0f} s"
         )
         return True
 

@@ -177,10 +177,34 @@ def test_parts_of_train_judge_while_the_choice_is_open(splits, tmp_path, quick, 
 
 def test_without_room_no_part_of_train_judges(splits, tmp_path, quick, monkeypatch):
     monkeypatch.setattr(search_run, "still_open", list)
-    monkeypatch.setattr(search_run, "that_go_on", lambda names, seconds, last_fits, room: [])
+    monkeypatch.setattr(search_run, "that_go_on", lambda *_: [])
     _, trained = search(splits, tmp_path, auto(refit=False))
     assert trained.search.parts == 0
     assert {each.examples for each in trained.search.candidates} == {None, 9}
+
+
+@pytest.mark.parametrize(("chosen", "refit"), [("top", True), ("all", False)])
+def test_a_part_takes_the_room_of_the_last_fit_of_what_is_too_dear_for_it(
+    splits, tmp_path, quick, monkeypatch, chosen, refit
+):
+    monkeypatch.setattr(search_run, "measure", lambda setup: Measured(0.0, 0.0))
+    run = trials.Trials.run
+
+    def timed(self, candidate, part):
+        done, logits = run(self, candidate, part)
+        return done.model_copy(update={"seconds": {"probe": 100, "top": 3_000, "all": 10_000}[candidate.name]}), logits
+
+    monkeypatch.setattr(trials.Trials, "run", timed)
+    monkeypatch.setattr(search_run, "still_open", list)
+    # Until the end the probe is the choice.
+    monkeypatch.setattr(
+        search_run, "choose", lambda scores: (chosen if len(scores["probe"].losses) > 9 else "probe", {})
+    )
+    _, trained = search(splits, tmp_path, auto(budget_minutes=350))
+    record = SearchRecord.find(tmp_path / "search")
+    assert record.parts == [["probe", "top"]]
+    assert record.as_trained == ["all"]
+    assert (trained.refit is not None) == refit
 
 
 def test_a_candidate_that_diverges_on_a_part_is_left_out(splits, tmp_path, quick, monkeypatch):

@@ -179,21 +179,23 @@ def test_the_choice_is_open_to_what_is_not_worse_beyond_two_standard_errors():
 @pytest.mark.parametrize(
     ("open_", "room", "going"),
     [
+        # Those that are open, the first of them taken.
         (["probe", "top", "all"], 2 + 30 + 100 + 120, ["probe", "top", "all"]),
-        # The last fit of whichever is chosen keeps its room, and cheap ones go before dear ones.
+        # Cheap ones before dear ones, each with room for its last fit.
         (["probe", "top", "all"], 2 + 30 + 100 + 119, ["probe", "top"]),
-        (["probe", "top", "all"], 2 + 29 + 120, []),
-        (["probe", "top"], 2 + 30 + 36, ["probe", "top"]),
-        (["probe", "top"], 2 + 30 + 35, []),
+        (["probe", "top", "all"], 2 + 30 + 36, ["probe", "top"]),
+        (["probe", "top", "all"], 2 + 30 + 35, []),
+        # The last fit of the choice so far keeps its room.
+        (["all", "probe", "top"], 2 + 30 + 120, ["probe", "top"]),
+        (["all", "probe", "top"], 2 + 30 + 119, []),
         # Heads are fitted in any case; one alone has nothing to be held against.
         (["top", "all"], 2 + 30 + 100 + 120, ["probe", "top", "all"]),
         (["top", "all"], 2 + 30 + 120, []),
-        ([], 1e9, []),
     ],
 )
 def test_who_goes_on_to_one_more_part(open_, room, going):
     seconds, last_fits = {"probe": 2, "top": 30, "all": 100}, {"probe": 0, "top": 36, "all": 120}
-    assert that_go_on(open_, seconds, last_fits, room) == going
+    assert that_go_on(open_, open_[0], seconds, last_fits, room) == going
 
 
 def test_every_modality_has_candidates():
