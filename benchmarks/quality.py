@@ -240,8 +240,8 @@ def page(figures: dict[str, Any]) -> str:
         f"# What fine-tuning gains\n\nThe latest rows: {figures['machine']}. Seconds of earlier ones may be of another "
         "machine."
     ]
-    if figures.get("flowers"):
-        of = {side: [run for run in figures["flowers"] if run["side"] == side] for side in ("auto", "script")}
+    of = {side: [run for run in figures.get("flowers", []) if run["side"] == side] for side in ("auto", "script")}
+    if of["auto"]:
         rows = [("`auto`", spread(run["accuracy"] for run in of["auto"]), _seconds(of["auto"]))]
         own = [run["logistic_regression"] for run in of["auto"]]
         rows.append(("its baseline `logistic_regression`", spread(own), ""))
@@ -252,7 +252,7 @@ def page(figures: dict[str, Any]) -> str:
         parts.append(f"{table(head, rows)}\n\nChosen, by seed: {chosen}.")
         averaged = [str(run["seed"]) for run in of["auto"] if (run.get("averaging") or {}).get("applied")]
         parts.append(f"Seeds whose model averages each picture with its mirror image: {', '.join(averaged) or 'none'}.")
-    if figures.get("backbones"):
+    if any("ranking" in run for run in figures.get("backbones", [])):
         parts.append(_of_backbones(figures["backbones"]))
     if figures.get("texts"):
         parts.append(_of_texts(figures["texts"]))
