@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
-
 from finetune.config import STRATEGIES, AugmentationConfig, EvaluationConfig, TrainingConfig
 from finetune.config.head import RegularizersConfig
 from finetune.config.keys import value_at
@@ -51,7 +49,6 @@ def refused(raw: dict[str, Any], keys: Mapping[str, str], with_what: str) -> lis
             of `augmentation` hold for phases too.
         with_what: What they do not go with, such as `task detection`.
     """
-    whole = _with_baselines(raw)
     phases = value_at(raw, "training.phases")
     places = {key: key for key in keys if not key.startswith(_OF_PHASES)}
     for index in range(len(phases) if isinstance(phases, list) else 0):
@@ -59,23 +56,10 @@ def refused(raw: dict[str, Any], keys: Mapping[str, str], with_what: str) -> lis
         places |= {of_phase + key.removeprefix(_OF_PHASES): key for key in keys if key.startswith(_OF_PHASES)}
         places |= {of_phase + key: key for key in keys if key.startswith("augmentation.")}
     return [
-        f"{place}: {_told(raw, place)} {value!r}; with {with_what} expected {keys[key]}"
+        f"{place}: got {value!r}; with {with_what} expected {keys[key]}"
         for place, key in places.items()
-        if (value := asked_at(whole, place, key)) is not None
+        if (value := asked_at(raw, place, key)) is not None
     ]
-
-
-def _told(raw: dict[str, Any], place: str) -> str:
-    return "by default" if value_at(raw, place) is None else "got"
-
-
-def _with_baselines(raw: dict[str, Any]) -> dict[str, Any]:
-    """Returns the config with the baselines that it has where it names none."""
-    try:
-        evaluation = EvaluationConfig.model_validate(raw.get("evaluation", {}))
-    except ValidationError:  # Which `load_config` reports.
-        return raw
-    return {**raw, "evaluation": {**raw.get("evaluation", {}), "baselines": list(evaluation.baselines)}}
 
 
 @cache

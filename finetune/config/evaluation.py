@@ -154,7 +154,8 @@ class EvaluationConfig(Section):
         description="scored beside the candidate. `majority`: always the most frequent class of train; "
         "`logistic_regression`: on the features of the frozen backbone; `from_scratch`: the same network, trained "
         "from random weights on the same examples; `teacher`: that of `training.distillation`, which is served and "
-        "timed beside the candidate as well. Default with `gates` of your own: `[majority]`",
+        "timed beside the candidate as well. Default with `gates` of your own, with boxes, masks or two networks: "
+        "`[majority]`",
     )
     threshold: ThresholdConfig | None = Field(
         None,

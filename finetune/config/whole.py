@@ -30,6 +30,9 @@ from finetune.config.tuning import TuningConfig
 from finetune.errors import did_you_mean
 from finetune.spans import is_pattern
 
+# Tasks of parts of an example.
+_OF_PARTS = ("detection", "segmentation")
+
 
 class Config(Section):
     """A whole pipeline."""
@@ -79,6 +82,18 @@ class Config(Section):
         if "retention" in metrics and isinstance(data.get("window"), int) and data.get("replay") is None:
             data = {**data, "replay": {"share": 0}}
         return {**whole, "data": data, "evaluation": evaluation, "kubernetes": kubernetes}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _linear_models_are_of_whole_examples_and_one_backbone(cls, whole: Any) -> Any:
+        """None draws boxes or masks, or takes what two networks give: such a baseline is there by default nowhere."""
+        if not isinstance(whole, dict) or not isinstance(evaluation := whole.get("evaluation", {}), dict):
+            return whole
+        backbone = whole.get("backbone")
+        two = isinstance(backbone, dict) and backbone.get("sides") is not None
+        if "baselines" in evaluation or not (two or whole.get("task") in _OF_PARTS):
+            return whole
+        return {**whole, "evaluation": {**evaluation, "baselines": ["majority"]}}
 
     @model_validator(mode="after")
     def _scratch_knows_how_long(self) -> Config:

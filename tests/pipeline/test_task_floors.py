@@ -98,17 +98,24 @@ def test_what_boxes_do_not_go_with_is_told_with_its_key(key, value):
     assert problem.startswith(f"{key}: got {value!r}; with task detection expected ")
 
 
-def test_so_is_what_a_phase_of_its_own_asks_for_and_a_baseline_that_nobody_named():
+def test_so_is_what_a_phase_of_its_own_asks_for():
     phases = [{"name": "head", "augmentation": {"zoom": 0.1}, "regularizers": {"dropout": 0.5}}]
     problems = task_fits({**BOXES, "training": {"phases": phases}})
     assert sorted(problem.partition(":")[0] for problem in problems) == [
         "training.phases[0].augmentation.zoom",
         "training.phases[0].regularizers",
     ]
-    (problem,) = task_fits({**BOXES, "evaluation": {}})
-    assert problem.startswith(
-        "evaluation.baselines: by default ['majority', 'logistic_regression']; with task detection"
-    )
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_of_parts_of_a_picture_no_linear_model_is_trained_where_nobody_names_one(task, load):
+    backbone = {"name": "MobileNetV2", "weights": "random", "image_size": 64}
+    data = {"root": "cells", **({"manifest": "coco.json"} if task == "detection" else {})}
+    raw = {"name": "x", "task": task, "data": data, "backbone": backbone}
+    assert task_fits(raw) == []
+    assert load(raw).evaluation.baselines == ["majority"]
+    assert load({**raw, "evaluation": {"baselines": []}}).evaluation.baselines == []
+    assert load({**raw, "task": "multi_label"}).evaluation.baselines == ["majority", "logistic_regression"]
 
 
 MASKS = {
