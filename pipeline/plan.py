@@ -23,7 +23,7 @@ from pipeline.split_sizes import expected_sizes
 from trainer_module.backbones.sources import record_of, source_of
 from trainer_module.peft.targets import chosen
 from trainer_module.search.candidates import candidates_for, training_of
-from trainer_module.search.decisions import Room, assumed, expected_seconds, that_fit
+from trainer_module.search.decisions import MOST_PARTS, Room, assumed, expected_seconds, that_fit
 from transforms.modalities import MODALITIES
 
 # Adam's own default (Kingma and Ba 2015), which a practitioner without a pretrained backbone would begin with.
@@ -208,6 +208,8 @@ def _print_candidates(config: Config, console: Console) -> None:
         told = f"{_ROOMS[room]}, by about {each / 60:,.1f} min on two cores"
         console.print(f"           {candidate.name}: {told if candidate.phases else 'always'}", highlight=False)
     console.print("           What a step takes here, and so what fits, the Trainer measures.", highlight=False)
+    further = f"If validation leaves the choice open, up to {MOST_PARTS} parts of train judge too."
+    console.print(f"           {further}", highlight=False)
 
 
 def _phases(phases: Sequence[PhaseConfig], peft: PeftConfig | None) -> Table:

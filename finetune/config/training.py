@@ -123,7 +123,10 @@ class TrainingConfig(Section):
         "head alone are left out then unless there are new classes",
     )
     budget_minutes: float = Field(
-        10.0, gt=0, description="for `auto`: minutes of the Trainer that search and last fit may take together"
+        10.0,
+        gt=0,
+        description="for `auto`: minutes of the Trainer that search and last fit may take together. While it is open "
+        "which candidate is best, what is left goes to parts of train that are held out in their turn",
     )
     refit: bool = Field(
         False,

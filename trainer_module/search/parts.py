@@ -13,9 +13,7 @@ import numpy as np
 
 from evaluation.folds import folds_of, kinds_of
 from trainer_module.examples.input_data import Split, both, labels, of_rows
-
-# Parts of train, at most: with four, five times as many examples judge, which halves the standard error.
-MOST_PARTS = 4
+from trainer_module.search.decisions import MOST_PARTS, how_many
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,6 @@ class Part:
     def name_of(self, candidate: str) -> str:
         """Returns the name of what a candidate gives on this part."""
         return f"{candidate}-{self.number + 1}" if self.number else candidate
-
-
-def how_many(train: int, val: int) -> int:
-    """Says into how many parts so many examples of train are cut: each is as large as val, within a tenth and half."""
-    return min(max(round(train / val), 2), 10)
 
 
 def parts_of_train(train: Split, val: Split, seed: int) -> list[Part]:

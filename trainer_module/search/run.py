@@ -22,6 +22,7 @@ from trainer_module.phases.state import Snapshot
 from trainer_module.probe import Probe
 from trainer_module.search.candidates import PROBE, Candidate, candidates_for, mean_shares
 from trainer_module.search.decisions import (
+    MOST_PARTS,
     Measured,
     Room,
     Scores,
@@ -33,7 +34,7 @@ from trainer_module.search.decisions import (
     that_go_on,
 )
 from trainer_module.search.measure import measure
-from trainer_module.search.parts import MOST_PARTS, Part, parts_of_train
+from trainer_module.search.parts import Part, parts_of_train
 from trainer_module.search.record import SearchRecord
 from trainer_module.search.trials import FOLDER, Opener, Trials
 from trainer_module.trained import HeldOut, Trained, refit

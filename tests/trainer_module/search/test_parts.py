@@ -13,7 +13,7 @@ from small_training import INPUTS, LABELS, make_splits, transformed, write
 
 from trainer_module.distillation.taught import Taught
 from trainer_module.examples.input_data import evaluation_batches, labels, load_split, of_rows, with_teacher
-from trainer_module.search.parts import MOST_PARTS, how_many, parts_of_train
+from trainer_module.search.parts import parts_of_train
 
 pytestmark = pytest.mark.by_test_current
 
@@ -63,13 +63,3 @@ def test_a_group_is_in_one_part(tmp_path):
     val = replace(val, groups=["someone else"] * 9)
     for part in parts_of_train(train, val, seed=1):
         assert not set(part.held_out.groups) & set(part.train.groups)
-
-
-def test_parts_are_as_large_as_validation_within_a_tenth_and_half():
-    assert [how_many(train, val) for train, val in ((525, 75), (20, 15), (10, 100), (1_000_000, 1_000))] == [
-        7,
-        2,
-        2,
-        10,
-    ]
-    assert MOST_PARTS < 7

@@ -25,12 +25,14 @@ from trainer_module.search.candidates import (
     training_of,
 )
 from trainer_module.search.decisions import (
+    MOST_PARTS,
     Measured,
     Room,
     Scores,
     choose,
     compare,
     expected_seconds,
+    how_many,
     still_open,
     that_fit,
     that_go_on,
@@ -280,3 +282,13 @@ def test_the_last_fit_repeats_the_steps_that_were_best_without_looking():
     assert first.keep == "last"
     assert (second.name, second.steps, second.interpolation) == ("refit_c", 25, 0.6)
     assert last_fit(AUTO, [], 10).phases == []
+
+
+def test_parts_are_as_large_as_validation_within_a_tenth_and_half():
+    assert [how_many(train, val) for train, val in ((525, 75), (20, 15), (10, 100), (1_000_000, 1_000))] == [
+        7,
+        2,
+        2,
+        10,
+    ]
+    assert MOST_PARTS < 7
