@@ -208,7 +208,7 @@ def _print_candidates(config: Config, console: Console) -> None:
         told = f"{_ROOMS[room]}, by about {each / 60:,.1f} min on two cores"
         console.print(f"           {candidate.name}: {told if candidate.phases else 'always'}", highlight=False)
     console.print("           What a step takes here, and so what fits, the Trainer measures.", highlight=False)
-    further = f"If validation leaves the choice open, up to {MOST_PARTS} parts of train judge too."
+    further = f"If validation leaves it open, up to {MOST_PARTS} parts of train judge too."
     console.print(f"           {further}", highlight=False)
 
 

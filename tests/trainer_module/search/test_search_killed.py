@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow")
 ROOT = Path(__file__).parents[3]
 MOMENTS = 6
 
-# The dearest candidate is taken, so that it is trained twice.
+# The dearest candidate is taken, so that it is trained twice, and all are tried on parts of train.
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -28,12 +28,14 @@ from small_training import make_splits
 from test_search import QUICK, auto, search, search_run
 search_run.candidates_for = lambda *_: QUICK
 search_run.choose = lambda scores: ("all", {})
+search_run.still_open = list
 folder = Path(sys.argv[1])
 folder.mkdir(exist_ok=True)
 splits = make_splits(folder)
 print("searching", flush=True)
 setup, trained = search(splits, folder, auto())
 assert trained.refit.steps == 9, trained.refit
+assert trained.search.parts == 2, trained.search
 np.savez(folder / "done.tmp.npz", trained.held_out.logits, *setup.model.get_weights())
 (folder / "done.tmp.npz").rename(folder / "done.npz")
 """
