@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from trainer_module.search.decisions import Scores, compare
 from trainer_module.trained import HeldOut, Trained
 
 
-def with_averaging(setup: Setup, trained: Trained, last_layer: LastLayer) -> Trained:
+def with_averaging(
+    setup: Setup, trained: Trained, last_layer: LastLayer, further: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+) -> Trained:
     """Settles it for a training whose weights, which have not seen validation, are in the model.
 
     `training.test_time_augmentation: measured` averages where that wins against a single image as a dearer candidate of
@@ -25,18 +28,22 @@ def with_averaging(setup: Setup, trained: Trained, last_layer: LastLayer) -> Tra
     the single image has the mean loss of both; its difference from that of the mean logits varies far less from example
     to example, so that a hundred of them can tell. Nothing is settled where they do not stand for pictures.
 
+    Args:
+        setup: Of the training.
+        trained: What it gave.
+        last_layer: Of the model.
+        further: Of each part of train that was held out as well, the labels, and the logits of pictures and mirror
+            images as the training gave them that had not seen the part, float32 [2, examples, classes].
+
     Returns:
         What the training gave, with what was settled, and with the held-out logits of what is served.
     """
     wanted = setup.training.test_time_augmentation
     if wanted == "none" or not stand_for_pictures(setup):
         return trained
-    of_val = labels(setup.val).numpy()
-    both = last_layer.logits_of_both(setup.val)
-    mean = both.mean(axis=0)
-    single = scores_of(setup, np.concatenate([of_val, of_val]), np.concatenate(both))
-    of_pairs = Scores(*(each.reshape(2, -1).mean(axis=0) for each in (single.losses, single.hits)))
-    comparison = compare(of_pairs, scores_of(setup, of_val, mean))
+    parts = [(labels(setup.val).numpy(), last_layer.logits_of_both(setup.val)), *further]
+    singles, means = zip(*(_judged(setup, *part) for part in parts), strict=True)
+    comparison = compare(Scores.of_parts(singles), Scores.of_parts(means))
     reason = comparison.reason("a single image")
     applied = wanted == "flip" or comparison.wins
     settled = Averaging(
@@ -51,7 +58,15 @@ def with_averaging(setup: Setup, trained: Trained, last_layer: LastLayer) -> Tra
     trained = dataclasses.replace(trained, averaging=settled)
     if not applied or trained.held_out is None:
         return trained
-    return dataclasses.replace(trained, held_out=HeldOut(of_val, mean, "the validation split"))
+    held_out = HeldOut.of_parts([(of_each, both.mean(axis=0)) for of_each, both in parts])
+    return dataclasses.replace(trained, held_out=held_out)
+
+
+def _judged(setup: Setup, of_each: np.ndarray, both: np.ndarray) -> tuple[Scores, Scores]:
+    """Judges the logits of pictures and mirror images: the mean of what each loses, and what their mean loses."""
+    single = scores_of(setup, np.concatenate([of_each, of_each]), np.concatenate(both))
+    of_pairs = Scores(*(each.reshape(2, -1).mean(axis=0) for each in (single.losses, single.hits)))
+    return of_pairs, scores_of(setup, of_each, both.mean(axis=0))
 
 
 def scores_of(setup: Setup, of_val: np.ndarray, logits: np.ndarray) -> Scores:

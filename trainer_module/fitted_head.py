@@ -44,21 +44,24 @@ class LastLayer:
 
         Of pictures that may be flipped, mirror images count as much as the pictures.
         """
-        setup, start = self._setup, time.monotonic()
-        views = [self.frozen_values(split)]
-        if setup.flips and split.examples <= MOST_MIRRORED:
-            views.append(self._mirrored_values(split))
-        classes, of_each = len(setup.classes), labels(split).numpy()
-        seed, weights = setup.training.seed, setup.class_weights
-        probe = fit_probe(setup.task, np.stack(views), of_each, classes, seed, weights, split.groups)
+        start = time.monotonic()
+        probe = self.probe_of(split, self._setup.training.seed)
         self.take(probe)
         text = (
-            f"{setup.component}: the head was fitted on {split.examples:,} examples in {time.monotonic() - start:.1f} "
-            f"s; cross-validation on {len(probe.rows):,} of them gave the penalty {probe.penalty:.3g} and the loss "
-            f"{probe.loss:.4f}"
+            f"{self._setup.component}: the head was fitted on {split.examples:,} examples in "
+            f"{time.monotonic() - start:.1f} s; cross-validation on {len(probe.rows):,} of them gave the penalty "
+            f"{probe.penalty:.3g} and the loss {probe.loss:.4f}"
         )
         emit(Note(text=text))
         return probe
+
+    def probe_of(self, split: Split, seed: int) -> Probe:
+        """Returns what a fit gives whose folds are shuffled by a seed; the layer stays as it is."""
+        setup, views = self._setup, [self.frozen_values(split)]
+        if setup.flips and split.examples <= MOST_MIRRORED:
+            views.append(self._mirrored_values(split))
+        classes, of_each, weights = len(setup.classes), labels(split).numpy(), setup.class_weights
+        return fit_probe(setup.task, np.stack(views), of_each, classes, seed, weights, split.groups)
 
     def take(self, probe: Probe) -> None:
         """Sets the weights of the layer to those of a probe."""

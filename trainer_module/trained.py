@@ -31,6 +31,15 @@ class HeldOut:
     examples: str  # Which examples these are, in words.
 
     @classmethod
+    def of_parts(cls, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> HeldOut:
+        """Joins labels and logits of the validation split and of parts of train that were held out after it."""
+        of_each, logits = zip(*parts, strict=True)
+        further = len(parts) - 1
+        more = f" and {further} part{'s' * (further > 1)} of train that {'were' if further > 1 else 'was'} held out"
+        examples = f"the validation split{more if further else ''}"
+        return cls(np.concatenate(of_each), np.concatenate(logits), examples)
+
+    @classmethod
     def of_probe(cls, probe: Probe, split: Split, name: str = "train", averaged: bool = False) -> HeldOut | None:
         """Takes those of the cross-validation of a fitted head; None where views are averaged and it has seen one."""
         logits = probe.mean_logits if averaged else probe.logits

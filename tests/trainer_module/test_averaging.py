@@ -97,6 +97,25 @@ def test_measured_averages_where_the_loss_is_lower_and_flip_always(splits, bette
     np.testing.assert_array_equal(found.held_out.logits, mean)
 
 
+@pytest.mark.parametrize("better", [True, False])
+def test_parts_of_train_that_were_held_out_settle_it_with_validation(splits, better):
+    setup = setup_of(splits, training(test_time_augmentation="measured"), FLIPS)
+    of_val = labels(setup.val).numpy()
+    right = np.eye(2, dtype=np.float32)[of_val]
+    same = np.stack([right, right])
+    turn = (np.arange(9) % 2)[:, np.newaxis]
+    sure, unsure = (3.0, -1.0) if better else (1.0, -3.0)
+    odd = np.stack([right * np.where(turn, sure, unsure), right * np.where(turn, unsure, sure)]).astype(np.float32)
+    trained = Trained([], [], 1, HeldOut(of_val, same[0], "the validation split"))
+    assert not with_averaging(setup, trained, TwoViews(same)).averages, "on validation nothing differs"
+    found = with_averaging(setup, trained, TwoViews(same), [(of_val, odd)])
+    assert found.averages == better
+    if better:
+        assert found.held_out.examples == "the validation split and 1 part of train that was held out"
+        np.testing.assert_array_equal(found.held_out.logits, np.concatenate([right, odd.mean(axis=0)]))
+        np.testing.assert_array_equal(found.held_out.labels, np.tile(of_val, 2))
+
+
 def test_nothing_is_settled_where_it_is_off_or_mirror_images_have_other_labels(splits):
     assert settled(splits, "none", better=True)[0].averaging is None
     assert settled(splits, "measured", better=True, augmentation=AugmentationConfig(rotation=0.1))[0].averaging is None

@@ -108,6 +108,15 @@ class Scores:
         return cls(np.full(examples, np.nan), np.full(examples, np.nan))
 
     @classmethod
+    def mean_of(cls, examples: int, found: Sequence[tuple[np.ndarray, Scores]]) -> Scores:
+        """Returns the mean for each of so many examples over several scores, each with the rows that it is of."""
+        sums, counts = np.zeros((2, examples)), np.zeros(examples)
+        for rows, scores in found:
+            sums[:, rows] += scores.losses, scores.hits
+            counts[rows] += 1
+        return cls(*np.where(counts, sums / np.maximum(counts, 1), np.nan))
+
+    @classmethod
     def of_parts(cls, parts: Sequence[Scores]) -> Scores:
         """Joins those of several parts of the examples."""
         return cls(np.concatenate([part.losses for part in parts]), np.concatenate([part.hits for part in parts]))

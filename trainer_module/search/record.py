@@ -45,7 +45,7 @@ class Found(Artifact):
         return found
 
     def logits(self, folder: Path, name: str) -> np.ndarray:
-        """Reads the logits of what was trained, float32 [examples that were held out, classes]."""
+        """Reads the logits of what was trained, as they were written."""
         found: np.ndarray = np.load(_logits_file(folder, name))
         return found
 
@@ -106,7 +106,7 @@ class SearchRecord(Found, file="search.json"):
         return self.kept(folder, parts=[*self.parts, names], as_trained=[*self.as_trained, *no_last_fit])
 
     def with_done(self, folder: Path, name: str, done: Done, logits: np.ndarray) -> Self:
-        """Adds a candidate on a part, and its logits, float32 [examples of the part, classes]."""
+        """Adds a candidate on a part, and its logits, float32 [views, examples of the part, classes]."""
         self.write_logits(folder, name, logits)
         return self.kept(folder, done={**self.done, name: done})
 

@@ -6,6 +6,7 @@ import time
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from finetune.artifacts.training_history import CandidateResult, Search
@@ -13,13 +14,10 @@ from finetune.errors import BackboneError, RunError
 from finetune.events import Note, TrialFinished, TrialStarted, emit
 from trainer_module.averaging import scores_of, with_averaging
 from trainer_module.examples.input_data import labels
-from trainer_module.fitted_head import MOST_MIRRORED, LastLayer, judged_held_out
-from trainer_module.modalities import MODALITIES
 from trainer_module.phases.freezing import check_phases, layers_of
 from trainer_module.phases.phase import BadNumbersError
 from trainer_module.phases.setup import Setup
 from trainer_module.phases.state import Snapshot
-from trainer_module.probe import Probe
 from trainer_module.search.candidates import PROBE, Candidate, candidates_for, mean_shares
 from trainer_module.search.decisions import (
     MOST_PARTS,
@@ -27,12 +25,12 @@ from trainer_module.search.decisions import (
     Room,
     Scores,
     choose,
-    compare,
     expected_seconds,
     still_open,
     that_fit,
     that_go_on,
 )
+from trainer_module.search.first_fit import first_fit
 from trainer_module.search.measure import measure
 from trainer_module.search.parts import Part, parts_of_train
 from trainer_module.search.record import SearchRecord
@@ -68,7 +66,7 @@ class _Search:
         self._folder, self._opened = folder, opened
         self._started = time.monotonic()
         self._record = SearchRecord.opened(folder, key)
-        self._setup, self._last_layer, self._probe = _first_fit(setup)
+        self._setup, self._last_layer, self._probe = first_fit(setup)
         setup = self._setup
         self._trials = Trials(setup, self._last_layer, opened)
         self._val = Part(0, setup.train, setup.val)
@@ -204,8 +202,10 @@ class _Search:
         """Judges a candidate's logits at the temperature at which they would be served; NaN where it was not tried."""
         if part.name_of(name) not in self._record.done:
             return Scores.unknown(part.held_out.examples)
-        logits = self._record.logits(self._folder, part.name_of(name))
-        return scores_of(self._setup, labels(part.held_out).numpy(), logits)
+        return scores_of(self._setup, labels(part.held_out).numpy(), self._logits(part, name)[0])
+
+    def _logits(self, part: Part, name: str) -> np.ndarray:
+        return self._record.logits(self._folder, part.name_of(name))
 
     def _trained(self, chosen: str) -> Trained:
         """Brings the weights of the chosen candidate into the model, fitted to train and val together if asked."""
@@ -213,18 +213,19 @@ class _Search:
         candidate = next(each for each in self._candidates if each.name == chosen)
         of_candidate = self._trials.setup_of(candidate, self._val)
         held_out = HeldOut.of_probe(self._probe, setup.train)
+        tried = [part for part in self._parts if part.name_of(chosen) in self._record.done]
+        logits = [(labels(part.held_out).numpy(), self._logits(part, chosen)) for part in tried]
         if candidate.phases:
-            of_val = labels(setup.val).numpy()
-            held_out = HeldOut(of_val, self._record.logits(self._folder, chosen), "the validation split")
+            held_out = HeldOut.of_parts([(of_each, views[0]) for of_each, views in logits])
         trained = Trained(done.rows, done.curves, done.gradient_accumulation_steps, held_out)
         self._trials.bring(candidate, self._val)
-        trained = with_averaging(of_candidate, trained, self._last_layer)
+        further = [(of_each, views) for of_each, views in logits if len(views) == 2]
+        trained = with_averaging(of_candidate, trained, self._last_layer, further)
         if not setup.training.refit or self._goes_as_trained(chosen):
             return trained
         trained = trained.with_unseen(Snapshot.of(setup.model))
         self._trials.begin(self._val)
-        trials = [part.name_of(chosen) for part in self._parts]
-        rows = mean_shares(*[self._record.done[trial].rows for trial in trials if trial in self._record.done])
+        rows = mean_shares(*[self._record.done[part.name_of(chosen)].rows for part in tried])
         opened = self._opened
         return refit(of_candidate, trained, self._last_layer, lambda last: opened(last, f"{FOLDER}/refit"), rows)
 
@@ -278,33 +279,6 @@ class _Search:
 
     def _say(self, text: str) -> None:
         emit(Note(text=f"{self._setup.component}: {text}"))
-
-
-def _first_fit(setup: Setup) -> tuple[Setup, LastLayer, Probe]:
-    """Fits the head, and finds out where nothing is said whether mirror images may stand for pictures.
-
-    Returns:
-        The setup with what was found, and its last layer with the probe that it has taken.
-    """
-    mirrors = "horizontal_flip" in MODALITIES[setup.train.inputs.modality].augments
-    undecided = mirrors and setup.augmentation.horizontal_flip is None and setup.train.examples <= MOST_MIRRORED
-    last_layer = LastLayer(setup)
-    plain = last_layer.fit(setup.train)
-    if not undecided:
-        return setup, last_layer, plain
-    flipped = setup.with_flips(True)
-    mirrored_layer = LastLayer(flipped)
-    mirrored = mirrored_layer.fit(flipped.train)
-    judged = (judged_held_out(setup, setup.train, probe) for probe in (plain, mirrored))
-    comparison = compare(*(Scores(each.losses, each.hits) for each in judged))
-    allowed = comparison.does_no_harm
-    told = "stand for pictures" if allowed else "do not stand for pictures"
-    figures = f"{-comparison.gain:+.4f}, standard error {comparison.standard_error:.4f}"
-    emit(Note(text=f"{setup.component}: mirror images {told}: with them, the held-out loss changes by {figures}"))
-    if allowed:
-        return flipped, mirrored_layer, mirrored
-    last_layer.take(plain)
-    return setup.with_flips(False), last_layer, plain
 
 
 def _refusal(setup: Setup) -> str:

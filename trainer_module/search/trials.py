@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from trainer_module.fitted_head import LastLayer
+from trainer_module.mirror_images import stand_for_pictures
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
@@ -58,7 +59,8 @@ class Trials:
         """Trains a candidate, or the rest of it; the weights are in the model then.
 
         Returns:
-            What became of it, and its logits of what is held out, float32 [examples of the part, classes].
+            What became of it, and its logits of what is held out, float32 [views, examples of the part, classes]; of a
+            part of train, where the exported model may average them, views are the pictures and their mirror images.
 
         Raises:
             BadNumbersError: It diverges.
@@ -69,7 +71,11 @@ class Trials:
         if candidate.phases:
             state = run_phases(self.setup_of(candidate, part), self._checkpoints(candidate, part))
             rows, curves, accumulation = state.rows, state.curves, state.gradient_accumulation_steps
-        logits = self._last_layer.logits(part.held_out)
+        averages = part.number and self._setup.training.test_time_augmentation != "none"
+        if averages and stand_for_pictures(self._setup):
+            logits = self._last_layer.logits_of_both(part.held_out)
+        else:
+            logits = self._last_layer.logits(part.held_out)[np.newaxis]
         # What a kill interrupted is in the rows; of this process, the clock knows more.
         seconds = max(time.monotonic() - started, sum(row["seconds"] for row in rows))
         return Done(seconds=seconds, rows=rows, curves=curves, gradient_accumulation_steps=accumulation), logits

@@ -12,7 +12,8 @@ from small_training import INPUTS, LABELS, SIZE, setup_of, write
 
 from finetune.config import AugmentationConfig, TrainingConfig
 from trainer_module.examples.input_data import load_split
-from trainer_module.search.run import _first_fit
+from trainer_module.fitted_head import LastLayer
+from trainer_module.search.first_fit import REPEATS, first_fit
 
 pytestmark = pytest.mark.by_test_current
 
@@ -37,19 +38,25 @@ def split_of(folder, count, rises):
 
 
 @pytest.mark.parametrize("rises", [False, True])
-def test_mirror_images_stand_for_pictures_unless_they_do_harm(tmp_path, rises, heard):
+def test_mirror_images_stand_for_pictures_unless_they_do_harm(tmp_path, rises, heard, monkeypatch):
+    seeds, probe_of = [], LastLayer.probe_of
+    monkeypatch.setattr(
+        LastLayer, "probe_of", lambda self, split, seed: seeds.append(seed) or probe_of(self, split, seed)
+    )
     splits = [split_of(tmp_path, count, rises) for count in (60, 20)]
     setup = setup_of(splits, AUTO, AugmentationConfig(), folder=tmp_path / "kept")
-    found, last_layer, probe = _first_fit(setup)
+    found, last_layer, probe = first_fit(setup)
     assert found.flips != rises
     told = [event.text for event in heard if "mirror images" in getattr(event, "text", "")]
     assert len(told) == 1
     assert ("do not stand" in told[0]) == rises
+    own = setup.training.seed
+    assert sorted(seeds) == sorted(2 * [own + number for number in range(REPEATS)]), "each is shuffled anew"
     kernel, offset = setup.model.layers[-1].get_weights()
     np.testing.assert_array_equal(kernel, probe.kernel)
     np.testing.assert_array_equal(offset, probe.offset)
     # A kill in between changes nothing: the same is found again.
-    assert _first_fit(setup)[0].augmentation == found.augmentation
+    assert first_fit(setup)[0].augmentation == found.augmentation
     assert last_layer.logits(found.train).shape == (60, 2)
 
 
@@ -57,5 +64,5 @@ def test_mirror_images_stand_for_pictures_unless_they_do_harm(tmp_path, rises, h
 def test_what_the_config_says_is_not_measured(tmp_path, said, heard):
     splits = [split_of(tmp_path, count, True) for count in (60, 20)]
     setup = setup_of(splits, AUTO, AugmentationConfig(horizontal_flip=said), folder=tmp_path / "kept")
-    assert _first_fit(setup)[0].flips == said
+    assert first_fit(setup)[0].flips == said
     assert not [event for event in heard if "mirror images" in getattr(event, "text", "")]

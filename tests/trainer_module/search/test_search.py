@@ -89,7 +89,7 @@ def test_it_tries_all_and_keeps_the_simplest_that_nothing_beats(splits, tmp_path
     assert found.val_examples == 9
     # What is in the model is what was chosen.
     record = SearchRecord.find(tmp_path / "search")
-    logits = record.logits(tmp_path / "search", found.chosen)
+    (logits,) = record.logits(tmp_path / "search", found.chosen)
     np.testing.assert_allclose(LastLayer(setup).logits(setup.val), logits, rtol=1e-4, atol=1e-4)
 
 
@@ -171,7 +171,7 @@ def test_parts_of_train_judge_while_the_choice_is_open(splits, tmp_path, quick, 
     assert not set(part.train.keys[:10]) & set(part.held_out.keys)
     last_layer.fit(part.train)
     kept = record.logits(tmp_path / "search", "probe-2")
-    np.testing.assert_allclose(last_layer.logits(part.held_out), kept, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(last_layer.logits_of_both(part.held_out), kept, rtol=1e-4, atol=1e-5)
     assert not list((tmp_path / "search" / "top-2").glob("*")), "of what only judges, no weights are kept"
 
 
@@ -250,7 +250,8 @@ def test_a_candidate_whose_last_fit_has_no_room_goes_out_as_the_search_trained_i
     assert trained.search.chosen == "all"
     assert trained.search.reason.endswith("has no room to train it once more on train and val together")
     assert trained.refit is None
-    assert trained.held_out.examples == "the validation split"
+    assert trained.held_out.examples == "the validation split and 2 parts of train that were held out"
+    assert len(trained.held_out.labels) == len(trained.held_out.logits) == 30
     assert [row["name"] for row in trained.rows] == ["all"]
 
 

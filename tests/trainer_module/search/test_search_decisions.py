@@ -162,6 +162,12 @@ def test_candidates_are_compared_where_both_were_tried():
     assert np.isnan(joined.hits[1:]).all()
 
 
+def test_of_several_scores_each_example_has_the_mean_of_those_that_it_is_in():
+    found = Scores.mean_of(4, [(np.array([2, 0]), scores([1.0, 3.0], [1, 0])), (np.array([0, 3]), scores([5.0, 7.0]))])
+    np.testing.assert_array_equal(found.losses, [4.0, np.nan, 1.0, 7.0])
+    np.testing.assert_array_equal(found.hits, [0.5, np.nan, 1.0, 1.0])
+
+
 def test_the_choice_is_open_to_what_is_not_worse_beyond_two_standard_errors():
     simple = [1.0, 1.0, 1.0, 1.0]
     for losses, open_ in {
