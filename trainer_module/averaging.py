@@ -1,4 +1,4 @@
-"""Whether the exported model averages a picture with its mirror image: as the config says, or as validation does."""
+"""Whether the exported model averages a picture with its mirror image: as the config or held-out examples say."""
 
 from __future__ import annotations
 

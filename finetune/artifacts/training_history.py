@@ -161,8 +161,8 @@ class Averaging(Record):
     Attributes:
         applied: Whether it does.
         asked_for: Whether the config says so; else it was measured.
-        gain: How much lower the loss of validation examples is with it than that of a single image, the mean of the two
-            mirror images, mean over examples; `standard_error` is that of this mean.
+        gain: How much lower the loss of examples that were held out is with it than that of a single image, the mean of
+            the two mirror images, mean over examples; `standard_error` is that of this mean.
         reason: What was measured, as a sentence.
     """
 

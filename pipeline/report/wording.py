@@ -332,7 +332,7 @@ def training_sentences(summary: RunSummary) -> list[str]:
         )
     if averaging := summary.averaging:
         what = "the logits of a picture and of its mirror image"
-        why = f"{'The config asks for it' if averaging.asked_for else 'It was measured on validation'}: "
+        why = f"{'The config asks for it' if averaging.asked_for else 'It was measured on what was held out'}: "
         found.append(
             f"The exported model averages {what}, so that every prediction takes it twice as long. {why}"
             f"{averaging.reason}."

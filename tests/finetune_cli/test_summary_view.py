@@ -144,7 +144,7 @@ def test_what_was_tried_and_chosen_is_shown_with_its_reason():
         "trained once more for 380 steps on 600 examples of train and validation together",
         "temperature 0.710, fitted on the validation split: there the loss went from 0.360 to 0.330",
         "error from 0.090 to 0.030",
-        "so that every prediction takes it twice as long. It was measured on validation: its loss is lower.",
+        "so that every prediction takes it twice as long. It was measured on what was held out: its loss is lower.",
     ):
         assert part in shown
 
