@@ -13,6 +13,12 @@ def kinds_of(labels: np.ndarray) -> np.ndarray:
     return np.unique(labels.reshape(len(labels), -1), axis=0, return_inverse=True)[1].ravel()
 
 
+def kinds_together(kinds: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the numbers of all examples, int [examples], those of a kind together, each kind shuffled by a seed."""
+    shuffled = np.random.default_rng(seed).permutation(len(kinds))
+    return shuffled[np.argsort(kinds[shuffled], kind="stable")]
+
+
 def folds_of(kinds: np.ndarray, groups: Sequence[str], most: int, seed: int) -> np.ndarray:
     """Returns the fold of each example, int [examples], from 0: each kind is spread over all.
 
@@ -25,9 +31,8 @@ def folds_of(kinds: np.ndarray, groups: Sequence[str], most: int, seed: int) -> 
     """
     if len(set(groups)) > 1:
         return group_folds(kinds, np.array(groups), most, seed)
-    shuffled = np.random.default_rng(seed).permutation(len(kinds))
     found = np.empty(len(kinds), int)
-    found[shuffled[np.argsort(kinds[shuffled], kind="stable")]] = np.arange(len(kinds)) % min(most, len(kinds))
+    found[kinds_together(kinds, seed)] = np.arange(len(kinds)) % min(most, len(kinds))
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.folds import group_folds, kinds_of
+from evaluation.folds import group_folds, kinds_of, kinds_together
 from evaluation.standardise import standardised
 from trainer_module.tasks import TrainingTask
 
@@ -136,8 +136,7 @@ def _folds(
     Of one group alone, examples are parted.
     """
     kinds = kinds_of(labels)
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    order = shuffled[np.argsort(kinds[shuffled], kind="stable")]
+    order = kinds_together(kinds, seed)
     # Every so manieth of what is sorted by class is a part with the same shares of classes.
     taken = np.linspace(0, len(order) - 1, min(len(order), most or MOST_IN_CROSS_VALIDATION)).round().astype(int)
     rows = order[taken]

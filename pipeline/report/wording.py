@@ -317,11 +317,11 @@ def training_sentences(summary: RunSummary) -> list[str]:
             "out."
         )
     if search := summary.search:
-        further = f"those and of {plural(search.parts, 'part')} of train that were held out in turn, with"
+        further = f" and of {plural(search.parts, 'part')} of train, held out in turn" if search.parts else ""
         found.append(
             f"{label(search.chosen)} was chosen: {search.reason}. Loss and accuracy are of "
-            f"{plural(search.val_examples, 'validation example')}, gains are example by example, of "
-            f"{further if search.parts else 'those, with'} their standard error. "
+            f"{plural(search.val_examples, 'validation example')}; gains, example by example and with their standard "
+            f"error, are of these{further}. "
             f"Search and last fit took {duration(search.seconds)} of {duration(60 * search.budget_minutes)}."
         )
     if refit := summary.refit:

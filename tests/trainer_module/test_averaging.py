@@ -70,15 +70,20 @@ class TwoViews:
         self.logits_of_both = lambda _: both
 
 
-def settled(splits, wanted, better, augmentation=FLIPS):
-    """What is settled where each image of a pair is wrong by turns, or where one is right and pulled down."""
-    setup = setup_of(splits, training(test_time_augmentation=wanted), augmentation)
-    of_val = labels(setup.val).numpy()
+def by_turns(of_val, better):
+    """Logits of pictures and mirror images: each is wrong by turns, or one is right and pulled down."""
     right = np.eye(2, dtype=np.float32)[of_val]
     # How sure a picture is of the true class, and its mirror image: a little right and far off, or the other way round.
     sure, unsure = (3.0, -1.0) if better else (1.0, -3.0)
     turn = (np.arange(9) % 2)[:, np.newaxis]
-    both = np.stack([right * np.where(turn, sure, unsure), right * np.where(turn, unsure, sure)]).astype(np.float32)
+    return np.stack([right * np.where(turn, sure, unsure), right * np.where(turn, unsure, sure)]).astype(np.float32)
+
+
+def settled(splits, wanted, better, augmentation=FLIPS):
+    """What is settled where each image of a pair is wrong by turns, or where one is right and pulled down."""
+    setup = setup_of(splits, training(test_time_augmentation=wanted), augmentation)
+    of_val = labels(setup.val).numpy()
+    both = by_turns(of_val, better)
     trained = Trained([], [], 1, HeldOut(of_val, both[0], "the validation split"))
     return with_averaging(setup, trained, TwoViews(both)), both[0], both.mean(axis=0)
 
@@ -102,10 +107,7 @@ def test_parts_of_train_that_were_held_out_settle_it_with_validation(splits, bet
     setup = setup_of(splits, training(test_time_augmentation="measured"), FLIPS)
     of_val = labels(setup.val).numpy()
     right = np.eye(2, dtype=np.float32)[of_val]
-    same = np.stack([right, right])
-    turn = (np.arange(9) % 2)[:, np.newaxis]
-    sure, unsure = (3.0, -1.0) if better else (1.0, -3.0)
-    odd = np.stack([right * np.where(turn, sure, unsure), right * np.where(turn, unsure, sure)]).astype(np.float32)
+    same, odd = np.stack([right, right]), by_turns(of_val, better)
     trained = Trained([], [], 1, HeldOut(of_val, same[0], "the validation split"))
     assert not with_averaging(setup, trained, TwoViews(same)).averages, "on validation nothing differs"
     found = with_averaging(setup, trained, TwoViews(same), [(of_val, odd)])

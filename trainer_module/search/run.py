@@ -191,11 +191,11 @@ class _Search:
 
     def _scores(self) -> dict[str, Scores]:
         """Judges each candidate on the validation split and on the parts of train that were held out so far."""
-        names = [each.name for each in self._candidates if self._val.name_of(each.name) in self._record.done]
+        record, names = self._record, [each.name for each in self._candidates]
         return {
             name: Scores.of_parts([self._scores_on(part, name) for part in self._parts])
             for name in names
-            if name not in self._record.left_out
+            if name in record.done and name not in record.left_out
         }
 
     def _scores_on(self, part: Part, name: str) -> Scores:
