@@ -164,7 +164,7 @@ def both(train: Split, val: Split) -> Split:
 
 def of_rows(split: Split, wanted: np.ndarray) -> Split:
     """Returns some examples of a split, bool [examples], in their order."""
-    table, numbers = tf.constant(wanted), np.flatnonzero(wanted)
+    table, numbers = tf.constant(wanted), np.flatnonzero(wanted).tolist()
 
     @tf.autograph.experimental.do_not_convert
     def is_wanted(number: tf.Tensor, record: tf.Tensor) -> tf.Tensor:
