@@ -72,6 +72,10 @@ class Trained:
         """Returns it with the weights from before the last fit."""
         return dataclasses.replace(self, unseen=unseen)
 
+    def with_mean_of(self, trainings: int) -> Trained:
+        """Returns it after the weights of the last fit were averaged with those of so many trainings."""
+        return dataclasses.replace(self, refit=self.refit and self.refit.model_copy(update={"averaged": trainings}))
+
     def of_search(self, search: Search) -> Trained:
         """Returns it with the search that it came from."""
         return dataclasses.replace(self, search=search)

@@ -137,11 +137,16 @@ class Start(Record):
 
 
 class Refit(Record):
-    """The last fit of a recipe, on the train and the validation split together."""
+    """The last fit of a recipe, on the train and the validation split together.
+
+    Attributes:
+        averaged: Trainings on parts of these examples, the weights of which were averaged with its own.
+    """
 
     examples: int
     steps: int
     seconds: float
+    averaged: int = 0
 
 
 class Calibration(Record):

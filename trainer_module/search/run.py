@@ -31,6 +31,7 @@ from trainer_module.search.decisions import (
     that_go_on,
 )
 from trainer_module.search.first_fit import first_fit
+from trainer_module.search.kept_weights import KeptWeights
 from trainer_module.search.measure import measure
 from trainer_module.search.parts import Part, parts_of_train
 from trainer_module.search.record import SearchRecord
@@ -69,6 +70,7 @@ class _Search:
         self._setup, self._last_layer, self._probe = first_fit(setup)
         setup = self._setup
         self._trials = Trials(setup, self._last_layer, opened)
+        self._weights = KeptWeights(folder, setup.model)
         self._val = Part(0, setup.train, setup.val)
         self._candidates = candidates_for(setup.kind, setup.training, setup.augmentation)
 
@@ -174,10 +176,10 @@ class _Search:
             self._leave_out(candidate.name, str(error))
             emit(TrialFinished(component=setup.component, trial=trial, metrics={}, succeeded=False))
             return
+        if candidate.phases:
+            self._weights.keep(trial)
         self._record = self._record.with_done(self._folder, trial, done, logits)
-        if part.number:
-            # The weights of the validation split's trials may go out, those of others only judge.
-            self._trials.forget(candidate, part)
+        self._trials.forget(candidate, part)
         scores = self._scores_on(part, candidate.name)
         metrics = {"val_loss": float(scores.losses.mean()), "val_accuracy": float(scores.hits.mean())}
         emit(TrialFinished(component=setup.component, trial=trial, metrics={**metrics, "seconds": done.seconds}))
@@ -218,7 +220,10 @@ class _Search:
         if candidate.phases:
             held_out = HeldOut.of_parts([(of_each, views[0]) for of_each, views in logits])
         trained = Trained(done.rows, done.curves, done.gradient_accumulation_steps, held_out)
-        self._trials.bring(candidate, self._val)
+        if candidate.phases:
+            self._weights.bring(chosen)
+        else:
+            self._trials.begin(self._val)
         further = [(of_each, views) for of_each, views in logits if len(views) == 2]
         trained = with_averaging(of_candidate, trained, self._last_layer, further)
         if not setup.training.refit or self._goes_as_trained(chosen):
@@ -227,7 +232,18 @@ class _Search:
         self._trials.begin(self._val)
         rows = mean_shares(*[self._record.done[part.name_of(chosen)].rows for part in tried])
         opened = self._opened
-        return refit(of_candidate, trained, self._last_layer, lambda last: opened(last, f"{FOLDER}/refit"), rows)
+        trained = refit(of_candidate, trained, self._last_layer, lambda last: opened(last, f"{FOLDER}/refit"), rows)
+        return self._averaged(trained, [part.name_of(chosen) for part in tried]) if candidate.phases else trained
+
+    def _averaged(self, trained: Trained, trials: list[str]) -> Trained:
+        """Takes the mean of the weights of the last fit and of those that judged, where a part of train was held out.
+
+        With validation alone, the mean of the two was no better than the last fit in what was measured.
+        """
+        if len(trials) == 1:
+            return trained
+        self._weights.average_with(trials)
+        return trained.with_mean_of(len(trials))
 
     def _goes_as_trained(self, name: str) -> bool:
         return name in self._record.as_trained

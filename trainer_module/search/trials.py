@@ -13,7 +13,7 @@ from trainer_module.mirror_images import stand_for_pictures
 from trainer_module.phases.checkpoint import Checkpoints
 from trainer_module.phases.run import run_phases
 from trainer_module.phases.setup import Setup
-from trainer_module.phases.state import Snapshot, State
+from trainer_module.phases.state import Snapshot
 from trainer_module.phases.steps import SharedSteps
 from trainer_module.probe import Probe
 from trainer_module.search.candidates import Candidate, training_of
@@ -67,7 +67,9 @@ class Trials:
         """
         started = time.monotonic()
         rows, curves, accumulation = [], [], self._setup.training.gradient_accumulation_steps
-        if state := self.bring(candidate, part):
+        self.begin(part)
+        if candidate.phases:
+            state = run_phases(self.setup_of(candidate, part), self._checkpoints(candidate, part))
             rows, curves, accumulation = state.rows, state.curves, state.gradient_accumulation_steps
         averages = part.number and self._setup.training.test_time_augmentation != "none"
         if averages and stand_for_pictures(self._setup):
@@ -78,15 +80,8 @@ class Trials:
         seconds = max(time.monotonic() - started, sum(row["seconds"] for row in rows))
         return Done(seconds=seconds, rows=rows, curves=curves, gradient_accumulation_steps=accumulation), logits
 
-    def bring(self, candidate: Candidate, part: Part) -> State | None:
-        """Brings the weights of a candidate into the model, from its last checkpoint on; None where it has no phase."""
-        self.begin(part)
-        if not candidate.phases:
-            return None
-        return run_phases(self.setup_of(candidate, part), self._checkpoints(candidate, part))
-
     def forget(self, candidate: Candidate, part: Part) -> None:
-        """Removes the weights of a candidate of which no more is asked."""
+        """Removes the checkpoints of a candidate that is done."""
         if candidate.phases:
             self._checkpoints(candidate, part).clear()
 

@@ -17,10 +17,12 @@ from trainer_module.fitted_head import LastLayer
 from trainer_module.peft.adapters import weights_of
 from trainer_module.phases.checkpoint import Checkpoints, fingerprint
 from trainer_module.phases.phase import BadNumbersError
+from trainer_module.phases.state import Snapshot
 from trainer_module.search import run as search_run
 from trainer_module.search import trials
 from trainer_module.search.candidates import PROBE, Candidate, _to_the_end
 from trainer_module.search.decisions import Measured, compare
+from trainer_module.search.kept_weights import KeptWeights
 from trainer_module.search.parts import parts_of_train
 from trainer_module.search.record import SearchRecord
 
@@ -172,7 +174,33 @@ def test_parts_of_train_judge_while_the_choice_is_open(splits, tmp_path, quick, 
     last_layer.fit(part.train)
     kept = record.logits(tmp_path / "search", "probe-2")
     np.testing.assert_allclose(last_layer.logits_of_both(part.held_out), kept, rtol=1e-4, atol=1e-5)
-    assert not list((tmp_path / "search" / "top-2").glob("*")), "of what only judges, no weights are kept"
+    assert not list((tmp_path / "search" / "top-2").glob("*")), "of what is done, no checkpoint is kept"
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_the_mean_of_the_last_fit_and_of_what_parts_of_train_judged_goes_out(
+    splits, tmp_path, quick, monkeypatch, parts
+):
+    monkeypatch.setattr(search_run, "choose", lambda scores: ("all", {}))
+    monkeypatch.setattr(search_run, "still_open", list if parts else lambda scores: [])
+    fitted, refit = [], search_run.refit
+
+    def last_fit(*arguments):
+        trained = refit(*arguments)
+        fitted.append(Snapshot.of(arguments[0].model))
+        return trained
+
+    monkeypatch.setattr(search_run, "refit", last_fit)
+    setup, trained = search(splits, tmp_path, auto())
+    found = Snapshot.of(setup.model).weights
+    assert trained.refit.averaged == (parts + 1 if parts else 0)
+    kept, all_of = KeptWeights(tmp_path / "search", setup.model), [fitted[0].weights]
+    for name in ("all", "all-2", "all-3")[: trained.refit.averaged]:
+        kept.bring(name)
+        all_of.append(Snapshot.of(setup.model).weights)
+    assert len({each[-1].tobytes() for each in all_of}) == len(all_of), "each was trained on other examples"
+    for number, value in enumerate(found):
+        np.testing.assert_allclose(value, np.mean([each[number] for each in all_of], axis=0), rtol=1e-4, atol=1e-6)
 
 
 def test_without_room_no_part_of_train_judges(splits, tmp_path, quick, monkeypatch):
