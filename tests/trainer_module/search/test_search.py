@@ -183,7 +183,8 @@ def test_the_mean_of_the_last_fit_and_of_what_parts_of_train_judged_goes_out(
 ):
     monkeypatch.setattr(search_run, "choose", lambda scores: ("all", {}))
     monkeypatch.setattr(search_run, "still_open", list if parts else lambda scores: [])
-    fitted, refit = [], search_run.refit
+    fitted, refit, made = [], search_run.refit, []
+    monkeypatch.setattr(search_run, "KeptWeights", lambda *given: made.append(KeptWeights(*given)) or made[0])
 
     def last_fit(*arguments):
         trained = refit(*arguments)
@@ -194,7 +195,7 @@ def test_the_mean_of_the_last_fit_and_of_what_parts_of_train_judged_goes_out(
     setup, trained = search(splits, tmp_path, auto())
     found = Snapshot.of(setup.model).weights
     assert trained.refit.averaged == (parts + 1 if parts else 0)
-    kept, all_of = KeptWeights(tmp_path / "search", setup.model), [fitted[0].weights]
+    (kept,), all_of = made, [fitted[0].weights]
     for name in ("all", "all-2", "all-3")[: trained.refit.averaged]:
         kept.bring(name)
         all_of.append(Snapshot.of(setup.model).weights)
