@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= logical
 PARALLEL := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all test-cluster test-current lint format docs bench bench-pipeline bench-quality bench-candidates bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-alignment bench-detection bench-segmentation bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
+.PHONY: help setup demo test test-all test-cluster test-current lint format docs bench bench-pipeline bench-quality bench-candidates bench-mean-weights bench-strategies bench-multilabel bench-bert bench-frozen-encoder bench-audio bench-fusion bench-alignment bench-detection bench-segmentation bench-data-checks bench-warm bench-peft bench-tuning bench-replacements bench-gates simulate-year clean figures
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -71,6 +71,9 @@ bench-quality: setup  ## measure what fine-tuning gains on several sets and spli
 
 bench-candidates: setup  ## measure recipes on parts of train/, by which the candidates of auto were chosen; an hour; resumes
 	$(BIN)/python -m benchmarks.candidates
+
+bench-mean-weights: setup  ## measure the last fit of auto beside means of weights, on parts of train/; 40 minutes; resumes
+	$(BIN)/python -m benchmarks.mean_weights
 
 bench-strategies: setup  ## train with every strategy and five seeds on real pictures
 	$(BIN)/python -m benchmarks.strategies
