@@ -25,7 +25,7 @@ import numpy as np
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import real_data
-from benchmarks.tables import RESULTS, machine, save, table
+from benchmarks.tables import earlier, machine, save, table
 from components.example_gen.sounds import to_wav
 
 FOLDER = Path("runs/benchmarks/audio")
@@ -50,8 +50,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
     folder, described = given.folder.absolute(), machine()
-    earlier = RESULTS / "audio.json"
-    found: dict[str, dict[str, Any]] = json.loads(earlier.read_text()) if earlier.is_file() else {}
+    found: dict[str, dict[str, Any]] = earlier("audio", {})
     made = transformed(folder)
     names = speakers()
     for first in range(0, len(names), TESTED):

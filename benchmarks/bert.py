@@ -24,7 +24,7 @@ import yaml
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import ROOT, real_data
 from benchmarks.multilabel import minilm
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import earlier, machine, save, spread, table
 
 PIECES = 128
 # Cosines that the model's page and shared/real give, of pairs of these.
@@ -45,8 +45,7 @@ def main() -> None:
     if given.one:
         run_one(given.one[0], int(given.one[1]), folder, given.budget)
         return
-    earlier = RESULTS / "bert.json"
-    found = json.loads(earlier.read_text()) if earlier.is_file() else {"machine": machine(), "runs": {}}
+    found = earlier("bert", {"machine": machine(), "runs": {}})
     for name, measured in (("tokens", tokens), ("cosines", cosines)):
         if name not in found:
             found[name] = measured()

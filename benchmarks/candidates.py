@@ -10,7 +10,6 @@ other benchmarks test on. Runs that are in the results already are not run again
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
@@ -19,7 +18,7 @@ from typing import Any
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import efficientnet_lite0, linked, mobilenet_v2
 from benchmarks.quality import cut, is_done
-from benchmarks.tables import RESULTS, machine, save, table
+from benchmarks.tables import earlier, machine, save, table
 from benchmarks.training import run_trainer
 
 FOLDER = Path("runs/benchmarks/candidates")
@@ -111,8 +110,7 @@ def main() -> None:
     arguments.add_argument("--recipe", choices=list(RECIPES), action="append")
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
-    earlier = RESULTS / "candidates.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {"runs": []}
+    figures: dict[str, Any] = earlier("candidates", {"runs": []})
     figures["machine"] = machine()
 
     def keep() -> None:

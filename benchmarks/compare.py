@@ -31,7 +31,7 @@ from typing import Any
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import linked, real_data, transformed, weights_file
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import RESULTS, earlier, machine, save, spread, table
 from benchmarks.training import run_trainer
 
 FOLDER = Path("runs/benchmarks")
@@ -274,8 +274,7 @@ def main() -> None:
         print("no script to compare with: give --peer FILE or set FINETUNE_PEER", file=sys.stderr)
     real_data()
     folder, peer = given.folder.absolute(), given.peer and Path(given.peer).resolve()
-    earlier = RESULTS / "compare.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if given.only and earlier.is_file() else {}
+    figures: dict[str, Any] = earlier("compare", {}) if given.only else {}
     figures |= {"machine": machine(), "transform": transformed(folder)["seconds"]}
 
     def keep(name: str, runs: list[dict]) -> None:

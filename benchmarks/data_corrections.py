@@ -11,7 +11,6 @@ whose labels nobody touched. Writes benchmarks/results/data_corrections.md and .
 from __future__ import annotations
 
 import csv
-import json
 import random
 from pathlib import Path
 from statistics import median
@@ -22,7 +21,7 @@ from benchmarks.data_checks import FLIPPED, LOOKED_AT, flowers
 from benchmarks.flowers import CLASSES, pictures
 from benchmarks.pipeline_runs import run_pipeline
 from benchmarks.quality import GATES, PROBE, paired
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import earlier, machine, save, spread, table
 from evaluation.data_checks.label_errors import FILE as LABEL_ERRORS
 
 FOLDER = Path("runs/benchmarks/data_corrections")
@@ -120,8 +119,7 @@ def page(figures: dict[str, Any]) -> str:
 
 def main() -> None:
     """Runs the draws that are not there yet, and writes table and figures."""
-    earlier = RESULTS / "data_corrections.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {"draws": []}
+    figures: dict[str, Any] = earlier("data_corrections", {"draws": []})
     figures["machine"] = machine()
     for draw in range(len(figures["draws"]) + 1, DRAWS + 1):
         figures["draws"].append(one_draw(FOLDER.absolute() / str(draw), draw))

@@ -13,7 +13,6 @@ again: it goes on after a kill.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import time
@@ -25,7 +24,7 @@ from typing import Any
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import efficientnet_lite0, linked, pictures, real_data
 from benchmarks.pipeline_runs import run_pipeline
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import earlier, machine, save, spread, table
 from evaluation.data_checks import CHECKS
 from finetune.config import Config
 
@@ -328,8 +327,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
     folder = given.folder.absolute()
-    earlier = RESULTS / f"{NAME}.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {}
+    figures: dict[str, Any] = earlier(NAME, {})
     figures["machine"] = machine()
 
     def keep() -> None:

@@ -11,9 +11,7 @@ val/, which other benchmarks test on. Runs that are in the results already are n
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +21,7 @@ import numpy as np
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import linked, mobilenet_v2
 from benchmarks.quality import cut, is_done
-from benchmarks.tables import RESULTS, machine, save, table
+from benchmarks.tables import earlier, machine, save, table
 from benchmarks.training import Data, apart
 from evaluation.folds import folds_of, kinds_of
 
@@ -42,7 +40,7 @@ def of_fold(folder: str, data: Data, fold: int, recipes: list[str]) -> list[dict
 
     from finetune.config import AugmentationConfig, BackboneConfig, DistributionConfig, TrainingConfig
     from trainer_module.calibration import fit_temperature
-    from trainer_module.examples.input_data import Split, both, labels, of_rows
+    from trainer_module.examples.input_data import both, labels, of_rows
     from trainer_module.fitted_head import LastLayer
     from trainer_module.phases.checkpoint import Checkpoints
     from trainer_module.phases.setup import Setup
@@ -79,16 +77,15 @@ def of_fold(folder: str, data: Data, fold: int, recipes: list[str]) -> list[dict
     last_layer = LastLayer(setup)
     last_layer.fit(train)
 
-    def judged(split: Split, temperature: float) -> Any:
-        targets = setup.task.targets(labels(split).numpy(), len(setup.classes))
-        return setup.task.of_logits(targets, last_layer.logits(split) / temperature)
+    targets_of_fold = setup.task.targets(labels(judge).numpy(), len(setup.classes))
 
     with TemporaryDirectory() as place:
 
         def opened(of: Setup, name: str = LAST_FIT) -> Checkpoints:
             return Checkpoints(f"{place}/{name}", name, of.training.checkpoint, "Trainer")
 
-        trials, kept = Trials(setup, last_layer, opened), KeptWeights(Path(place), setup.model)
+        trials = Trials(setup, last_layer, opened)
+        kept = KeptWeights(Path(place), setup.model, trials.start)
         parts = [Part(0, train, val), *parts_of_train(train, val, setup.training.seed)]
         found = []
         for candidate in candidates_for(setup.kind, setup.training, setup.augmentation):
@@ -112,7 +109,7 @@ def of_fold(folder: str, data: Data, fold: int, recipes: list[str]) -> list[dict
             for side, (first, *others) in of_side.items():
                 kept.bring(first)
                 kept.average_with(others)
-                on_fold = judged(judge, temperature)
+                on_fold = setup.task.of_logits(targets_of_fold, last_layer.logits(judge) / temperature)
                 losses = [round(float(each), 5) for each in on_fold.losses]
                 facts = {"recipe": candidate.name, "fold": fold, "side": side}
                 found.append({**facts, "accuracy": float(on_fold.hits.mean()), "losses": losses})
@@ -121,12 +118,14 @@ def of_fold(folder: str, data: Data, fold: int, recipes: list[str]) -> list[dict
 
 def run(folder: Path, recipes: list[str], runs: list[dict], keep: Callable[[], None]) -> None:
     """Holds out each quarter in turn."""
+    missing = {fold: [each for each in recipes if not is_done(runs, recipe=each, fold=fold)] for fold in range(FOLDS)}
+    if not any(missing.values()):
+        return
     split = {"root": str(linked(folder / "pictures")), "splits": {"train": "train", "val": 0.15, "test": "val"}}
-    for fold in range(FOLDS):
-        missing = [each for each in recipes if not is_done(runs, recipe=each, fold=fold)]
-        if missing:
-            data = cut(folder, {"data": split, "backbone": mobilenet_v2()})
-            runs.extend(apart(partial(of_fold, str(folder), data, fold, missing)))
+    data = cut(folder, {"data": split, "backbone": mobilenet_v2()})
+    for fold, names in missing.items():
+        if names:
+            runs.extend(apart(of_fold, str(folder), data, fold, names))
             keep()
 
 
@@ -158,8 +157,7 @@ def main() -> None:
     arguments.add_argument("--recipe", choices=RECIPES, action="append")
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
-    earlier = RESULTS / "mean_weights.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {"runs": []}
+    figures: dict[str, Any] = earlier("mean_weights", {"runs": []})
     figures["machine"] = machine()
     run(
         given.folder.absolute(),

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -24,7 +23,7 @@ import numpy as np
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import real_data, weights_file
 from benchmarks.pipeline_runs import examples_of, run_pipeline
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import earlier, machine, save, spread, table
 
 FOLDER = Path("runs/benchmarks")
 METRICS = {"micro_f1": "micro F1", "macro_f1": "macro F1", "mean_average_precision": "mean average precision"}
@@ -44,8 +43,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
     folder, described = given.folder.absolute(), machine()
-    earlier = RESULTS / "multilabel.json"
-    found: dict[str, dict[str, Any]] = json.loads(earlier.read_text()) if earlier.is_file() else {}
+    found: dict[str, dict[str, Any]] = earlier("multilabel", {})
     regressions: dict[str, dict[str, float]] = {}
     for arm in given.arms:
         config, features = ARMS[arm](folder), FEATURES.get(arm)

@@ -25,7 +25,7 @@ import yaml
 from benchmarks.data_side import measure
 from benchmarks.flowers import ROOT, linked, real_data, weights_file
 from benchmarks.synthetic_photographs import write_photographs
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import RESULTS, earlier, machine, save, spread, table
 
 PHOTOGRAPHS, MORE = 6000, 10
 COUNTS = (7500, 15000, 30000, 60000)
@@ -205,8 +205,7 @@ def main() -> None:
     real_data()
     folder = given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    earlier = RESULTS / "pipeline.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if given.only and earlier.is_file() else {}
+    figures: dict[str, Any] = earlier("pipeline", {}) if given.only else {}
     for name in given.only or PARTS:
         described = machine()
         figures |= {name: PARTS[name](folder, given.repetitions), "machine": described}

@@ -30,7 +30,7 @@ import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.compare import run_script
 from benchmarks.flowers import CLASSES, ROOT, linked, mobilenet_v2, pictures, real_data, run_to_transform
 from benchmarks.pipeline_runs import run_pipeline
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import earlier, machine, save, spread, table
 from benchmarks.training import Data, apart, run_trainer
 from trainer_module.backbones.candidates import in_folder, label_of
 
@@ -339,8 +339,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
     folder = given.folder.absolute()
-    earlier = RESULTS / "quality.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {"flowers": [], "sets": []}
+    figures: dict[str, Any] = earlier("quality", {"flowers": [], "sets": []})
     figures["machine"] = machine()
 
     def keep() -> None:

@@ -36,7 +36,7 @@ import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import ROOT, pictures, weights_file
 from benchmarks.planted import blurred, dark
 from benchmarks.recorded_year import quiet_weeks, recorded, section, years
-from benchmarks.tables import RESULTS, machine, save, table
+from benchmarks.tables import earlier, machine, save, table
 from finetune.artifacts.example_list import ExampleList
 from finetune.artifacts.retrain_decision import TRAINS, RetrainDecision
 
@@ -392,8 +392,7 @@ def main() -> None:
     arguments.add_argument("--part", choices=PARTS, action="append")
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
-    earlier = RESULTS / "simulate_year.json"
-    figures: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {"sets": {}}
+    figures: dict[str, Any] = earlier("simulate_year", {"sets": {}})
     figures["machine"] = machine()
     for part in given.part or PARTS:
         if part == "recorded":

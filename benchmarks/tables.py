@@ -40,6 +40,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def earlier(name: str, empty: Any) -> Any:
+    """Reads what an earlier run left in `results/<name>.json`, to go on from; `empty` where there is none."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text()) if file.is_file() else empty
+
+
 def save(name: str, text: str, figures: Any) -> None:
     """Writes `results/<name>.md` and `results/<name>.json`."""
     RESULTS.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ import yaml
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import ROOT
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import earlier, machine, save, spread, table
 from finetune_cli.demo import handwritten_digits, prepare, to_image
 
 FOLDER = Path("runs/benchmarks/warm_start")
@@ -283,8 +283,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     prepare(folder / "demo")
     weights = folder / "demo" / "backbone.h5"
-    earlier = RESULTS / "warm_start.json"
-    found: dict[str, Any] = json.loads(earlier.read_text()) if earlier.is_file() else {"time": [], "forgetting": []}
+    found: dict[str, Any] = earlier("warm_start", {"time": [], "forgetting": []})
     parts = {"time": time_of_warm_starts, "forgetting": forgetting}
     for name in [asked.only] if asked.only else parts:
         found[name] = parts[name](folder, weights, asked.seeds)

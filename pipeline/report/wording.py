@@ -326,11 +326,11 @@ def training_sentences(summary: RunSummary) -> list[str]:
         )
     if refit := summary.refit:
         steps = f"for {plural(refit.steps, 'step')} " if refit.steps else ""
-        averaged = f"the mean of its weights and of those of the {refit.averaged} trainings that judged it"
-        tested = f"{averaged} is" if refit.averaged else "that model is"
+        mean = f"the mean of its weights and of those of the {refit.averaged} trainings that judged it"
+        tested = mean if refit.averaged else "that model"
         found.append(
             f"What was chosen was trained once more {steps}on {plural(refit.examples, 'example')} of train and "
-            f"validation together; {tested} the one that was tested."
+            f"validation together; {tested} is the one that was tested."
         )
     if averaging := summary.averaging:
         what = "the logits of a picture and of its mirror image"

@@ -20,10 +20,9 @@ from trainer_module.phases.state import Snapshot
 class KeptWeights:
     """Keeps, of each training, the values of the variables that it changed."""
 
-    def __init__(self, folder: Path, model: keras.Model):
-        """Begins with the weights as they are, from which what is kept differs."""
-        self._folder, self._model = folder, model
-        self._start = Snapshot.of(model)
+    def __init__(self, folder: Path, model: keras.Model, start: Snapshot):
+        """Keeps how weights of a model differ from those at the start, in files of a folder."""
+        self._folder, self._model, self._start = folder, model, start
 
     def keep(self, name: str) -> None:
         """Writes what the model has now, under the name of a training."""

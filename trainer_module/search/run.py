@@ -70,7 +70,7 @@ class _Search:
         self._setup, self._last_layer, self._probe = first_fit(setup)
         setup = self._setup
         self._trials = Trials(setup, self._last_layer, opened)
-        self._weights = KeptWeights(folder, setup.model)
+        self._weights = KeptWeights(folder, setup.model, self._trials.start)
         self._val = Part(0, setup.train, setup.val)
         self._candidates = candidates_for(setup.kind, setup.training, setup.augmentation)
 

@@ -32,7 +32,7 @@ class Trials:
     def __init__(self, setup: Setup, last_layer: LastLayer, opened: Opener):
         """Begins with the weights as they are, which have a head that was fitted to all of train."""
         self._setup, self._last_layer, self._opened = setup, last_layer, opened
-        self._start = Snapshot.of(setup.model)
+        self.start = Snapshot.of(setup.model)
         self._heads: dict[int, Probe] = {}
         self._steps = SharedSteps()
         self._objectives: dict[float, Objective] = {}
@@ -47,7 +47,7 @@ class Trials:
 
     def begin(self, part: Part) -> None:
         """Brings the weights into the model that training on a part begins with."""
-        self._start.assign_to(self._setup.model.variables)
+        self.start.assign_to(self._setup.model.variables)
         if not part.number:
             return
         if part.number in self._heads:

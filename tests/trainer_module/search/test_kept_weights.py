@@ -9,6 +9,7 @@ pytest.importorskip("tensorflow")
 
 import tf_keras as keras
 
+from trainer_module.phases.state import Snapshot
 from trainer_module.search.kept_weights import KeptWeights
 
 pytestmark = pytest.mark.by_test
@@ -26,7 +27,7 @@ def values(model) -> list[np.ndarray]:
 
 
 def test_the_mean_counts_each_training_alike_and_leaves_what_none_changed(tmp_path, model):
-    kept = KeptWeights(tmp_path / "search", model)
+    kept = KeptWeights(tmp_path / "search", model, Snapshot.of(model))
     kernel, offset = model.layers[0].weights
     start = kernel.numpy()
     kernel.assign(start + 3)
@@ -47,21 +48,21 @@ def test_the_mean_counts_each_training_alike_and_leaves_what_none_changed(tmp_pa
 
 
 def test_what_was_kept_comes_back_bit_by_bit_in_another_process_that_begins_alike(tmp_path, model):
-    kept = KeptWeights(tmp_path, model)
+    kept = KeptWeights(tmp_path, model, Snapshot.of(model))
     start = values(model)
     model.layers[1].weights[0].assign([[0.1], [0.7]])
     wanted = [value.tobytes() for value in values(model)]
     kept.keep("one")
     for variable, value in zip(model.variables, start, strict=True):
         variable.assign(value)
-    again = KeptWeights(tmp_path, model)
+    again = KeptWeights(tmp_path, model, Snapshot.of(model))
     model.layers[0].weights[0].assign(np.ones((3, 2)))
     again.bring("one")
     assert [value.tobytes() for value in values(model)] == wanted
 
 
 def test_only_what_changed_is_written(tmp_path, model):
-    kept = KeptWeights(tmp_path, model)
+    kept = KeptWeights(tmp_path, model, Snapshot.of(model))
     kept.keep("none")
     kept.average_with(["none"])
     model.layers[0].weights[0].assign(np.ones((3, 2)))
