@@ -13,7 +13,7 @@ from finetune.artifacts.run_comparison import (
     SplitDifference,
 )
 from finetune_cli.terminal import Part, clean, print_table, styled
-from pipeline.report import wording
+from pipeline.report import formats
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,8 +70,8 @@ def _metric(metric: ComparedMetric) -> list[Part]:
     better = metric.better or ("neither" if metric.change else "")
     return [
         METRICS[metric.name].label,
-        wording.number(metric.first),
-        wording.number(metric.second),
+        formats.number(metric.first),
+        formats.number(metric.second),
         f"{change:+.3f}{interval}",
         (better, _STYLES.get(better, "dim")),
     ]

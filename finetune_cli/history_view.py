@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from finetune_cli.terminal import clean, encodable
 from pipeline.history.events import Event
-from pipeline.report import wording
+from pipeline.report import formats
 from pipeline.report.history import counts, moment
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def print_history(console: Console, events: Sequence[Event], metric: str, served
     from rich.text import Text
 
     table = Table(
-        "when (UTC)", "outcome", "version", wording.label(metric), "champion", "why", box=None, pad_edge=False
+        "when (UTC)", "outcome", "version", formats.label(metric), "champion", "why", box=None, pad_edge=False
     )
     for column in table.columns[2:5]:
         column.justify = "right"
@@ -33,14 +33,14 @@ def print_history(console: Console, events: Sequence[Event], metric: str, served
             moment(event.at),
             Text(event.outcome, _STYLES.get(event.outcome, "")),
             str(event.version or ""),
-            "" if value is None else wording.number(value),
-            "" if champion is None else wording.number(champion),
+            "" if value is None else formats.number(value),
+            "" if champion is None else formats.number(champion),
             Text(encodable(console, "; ".join(map(clean, event.reasons)))),
         )
     if events:
         console.print(table)
     left_out = len(events) - EVENTS_SHOWN
     if left_out > 0:
-        console.print(f"{wording.plural(left_out, 'earlier event')} are in the page and in --json", highlight=False)
+        console.print(f"{formats.plural(left_out, 'earlier event')} are in the page and in --json", highlight=False)
     told = f"version {served} is served" if served else "nothing is served yet"
     console.print(f"{counts(events) or 'no run has ended here'}; {told}", highlight=False)

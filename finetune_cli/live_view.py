@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from finetune.events import Event, Note, subscribe
 from finetune_cli.run_state import Component, RunState, rate
 from finetune_cli.terminal import Part, clean, encodable, styled
-from pipeline.report import wording
+from pipeline.report import formats
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -104,7 +104,7 @@ class RunView:
 
         now = time.monotonic()
         with self._state_lock:
-            elapsed = wording.duration(now - self._started)
+            elapsed = formats.duration(now - self._started)
             width = self._console.width - ECHO_COLUMNS
             title = self._title[: max(width - len(elapsed) - 2, 1)]
             heading = self._line((title, "bold"), " " * max(width - len(title) - len(elapsed) - 1, 1), (elapsed, "dim"))
@@ -144,7 +144,7 @@ class RunView:
         seconds = component.seconds
         if component.state == "running" and component.started is not None:
             seconds = now - component.started
-        shown = wording.duration(seconds) if seconds is not None else ""
+        shown = formats.duration(seconds) if seconds is not None else ""
         return self._line(
             self._mark(component.state),
             (f" {name}", "bold" if component.state == "running" else style if component.state == "waiting" else ""),
@@ -161,23 +161,23 @@ class RunView:
                 return []
             told = component.progress
             if not told.total:
-                return [self._line(f"    {wording.count(told.done)} {told.unit}")]
-            caption = f"{wording.count(told.done)}/{wording.count(told.total)} {told.unit}"
+                return [self._line(f"    {formats.count(told.done)} {told.unit}")]
+            caption = f"{formats.count(told.done)}/{formats.count(told.total)} {told.unit}"
             return [self._bar(min(told.done / told.total, 1.0), caption)]
         epoch = f", epoch {phase.epoch}/{phase.epochs or '?'}" if phase.epoch else ""
         step = f", step {phase.step}/{phase.steps_per_epoch or '?'}" if phase.step else ""
         left = phase.seconds_left(now)
-        trainable, of = wording.short_count(phase.trainable), wording.short_count(phase.total)
+        trainable, of = formats.short_count(phase.trainable), formats.short_count(phase.total)
         rows: list[RenderableType] = [
             self._line("    phase ", phase.position, (phase.name, "bold"), epoch, step),
             self._line((f"    {trainable} of {of} parameters train, rate {rate(phase.learning_rate)}", "dim")),
-            self._bar(phase.share_done, "" if left is None else f"{wording.duration(left)} left"),
+            self._bar(phase.share_done, "" if left is None else f"{formats.duration(left)} left"),
         ]
         results = (("train", phase.train, ""), ("val", phase.validation, ""), ("best", phase.best, "green"))
         for title, scores, style in results:
             if scores:
                 at = f"  epoch {scores.epoch}" if scores.epoch else ""
-                loss, accuracy = wording.number(scores.loss), wording.number(scores.accuracy)
+                loss, accuracy = formats.number(scores.loss), formats.number(scores.accuracy)
                 rows.append(self._line((f"    {title:<6}loss {loss:<8}accuracy {accuracy}{at}", style)))
         return rows
 
@@ -188,7 +188,7 @@ class RunView:
         # Four columns of indent, one of space, and at most 40 of bar: a longer one is not easier to read.
         width = min(self._console.width - ECHO_COLUMNS - len(caption) - 6, 40)
         if width < 8:
-            return self._line(f"    {wording.percent(share)} {caption}")
+            return self._line(f"    {formats.percent(share)} {caption}")
         row = Table.grid(padding=(0, 1, 0, 0))
         row.add_row("   ", ProgressBar(total=1.0, completed=share, width=width), self._line(caption))
         return row

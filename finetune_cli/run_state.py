@@ -21,7 +21,7 @@ from finetune.events import (
     TrialStarted,
 )
 from finetune_cli.terminal import clean
-from pipeline.report import wording
+from pipeline.report import formats
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class RunState:
                 return [f"{component.name}: started"]
             case ComponentFinished():
                 component.state, component.seconds = event.state, event.seconds
-                return [f"{component.name}: {event.state} after {wording.duration(event.seconds)}"]
+                return [f"{component.name}: {event.state} after {formats.duration(event.seconds)}"]
             case Progress():
                 component.progress = replace(event, unit=clean(event.unit))
                 return []
@@ -148,7 +148,7 @@ class RunState:
         names = [clean(name) for name in event.components]
         self.components = {name: Component(name) for name in names}
         self.log_file = clean(event.log_file)
-        return [f"{wording.plural(len(names), 'component')} to run; log: {self.log_file}"]
+        return [f"{formats.plural(len(names), 'component')} to run; log: {self.log_file}"]
 
     def _phase_started(self, component: Component, event: PhaseStarted) -> list[str]:
         component.progress = None
@@ -163,8 +163,8 @@ class RunState:
         )
         return [
             f"{component.name}: phase {phase.position}{phase.name} started: up to "
-            f"{wording.plural(phase.epochs, 'epoch')}, {wording.count(phase.trainable)} of "
-            f"{wording.count(phase.total)} parameters trainable, learning rate {rate(phase.learning_rate)}"
+            f"{formats.plural(phase.epochs, 'epoch')}, {formats.count(phase.trainable)} of "
+            f"{formats.count(phase.total)} parameters trainable, learning rate {rate(phase.learning_rate)}"
         ]
 
     def _epoch(self, component: Component, event: Epoch, now: float) -> list[str]:
@@ -174,8 +174,8 @@ class RunState:
         phase.advanced(now)
         told = f"{component.name}: {phase.name}, epoch {event.epoch}/{event.epochs}: "
         if event.val_is_trained_on:
-            loss, accuracy = wording.number(event.loss), wording.number(event.accuracy)
-            return [f"{told}loss {loss}, accuracy {accuracy}, {wording.duration(event.seconds)}"]
+            loss, accuracy = formats.number(event.loss), formats.number(event.accuracy)
+            return [f"{told}loss {loss}, accuracy {accuracy}, {formats.duration(event.seconds)}"]
         phase.validation = Scores(event.val_loss, event.val_accuracy)
         is_best = math.isfinite(event.val_loss) and (phase.best is None or event.val_loss < phase.best.loss)
         if is_best:
@@ -183,8 +183,8 @@ class RunState:
         names = ("loss", "accuracy", "val_loss", "val_accuracy")
         return [
             told
-            + ", ".join(f"{name} {wording.number(getattr(event, name))}" for name in names)
-            + f", {wording.duration(event.seconds)}"
+            + ", ".join(f"{name} {formats.number(getattr(event, name))}" for name in names)
+            + f", {formats.duration(event.seconds)}"
             + (", best so far" if is_best else "")
         ]
 
@@ -194,18 +194,18 @@ class RunState:
             component.outcome = "fitted to train and val"
             return [
                 f"{component.name}: phase {phase.position}{phase.name} finished after "
-                f"{wording.plural(event.epochs, 'epoch')} on train and val, {wording.duration(event.seconds)}"
+                f"{formats.plural(event.epochs, 'epoch')} on train and val, {formats.duration(event.seconds)}"
             ]
-        component.outcome = f"val accuracy {wording.number(event.val_accuracy)}"
+        component.outcome = f"val accuracy {formats.number(event.val_accuracy)}"
         early = " (stopped early)" if event.stopped_early else ""
         return [
             f"{component.name}: phase {phase.position}{phase.name} finished after "
-            f"{wording.plural(event.epochs, 'epoch')}{early}: best epoch {event.best_epoch}, "
-            f"val_loss {wording.number(event.val_loss)}, val_accuracy {wording.number(event.val_accuracy)}, "
-            f"{wording.duration(event.seconds)}"
+            f"{formats.plural(event.epochs, 'epoch')}{early}: best epoch {event.best_epoch}, "
+            f"val_loss {formats.number(event.val_loss)}, val_accuracy {formats.number(event.val_accuracy)}, "
+            f"{formats.duration(event.seconds)}"
         ]
 
 
 def rate(value: float | None) -> str:
     """A learning rate: `0.001`, `3e-05`."""
-    return wording.MISSING if value is None else f"{value:g}"
+    return formats.MISSING if value is None else f"{value:g}"

@@ -12,7 +12,9 @@ from finetune.artifacts.training_history import CandidateResult, PhaseRow
 from finetune.artifacts.tuning import Tuning
 from finetune_cli.modalities import MODALITIES
 from finetune_cli.terminal import Part, clean, print_table, styled
-from pipeline.report import wording
+from pipeline.report import formats
+from pipeline.report.sentences import best_trials, gain, gate_reason, training_sentences, trial_values, tuning_sentences
+from pipeline.report.verdict import next_steps, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +32,9 @@ TONE_STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
 
 def print_summary(console: Console, summary: RunSummary) -> None:
     """Prints the closing view of a run: verdict, gates, metrics, phases, paths, and what to do next."""
-    outcome = wording.verdict(summary)
+    outcome = verdict(summary)
     console.print()
-    took = f" ({wording.duration(summary.seconds)})" if summary.seconds is not None else ""
+    took = f" ({formats.duration(summary.seconds)})" if summary.seconds is not None else ""
     reason = f" {clean(summary.name)}: {clean(outcome.reason)}{took}"
     console.print(styled(console, (outcome.word.upper(), TONE_STYLES[outcome.tone]), reason))
     errors = (summary.error or "").splitlines()[:ERROR_LINES] if outcome.tone == "bad" else []
@@ -55,7 +57,7 @@ def print_summary(console: Console, summary: RunSummary) -> None:
     if metrics:
         names = list(dict.fromkeys(name for values in metrics.values() for name in values))
         rows: list[list[Part]] = [
-            [wording.label(name), *(wording.number(values.get(name)) for values in metrics.values())] for name in names
+            [formats.label(name), *(formats.number(values.get(name)) for values in metrics.values())] for name in names
         ]
         print_table(console, ("metric", *metrics), rows, right=set(range(1, len(metrics) + 1)))
     if summary.search:
@@ -67,9 +69,9 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         print_table(console, header, candidates, right={1, 2, 3, 4})
     if summary.tuning:
         print_table(console, ("trial", "score", "time", "values"), _trial_rows(summary.tuning), right={1, 2})
-        for sentence in wording.tuning_sentences(summary.tuning):
+        for sentence in tuning_sentences(summary.tuning):
             _print_indented(console, clean(sentence))
-    for sentence in wording.training_sentences(summary):
+    for sentence in training_sentences(summary):
         _print_indented(console, clean(sentence))
     if summary.phases:
         header = ("phase", "epochs", "time", "val loss", "val accuracy", "trained/total")[: 6 if wide else 5]
@@ -87,7 +89,7 @@ def print_summary(console: Console, summary: RunSummary) -> None:
         example = MODALITIES[summary.modality].example
         command = f"finetune predict {shlex.quote(clean(summary.pushed_model))} {example}"
         console.print(styled(console, ("try it ", "bold"), command), soft_wrap=True)
-    steps = wording.next_steps(summary)
+    steps = next_steps(summary)
     if steps:
         console.print()
         console.print(styled(console, ("What to do next", "bold")))
@@ -111,9 +113,9 @@ def _print_indented(console: Console, text: str) -> None:
 
 
 def _gate_row(gate: GateResult) -> list[Part]:
-    value, bound = wording.value_and_bound(gate.value, gate.bound)
+    value, bound = formats.value_and_bound(gate.value, gate.bound)
     result = ("passed", "green") if gate.passed else ("FAILED", "bold red")
-    return [gate.name, value, bound, result, wording.gate_reason(gate)]
+    return [gate.name, value, bound, result, gate_reason(gate)]
 
 
 def _metric_columns(summary: RunSummary) -> dict[str, dict[str, float]]:
@@ -121,32 +123,32 @@ def _metric_columns(summary: RunSummary) -> dict[str, dict[str, float]]:
     if not summary.metrics:
         return {}
     columns = {"candidate": summary.metrics, "champion": summary.champion_metrics or {}}
-    columns |= {wording.label(name): values for name, values in summary.baselines.items()}
+    columns |= {formats.label(name): values for name, values in summary.baselines.items()}
     return {title: values for title, values in columns.items() if values}
 
 
 def _candidate_row(result: CandidateResult, chosen: str) -> list[Part]:
-    name = wording.label(result.name)
+    name = formats.label(result.name)
     return [
         (name, "bold green") if result.name == chosen else name,
-        wording.duration(result.seconds),
-        wording.number(result.val_loss),
-        wording.number(result.val_accuracy),
-        wording.gain(result),
+        formats.duration(result.seconds),
+        formats.number(result.val_loss),
+        formats.number(result.val_accuracy),
+        gain(result),
         result.reason,
     ]
 
 
 def _trial_rows(tuning: Tuning) -> list[list[Part]]:
     """The best trials, and that of the config as it is."""
-    shown = wording.best_trials(tuning)[:TRIALS_SHOWN]
+    shown = best_trials(tuning)[:TRIALS_SHOWN]
     shown += [] if tuning.as_it_is in shown else [tuning.as_it_is]
     return [
         [
             (str(trial.number), "bold green") if trial.number == tuning.best else str(trial.number),
-            wording.number(trial.score, 4),
-            wording.duration(trial.seconds),
-            wording.trial_values(trial),
+            formats.number(trial.score, 4),
+            formats.duration(trial.seconds),
+            trial_values(trial),
         ]
         for trial in shown
     ]
@@ -156,8 +158,8 @@ def _phase_row(phase: PhaseRow) -> list[Part]:
     return [
         phase.name,
         f"{phase.epochs:,}{'*' if phase.stopped_early else ''}",
-        wording.duration(phase.seconds),
-        wording.number(phase.val_loss),
-        wording.number(phase.val_accuracy),
-        f"{wording.short_count(phase.trainable_parameters)}/{wording.short_count(phase.total_parameters)}",
+        formats.duration(phase.seconds),
+        formats.number(phase.val_loss),
+        formats.number(phase.val_accuracy),
+        f"{formats.short_count(phase.trainable_parameters)}/{formats.short_count(phase.total_parameters)}",
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CurvePoint, PhaseRow
-from pipeline.report.wording import count, label, number, percent
+from pipeline.report.formats import count, label, number, percent
 
 # A validation loss this much above its lowest, while training still gains, is more than noise.
 RISE = 0.1

@@ -8,7 +8,7 @@ from typing import Any
 from finetune.artifacts.disagreement import Disagreement
 from finetune.artifacts.evaluation_results import Difference
 from finetune.artifacts.report_data import ReportData
-from pipeline.report import wording
+from pipeline.report import formats
 from pipeline.report.tasks.samples import previewed
 
 View = dict[str, Any]
@@ -34,10 +34,10 @@ def differences(data: ReportData) -> View | None:
 
 def _sentences(found: Disagreement) -> list[str]:
     differ = found.better + found.worse
-    examples = wording.plural(found.examples, "test example")
+    examples = formats.plural(found.examples, "test example")
     if not differ:
         return [f"Both models are equally right about all {examples}."]
-    worse = wording.listing([part.name for part in found.slices if part.is_worse])
+    worse = formats.listing([part.name for part in found.slices if part.is_worse])
     return [
         f"They are not equally right about {differ:,} of {examples}: the candidate is better on {found.better:,}, the "
         f"champion on {found.worse:,}.",

@@ -20,7 +20,8 @@ from finetune.artifacts.findings import (
     SliceFindings,
 )
 from finetune.artifacts.run_summary import RunSummary
-from pipeline.report import evaluation_figures, wording
+from pipeline.report import evaluation_figures, formats
+from pipeline.report.sentences import gate_reason, power_sentence
 
 View = dict[str, Any]
 
@@ -49,11 +50,11 @@ def gauge(
         Positions from 0 to 1, None where there is nothing to draw; None without a value.
     """
     places = {
-        "value": wording.finite(value),
-        "bound": wording.finite(bound),
-        "low": wording.finite(interval.low) if interval else None,
-        "high": wording.finite(interval.high) if interval else None,
-        "reference": wording.finite(reference),
+        "value": formats.finite(value),
+        "bound": formats.finite(bound),
+        "low": formats.finite(interval.low) if interval else None,
+        "high": formats.finite(interval.high) if interval else None,
+        "reference": formats.finite(reference),
     }
     known = [place for place in places.values() if place is not None]
     if places["value"] is None:
@@ -70,7 +71,7 @@ def gauge(
 
 def share_scale(values: Iterable[object]) -> tuple[float, float] | None:
     """Round ends of a line for shares, near enough to tell them apart; None when one of them is no share."""
-    known = [found for value in values if (found := wording.finite(value)) is not None]
+    known = [found for value in values if (found := formats.finite(value)) is not None]
     if not known or min(known) < 0 or max(known) > 1:
         return None
     return max(0.0, math.floor((min(known) - 0.05) * 10) / 10), min(1.0, math.ceil((max(known) + 0.05) * 10) / 10)
@@ -88,16 +89,16 @@ def gates(rows: Iterable[GateResult]) -> View | None:
 
 
 def _gate(row: GateResult) -> View:
-    value, bound = wording.value_and_bound(row.value, row.bound)
+    value, bound = formats.value_and_bound(row.value, row.bound)
     interval = row.interval if row.judged else None
     scale = None if row.reference_name else share_scale((row.value, row.bound, *_ends(interval)))
     return {
-        "name": wording.typeset(row.name),
+        "name": formats.typeset(row.name),
         "value": value,
         "bound": bound,
         "state": "failed" if not row.passed else "passed" if row.judged else "idle",
-        "reason": wording.gate_reason(row),
-        "power": wording.power_sentence(row),
+        "reason": gate_reason(row),
+        "power": power_sentence(row),
         "advice": row.advice,
         "examples": row.examples if row.judged else None,
         "interval": _interval(interval),
@@ -111,9 +112,9 @@ def alone(measured: Findings) -> View | None:
         return None
     rows = {"both": measured.metrics.get(measured.leading), **measured.alone}
     return {
-        "metric": wording.label(measured.leading),
+        "metric": formats.label(measured.leading),
         "rows": [
-            {"name": wording.label(name), "value": found.value, "interval": _interval(found.interval)}
+            {"name": formats.label(name), "value": found.value, "interval": _interval(found.interval)}
             for name, found in rows.items()
             if found
         ],
@@ -126,24 +127,24 @@ def cards(summary: RunSummary, measured: Findings) -> list[View]:
     rivals = {"champion": summary.champion_metrics or {}}
     # The strongest baseline first: it is what the candidate is compared with in words while there is no champion.
     baselines = sorted(
-        summary.baselines.items(), key=lambda pair: -(wording.finite(pair[1].get(measured.leading)) or 0.0)
+        summary.baselines.items(), key=lambda pair: -(formats.finite(pair[1].get(measured.leading)) or 0.0)
     )
-    rivals |= {wording.label(name): values for name, values in baselines}
+    rivals |= {formats.label(name): values for name, values in baselines}
     found = []
     order = list(METRICS)
     for name in sorted(metrics, key=lambda each: order.index(each) if each in METRICS else len(order)):
         others = {rival: values[name] for rival, values in rivals.items() if name in values}
         entries = {"candidate": metrics[name], **others}
-        scale = max([1.0, *(wording.finite(value) or 0.0 for value in entries.values())])
+        scale = max([1.0, *(formats.finite(value) or 0.0 for value in entries.values())])
         details = measured.metrics.get(name)
         found.append(
             {
-                "name": wording.label(name),
+                "name": formats.label(name),
                 "value": metrics[name],
                 "interval": _interval(details.interval if details else None),
-                "lower_is_better": wording.lower_is_better(name),
+                "lower_is_better": formats.lower_is_better(name),
                 "bars": [
-                    {"label": title, "value": value, "share": max(wording.finite(value) or 0.0, 0.0) / scale}
+                    {"label": title, "value": value, "share": max(formats.finite(value) or 0.0, 0.0) / scale}
                     for title, value in entries.items()
                 ]
                 if others
@@ -157,15 +158,15 @@ def cards(summary: RunSummary, measured: Findings) -> list[View]:
 def _change(metric: str, value: float, others: Mapping[str, float], interval: Interval | None) -> View | None:
     """How the candidate differs from the first rival (the champion, where there is one); maybe by noise alone."""
     rival = next(iter(others), None)
-    numbers = wording.finite(value), wording.finite(others.get(rival)) if rival else None
+    numbers = formats.finite(value), formats.finite(others.get(rival)) if rival else None
     if numbers[0] is None or numbers[1] is None:
         return None
     difference = numbers[0] - numbers[1]
     name = "the champion" if rival == "champion" else rival
     if round(difference, 3) == 0:
         return {"tone": "even", "text": f"level with {name}"}
-    better = (difference < 0) == wording.lower_is_better(metric)
-    size, tone = wording.number(abs(difference)), "better" if better else "worse"
+    better = (difference < 0) == formats.lower_is_better(metric)
+    size, tone = formats.number(abs(difference)), "better" if better else "worse"
     text = f"{size} {tone} than {name}"
     if rival == "champion" and interval and interval.low <= 0 <= interval.high:
         return {"tone": "even", "text": f"{text}, within noise"}
@@ -263,18 +264,18 @@ def calibration(
     if abs(gap) >= CALIBRATION_GAP:
         points = f"{100 * abs(gap):.0f} points"
         verdict = f"it is too sure by {points}" if gap > 0 else f"it could be surer by {points}"
-    shares = f"{wording.percent(sure)} sure of each {judged}, and {wording.percent(right)} are {holds}"
+    shares = f"{formats.percent(sure)} sure of each {judged}, and {formats.percent(right)} are {holds}"
     sentence = f"On average it is {shares}: {verdict}."
     surest = candidate[-1]
     return {
         "image": evaluation_figures.reliability_diagram(candidate, champion, judged, holds),
-        "alt": f"Reliability diagram: accuracy against confidence in {wording.plural(len(candidate), 'bin')} of "
-        f"{wording.plural(total, judged)}. {sentence}",
+        "alt": f"Reliability diagram: accuracy against confidence in {formats.plural(len(candidate), 'bin')} of "
+        f"{formats.plural(total, judged)}. {sentence}",
         "sentences": [
             sentence,
-            f"Of the {wording.plural(surest.examples, judged)} it is surest of ({wording.percent(surest.low)} "
-            f"and more), {wording.percent(surest.accuracy)} are {holds}.",
-            "" if wording.finite(error) is None else f"The expected calibration error is {wording.number(error)}.",
+            f"Of the {formats.plural(surest.examples, judged)} it is surest of ({formats.percent(surest.low)} "
+            f"and more), {formats.percent(surest.accuracy)} are {holds}.",
+            "" if formats.finite(error) is None else f"The expected calibration error is {formats.number(error)}.",
         ],
         "has_champion": bool(champion),
         "judged": judged,
@@ -296,7 +297,7 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
             "beside": {who: _with_unit(value, metric.unit) for who, value in beside(name).items()},
         }
         for name, metric in METRICS.items()
-        if metric.of_model and name not in TIMED and wording.finite(metrics.get(name)) is not None
+        if metric.of_model and name not in TIMED and formats.finite(metrics.get(name)) is not None
     ]
     batches: list[View] = [
         {
@@ -325,7 +326,7 @@ def serving(measured: ServingMetrics, milliseconds: Mapping[str, Mapping[int, Se
         "images": evaluation_figures.latency_histograms(drawn) if drawn.get("candidate") else {},
         "alt": f"Histogram of the latency of {requests:,} requests by batch size. "
         + " ".join(
-            f"Batches of {row['size']}: half within {wording.number(row['cells'][0]['value'], 1)} ms."
+            f"Batches of {row['size']}: half within {formats.number(row['cells'][0]['value'], 1)} ms."
             for row in batches
         ),
     }
@@ -335,7 +336,7 @@ def _interval(interval: Interval | None) -> str:
     """`0.871 to 0.940`, or nothing."""
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return ""
-    return f"{wording.number(interval.low)} to {wording.number(interval.high)}"
+    return f"{formats.number(interval.low)} to {formats.number(interval.high)}"
 
 
 def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
@@ -344,4 +345,4 @@ def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
 
 def _with_unit(value: object, unit: str) -> str:
     digits = 2 if unit == "s" else 1 if unit else 3
-    return f"{wording.number(value, digits)} {unit}".strip()
+    return f"{formats.number(value, digits)} {unit}".strip()

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from finetune.artifacts.training_history import CurvePoint
-from pipeline.report import wording
+from pipeline.report import formats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,7 +168,7 @@ def _curves_panel(rows: Sequence[CurvePoint], name: str) -> str:
         axes.plot(
             epochs, validation, "-", marker=marker, color=BLUE, linewidth=1.8, label="validation" if named else None
         )
-        losses = {epoch: wording.finite(row.val_loss) for epoch, row in members}
+        losses = {epoch: formats.finite(row.val_loss) for epoch, row in members}
         known = {epoch: loss for epoch, loss in losses.items() if loss is not None}
         if known:
             best = min(known, key=known.__getitem__)
@@ -185,7 +185,7 @@ def fitted(text: str, letters: int) -> str:
 
 
 def _plotted(value: object) -> float:
-    found = wording.finite(value)
+    found = formats.finite(value)
     return math.nan if found is None else found
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from finetune.artifacts.history import History, PastVersion
 from finetune.spans import place_of
 from pipeline.history.events import DRIFT, Event, events_of, time_of
-from pipeline.report import wording
+from pipeline.report import formats
 from pipeline.report.figures import BLUE, INK, MUTED, drawing, svg
 
 RUST = "#b2541e"
@@ -43,7 +43,7 @@ def render(history: History, metric: str, title: str) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": wording.number, "plural": wording.plural}
+    environment.filters |= {"number": formats.number, "plural": formats.plural}
     return environment.get_template("history.html.j2").render(page(history, metric, title))
 
 
@@ -53,7 +53,7 @@ def page(history: History, metric: str, title: str) -> dict[str, Any]:
     metrics = list(dict.fromkeys([metric, *(name for event in events for name in event.metrics or {})]))
     return {
         "title": title,
-        "metric": wording.label(metric),
+        "metric": formats.label(metric),
         "events": [_row(event, metric) for event in reversed(events[-EVENTS_SHOWN:])],
         "left_out": max(len(events) - EVENTS_SHOWN, 0),
         "versions": [_version(one, history.served, metric) for one in reversed(history.versions)],
@@ -123,8 +123,8 @@ def _figures(events: Sequence[Event], metric: str) -> Iterator[dict[str, str]]:
     timed = [event for event in events if event.at]
     judged = [event for event in timed if event.run_id and math.isfinite((event.metrics or {}).get(metric, math.nan))]
     if len(judged) > 1:
-        label = wording.label(metric)
-        alt = f"{_sentence(label)} of {wording.plural(len(judged), 'candidate')} over time, and of the champion beside."
+        label = formats.label(metric)
+        alt = f"{_sentence(label)} of {formats.plural(len(judged), 'candidate')} over time, and of the champion beside."
         yield {"image": _models(judged, timed, metric), "alt": alt}
     drift: dict[str, list[Event]] = {}
     for event in timed:
@@ -138,7 +138,7 @@ def _figures(events: Sequence[Event], metric: str) -> Iterator[dict[str, str]]:
 
 def _models(judged: Sequence[Event], timed: Sequence[Event], metric: str) -> str:
     with drawing():
-        figure, axes = _panel(_sentence(wording.label(metric)))
+        figure, axes = _panel(_sentence(formats.label(metric)))
         beside = [(event.at, event.champion[metric]) for event in judged if event.champion and metric in event.champion]
         if beside:
             axes.plot(*zip(*beside, strict=True), "--", color=MUTED, linewidth=1.2, label="champion")

@@ -16,11 +16,13 @@ from markupsafe import Markup, escape
 from finetune.artifacts.ingest_report import IngestReport
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.training_history import CurvePoint, FrozenFeatures, PhaseRow
-from pipeline.report import data_checks, evaluation, figures, wording
+from pipeline.report import data_checks, evaluation, figures, formats
 from pipeline.report.diagnosis import diagnose
 from pipeline.report.differences import differences
+from pipeline.report.sentences import gain, training_sentences
 from pipeline.report.tasks import report_task
 from pipeline.report.tuning import tuning
+from pipeline.report.verdict import next_steps, verdict
 
 FILES_SHOWN = 200
 # Before and after those of the task.
@@ -56,8 +58,8 @@ def render(data: ReportData) -> str:
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    formats = ("number", "count", "short_count", "percent", "duration", "label", "plural", "shortened", "gain")
-    environment.filters |= {name: getattr(wording, name) for name in formats} | {"with_code": _with_code}
+    written = ("number", "count", "short_count", "percent", "duration", "label", "plural", "shortened")
+    environment.filters |= {name: getattr(formats, name) for name in written} | {"gain": gain, "with_code": _with_code}
     return environment.get_template("template.html.j2").render(page(data))
 
 
@@ -111,8 +113,8 @@ def page(data: ReportData) -> View:
         "report": data,
         "summary": summary,
         "failed": failed,
-        "verdict": wording.verdict(summary),
-        "next_steps": wording.next_steps(summary),
+        "verdict": verdict(summary),
+        "next_steps": next_steps(summary),
         "longest": max((part.seconds for part in summary.components), default=0.0),
         "seed": _seed(data.config_yaml),
         "files_shown": FILES_SHOWN,
@@ -130,7 +132,7 @@ def _training(data: ReportData) -> View | None:
     return {
         "curves": curves,
         "phases": [{"row": phase, "notes": _notes(phase)} for phase in summary.phases],
-        "sentences": wording.training_sentences(summary),
+        "sentences": training_sentences(summary),
         "findings": diagnose(data.curves, summary),
     }
 
@@ -157,10 +159,10 @@ def _curves(rows: Sequence[CurvePoint]) -> View | None:
     if measured:
         place, row = min(measured, key=lambda numbered: numbered[1].val_loss)
         best = (
-            f"The lowest validation loss, {wording.number(row.val_loss)}, is at epoch {place} (in {row.phase}), with "
-            f"validation accuracy {wording.number(row.val_accuracy)}."
+            f"The lowest validation loss, {formats.number(row.val_loss)}, is at epoch {place} (in {row.phase}), with "
+            f"validation accuracy {formats.number(row.val_accuracy)}."
         )
-    span = f"{wording.plural(len(rows), 'epoch')} of {wording.listing(phases)}"
+    span = f"{formats.plural(len(rows), 'epoch')} of {formats.listing(phases)}"
     return {
         "images": figures.learning_curves(rows),
         "alt": f"Loss and accuracy of training and validation over {span}. {best}".strip(),
@@ -197,16 +199,16 @@ def _splits(data: ReportData) -> View:
 def _files(ingest: IngestReport) -> list[str]:
     """What became of the input files, in sentences."""
     units, across = ingest.unit, ingest.duplicates.across_splits
-    used = f"{wording.count(ingest.used)} of {wording.count(ingest.files)} {units} were used."
+    used = f"{formats.count(ingest.used)} of {formats.count(ingest.files)} {units} were used."
     if ingest.bad_fraction:
-        used += f" Bad ones, which data.max_bad_fraction limits, are {wording.percent(ingest.bad_fraction)} of all."
-    reasons = Counter(wording.label(file.reason) for file in ingest.skipped).most_common()
+        used += f" Bad ones, which data.max_bad_fraction limits, are {formats.percent(ingest.bad_fraction)} of all."
+    reasons = Counter(formats.label(file.reason) for file in ingest.skipped).most_common()
     why_skipped = "None was skipped."
     if reasons:
         why_skipped = f"Skipped: {', '.join(f'{amount:,} {reason}' for reason, amount in reasons)}."
-    repeated = f"Repeated within a split: {wording.plural(ingest.duplicates.within_split, units[:-1])}."
-    crossing = f"Found in more than one split: {wording.plural(len(across), units[:-1])}."
-    contradicting = f"Same content under different labels: {wording.plural(len(ingest.conflicts), 'case')}."
+    repeated = f"Repeated within a split: {formats.plural(ingest.duplicates.within_split, units[:-1])}."
+    crossing = f"Found in more than one split: {formats.plural(len(across), units[:-1])}."
+    contradicting = f"Same content under different labels: {formats.plural(len(ingest.conflicts), 'case')}."
     return [used, why_skipped, repeated, crossing, contradicting]
 
 

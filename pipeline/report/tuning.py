@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from finetune.artifacts.tuning import Effect, Trial, TriedKey, Tuning
-from pipeline.report import wording
+from pipeline.report import formats
 from pipeline.report.figures import BLUE, INK, MUTED, RULE, drawing, fitted, svg
+from pipeline.report.sentences import best_trials, key_name, tuning_sentences
 
 # A page with more rows than this would be slow to open.
 TRIALS_SHOWN = 200
@@ -21,12 +22,12 @@ def tuning(found: Tuning | None) -> dict[str, Any] | None:
     """Returns what the section shows; None where nothing was searched."""
     if found is None:
         return None
-    best_first = wording.best_trials(found)
+    best_first = best_trials(found)
     failed = [trial for trial in found.trials if trial.state == "failed"]
     rows = [_row(trial, found) for trial in best_first[:TRIALS_SHOWN]]
     return {
-        "sentences": wording.tuning_sentences(found),
-        "keys": [wording.key_name(key.key) for key in found.keys],
+        "sentences": tuning_sentences(found),
+        "keys": [key_name(key.key) for key in found.keys],
         "rows": rows,
         "left_out": len(best_first) - len(rows),
         "stopped": found.stopped,
@@ -34,7 +35,7 @@ def tuning(found: Tuning | None) -> dict[str, Any] | None:
         "shares": len({trial.share for trial in found.trials}) > 1,
         "sensitivity": _sensitivity(found),
         "figures": list(_figures(found)),
-        "metric": wording.label(found.metric),
+        "metric": formats.label(found.metric),
     }
 
 
@@ -42,7 +43,7 @@ def _row(trial: Trial, found: Tuning) -> dict[str, Any]:
     return {
         "trial": trial,
         "best": trial.number == found.best,
-        "values": [wording.shown(_value(trial, key)) for key in found.keys],
+        "values": [formats.shown(_value(trial, key)) for key in found.keys],
     }
 
 
@@ -54,7 +55,7 @@ def _sensitivity(found: Tuning) -> list[dict[str, Any]]:
     """Returns how much each key explains, most first; empty where that cannot be told of any."""
     known = [key for key in found.keys if key.explained is not None]
     known.sort(key=lambda key: -(key.explained or 0.0))
-    return [{"key": wording.key_name(key.key), "share": key.explained} for key in known]
+    return [{"key": key_name(key.key), "share": key.explained} for key in known]
 
 
 def _figures(found: Tuning) -> list[dict[str, str]]:
@@ -66,14 +67,14 @@ def _figures(found: Tuning) -> list[dict[str, str]]:
         return [
             {
                 "image": _effect(keys[key], effects, found),
-                "alt": f"How {wording.label(found.metric)} changes with {wording.key_name(key)}, with intervals.",
+                "alt": f"How {formats.label(found.metric)} changes with {key_name(key)}, with intervals.",
             }
             for key, effects in by_key.items()
         ]
     if len(found.done) < 2:
         return []
     alt = (
-        f"One line for each of {wording.plural(len(found.done), 'trial')}, through its value of each key to its score"
+        f"One line for each of {formats.plural(len(found.done), 'trial')}, through its value of each key to its score"
         f"{'; dotted where it ended early' if found.stopped else ''}."
     )
     return [{"image": _parallel(found), "alt": alt}]
@@ -84,7 +85,7 @@ def _parallel(found: Tuning) -> str:
     from matplotlib.figure import Figure
 
     keys = sorted(found.keys, key=lambda key: -(key.explained or 0.0))[:MOST_AXES]
-    trials = wording.best_trials(found)[::-1]
+    trials = best_trials(found)[::-1]
     with drawing():
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.subplots()
@@ -108,12 +109,12 @@ def _parallel(found: Tuning) -> str:
             axes.axvline(place, color=RULE, linewidth=1, zorder=1)
             for value in _ticks(key, trials):
                 height = _height(key, value, trials)
-                axes.text(place + 0.03, height, fitted(wording.shown(value), 14), fontsize=7.5, color=INK, va="center")
+                axes.text(place + 0.03, height, fitted(formats.shown(value), 14), fontsize=7.5, color=INK, va="center")
         axes.axvline(len(keys), color=RULE, linewidth=1, zorder=1)
         for value in (min(scores), max(scores)):
-            axes.text(len(keys) + 0.03, scale(value), wording.number(value), fontsize=7.5, color=INK, va="center")
-        names = [fitted(wording.key_name(key.key), 24) for key in keys]
-        axes.set_xticks(list(places), [*names, wording.label(found.metric)], fontsize=8, rotation=15, ha="right")
+            axes.text(len(keys) + 0.03, scale(value), formats.number(value), fontsize=7.5, color=INK, va="center")
+        names = [fitted(key_name(key.key), 24) for key in keys]
+        axes.set_xticks(list(places), [*names, formats.label(found.metric)], fontsize=8, rotation=15, ha="right")
         axes.set_yticks([])
         axes.set_xlim(-0.1, len(keys) + 0.4)
         return svg(figure)
@@ -141,9 +142,9 @@ def _effect(key: TriedKey, effects: Sequence[Effect], found: Tuning) -> str:
                 axes.axvline(key.as_it_is, color=INK, linewidth=1, linestyle=":", label="the config as it is")
                 axes.legend(frameon=False, fontsize=8.5, labelcolor=MUTED)
         else:
-            axes.set_xticks(places, [fitted(wording.shown(effect.value), 24) for effect in rows])
+            axes.set_xticks(places, [fitted(formats.shown(effect.value), 24) for effect in rows])
         better = "up" if found.higher_is_better else "down"
-        axes.set_title(f"{wording.key_name(key.key)}: change of {wording.label(found.metric)}, better is {better}",
+        axes.set_title(f"{key_name(key.key)}: change of {formats.label(found.metric)}, better is {better}",
                        loc="left", fontweight="bold", fontsize=10)  # fmt: skip
         return svg(figure)
 

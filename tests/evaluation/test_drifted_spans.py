@@ -23,7 +23,7 @@ from finetune.artifacts.run_summary import RunSummary
 from finetune.config.evaluation import GateConfig
 from finetune.config.retrain import RetrainConfig
 from finetune.errors import RunError
-from pipeline.report.wording import drifted_sentences
+from pipeline.report.sentences import drifted_sentences
 
 FACTS = Facts(examples=130, new=30, changed=0, undecided=30, champion=1, made_with=100, age_days=1.0)
 BEFORE = [("a",)] * 50 + [("b",)] * 50

@@ -15,7 +15,7 @@ from evaluation.predictions import SINGLE_LABEL
 from evaluation.verdict import findings
 from finetune.artifacts.findings import Reuse
 from finetune.config.evaluation import GateConfig
-from pipeline.report.wording import reuse_sentences
+from pipeline.report.sentences import reuse_sentences
 
 NAMES = ["cat", "dog"]
 # The champion is right on the first four, which it learned from, and on none else.

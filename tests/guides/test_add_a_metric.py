@@ -19,7 +19,7 @@ from evaluation.metrics import METRICS
 from evaluation.reference import metrics_reference
 from evaluation.verdict import Tfma, findings, judge_all
 from finetune.config.evaluation import GateConfig
-from pipeline.report import wording
+from pipeline.report import formats
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "add-a-metric.md").read_text(encoding="utf-8")
 FILE, LINE, CHECK = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
@@ -79,8 +79,8 @@ def test_a_refusal_gives_its_advice(added):
 def test_it_is_reported_under_its_label(added):
     found = findings(test_set(), [["label"]]).metrics["matthews"]
     assert found.change.low > 0, "the candidate is better than chance"
-    assert wording.label("matthews") == "Matthews correlation"
-    assert not wording.lower_is_better("matthews")
+    assert formats.label("matthews") == "Matthews correlation"
+    assert not formats.lower_is_better("matthews")
     assert "| `matthews` | higher | overall | single_label | bootstrap | scikit-learn |" in metrics_reference()
 
 

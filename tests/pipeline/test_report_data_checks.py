@@ -9,8 +9,9 @@ from PIL import Image
 from finetune.artifacts.data_findings import DataFinding, DataFindings, ShownExample, ShownSuspect
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
-from pipeline.report import page, wording
+from pipeline.report import page
 from pipeline.report.data_checks import checks
+from pipeline.report.verdict import next_steps, verdict
 
 
 def finding(check: str, value: float | None, **changes: object) -> DataFinding:
@@ -70,14 +71,14 @@ def test_the_page_shows_suspects_and_escapes_what_they_are_called(tmp_path):
 
 def test_the_outcome_of_a_check_alone_and_of_refused_data_is_told(tmp_path):
     found = findings(tmp_path)
-    outcome = wording.verdict(summary("checked", found))
+    outcome = verdict(summary("checked", found))
     assert (outcome.word, outcome.tone, outcome.reason) == ("Checked", "warn", "1 check of the data found something")
     assert outcome.sentences[0].startswith("bad: 20.0%, at most 5.0% expected")
     clean = DataFindings(findings=[finding("fine", 0.01)])
-    assert wording.verdict(summary("checked", clean)).tone == "good"
-    refused = wording.verdict(summary("refused", found, "DataGate: data.checks.bad: 20.0%"))
+    assert verdict(summary("checked", clean)).tone == "good"
+    refused = verdict(summary("refused", found, "DataGate: data.checks.bad: 20.0%"))
     assert refused.sentences == ("DataGate: data.checks.bad: 20.0%", "Nothing was trained.")
-    assert "suspects" in wording.next_steps(summary("refused", found, "x"))[0]
+    assert "suspects" in next_steps(summary("refused", found, "x"))[0]
 
 
 def test_a_run_of_the_version_before_has_no_such_section():

@@ -24,7 +24,9 @@ from finetune.artifacts.findings import Findings, GateResult, Interval, Measured
 from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary, ServingMetrics
 from finetune.config.evaluation import GateConfig
-from pipeline.report import evaluation, page, wording
+from pipeline.report import evaluation, formats, page
+from pipeline.report.sentences import reuse_sentences
+from pipeline.report.verdict import next_steps, verdict
 
 CLASSES = ["daisy", "dandelion", "rose", "sunflower", "tulip"]
 BATCHES = (1, 8, 32)
@@ -260,14 +262,14 @@ def test_where_the_candidate_is_worse_than_the_champion_is_named_with_examples()
 
 
 def test_a_used_up_test_split_is_named_with_what_to_do():
-    said = " ".join(wording.verdict(data().summary).sentences)
+    said = " ".join(verdict(data().summary).sentences)
     assert "candidate number 7 that is judged beside a champion on these 400 test examples" in said
     assert "used up" in said
     assert "Label 400 new ones" in said
     fresh = data().summary.reuse.model_copy(update={"look": 3, "more_labels": 230, "used_up": False})
-    (sentence,) = wording.reuse_sentences(fresh)
+    (sentence,) = reuse_sentences(fresh)
     assert sentence.endswith("With 230 more, the test split would show as much as at first.")
-    (unbounded,) = wording.reuse_sentences(fresh.model_copy(update={"level": None, "risk": None}))
+    (unbounded,) = reuse_sentences(fresh.model_copy(update={"level": None, "risk": None}))
     assert "No gate bounds the risk" in unbounded
 
 
@@ -275,7 +277,7 @@ def test_each_gate_says_what_the_split_could_have_shown():
     rows = evaluation.gates(data().summary.gates)["shown"]
     assert all("in 80 % of cases" in row["power"] for row in rows if row["state"] != "idle")
     assert any("more labelled examples would decide it" in row["power"] for row in rows)
-    assert wording.rounded(2345) == "2,300"
+    assert formats.rounded(2345) == "2,300"
 
 
 def test_calibration_is_said_in_words():
@@ -330,15 +332,15 @@ def test_a_gauge_without_a_value_is_not_drawn():
 def test_verdicts_say_what_was_not_judged_and_what_was_pushed_against_the_gates():
     idle = gate("a", judged=False)
     passed, failed = gate("b"), gate("c", passed=False, advice="more data")
-    assert wording.verdict(outcome("pushed", gates=[idle])).reason == "no gate had anything to judge yet"
-    assert wording.verdict(outcome("pushed", gates=[idle, passed])).reason == "1 gate passed, 1 had nothing to judge"
-    marked = wording.verdict(outcome("pushed", gates=[failed, passed], report_only=True))
+    assert verdict(outcome("pushed", gates=[idle])).reason == "no gate had anything to judge yet"
+    assert verdict(outcome("pushed", gates=[idle, passed])).reason == "1 gate passed, 1 had nothing to judge"
+    marked = verdict(outcome("pushed", gates=[failed, passed], report_only=True))
     assert (marked.reason, marked.tone) == ("although 1 gate failed", "warn")
     assert marked.sentences[0] == "evaluation.mode is report_only, so no gate could stop it."
-    replaced = wording.verdict(outcome("pushed", gates=[passed], pushed_model="m/2", served_instead="m/3"))
+    replaced = verdict(outcome("pushed", gates=[passed], pushed_model="m/2", served_instead="m/3"))
     assert "as version 2; version 3 is served in its place since" in replaced.sentences[0]
     several = [replace(failed, name=name) for name in "cde"]
-    steps = wording.next_steps(outcome("refused", gates=several))
+    steps = next_steps(outcome("refused", gates=several))
     assert "For c and 2 more gates: more data." in steps
 
 

@@ -12,8 +12,8 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.tuning import Effect, Trial, TriedKey, Tuning
 from finetune_cli.summary_view import print_summary
-from pipeline.report import wording
 from pipeline.report.page import render
+from pipeline.report.sentences import tuning_sentences
 from pipeline.report.tuning import tuning as section
 
 RATE, UNITS = "training.phases[0].learning_rate", "training.head.units"
@@ -56,12 +56,12 @@ def test_the_best_trial_comes_first_and_what_failed_says_why():
 
 
 def test_what_the_best_owes_to_chance_is_told():
-    told = " ".join(wording.tuning_sentences(searched()))
+    told = " ".join(tuning_sentences(searched()))
     assert "Of 3 trials, trial 1 has the best" in told
     assert "0.3900; the config as it is has 0.4500" in told
     assert "about 0.4050 is to be expected" in told
     assert "0.0150 of it down to chance" in told
-    assert "chance" not in " ".join(wording.tuning_sentences(searched(nested=None, chance=None)))
+    assert "chance" not in " ".join(tuning_sentences(searched(nested=None, chance=None)))
 
 
 def test_a_line_goes_through_the_values_of_each_trial():
@@ -110,8 +110,8 @@ def test_what_ended_early_says_so_and_is_no_failure():
     assert 3 in [row["trial"].number for row in view["rows"]]
     assert "dotted where it ended early" in view["figures"][0]["alt"]
     assert view["figures"][0]["image"] != section(searched())["figures"][0]["image"]
-    assert "1 trial ended early" in " ".join(wording.tuning_sentences(found))
-    assert "ended early" not in " ".join(wording.tuning_sentences(searched()))
+    assert "1 trial ended early" in " ".join(tuning_sentences(found))
+    assert "ended early" not in " ".join(tuning_sentences(searched()))
     page = render(ReportData(title="flowers", summary=summary_of(found)))
     assert "7 (ended early)" in page
     assert f"Trial 3, after 7 epochs: {reason}." in page

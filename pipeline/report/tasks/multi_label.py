@@ -6,7 +6,7 @@ from typing import Any
 
 from finetune.artifacts.evaluation_results import Sample
 from finetune.artifacts.report_data import ReportData
-from pipeline.report import evaluation, evaluation_figures, wording
+from pipeline.report import evaluation, evaluation_figures, formats
 from pipeline.report.tasks.samples import samples
 from pipeline.report.tasks.section import Section
 
@@ -67,8 +67,8 @@ def labels(data: ReportData) -> View | None:
     first = rows[0]
     return {
         "image": evaluation_figures.label_bars(bars),
-        "alt": f"Bars of the F1 of {wording.plural(len(bars), 'label')}, from {first['name']} with "
-        f"{wording.number(first['cells']['f1']['value'])} upwards.",
+        "alt": f"Bars of the F1 of {formats.plural(len(bars), 'label')}, from {first['name']} with "
+        f"{formats.number(first['cells']['f1']['value'])} upwards.",
         "hidden": len(rows) - len(bars),
         "headings": [_heading(name) for name in first["cells"]],
         "rows": [{**row, "threshold": data.thresholds.get(row["name"])} for row in rows],
@@ -77,7 +77,7 @@ def labels(data: ReportData) -> View | None:
 
 
 def _heading(metric: str) -> str:
-    words = HEADINGS.get(metric, wording.label(metric))
+    words = HEADINGS.get(metric, formats.label(metric))
     return words[0].upper() + words[1:]
 
 
