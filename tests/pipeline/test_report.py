@@ -17,7 +17,7 @@ from finetune.artifacts.report_data import ReportData
 from finetune.artifacts.run_summary import RunSummary
 from finetune.artifacts.training_history import CurvePoint
 from finetune.errors import RunError
-from pipeline.report import figures, formats, page
+from pipeline.report import figures, page
 from pipeline.report.tasks import single_label
 from pipeline.saved_report import read_report, save_report
 
@@ -552,24 +552,3 @@ def test_report_data_that_are_damaged_are_told(tmp_path: Path):
     (tmp_path / "report.json").write_text('{"title": "flowers"}')
     with pytest.raises(RunError, match=r"report\.json: summary: Field required"):
         read_report(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        (formats.number(0.91333), "0.913"), (formats.number(0), "0.000"), (formats.number(4.2e-5), "4.2e-05"),
-        (formats.number(12345.6), "12,346"), (formats.number(None), "n/a"), (formats.number(float("-inf")), "-inf"),
-        (formats.duration(0.04), "0.0 s"), (formats.duration(9.97), "10 s"), (formats.duration(59.6), "1 min 00 s"),
-        (formats.duration(3840), "1 h 04 min"), (formats.duration(float("nan")), "n/a"),
-        (formats.short_count(6405), "6.41 k"), (formats.short_count(2264389), "2.26 M"),
-        (formats.short_count(12), "12"), (formats.percent(0.042), "4.2%"), (formats.percent(0.57), "57%"),
-        (formats.percent(None), "n/a"),
-        (formats.plural(1, "class"), "1 class"), (formats.plural(2, "class"), "2 classes"),
-        (formats.listing(["a", "b", "c"]), "a, b and c"), (formats.listing(["a"]), "a"), (formats.listing([]), ""),
-        (formats.value_and_bound(0.84999, 0.85), ("0.84999", "0.85000")),
-        (formats.value_and_bound(0.85, 0.85), ("0.850", "0.850")),
-        (formats.value_and_bound(None, 0.85), ("n/a", "0.850")),
-    ],
-)  # fmt: skip
-def test_numbers_in_words(shown: object, expected: object):
-    assert shown == expected
