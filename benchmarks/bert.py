@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def write(found: dict[str, Any]) -> None:
     """Writes the page of what there is so far."""
     parts = [f"# MiniLM\n\n{found['machine']}."]
     if "tokens" in found:
-        rows = [(name, each["texts"], len(each["other"])) for name, each in found["tokens"].items()]
+        rows: list[Sequence[Any]] = [
+            (name, each["texts"], len(each["other"])) for name, each in found["tokens"].items()
+        ]
         parts.append(
             "Ids of word pieces beside those of Hugging Face's `tokenizers`, whole and cut to "
             f"{PIECES}:\n\n{table(('texts', 'number', 'with other ids'), rows)}"

@@ -24,7 +24,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,6 +60,7 @@ def run_script(
     """Runs the script and reads what it prints; `peak_mb` and `processor_seconds` are of its process, with imports."""
     command = [sys.executable, str(peer), str(root), str(weights_file()), str(seed), *map(str, epochs + rates)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout
     printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -206,7 +207,7 @@ def page(figures: dict[str, Any]) -> str:
             f"the cache, {cost['uncached'] * 1000:,.0f} ms without: {100 * cost['warm'] / cost['uncached']:.1f} %."
         )
     if figures.get("scaling"):
-        rows = []
+        compared: list[Sequence[Any]] = []
         for pictures in (150, 300, 600):
             for epochs in (5, 10, 20, 40):
                 found = {
@@ -219,10 +220,10 @@ def page(figures: dict[str, Any]) -> str:
                 }
                 if all(found.values()):
                     slow, fast = median(found["script"]), median(found["cached"])
-                    rows.append((pictures, epochs, f"{slow:.1f}", f"{fast:.1f}", f"{slow / fast:.1f} x"))
-        head = ("pictures", "epochs", "script, s", "Trainer, s", "speed-up")
-        count = len(figures["scaling"]) // (2 * len(rows)) if rows else 0
-        parts.append(f"Over pictures and epochs, median of {count}:\n\n{table(head, rows)}\n\n![](scaling.png)")
+                    compared.append((pictures, epochs, f"{slow:.1f}", f"{fast:.1f}", f"{slow / fast:.1f} x"))
+        of_each = ("pictures", "epochs", "script, s", "Trainer, s", "speed-up")
+        count = len(figures["scaling"]) // (2 * len(compared)) if compared else 0
+        parts.append(f"Over pictures and epochs, median of {count}:\n\n{table(of_each, compared)}\n\n![](scaling.png)")
     parts.append("What is in the time and what is not: see `benchmarks/compare.py`. `make bench` makes this page.")
     return "\n\n".join(parts)
 

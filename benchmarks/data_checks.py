@@ -158,8 +158,8 @@ def plant(source: Path, target: Path) -> dict[str, str]:
             else:
                 # Of each side as much as leaves 95 % of width and height.
                 left, top = (draw.uniform(0, 0.05) * side for side in (width, height))
-                box = (left, top, left + 0.95 * width, top + 0.95 * height)
-                changed = changed.crop(tuple(map(round, box)))
+                right, bottom = left + 0.95 * width, top + 0.95 * height
+                changed = changed.crop((round(left), round(top), round(right), round(bottom)))
             copy = path.with_name(f"{kind}-{path.name}")
             changed.save(copy, quality=quality)
         planted[copy.relative_to(target).as_posix()] = path.relative_to(target).as_posix()

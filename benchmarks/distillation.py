@@ -16,7 +16,7 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -104,7 +104,7 @@ def pupil_config(folder: Path, chosen: Recipe, **data: Any) -> dict:
         **data: What is held out of train/, as of `flowers`.
     """
     teacher, temperature, weight, epochs = chosen
-    taught = {"temperature": temperature, "weight": weight}
+    taught: dict[str, Any] = {"temperature": temperature, "weight": weight}
     if teacher:
         taught["teacher"] = taught_by(folder, teacher, **data)
     weights = real_data() / "weights" / "mobilenet_v1_0.25_128_no_top.h5"
@@ -266,7 +266,7 @@ def page(figures: dict[str, Any]) -> str:
         of: dict[Recipe, list[dict]] = {}
         for run in figures["test"]:
             of.setdefault(tuple(run["chosen"]), []).append(run)
-        rows = [
+        rows: list[Sequence[Any]] = [
             (
                 f"{_words(chosen)}, {len(found)} seeds",
                 spread(run["accuracy"] for run in found),
@@ -294,8 +294,8 @@ def page(figures: dict[str, Any]) -> str:
             )
             for name in ("pupil", "teacher")
         ]
-        head = ("one run of the pipeline", "accuracy", "p50, ms", "p95, ms", "examples a second, batches of 32", "MB")
-        parts.append(f"Both served side by side, with requests in turn:\n\n{table(head, rows)}")
+        served = ("one run of the pipeline", "accuracy", "p50, ms", "p95, ms", "examples a second, batches of 32", "MB")
+        parts.append(f"Both served side by side, with requests in turn:\n\n{table(served, rows)}")
     if figures.get("choose"):
         parts.append(_of_choice(figures["choose"]))
     parts.append("`make bench-distillation` makes this page.")

@@ -131,6 +131,7 @@ def run_to_transform(raw: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `train` and `val`, files of transformed examples; `test`, files of raw ones; `graph`; `seconds` of each node.
     """
+    from finetune.artifacts.run_summary import ComponentRun
     from finetune.config import Config
     from pipeline.dag import compile_ir
     from pipeline.metadata_connection import sqlite_connection
@@ -141,7 +142,8 @@ def run_to_transform(raw: dict[str, Any]) -> dict[str, Any]:
 
     config = Config.model_validate(raw)
     config.output_path.mkdir(parents=True, exist_ok=True)
-    run_id, ended = "benchmark", []
+    run_id = "benchmark"
+    ended: list[ComponentRun] = []
     connection = sqlite_connection(config.metadata_path)
     run_nodes(compile_ir(config), connection, place_at(Path.cwd()), run_id, ended, last="Transform")
     outputs = RunMetadata(connection, run_id).outputs()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import SIZE, pictures
@@ -92,7 +93,7 @@ def main() -> None:
     print(text)
 
 
-def _write(tf: object, path: Path, values: object) -> None:
+def _write(tf: Any, path: Path, values: Any) -> None:
     options = tf.io.TFRecordOptions(compression_type="GZIP")
     with tf.io.TFRecordWriter(str(path), options) as writer:
         for value in values.as_numpy_iterator():

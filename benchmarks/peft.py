@@ -25,7 +25,7 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.flowers import efficientnet_lite0, real_data, run_to_transform
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import earlier, machine, save, spread, table
 from benchmarks.training import Data, apart, run_trainer
 
 FOLDER = Path("runs/benchmarks/peft")
@@ -132,15 +132,15 @@ def at_best_rate(runs: list[dict[str, Any]], side: str) -> list[dict[str, Any]]:
     return min(whole, key=lambda found: mean(each["phases"][-1]["val_loss"] for each in found))
 
 
-def page(described: str, runs: list[dict[str, Any]]) -> str:
+def page(figures: dict[str, Any]) -> str:
     """Returns the results as Markdown."""
+    runs = figures["runs"]
     parts = [_section(part, own) for part in PARTS if (own := [each for each in runs if each["part"] == part.name])]
     return (
-        f"# LoRA beside full fine-tuning\n\n{described}.\n\nBoth sides by the same recipe, from a fitted head, each at "
-        "the rate with the lowest mean validation loss. Memory is that of the whole process, TensorFlow included. "
-        "Processor seconds are of the whole Trainer, from reading examples to the exported model.\n\n"
-        + "\n\n".join(parts)
-        + "\n\n`make bench-peft` makes this page."
+        f"# LoRA beside full fine-tuning\n\n{figures['machine']}.\n\n"
+        "Both sides by the same recipe, from a fitted head, each at the rate with the lowest mean validation loss. "
+        "Memory is that of the whole process, TensorFlow included. Processor seconds are of the whole Trainer, from "
+        "reading examples to the exported model.\n\n" + "\n\n".join(parts) + "\n\n`make bench-peft` makes this page."
     )
 
 
@@ -202,9 +202,8 @@ def main() -> None:
     given = arguments.parse_args()
     folder = given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    kept = RESULTS / "peft.json"
-    before = json.loads(kept.read_text()) if kept.is_file() else {"machine": machine(), "runs": []}
-    described, runs = before["machine"], before["runs"]
+    figures = earlier("peft", {"machine": machine(), "runs": []})
+    runs = figures["runs"]
     done = {(each["part"], each["side"], each["rate"], each["seed"]) for each in runs}
     places, seeds = range(max(len(part.rates) for part in PARTS)), range(1, given.seeds + 1)
     parts = [each for each in PARTS if each.name in given.parts]
@@ -216,7 +215,7 @@ def main() -> None:
         facts = {"part": part.name, "side": side, "rate": rate, "seed": seed}
         runs.append({**facts, **part.run(folder, peft, rate, seed)})
         print(json.dumps({key: runs[-1][key] for key in (*facts, "accuracy", "processor_seconds")}), flush=True)
-        save("peft", page(described, runs), {"machine": described, "runs": runs})
+        save("peft", page(figures), figures)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -121,7 +121,7 @@ def page(figures: dict[str, Any]) -> str:
     parts = [f"# The whole pipeline\n\n{figures['machine']}."]
     groups = {name: runs for part in ("first", "rerun") for name, runs in figures.get(part, {}).items()}
     if groups:
-        rows = [
+        rows: list[Sequence[Any]] = [
             (NAMES[name], spread((run["seconds"] for run in runs), 1), len(runs), _shares(runs))
             for name, runs in groups.items()
         ]

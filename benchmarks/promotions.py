@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def main() -> None:
     """Writes `results/promotions.md` and `results/promotions.json`."""
     # What 80 % of first looks find, by the standard error of a paired difference.
     better = (NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)) * (APART / EXAMPLES) ** 0.5
-    figures = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, rule in RULES.items():
         false = false_promotions(rule, LOOKS, PROJECTS, EXAMPLES, seed=1)
         figures[name] = {

@@ -46,7 +46,8 @@ SEEDS = {
 }
 SETS = ("flowers", "digits")
 TEST_SHARE = 0.15
-CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+Change = Callable[[Image.Image], Image.Image]
+CHANGES: dict[str, Change] = {
     "": lambda picture: picture,
     "dark": dark,
     "blurred": blurred,
@@ -298,7 +299,7 @@ def _record(name: str) -> Recorded:
         network = small_cnn(IMAGE_SIZE)
         network.load_weights(backbone_of("digits", FOLDER.absolute())["weights"])
 
-    def features(change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    def features(change: Change) -> np.ndarray:
         made = [change(picture).resize((size, size), Image.Resampling.BILINEAR) for picture in shown]
         parts = [np.stack([np.asarray(one) for one in made[place : place + 64]]) for place in range(0, len(made), 64)]
         return np.concatenate(
@@ -308,10 +309,10 @@ def _record(name: str) -> Recorded:
             ]
         )
 
-    found = {
-        kind: np.stack([features(lambda picture, view=view, change=change: view(change(picture))) for view in views])
-        for kind, change in CHANGES.items()
-    }
+    def seen(change: Change, view: Change) -> np.ndarray:
+        return features(lambda picture: view(change(picture)))
+
+    found = {kind: np.stack([seen(change, view) for view in views]) for kind, change in CHANGES.items()}
     return Recorded(found, np.unique(named, return_inverse=True)[1])
 
 
@@ -439,8 +440,8 @@ def promoted(year: Sequence[Training], rule: Rule, decisions: Decisions | None =
             # The champion was rolled back the week before.
             champion = before
         champions.append(champion)
-        drifted = partial(decisions.drifted, tuple(champions)) if decisions else lambda _: frozenset()
-        passes = rule(training.look(champion, number, drifted))
+        drifted = {"drifted": partial(decisions.drifted, tuple(champions))} if decisions else {}
+        passes = rule(training.look(champion, number, **drifted))
         yield training.gain(champion), passes
         if passes:
             before, champion = champion, number
@@ -466,11 +467,11 @@ def figures_of(
     }
 
 
-def page(found: dict[str, dict[str, dict[str, dict[str, float]]]]) -> str:
+def page(figures: dict[str, Any]) -> str:
     """The results as Markdown."""
-    parts = [f"# Which replacements go out\n\n{(__doc__ or '').split(chr(10), 2)[2].strip()}\n\n{machine()}."]
+    parts = [f"# Which replacements go out\n\n{(__doc__ or '').split(chr(10), 2)[2].strip()}\n\n{figures['machine']}."]
     head = ("rule", "promotions a year", "bad, of all promotions", "years with a bad one", "better by a point, missed")
-    for half, sets in found.items():
+    for half, sets in figures["halves"].items():
         for name, rules in sets.items():
             years = next(iter(rules.values()))["years"]
             rows = [
@@ -492,7 +493,8 @@ def main() -> None:
     parser.add_argument("--set", choices=SETS, action="append")
     parser.add_argument("--years", type=int, help="at most so many of each")
     asked = parser.parse_args()
-    found = {
+    described = machine()
+    halves = {
         half: {
             name: {
                 rule: figures_of(years, judged, decisions)
@@ -504,8 +506,9 @@ def main() -> None:
         }
         for half, seeds in SEEDS.items()
     }
-    save("replacements", page(found), found)
-    print(page(found))
+    figures = {"machine": described, "halves": halves}
+    save("replacements", page(figures), figures)
+    print(page(figures))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def make_data(folder: Path) -> Path:
     }
     used = {path for split in sources.values() for paths in split for path in paths}
     sources["train"] = ([path for path in flowers if path not in used], [path for path in smears if path not in used])
-    rows = []
+    rows: list[dict[str, str]] = []
     for split, count in EXAMPLES.items():
         for number in range(count):
             picture, mask = pasted(*sources[split], np.random.default_rng([len(rows), 7]))

@@ -56,7 +56,7 @@ def photograph(number: int, short_side: int = 256, seed: int = 0) -> Image.Image
     y, x = (y - height * random.uniform(0.35, 0.65)) / short_side, (x - width * random.uniform(0.35, 0.65)) / short_side
     outline = random.uniform(0.2, 0.35) * (1 + 0.4 * np.cos((which + 3) * np.arctan2(y, x) + random.uniform(0, 6)))
     inside = np.clip((outline - np.hypot(y, x)) * 40, 0, 1)[..., None]
-    colour = np.roll(np.float32([90, 20 * which - 40, -70]), which)
+    colour = np.roll(np.array([90, 20 * which - 40, -70], np.float32), which)
     return Image.fromarray(np.clip(pixels + inside * colour, 0, 255).astype(np.uint8), "RGB")
 
 

@@ -205,10 +205,10 @@ def measure(folder: Path, seeds: int) -> Iterator[dict[str, Any]]:
         search = bench.once(
             f"{which}, search {seed}", lambda which=which, seed=seed: bench.search(which, seed, f"{which}, search")
         )
-        for name, values in (("default", None), ("best", search["best"])):
+        for name, tried in (("default", None), ("best", search["best"])):
             bench.once(
                 f"{which}, {name} {seed}",
-                lambda which=which, seed=seed, values=values: bench.trained(which, seed, values),
+                lambda which=which, seed=seed, tried=tried: bench.trained(which, seed, tried),
             )
         yield bench.done
 

@@ -155,9 +155,10 @@ class Trainings:
 
         work = self._folder / str(seed) / name
         training = {**self._config["training"], "seed": seed, "start_from": "champion" if start else "backbone"}
+        backbone = BackboneConfig.model_validate(self._config["backbone"])
         sections = {
             "training": TrainingConfig.model_validate(training),
-            "backbone": BackboneConfig.model_validate(self._config["backbone"]),
+            "backbone": backbone,
             "augmentation": AugmentationConfig.model_validate(self._config["augmentation"]),
             "distribution": DistributionConfig(),
         }
@@ -172,7 +173,7 @@ class Trainings:
         graph = tft.TFTransformOutput(str(data.graph))
         tf.keras.backend.clear_session()
         setup = make_setup(settings, graph, data.files("train"), data.files("val"))
-        beginning = Beginning(setup, sections["backbone"])
+        beginning = Beginning(setup, backbone)
         wall, processor = time.monotonic(), time.process_time()
         if start:
             setup, _ = beginning.start(str(self._folder / str(seed) / start))
