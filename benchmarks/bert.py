@@ -50,7 +50,7 @@ def main() -> None:
     for name, measured in (("tokens", tokens), ("cosines", cosines)):
         if name not in found:
             found[name] = measured()
-            write(found)
+            save("bert", page(found), found)
     for arm in ARMS:
         for seed in map(str, range(1, given.seeds + 1)):
             if seed in found["runs"].setdefault(arm, {}):
@@ -59,11 +59,11 @@ def main() -> None:
             command += ["--budget", str(given.budget)]
             subprocess.run([*command, "--one", arm, seed], cwd=ROOT, check=True)
             found["runs"][arm][seed] = json.loads(_figures_file(folder, arm, int(seed)).read_text())
-            write(found)
+            save("bert", page(found), found)
 
 
-def write(found: dict[str, Any]) -> None:
-    """Writes the page of what there is so far."""
+def page(found: dict[str, Any]) -> str:
+    """Returns what there is so far as Markdown."""
     parts = [f"# MiniLM\n\n{found['machine']}."]
     if "tokens" in found:
         rows: list[Sequence[Any]] = [
@@ -96,7 +96,7 @@ def write(found: dict[str, Any]) -> None:
             f"cores. The budget of `auto` was {', '.join(sorted(budgets))} minutes."
         )
     parts.append("`make bench-bert` makes this page.")
-    save("bert", "\n\n".join(parts), found)
+    return "\n\n".join(parts)
 
 
 def run_one(arm: str, seed: int, folder: Path, budget: float) -> None:

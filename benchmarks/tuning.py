@@ -240,11 +240,12 @@ def _quality(done: dict[str, Any], which: str, seed: int) -> dict[str, Any]:
     }
 
 
-def report(figures: dict[str, Any], where: str) -> str:
+def page(figures: dict[str, Any]) -> str:
     """Returns the figures as Markdown."""
     costs, gains = [], []
-    for which, found in figures.items():
-        search, runs, wanted = found["search"], found["runs"], SEARCHES[which]
+    for which in [name for name in SEARCHES if name in figures]:
+        found, wanted = figures[which], SEARCHES[which]
+        search, runs = found["search"], found["runs"]
         units = ("processor_seconds", "processor"), ("processor_seconds", WITH_IMPORTS), ("seconds", "wall")
         for key, unit in units:
             more = found["imports"] if unit == WITH_IMPORTS else {"search": 0.0, "run": 0.0}
@@ -268,10 +269,11 @@ def report(figures: dict[str, Any], where: str) -> str:
         "val loss, default", "val loss, best trial", "nested estimate",
     ]  # fmt: skip
     text = (
-        f"# A search beside runs of the Trainer\n\n`make bench-tuning`, {where}.\n\nFlowers, MobileNetV2 0.35 at "
-        f"{SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random search. A run of the Trainer is "
-        "the mean of several, how many stands behind it, with the values of the first trials; both sides begin without "
-        "frozen features, and the runs share theirs as the trials do. `search in runs` is the search as a share of so "
+        f"# A search beside runs of the Trainer\n\n`make bench-tuning`, {figures['machine']}.\n\n"
+        f"Flowers, MobileNetV2 0.35 at {SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random "
+        "search. A run of the Trainer is the mean of several, how many stands behind it, with the values of the first "
+        "trials; both sides begin without frozen features, and the runs share theirs as the trials do. `search in "
+        "runs` is the search as a share of so "
         f"many runs as stand behind it. All ran in one process; `{WITH_IMPORTS}` adds what a process takes to import "
         f"the code, which each run of a user is. `none stopped` is the same search with `early_stop: "
         f"none`; where both find the same values best, the run with these stands for both.\n\n{table(head, costs)}"
@@ -296,7 +298,8 @@ def main() -> None:
     for done in measure(folder, arguments.seeds):
         figures = figures_of(done)
         if figures:
-            save("tuning", report(figures, where), {"machine": where, **figures})
+            figures = {"machine": where, **figures}
+            save("tuning", page(figures), figures)
 
 
 if __name__ == "__main__":

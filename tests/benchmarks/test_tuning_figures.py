@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.tuning import figures_of, report
+from benchmarks.tuning import figures_of, page
 
 
 def trained(seconds: float, accuracy: float) -> dict:
@@ -23,7 +23,7 @@ COSTS = {"imports": IMPORTS, "head alone, search 1": searched(30.0), "head alone
 
 
 def test_a_search_is_told_in_runs_of_the_trainer():
-    text = report(figures_of({**COSTS, "head alone, run 1": trained(20.0, 0.8)}), "here")
+    text = page({"machine": "here", **figures_of({**COSTS, "head alone, run 1": trained(20.0, 0.8)})})
     assert "| head alone | 200 | 0 | processor | 30.0 | 15.0 (2) | 2.00 | 1.5 of 1 |" in text
     assert "| head alone | 200 | 0 | processor, with imports | 36.0 | 20.0 (2) | 1.80 | 1.5 of 1 |" in text
     assert "test accuracy" not in text, "no seed is done"
@@ -38,11 +38,11 @@ def test_seeds_that_are_done_say_what_the_best_values_gain():
     seeds = {"head alone, default 1": trained(1, 0.80), "head alone, best 1": trained(1, 0.85)}
     found = figures_of({**COSTS, **seeds})
     assert found["head alone"]["quality"][0]["val_loss_best"] == 0.4
-    assert "+5.0 (+5.0 to +5.0) points" in report(found, "here")
+    assert "+5.0 (+5.0 to +5.0) points" in page({"machine": "here", **found})
 
 
 def test_trials_that_ended_early_are_counted():
     trials = [{"number": 0, "state": "done"}, {"number": 1, "state": "stopped"}]
     search = {**searched(30.0), "tuning": {"trials": trials}}
-    text = report(figures_of({**COSTS, "head alone, search 1": search}), "here")
+    text = page({"machine": "here", **figures_of({**COSTS, "head alone, search 1": search})})
     assert "| head alone | 200 | 1 | processor | 30.0 |" in text
