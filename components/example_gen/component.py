@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from tfx import types
 from tfx.components.example_gen import driver, utils, write_split
 from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_executor
 from tfx.dsl.io import fileio
 from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2
@@ -104,6 +105,12 @@ def spans_of(exec_properties: dict[str, Any], fingerprint: Callable[[str, Ingest
         return DataSpans.from_json(found)
     settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
     return resolve_spans(exec_properties[ROOT_KEY], settings, lambda root: fingerprint(root, settings))
+
+
+def node_id(context: base_executor.BaseExecutor.Context | None, kind: str) -> str:
+    """Returns the id of the node that an executor works for, or `kind` where TFX does not tell it."""
+    node = context.pipeline_node if context else None
+    return str(node.node_info.id) if node else kind
 
 
 def output_artifact(output_dict: dict[str, list[types.Artifact]]) -> types.Artifact:

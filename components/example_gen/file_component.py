@@ -21,6 +21,7 @@ from components.example_gen.component import (
     FingerprintDriver,
     finish,
     make_spec,
+    node_id,
     output_artifact,
     shard_files,
     spans_of,
@@ -56,7 +57,7 @@ class FileExecutor(base_beam_executor.BaseBeamExecutor):
     """Reads every file, decides about all of them together, and writes the examples.
 
     Attributes:
-        NODE_ID: Of the component, for its progress.
+        NODE_ID: Of the component's node, unless that has an id of its own.
         KIND: Says which files are usable, and what becomes of their bytes.
     """
 
@@ -76,6 +77,7 @@ class FileExecutor(base_beam_executor.BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
+        own_id = node_id(self._context, self.NODE_ID)
         examples_artifact = output_artifact(output_dict)
         spans = spans_of(exec_properties, fingerprint)
         root = spans.base if spans else exec_properties[ROOT_KEY]
@@ -85,13 +87,13 @@ class FileExecutor(base_beam_executor.BaseBeamExecutor):
             root = os.path.abspath(root)  # A worker's own working directory may be another.
         rejected = [record for record in listing.files if record.reason]
         to_read = [record for record in listing.files if not record.reason]
-        with Progress(self.NODE_ID, len(to_read), "files"):
+        with Progress(own_id, len(to_read), "files"):
             records = _by_row(self._run(ReadFiles(root, settings, self.KIND), _parts(to_read)))
 
         for _ in range(MAX_ATTEMPTS):
             selection = select(listing, [*rejected, *records.values()], settings)
             shards = shard_files(selection.examples, examples_artifact)
-            with Progress(self.NODE_ID, selection.report.used, "examples"):
+            with Progress(own_id, selection.report.used, "examples"):
                 lost = _by_row(self._run(WriteShard(root, self.KIND), _shard_lines(shards)))
             if not lost:
                 break

@@ -15,6 +15,7 @@ from components.example_gen.component import (
     FingerprintDriver,
     finish,
     make_spec,
+    node_id,
     output_artifact,
     shard_files,
     spans_of,
@@ -44,7 +45,7 @@ class TableExecutor(base_executor.BaseExecutor):
     Without Beam: a table is read from its beginning to its end, and its values fit into memory where its bytes do.
 
     Attributes:
-        NODE_ID: Of the component, for its progress.
+        NODE_ID: Of the component's node, unless that has an id of its own.
         FEATURE: Raw feature that the value in `data.text_column`, or those in `data.text_columns`, become.
     """
 
@@ -68,6 +69,7 @@ class TableExecutor(base_executor.BaseExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         settings = IngestSettings.from_json(exec_properties[SETTINGS_KEY])
+        own_id = node_id(self._context, self.NODE_ID)
         artifact = output_artifact(output_dict)
         texts: dict[str, str] = {}
 
@@ -80,7 +82,7 @@ class TableExecutor(base_executor.BaseExecutor):
         listing = list_spans(spans, settings, list_one) if spans else list_one(exec_properties[ROOT_KEY])
         listing = corrected(listing, settings)
         selection = select(listing, listing.files, settings)
-        with Progress(self.NODE_ID, selection.report.used, "examples"):
+        with Progress(own_id, selection.report.used, "examples"):
             for path, records in shard_files(selection.examples, artifact, ".gz"):
                 with tf.io.TFRecordWriter(path, "GZIP") as writer:
                     for record in records:

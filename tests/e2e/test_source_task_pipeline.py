@@ -13,6 +13,7 @@ pytest.importorskip("tfx")
 from conftest import SIZE, draw
 
 from finetune.artifacts.run_basis import RunBasis
+from finetune.events import Progress
 
 pytestmark = pytest.mark.by_test_current
 
@@ -41,7 +42,8 @@ def probed(runner, raw_config, tmp_path_factory):
     }
     gate = "{metric: source_retention, min: -1}, {metric: accuracy, min: 0.1}"
     overrides = (f"evaluation.source_task={folder / 'earlier'}", f"evaluation.gates=[{gate}]")
-    return runner.run(*overrides, raw=raw), lambda *more: runner.run(*overrides, *more, raw=raw)
+    summary = runner.run(*overrides, raw=raw)
+    return {**summary, "_events": list(runner.events)}, lambda *more: runner.run(*overrides, *more, raw=raw)
 
 
 def test_it_is_probed_judged_and_told(probed):
@@ -54,6 +56,12 @@ def test_it_is_probed_judged_and_told(probed):
     judged = next(gate for gate in summary["gates"] if gate["metric"] == "source_retention")
     assert judged["value"] == pytest.approx(found["retention"])
     assert "evaluation.source_task a linear probe" in Path(summary["report"]).read_text()
+
+
+def test_each_ingest_tells_how_far_it_is_by_its_own_name(probed):
+    summary, _ = probed
+    told = {event.component for event in summary["_events"] if isinstance(event, Progress) and event.unit == "files"}
+    assert told == {"ImageExampleGen", "SourceExampleGen"}
 
 
 def test_the_same_folder_again_is_taken_from_the_cache(probed):
