@@ -325,9 +325,9 @@ def _of_set(name: str, runs: list[dict]) -> str:
         cells = (probe["accuracy"], auto["accuracy"], gain, probe["loss"], auto["loss"])
         rows.append((split, *(f"{cell:.4f}" for cell in cells), auto["chosen"], f"{auto['seconds']:.0f}"))
     head = ("split", "probe", "auto", "difference", "probe, log-loss", "auto, log-loss", "chosen", "seconds")
-    if len(both) > 1:
-        gains = [by_side["auto"][split]["accuracy"] - by_side["probe"][split]["accuracy"] for split in both]
-        parts.append(f"Accuracy of `auto` less that of the probe: {paired(gains)}.")
+    for key, words in (("accuracy", "Accuracy"), ("loss", "Log-loss")) if len(both) > 1 else ():
+        differences = [by_side["auto"][split][key] - by_side["probe"][split][key] for split in both]
+        parts.append(f"{words} of `auto` less that of the probe: {paired(differences)}.")
     return "\n\n".join([*parts, table(head, rows)])
 
 
