@@ -4,7 +4,8 @@
 
 Each run trains on 510 pictures of train/ and stops early by 90 others; accuracy is that of the exported model on the
 150 pictures of val/. What the frozen layers give is kept from run to run, so that only the first run of each cut pays
-for it.
+for it. What is in the results already is not run again: it goes on after a kill. `auto`, on the same pictures, is in
+`benchmarks.quality`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import finetune  # noqa: F401  (chooses Keras 2)
-from benchmarks.tables import RESULTS, machine, save, spread, table
+from benchmarks.tables import RESULTS, earlier, machine, save, spread, table
 from benchmarks.training import run_trainer
 
-STRATEGIES = ("linear_probe", "two_phase", "gradual", "adaptive", "discriminative", "auto")
+STRATEGIES = ("linear_probe", "two_phase", "gradual", "adaptive", "discriminative")
 FOLDER = Path("runs/benchmarks")
 
 
@@ -28,15 +30,18 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=5)
     arguments.add_argument("--folder", type=Path, default=FOLDER)
     given = arguments.parse_args()
-    described = machine()
-    runs: list[dict] = []
+    figures: dict[str, Any] = earlier("strategies", {"machine": machine(), "runs": []})
+    runs = figures["runs"]
+    done = {(run["strategy"], run["seed"]) for run in runs}
     for seed in range(1, given.seeds + 1):
         for strategy in given.strategies:
+            if (strategy, seed) in done:
+                continue
             training = {"strategy": strategy, "seed": seed}
             found = run_trainer(given.folder.absolute(), training, train=600, val=90, held_out=True)
             runs.append({"strategy": strategy, "seed": seed, **found})
             print(f"seed {seed}  {strategy:<15} accuracy {found['accuracy']:.3f}  {found['seconds']:.1f} s", flush=True)
-    save("strategies", page(described, runs), {"machine": described, "runs": runs})
+            save("strategies", page(figures), figures)
     plot(by_strategy(runs))
 
 
@@ -47,8 +52,9 @@ def by_strategy(runs: list[dict]) -> dict[str, list[dict]]:
     }
 
 
-def page(described: str, runs: list[dict]) -> str:
+def page(figures: dict[str, Any]) -> str:
     """The results as Markdown."""
+    runs = figures["runs"]
     rows = [
         (
             name,
@@ -67,11 +73,12 @@ def page(described: str, runs: list[dict]) -> str:
     idle = sum(all(phase["best_epoch"] == 0 for phase in later) for later in several)
     seeds = len({run["seed"] for run in runs})
     return (
-        f"# Strategies\n\n{seeds} seeds each, MobileNetV2 0.35 at 224 pixels, 510 pictures "
-        f"to train on, 90 to stop early by, 150 to test on. {described}.\n\n{table(head, rows)}\n\nIn {idle} of "
+        f"# Strategies\n\n{seeds} seeds each, MobileNetV2 0.35 at 224 pixels, 510 pictures to train on, 90 to stop "
+        f"early by, 150 to test on. {figures['machine']}.\n\n{table(head, rows)}\n\nIn {idle} of "
         f"{len(several)} runs with more than one phase, no phase after the first lowered the validation loss, so that "
         "the weights of the first were kept: the head alone fits these pictures before the backbone moves. One picture "
-        "of val/ is 0.007.\n\n![](strategies.png)\n\n`make bench-strategies` makes this page."
+        "of val/ is 0.007.\n\n![](strategies.png)\n\n`make bench-strategies` makes this page. "
+        "`auto` on the same pictures: [what fine-tuning gains](quality.md)."
     )
 
 
