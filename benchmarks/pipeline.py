@@ -178,12 +178,11 @@ def plots(figures: dict[str, Any]) -> None:
         figure.savefig(RESULTS / "pipeline.png", dpi=130)
     if "scale" in figures:
         figure = Figure(figsize=(8, 3), layout="constrained")
-        for axes, label, of in zip(
-            figure.subplots(1, 2),
-            ("seconds of the nodes", "memory of the largest process, MB"),
-            (_data, lambda run: run["peak_mb"]),
-            strict=True,
-        ):
+        parts: list[tuple[str, Callable[[dict[str, Any]], float]]] = [
+            ("seconds of the nodes", _data),
+            ("memory of the largest process, MB", lambda run: run["peak_mb"]),
+        ]
+        for axes, (label, of) in zip(figure.subplots(1, 2), parts, strict=True):
             counts = sorted({run["pictures"] for run in figures["scale"]})
             points = [median(of(run) for run in figures["scale"] if run["pictures"] == count) for count in counts]
             axes.plot([0, *counts] if of is _data else counts, [0, *points] if of is _data else points, "o-")
