@@ -17,8 +17,8 @@ from typing import Any
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import efficientnet_lite0, linked, mobilenet_v2
-from benchmarks.quality import cut, is_done
-from benchmarks.tables import earlier, machine, save, table
+from benchmarks.quality import cut
+from benchmarks.tables import earlier, is_done, machine, save, table
 from benchmarks.training import run_trainer
 
 FOLDER = Path("runs/benchmarks/candidates")

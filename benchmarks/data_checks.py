@@ -31,7 +31,7 @@ from PIL import Image
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.data_faults import alarms, faults_found, in_english, part
 from benchmarks.flowers import efficientnet_lite0, real_data
-from benchmarks.tables import RESULTS
+from benchmarks.tables import RESULTS, earlier
 from evaluation.data_checks import CHECKS, Examples, Pictures
 from evaluation.data_checks.label_errors import judge_labels
 from evaluation.data_checks.near_duplicates import groups, near_duplicates
@@ -257,7 +257,7 @@ def _since(start: tuple[float, float]) -> tuple[float, float]:
 def main() -> None:
     """Measures what is asked for, and writes it beside what was measured before."""
     asked = sys.argv[1:] or ["seconds", "labels", "duplicates", "faults"]
-    found = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    found: dict[str, Any] = earlier("data_checks", {})
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if "seconds" in asked:

@@ -20,8 +20,8 @@ import numpy as np
 
 import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.flowers import linked, mobilenet_v2
-from benchmarks.quality import cut, is_done
-from benchmarks.tables import earlier, machine, save, table
+from benchmarks.quality import cut
+from benchmarks.tables import earlier, is_done, machine, save, table
 from benchmarks.training import Data, apart
 from evaluation.folds import folds_of, kinds_of
 

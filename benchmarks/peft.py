@@ -25,7 +25,7 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.flowers import efficientnet_lite0, real_data, run_to_transform
-from benchmarks.tables import earlier, machine, save, spread, table
+from benchmarks.tables import earlier, is_done, machine, save, spread, table
 from benchmarks.training import Data, apart, run_trainer
 
 FOLDER = Path("runs/benchmarks/peft")
@@ -204,15 +204,14 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figures = earlier("peft", {"machine": machine(), "runs": []})
     runs = figures["runs"]
-    done = {(each["part"], each["side"], each["rate"], each["seed"]) for each in runs}
     places, seeds = range(max(len(part.rates) for part in PARTS)), range(1, given.seeds + 1)
     parts = [each for each in PARTS if each.name in given.parts]
     for place, part, seed, (side, peft) in product(places, parts, seeds, SIDES.items()):
         rate = part.rates[place]
-        if (part.name, side, rate, seed) in done:
+        facts = {"part": part.name, "side": side, "rate": rate, "seed": seed}
+        if is_done(runs, **facts):
             continue
         shutil.rmtree(folder / "frozen_features", ignore_errors=True)
-        facts = {"part": part.name, "side": side, "rate": rate, "seed": seed}
         runs.append({**facts, **part.run(folder, peft, rate, seed)})
         print(json.dumps({key: runs[-1][key] for key in (*facts, "accuracy", "processor_seconds")}), flush=True)
         save("peft", page(figures), figures)

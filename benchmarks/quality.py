@@ -30,7 +30,7 @@ import finetune  # noqa: F401  (chooses Keras 2)
 from benchmarks.compare import run_script
 from benchmarks.flowers import CLASSES, ROOT, linked, mobilenet_v2, pictures, real_data, run_to_transform
 from benchmarks.pipeline_runs import run_pipeline
-from benchmarks.tables import earlier, machine, save, spread, table
+from benchmarks.tables import earlier, is_done, machine, save, spread, table
 from benchmarks.training import Data, apart, run_trainer
 from trainer_module.backbones.candidates import in_folder, label_of
 
@@ -229,11 +229,6 @@ def with_labels(files: Sequence[str]) -> list[tuple[bytes, str]]:
     return [(record, label.decode()) for record, label in zip(records, labels, strict=True)]
 
 
-def is_done(runs: list[dict], **facts: Any) -> bool:
-    """Says whether a run with these facts is among those that were kept."""
-    return any(all(run.get(name) == value for name, value in facts.items()) for run in runs)
-
-
 def page(figures: dict[str, Any]) -> str:
     """The results as Markdown."""
     parts = [
@@ -325,9 +320,10 @@ def _of_set(name: str, runs: list[dict]) -> str:
         cells = (probe["accuracy"], auto["accuracy"], gain, probe["loss"], auto["loss"])
         rows.append((split, *(f"{cell:.4f}" for cell in cells), auto["chosen"], f"{auto['seconds']:.0f}"))
     head = ("split", "probe", "auto", "difference", "probe, log-loss", "auto, log-loss", "chosen", "seconds")
-    for key, words in (("accuracy", "Accuracy"), ("loss", "Log-loss")) if len(both) > 1 else ():
-        differences = [by_side["auto"][split][key] - by_side["probe"][split][key] for split in both]
-        parts.append(f"{words} of `auto` less that of the probe: {paired(differences)}.")
+    if len(both) > 1:
+        for key, words in (("accuracy", "Accuracy"), ("loss", "Log-loss")):
+            differences = [by_side["auto"][split][key] - by_side["probe"][split][key] for split in both]
+            parts.append(f"{words} of `auto` less that of the probe: {paired(differences)}.")
     return "\n\n".join([*parts, table(head, rows)])
 
 

@@ -440,8 +440,8 @@ def promoted(year: Sequence[Training], rule: Rule, decisions: Decisions | None =
             # The champion was rolled back the week before.
             champion = before
         champions.append(champion)
-        drifted = {"drifted": partial(decisions.drifted, tuple(champions))} if decisions else {}
-        passes = rule(training.look(champion, number, **drifted))
+        drifted: Drifted = partial(decisions.drifted, tuple(champions)) if decisions else lambda _: frozenset()
+        passes = rule(training.look(champion, number, drifted))
         yield training.gain(champion), passes
         if passes:
             before, champion = champion, number

@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import finetune  # noqa: F401  (chooses Keras 2)
-from benchmarks.tables import RESULTS, earlier, machine, save, spread, table
+from benchmarks.tables import RESULTS, earlier, is_done, machine, save, spread, table
 from benchmarks.training import run_trainer
 
 STRATEGIES = ("linear_probe", "two_phase", "gradual", "adaptive", "discriminative")
@@ -32,10 +32,9 @@ def main() -> None:
     given = arguments.parse_args()
     figures: dict[str, Any] = earlier("strategies", {"machine": machine(), "runs": []})
     runs = figures["runs"]
-    done = {(run["strategy"], run["seed"]) for run in runs}
     for seed in range(1, given.seeds + 1):
         for strategy in given.strategies:
-            if (strategy, seed) in done:
+            if is_done(runs, strategy=strategy, seed=seed):
                 continue
             training = {"strategy": strategy, "seed": seed}
             found = run_trainer(given.folder.absolute(), training, train=600, val=90, held_out=True)

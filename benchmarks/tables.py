@@ -46,6 +46,11 @@ def earlier(name: str, empty: Any) -> Any:
     return json.loads(file.read_text()) if file.is_file() else empty
 
 
+def is_done(runs: list[dict], **facts: Any) -> bool:
+    """Says whether a run with these facts is among those that were kept."""
+    return any(all(run.get(name) == value for name, value in facts.items()) for run in runs)
+
+
 def save(name: str, text: str, figures: Any) -> None:
     """Writes `results/<name>.md` and `results/<name>.json`."""
     RESULTS.mkdir(exist_ok=True)

@@ -273,10 +273,10 @@ def page(figures: dict[str, Any]) -> str:
         f"Flowers, MobileNetV2 0.35 at {SIZE} pixels; {TRAIN - VAL} pictures to train on, {VAL} to validate. Random "
         "search. A run of the Trainer is the mean of several, how many stands behind it, with the values of the first "
         "trials; both sides begin without frozen features, and the runs share theirs as the trials do. `search in "
-        "runs` is the search as a share of so "
-        f"many runs as stand behind it. All ran in one process; `{WITH_IMPORTS}` adds what a process takes to import "
-        f"the code, which each run of a user is. `none stopped` is the same search with `early_stop: "
-        f"none`; where both find the same values best, the run with these stands for both.\n\n{table(head, costs)}"
+        "runs` is the search as a share of so many runs as stand behind it. All ran in one process; "
+        f"`{WITH_IMPORTS}` adds what a process takes to import the code, which each run of a user is. `none stopped` "
+        "is the same search with `early_stop: none`; where both find the same values best, the run with these stands "
+        f"for both.\n\n{table(head, costs)}"
     )
     if gains:
         text += (

@@ -176,6 +176,7 @@ def tuning_sentences(tuning: Tuning) -> list[str]:
 
 
 def trial_name(trial: Trial) -> str:
+    """Which trial it is: `trial 3`, or the one without other values."""
     return f"trial {trial.number}" if trial.number else "the config as it is"
 
 
@@ -188,7 +189,7 @@ def best_trials(tuning: Tuning) -> list[Trial]:
 def trial_values(trial: Trial) -> str:
     """The values of a trial, such as `dropout 0.2, learning_rate 0.003`."""
     if not trial.number:
-        return "the config as it is"
+        return trial_name(trial)
     return ", ".join(f"{key_name(key)} {shown(value)}" for key, value in trial.values.items())
 
 
